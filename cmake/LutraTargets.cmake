@@ -1,0 +1,35 @@
+# Compiler settings shared by all of lutra's targets.
+
+add_library(lutra_options INTERFACE)
+target_compile_features(lutra_options INTERFACE cxx_std_20)
+# Separate multiply and add everywhere: the promise of equal bits on every CPU
+# and the PARQ golden vectors both depend on it.
+target_compile_options(lutra_options INTERFACE -ffp-contract=off)
+target_compile_options(
+  lutra_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                          -Wsign-conversion -Wnon-virtual-dtor -Wcast-align)
+if(LUTRA_WERROR)
+  target_compile_options(lutra_options INTERFACE -Werror)
+endif()
+if(LUTRA_SANITIZE)
+  target_compile_options(
+    lutra_options INTERFACE -fsanitize=${LUTRA_SANITIZE}
+                            -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(lutra_options INTERFACE -fsanitize=${LUTRA_SANITIZE})
+endif()
+
+# lutra_library(ROOM SOURCES...) makes lutra_ROOM, alias lutra::ROOM. Its public
+# headers are under ROOM/include; private ones are included by their path from
+# the repository root.
+function(lutra_library room)
+  add_library(lutra_${room} ${ARGN})
+  add_library(lutra::${room} ALIAS lutra_${room})
+  set_target_properties(lutra_${room} PROPERTIES EXPORT_NAME ${room})
+  target_include_directories(
+    lutra_${room}
+    PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/${room}/include>
+           $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
+    PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_features(lutra_${room} PUBLIC cxx_std_20)
+  target_link_libraries(lutra_${room} PRIVATE $<BUILD_INTERFACE:lutra_options>)
+endfunction()

@@ -1,0 +1,48 @@
+#ifndef LUTRA_QAT_QUANTIZER_H_
+#define LUTRA_QAT_QUANTIZER_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// Quantizers of PARQ (https://github.com/pytorch/ao, torchao/prototype/parq):
+// each maps a block of values to the nearest points of a grid it derives from
+// those values.
+
+namespace lutra::qat {
+
+// A matrix of values, one grid per row (`rows` may be output channels or blocks
+// of a group size), or one grid for all of it.
+struct GridView {
+  const float* p = nullptr;  // [rows, columns], row-major
+  size_t rows = 0;
+  size_t columns = 0;
+  bool per_row = false;  // one grid per row, else one for the whole matrix
+
+  size_t GridCount() const { return per_row ? rows : 1; }
+};
+
+// Stateless; one instance may serve any bits, shape and thread.
+class Quantizer {
+ public:
+  virtual ~Quantizer() = default;
+
+  // The name on the command line and in files, e.g. "stretched".
+  virtual std::string_view name() const = 0;
+
+  // Number of levels of a grid; 0 bits means ternary. Throws lutra::Error for
+  // bits the quantizer does not support.
+  virtual size_t GridSize(int bits) const = 0;
+
+  // Writes the quantized values q, shaped as p, and the grids
+  // [GridCount(), GridSize(bits)], ascending unless the class says otherwise.
+  // q may equal p (in place).
+  virtual void Quantize(const GridView& p, int bits, float* q,
+                        float* grid) const = 0;
+};
+
+}  // namespace lutra::qat
+
+#endif  // LUTRA_QAT_QUANTIZER_H_

@@ -1,0 +1,67 @@
+#ifndef LUTRA_RUNTIME_MODEL_H_
+#define LUTRA_RUNTIME_MODEL_H_
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/kernels/lut_matrix.h"
+#include "lutra/runtime/graph.h"
+#include "lutra/runtime/safetensors.h"
+
+namespace lutra {
+
+// Keys of the container's __metadata__.
+inline constexpr std::string_view kVersionKey = "lutra.version";
+inline constexpr std::string_view kGraphKey = "lutra.graph";
+// JSON object: tensor name -> scheme (see lutra/qat/scheme.h).
+inline constexpr std::string_view kSchemesKey = "lutra.schemes";
+// What this build writes and the newest it reads.
+inline constexpr int kModelVersion = 1;
+
+// The shape and type of a value of the graph, without the token dimension.
+struct ValueInfo {
+  std::string name;
+  ValueType type = ValueType::kFloat32;
+  std::vector<int64_t> shape;
+
+  size_t ElementCount() const;  // per token
+};
+
+// A loaded model file: graph, and weights used in place from the mapping.
+// Immutable; any number of sessions and threads may share it.
+class Model {
+ public:
+  // Maps the file and checks all of it that execution relies on: the graph, the
+  // shape of every value, presence, shape and type of every weight, the header
+  // of every packed tensor, ids of embeddings excepted (checked when run).
+  // Throws Error.
+  static std::shared_ptr<const Model> Load(const std::filesystem::path& path);
+
+  const std::string& path() const { return file_.path(); }
+  const SafetensorsFile& file() const { return file_; }
+  const Graph& graph() const { return graph_; }
+  // Inputs and outputs in the order of the graph.
+  const std::vector<ValueInfo>& inputs() const { return inputs_; }
+  const std::vector<ValueInfo>& outputs() const { return outputs_; }
+  const ValueInfo& value(std::string_view name) const;
+  // The packed weight of that name, or nullptr if it is a float tensor.
+  const kernels::LutMatrix* packed(std::string_view tensor) const;
+
+ private:
+  explicit Model(SafetensorsFile file) : file_(std::move(file)) {}
+
+  SafetensorsFile file_;
+  Graph graph_;
+  std::vector<ValueInfo> inputs_;
+  std::vector<ValueInfo> outputs_;
+  std::map<std::string, ValueInfo, std::less<>> values_;
+  std::map<std::string, kernels::LutMatrix, std::less<>> packed_;
+};
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_MODEL_H_

@@ -1,0 +1,122 @@
+#ifndef LUTRA_RUNTIME_SAFETENSORS_H_
+#define LUTRA_RUNTIME_SAFETENSORS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// Reader and writer of the safetensors container
+// (https://github.com/huggingface/safetensors): an 8-byte little-endian header
+// length, a JSON header, raw little-endian data.
+
+namespace lutra {
+
+class MappedFile;
+
+enum class DType {
+  kFloat64,
+  kFloat32,
+  kFloat16,
+  kBFloat16,
+  kInt64,
+  kInt32,
+  kInt16,
+  kInt8,
+  kUInt64,
+  kUInt32,
+  kUInt16,
+  kUInt8,
+  kBool,
+};
+
+size_t ByteSize(DType dtype);
+// The container's spelling, e.g. "F32".
+std::string_view Name(DType dtype);
+
+// "[3, 4]", for messages and tables.
+std::string ShapeToString(std::span<const int64_t> shape);
+
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  std::vector<int64_t> shape;
+
+  // Product of the shape; 1 for a scalar.
+  size_t ElementCount() const;
+  size_t ByteCount() const { return ElementCount() * ByteSize(dtype); }
+};
+
+struct TensorView : TensorInfo {
+  std::span<const std::byte> data;  // inside the mapping, not always aligned
+
+  // The elements as T. Throws Error if the dtype is another or the data is not
+  // aligned for T (lutra's writer aligns).
+  std::span<const float> Floats(std::string_view file) const;
+};
+
+// A memory-mapped file. Open checks everything before it returns: header
+// length, JSON, dtypes, shapes (overflow), extents (inside the file, in order,
+// without holes or overlap), names (unique), so that TensorView::data is safe.
+// Immutable; may be used from several threads. Copies share the mapping.
+class SafetensorsFile {
+ public:
+  // Throws Error.
+  static SafetensorsFile Open(const std::filesystem::path& path);
+
+  const std::string& path() const { return path_; }
+  size_t byte_size() const;
+  const std::map<std::string, std::string>& metadata() const {
+    return metadata_;
+  }
+  // In file order.
+  const std::vector<TensorView>& tensors() const { return tensors_; }
+  // nullptr if there is none.
+  const TensorView* Find(std::string_view name) const;
+  // Throws Error if there is none.
+  const TensorView& Get(std::string_view name) const;
+
+ private:
+  std::string path_;
+  std::shared_ptr<const MappedFile> file_;
+  std::map<std::string, std::string> metadata_;
+  std::vector<TensorView> tensors_;
+  std::map<std::string, size_t, std::less<>> index_;
+};
+
+// Writes a file tensor by tensor, so that memory holds one at a time. All
+// tensors are declared first. The file appears under its name when Commit
+// returns; until then, and if the writer is destroyed without Commit, only a
+// temporary file beside it exists (removed by the destructor).
+//
+// Data starts 64-byte aligned, and tensors are laid out by falling alignment
+// (multiples of 64 bytes first, then by element size), so that each one is
+// aligned for its type without holes.
+class SafetensorsWriter {
+ public:
+  // Throws Error, e.g. for a duplicate name or a folder that is not writable.
+  SafetensorsWriter(const std::filesystem::path& path,
+                    const std::map<std::string, std::string>& metadata,
+                    const std::vector<TensorInfo>& tensors);
+  ~SafetensorsWriter();
+  SafetensorsWriter(const SafetensorsWriter&) = delete;
+  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
+
+  // In any order, each once; `data` has the declared size. Throws Error.
+  void Write(std::string_view name, std::span<const std::byte> data);
+  // Throws Error if a tensor is missing.
+  void Commit();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_SAFETENSORS_H_

@@ -1,0 +1,40 @@
+#ifndef LUTRA_RUNTIME_OUTPUT_FILE_H_
+#define LUTRA_RUNTIME_OUTPUT_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace lutra {
+
+// A file that appears under its name only when it is complete: bytes go to a
+// temporary file in the same folder, which Commit renames and the destructor
+// removes. One thread at a time.
+class OutputFile {
+ public:
+  // Throws Error, e.g. if the folder is missing or `path` is a folder or a
+  // device.
+  explicit OutputFile(const std::filesystem::path& path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  // Writes at `offset` bytes from the start, in any order. Throws Error.
+  void WriteAt(uint64_t offset, std::span<const std::byte> data);
+  // Writes after the bytes appended so far. Throws Error.
+  void Append(std::string_view text);
+  // Replaces the file of that name, if any. Throws Error. Nothing may be
+  // written afterwards.
+  void Commit();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_OUTPUT_FILE_H_

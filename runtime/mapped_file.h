@@ -1,0 +1,29 @@
+#ifndef LUTRA_RUNTIME_MAPPED_FILE_H_
+#define LUTRA_RUNTIME_MAPPED_FILE_H_
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+
+namespace lutra {
+
+// A file mapped for reading, unmapped when destroyed. If another process
+// shortens the file meanwhile, reading past its new end is fatal, as with every
+// mapping: replace model files by renaming.
+class MappedFile {
+ public:
+  // Throws Error.
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_MAPPED_FILE_H_

@@ -1,0 +1,83 @@
+#include "tests/runtime/allocation_counter.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+
+namespace {
+
+std::atomic<size_t> allocations = 0;
+
+}  // namespace
+
+namespace lutra {
+
+size_t AllocationCount() { return allocations.load(); }
+
+}  // namespace lutra
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LUTRA_TEST_ASAN
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define LUTRA_TEST_ASAN
+#endif
+
+extern "C" {
+
+#if defined(LUTRA_TEST_ASAN)
+
+// The sanitizer has malloc to itself and offers a hook.
+int __sanitizer_install_malloc_and_free_hooks(
+    void (*malloc_hook)(const volatile void*, size_t),
+    void (*free_hook)(const volatile void*));
+
+static const int hook_installed = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, size_t) { ++allocations; },
+    [](const volatile void*) {});
+
+#else
+
+// A program's own malloc family takes the place of the C library's, which it
+// still reaches under these names. operator new ends in malloc.
+void* __libc_malloc(size_t size);
+void* __libc_calloc(size_t count, size_t size);
+void* __libc_realloc(void* memory, size_t size);
+void* __libc_memalign(size_t alignment, size_t size);
+
+void* malloc(size_t size) {
+  ++allocations;
+  return __libc_malloc(size);
+}
+
+void* calloc(size_t count, size_t size) {
+  ++allocations;
+  return __libc_calloc(count, size);
+}
+
+void* realloc(void* memory, size_t size) {
+  ++allocations;
+  return __libc_realloc(memory, size);
+}
+
+void* memalign(size_t alignment, size_t size) {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+
+void* aligned_alloc(size_t alignment, size_t size) {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void** memory, size_t alignment, size_t size) {
+  ++allocations;
+  *memory = __libc_memalign(alignment, size);
+  return *memory == nullptr ? ENOMEM : 0;
+}
+
+#endif
+
+}  // extern "C"

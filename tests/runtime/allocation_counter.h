@@ -1,0 +1,14 @@
+#ifndef LUTRA_TESTS_RUNTIME_ALLOCATION_COUNTER_H_
+#define LUTRA_TESTS_RUNTIME_ALLOCATION_COUNTER_H_
+
+#include <cstddef>
+
+namespace lutra {
+
+// Heap allocations of the whole process so far, on all threads and by all
+// libraries. Only in programs that link allocation_counter.cc.
+size_t AllocationCount();
+
+}  // namespace lutra
+
+#endif  // LUTRA_TESTS_RUNTIME_ALLOCATION_COUNTER_H_

@@ -1,0 +1,123 @@
+// Run allocates nothing once a size is prepared, whatever the operators,
+// threads and activations, through the C++ and the C API.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <random>
+
+#include "lutra.h"
+#include "lutra/runtime/session.h"
+#include "tests/kernels/random_matrix.h"
+#include "tests/runtime/allocation_counter.h"
+#include "tests/runtime/model_builder.h"
+#include "tests/temp_dir.h"
+
+namespace lutra {
+namespace {
+
+constexpr int64_t kWidth = 96;
+
+// Every operator, linear and embedding with float and with packed weights.
+ModelBuilder EveryOperator() {
+  std::mt19937 rng(1);
+  const auto packed = kernels::MakeRandomMatrix(
+      {.n = kWidth, .k = kWidth, .bits = 2, .group_size = 32},
+      kernels::TableKind::kSmall, rng);
+  ModelBuilder builder;
+  builder.Input("ids", {}, ValueType::kInt32)
+      .Input("x", {kWidth})
+      .Add(OpType::kEmbedding, {"ids"}, "e0", "float")
+      .Add(OpType::kEmbedding, {"ids"}, "e1", "packed")
+      .Add(OpType::kAdd, {"e0", "e1"}, "sum")
+      .Add(OpType::kMul, {"sum", "x"}, "product")
+      .Add(OpType::kLinear, {"product"}, "l0", "packed", "bias")
+      .Add(OpType::kRelu, {"l0"}, "a0")
+      .Add(OpType::kLinear, {"a0"}, "l1", "float", "bias")
+      .Add(OpType::kGelu, {"l1"}, "a1")
+      .Add(OpType::kLinear, {"a1"}, "l2", "float")
+      .Add(OpType::kSilu, {"l2"}, "a2")
+      .Add(OpType::kSoftmax, {"a2"}, "y")
+      .Output("y")
+      .Output("l1")
+      .Packed("packed", {packed.blob.get(), packed.blob_bytes})
+      .Floats("float", {kWidth, kWidth}, RandomFloats(kWidth * kWidth, 2))
+      .Floats("bias", {kWidth}, RandomFloats(kWidth, 3));
+  return builder;
+}
+
+class AllocationTest : public ::testing::Test {
+ protected:
+  AllocationTest() { EveryOperator().Write(path_); }
+
+  static constexpr size_t kMaxTokens = 70;
+  TempDir dir_;
+  const std::filesystem::path path_ = dir_ / "m.safetensors";
+  const std::vector<int32_t> ids_ = std::vector<int32_t>(kMaxTokens, 3);
+  const std::vector<float> x_ = RandomFloats(kMaxTokens * kWidth, 4);
+  std::vector<float> y_ = std::vector<float>(kMaxTokens * kWidth);
+  std::vector<float> z_ = std::vector<float>(kMaxTokens * kWidth);
+  const void* inputs_[2] = {ids_.data(), x_.data()};
+  float* outputs_[2] = {y_.data(), z_.data()};
+};
+
+TEST_F(AllocationTest, TheCounterCounts) {
+  const size_t before = AllocationCount();
+  const auto by_new = std::make_unique<std::vector<int>>(1000);
+  EXPECT_EQ(AllocationCount() - before, 2u);
+  // Volatile, so that the compiler does not leave the calls out.
+  void* volatile memory = std::malloc(10);
+  EXPECT_EQ(AllocationCount() - before, 3u);
+  memory = std::realloc(memory, 100000);
+  EXPECT_EQ(AllocationCount() - before, 4u);
+  std::free(memory);
+  memory = std::aligned_alloc(64, 640);
+  EXPECT_EQ(AllocationCount() - before, 5u);
+  std::free(memory);
+}
+
+TEST_F(AllocationTest, RunAllocatesNothing) {
+  const auto model = Model::Load(path_);
+  for (const size_t threads : std::vector<size_t>{1, 2, 3}) {
+    for (const auto activations : {kernels::ActivationType::kInt8Asymmetric,
+                                   kernels::ActivationType::kInt8Symmetric,
+                                   kernels::ActivationType::kFloat32}) {
+      Session session(model, {.activations = activations, .threads = threads});
+      for (const size_t m : {size_t{1}, size_t{4}, kMaxTokens}) {
+        session.Prepare(m);
+        const size_t before = AllocationCount();
+        for (int i = 0; i < 3; ++i) session.Run(m, inputs_, outputs_);
+        EXPECT_EQ(AllocationCount() - before, 0u)
+            << "threads " << threads << " m " << m;
+      }
+      // Sizes that were prepared earlier stay prepared.
+      const size_t before = AllocationCount();
+      session.Run(1, inputs_, outputs_);
+      EXPECT_EQ(AllocationCount() - before, 0u);
+    }
+  }
+}
+
+TEST_F(AllocationTest, TheCApiAllocatesNothing) {
+  lutra_model* model = nullptr;
+  ASSERT_EQ(lutra_model_load(path_.c_str(), &model), LUTRA_OK)
+      << lutra_last_error();
+  lutra_session* session = nullptr;
+  ASSERT_EQ(lutra_session_create(model, nullptr, &session), LUTRA_OK)
+      << lutra_last_error();
+  ASSERT_EQ(lutra_session_prepare(session, 5), LUTRA_OK) << lutra_last_error();
+  const size_t before = AllocationCount();
+  EXPECT_EQ(lutra_session_run(session, 5, inputs_, 2, outputs_, 2), LUTRA_OK);
+  // Nor do its queries and its reports of failures.
+  lutra_value_info info;
+  EXPECT_EQ(lutra_model_input(model, 0, &info), LUTRA_OK);
+  EXPECT_EQ(lutra_model_input(model, 9, &info), LUTRA_INVALID_ARGUMENT);
+  EXPECT_EQ(AllocationCount() - before, 0u);
+  lutra_session_free(session);
+  lutra_model_free(model);
+}
+
+}  // namespace
+}  // namespace lutra

@@ -1,0 +1,73 @@
+#include "runtime/memory_plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "tests/runtime/throws.h"
+
+namespace lutra {
+namespace {
+
+TEST(MemoryPlanTest, AChainNeedsTwoBlocks) {
+  std::vector<BlockLifetime> blocks;
+  for (size_t i = 0; i < 10; ++i) blocks.push_back({640, i, i + 1});
+  EXPECT_EQ(PlanMemory(blocks).bytes, 1280u);
+}
+
+TEST(MemoryPlanTest, NothingNeedsNothing) {
+  EXPECT_EQ(PlanMemory({}).bytes, 0u);
+}
+
+TEST(MemoryPlanTest, LiveBlocksNeverOverlap) {
+  std::mt19937 rng(1);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<BlockLifetime> blocks(1 + rng() % 40);
+    size_t most_at_once = 0;
+    for (BlockLifetime& block : blocks) {
+      block.bytes = rng() % 4 == 0 ? 0 : rng() % 1000;
+      block.first = rng() % 20;
+      block.last = block.first + rng() % 5;
+    }
+    for (size_t step = 0; step < 25; ++step) {
+      size_t live = 0;
+      for (const BlockLifetime& block : blocks) {
+        if (block.first <= step && step <= block.last) live += block.bytes;
+      }
+      most_at_once = std::max(most_at_once, live);
+    }
+    const MemoryPlan plan = PlanMemory(blocks);
+    ASSERT_EQ(plan.offsets.size(), blocks.size());
+    EXPECT_GE(plan.bytes, most_at_once);
+    for (size_t a = 0; a < blocks.size(); ++a) {
+      EXPECT_EQ(plan.offsets[a] % kArenaAlignment, 0u);
+      EXPECT_LE(plan.offsets[a] + blocks[a].bytes, plan.bytes);
+      for (size_t b = 0; b < a; ++b) {
+        if (blocks[a].last < blocks[b].first ||
+            blocks[b].last < blocks[a].first) {
+          continue;
+        }
+        EXPECT_TRUE(plan.offsets[a] + blocks[a].bytes <= plan.offsets[b] ||
+                    plan.offsets[b] + blocks[b].bytes <= plan.offsets[a])
+            << "round " << round << ", blocks " << a << " and " << b;
+      }
+    }
+  }
+}
+
+TEST(MemoryPlanTest, RefusesSizesThatOverflow) {
+  constexpr size_t kHalf = std::numeric_limits<size_t>::max() / 2;
+  const std::vector<BlockLifetime> sum = {{kHalf, 0, 0}, {kHalf, 1, 1}};
+  EXPECT_THAT(ErrorMessage([&] { PlanMemory(sum); }),
+              ::testing::HasSubstr("overflows"));
+  const std::vector<BlockLifetime> one = {{2 * kHalf, 0, 0}};
+  EXPECT_THAT(ErrorMessage([&] { PlanMemory(one); }),
+              ::testing::HasSubstr("overflows"));
+}
+
+}  // namespace
+}  // namespace lutra

@@ -1,0 +1,285 @@
+// Every operator, run by a session, against plain mathematics.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <limits>
+#include <random>
+#include <tuple>
+
+#include "lutra/kernels/gemm.h"
+#include "lutra/runtime/session.h"
+#include "tests/kernels/random_matrix.h"
+#include "tests/runtime/model_builder.h"
+#include "tests/temp_dir.h"
+
+namespace lutra {
+namespace {
+
+using kernels::ActivationType;
+
+constexpr float kEpsilon = std::numeric_limits<float>::epsilon();
+
+// Tokens and threads.
+class OperatorTest
+    : public ::testing::TestWithParam<std::tuple<size_t, size_t>> {
+ protected:
+  size_t m() const { return std::get<0>(GetParam()); }
+  size_t threads() const { return std::get<1>(GetParam()); }
+
+  // The only output.
+  std::vector<float> Run(
+      const ModelBuilder& builder, const std::vector<const void*>& inputs,
+      ActivationType activations = ActivationType::kInt8Asymmetric) {
+    builder.Write(path_);
+    const auto model = Model::Load(path_);
+    Session session(model, {.activations = activations, .threads = threads()});
+    EXPECT_EQ(session.threads(), threads());
+    std::vector<float> y(m() * model->outputs()[0].ElementCount(), -1.0f);
+    float* const outputs[] = {y.data()};
+    session.Run(m(), inputs, outputs);
+    return y;
+  }
+
+  // Shapes with more than one dimension, and more elements than one piece of
+  // work for large m.
+  static constexpr int64_t kRows = 7;
+  static constexpr int64_t kColumns = 301;
+  size_t Elements() const { return m() * kRows * kColumns; }
+
+  void CheckUnary(OpType op, const std::function<double(double)>& expected,
+                  double tolerance) {
+    std::vector<float> x = RandomFloats(Elements(), 1, 4.0f);
+    x[0] = 0.0f;
+    x[1] = -100.0f;
+    x[2] = 100.0f;
+    ModelBuilder builder;
+    builder.Input("x", {kRows, kColumns}).Add(op, {"x"}, "y").Output("y");
+    const auto y = Run(builder, {x.data()});
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double e = expected(double{x[i]});
+      // Below the normal numbers there is no relative precision.
+      ASSERT_NEAR(y[i], e, 1e-37 + tolerance * std::abs(e)) << "x = " << x[i];
+    }
+  }
+
+  void CheckBinary(OpType op,
+                   const std::function<float(float, float)>& expected) {
+    const auto a = RandomFloats(Elements(), 1);
+    const auto b = RandomFloats(Elements(), 2);
+    ModelBuilder builder;
+    builder.Input("a", {kRows, kColumns})
+        .Input("b", {kRows, kColumns})
+        .Add(op, {"a", "b"}, "y")
+        .Output("y");
+    const auto y = Run(builder, {a.data(), b.data()});
+    for (size_t i = 0; i < a.size(); ++i) {
+      ASSERT_EQ(y[i], expected(a[i], b[i]));
+    }
+  }
+
+  TempDir dir_;
+  const std::filesystem::path path_ = dir_ / "m.safetensors";
+};
+
+TEST_P(OperatorTest, Relu) {
+  CheckUnary(
+      OpType::kRelu, [](double x) { return std::max(x, 0.0); }, 0);
+}
+
+TEST_P(OperatorTest, Gelu) {
+  // The argument of erfc, about 0.7 x, is rounded; far out in the negative
+  // tail the relative error grows with its square.
+  CheckUnary(
+      OpType::kGelu,
+      [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); },
+      400 * double{kEpsilon});
+}
+
+TEST_P(OperatorTest, Silu) {
+  CheckUnary(
+      OpType::kSilu, [](double x) { return x / (1 + std::exp(-x)); },
+      4 * double{kEpsilon});
+}
+
+TEST_P(OperatorTest, ReluKeepsNaN) {
+  std::vector<float> x(m(), std::numeric_limits<float>::quiet_NaN());
+  ModelBuilder builder;
+  builder.Input("x", {}).Add(OpType::kRelu, {"x"}, "y").Output("y");
+  EXPECT_TRUE(std::isnan(Run(builder, {x.data()})[0]));
+}
+
+TEST_P(OperatorTest, Add) {
+  CheckBinary(OpType::kAdd, [](float a, float b) { return a + b; });
+}
+
+TEST_P(OperatorTest, Mul) {
+  CheckBinary(OpType::kMul, [](float a, float b) { return a * b; });
+}
+
+TEST_P(OperatorTest, Softmax) {
+  auto x = RandomFloats(Elements(), 1, 5.0f);
+  x[1] = 1000.0f;  // overflows without the subtraction of the maximum
+  ModelBuilder builder;
+  builder.Input("x", {kRows, kColumns})
+      .Add(OpType::kSoftmax, {"x"}, "y")
+      .Output("y");
+  const auto y = Run(builder, {x.data()});
+  for (size_t begin = 0; begin < x.size(); begin += kColumns) {
+    double largest = double{x[begin]};
+    double sum = 0;
+    for (size_t i = begin; i < begin + kColumns; ++i) {
+      largest = std::max(largest, double{x[i]});
+    }
+    for (size_t i = begin; i < begin + kColumns; ++i) {
+      sum += std::exp(double{x[i]} - largest);
+    }
+    for (size_t i = begin; i < begin + kColumns; ++i) {
+      const double expected = std::exp(double{x[i]} - largest) / sum;
+      ASSERT_NEAR(y[i], expected,
+                  1e-37 + kColumns * double{kEpsilon} * expected);
+    }
+  }
+}
+
+TEST_P(OperatorTest, FloatLinear) {
+  for (const bool with_bias : {false, true}) {
+    for (const auto& [n, k] : {std::pair<size_t, size_t>{1, 1},
+                               {10, 37},
+                               {96, 128},
+                               {3, 257},
+                               {129, 4}}) {
+      const auto x = RandomFloats(m() * k, 1);
+      const auto w = RandomFloats(n * k, 2);
+      const auto bias = RandomFloats(n, 3);
+      ModelBuilder builder;
+      builder.Input("x", {static_cast<int64_t>(k)})
+          .Add(OpType::kLinear, {"x"}, "y", "w", with_bias ? "b" : "")
+          .Output("y")
+          .Floats("w", {static_cast<int64_t>(n), static_cast<int64_t>(k)}, w)
+          .Floats("b", {static_cast<int64_t>(n)}, bias);
+      const auto y = Run(builder, {x.data()});
+      for (size_t t = 0; t < m(); ++t) {
+        for (size_t row = 0; row < n; ++row) {
+          double sum = with_bias ? double{bias[row]} : 0.0;
+          double magnitude = std::abs(sum);
+          for (size_t i = 0; i < k; ++i) {
+            const double product =
+                double{x[t * k + i]} * double{w[row * k + i]};
+            sum += product;
+            magnitude += std::abs(product);
+          }
+          ASSERT_NEAR(y[t * n + row], sum,
+                      static_cast<double>(k + 2) * double{kEpsilon} * magnitude)
+              << "n " << n << " k " << k << " bias " << with_bias;
+        }
+      }
+    }
+  }
+}
+
+// A packed linear node is the kernel and nothing else.
+TEST_P(OperatorTest, PackedLinear) {
+  std::mt19937 rng(5);
+  for (const auto activations :
+       {ActivationType::kInt8Asymmetric, ActivationType::kInt8Symmetric,
+        ActivationType::kFloat32}) {
+    for (const bool with_bias : {false, true}) {
+      for (const auto& [n, k] :
+           {std::pair<uint32_t, uint32_t>{1, 1}, {24, 32}, {50, 200}}) {
+        const auto packed = kernels::MakeRandomMatrix(
+            {.n = n, .k = k, .bits = 2, .group_size = k < 48 ? k : 48},
+            kernels::TableKind::kSmall, rng);
+        const auto x = RandomFloats(m() * k, 1);
+        const auto bias = RandomFloats(n, 3);
+        ModelBuilder builder;
+        builder.Input("x", {k})
+            .Add(OpType::kLinear, {"x"}, "y", "w", with_bias ? "b" : "")
+            .Output("y")
+            .Packed("w", {packed.blob.get(), packed.blob_bytes})
+            .Floats("b", {n}, bias);
+        const auto y = Run(builder, {x.data()}, activations);
+
+        std::vector<float> expected(m() * n);
+        kernels::ReferenceGemm(packed.matrix, activations,
+                               {.x = x.data(),
+                                .x_stride = k,
+                                .m = m(),
+                                .bias = with_bias ? bias.data() : nullptr,
+                                .y = expected.data(),
+                                .y_stride = n});
+        if (activations != ActivationType::kFloat32) {
+          ASSERT_EQ(y, expected) << "n " << n << " k " << k;
+          continue;
+        }
+        std::vector<float> w(k);
+        for (size_t i = 0; i < y.size(); ++i) {
+          kernels::DequantizeRow(packed.matrix, static_cast<uint32_t>(i % n),
+                                 w.data());
+          double magnitude = with_bias ? std::abs(double{bias[i % n]}) : 0.0;
+          for (size_t c = 0; c < k; ++c) {
+            magnitude += std::abs(double{x[i / n * k + c]} * double{w[c]});
+          }
+          ASSERT_NEAR(y[i], expected[i],
+                      (k + 2.0) * double{kEpsilon} * magnitude);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(OperatorTest, FloatEmbedding) {
+  constexpr int32_t kN = 13;
+  constexpr int32_t kK = 5;
+  std::vector<int32_t> ids(m());
+  for (size_t i = 0; i < m(); ++i) ids[i] = static_cast<int32_t>(i * 7) % kN;
+  const auto w = RandomFloats(kN * kK, 1);
+  ModelBuilder builder;
+  builder.Input("ids", {}, ValueType::kInt32)
+      .Add(OpType::kEmbedding, {"ids"}, "y", "w")
+      .Output("y")
+      .Floats("w", {kN, kK}, w);
+  const auto y = Run(builder, {ids.data()});
+  for (size_t i = 0; i < y.size(); ++i) {
+    ASSERT_EQ(y[i], w[static_cast<size_t>(ids[i / kK]) * kK + i % kK]);
+  }
+}
+
+TEST_P(OperatorTest, PackedEmbedding) {
+  std::mt19937 rng(6);
+  constexpr uint32_t kN = 40;
+  constexpr uint32_t kK = 50;
+  const auto packed =
+      kernels::MakeRandomMatrix({.n = kN, .k = kK, .bits = 4, .group_size = 16},
+                                kernels::TableKind::kSmall, rng);
+  std::vector<int32_t> ids(m());
+  for (size_t i = 0; i < m(); ++i) ids[i] = static_cast<int32_t>(i * 7 % kN);
+  ModelBuilder builder;
+  builder.Input("ids", {}, ValueType::kInt32)
+      .Add(OpType::kEmbedding, {"ids"}, "y", "w")
+      .Output("y")
+      .Packed("w", {packed.blob.get(), packed.blob_bytes});
+  const auto y = Run(builder, {ids.data()});
+  std::vector<float> row(kK);
+  for (size_t i = 0; i < m(); ++i) {
+    kernels::DequantizeRow(packed.matrix, static_cast<uint32_t>(ids[i]),
+                           row.data());
+    for (size_t c = 0; c < kK; ++c) ASSERT_EQ(y[i * kK + c], row[c]);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OperatorTest,
+                         ::testing::Combine(::testing::Values(1, 2, 5, 33),
+                                            ::testing::Values(1, 2, 3)),
+                         [](const auto& test) {
+                           return "M" +
+                                  std::to_string(std::get<0>(test.param)) +
+                                  "Threads" +
+                                  std::to_string(std::get<1>(test.param));
+                         });
+
+}  // namespace
+}  // namespace lutra

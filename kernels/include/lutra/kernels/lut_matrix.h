@@ -34,14 +34,17 @@ struct LutFormat {
   uint32_t n = 0;     // output features: rows of the weight
   uint32_t k = 0;     // input features: columns of the weight
   uint32_t bits = 2;  // bits per index; the table has 2^bits entries
-  // Columns that share a scale: a multiple of 16, or k for one scale per row.
+  // Columns that share a scale: k for one scale per row, else a multiple of 16
+  // below k.
   // The last group of a row may be short.
   uint32_t group_size = 64;
   TableGranularity table_granularity = TableGranularity::kTensor;
   ScaleType scale_type = ScaleType::kFloat32;
 
-  uint32_t GroupsPerRow() const { return (k + group_size - 1) / group_size; }
-  uint32_t TableEntries() const { return 1u << bits; }
+  constexpr uint32_t GroupsPerRow() const {
+    return (k + group_size - 1) / group_size;
+  }
+  constexpr uint32_t TableEntries() const { return 1u << bits; }
 };
 
 // Returns nullptr if blobs of this format exist, else the reason why not (a
@@ -54,7 +57,8 @@ size_t BlobBytes(const LutFormat& format) noexcept;
 
 // Fills `blob` (BlobBytes(format) bytes, aligned to kBlobAlignment).
 //   indices  uint8 [N, K] row-major, each below 2^bits
-//   scales   float [N, GroupsPerRow] row-major, finite; rounded to scale_type
+//   scales   float [N, GroupsPerRow] row-major, finite also after rounding to
+//            scale_type
 //   tables   int8 [2^bits], or [N, 2^bits] with a table per row
 void PackLutMatrix(const LutFormat& format, const uint8_t* indices,
                    const float* scales, const int8_t* tables,
@@ -68,8 +72,8 @@ struct LutMatrix {
   // Smallest and largest entry of all tables.
   int8_t table_min = 0;
   int8_t table_max = 0;
-  const int8_t* table = nullptr;         // [16], zero padded; per tensor only
-  const uint8_t* row_blocks = nullptr;   // ceil(N / 16) blocks of 16 rows
+  const int8_t* table = nullptr;        // [16], zero padded; per tensor only
+  const uint8_t* row_blocks = nullptr;  // ceil(N / 16) blocks of 16 rows
   size_t row_block_bytes = 0;
 };
 

@@ -1,0 +1,17 @@
+#ifndef LUTRA_KERNELS_DISPATCH_H_
+#define LUTRA_KERNELS_DISPATCH_H_
+
+#include "kernels/gemm_job.h"
+
+namespace lutra::kernels {
+
+// The kernels of the active variant. nullptr: the reference.
+struct ActiveKernels {
+  const KernelSet* int8;
+  const FloatKernelSet* floats;
+};
+ActiveKernels GetActiveKernels() noexcept;
+
+}  // namespace lutra::kernels
+
+#endif  // LUTRA_KERNELS_DISPATCH_H_

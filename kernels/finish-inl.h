@@ -1,0 +1,73 @@
+// From the sums of groups to outputs.
+
+#if defined(LUTRA_KERNELS_FINISH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_FINISH_INL_H_
+#undef LUTRA_KERNELS_FINISH_INL_H_
+#else
+#define LUTRA_KERNELS_FINISH_INL_H_
+#endif
+
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/decode-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE {
+
+// What rows [first_row, first_row + kPanelRows) add after the last group.
+struct PanelEnd {
+  alignas(64) float row_sums[kPanelRows];
+  alignas(64) float bias[kPanelRows];
+  size_t first_row;
+  size_t rows;
+};
+
+// `block0` and `block1` are the row blocks, `first_row` their first row.
+inline void PreparePanelEnd(const GemmJob& job, const uint8_t* block0,
+                            const uint8_t* block1, size_t first_row,
+                            PanelEnd* end) {
+  std::memcpy(end->row_sums, block0, kBlockRows * sizeof(float));
+  std::memcpy(end->row_sums + kBlockRows, block1, kBlockRows * sizeof(float));
+  end->first_row = first_row;
+  end->rows = std::min<size_t>(kPanelRows, job.w.format.n - first_row);
+  if (job.arguments.bias != nullptr) {
+    std::memset(end->bias, 0, sizeof(end->bias));
+    std::memcpy(end->bias, job.arguments.bias + first_row,
+                end->rows * sizeof(float));
+  }
+}
+
+// Writes the outputs of `token` from its sums over all groups.
+template <bool kQuantized>
+HWY_INLINE void FinishToken(const GemmJob& job, const PanelEnd& end,
+                            const float* HWY_RESTRICT sums, size_t token) {
+  const DF32 d;
+  const size_t lanes = hn::Lanes(d);
+  float* y = job.arguments.y + token * job.arguments.y_stride + end.first_row;
+  for (size_t r = 0; r < end.rows; r += lanes) {
+    VF32 v = hn::Load(d, sums + r);
+    if constexpr (kQuantized) {
+      if (job.type == ActivationType::kInt8Asymmetric) {
+        const VF32 zero = hn::Set(d, job.token_zeros[token]);
+        v = hn::Sub(v, hn::Mul(zero, hn::Load(d, end.row_sums + r)));
+      }
+      v = hn::Mul(v, hn::Set(d, job.token_scales[token]));
+    }
+    if (job.arguments.bias != nullptr) {
+      v = hn::Add(v, hn::Load(d, end.bias + r));
+    }
+    if (r + lanes <= end.rows) {
+      hn::StoreU(v, d, y + r);
+    } else {
+      alignas(64) float last[kBlockRows];
+      hn::Store(v, d, last);
+      std::memcpy(y + r, last, (end.rows - r) * sizeof(float));
+    }
+  }
+}
+
+}  // namespace lutra::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,62 @@
+// The kernels for float activations, compiled once for each Highway target.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/float_kernels.cc"
+// Must come before highway.h.
+#include "hwy/foreach_target.h"
+// Must come before the -inl.h files.
+#include "hwy/highway.h"
+
+#include "kernels/gemm_job.h"
+#include "kernels/hwy_compat-inl.h"
+
+#ifndef LUTRA_KERNELS_FLOAT_KERNELS_OF_
+#define LUTRA_KERNELS_FLOAT_KERNELS_OF_
+namespace lutra::kernels {
+template <int64_t kTarget>
+inline constexpr const FloatKernelSet* (*kFloatKernelsOf)() = nullptr;
+}  // namespace lutra::kernels
+#endif
+
+#if !LUTRA_USE_REFERENCE
+#include "kernels/float_gemm-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE {
+
+const FloatKernelSet* FloatKernels() {
+  static constexpr FloatKernelSet kSet = {kTileTokens, Arrange, FloatGemm};
+  return &kSet;
+}
+
+}  // namespace lutra::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+namespace lutra::kernels {
+template <>
+inline constexpr const FloatKernelSet* (*kFloatKernelsOf<HWY_TARGET>)() =
+    HWY_NAMESPACE::FloatKernels;
+}  // namespace lutra::kernels
+#endif  // !LUTRA_USE_REFERENCE
+
+#if HWY_ONCE
+namespace lutra::kernels {
+namespace {
+
+template <int kBit = 0>
+const FloatKernelSet* Find(int64_t target) {
+  if constexpr (kBit < 63) {
+    if (target != int64_t{1} << kBit) return Find<kBit + 1>(target);
+    constexpr auto kernels = kFloatKernelsOf<int64_t{1} << kBit>;
+    if constexpr (kernels != nullptr) return kernels();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+const FloatKernelSet* FindFloatKernels(int64_t target) noexcept {
+  return Find(target);
+}
+
+}  // namespace lutra::kernels
+#endif  // HWY_ONCE

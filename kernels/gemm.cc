@@ -1,0 +1,146 @@
+#include "lutra/kernels/gemm.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdint>
+
+#include "kernels/dispatch.h"
+#include "kernels/gemm_job.h"
+
+namespace lutra::kernels {
+namespace {
+
+// Below this many multiplications a call takes a few microseconds, about what
+// it costs to wake a thread.
+constexpr size_t kMinParallelWork = size_t{1} << 18;
+
+// Hands out consecutive parts of the scratch memory, or, starting from 0, adds
+// up their sizes.
+class Scratch {
+ public:
+  explicit Scratch(void* base) : base_(static_cast<uint8_t*>(base)) {}
+
+  template <typename T>
+  T* Take(size_t count) {
+    uint8_t* const at = base_ == nullptr ? nullptr : base_ + used_;
+    used_ += RoundUp(count * sizeof(T), kBlobAlignment);
+    return reinterpret_cast<T*>(at);
+  }
+
+  size_t used() const { return used_; }
+
+ private:
+  uint8_t* base_;
+  size_t used_ = 0;
+};
+
+GemmJob MakeJob(const LutMatrix& w, ActivationType type,
+                const GemmArguments& arguments, size_t tile_tokens,
+                Scratch* scratch) {
+  GemmJob job;
+  job.w = w;
+  job.layout = LayOutRowBlock(w.format);
+  job.row_blocks = DivideUp(w.format.n, kBlockRows);
+  job.groups = w.format.GroupsPerRow();
+  job.padded_group = RoundUp(w.format.group_size, UnitColumns(w.format.bits));
+  job.padded_k =
+      (job.groups - 1) * job.padded_group + job.PaddedColumns(job.groups - 1);
+  job.type = type;
+  job.arguments = arguments;
+  job.width = std::min(arguments.m, tile_tokens);
+  const size_t tokens = RoundUp(arguments.m, job.width);
+  if (type == ActivationType::kFloat32) {
+    job.floats = scratch->Take<float>(tokens * job.padded_k);
+  } else {
+    job.values = scratch->Take<int8_t>(tokens * job.padded_k);
+    job.starts = scratch->Take<int32_t>(tokens * job.groups);
+    job.token_scales = scratch->Take<float>(tokens);
+    job.token_zeros = scratch->Take<float>(tokens);
+  }
+  return job;
+}
+
+using PrepareFunction = void (*)(const GemmJob&, size_t, size_t);
+using PanelFunction = void (*)(const GemmJob&, size_t, size_t, size_t);
+
+struct PoolTask {
+  const GemmJob* job;
+  PrepareFunction range;
+  PanelFunction panel;
+};
+
+void RunRange(void* task, size_t first, size_t count) {
+  const PoolTask* t = static_cast<const PoolTask*>(task);
+  t->range(*t->job, first, count);
+}
+
+void RunPanel(void* task, size_t panel, size_t first, size_t count) {
+  const PoolTask* t = static_cast<const PoolTask*>(task);
+  t->panel(*t->job, panel, first, count);
+}
+
+// Calls range(job, first, count) for parts of [0, n). Four parts per thread let
+// fast threads take over from slow ones.
+void ParallelRange(pthreadpool_t pool, const GemmJob& job,
+                   PrepareFunction range, size_t n, size_t multiple) {
+  if (pool == nullptr || n <= multiple) return range(job, 0, n);
+  const size_t parts = 4 * pthreadpool_get_threads_count(pool);
+  PoolTask task{&job, range, nullptr};
+  pthreadpool_parallelize_1d_tile_1d(pool, RunRange, &task, n,
+                                     RoundUp(DivideUp(n, parts), multiple), 0);
+}
+
+void ParallelPanels(pthreadpool_t pool, const GemmJob& job,
+                    PanelFunction panel) {
+  const size_t panels = DivideUp(job.row_blocks, kPanelBlocks);
+  PoolTask task{&job, nullptr, panel};
+  // Without a pool this is a loop on the calling thread.
+  pthreadpool_parallelize_2d_tile_1d(pool, RunPanel, &task, panels,
+                                     job.arguments.m, kTokenBlock, 0);
+}
+
+}  // namespace
+
+size_t GemmScratchBytes(const LutMatrix& w, ActivationType activation_type,
+                        size_t m, size_t /*threads*/) noexcept {
+  if (m == 0) return 0;
+  GemmArguments arguments;
+  arguments.m = m;
+  // The widest tiles of all variants need the most.
+  Scratch scratch(nullptr);
+  MakeJob(w, activation_type, arguments, kMaxTileTokens, &scratch);
+  return scratch.used();
+}
+
+void Gemm(const LutMatrix& w, ActivationType activation_type,
+          const GemmArguments& arguments, void* scratch,
+          pthreadpool_t pool) noexcept {
+  const size_t m = arguments.m;
+  if (m == 0) return;
+  assert(arguments.x_stride >= w.format.k && arguments.y_stride >= w.format.n);
+  assert(reinterpret_cast<uintptr_t>(scratch) % kBlobAlignment == 0);
+  const ActiveKernels kernels = GetActiveKernels();
+  if (kernels.int8 == nullptr) {
+    return ReferenceGemm(w, activation_type, arguments);
+  }
+  const bool is_float = activation_type == ActivationType::kFloat32;
+  const size_t tile_tokens =
+      is_float ? kernels.floats->tile_tokens : kernels.int8->tile_tokens;
+  Scratch parts(scratch);
+  const GemmJob job =
+      MakeJob(w, activation_type, arguments, tile_tokens, &parts);
+  if (m * w.format.n < kMinParallelWork / w.format.k) pool = nullptr;
+
+  ParallelRange(m * w.format.k < kMinParallelWork / 16 ? nullptr : pool, job,
+                is_float ? kernels.floats->arrange : kernels.int8->quantize, m,
+                job.width);
+  if (is_float) {
+    ParallelPanels(pool, job, kernels.floats->gemm);
+  } else if (m == 1) {
+    ParallelRange(pool, job, kernels.int8->gemv, job.row_blocks, 1);
+  } else {
+    ParallelPanels(pool, job, kernels.int8->gemm);
+  }
+}
+
+}  // namespace lutra::kernels

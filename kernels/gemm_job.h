@@ -1,0 +1,111 @@
+#ifndef LUTRA_KERNELS_GEMM_JOB_H_
+#define LUTRA_KERNELS_GEMM_JOB_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/layout.h"
+#include "lutra/kernels/gemm.h"
+
+// What one call of Gemm hands to the kernels of an instruction set.
+
+namespace lutra::kernels {
+
+// Largest number of tokens in a tile: eight accumulators for each of two
+// vectors of rows leave 16 of 32 registers for everything else.
+inline constexpr size_t kMaxTileTokens = 8;
+
+// Activations are stored for tiles of `width` consecutive tokens, and columns
+// with zeros inserted so that each group starts with a unit:
+//   values   int8 [tile][padded_k / 4][width][4]
+//   floats   float [tile][padded_k][width]
+//   starts   int32 [tile][group][width]
+// Tokens interleaved like this are read as one stream; rows of x that are a
+// power of two apart would fall into the same cache sets.
+struct GemmJob {
+  LutMatrix w;
+  RowBlockLayout layout;
+  size_t row_blocks = 0;
+  size_t groups = 0;
+  size_t padded_group = 0;  // columns between the starts of groups
+  size_t padded_k = 0;
+  ActivationType type = ActivationType::kInt8Asymmetric;
+  GemmArguments arguments;
+  size_t width = 0;
+
+  int8_t* values = nullptr;
+  // What the accumulators of a group start with: the correction for a table
+  // that was made unsigned, table_min * (sum of the group's values).
+  int32_t* starts = nullptr;
+  float* token_scales = nullptr;  // [m]
+  float* token_zeros = nullptr;   // [m], 0 if symmetric
+  float* floats = nullptr;
+
+  // First column of `group` in x, and how many there are.
+  size_t FirstColumn(size_t group) const { return group * w.format.group_size; }
+  size_t Columns(size_t group) const {
+    return std::min<size_t>(w.format.group_size,
+                            w.format.k - FirstColumn(group));
+  }
+  size_t PaddedColumns(size_t group) const {
+    return RoundUp(Columns(group), UnitColumns(w.format.bits));
+  }
+  const uint8_t* RowBlock(size_t block) const {
+    return w.row_blocks + block * w.row_block_bytes;
+  }
+  const uint8_t* Group(const uint8_t* row_block, size_t group) const {
+    return row_block + layout.first_group + group * layout.group_stride;
+  }
+};
+
+// A kernel set computes these for one instruction set.
+struct KernelSet {
+  size_t tile_tokens = 0;
+  // Fills values, starts, token_scales and token_zeros of tokens
+  // [first, first + count).
+  void (*quantize)(const GemmJob& job, size_t first, size_t count) = nullptr;
+  // y of the one token, rows of row blocks [first, first + count).
+  void (*gemv)(const GemmJob& job, size_t first, size_t count) = nullptr;
+  // y of tokens [first, first + count), a multiple of the width or the rest,
+  // at most kTokenBlock; rows of row blocks 2 * panel and 2 * panel + 1.
+  void (*gemm)(const GemmJob& job, size_t panel, size_t first,
+               size_t count) = nullptr;
+};
+
+// The same for float activations: `arrange` fills floats.
+struct FloatKernelSet {
+  size_t tile_tokens = 0;
+  void (*arrange)(const GemmJob& job, size_t first, size_t count) = nullptr;
+  void (*gemm)(const GemmJob& job, size_t panel, size_t first,
+               size_t count) = nullptr;
+};
+
+// Row blocks that a panel of decoded weights joins. With two, every broadcast
+// activation is used twice.
+inline constexpr size_t kPanelBlocks = 2;
+inline constexpr size_t kPanelRows = kPanelBlocks * kBlockRows;
+// Tokens that share a decoded panel. Decoding costs about three instructions
+// per vector, 1/20 of the 64 dot products it then feeds; their sums,
+// 64 x 32 floats, fill 8 KiB of L1.
+inline constexpr size_t kTokenBlock = 64;
+
+// Tables in the form that the look-up of a decoder wants, see tables.cc.
+struct DecodeTables {
+  alignas(64) uint8_t bytes[4][kTileBytes];
+};
+
+// Prepares the tables of a row block; entries become entry - bias.
+void PrepareTables(const GemmJob& job, const uint8_t* row_block, int8_t bias,
+                   DecodeTables* tables) noexcept;
+
+// The kernels for a Highway target, or nullptr where the reference is used.
+const KernelSet* FindKernels(int64_t target) noexcept;
+const FloatKernelSet* FindFloatKernels(int64_t target) noexcept;
+
+// The Highway targets of this build, as bits.
+int64_t CompiledTargets() noexcept;
+
+}  // namespace lutra::kernels
+
+#endif  // LUTRA_KERNELS_GEMM_JOB_H_

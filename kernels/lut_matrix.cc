@@ -1,0 +1,300 @@
+#include "lutra/kernels/lut_matrix.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/layout.h"
+#include "kernels/scale_types.h"
+
+namespace lutra::kernels {
+namespace {
+
+constexpr char kMagic[9] = "LUTRAMAT";
+constexpr uint16_t kVersion = 1;
+
+template <typename T>
+T Load(const uint8_t* from) {
+  T value;
+  std::memcpy(&value, from, sizeof(value));
+  return value;
+}
+
+template <typename T>
+void Store(uint8_t* to, T value) {
+  std::memcpy(to, &value, sizeof(value));
+}
+
+bool IsZero(const uint8_t* bytes, size_t count) {
+  return std::all_of(bytes, bytes + count, [](uint8_t b) { return b == 0; });
+}
+
+// h = (h XOR word) * prime over the blob's 64-bit words, the checksum's own
+// word taken as 0.
+uint64_t Checksum(const uint8_t* blob, size_t size) {
+  uint64_t hash = 0xCBF29CE484222325;
+  for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
+    const uint64_t word = i == kChecksumAt ? 0 : Load<uint64_t>(blob + i);
+    hash = (hash ^ word) * 0x100000001B3;
+  }
+  return hash;
+}
+
+size_t RowBlocks(const LutFormat& format) {
+  return DivideUp(format.n, kBlockRows);
+}
+
+size_t TensorTableBytes(const LutFormat& format) {
+  return format.table_granularity == TableGranularity::kTensor ? kTableBytes
+                                                               : 0;
+}
+
+// One row of a blob.
+class Row {
+ public:
+  Row(const LutMatrix& matrix, size_t row)
+      : format_(matrix.format),
+        layout_(LayOutRowBlock(matrix.format)),
+        block_(matrix.row_blocks + row / kBlockRows * matrix.row_block_bytes),
+        row_(row % kBlockRows),
+        table_(matrix.table != nullptr
+                   ? matrix.table
+                   : reinterpret_cast<const int8_t*>(block_ + layout_.tables) +
+                         row_ * matrix.format.TableEntries()) {}
+
+  const int8_t* Table() const { return table_; }
+
+  float Scale(size_t group) const {
+    return LoadScale(format_.scale_type, Group(group), row_);
+  }
+
+  uint8_t Index(size_t group, size_t column_of_group) const {
+    const size_t unit = column_of_group / UnitColumns(format_.bits);
+    return GetIndex(
+        format_.bits,
+        Group(group) + layout_.indices + unit * UnitBytes(format_.bits), row_,
+        column_of_group % UnitColumns(format_.bits));
+  }
+
+ private:
+  const uint8_t* Group(size_t group) const {
+    return block_ + layout_.first_group + group * layout_.group_stride;
+  }
+
+  LutFormat format_;
+  RowBlockLayout layout_;
+  const uint8_t* block_;
+  size_t row_;
+  const int8_t* table_;
+};
+
+// Fills row block number `b`, which is all zeros.
+void PackRowBlock(const LutFormat& format, size_t b, const uint8_t* indices,
+                  const float* scales, const int8_t* tables, uint8_t* block) {
+  const RowBlockLayout layout = LayOutRowBlock(format);
+  const size_t groups = format.GroupsPerRow();
+  const bool per_row = format.table_granularity == TableGranularity::kRow;
+  const size_t rows = std::min<size_t>(kBlockRows, format.n - b * kBlockRows);
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t row = b * kBlockRows + r;
+    const int8_t* table = tables;
+    if (per_row) {
+      table += row * format.TableEntries();
+      std::memcpy(block + layout.tables + r * format.TableEntries(), table,
+                  format.TableEntries());
+    }
+    float row_sum = 0;
+    for (size_t g = 0; g < groups; ++g) {
+      uint8_t* group = block + layout.first_group + g * layout.group_stride;
+      StoreScale(format.scale_type, scales[row * groups + g], group, r);
+      const size_t first = g * format.group_size;
+      const size_t columns =
+          std::min<size_t>(format.group_size, format.k - first);
+      int32_t table_sum = 0;
+      for (size_t c = 0; c < columns; ++c) {
+        const uint8_t index = static_cast<uint8_t>(
+            indices[row * format.k + first + c] & (format.TableEntries() - 1));
+        table_sum += table[index];
+        SetIndex(format.bits,
+                 group + layout.indices +
+                     c / UnitColumns(format.bits) * UnitBytes(format.bits),
+                 r, c % UnitColumns(format.bits), index);
+      }
+      row_sum = row_sum + static_cast<float>(table_sum) *
+                              LoadScale(format.scale_type, group, r);
+    }
+    Store(block + r * sizeof(float), row_sum);
+  }
+}
+
+}  // namespace
+
+const char* CheckFormat(const LutFormat& format) noexcept {
+  if (format.n == 0 || format.k == 0) return "n and k must not be 0";
+  if (format.n > kMaxDimension) return "n exceeds 2^30";
+  if (format.k > kMaxDimension) return "k exceeds 2^30";
+  if (format.bits < 1 || format.bits > 4) return "bits must be 1 to 4";
+  if (format.group_size == 0) return "group_size must not be 0";
+  if (format.group_size > kMaxGroupSize) return "group_size exceeds 65536";
+  if (format.group_size > format.k) {
+    return "group_size exceeds k (one scale per row is group_size = k)";
+  }
+  if (format.group_size != format.k && format.group_size % kMinGroupSize != 0) {
+    return "group_size must be a multiple of 16, or k";
+  }
+  if (format.table_granularity > TableGranularity::kRow) {
+    return "unknown table granularity";
+  }
+  if (format.scale_type > ScaleType::kFloat16) return "unknown scale type";
+  return nullptr;
+}
+
+size_t BlobBytes(const LutFormat& format) noexcept {
+  // At most 2^30 columns of 8 bytes per row, see LayOutRowBlock; 2^26 blocks.
+  static_assert(sizeof(size_t) <= sizeof(uint64_t));
+  if constexpr (sizeof(size_t) < sizeof(uint64_t)) {
+    const uint64_t bound =
+        (uint64_t{format.k} + 64) * (uint64_t{format.n} + kBlockRows) * 8;
+    if (bound > SIZE_MAX) return 0;
+  }
+  return kHeaderBytes + TensorTableBytes(format) +
+         RowBlocks(format) * LayOutRowBlock(format).total;
+}
+
+void PackLutMatrix(const LutFormat& format, const uint8_t* indices,
+                   const float* scales, const int8_t* tables,
+                   uint8_t* blob) noexcept {
+  const size_t size = BlobBytes(format);
+  const bool per_row = format.table_granularity == TableGranularity::kRow;
+  const size_t entries = format.TableEntries() * (per_row ? format.n : 1);
+  const auto [min, max] = std::minmax_element(tables, tables + entries);
+  std::memset(blob, 0, size);
+  std::memcpy(blob + kMagicAt, kMagic, 8);
+  Store(blob + kVersionAt, kVersion);
+  blob[kBitsAt] = static_cast<uint8_t>(format.bits);
+  blob[kGranularityAt] = static_cast<uint8_t>(format.table_granularity);
+  blob[kScaleTypeAt] = static_cast<uint8_t>(format.scale_type);
+  Store(blob + kNAt, format.n);
+  Store(blob + kKAt, format.k);
+  Store(blob + kGroupSizeAt, format.group_size);
+  Store(blob + kTableMinAt, *min);
+  Store(blob + kTableMaxAt, *max);
+  Store(blob + kTotalBytesAt, static_cast<uint64_t>(size));
+
+  uint8_t* at = blob + kHeaderBytes;
+  if (!per_row) std::memcpy(at, tables, entries);
+  at += TensorTableBytes(format);
+  const size_t block_bytes = LayOutRowBlock(format).total;
+  for (size_t b = 0; b < RowBlocks(format); ++b) {
+    PackRowBlock(format, b, indices, scales, tables, at + b * block_bytes);
+  }
+  Store(blob + kChecksumAt, Checksum(blob, size));
+}
+
+const char* ParseLutMatrix(const uint8_t* blob, size_t size,
+                           LutMatrix* matrix) noexcept {
+  if (reinterpret_cast<uintptr_t>(blob) % kBlobAlignment != 0) {
+    return "LUT matrix is not aligned to 64 bytes";
+  }
+  if (size < kHeaderBytes) return "LUT matrix is shorter than its header";
+  if (std::memcmp(blob + kMagicAt, kMagic, 8) != 0) {
+    return "not a LUT matrix (wrong magic)";
+  }
+  if (Load<uint16_t>(blob + kVersionAt) != kVersion) {
+    return "unknown LUT matrix version";
+  }
+  LutMatrix m;
+  m.blob = blob;
+  m.format.bits = blob[kBitsAt];
+  m.format.table_granularity =
+      static_cast<TableGranularity>(blob[kGranularityAt]);
+  m.format.scale_type = static_cast<ScaleType>(blob[kScaleTypeAt]);
+  m.format.n = Load<uint32_t>(blob + kNAt);
+  m.format.k = Load<uint32_t>(blob + kKAt);
+  m.format.group_size = Load<uint32_t>(blob + kGroupSizeAt);
+  if (const char* reason = CheckFormat(m.format)) return reason;
+  if (blob[kOffsetTypeAt] != 0) return "unknown LUT matrix offset type";
+  if (blob[kCodeAt] != 0) return "unknown LUT matrix code";
+  if (blob[kReservedAt15] != 0 || !IsZero(blob + kReservedAt30, 2) ||
+      !IsZero(blob + kReservedAt48, kHeaderBytes - kReservedAt48)) {
+    return "a reserved LUT matrix field is not 0";
+  }
+  const size_t expected = BlobBytes(m.format);
+  if (expected == 0) return "LUT matrix is too large for this CPU";
+  if (Load<uint64_t>(blob + kTotalBytesAt) != expected) {
+    return "LUT matrix size field does not match its shape";
+  }
+  if (size != expected) return "LUT matrix is truncated or has extra bytes";
+
+  m.row_block_bytes = LayOutRowBlock(m.format).total;
+  m.row_blocks = blob + kHeaderBytes + TensorTableBytes(m.format);
+  m.table_min = Load<int8_t>(blob + kTableMinAt);
+  m.table_max = Load<int8_t>(blob + kTableMaxAt);
+  // The exactness of kernels rests on the tables' range.
+  int8_t min = INT8_MAX;
+  int8_t max = INT8_MIN;
+  const auto include =
+      [&min, &max, entries = m.format.TableEntries()](const int8_t* table) {
+        const auto range = std::minmax_element(table, table + entries);
+        min = std::min(min, *range.first);
+        max = std::max(max, *range.second);
+      };
+  if (m.format.table_granularity == TableGranularity::kTensor) {
+    const uint8_t* table = blob + kHeaderBytes;
+    const size_t entries = m.format.TableEntries();
+    if (!IsZero(table + entries, kTableBytes - entries)) {
+      return "LUT matrix table is not padded with 0";
+    }
+    m.table = reinterpret_cast<const int8_t*>(table);
+    include(m.table);
+  } else {
+    for (size_t row = 0; row < m.format.n; ++row) include(Row(m, row).Table());
+  }
+  if (m.table_min != min || m.table_max != max) {
+    return "LUT matrix table range does not match its tables";
+  }
+  *matrix = m;
+  return nullptr;
+}
+
+bool ChecksumMatches(const LutMatrix& matrix) noexcept {
+  return Checksum(matrix.blob, BlobBytes(matrix.format)) ==
+         Load<uint64_t>(matrix.blob + kChecksumAt);
+}
+
+void UnpackLutMatrix(const LutMatrix& matrix, uint8_t* indices, float* scales,
+                     int8_t* tables) noexcept {
+  const LutFormat& format = matrix.format;
+  const size_t groups = format.GroupsPerRow();
+  const size_t entries = format.TableEntries();
+  for (size_t n = 0; n < format.n; ++n) {
+    const Row row(matrix, n);
+    if (tables != nullptr && (matrix.table == nullptr || n == 0)) {
+      std::memcpy(tables + n * entries, row.Table(), entries);
+    }
+    for (size_t g = 0; scales != nullptr && g < groups; ++g) {
+      scales[n * groups + g] = row.Scale(g);
+    }
+    for (size_t k = 0; indices != nullptr && k < format.k; ++k) {
+      indices[n * format.k + k] =
+          row.Index(k / format.group_size, k % format.group_size);
+    }
+  }
+}
+
+void DequantizeRow(const LutMatrix& matrix, uint32_t row,
+                   float* values) noexcept {
+  const LutFormat& format = matrix.format;
+  const Row source(matrix, row);
+  const int8_t* table = source.Table();
+  for (size_t g = 0; g < format.GroupsPerRow(); ++g) {
+    const size_t first = g * format.group_size;
+    const size_t columns =
+        std::min<size_t>(format.group_size, format.k - first);
+    const float scale = source.Scale(g);
+    for (size_t c = 0; c < columns; ++c) {
+      values[first + c] = scale * static_cast<float>(table[source.Index(g, c)]);
+    }
+  }
+}
+
+}  // namespace lutra::kernels

@@ -1,0 +1,121 @@
+// Quantization of activations, as quantize.h defines it.
+
+#if defined(LUTRA_KERNELS_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_QUANTIZE_INL_H_
+#undef LUTRA_KERNELS_QUANTIZE_INL_H_
+#else
+#define LUTRA_KERNELS_QUANTIZE_INL_H_
+#endif
+
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/decode-inl.h"
+#include "kernels/dot-inl.h"
+#include "kernels/quantize.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE {
+
+inline TokenScale FindTokenScale(ActivationType type,
+                                 const float* HWY_RESTRICT x, size_t k) {
+  const DF32 df;
+  const DI32 di;
+  const size_t lanes = hn::Lanes(df);
+  VF32 min = hn::Zero(df);
+  VF32 max = min;
+  // Bits of |x| order like integers, with infinities and NaNs on top.
+  VI32 largest = hn::Zero(di);
+  const VI32 magnitude = hn::Set(di, 0x7FFFFFFF);
+  size_t i = 0;
+  for (; i + lanes <= k; i += lanes) {
+    const VF32 v = hn::LoadU(df, x + i);
+    min = hn::Min(min, v);
+    max = hn::Max(max, v);
+    largest = hn::Max(largest, hn::And(hn::BitCast(di, v), magnitude));
+  }
+  float low = hn::GetLane(hn::MinOfLanes(df, min));
+  float high = hn::GetLane(hn::MaxOfLanes(df, max));
+  bool finite = hn::GetLane(hn::MaxOfLanes(di, largest)) < 0x7F800000;
+  for (; i < k; ++i) {
+    low = std::min(low, x[i]);
+    high = std::max(high, x[i]);
+    finite &= std::isfinite(x[i]);
+  }
+  return finite ? MakeTokenScale(type, low, high) : NonFiniteTokenScale();
+}
+
+// Quantizes `count` values and returns their sum.
+inline int32_t QuantizeRun(const TokenScale& t, const float* HWY_RESTRICT x,
+                           size_t count, int8_t* HWY_RESTRICT values) {
+  const DF32 df;
+  const DI32 di;
+  const hn::Rebind<int8_t, DI32> d8;
+  const size_t lanes = hn::Lanes(df);
+  const VF32 inverse = hn::Set(df, t.inverse);
+  const VI32 zero = hn::Set(di, t.zero);
+  const VI32 low = hn::Set(di, t.low);
+  const VI32 high = hn::Set(di, 127);
+  VI32 sums = hn::Zero(di);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const VF32 scaled = hn::Mul(hn::LoadU(df, x + i), inverse);
+    const VI32 q =
+        hn::Min(hn::Max(hn::Add(hn::NearestInt(scaled), zero), low), high);
+    sums = hn::Add(sums, q);
+    hn::StoreU(hn::DemoteTo(d8, q), d8, values + i);
+  }
+  int32_t sum = hn::GetLane(hn::SumOfLanes(di, sums));
+  for (; i < count; ++i) {
+    const int32_t q = t.Quantize(x[i]);
+    sum += q;
+    values[i] = static_cast<int8_t>(q);
+  }
+  return sum;
+}
+
+// Runs of columns go through a buffer to their places between other tokens.
+inline constexpr size_t kRunColumns = 256;
+
+inline void QuantizeToken(const GemmJob& job, size_t token) {
+  const size_t k = job.w.format.k;
+  const size_t width = job.width;
+  const size_t lane = token % width;
+  const size_t tile = token / width;
+  const float* x = job.arguments.x + token * job.arguments.x_stride;
+  const TokenScale t = FindTokenScale(job.type, x, k);
+  const bool finite = !std::isnan(t.scale);
+  const int32_t factor = kSignedTables ? 0 : job.w.table_min;
+  job.token_scales[token] = t.scale;
+  job.token_zeros[token] = static_cast<float>(t.zero);
+  int8_t* tile_values = job.values + tile * width * job.padded_k;
+  alignas(64) int8_t run[kRunColumns];
+  for (size_t g = 0; g < job.groups; ++g) {
+    const size_t columns = job.Columns(g);
+    const size_t padded = job.PaddedColumns(g);
+    int32_t sum = 0;
+    for (size_t c = 0; c < padded; c += kRunColumns) {
+      const size_t stored = std::min(kRunColumns, padded - c);
+      const size_t count = finite ? std::min(kRunColumns, columns - c) : 0;
+      int8_t* to = tile_values + (g * job.padded_group + c) * width;
+      int8_t* values = width == 1 ? to : run;
+      sum += QuantizeRun(t, x + job.FirstColumn(g) + c, count, values);
+      std::memset(values + count, 0, stored - count);
+      if (width == 1) continue;
+      to += lane * kTileColumns;
+      for (size_t i = 0; i < stored; i += kTileColumns) {
+        std::memcpy(to + i * width, run + i, kTileColumns);
+      }
+    }
+    job.starts[(tile * job.groups + g) * width + lane] = factor * sum;
+  }
+}
+
+void Quantize(const GemmJob& job, size_t first, size_t count) {
+  for (size_t i = first; i < first + count; ++i) QuantizeToken(job, i);
+}
+
+}  // namespace lutra::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

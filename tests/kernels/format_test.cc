@@ -1,0 +1,247 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "kernels/scale_types.h"
+#include "lutra/kernels/lut_matrix.h"
+#include "tests/kernels/random_matrix.h"
+
+namespace lutra::kernels {
+namespace {
+
+uint64_t Fnv(const uint8_t* blob, size_t size) {
+  uint64_t hash = 14695981039346656037u;
+  for (size_t i = 0; i < size; i += 8) {
+    uint64_t word = 0;
+    for (size_t b = 0; b < 8 && i != 40; ++b) {
+      word |= uint64_t{blob[i + b]} << (8 * b);
+    }
+    hash = (hash ^ word) * 1099511628211u;
+  }
+  return hash;
+}
+
+// The blob that the example of docs/format.md spells out.
+std::vector<uint8_t> DocumentedBlob() {
+  std::vector<uint8_t> blob(320);
+  std::ifstream document(LUTRA_DOCS "/format.md");
+  for (std::string line; std::getline(document, line);) {
+    if (line.rfind("    0x", 0) != 0) continue;
+    size_t at = std::stoul(line.substr(4, 5), nullptr, 16);
+    std::istringstream bytes(line.substr(line.find(':') + 1));
+    for (std::string byte; bytes >> byte;) {
+      if (byte == "CHECKSUM") break;
+      blob.at(at++) = static_cast<uint8_t>(std::stoul(byte, nullptr, 16));
+    }
+  }
+  const uint64_t checksum = Fnv(blob.data(), blob.size());
+  std::memcpy(blob.data() + 40, &checksum, 8);
+  return blob;
+}
+
+TEST(LutFormatTest, ExampleOfTheDocument) {
+  const LutFormat format{.n = 2, .k = 5, .bits = 2, .group_size = 5};
+  const std::vector<uint8_t> indices = {0, 1, 2, 3, 0, 3, 2, 1, 0, 3};
+  const std::vector<float> scales = {0.5f, 2.0f};
+  const std::vector<int8_t> table = {-3, -1, 1, 3};
+  ASSERT_EQ(CheckFormat(format), nullptr);
+  ASSERT_EQ(BlobBytes(format), 320u);
+  const AlignedBytes blob = AllocateAligned(320);
+  PackLutMatrix(format, indices.data(), scales.data(), table.data(),
+                blob.get());
+  const std::vector<uint8_t> expected = DocumentedBlob();
+  for (size_t i = 0; i < 320; ++i) EXPECT_EQ(blob[i], expected[i]) << i;
+}
+
+TEST(LutFormatTest, ThreeBitUnitAsDocumented) {
+  const LutFormat format{.n = 16, .k = 32, .bits = 3, .group_size = 32};
+  const std::vector<float> scales(16, 1.0f);
+  const std::vector<int8_t> table(8, 1);
+  const AlignedBytes blob = AllocateAligned(BlobBytes(format));
+  ASSERT_EQ(BlobBytes(format), 64u + 64 + 64 + 64 + 192);
+  const uint8_t* unit = blob.get() + 256;
+  for (size_t row = 0; row < 16; ++row) {
+    for (size_t k = 0; k < 32; ++k) {
+      std::vector<uint8_t> indices(16 * 32);
+      indices[row * 32 + k] = 7;
+      PackLutMatrix(format, indices.data(), scales.data(), table.data(),
+                    blob.get());
+      std::vector<uint8_t> expected(192);
+      const size_t tile = k / 4;
+      const size_t byte = 4 * row + k % 4;
+      expected[tile / 4 * 64 + byte] =
+          static_cast<uint8_t>(3 << (2 * (tile % 4)));
+      static constexpr int kBit[] = {2, 0, 3, 1, 6, 4, 7, 5};
+      expected[128 + byte] = static_cast<uint8_t>(1 << kBit[tile]);
+      ASSERT_EQ(std::memcmp(unit, expected.data(), 192), 0) << row << " " << k;
+    }
+  }
+}
+
+TEST(LutFormatTest, RoundTripsEveryFormat) {
+  std::mt19937 rng(1);
+  for (int i = 0; i < 400; ++i) {
+    const LutFormat format =
+        RandomFormat(1 + static_cast<uint32_t>(rng() % 70),
+                     1 + static_cast<uint32_t>(rng() % 300), rng);
+    const RandomMatrix r = MakeRandomMatrix(format, TableKind::kExtreme, rng);
+    ASSERT_EQ(CheckFormat(format), nullptr);
+    EXPECT_EQ(r.blob_bytes % kBlobAlignment, 0u);
+    LutMatrix parsed;
+    ASSERT_EQ(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed), nullptr);
+    EXPECT_TRUE(ChecksumMatches(parsed));
+    EXPECT_EQ(parsed.format.k, format.k);
+    std::vector<uint8_t> indices(r.indices.size());
+    std::vector<float> scales(r.scales.size());
+    std::vector<int8_t> tables(r.tables.size());
+    UnpackLutMatrix(parsed, indices.data(), scales.data(), tables.data());
+    EXPECT_EQ(indices, r.indices);
+    EXPECT_EQ(tables, r.tables);
+    std::vector<float> rounded = r.scales;
+    for (float& s : rounded) {
+      if (format.scale_type == ScaleType::kBFloat16) {
+        s = FloatFromBFloat16(BFloat16FromFloat(s));
+      } else if (format.scale_type == ScaleType::kFloat16) {
+        s = FloatFromFloat16(Float16FromFloat(s));
+      }
+    }
+    EXPECT_EQ(scales, rounded);
+
+    std::vector<float> row(format.k);
+    const bool per_row = format.table_granularity == TableGranularity::kRow;
+    for (uint32_t n = 0; n < format.n; ++n) {
+      DequantizeRow(parsed, n, row.data());
+      for (uint32_t k = 0; k < format.k; ++k) {
+        const size_t at = size_t{n} * format.k + k;
+        const float scale =
+            rounded[n * format.GroupsPerRow() + k / format.group_size];
+        const int entry =
+            r.tables[(per_row ? n * format.TableEntries() : 0) + r.indices[at]];
+        ASSERT_EQ(row[k], scale * static_cast<float>(entry));
+      }
+    }
+  }
+}
+
+TEST(LutFormatTest, RefusesImpossibleFormats) {
+  const LutFormat good{.n = 4, .k = 128, .bits = 2, .group_size = 32};
+  ASSERT_EQ(CheckFormat(good), nullptr);
+  const auto refused = [&good](auto change) {
+    LutFormat format = good;
+    change(format);
+    return CheckFormat(format) != nullptr;
+  };
+  EXPECT_TRUE(refused([](LutFormat& f) { f.n = 0; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.k = 0; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.n = kMaxDimension + 1; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.k = kMaxDimension + 1; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.bits = 0; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.bits = 5; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.group_size = 0; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.group_size = 24; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.group_size = 8; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.group_size = 144; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.group_size = f.k = 65537; }));
+  EXPECT_TRUE(
+      refused([](LutFormat& f) { f.table_granularity = TableGranularity{2}; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.scale_type = ScaleType{3}; }));
+  EXPECT_FALSE(refused([](LutFormat& f) { f.group_size = f.k = 65535; }));
+}
+
+TEST(LutFormatTest, ParseRefusesDamage) {
+  const LutFormat format{.n = 20, .k = 100, .bits = 3, .group_size = 32};
+  std::mt19937 rng(2);
+  const RandomMatrix r = MakeRandomMatrix(format, TableKind::kSmall, rng);
+  LutMatrix parsed;
+  ASSERT_EQ(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed), nullptr);
+
+  // Any other value of any header byte, the checksum's apart. Other shapes with
+  // as many row blocks and units have the same size; the checksum sees them.
+  for (size_t at = 0; at < 64; ++at) {
+    if (at >= 40 && at < 48) continue;
+    const uint8_t kept = r.blob[at];
+    for (int value = 0; value < 256; ++value) {
+      if (value == kept) continue;
+      r.blob[at] = static_cast<uint8_t>(value);
+      const bool equal_n = at == 16 && value > 16 && value <= 32;
+      const bool equal_k = at == 20 && value > 96 && value <= 128;
+      const char* reason = ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed);
+      EXPECT_EQ(reason == nullptr, equal_n || equal_k) << at << " " << value;
+      if (reason == nullptr) {
+        EXPECT_FALSE(ChecksumMatches(parsed));
+      }
+    }
+    r.blob[at] = kept;
+  }
+  // Padding of the table.
+  for (size_t at = 64 + 8; at < 128; ++at) {
+    r.blob[at] = 1;
+    EXPECT_NE(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed), nullptr);
+    r.blob[at] = 0;
+  }
+  // A table entry out of the stated range.
+  std::swap(r.blob[64], r.blob[65]);
+  ASSERT_EQ(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed), nullptr);
+  r.blob[64] = 127;
+  EXPECT_NE(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed), nullptr);
+}
+
+TEST(LutFormatTest, ParseRefusesWrongSizesAndAddresses) {
+  std::mt19937 rng(3);
+  const RandomMatrix r = MakeRandomMatrix(
+      {.n = 3, .k = 40, .bits = 4, .group_size = 16}, TableKind::kSmall, rng);
+  LutMatrix parsed;
+  for (size_t size = 0; size < r.blob_bytes; ++size) {
+    EXPECT_NE(ParseLutMatrix(r.blob.get(), size, &parsed), nullptr);
+  }
+  const AlignedBytes longer = AllocateAligned(r.blob_bytes + 64);
+  std::memset(longer.get(), 0, r.blob_bytes + 64);
+  std::memcpy(longer.get(), r.blob.get(), r.blob_bytes);
+  EXPECT_EQ(ParseLutMatrix(longer.get(), r.blob_bytes, &parsed), nullptr);
+  EXPECT_NE(ParseLutMatrix(longer.get(), r.blob_bytes + 64, &parsed), nullptr);
+  std::memmove(longer.get() + 1, r.blob.get(), r.blob_bytes);
+  EXPECT_NE(ParseLutMatrix(longer.get() + 1, r.blob_bytes, &parsed), nullptr);
+}
+
+TEST(LutFormatTest, ChecksumSeesEveryByte) {
+  std::mt19937 rng(4);
+  const RandomMatrix r = MakeRandomMatrix(
+      {.n = 3, .k = 40, .bits = 2, .group_size = 16}, TableKind::kSmall, rng);
+  for (size_t at = 0; at < r.blob_bytes; ++at) {
+    r.blob[at] = static_cast<uint8_t>(r.blob[at] ^ 0x10);
+    EXPECT_FALSE(ChecksumMatches(r.matrix)) << at;
+    r.blob[at] = static_cast<uint8_t>(r.blob[at] ^ 0x10);
+  }
+  EXPECT_TRUE(ChecksumMatches(r.matrix));
+}
+
+TEST(LutFormatTest, HalfPrecisionConversions) {
+  for (uint32_t half = 0; half < 65536; ++half) {
+    const float value = FloatFromFloat16(static_cast<uint16_t>(half));
+    if (!std::isnan(value)) {
+      EXPECT_EQ(Float16FromFloat(value), half);
+    }
+    const float brain = FloatFromBFloat16(static_cast<uint16_t>(half));
+    if (!std::isnan(brain)) {
+      EXPECT_EQ(BFloat16FromFloat(brain), half);
+    }
+  }
+  // Between neighbours the even one wins.
+  EXPECT_EQ(Float16FromFloat(1.0f + 0x1p-11f), 0x3C00);
+  EXPECT_EQ(Float16FromFloat(1.0f + 0x3p-11f), 0x3C02);
+  EXPECT_EQ(Float16FromFloat(0x1p-25f), 0x0000);
+  EXPECT_EQ(Float16FromFloat(0x1.8p-24f), 0x0002);
+  EXPECT_EQ(Float16FromFloat(65519.0f), 0x7BFF);
+  EXPECT_EQ(Float16FromFloat(65520.0f), 0x7C00);
+  EXPECT_EQ(BFloat16FromFloat(1.0f + 0x1p-8f), 0x3F80);
+  EXPECT_EQ(BFloat16FromFloat(1.0f + 0x3p-8f), 0x3F82);
+}
+
+}  // namespace
+}  // namespace lutra::kernels

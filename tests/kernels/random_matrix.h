@@ -1,0 +1,108 @@
+#ifndef LUTRA_TESTS_KERNELS_RANDOM_MATRIX_H_
+#define LUTRA_TESTS_KERNELS_RANDOM_MATRIX_H_
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "lutra/kernels/lut_matrix.h"
+
+namespace lutra::kernels {
+
+struct FreeDeleter {
+  void operator()(void* p) const { std::free(p); }
+};
+
+// Memory of exactly `size` bytes at a multiple of 64, so that a sanitizer sees
+// every access past the end. `size` is a multiple of 64.
+using AlignedBytes = std::unique_ptr<uint8_t[], FreeDeleter>;
+inline AlignedBytes AllocateAligned(size_t size) {
+  return AlignedBytes(static_cast<uint8_t*>(
+      std::aligned_alloc(kBlobAlignment, size == 0 ? kBlobAlignment : size)));
+}
+
+// How table entries are drawn.
+enum class TableKind {
+  kSmall,    // odd numbers, as of stretched grids
+  kSpan128,  // largest span that a saturating byte multiply allows
+  kSpan129,  // as above, but only with symmetric activations
+  kExtreme,  // -128, 127 and anything between
+  kCount
+};
+
+// What went into a blob, and the blob.
+struct RandomMatrix {
+  LutFormat format;
+  std::vector<uint8_t> indices;
+  std::vector<float> scales;
+  std::vector<int8_t> tables;
+  AlignedBytes blob;
+  size_t blob_bytes = 0;
+  LutMatrix matrix;
+};
+
+inline int8_t RandomEntry(TableKind kind, std::mt19937& rng) {
+  const auto draw = [&rng](int low, int high) {
+    // Each end is as likely as everything between.
+    switch (rng() % 3) {
+      case 0:
+        return low;
+      case 1:
+        return high;
+      default:
+        return std::uniform_int_distribution<int>(low, high)(rng);
+    }
+  };
+  switch (kind) {
+    case TableKind::kSpan128:
+      return static_cast<int8_t>(draw(-64, 64));
+    case TableKind::kSpan129:
+      return static_cast<int8_t>(draw(-128, 1));
+    case TableKind::kExtreme:
+      return static_cast<int8_t>(draw(-128, 127));
+    default:
+      return static_cast<int8_t>(2 * draw(-8, 7) + 1);
+  }
+}
+
+inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
+                                     std::mt19937& rng) {
+  RandomMatrix r;
+  r.format = format;
+  r.indices.resize(size_t{format.n} * format.k);
+  for (uint8_t& index : r.indices) {
+    index = static_cast<uint8_t>(rng() % format.TableEntries());
+  }
+  r.scales.resize(size_t{format.n} * format.GroupsPerRow());
+  std::normal_distribution<float> normal(0.0f, 0.1f);
+  for (float& scale : r.scales) scale = rng() % 16 == 0 ? 0.0f : normal(rng);
+  const bool per_row = format.table_granularity == TableGranularity::kRow;
+  r.tables.resize((per_row ? format.n : 1) * format.TableEntries());
+  for (int8_t& entry : r.tables) entry = RandomEntry(kind, rng);
+  r.blob_bytes = BlobBytes(format);
+  r.blob = AllocateAligned(r.blob_bytes);
+  PackLutMatrix(format, r.indices.data(), r.scales.data(), r.tables.data(),
+                r.blob.get());
+  ParseLutMatrix(r.blob.get(), r.blob_bytes, &r.matrix);
+  return r;
+}
+
+// A format with n and k as given and everything else drawn.
+inline LutFormat RandomFormat(uint32_t n, uint32_t k, std::mt19937& rng) {
+  LutFormat format;
+  format.n = n;
+  format.k = k;
+  format.bits = 1 + static_cast<uint32_t>(rng() % 4);
+  static constexpr uint32_t kGroupSizes[] = {16, 32, 48, 64, 96, 128, 256};
+  format.group_size = kGroupSizes[rng() % 7];
+  if (format.group_size > k || rng() % 4 == 0) format.group_size = k;
+  format.table_granularity = static_cast<TableGranularity>(rng() % 2);
+  format.scale_type = static_cast<ScaleType>(rng() % 3);
+  return format;
+}
+
+}  // namespace lutra::kernels
+
+#endif  // LUTRA_TESTS_KERNELS_RANDOM_MATRIX_H_

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,12 +50,25 @@ using ParameterState = std::map<std::string, std::vector<float>>;
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
+
+  // The method, e.g. "adamw". Saved with the state and compared when it is
+  // loaded (lutra/qat/optimizer_state.h).
+  virtual std::string name() const = 0;
+
   // One step on every trainable parameter that has a gradient.
   virtual void Step(pthreadpool_t pool) = 0;
 
   virtual std::vector<ParamGroup>& groups() = 0;
-  // State by parameter name; entries appear with the first step.
+  // State by parameter name; entries appear with the first step. Entries that
+  // an optimizer does not know belong to one around it and are left alone.
   virtual std::map<std::string, ParameterState>& state() = 0;
+
+  // Throws lutra::Error unless `state`, read from a file, can be the state of
+  // `parameter`: every entry this optimizer needs, of the right size. Removes
+  // from `unknown` the names of the entries it knows.
+  virtual void CheckState(const ParamGroup& group, const Parameter& parameter,
+                          const ParameterState& state,
+                          std::set<std::string>& unknown) const = 0;
 };
 
 }  // namespace lutra::qat

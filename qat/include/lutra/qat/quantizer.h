@@ -2,8 +2,8 @@
 #define LUTRA_QAT_QUANTIZER_H_
 
 #include <cstddef>
-#include <memory>
-#include <string>
+#include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -41,6 +41,17 @@ class Quantizer {
   // q may equal p (in place).
   virtual void Quantize(const GridView& p, int bits, float* q,
                         float* grid) const = 0;
+
+  // Whether a row's grid depends on that row alone, so that rows may be handed
+  // in piecewise (true for all but compatibility modes).
+  virtual bool RowsAreIndependent() const { return true; }
+
+  // The table of 2^TableBits(bits) entries of which every grid is a multiple,
+  // ascending and padded with its last entry; nullopt if there is none.
+  virtual std::optional<std::vector<int8_t>> LutTable(int bits) const {
+    static_cast<void>(bits);
+    return std::nullopt;
+  }
 };
 
 }  // namespace lutra::qat

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <regex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,15 @@ struct QuantScheme {
   bool operator==(const QuantScheme&) const = default;
 };
 
+// "2-bit stretched, groups of 64", for messages and tables.
+std::string ToString(const QuantScheme& scheme);
+// Throws lutra::Error if the quantizer is unknown or does not support the bits,
+// or the group size is negative.
+void CheckScheme(const QuantScheme& scheme);
+// A positive number of columns, or "row" (0). Throws lutra::Error.
+int64_t ParseGroupSize(std::string_view text);
+std::string GroupSizeToString(int64_t group_size);
+
 // Scheme by tensor name, as stored under kSchemesKey: tells the packer which
 // grid a trained tensor lies on.
 using SchemeMap = std::map<std::string, QuantScheme, std::less<>>;
@@ -31,12 +41,13 @@ using SchemeMap = std::map<std::string, QuantScheme, std::less<>>;
 SchemeMap ParseSchemes(std::string_view json, std::string_view file);
 std::string SchemesToJson(const SchemeMap& schemes);
 
-// A list of rules, tried in order; the first whose regular expression matches
-// the whole or a part of the tensor's name decides. Exclusions come first.
+// A list of rules, tried in order; the first whose regular expression
+// (ECMAScript) matches the whole or a part of the tensor's name decides.
+// Exclusions come first; a tensor that nothing matches gets the default.
 class SchemeRules {
  public:
-  explicit SchemeRules(const QuantScheme& default_scheme)
-      : default_(default_scheme) {}
+  // Throws lutra::Error as CheckScheme does.
+  explicit SchemeRules(const QuantScheme& default_scheme = {});
 
   // "REGEX=bits:4,group-size:32,quantizer:stretched"; keys left out keep the
   // default's value; group-size may be "row". Throws lutra::Error; an unknown
@@ -45,17 +56,34 @@ class SchemeRules {
   // Throws lutra::Error for a bad regular expression.
   void AddExclusion(std::string_view regex);
 
-  // nullopt: the tensor stays float.
+  // nullopt: the tensor stays float. Throws lutra::Error for a name that is too
+  // long to be matched.
   std::optional<QuantScheme> Match(std::string_view tensor) const;
 
+  // Whether a rule, rather than the default, decides about a tensor that is not
+  // excluded.
+  bool HasRule(std::string_view tensor) const;
+
+  // The rules and exclusions, as given, whose pattern matches none of
+  // `tensors`: most likely typing mistakes.
+  std::vector<std::string> Unused(std::span<const std::string> tensors) const;
+
  private:
+  struct Pattern {
+    std::string text;  // as given
+    std::regex regex;
+  };
   struct Rule {
-    std::regex pattern;
+    Pattern pattern;
     QuantScheme scheme;
   };
+  static Pattern Compile(std::string_view text, std::string_view regex);
+  static bool Matches(const Pattern& pattern, std::string_view tensor);
+  const Rule* FindRule(std::string_view tensor) const;
+
   QuantScheme default_;
   std::vector<Rule> rules_;
-  std::vector<std::regex> exclusions_;
+  std::vector<Pattern> exclusions_;
 };
 
 }  // namespace lutra::qat

@@ -1,0 +1,86 @@
+#ifndef LUTRA_QAT_AFFINE_H_
+#define LUTRA_QAT_AFFINE_H_
+
+#include <cstddef>
+#include <limits>
+
+// Affine quantization as torchao defines it: integers k in [lo, hi] with a
+// scale and a zero point per group of values. rne rounds to nearest, ties to
+// even; all arithmetic is float32, each operation rounded once.
+
+namespace lutra::qat {
+
+enum class AffineMapping {
+  kSymmetric,            // scale = max|p| / ((hi - lo) / 2)
+  kSymmetricNoClipping,  // scale = max(mn / lo, mx / hi)
+  kAsymmetric,           // scale = (mx - mn) / (hi - lo), 0 representable
+  // The same with the true minimum and maximum of p, 0 not included.
+  kAsymmetricNoZero,
+  // True minimum and maximum with a zero point in units of p ("tinygemm").
+  kFloatZeroPoint,
+};
+
+// Bounds of the integers.
+struct AffineBounds {
+  int lo = 0;
+  int hi = 0;
+};
+// [-2^(bits-1), 2^(bits-1) - 1], or [0, 2^bits - 1].
+AffineBounds SignedBounds(int bits);
+AffineBounds UnsignedBounds(int bits);
+
+struct AffineParameters {
+  float scale = 1.0f;
+  float zero_point = 0.0f;  // an integer unless the mapping says otherwise
+};
+
+// The smallest normal float: the usual floor of a scale.
+inline constexpr float kTinyScale = std::numeric_limits<float>::min();
+// The floor of tinygemm parameters.
+inline constexpr float kTinygemmScale = 1e-6f;
+
+// Parameters for values in [min, max], scale at least `eps`. With mn = min(min,
+// 0) and mx = max(max, 0) the zero point is
+//   symmetric            trunc((hi + lo + 1) / 2)
+//   asymmetric           clip(lo - rne(mn / scale), lo, hi)
+//   float zero point     min + scale * (hi + lo + 1) / 2
+AffineParameters ChooseAffine(AffineMapping mapping, float min, float max,
+                              AffineBounds bounds, float eps);
+
+// How parameters turn a value into an integer and back.
+//   integer zero point  raw = rne(x * (1 / scale)) + zero_point
+//                       x' = (k - zero_point) * scale
+//   float zero point    raw = rne((x - (zero_point - scale * mid)) / scale)
+//                       x' = (k - mid) * scale + zero_point
+// with mid = (hi + lo + 1) / 2 and k = clip(raw, lo, hi).
+class AffineCode {
+ public:
+  AffineCode(const AffineParameters& parameters, AffineBounds bounds,
+             bool float_zero_point);
+
+  float Raw(float x) const;
+  float Clip(float raw) const {
+    const float low = raw < lo_ ? lo_ : raw;
+    return low > hi_ ? hi_ : low;
+  }
+  float Dequantize(float k) const;
+
+  // Whether `raw` was inside the bounds: strictly, or with the end codes.
+  bool Inside(float raw, bool closed) const {
+    return closed ? raw >= lo_ && raw <= hi_ : raw > lo_ && raw < hi_;
+  }
+
+ private:
+  float scale_;
+  float inverse_;
+  float zero_point_;
+  float mid_;
+  float base_;
+  float lo_;
+  float hi_;
+  bool float_zero_point_;
+};
+
+}  // namespace lutra::qat
+
+#endif  // LUTRA_QAT_AFFINE_H_

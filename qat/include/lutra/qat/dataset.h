@@ -1,0 +1,60 @@
+#ifndef LUTRA_QAT_DATASET_H_
+#define LUTRA_QAT_DATASET_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+namespace lutra::qat {
+
+// Contents of an idx file (http://yann.lecun.com/exdb/mnist/): big-endian magic
+// 00 00 <type> <rank>, the sizes as big-endian 32-bit numbers, then the
+// elements, row-major. Of its types only 08 (unsigned bytes) is read.
+struct IdxArray {
+  std::vector<size_t> shape;
+  std::vector<uint8_t> data;  // as many as the product of the shape
+};
+
+// Limits beyond which a file is refused; what a file declares is allocated only
+// as far as the file really holds it.
+inline constexpr size_t kMaxIdxRank = 4;
+inline constexpr uint64_t kMaxIdxBytes = uint64_t{1} << 32;
+
+// Reads a plain or gzip-compressed file; which one is told by its content.
+// Throws lutra::Error.
+IdxArray ReadIdx(const std::filesystem::path& path);
+
+// Images with one class each, ready to be fed to a graph.
+struct LabelledImages {
+  size_t count = 0;
+  std::vector<size_t> image_shape;  // e.g. {28, 28}
+  std::vector<float> images;        // [count, features], pixel / 255
+  std::vector<uint8_t> labels;      // [count]
+
+  // Values per image.
+  size_t Features() const { return count == 0 ? 0 : images.size() / count; }
+  // Largest label + 1.
+  size_t Classes() const;
+  std::span<const float> Image(size_t index) const {
+    return std::span(images).subspan(index * Features(), Features());
+  }
+};
+
+// Throws lutra::Error unless `images` is [count, ...] and `labels` [count].
+// `name` is what messages call the pair.
+LabelledImages MakeLabelledImages(const IdxArray& images, IdxArray labels,
+                                  const std::filesystem::path& name);
+
+enum class DatasetPart { kTrain, kTest };
+
+// Loads train-images-idx3-ubyte and train-labels-idx1-ubyte, or t10k-*, each
+// plain or with ".gz", from a folder. Throws lutra::Error; for a folder without
+// them the message says which package has the data.
+LabelledImages LoadImageFolder(const std::filesystem::path& folder,
+                               DatasetPart part);
+
+}  // namespace lutra::qat
+
+#endif  // LUTRA_QAT_DATASET_H_

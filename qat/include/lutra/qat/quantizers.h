@@ -1,0 +1,92 @@
+#ifndef LUTRA_QAT_QUANTIZERS_H_
+#define LUTRA_QAT_QUANTIZERS_H_
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "lutra/qat/affine.h"
+#include "lutra/qat/quantizer.h"
+
+// The quantizers. b = bits, mean and max are taken over the values that share a
+// grid, rne rounds to nearest with ties to even, TINY = 2^-126 (the smallest
+// normal float). All arithmetic is float32, each operation rounded once.
+
+namespace lutra::qat {
+
+// Stretched uniform: all 2^b levels are used and none of them is zero.
+//   M = max(min(b * mean|p|, max|p|), TINY), A = 2^(b-1) - 1/2, s = M / A
+//   k = rne(clip(p, -s*A, s*A) / s - 1/2), q = (k + 1/2) * s
+// 1 to 8 bits. Name: "stretched".
+std::unique_ptr<Quantizer> MakeStretchedQuantizer();
+
+struct UniformOptions {
+  enum class Scale { kMean, kMax };  // M = min(b * mean|p|, max|p|) or max|p|
+  Scale scale = Scale::kMean;
+  double int_shift = 0.5;   // A = 2^(b-1) - int_shift
+  double zero_point = 0.5;  // what rounding leaves as fraction
+  bool center = false;      // the mean is subtracted first, then added again
+};
+// Uniform:
+//   M = max(M, TINY), s = M / A
+//   q = (rne(clip(p, -M, M) / s - zero_point) + zero_point) * s
+// with the grid (-A, -A + 1, ..., A) * s. 1 to 8 bits, A > 0. Name: "uniform".
+std::unique_ptr<Quantizer> MakeUniformQuantizer(const UniformOptions& options);
+
+// Uniform with scale kMax, int_shift 1, zero_point 0: 2^b - 1 levels around
+// zero. 2 to 8 bits. Name: "max-uniform".
+std::unique_ptr<Quantizer> MakeMaxUniformQuantizer(bool center);
+
+// Ternary: s = max(max|p|, TINY) / 1.5, q = clip(rne(p / s), -1, 1) * s.
+// 0 bits. Name: "ternary".
+std::unique_ptr<Quantizer> MakeTernaryQuantizer(bool center);
+
+// Asymmetric uniform: s = max((max - min) / (2^b - 1), TINY), z = rne(min / s),
+// q = clip(rne(p / s), z, z + 2^b - 1) * s with the grid (z, ..., z + 2^b - 1)
+// * s. 1 to 8 bits. Name: "asymmetric-uniform".
+//
+// compat: upstream's grid (-2^(b-1), ..., 2^(b-1) - 1) * s, on which q does not
+// lie, and no clipping.
+std::unique_ptr<Quantizer> MakeAsymmetricUniformQuantizer(bool center,
+                                                          bool compat = false);
+
+struct LsbqOptions {
+  bool center = false;
+  // The best grid of the form instead of the greedy one. Up to 2 bits.
+  bool optimal = false;
+  double ternary_multiplier = 1.1;
+  // What upstream does: q = p - residual, which is ulps off the grid; optimal
+  // grids of half the size (ternary, one grid per tensor), that do not ascend
+  // (2 bits, per row), or that depend on other rows; an error where no
+  // candidate is found.
+  bool compat = false;
+};
+// Least-squares binary quantization: levels +-v_1 +- ... +- v_b.
+//   greedy    r = p; repeat b times: v_j = mean|r|, r = r - sign(r) * v_j
+//   0 bits    levels -v, 0, v with v = ternary_multiplier * mean|p|
+//   optimal   the levels with the smallest sum of (p - q)^2
+// 0 to 8 bits. Names: "lsbq" and "lsbq-optimal".
+std::unique_ptr<Quantizer> MakeLsbqQuantizer(const LsbqOptions& options);
+
+struct AffineQuantizerOptions {
+  AffineMapping mapping = AffineMapping::kSymmetric;
+  float eps = kTinyScale;
+};
+// Affine with bounds SignedBounds(b) (UnsignedBounds(b) for kFloatZeroPoint):
+// q is the dequantized integer, the grid are all of them. 1 to 8 bits, 2 to 8
+// for kSymmetricNoClipping. Names: "intx" (symmetric), "intx-no-clipping",
+// "intx-asymmetric", "intx-asymmetric-no-zero", and "int4" for kFloatZeroPoint
+// with 4 bits and eps 1e-6.
+std::unique_ptr<Quantizer> MakeAffineQuantizer(
+    const AffineQuantizerOptions& options);
+
+// The names that MakeQuantizer knows, in the order of this file.
+const std::vector<std::string_view>& QuantizerNames();
+
+// The quantizer of that name with default options. Throws lutra::Error that
+// suggests the nearest name.
+std::unique_ptr<Quantizer> MakeQuantizer(std::string_view name);
+
+}  // namespace lutra::qat
+
+#endif  // LUTRA_QAT_QUANTIZERS_H_

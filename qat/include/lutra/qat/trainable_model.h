@@ -1,0 +1,43 @@
+#ifndef LUTRA_QAT_TRAINABLE_MODEL_H_
+#define LUTRA_QAT_TRAINABLE_MODEL_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+#include "lutra/qat/scheme.h"
+#include "lutra/qat/tensor.h"
+#include "lutra/runtime/graph.h"
+
+namespace lutra::qat {
+
+// A graph with float weights in memory, to be changed by training.
+struct TrainableModel {
+  Graph graph;
+  TensorMap parameters;  // by the names that the graph's nodes use
+};
+
+// A multilayer perceptron: linear layers fc1, fc2 ... with biases and kRelu
+// between them, from `features` to `classes` (logits). Weights and biases are
+// uniform in +-1/sqrt(K), the same for a seed on every machine. Throws
+// lutra::Error for sizes that are 0 or above 2^24.
+TrainableModel MakeMlp(size_t features, std::span<const size_t> hidden,
+                       size_t classes, uint64_t seed);
+
+// Reads a model file with float weights. Throws lutra::Error, also for weights
+// that are packed or not finite.
+TrainableModel LoadTrainableModel(const std::filesystem::path& path);
+
+// Writes a model file; `schemes` (may be empty) says on which grid which weight
+// lies. The file appears when it is complete. Throws lutra::Error.
+void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
+                const SchemeMap& schemes);
+
+// The schemes that rules give to the weights of a graph's linear and embedding
+// nodes; weights that stay float have none.
+SchemeMap ResolveSchemes(const Graph& graph, const SchemeRules& rules);
+
+}  // namespace lutra::qat
+
+#endif  // LUTRA_QAT_TRAINABLE_MODEL_H_

@@ -1,0 +1,114 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "lutra/runtime/error.h"
+#include "qat/lsbq.h"
+#include "qat/run_quantizer.h"
+#include "qat/summation.h"
+
+namespace lutra::qat {
+namespace {
+
+class LsbqQuantizer : public RunQuantizer {
+ public:
+  explicit LsbqQuantizer(const LsbqOptions& options)
+      : RunQuantizer("lsbq", options.center), options_(options) {}
+
+  size_t GridSize(int bits) const override {
+    CheckBits(bits, 0, kMaxGridBits);
+    return bits == 0 ? 3 : size_t{1} << bits;
+  }
+
+ private:
+  bool NeedsScratch() const override { return true; }
+
+  void QuantizeRun(const Run& run, int bits) const override {
+    if (bits == 0) {
+      QuantizeTernary(run);
+    } else {
+      QuantizeGreedily(run, bits);
+    }
+  }
+
+  void QuantizeTernary(const Run& run) const {
+    const float v = static_cast<float>(options_.ternary_multiplier) *
+                    MeanOfMagnitudes(run.p, run.n);
+    run.grid[0] = -v;
+    run.grid[1] = 0.0f;
+    run.grid[2] = v;
+    const float low = -v / 2.0f;
+    const float high = v / 2.0f;
+    for (size_t i = 0; i < run.n; ++i) {
+      const float above_low = run.p[i] > low ? 0.0f : -v;
+      run.q[i] = run.p[i] > high ? v : above_low;
+    }
+  }
+
+  void QuantizeGreedily(const Run& run, int bits) const {
+    std::array<float, kMaxGridBits> v{};
+    float* r = run.scratch;
+    std::copy(run.p, run.p + run.n, r);
+    for (int j = 0; j < bits; ++j) {
+      const float mean = MeanOfMagnitudes(r, run.n);
+      v[static_cast<size_t>(j)] = mean;
+      if (j + 1 == bits) break;
+      for (size_t i = 0; i < run.n; ++i) r[i] = Residual(r[i], mean);
+    }
+    if (options_.compat) {
+      const float last = v[static_cast<size_t>(bits - 1)];
+      for (size_t i = 0; i < run.n; ++i) {
+        run.q[i] = run.p[i] - Residual(r[i], last);
+      }
+    } else {
+      SumLevels(run, bits, v);
+    }
+    FillGrid(run, bits, v);
+  }
+
+  // The chosen levels summed from left to right, as those of the grid are.
+  static void SumLevels(const Run& run, int bits,
+                        const std::array<float, kMaxGridBits>& v) {
+    for (size_t i = 0; i < run.n; ++i) {
+      float r = run.p[i];
+      float q = SignOf(r) * v[0];
+      r -= q;
+      for (int j = 1; j < bits; ++j) {
+        const float level = SignOf(r) * v[static_cast<size_t>(j)];
+        q += level;
+        r -= level;
+      }
+      run.q[i] = q;
+    }
+  }
+
+  static void FillGrid(const Run& run, int bits,
+                       const std::array<float, kMaxGridBits>& v) {
+    for (size_t i = 0; i < run.levels; ++i) {
+      float sum = 0.0f;
+      for (int j = 0; j < bits; ++j) {
+        const bool minus = ((i >> j) & 1) == 0;
+        const float level = v[static_cast<size_t>(j)];
+        sum = j == 0 ? (minus ? -level : level)
+                     : (minus ? sum - level : sum + level);
+      }
+      run.grid[i] = sum;
+    }
+    std::sort(run.grid, run.grid + run.levels);
+  }
+
+  LsbqOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Quantizer> MakeLsbqQuantizer(const LsbqOptions& options) {
+  if (!(options.ternary_multiplier > 0.0) ||
+      !std::isfinite(options.ternary_multiplier)) {
+    throw Error("quantizer 'lsbq': the ternary multiplier must be above 0");
+  }
+  if (options.optimal) return MakeOptimalLsbqQuantizer(options);
+  return std::make_unique<LsbqQuantizer>(options);
+}
+
+}  // namespace lutra::qat

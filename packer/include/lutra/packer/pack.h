@@ -1,0 +1,99 @@
+#ifndef LUTRA_PACKER_PACK_H_
+#define LUTRA_PACKER_PACK_H_
+
+#include <pthreadpool.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/qat/scheme.h"
+#include "lutra/runtime/model.h"
+
+// Packing replaces the float weights of a model's linear and embedding nodes by
+// LUT matrices. A weight that was trained on a grid is packed without loss; any
+// other is quantized now, with the same quantizers.
+
+namespace lutra::packer {
+
+// What became of a weight.
+enum class PackMethod {
+  kTrained,       // lay on the grid it was trained on; packed without loss
+  kPostTraining,  // quantized while packing
+  kKept,          // copied as it is
+};
+
+// "trained", "post-training", "kept".
+std::string_view Name(PackMethod method);
+
+// The metadata key with a JSON object: "tool" and, under "tensors", the method
+// and error of every packed tensor.
+inline constexpr std::string_view kPackKey = "lutra.pack";
+
+struct PackOptions {
+  // A weight is treated, in this order:
+  //   excluded by the rules               -> kept
+  //   matched by a rule                   -> post-training, with that scheme
+  //   use_trained, with recorded scheme   -> trained, with that scheme
+  //   use_trained, other weights have one -> kept: training left it float
+  //   otherwise                           -> post-training, default scheme
+  qat::SchemeRules rules;
+  // Whether the schemes that the trainer recorded are looked at.
+  bool use_trained = true;
+  // Work is split among its threads; nullptr: all on the calling thread. The
+  // bytes written are the same.
+  pthreadpool_t pool = nullptr;
+};
+
+struct TensorReport {
+  std::string name;
+  int64_t n = 0;  // rows
+  int64_t k = 0;  // columns
+  PackMethod method = PackMethod::kKept;
+  std::optional<qat::QuantScheme> scheme;  // of packed tensors
+  size_t bytes = 0;                        // in the new file
+  double bits_per_weight = 0;
+  // 10 log10(sum w^2 / sum (w - packed w)^2); infinite without loss.
+  double sqnr_db = 0;
+  double max_error = 0;  // largest |w - packed w|
+  // Entries of the table that some weight uses, as a share of all; 0 for kept
+  // tensors.
+  double table_utilisation = 0;
+};
+
+struct PackReport {
+  std::vector<TensorReport> weights;  // of linear and embedding, each once
+  size_t weight_count = 0;            // elements of all of them
+  size_t weight_bytes = 0;            // in the new file
+  size_t source_weight_bytes = 0;     // in the source
+  size_t file_bytes = 0;
+  // Rules and exclusions that matched no weight.
+  std::vector<std::string> unused_rules;
+
+  double BitsPerWeight() const;
+};
+
+// Called before each weight, with its position among `count`.
+using PackProgress =
+    std::function<void(std::string_view tensor, size_t index, size_t count)>;
+
+// Packs `model` into a new file at `path`, which appears there when all of it
+// is written (it may be the model's own file). Everything but the packed
+// weights is copied, including tensors that the graph does not use. Memory
+// holds one tensor at a time, in its packed forms; the source stays mapped.
+//
+// Throws Error for a weight that is not on the grid it is said to be trained on
+// (with row, column and value), not finite, already packed (unless excluded),
+// or for a scheme that does not fit its shape.
+PackReport PackModel(const Model& model, const std::filesystem::path& path,
+                     const PackOptions& options,
+                     const PackProgress& progress = {});
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_PACK_H_

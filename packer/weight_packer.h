@@ -1,0 +1,40 @@
+#ifndef LUTRA_PACKER_WEIGHT_PACKER_H_
+#define LUTRA_PACKER_WEIGHT_PACKER_H_
+
+#include <pthreadpool.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "lutra/kernels/lut_matrix.h"
+#include "packer/plan.h"
+
+namespace lutra::packer {
+
+// Bytes aligned as blobs must be.
+struct alignas(kernels::kBlobAlignment) BlobLine {
+  uint8_t bytes[kernels::kBlobAlignment];
+};
+
+struct PackedWeight {
+  std::vector<BlobLine> blob;
+  double sqnr_db = 0;  // see TensorReport
+  double max_error = 0;
+  double table_utilisation = 0;
+
+  std::span<const std::byte> Bytes() const {
+    return std::as_bytes(std::span(blob));
+  }
+};
+
+// Packs values w [n, k] as planned, and measures the error of the finished blob
+// against them. Throws Error with the bare cause: a value that is not finite or
+// not on the grid of its training.
+PackedWeight PackWeight(const float* w, const WeightPlan& plan,
+                        pthreadpool_t pool);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_WEIGHT_PACKER_H_

@@ -1,0 +1,123 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+#include <vector>
+
+#include "lutra/packer/pack.h"
+#include "tests/packer/two_layers.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::packer {
+namespace {
+
+struct Errors {
+  double sqnr_db = 0;
+  double max_error = 0;
+};
+
+Errors Measure(const std::vector<float>& w, const std::vector<float>& q) {
+  double signal = 0;
+  double noise = 0;
+  Errors errors;
+  for (size_t i = 0; i < w.size(); ++i) {
+    const double error = double{w[i]} - double{q[i]};
+    signal += double{w[i]} * double{w[i]};
+    noise += error * error;
+    errors.max_error = std::max(errors.max_error, std::abs(error));
+  }
+  errors.sqnr_db = 10 * std::log10(signal / noise);
+  return errors;
+}
+
+TEST(PostTrainingTest, WeightsAreTheQuantizersAndTheReportIsTrue) {
+  for (const qat::QuantScheme& scheme : {qat::QuantScheme{"stretched", 2, 16},
+                                         {"stretched", 4, 32},
+                                         {"stretched", 2, 0},
+                                         {"uniform", 2, 16},
+                                         {"max-uniform", 4, 16}}) {
+    SCOPED_TRACE(qat::ToString(scheme));
+    const TempDir dir;
+    const TwoLayers layers;
+    const auto model = layers.Load(dir / "float.safetensors");
+    PackOptions options;
+    options.rules = qat::SchemeRules(scheme);
+    const PackReport report =
+        PackModel(*model, dir / "packed.safetensors", options);
+
+    const auto packed = Model::Load(dir / "packed.safetensors");
+    const std::vector<float> expected = Quantized(layers.w1, kK1, scheme);
+    EXPECT_EQ(Dequantized(*packed->packed("fc1.weight")), expected);
+
+    const TensorReport& tensor = report.weights[0];
+    const Errors errors = Measure(layers.w1, expected);
+    EXPECT_EQ(tensor.name, "fc1.weight");
+    EXPECT_EQ(tensor.n, int64_t{kN1});
+    EXPECT_EQ(tensor.k, int64_t{kK1});
+    EXPECT_EQ(tensor.method, PackMethod::kPostTraining);
+    EXPECT_NEAR(tensor.sqnr_db, errors.sqnr_db, 1e-9);
+    EXPECT_EQ(tensor.max_error, errors.max_error);
+    EXPECT_EQ(tensor.bytes, packed->file().Get("fc1.weight").data.size());
+    EXPECT_EQ(tensor.bits_per_weight,
+              8.0 * static_cast<double>(tensor.bytes) / (kN1 * kK1));
+  }
+}
+
+TEST(PostTrainingTest, TableUtilisationCountsEntriesInUse) {
+  const TempDir dir;
+  TwoLayers layers;
+  // One group per row with values at two of the four levels only.
+  for (size_t i = 0; i < layers.w1.size(); ++i) {
+    layers.w1[i] = i % 3 == 0 ? 1.0f : -1.0f;
+  }
+  const auto model = layers.Load(dir / "float.safetensors");
+  const PackReport report = PackModel(*model, dir / "packed.safetensors", {});
+  EXPECT_EQ(report.weights[0].table_utilisation, 0.5);
+  EXPECT_EQ(report.weights[1].table_utilisation, 1.0);
+}
+
+TEST(PostTrainingTest, TotalsAddUp) {
+  const TempDir dir;
+  const TwoLayers layers;
+  const auto model = layers.Load(dir / "float.safetensors");
+  PackOptions options;
+  options.rules.AddExclusion("fc2");
+  const PackReport report =
+      PackModel(*model, dir / "packed.safetensors", options);
+  EXPECT_EQ(report.weight_count, kN1 * kK1 + kN2 * kK2);
+  EXPECT_EQ(report.source_weight_bytes, 4 * report.weight_count);
+  EXPECT_EQ(report.weight_bytes, report.weights[0].bytes + 4 * kN2 * kK2);
+  EXPECT_EQ(report.file_bytes,
+            std::filesystem::file_size(dir / "packed.safetensors"));
+  EXPECT_EQ(report.BitsPerWeight(),
+            8.0 * static_cast<double>(report.weight_bytes) /
+                static_cast<double>(report.weight_count));
+}
+
+// An all-zero row has no scale to speak of, but is still represented exactly
+// or within the smallest normal number.
+TEST(PostTrainingTest, RowOfZeros) {
+  const TempDir dir;
+  TwoLayers layers;
+  std::fill_n(layers.w1.begin(), kK1, 0.0f);
+  const auto model = layers.Load(dir / "float.safetensors");
+  PackModel(*model, dir / "packed.safetensors", {});
+  const auto packed = Model::Load(dir / "packed.safetensors");
+  const std::vector<float> values = Dequantized(*packed->packed("fc1.weight"));
+  for (size_t i = 0; i < kK1; ++i) EXPECT_LE(std::abs(values[i]), 0x1p-125f);
+}
+
+TEST(PostTrainingTest, GroupLargerThanARowIsOneShortGroup) {
+  const TempDir dir;
+  const TwoLayers layers;
+  const auto model = layers.Load(dir / "float.safetensors");
+  PackOptions options;
+  options.rules = qat::SchemeRules({"stretched", 2, 64});
+  PackModel(*model, dir / "packed.safetensors", options);
+  const auto packed = Model::Load(dir / "packed.safetensors");
+  EXPECT_EQ(Dequantized(*packed->packed("fc1.weight")),
+            Quantized(layers.w1, kK1, {"stretched", 2, 0}));
+}
+
+}  // namespace
+}  // namespace lutra::packer

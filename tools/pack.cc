@@ -1,0 +1,197 @@
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "lutra/packer/pack.h"
+#include "tools/options.h"
+#include "tools/progress.h"
+#include "tools/table.h"
+#include "tools/verbs.h"
+
+namespace lutra::tools {
+namespace {
+
+constexpr const char* kExample =
+    "A weight that was trained on a grid is packed without loss, one that was\n"
+    "not is quantized now (post-training). Any of --bits, --group-size and\n"
+    "--quantizer makes all weights post-training; --rule those it matches.\n"
+    "\n"
+    "Example:\n"
+    "  lutra pack model.safetensors -o packed.safetensors --bits 2 "
+    "--group-size 64 \\\n"
+    "    --rule 'fc3=bits:4,group-size:32' --exclude 'embedding'";
+
+struct PackVerb {
+  std::string model;
+  std::string output;
+  qat::QuantScheme scheme;
+  std::string group_size = qat::GroupSizeToString(scheme.group_size);
+  std::vector<std::string> rules;
+  std::vector<std::string> exclusions;
+  bool use_trained = true;
+  size_t threads = 0;
+  OutputFormat format = OutputFormat::kTable;
+
+  void Run();
+
+ private:
+  qat::SchemeRules Rules();
+};
+
+qat::SchemeRules PackVerb::Rules() {
+  AsUsage("--group-size",
+          [&] { scheme.group_size = qat::ParseGroupSize(group_size); });
+  qat::SchemeRules result;
+  AsUsage("--bits, --quantizer", [&] { result = qat::SchemeRules(scheme); });
+  for (const std::string& rule : rules) {
+    AsUsage("--rule", [&] { result.AddRule(rule); });
+  }
+  for (const std::string& exclusion : exclusions) {
+    AsUsage("--exclude", [&] { result.AddExclusion(exclusion); });
+  }
+  return result;
+}
+
+nlohmann::ordered_json ToJson(const packer::TensorReport& tensor) {
+  nlohmann::ordered_json json;
+  json["name"] = tensor.name;
+  json["shape"] = {tensor.n, tensor.k};
+  json["method"] = packer::Name(tensor.method);
+  if (tensor.scheme.has_value()) {
+    json["quantizer"] = tensor.scheme->quantizer;
+    json["bits"] = tensor.scheme->bits;
+    json["group_size"] = tensor.scheme->group_size;
+  }
+  json["bytes"] = tensor.bytes;
+  json["bits_per_weight"] = tensor.bits_per_weight;
+  json["lossless"] = tensor.max_error == 0;
+  // JSON has no infinity; an infinite ratio is null, and lossless says why.
+  json["sqnr_db"] = std::isfinite(tensor.sqnr_db)
+                        ? nlohmann::ordered_json(tensor.sqnr_db)
+                        : nlohmann::ordered_json(nullptr);
+  json["max_error"] = tensor.max_error;
+  json["table_utilisation"] = tensor.table_utilisation;
+  return json;
+}
+
+nlohmann::ordered_json ToJson(const packer::PackReport& report,
+                              const std::string& output) {
+  nlohmann::ordered_json json;
+  json["file"] = output;
+  json["file_bytes"] = report.file_bytes;
+  json["weights"] = report.weight_count;
+  json["weight_bytes"] = report.weight_bytes;
+  json["source_weight_bytes"] = report.source_weight_bytes;
+  json["bits_per_weight"] = report.BitsPerWeight();
+  json["unused_rules"] = report.unused_rules;
+  json["tensors"] = nlohmann::ordered_json::array();
+  for (const packer::TensorReport& tensor : report.weights) {
+    json["tensors"].push_back(ToJson(tensor));
+  }
+  return json;
+}
+
+Table ToTable(const packer::PackReport& report) {
+  Table table({{"tensor", Table::Align::kLeft},
+               {"shape", Table::Align::kLeft},
+               {"scheme", Table::Align::kLeft},
+               {"method", Table::Align::kLeft},
+               {"bytes"},
+               {"bits/weight"},
+               {"SQNR dB"},
+               {"max error"},
+               {"table used"}});
+  for (const packer::TensorReport& tensor : report.weights) {
+    const bool packed = tensor.scheme.has_value();
+    const std::vector<int64_t> shape = {tensor.n, tensor.k};
+    table.AddRow(
+        {tensor.name, ShapeToString(shape),
+         packed ? qat::ToString(*tensor.scheme) : "float32",
+         std::string(packer::Name(tensor.method)), WithCommas(tensor.bytes),
+         Fixed(tensor.bits_per_weight, 2), Fixed(tensor.sqnr_db, 2),
+         Short(tensor.max_error),
+         packed ? Fixed(100 * tensor.table_utilisation, 0) + " %" : ""});
+  }
+  return table;
+}
+
+void PackVerb::Run() {
+  packer::PackOptions options;
+  options.rules = Rules();
+  options.use_trained = use_trained;
+  const ThreadPool pool = MakeThreadPool(threads);
+  options.pool = pool.get();
+  const std::shared_ptr<const Model> source = Model::Load(model);
+  Progress progress;
+  const packer::PackReport report = packer::PackModel(
+      *source, output, options,
+      [&](std::string_view tensor, size_t index, size_t count) {
+        progress.Show("packing " + std::string(tensor), index, count);
+      });
+  progress.Clear();
+  for (const std::string& rule : report.unused_rules) {
+    std::cerr << "lutra: warning: '" << OneLine(rule)
+              << "' matches no weight\n";
+  }
+  if (format == OutputFormat::kJson) {
+    std::cout << ToJson(report, output).dump(2) << "\n";
+    return;
+  }
+  const Table table = ToTable(report);
+  std::cout << (format == OutputFormat::kTable ? table.Text()
+                                               : table.Markdown())
+            << "\n"
+            << OneLine(output) << ": " << WithCommas(report.weight_count)
+            << " weights in " << WithCommas(report.weight_bytes) << " bytes ("
+            << Fixed(report.BitsPerWeight(), 2) << " bits per weight; before "
+            << WithCommas(report.source_weight_bytes) << "), file "
+            << WithCommas(report.file_bytes) << " bytes\n";
+}
+
+}  // namespace
+
+void AddPackVerb(CLI::App& app) {
+  auto verb = std::make_shared<PackVerb>();
+  CLI::App* pack =
+      app.add_subcommand("pack", "Replace float weights by packed ones");
+  pack->footer(kExample);
+  pack->add_option("MODEL", verb->model, "Model with float weights")
+      ->required();
+  pack->add_option("-o,--output", verb->output, "File to write")
+      ->type_name("FILE")
+      ->required();
+  auto* bits = pack->add_option("--bits", verb->scheme.bits, "Bits per weight")
+                   ->type_name("N")
+                   ->capture_default_str();
+  auto* group_size = pack->add_option("--group-size", verb->group_size,
+                                      "Columns that share a scale, or 'row'")
+                         ->type_name("N|row")
+                         ->capture_default_str();
+  auto* quantizer = pack->add_option("--quantizer", verb->scheme.quantizer,
+                                     "How the levels are chosen")
+                        ->type_name("NAME")
+                        ->capture_default_str();
+  pack->add_option("--rule", verb->rules,
+                   "Another scheme for tensors whose name matches; may be "
+                   "repeated, the first match counts")
+      ->type_name("REGEX=KEY:VALUE,...")
+      ->allow_extra_args(false);
+  pack->add_option("--exclude", verb->exclusions,
+                   "Leave tensors whose name matches as they are; may be "
+                   "repeated")
+      ->type_name("REGEX")
+      ->allow_extra_args(false);
+  AddThreadsOption(*pack, verb->threads);
+  AddFormatOptions(*pack, verb->format);
+  pack->callback([=] {
+    verb->use_trained =
+        bits->count() + group_size->count() + quantizer->count() == 0;
+    verb->Run();
+  });
+}
+
+}  // namespace lutra::tools

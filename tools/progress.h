@@ -1,0 +1,33 @@
+#ifndef LUTRA_TOOLS_PROGRESS_H_
+#define LUTRA_TOOLS_PROGRESS_H_
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace lutra::tools {
+
+// A line on stderr that is overwritten as work goes on, and erased at the end.
+// Nothing appears unless stderr is a terminal.
+class Progress {
+ public:
+  Progress();
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  // "text: 37 of 100". Redraws only so often as eyes follow.
+  void Show(std::string_view text, size_t done, size_t total);
+  // Erases the line, before other output.
+  void Clear();
+
+ private:
+  const bool enabled_;
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point next_;
+};
+
+}  // namespace lutra::tools
+
+#endif  // LUTRA_TOOLS_PROGRESS_H_

@@ -27,11 +27,13 @@ FetchContent_Declare(
   hwy
   GIT_REPOSITORY https://github.com/google/highway
   GIT_TAG 1.3.0
+  SYSTEM
   FIND_PACKAGE_ARGS 1.0.3 NAMES hwy CONFIG)
 FetchContent_Declare(
   cpuinfo
   GIT_REPOSITORY https://github.com/pytorch/cpuinfo
   GIT_TAG d6108819d1d41c749b076e250be454c4559cb771
+  SYSTEM
   FIND_PACKAGE_ARGS MODULE)
 FetchContent_Declare(
   nlohmann_json
@@ -39,6 +41,13 @@ FetchContent_Declare(
   GIT_TAG v3.11.3
   FIND_PACKAGE_ARGS 3.10 NAMES nlohmann_json)
 FetchContent_MakeAvailable(hwy cpuinfo nlohmann_json)
+# The names that packages export; the fetched projects lack them.
+if(NOT TARGET hwy::hwy)
+  add_library(hwy::hwy ALIAS hwy)
+endif()
+if(NOT TARGET cpuinfo::cpuinfo)
+  add_library(cpuinfo::cpuinfo ALIAS cpuinfo)
+endif()
 
 if(LUTRA_XNNPACK)
   find_package(XNNPACK)

@@ -1,8 +1,15 @@
 #include "kernels/dispatch.h"
 
+#include <cpuinfo.h>
+
 #include <array>
 #include <atomic>
+#include <cstdio>
 #include <cstring>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 
 #include "hwy/targets.h"
 #include "lutra/kernels/variants.h"
@@ -12,31 +19,66 @@ namespace {
 
 // Highway gives better targets lower bits.
 constexpr int kTargetBits = 63;
+constexpr size_t kMaxVariants = 2 * kTargetBits;
 
 struct VariantTable {
-  std::array<Variant, kTargetBits> variants;
-  std::array<ActiveKernels, kTargetBits> kernels;
+  std::array<Variant, kMaxVariants> variants;
+  std::array<ActiveKernels, kMaxVariants> kernels;
+  std::array<std::array<char, 24>, kMaxVariants> names;
   size_t count = 0;
   size_t best = 0;
+
+  void Add(const char* target, const char* extension, bool supported,
+           ActiveKernels set) {
+    std::snprintf(names[count].data(), names[count].size(), "%s%s", target,
+                  extension);
+    variants[count] = {names[count].data(), supported};
+    kernels[count] = set;
+    ++count;
+  }
 };
 
-VariantTable MakeTable() {
-  VariantTable t;
+// Whether this CPU has the extension of `target`.
+bool HasDotProduct([[maybe_unused]] int64_t target) {
+#if defined(__x86_64__) || defined(__i386__)
+  if (target == HWY_AVX3) {
+    return cpuinfo_initialize() && cpuinfo_has_x86_avx512vnni();
+  }
+  // AVX-VNNI, which older releases of cpuinfo cannot tell: leaf 7, subleaf 1.
+  unsigned eax, ebx, ecx, edx;
+  return target == HWY_AVX2 &&
+         __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 &&
+         (eax & (1u << 4)) != 0;
+#else
+  return false;
+#endif
+}
+
+void FillTable(VariantTable& t) {
   const int64_t supported = hwy::SupportedTargets();
   const int64_t compiled = CompiledTargets();
   for (int bit = 0; bit < kTargetBits; ++bit) {
     const int64_t target = int64_t{1} << bit;
     if ((compiled & target) == 0) continue;
-    t.variants[t.count] = {hwy::TargetName(target), (supported & target) != 0};
-    t.kernels[t.count] = {FindKernels(target), FindFloatKernels(target)};
-    ++t.count;
+    const char* name = hwy::TargetName(target);
+    const bool runs = (supported & target) != 0;
+    const FloatKernelSet* floats = FindFloatKernels(target);
+    if (const auto* set = FindKernels(target, Extension::kDotProduct)) {
+      t.Add(name, "+VNNI", runs && HasDotProduct(target), {set, floats});
+    }
+    t.Add(name, "", runs, {FindKernels(target, Extension::kNone), floats});
   }
   while (t.best + 1 < t.count && !t.variants[t.best].supported) ++t.best;
-  return t;
 }
 
+// The table points into itself: it is filled in place and not copied.
+struct FilledTable : VariantTable {
+  FilledTable() { FillTable(*this); }
+  FilledTable(const FilledTable&) = delete;
+};
+
 const VariantTable& Table() {
-  static const VariantTable table = MakeTable();
+  static const FilledTable table;
   return table;
 }
 

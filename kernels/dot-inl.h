@@ -8,12 +8,7 @@
 // kPairsFit promises |w[j] * x[j] + w[j+1] * x[j+1]| < 2^15; where the CPU
 // lacks a four-way dot product this selects the saturating byte multiply.
 
-#if defined(LUTRA_KERNELS_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LUTRA_KERNELS_DOT_INL_H_
-#undef LUTRA_KERNELS_DOT_INL_H_
-#else
-#define LUTRA_KERNELS_DOT_INL_H_
-#endif
+// Included once for each variant, see int8_variant-inl.h.
 
 #include <cstring>
 
@@ -23,22 +18,25 @@
 #include "kernels/hwy_compat-inl.h"
 
 LUTRA_BEFORE_NAMESPACE();
-namespace lutra::kernels::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
+namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
 #if HWY_ARCH_X86
 
 inline constexpr bool kSignedTables = false;
 
-#if HWY_TARGET <= HWY_AVX3_DL
+#if LUTRA_HAS_DOT
 inline constexpr bool kHasDot = true;
 
 template <bool kPairsFit, class D, class VI, class VU>
 HWY_INLINE VI DotAccumulate(D, VI acc, VU w, VI x) {
+#if HWY_TARGET <= HWY_AVX3
   return VI{_mm512_dpbusd_epi32(acc.raw, w.raw, x.raw)};
+#else
+  return VI{_mm256_dpbusd_avx_epi32(acc.raw, w.raw, x.raw)};
+#endif
 }
 
-#else  // no VNNI
+#else
 inline constexpr bool kHasDot = false;
 
 // Pairs of 16-bit products added.
@@ -84,7 +82,7 @@ HWY_INLINE VI DotAccumulate(D d, VI acc, VU w, VI x) {
     return hn::Add(acc, hn::Add(even, odd));
   }
 }
-#endif  // VNNI
+#endif  // LUTRA_HAS_DOT
 
 #else  // not x86: signed bytes
 
@@ -147,7 +145,5 @@ inline bool PairsFit(const GemmJob& job) {
   return span <= (job.type == ActivationType::kInt8Symmetric ? 129 : 128);
 }
 
-}  // namespace lutra::kernels::HWY_NAMESPACE
+}  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
 HWY_AFTER_NAMESPACE();
-
-#endif  // per-target include guard

@@ -48,7 +48,9 @@ GemmJob MakeJob(const LutMatrix& w, ActivationType type,
   job.type = type;
   job.arguments = arguments;
   job.width = std::min(arguments.m, tile_tokens);
-  const size_t tokens = RoundUp(arguments.m, job.width);
+  // Enough for tiles of every variant.
+  const size_t tokens =
+      arguments.m == 1 ? 1 : RoundUp(arguments.m, kMaxTileTokens);
   if (type == ActivationType::kFloat32) {
     job.floats = scratch->Take<float>(tokens * job.padded_k);
   } else {
@@ -106,7 +108,6 @@ size_t GemmScratchBytes(const LutMatrix& w, ActivationType activation_type,
   if (m == 0) return 0;
   GemmArguments arguments;
   arguments.m = m;
-  // The widest tiles of all variants need the most.
   Scratch scratch(nullptr);
   MakeJob(w, activation_type, arguments, kMaxTileTokens, &scratch);
   return scratch.used();

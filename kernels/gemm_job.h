@@ -99,8 +99,13 @@ struct DecodeTables {
 void PrepareTables(const GemmJob& job, const uint8_t* row_block, int8_t bias,
                    DecodeTables* tables) noexcept;
 
-// The kernels for a Highway target, or nullptr where the reference is used.
-const KernelSet* FindKernels(int64_t target) noexcept;
+// Four-way dot products that Highway's targets do not imply: AVX-512 VNNI with
+// AVX3, AVX-VNNI with AVX2.
+enum class Extension { kNone, kDotProduct };
+
+// The kernels for a Highway target, or nullptr where there are none: without an
+// extension the reference is used then.
+const KernelSet* FindKernels(int64_t target, Extension extension) noexcept;
 const FloatKernelSet* FindFloatKernels(int64_t target) noexcept;
 
 // The Highway targets of this build, as bits.

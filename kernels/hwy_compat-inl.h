@@ -28,16 +28,6 @@
 #define LUTRA_REGISTERS 32
 #endif
 
-// Opens the namespaces of code that uses the dot-product instruction, which
-// Highway 1.0.3 leaves out of its AVX3_DL attributes.
-#undef LUTRA_BEFORE_NAMESPACE
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
-#define LUTRA_BEFORE_NAMESPACE() \
-  HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni") static_assert(true, "")
-#else
-#define LUTRA_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;

@@ -1,22 +1,16 @@
 // Several tokens: a panel of weights is decoded once and multiplied with the
 // tokens of a block, a tile of tokens at a time.
 
-#if defined(LUTRA_KERNELS_INT8_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LUTRA_KERNELS_INT8_GEMM_INL_H_
-#undef LUTRA_KERNELS_INT8_GEMM_INL_H_
-#else
-#define LUTRA_KERNELS_INT8_GEMM_INL_H_
-#endif
+// Included once for each variant, see int8_variant-inl.h.
 
 #include "hwy/highway.h"
 #include "kernels/decode-inl.h"
-#include "kernels/dot-inl.h"
 #include "kernels/finish-inl.h"
 #include "kernels/hwy_compat-inl.h"
 #include "kernels/panel-inl.h"
 
 LUTRA_BEFORE_NAMESPACE();
-namespace lutra::kernels::HWY_NAMESPACE {
+namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
 inline constexpr size_t kTileTokens =
     LUTRA_REGISTERS == 32 ? kMaxTileTokens : kMaxTileTokens / 2;
@@ -39,16 +33,11 @@ struct TileStep {
   int32_t* dots;        // the same, between the steps of a group
 };
 
-// The end of a step for the accumulator of one token and vector of rows.
-HWY_INLINE void EndStep(VI32 acc, VF32 scales, bool last,
-                        float* HWY_RESTRICT sums, int32_t* HWY_RESTRICT dots) {
-  const DF32 df;
-  if (last) {
-    const VF32 product = hn::Mul(hn::ConvertTo(df, acc), scales);
-    hn::Store(hn::Add(hn::Load(df, sums), product), df, sums);
-  } else {
-    hn::Store(acc, DI32(), dots);
-  }
+// sums += float(dots) * scales, rounded after each operation.
+HWY_INLINE void AddScaled(VI32 dots, VF32 scales, float* HWY_RESTRICT sums) {
+  const DF32 d;
+  const VF32 product = hn::Mul(hn::ConvertTo(d, dots), scales);
+  hn::Store(hn::Add(hn::Load(d, sums), product), d, sums);
 }
 
 // Multiplies kTokens tokens with two vectors of rows at a time. Compilers keep
@@ -62,20 +51,28 @@ void MultiplyTile(const TileStep& step) {
   const DF32 df;
   const size_t lanes = hn::Lanes(d32);
   for (size_t row = 0; row < kPanelRows; row += 2 * lanes) {
-#define LUTRA_START(i)                                        \
-  VI32 a##i = hn::Zero(d32);                                  \
-  VI32 b##i = a##i;                                           \
-  if constexpr (kTokens > i) {                                \
-    if (step.first) {                                         \
-      a##i = b##i = hn::Set(d32, step.starts[i]);             \
-    } else {                                                  \
-      const int32_t* dots = step.dots + i * kPanelRows + row; \
-      a##i = hn::Load(d32, dots);                             \
-      b##i = hn::Load(d32, dots + lanes);                     \
-    }                                                         \
+#define LUTRA_DEFINE(i)      \
+  VI32 a##i = hn::Zero(d32); \
+  VI32 b##i = a##i;
+    LUTRA_EACH_TOKEN(LUTRA_DEFINE)
+#undef LUTRA_DEFINE
+    int32_t* HWY_RESTRICT dots = step.dots + row;
+    if (step.first) {
+#define LUTRA_START(i)                          \
+  if constexpr (kTokens > i) {                  \
+    a##i = b##i = hn::Set(d32, step.starts[i]); \
   }
-    LUTRA_EACH_TOKEN(LUTRA_START)
+      LUTRA_EACH_TOKEN(LUTRA_START)
 #undef LUTRA_START
+    } else {
+#define LUTRA_LOAD(i)                                    \
+  if constexpr (kTokens > i) {                           \
+    a##i = hn::Load(d32, dots + i * kPanelRows);         \
+    b##i = hn::Load(d32, dots + i * kPanelRows + lanes); \
+  }
+      LUTRA_EACH_TOKEN(LUTRA_LOAD)
+#undef LUTRA_LOAD
+    }
 
     const uint8_t* HWY_RESTRICT panel = step.panel + row * kTileColumns;
     const int8_t* HWY_RESTRICT values = step.values;
@@ -94,14 +91,23 @@ void MultiplyTile(const TileStep& step) {
       values += step.stride;
     }
 
+    if (!step.last) {
+#define LUTRA_STORE(i)                                   \
+  if constexpr (kTokens > i) {                           \
+    hn::Store(a##i, d32, dots + i * kPanelRows);         \
+    hn::Store(b##i, d32, dots + i * kPanelRows + lanes); \
+  }
+      LUTRA_EACH_TOKEN(LUTRA_STORE)
+#undef LUTRA_STORE
+      continue;
+    }
     const VF32 scales_a = hn::Load(df, step.scales + row);
     const VF32 scales_b = hn::Load(df, step.scales + row + lanes);
-#define LUTRA_END(i)                                                    \
-  if constexpr (kTokens > i) {                                          \
-    const size_t at = i * kPanelRows + row;                             \
-    EndStep(a##i, scales_a, step.last, step.sums + at, step.dots + at); \
-    EndStep(b##i, scales_b, step.last, step.sums + at + lanes,          \
-            step.dots + at + lanes);                                    \
+    float* HWY_RESTRICT sums = step.sums + row;
+#define LUTRA_END(i)                                          \
+  if constexpr (kTokens > i) {                                \
+    AddScaled(a##i, scales_a, sums + i * kPanelRows);         \
+    AddScaled(b##i, scales_b, sums + i * kPanelRows + lanes); \
   }
     LUTRA_EACH_TOKEN(LUTRA_END)
 #undef LUTRA_END
@@ -178,7 +184,5 @@ void Gemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
   GemmPanel<true>(job, panel, first, count);
 }
 
-}  // namespace lutra::kernels::HWY_NAMESPACE
+}  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
 HWY_AFTER_NAMESPACE();
-
-#endif  // per-target include guard

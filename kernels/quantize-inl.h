@@ -1,21 +1,15 @@
 // Quantization of activations, as quantize.h defines it.
 
-#if defined(LUTRA_KERNELS_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LUTRA_KERNELS_QUANTIZE_INL_H_
-#undef LUTRA_KERNELS_QUANTIZE_INL_H_
-#else
-#define LUTRA_KERNELS_QUANTIZE_INL_H_
-#endif
+// Included once for each variant, see int8_variant-inl.h.
 
 #include <cstring>
 
 #include "hwy/highway.h"
 #include "kernels/decode-inl.h"
-#include "kernels/dot-inl.h"
 #include "kernels/quantize.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace lutra::kernels::HWY_NAMESPACE {
+LUTRA_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
 inline TokenScale FindTokenScale(ActivationType type,
                                  const float* HWY_RESTRICT x, size_t k) {
@@ -115,7 +109,5 @@ void Quantize(const GemmJob& job, size_t first, size_t count) {
   for (size_t i = first; i < first + count; ++i) QuantizeToken(job, i);
 }
 
-}  // namespace lutra::kernels::HWY_NAMESPACE
+}  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
 HWY_AFTER_NAMESPACE();
-
-#endif  // per-target include guard

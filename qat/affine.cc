@@ -1,6 +1,7 @@
 #include "lutra/qat/affine.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "qat/rounding.h"
 
@@ -9,6 +10,26 @@ namespace {
 
 float Mid(AffineBounds bounds) {
   return static_cast<float>(bounds.hi + bounds.lo + 1) / 2.0f;
+}
+
+float FinishScale(const AffineScheme& scheme, float scale) {
+  const float floored = std::max(scale, scheme.eps);
+  if (scheme.scale_type == ScaleType::kFloat) return floored;
+  int exponent = 0;
+  const float mantissa = std::frexp(floored, &exponent);  // in [0.5, 1)
+  return mantissa == 0.5f ? floored : std::ldexp(1.0f, exponent);
+}
+
+float Round(Rounding rounding, float x) {
+  switch (rounding) {
+    case Rounding::kHalfEven:
+      return RoundHalfEven(x);
+    case Rounding::kHalfAway:
+      return std::round(x);
+    case Rounding::kFloor:
+      break;
+  }
+  return std::floor(x);
 }
 
 }  // namespace
@@ -20,25 +41,26 @@ AffineBounds SignedBounds(int bits) {
 
 AffineBounds UnsignedBounds(int bits) { return {0, (1 << bits) - 1}; }
 
-AffineParameters ChooseAffine(AffineMapping mapping, float min, float max,
-                              AffineBounds bounds, float eps) {
+AffineParameters ChooseAffine(const AffineScheme& scheme, float min,
+                              float max) {
   const float mn = std::min(min, 0.0f);
   const float mx = std::max(max, 0.0f);
+  const AffineBounds& bounds = scheme.bounds;
   const auto lo = static_cast<float>(bounds.lo);
   const auto hi = static_cast<float>(bounds.hi);
   const auto symmetric_zero =
       static_cast<float>((bounds.hi + bounds.lo + 1) / 2);
   const auto asymmetric = [&](float low, float high) {
-    const float scale = std::max((high - low) / (hi - lo), eps);
+    const float scale = FinishScale(scheme, (high - low) / (hi - lo));
     const float zero_point = lo - RoundHalfEven(low / scale);
     return AffineParameters{scale, std::clamp(zero_point, lo, hi)};
   };
-  switch (mapping) {
+  switch (scheme.mapping) {
     case AffineMapping::kSymmetric:
-      return {std::max(std::max(-mn, mx) / ((hi - lo) / 2.0f), eps),
+      return {FinishScale(scheme, std::max(-mn, mx) / ((hi - lo) / 2.0f)),
               symmetric_zero};
     case AffineMapping::kSymmetricNoClipping:
-      return {std::max(std::max(mn / lo, mx / hi), eps), symmetric_zero};
+      return {FinishScale(scheme, std::max(mn / lo, mx / hi)), symmetric_zero};
     case AffineMapping::kAsymmetric:
       return asymmetric(mn, mx);
     case AffineMapping::kAsymmetricNoZero:
@@ -46,24 +68,25 @@ AffineParameters ChooseAffine(AffineMapping mapping, float min, float max,
     case AffineMapping::kFloatZeroPoint:
       break;
   }
-  const float scale = std::max((max - min) / (hi - lo), eps);
+  const float scale = FinishScale(scheme, (max - min) / (hi - lo));
   return {scale, min + scale * Mid(bounds)};
 }
 
-AffineCode::AffineCode(const AffineParameters& parameters, AffineBounds bounds,
-                       bool float_zero_point)
+AffineCode::AffineCode(const AffineParameters& parameters,
+                       const AffineScheme& scheme)
     : scale_(parameters.scale),
       inverse_(1.0f / parameters.scale),
       zero_point_(parameters.zero_point),
-      mid_(Mid(bounds)),
-      base_(parameters.zero_point - parameters.scale * Mid(bounds)),
-      lo_(static_cast<float>(bounds.lo)),
-      hi_(static_cast<float>(bounds.hi)),
-      float_zero_point_(float_zero_point) {}
+      mid_(Mid(scheme.bounds)),
+      base_(parameters.zero_point - parameters.scale * mid_),
+      lo_(static_cast<float>(scheme.bounds.lo)),
+      hi_(static_cast<float>(scheme.bounds.hi)),
+      float_zero_point_(scheme.FloatZeroPoint()),
+      rounding_(scheme.rounding) {}
 
 float AffineCode::Raw(float x) const {
-  return float_zero_point_ ? RoundHalfEven((x - base_) / scale_)
-                           : RoundHalfEven(x * inverse_) + zero_point_;
+  return float_zero_point_ ? Round(rounding_, (x - base_) / scale_)
+                           : Round(rounding_, x * inverse_) + zero_point_;
 }
 
 float AffineCode::Dequantize(float k) const {

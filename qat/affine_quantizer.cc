@@ -54,17 +54,17 @@ class AffineQuantizer : public RunQuantizer {
   }
 
   void QuantizeRun(const Run& run, int bits) const override {
-    const AffineBounds bounds =
-        float_zero_point() ? UnsignedBounds(bits) : SignedBounds(bits);
+    const AffineScheme scheme{
+        options_.mapping,
+        float_zero_point() ? UnsignedBounds(bits) : SignedBounds(bits),
+        options_.eps};
     const Range range = MinMax(run.p, run.n);
-    const AffineCode code(ChooseAffine(options_.mapping, range.min, range.max,
-                                       bounds, options_.eps),
-                          bounds, float_zero_point());
+    const AffineCode code(ChooseAffine(scheme, range.min, range.max), scheme);
     for (size_t i = 0; i < run.n; ++i) {
-      run.q[i] = code.Dequantize(code.Clip(code.Raw(run.p[i])));
+      run.q[i] = code.FakeQuantize(run.p[i]);
     }
     for (size_t i = 0; i < run.levels; ++i) {
-      const int k = bounds.lo + static_cast<int>(i);
+      const int k = scheme.bounds.lo + static_cast<int>(i);
       run.grid[i] = code.Dequantize(static_cast<float>(k));
     }
   }

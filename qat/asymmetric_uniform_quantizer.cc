@@ -9,6 +9,8 @@
 namespace lutra::qat {
 namespace {
 
+constexpr float kFinest = 1.0f / (1 << 22);
+
 class AsymmetricUniformQuantizer : public RunQuantizer {
  public:
   AsymmetricUniformQuantizer(bool center, bool compat)
@@ -23,8 +25,10 @@ class AsymmetricUniformQuantizer : public RunQuantizer {
   void QuantizeRun(const Run& run, int bits) const override {
     const Range range = MinMax(run.p, run.n);
     const auto last = static_cast<float>(run.levels - 1);
-    const float s = std::max((range.max - range.min) / last,
-                             std::numeric_limits<float>::min());
+    float s = std::max((range.max - range.min) / last,
+                       std::numeric_limits<float>::min());
+    // Values far from zero for their range: keeps z an exact integer.
+    if (!compat_) s = std::max(s, MaxMagnitude(run.p, run.n) * kFinest);
     const float z = RoundHalfEven(range.min / s);
     const float first = compat_ ? -static_cast<float>(1 << (bits - 1)) : z;
     for (size_t i = 0; i < run.n; ++i) {

@@ -137,21 +137,50 @@ class Sgd : public BaseOptimizer {
   SgdOptions options_;
 };
 
-// m + weight * (g - m), from the end that is nearer: PyTorch's lerp.
-struct Lerp {
-  explicit Lerp(double weight)
-      : from_start(std::fabs(static_cast<float>(weight)) < 0.5f),
-        factor(from_start ? static_cast<float>(weight)
-                          : 1.0f - static_cast<float>(weight)) {}
-
-  float operator()(float m, float g) const {
-    const float step = (g - m) * factor;
-    return from_start ? m + step : g - step;
-  }
-
+// What a step of Adam or AdamW needs, evaluated in double and rounded once.
+struct AdamFactors {
+  float shrink;  // of the weights, 1 for Adam
+  float decay;   // part of the weight in the gradient, 0 for AdamW
+  // m + weight * (g - m) is computed from the end that is nearer, as PyTorch's
+  // lerp does.
   bool from_start;
-  float factor;
+  float weight;  // from that end
+  float beta2;
+  float rest2;  // 1 - beta2
+  float root;   // sqrt(1 - beta2^t)
+  float minus_step;
+  float epsilon;
 };
+
+// One step on n values. The choices are constants and the arrays distinct, or
+// the loop would not vectorise.
+template <bool kDecay, bool kFromStart>
+void UpdateAdam(const AdamFactors& factors, const float* __restrict grad,
+                float* __restrict w, float* __restrict mean,
+                float* __restrict square, size_t n) {
+  const AdamFactors f = factors;
+  for (size_t i = 0; i < n; ++i) {
+    const float w0 = w[i] * f.shrink;
+    float g = grad[i];
+    if constexpr (kDecay) g = g + f.decay * w0;
+    const float move = (g - mean[i]) * f.weight;
+    const float m = kFromStart ? mean[i] + move : g - move;
+    const float v = square[i] * f.beta2 + (f.rest2 * g) * g;
+    const float denominator = std::sqrt(v) / f.root + f.epsilon;
+    mean[i] = m;
+    square[i] = v;
+    w[i] = w0 + (f.minus_step * m) / denominator;
+  }
+}
+
+using AdamUpdate = decltype(&UpdateAdam<false, false>);
+
+AdamUpdate ChooseAdamUpdate(const AdamFactors& f) {
+  if (f.decay != 0.0f) {
+    return f.from_start ? UpdateAdam<true, true> : UpdateAdam<true, false>;
+  }
+  return f.from_start ? UpdateAdam<false, true> : UpdateAdam<false, false>;
+}
 
 class Adam : public BaseOptimizer {
  public:
@@ -198,37 +227,35 @@ class Adam : public BaseOptimizer {
     square.resize(size);
     step[0] += 1.0f;
 
-    // Schedules are evaluated in double, then rounded once.
-    const auto t = static_cast<double>(step[0]);
-    const double correction1 = 1.0 - std::pow(options_.beta1, t);
-    const double correction2 = 1.0 - std::pow(options_.beta2, t);
-    const auto minus_step = static_cast<float>(-(group.lr / correction1));
-    const auto root = static_cast<float>(std::sqrt(correction2));
-    const auto shrink = static_cast<float>(1.0 - group.lr * group.weight_decay);
-    const auto decay = static_cast<float>(group.weight_decay);
-    const auto beta2 = static_cast<float>(options_.beta2);
-    const auto rest2 = static_cast<float>(1.0 - options_.beta2);
-    const auto epsilon = static_cast<float>(options_.epsilon);
-    const Lerp lerp(1.0 - options_.beta1);
-    const bool decoupled = decoupled_ && group.weight_decay != 0.0;
-    const bool coupled = !decoupled_ && group.weight_decay != 0.0;
-
+    const AdamFactors factors = FactorsOf(group, static_cast<double>(step[0]));
+    const AdamUpdate update = ChooseAdamUpdate(factors);
     float* w = parameter.value;
     const float* grad = parameter.grad;
     float* ms = mean.data();
     float* vs = square.data();
-    ParallelFor(pool, size, kTile, [=](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) {
-        const float w0 = decoupled ? w[i] * shrink : w[i];
-        const float g = coupled ? grad[i] + decay * w0 : grad[i];
-        const float m = lerp(ms[i], g);
-        const float v = vs[i] * beta2 + (rest2 * g) * g;
-        const float denominator = std::sqrt(v) / root + epsilon;
-        ms[i] = m;
-        vs[i] = v;
-        w[i] = w0 + (minus_step * m) / denominator;
-      }
+    ParallelFor(pool, size, kTile, [=, &factors](size_t begin, size_t end) {
+      update(factors, grad + begin, w + begin, ms + begin, vs + begin,
+             end - begin);
     });
+  }
+
+  // Of step t.
+  AdamFactors FactorsOf(const ParamGroup& group, double t) const {
+    const double correction1 = 1.0 - std::pow(options_.beta1, t);
+    const double correction2 = 1.0 - std::pow(options_.beta2, t);
+    const auto rest1 = static_cast<float>(1.0 - options_.beta1);
+    const double decay = group.weight_decay;
+    AdamFactors f{};
+    f.shrink = decoupled_ ? static_cast<float>(1.0 - group.lr * decay) : 1.0f;
+    f.decay = decoupled_ ? 0.0f : static_cast<float>(decay);
+    f.from_start = std::fabs(rest1) < 0.5f;
+    f.weight = f.from_start ? rest1 : 1.0f - rest1;
+    f.beta2 = static_cast<float>(options_.beta2);
+    f.rest2 = static_cast<float>(1.0 - options_.beta2);
+    f.root = static_cast<float>(std::sqrt(correction2));
+    f.minus_step = static_cast<float>(-(group.lr / correction1));
+    f.epsilon = static_cast<float>(options_.epsilon);
+    return f;
   }
 
   AdamOptions options_;

@@ -7,27 +7,13 @@
 #include <limits>
 
 #include "lutra/runtime/error.h"
+#include "qat/groups.h"
 
 namespace lutra::qat {
 namespace {
 
 // Rounding of scale * entry moves the quotient by less than that many ulps.
 constexpr int kCandidateUlps = 2;
-
-struct Groups {
-  size_t columns;  // of a full group
-  size_t per_row;
-};
-
-Groups GroupsOf(size_t k, int64_t group_size) {
-  if (group_size < 0) {
-    throw Error("a group size of " + std::to_string(group_size) +
-                " is impossible");
-  }
-  const size_t columns = group_size == 0 ? std::max<size_t>(k, 1)
-                                         : static_cast<size_t>(group_size);
-  return {columns, (k + columns - 1) / columns};
-}
 
 LutForm MakeForm(size_t n, size_t k, const Groups& groups,
                  const Quantizer& quantizer, int bits) {
@@ -43,15 +29,6 @@ LutForm MakeForm(size_t n, size_t k, const Groups& groups,
   form.indices.resize(n * k);
   form.scales.resize(n * groups.per_row);
   return form;
-}
-
-// The first weight that is not finite.
-std::optional<size_t> FindNotFinite(const float* w, size_t size) {
-  const float* end = w + size;
-  const float* it =
-      std::find_if(w, end, [](float x) { return !std::isfinite(x); });
-  if (it == end) return std::nullopt;
-  return static_cast<size_t>(it - w);
 }
 
 GridMismatch MismatchAt(const float* w, size_t k, const Groups& groups,
@@ -157,21 +134,16 @@ LutForm QuantizeToLut(const float* w, size_t n, size_t k,
   }
   std::vector<float> grid(quantizer.GridSize(bits));
   std::vector<float> q(groups.columns);
-  for (size_t row = 0; row < n; ++row) {
-    for (size_t group = 0; group < groups.per_row; ++group) {
-      const size_t begin = group * groups.columns;
-      const size_t count = std::min(groups.columns, k - begin);
-      const GridView view{w + row * k + begin, 1, count, true};
-      quantizer.Quantize(view, bits, q.data(), grid.data());
-      uint8_t* indices = form.indices.data() + row * k + begin;
-      for (size_t i = 0; i < count; ++i) {
-        // The quantizers with a table return entries of their grid.
-        const auto it = std::find(grid.begin(), grid.end(), q[i]);
-        indices[i] = static_cast<uint8_t>(it - grid.begin());
-      }
-      form.scales[row * groups.per_row + group] = ScaleOfGrid(grid, form.table);
+  ForGroups(n, k, groups, [&](size_t group, size_t begin, size_t count) {
+    quantizer.Quantize({w + begin, 1, count, true}, bits, q.data(),
+                       grid.data());
+    for (size_t i = 0; i < count; ++i) {
+      // The quantizers with a table return entries of their grid.
+      const auto it = std::find(grid.begin(), grid.end(), q[i]);
+      form.indices[begin + i] = static_cast<uint8_t>(it - grid.begin());
     }
-  }
+    form.scales[group] = ScaleOfGrid(grid, form.table);
+  });
   return form;
 }
 
@@ -190,22 +162,24 @@ std::optional<LutForm> MatchGrid(const float* w, size_t n, size_t k,
     return fail(*position, "is not finite");
   }
   GroupMatcher matcher(form.table);
-  for (size_t row = 0; row < n; ++row) {
-    for (size_t group = 0; group < groups.per_row; ++group) {
-      const size_t begin = row * k + group * groups.columns;
-      const size_t count = std::min(groups.columns, k - group * groups.columns);
-      size_t worst = 0;
-      const auto scale =
-          matcher.Match(w + begin, count, form.indices.data() + begin, &worst);
-      if (!scale) {
-        return fail(begin + worst,
-                    "is not a multiple of the group's scale in the table of "
-                    "quantizer '" +
-                        std::string(quantizer.name()) + "' with " +
-                        std::to_string(bits) + " bits");
-      }
-      form.scales[row * groups.per_row + group] = *scale;
+  std::optional<size_t> off_grid;
+  ForGroups(n, k, groups, [&](size_t group, size_t begin, size_t count) {
+    if (off_grid) return;
+    size_t worst = 0;
+    const auto scale =
+        matcher.Match(w + begin, count, form.indices.data() + begin, &worst);
+    if (!scale) {
+      off_grid = begin + worst;
+      return;
     }
+    form.scales[group] = *scale;
+  });
+  if (off_grid) {
+    return fail(*off_grid,
+                "is not a multiple of the group's scale in the table of "
+                "quantizer '" +
+                    std::string(quantizer.name()) + "' with " +
+                    std::to_string(bits) + " bits");
   }
   return form;
 }

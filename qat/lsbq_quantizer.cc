@@ -20,6 +20,13 @@ class LsbqQuantizer : public RunQuantizer {
     return bits == 0 ? 3 : size_t{1} << bits;
   }
 
+  std::optional<std::vector<int8_t>> LutTable(int bits) const override {
+    const size_t levels = GridSize(bits);
+    // More bits have a grid of a form of its own in every row.
+    if (bits > 1 || center() || options_.compat) return std::nullopt;
+    return MakeTable(-1, bits == 0 ? 1 : 2, levels);
+  }
+
  private:
   bool NeedsScratch() const override { return true; }
 

@@ -70,6 +70,12 @@ class OptimalLsbqQuantizer : public RunQuantizer {
     return bits == 0 ? 3 : size_t{1} << bits;
   }
 
+  std::optional<std::vector<int8_t>> LutTable(int bits) const override {
+    const size_t levels = GridSize(bits);
+    if (bits > 1 || center()) return std::nullopt;
+    return MakeTable(-1, bits == 0 ? 1 : 2, levels);
+  }
+
  private:
   void QuantizeRun(const Run& run, int bits) const override {
     if (bits == 1) {  // the greedy grid is optimal

@@ -4,88 +4,109 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "lutra/runtime/error.h"
 
 namespace lutra::qat {
 namespace {
 
-// Columns handled at a time, so that scratch stays in the L1 cache.
-constexpr size_t kTile = 512;
+// Grids of up to that many levels are searched by selects, which vectorise
+// where table look-ups would not; longer ones are rare.
+constexpr size_t kMaxSelected = 16;
 
-// Finds the levels of one grid that are next to values.
+float Midpoint(const float* levels, size_t i) {
+  return (levels[i] + levels[i + 1]) / 2.0f;
+}
+
+struct Bracket {
+  float lo;
+  float hi;
+};
+
+// Finds the levels of one ascending grid that are next to a value. It is padded
+// to kCount levels that no value exceeds.
+template <size_t kCount>
 class LevelFinder {
  public:
-  LevelFinder(const float* levels, size_t count)
+  LevelFinder(const float* levels, size_t count) {
+    for (size_t i = 0; i < kCount; ++i) {
+      const bool real = i < count;
+      level_[i] = real ? levels[i] : std::numeric_limits<float>::infinity();
+      next_[i] = levels[std::min(i + 1, count - 1)];
+      midpoint_[i] = i + 1 < count ? Midpoint(levels, i)
+                                   : std::numeric_limits<float>::infinity();
+    }
+  }
+
+  // The nearest level, the lower one on a tie: its index is the number of
+  // midpoints below x, and the last of them decides.
+  float Nearest(float x) const {
+    float nearest = level_[0];
+    Unroll([&](size_t i) { nearest = x > midpoint_[i] ? next_[i] : nearest; });
+    return nearest;
+  }
+
+  // The levels around x; the same outermost level twice for values outside.
+  Bracket Around(float x) const {
+    Bracket bracket{level_[0], level_[0]};
+    Unroll([&](size_t i) {
+      bracket.lo = x > level_[i] ? level_[i] : bracket.lo;
+      bracket.hi = x > level_[i] ? next_[i] : bracket.hi;
+    });
+    return bracket;
+  }
+
+ private:
+  template <typename F>
+  static void Unroll(const F& f) {
+    [&f]<size_t... kIndex>(std::index_sequence<kIndex...>) { (f(kIndex), ...); }
+    (std::make_index_sequence<kCount>());
+  }
+
+  float level_[kCount];
+  float next_[kCount];
+  float midpoint_[kCount];
+};
+
+// The same for any number of levels. Grids that do not ascend exist in
+// compatibility modes only; counting is right for them, too.
+class AnyLevelFinder {
+ public:
+  AnyLevelFinder(const float* levels, size_t count)
       : levels_(levels),
         count_(count),
         ascending_(std::is_sorted(levels, levels + count)) {}
 
-  // q[i] = the level nearest to p[i], the lower one on a tie: its index is the
-  // number of midpoints below p[i].
-  void Nearest(const float* p, size_t n, float* q) const {
-    if (!ascending_) {
-      NearestByCount(p, n, q);
-      return;
-    }
-    // With ascending levels the last midpoint below p decides; selects
-    // vectorise where table look-ups would not.
-    float selected[kTile];
-    std::fill(selected, selected + n, levels_[0]);
-    for (size_t level = 1; level < count_; ++level) {
-      const float midpoint = Midpoint(level - 1);
-      const float value = levels_[level];
-      for (size_t i = 0; i < n; ++i) {
-        selected[i] = p[i] > midpoint ? value : selected[i];
-      }
-    }
-    std::copy(selected, selected + n, q);
+  float Nearest(float x) const {
+    return levels_[CountBelow(
+        count_ - 1, x, [this](size_t i) { return Midpoint(levels_, i); })];
   }
 
-  // lo[i] and hi[i] = the levels around p[i]; the same outermost level twice
-  // for values outside.
-  void Around(const float* p, size_t n, float* lo, float* hi) const {
-    if (!ascending_) {
-      AroundByCount(p, n, lo, hi);
-      return;
-    }
-    std::fill(lo, lo + n, levels_[0]);
-    std::fill(hi, hi + n, levels_[0]);
-    for (size_t level = 0; level < count_; ++level) {
-      const float value = levels_[level];
-      const float next = levels_[std::min(level + 1, count_ - 1)];
-      for (size_t i = 0; i < n; ++i) {
-        lo[i] = p[i] > value ? value : lo[i];
-        hi[i] = p[i] > value ? next : hi[i];
-      }
-    }
+  Bracket Around(float x) const {
+    const size_t below =
+        CountBelow(count_, x, [this](size_t i) { return levels_[i]; });
+    return {levels_[below == 0 ? 0 : below - 1],
+            levels_[std::min(below, count_ - 1)]};
   }
 
  private:
-  // Grids that do not ascend exist in compatibility modes only.
-  void NearestByCount(const float* p, size_t n, float* q) const {
-    for (size_t i = 0; i < n; ++i) {
-      const float x = p[i];
-      size_t below = 0;
-      for (size_t level = 0; level + 1 < count_; ++level) {
-        if (Midpoint(level) < x) ++below;
+  // Of f(0), ..., f(n - 1).
+  template <typename F>
+  size_t CountBelow(size_t n, float x, const F& f) const {
+    size_t below = 0;
+    if (ascending_) {
+      for (size_t rest = n; rest > 0;) {
+        const size_t half = rest / 2;
+        const bool right = f(below + half) < x;
+        below = right ? below + half + 1 : below;
+        rest = right ? rest - half - 1 : half;
       }
-      q[i] = levels_[below];
+    } else {
+      for (size_t i = 0; i < n; ++i) below += size_t{f(i) < x};
     }
-  }
-
-  void AroundByCount(const float* p, size_t n, float* lo, float* hi) const {
-    for (size_t i = 0; i < n; ++i) {
-      const float x = p[i];
-      const auto below = static_cast<size_t>(std::count_if(
-          levels_, levels_ + count_, [x](float level) { return level < x; }));
-      lo[i] = levels_[below == 0 ? 0 : below - 1];
-      hi[i] = levels_[std::min(below, count_ - 1)];
-    }
-  }
-
-  float Midpoint(size_t level) const {
-    return (levels_[level] + levels_[level + 1]) / 2.0f;
+    return below;
   }
 
   const float* levels_;
@@ -93,16 +114,33 @@ class LevelFinder {
   bool ascending_;
 };
 
-// Calls f(finder, offset, n) for pieces of at most kTile values with one grid.
-template <typename F>
-void ForTiles(const ProxArguments& a, const F& f) {
-  const size_t runs = a.per_row ? a.rows : 1;
+// Calls f(finder, offset, n) for every grid and the n values it belongs to.
+template <typename Finder, typename F>
+void ForGridsWith(const ProxArguments& a, const F& f) {
+  const size_t grids = a.per_row ? a.rows : 1;
   const size_t length = a.per_row ? a.columns : a.rows * a.columns;
-  for (size_t run = 0; run < runs; ++run) {
-    const LevelFinder finder(a.grid + run * a.levels, a.levels);
-    for (size_t begin = 0; begin < length; begin += kTile) {
-      f(finder, run * length + begin, std::min(kTile, length - begin));
+  for (size_t i = 0; i < grids; ++i) {
+    const float* levels = a.grid + i * a.levels;
+    if constexpr (!std::is_same_v<Finder, AnyLevelFinder>) {
+      if (!std::is_sorted(levels, levels + a.levels)) {
+        f(AnyLevelFinder(levels, a.levels), i * length, length);
+        continue;
+      }
     }
+    f(Finder(levels, a.levels), i * length, length);
+  }
+}
+
+template <typename F>
+void ForGrids(const ProxArguments& a, const F& f) {
+  if (a.levels <= 4) {
+    ForGridsWith<LevelFinder<4>>(a, f);
+  } else if (a.levels <= 8) {
+    ForGridsWith<LevelFinder<8>>(a, f);
+  } else if (a.levels <= kMaxSelected) {
+    ForGridsWith<LevelFinder<kMaxSelected>>(a, f);
+  } else {
+    ForGridsWith<AnyLevelFinder>(a, f);
   }
 }
 
@@ -111,8 +149,9 @@ void Quantize(const ProxArguments& a) {
     std::copy(a.q, a.q + a.rows * a.columns, a.p);
     return;
   }
-  ForTiles(a, [&a](const LevelFinder& finder, size_t offset, size_t n) {
-    finder.Nearest(a.p + offset, n, a.p + offset);
+  ForGrids(a, [&a](const auto& finder, size_t offset, size_t n) {
+    float* p = a.p + offset;
+    for (size_t i = 0; i < n; ++i) p[i] = finder.Nearest(p[i]);
   });
 }
 
@@ -162,16 +201,14 @@ class ProxParq : public ProxMap {
 
  private:
   static void ApplyMap(const ProxArguments& a, float r) {
-    ForTiles(a, [&a, r](const LevelFinder& finder, size_t offset, size_t n) {
-      float lo[kTile];
-      float hi[kTile];
+    ForGrids(a, [&a, r](const auto& finder, size_t offset, size_t n) {
       float* p = a.p + offset;
-      finder.Around(p, n, lo, hi);
       for (size_t i = 0; i < n; ++i) {
-        const float m = (lo[i] + hi[i]) / 2.0f;
+        const Bracket around = finder.Around(p[i]);
+        const float m = (around.lo + around.hi) / 2.0f;
         const float moved = m + (p[i] - m) / r;
-        const float low = moved < lo[i] ? lo[i] : moved;
-        p[i] = low > hi[i] ? hi[i] : low;
+        const float low = moved < around.lo ? around.lo : moved;
+        p[i] = low > around.hi ? around.hi : low;
       }
     });
   }
@@ -199,17 +236,18 @@ class ProxBinaryRelax : public ProxMap {
   static void Blend(const ProxArguments& a, double theta) {
     const auto keep = static_cast<float>(1.0 - theta);
     const auto pull = static_cast<float>(theta);
-    ForTiles(a, [&](const LevelFinder& finder, size_t offset, size_t n) {
-      float nearest[kTile];
-      float* p = a.p + offset;
-      const float* q = a.q + offset;
-      if (a.q == nullptr) {
-        finder.Nearest(p, n, nearest);
-        q = nearest;
+    if (a.q != nullptr) {
+      for (size_t i = 0; i < a.rows * a.columns; ++i) {
+        const float kept = a.p[i] * keep;
+        a.p[i] = kept + pull * a.q[i];
       }
+      return;
+    }
+    ForGrids(a, [&](const auto& finder, size_t offset, size_t n) {
+      float* p = a.p + offset;
       for (size_t i = 0; i < n; ++i) {
         const float kept = p[i] * keep;
-        p[i] = kept + pull * q[i];
+        p[i] = kept + pull * finder.Nearest(p[i]);
       }
     });
   }

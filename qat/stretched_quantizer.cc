@@ -1,10 +1,8 @@
-#include <algorithm>
 #include <limits>
 
 #include "lutra/qat/quantizers.h"
-#include "qat/rounding.h"
 #include "qat/run_quantizer.h"
-#include "qat/summation.h"
+#include "qat/stretched.h"
 
 namespace lutra::qat {
 namespace {
@@ -25,23 +23,14 @@ class StretchedQuantizer : public RunQuantizer {
 
  private:
   void QuantizeRun(const Run& run, int bits) const override {
-    const auto half = static_cast<float>(1 << (bits - 1));
-    const float bound = half - 0.5f;
-    const float max = std::max(
-        std::min(static_cast<float>(bits) * MeanOfMagnitudes(run.p, run.n),
-                 MaxMagnitude(run.p, run.n)),
-        std::numeric_limits<float>::min());
-    const float s = max / bound;
-    // s * bound is not always max: upstream clips to the product.
-    const float clip = s * bound;
+    const StretchedCode code(run.p, run.n, bits,
+                             std::numeric_limits<float>::min());
     for (size_t i = 0; i < run.n; ++i) {
-      const float low = run.p[i] < -clip ? -clip : run.p[i];
-      const float x = low > clip ? clip : low;
-      const float k = RoundHalfEvenSmall(x / s - 0.5f);
-      run.q[i] = (k + 0.5f) * s;
+      run.q[i] = code.Dequantize(code.Quantize(run.p[i]));
     }
+    const auto half = static_cast<float>(1 << (bits - 1));
     for (size_t i = 0; i < run.levels; ++i) {
-      run.grid[i] = (static_cast<float>(i) - half + 0.5f) * s;
+      run.grid[i] = code.Dequantize(static_cast<float>(i) - half);
     }
   }
 };

@@ -4,98 +4,159 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 
 namespace lutra::qat {
 namespace {
 
-constexpr size_t kLanes = 8;
+// Vectors of the compiler's own (GCC and Clang have the same): loops over
+// arrays of lanes are not always turned into vector instructions.
+using Quad = float __attribute__((vector_size(4 * sizeof(float))));
+using QuadBits = uint32_t __attribute__((vector_size(4 * sizeof(float))));
+
+// Eight lanes.
+struct Lanes {
+  static constexpr size_t kWidth = 8;
+
+  static Lanes Load(const float* p) {
+    Lanes lanes;
+    std::memcpy(&lanes.low, p, sizeof(Quad));
+    std::memcpy(&lanes.high, p + kWidth / 2, sizeof(Quad));
+    return lanes;
+  }
+  Lanes Abs() const { return {Abs(low), Abs(high)}; }
+  Lanes Max(const Lanes& other) const {
+    return {low < other.low ? other.low : low,
+            high < other.high ? other.high : high};
+  }
+  Lanes& operator+=(const Lanes& other) {
+    low += other.low;
+    high += other.high;
+    return *this;
+  }
+  std::array<float, kWidth> ToArray() const {
+    return std::bit_cast<std::array<float, kWidth>>(*this);
+  }
+
+  Quad low{};
+  Quad high{};
+
+ private:
+  static Quad Abs(Quad x) {
+    return std::bit_cast<Quad>(std::bit_cast<QuadBits>(x) & 0x7FFFFFFFu);
+  }
+};
+
+// One lane, for sums of few values.
+struct Single {
+  static constexpr size_t kWidth = 1;
+
+  static Single Load(const float* p) { return {*p}; }
+  Single Abs() const { return {std::fabs(value)}; }
+  Single& operator+=(const Single& other) {
+    value += other.value;
+    return *this;
+  }
+
+  float value = 0.0f;
+};
+
+struct Identity {
+  template <typename L>
+  L operator()(const L& x) const {
+    return x;
+  }
+};
+struct Magnitude {
+  template <typename L>
+  L operator()(const L& x) const {
+    return x.Abs();
+  }
+};
+
 constexpr size_t kAccumulators = 4;
 constexpr size_t kLevels = 4;
 
-struct Identity {
-  float operator()(float x) const { return x; }
-};
-struct Magnitude {
-  float operator()(float x) const { return std::fabs(x); }
-};
+template <typename L>
+struct Accumulators {
+  L a, b, c, d;
 
-// One value per lane of every interleaved accumulator.
-template <size_t kWidth>
-using Accumulators = std::array<float, kAccumulators * kWidth>;
-
-template <size_t kWidth>
-void AddTo(Accumulators<kWidth>& sums, const Accumulators<kWidth>& terms) {
-  for (size_t i = 0; i < sums.size(); ++i) sums[i] += terms[i];
-}
+  Accumulators& operator+=(const Accumulators& other) {
+    a += other.a;
+    b += other.b;
+    c += other.c;
+    d += other.d;
+    return *this;
+  }
+};
 
 // Adds `count` items of kAccumulators vectors each, starting at p.
-template <size_t kWidth, typename Load>
-void Accumulate(const float* p, size_t count, Load load,
-                Accumulators<kWidth>& sums) {
-  Accumulators<kWidth> local = sums;
-  for (size_t i = 0; i < count; ++i) {
-    for (size_t j = 0; j < local.size(); ++j) {
-      local[j] += load(p[i * local.size() + j]);
-    }
+template <typename L, typename Map>
+Accumulators<L> Accumulate(const float* p, size_t count, Map map,
+                           Accumulators<L> sums) {
+  for (size_t i = 0; i < count; ++i, p += kAccumulators * L::kWidth) {
+    sums.a += map(L::Load(p));
+    sums.b += map(L::Load(p + L::kWidth));
+    sums.c += map(L::Load(p + 2 * L::kWidth));
+    sums.d += map(L::Load(p + 3 * L::kWidth));
   }
-  sums = local;
+  return sums;
 }
 
 // The cascade: every 2^power items the running sums move up one level.
-template <size_t kWidth, typename Load>
-Accumulators<kWidth> CascadeSum(const float* p, size_t items, Load load) {
-  constexpr size_t kStride = kAccumulators * kWidth;
+template <typename L, typename Map>
+Accumulators<L> CascadeSum(const float* p, size_t items, Map map) {
+  constexpr size_t kStride = kAccumulators * L::kWidth;
   const size_t ceil_log2 = items < 2 ? 0 : size_t(std::bit_width(items - 1));
   const size_t power = std::max<size_t>(4, ceil_log2 / kLevels);
   const size_t step = size_t{1} << power;
-  std::array<Accumulators<kWidth>, kLevels> levels{};
+  std::array<Accumulators<L>, kLevels> levels{};
   size_t i = 0;
   while (i + step <= items) {
-    Accumulate<kWidth>(p + i * kStride, step, load, levels[0]);
+    levels[0] = Accumulate<L>(p + i * kStride, step, map, levels[0]);
     i += step;
     for (size_t level = 1; level < kLevels; ++level) {
-      AddTo<kWidth>(levels[level], levels[level - 1]);
-      levels[level - 1].fill(0.0f);
+      levels[level] += levels[level - 1];
+      levels[level - 1] = {};
       const size_t mask = (step - 1) << (level * power);
       if ((i & mask) != 0) break;
     }
   }
-  Accumulate<kWidth>(p + i * kStride, items - i, load, levels[0]);
-  for (size_t level = 1; level < kLevels; ++level) {
-    AddTo<kWidth>(levels[0], levels[level]);
-  }
+  levels[0] = Accumulate<L>(p + i * kStride, items - i, map, levels[0]);
+  for (size_t level = 1; level < kLevels; ++level) levels[0] += levels[level];
   return levels[0];
 }
 
-// Sums `count` vectors of kWidth lanes, lane by lane.
-template <size_t kWidth, typename Load>
-std::array<float, kWidth> SumVectors(const float* p, size_t count, Load load) {
+// Sums `count` vectors, lane by lane.
+template <typename L, typename Map>
+L SumVectors(const float* p, size_t count, Map map) {
   const size_t items = count / kAccumulators;
-  Accumulators<kWidth> sums{};
+  Accumulators<L> sums{};
   if (items < 16) {  // the cascade would not start
-    Accumulate<kWidth>(p, items, load, sums);
+    sums = Accumulate<L>(p, items, map, sums);
   } else {
-    sums = CascadeSum<kWidth>(p, items, load);
+    sums = CascadeSum<L>(p, items, map);
   }
-  std::array<float, kWidth> lanes;
-  for (size_t j = 0; j < kWidth; ++j) lanes[j] = sums[j];
   for (size_t i = items * kAccumulators; i < count; ++i) {
-    for (size_t j = 0; j < kWidth; ++j) lanes[j] += load(p[i * kWidth + j]);
+    sums.a += map(L::Load(p + i * L::kWidth));
   }
-  for (size_t a = 1; a < kAccumulators; ++a) {
-    for (size_t j = 0; j < kWidth; ++j) lanes[j] += sums[a * kWidth + j];
-  }
-  return lanes;
+  sums.a += sums.b;
+  sums.a += sums.c;
+  sums.a += sums.d;
+  return sums.a;
 }
 
-template <typename Load>
-float SumWith(const float* p, size_t n, Load load) {
-  if (n < kLanes) return SumVectors<1>(p, n, load)[0];
-  const size_t vectors = n / kLanes;
-  const auto lanes = SumVectors<kLanes>(p, vectors, load);
+template <typename Map>
+float SumWith(const float* p, size_t n, Map map) {
+  if (n < Lanes::kWidth) return SumVectors<Single>(p, n, map).value;
+  const size_t vectors = n / Lanes::kWidth;
+  const Lanes lanes = SumVectors<Lanes>(p, vectors, map);
   float sum = 0.0f;
-  for (size_t i = vectors * kLanes; i < n; ++i) sum += load(p[i]);
-  for (const float lane : lanes) sum += lane;
+  for (size_t i = vectors * Lanes::kWidth; i < n; ++i) {
+    sum += map(Single{p[i]}).value;
+  }
+  for (const float lane : lanes.ToArray()) sum += lane;
   return sum;
 }
 
@@ -116,18 +177,17 @@ float MeanOfMagnitudes(const float* p, size_t n) {
 }
 
 float MaxMagnitude(const float* p, size_t n) {
-  // Lanes, because a single running maximum does not vectorise.
-  std::array<float, kLanes> lanes{};
+  // Two chains, so that one does not wait for the other.
+  Lanes even;
+  Lanes odd;
   size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (size_t j = 0; j < kLanes; ++j) {
-      const float x = std::fabs(p[i + j]);
-      lanes[j] = lanes[j] < x ? x : lanes[j];
-    }
+  for (; i + 2 * Lanes::kWidth <= n; i += 2 * Lanes::kWidth) {
+    even = even.Max(Lanes::Load(p + i).Abs());
+    odd = odd.Max(Lanes::Load(p + i + Lanes::kWidth).Abs());
   }
   float max = 0.0f;
   for (; i < n; ++i) max = std::max(max, std::fabs(p[i]));
-  for (const float lane : lanes) max = std::max(max, lane);
+  for (const float lane : even.Max(odd).ToArray()) max = std::max(max, lane);
   return max;
 }
 

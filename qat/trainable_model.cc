@@ -98,13 +98,15 @@ TrainableModel LoadTrainableModel(const std::filesystem::path& path) {
 }
 
 void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
-                const SchemeMap& schemes) {
+                const SchemeMap& schemes,
+                const std::map<std::string, std::string>& extra_metadata) {
   std::map<std::string, std::string> metadata{
       {std::string(kVersionKey), std::to_string(kModelVersion)},
       {std::string(kGraphKey), GraphToJson(model.graph)}};
   if (!schemes.empty()) {
     metadata.emplace(kSchemesKey, SchemesToJson(schemes));
   }
+  metadata.insert(extra_metadata.begin(), extra_metadata.end());
   std::vector<TensorInfo> infos;
   for (const auto& [name, tensor] : model.parameters) {
     infos.push_back({name, DType::kFloat32, tensor.shape});

@@ -1,10 +1,13 @@
 #include "lutra/qat/trainer.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <numbers>
 #include <numeric>
 #include <span>
@@ -21,7 +24,7 @@
 #include "lutra/qat/quantizers.h"
 #include "lutra/qat/random.h"
 #include "lutra/runtime/error.h"
-#include "lutra/runtime/safetensors.h"
+#include "qat/checkpoint.h"
 
 namespace lutra::qat {
 namespace {
@@ -158,20 +161,33 @@ class Trainer::Impl {
     output_gradient_.resize(batch * backprop_.OutputWidth(0));
   }
 
-  void Resume() {}
+  void Resume() {
+    if (options_.checkpoint.empty())
+      throw Error("no checkpoint to resume from");
+    position_ =
+        LoadCheckpoint(options_.checkpoint, DescribeRun(), model_, *optimizer_);
+    order_epoch_ = -1;
+  }
 
   bool Run(const TrainObserver& observer) {
     const Clock::time_point start = Clock::now();
-    const int64_t first_step = step_;
-    while (step_ < total_steps_) {
-      if (order_epoch_ != step_ / steps_per_epoch_) StartEpoch();
+    const int64_t first_step = position_.step;
+    while (position_.step < total_steps_) {
+      if (order_epoch_ != position_.step / steps_per_epoch_) StartEpoch();
       Step();
       TrainProgress progress = Progress();
       const double seconds =
           std::chrono::duration<double>(Clock::now() - start).count();
-      progress.seconds_left = seconds *
-                              static_cast<double>(total_steps_ - step_) /
-                              static_cast<double>(step_ - first_step);
+      progress.seconds_left =
+          seconds * static_cast<double>(total_steps_ - position_.step) /
+          static_cast<double>(position_.step - first_step);
+      if (!options_.checkpoint.empty() &&
+          (progress.epoch_done ||
+           (options_.checkpoint_steps > 0 &&
+            position_.step % options_.checkpoint_steps == 0))) {
+        SaveCheckpoint(options_.checkpoint, DescribeRun(), position_, model_,
+                       Schemes(), *optimizer_);
+      }
       if (!observer(progress)) return false;
     }
     return true;
@@ -269,10 +285,34 @@ class Trainer::Impl {
         MakeProxMap(quantization.prox_map, schedule_), options);
   }
 
+  // All that determines the result besides the model.
+  nlohmann::json DescribeRun() const {
+    const std::span<const uint8_t> labels = data_.labels;
+    nlohmann::json run = {
+        {"epochs", options_.epochs},
+        {"batch size", options_.batch_size},
+        {"learning rate", options_.learning_rate},
+        {"warm-up", options_.warmup_epochs},
+        {"weight decay", options_.weight_decay},
+        {"seed", options_.seed},
+        {"images", data_.count},
+        {"labels' checksum", crc32_z(0, labels.data(), labels.size())}};
+    if (options_.quantization) {
+      const QuantizedTraining& quantization = *options_.quantization;
+      run["schemes"] = SchemesToJson(quantization.schemes);
+      run["proximal map"] = quantization.prox_map;
+      run["anneal start"] = quantization.anneal_start;
+      run["anneal end"] = quantization.anneal_end;
+      run["anneal steepness"] = quantization.anneal_steepness;
+      run["period"] = quantization.period;
+    }
+    return run;
+  }
+
   // The order of an epoch depends on the seed and the epoch alone, so that a
   // resumed run need not replay the earlier ones.
   void StartEpoch() {
-    order_epoch_ = step_ / steps_per_epoch_;
+    order_epoch_ = position_.step / steps_per_epoch_;
     order_.resize(data_.count);
     std::iota(order_.begin(), order_.end(), uint32_t{0});
     Random random(options_.seed, static_cast<uint64_t>(order_epoch_));
@@ -280,11 +320,12 @@ class Trainer::Impl {
   }
 
   void Step() {
-    const auto position = static_cast<size_t>(step_ % steps_per_epoch_);
+    const auto position =
+        static_cast<size_t>(position_.step % steps_per_epoch_);
     if (position == 0) {
-      loss_sum_ = 0.0;
-      correct_ = 0;
-      seen_ = 0;
+      position_.loss_sum = 0.0;
+      position_.correct = 0;
+      position_.seen = 0;
     }
     const size_t begin = position * options_.batch_size;
     const size_t m = std::min(options_.batch_size, data_.count - begin);
@@ -303,35 +344,35 @@ class Trainer::Impl {
         backprop_.Output(0), std::span(batch_labels_).first(m), gradient);
     if (!std::isfinite(loss.loss)) {
       throw Error("training became unstable: at step " +
-                  std::to_string(step_ + 1) + " of " +
+                  std::to_string(position_.step + 1) + " of " +
                   std::to_string(total_steps_) +
                   " the loss is not finite; try a lower learning rate");
     }
     const std::array<const float*, 1> gradients{gradient.data()};
     backprop_.Backward(gradients);
     learning_rate_ =
-        LearningRate(options_, steps_per_epoch_, total_steps_, step_);
+        LearningRate(options_, steps_per_epoch_, total_steps_, position_.step);
     for (ParamGroup& group : optimizer_->groups()) group.lr = learning_rate_;
     optimizer_->Step(pool_);
-    ++step_;
-    loss_sum_ += loss.loss;
-    correct_ += loss.correct;
-    seen_ += m;
+    ++position_.step;
+    position_.loss_sum += loss.loss;
+    position_.correct += loss.correct;
+    position_.seen += m;
   }
 
   TrainProgress Progress() const {
     TrainProgress progress;
-    progress.epoch = (step_ - 1) / steps_per_epoch_ + 1;
+    progress.epoch = (position_.step - 1) / steps_per_epoch_ + 1;
     progress.epochs = options_.epochs;
-    progress.step = step_;
+    progress.step = position_.step;
     progress.total_steps = total_steps_;
-    progress.epoch_done = step_ % steps_per_epoch_ == 0;
-    progress.loss = loss_sum_ / static_cast<double>(seen_);
-    progress.accuracy =
-        static_cast<double>(correct_) / static_cast<double>(seen_);
+    progress.epoch_done = position_.step % steps_per_epoch_ == 0;
+    progress.loss = position_.loss_sum / static_cast<double>(position_.seen);
+    progress.accuracy = static_cast<double>(position_.correct) /
+                        static_cast<double>(position_.seen);
     progress.learning_rate = learning_rate_;
     if (options_.quantization && options_.quantization->prox_map == "parq") {
-      const int64_t done = step_ - 1;
+      const int64_t done = position_.step - 1;
       progress.inverse_slope = done < schedule_.start ? 1.0
                                : done >= schedule_.end
                                    ? 0.0
@@ -350,13 +391,10 @@ class Trainer::Impl {
   int64_t steps_per_epoch_ = 0;
   int64_t total_steps_ = 0;
 
-  int64_t step_ = 0;  // done
+  TrainPosition position_;
   int64_t order_epoch_ = -1;
   std::vector<uint32_t> order_;
   double learning_rate_ = 0.0;
-  double loss_sum_ = 0.0;
-  size_t correct_ = 0;
-  size_t seen_ = 0;
   std::vector<float> batch_images_;
   std::vector<uint8_t> batch_labels_;
   std::vector<float> output_gradient_;

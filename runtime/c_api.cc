@@ -5,7 +5,8 @@
 #include <exception>
 #include <memory>
 #include <new>
-#include <utility>
+#include <type_traits>
+#include <vector>
 
 #include "lutra.h"
 #include "lutra/runtime/error.h"
@@ -77,7 +78,6 @@ lutra_status FillInfo(const std::vector<lutra::ValueInfo>& values, size_t index,
 // newer caller knows must be zero: otherwise it asks for what we cannot do.
 bool ReadOptions(const lutra_session_options& given,
                  lutra_session_options* options) {
-  lutra_session_options_init(options);
   if (given.struct_size < sizeof(given.struct_size)) return false;
   const auto* bytes = reinterpret_cast<const unsigned char*>(&given);
   if (std::any_of(bytes + std::min(sizeof(*options), given.struct_size),
@@ -89,9 +89,13 @@ bool ReadOptions(const lutra_session_options& given,
   return true;
 }
 
-bool ConvertActivations(lutra_activations given,
-                        lutra::kernels::ActivationType* activations) {
-  switch (given) {
+bool ReadActivations(const lutra_session_options& options,
+                     lutra::kernels::ActivationType* activations) {
+  // A C program may have put any number there, which C++ may not read as the
+  // enum.
+  std::underlying_type_t<lutra_activations> value;
+  std::memcpy(&value, &options.activations, sizeof(value));
+  switch (value) {
     case LUTRA_ACTIVATIONS_INT8_ASYMMETRIC:
       *activations = lutra::kernels::ActivationType::kInt8Asymmetric;
       return true;
@@ -101,8 +105,9 @@ bool ConvertActivations(lutra_activations given,
     case LUTRA_ACTIVATIONS_FLOAT32:
       *activations = lutra::kernels::ActivationType::kFloat32;
       return true;
+    default:
+      return false;
   }
-  return false;
 }
 
 }  // namespace
@@ -145,11 +150,14 @@ lutra_status lutra_model_output(const lutra_model* model, size_t index,
   return FillInfo(model->model->outputs(), index, info);
 }
 
-void lutra_session_options_init(lutra_session_options* options) {
+void lutra_session_options_init_sized(lutra_session_options* options,
+                                      size_t struct_size) {
   if (options == nullptr) return;
-  *options = {};
-  options->struct_size = sizeof(*options);
-  options->activations = LUTRA_ACTIVATIONS_INT8_ASYMMETRIC;
+  lutra_session_options defaults = {};
+  defaults.struct_size = struct_size;
+  defaults.activations = LUTRA_ACTIVATIONS_INT8_ASYMMETRIC;
+  std::memset(options, 0, struct_size);
+  std::memcpy(options, &defaults, std::min(sizeof(defaults), struct_size));
 }
 
 lutra_status lutra_session_create(const lutra_model* model,
@@ -168,7 +176,7 @@ lutra_status lutra_session_create(const lutra_model* model,
   lutra::SessionOptions converted;
   converted.threads = known.threads;
   converted.pool = known.thread_pool;
-  if (!ConvertActivations(known.activations, &converted.activations)) {
+  if (!ReadActivations(known, &converted.activations)) {
     return Fail(LUTRA_INVALID_ARGUMENT, "unknown activations");
   }
   return Guard(LUTRA_INVALID_ARGUMENT, [&] {

@@ -74,6 +74,7 @@ int RunCommand(int argc, const char* const* argv) {
   AddEvalVerb(app);
   AddBenchVerb(app);
   AddRunVerb(app);
+  AddGoldenVerb(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

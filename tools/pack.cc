@@ -4,11 +4,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
 #include "lutra/packer/pack.h"
 #include "tools/options.h"
 #include "tools/progress.h"
+#include "tools/scheme_options.h"
 #include "tools/table.h"
 #include "tools/verbs.h"
 
@@ -28,33 +28,12 @@ constexpr const char* kExample =
 struct PackVerb {
   std::string model;
   std::string output;
-  qat::QuantScheme scheme;
-  std::string group_size = qat::GroupSizeToString(scheme.group_size);
-  std::vector<std::string> rules;
-  std::vector<std::string> exclusions;
-  bool use_trained = true;
+  SchemeOptions schemes;
   size_t threads = 0;
   OutputFormat format = OutputFormat::kTable;
 
   void Run();
-
- private:
-  qat::SchemeRules Rules();
 };
-
-qat::SchemeRules PackVerb::Rules() {
-  AsUsage("--group-size",
-          [&] { scheme.group_size = qat::ParseGroupSize(group_size); });
-  qat::SchemeRules result;
-  AsUsage("--bits, --quantizer", [&] { result = qat::SchemeRules(scheme); });
-  for (const std::string& rule : rules) {
-    AsUsage("--rule", [&] { result.AddRule(rule); });
-  }
-  for (const std::string& exclusion : exclusions) {
-    AsUsage("--exclude", [&] { result.AddExclusion(exclusion); });
-  }
-  return result;
-}
 
 nlohmann::ordered_json ToJson(const packer::TensorReport& tensor) {
   nlohmann::ordered_json json;
@@ -121,8 +100,11 @@ Table ToTable(const packer::PackReport& report) {
 
 void PackVerb::Run() {
   packer::PackOptions options;
-  options.rules = Rules();
-  options.use_trained = use_trained;
+  options.rules = schemes.Rules();
+  options.use_trained = schemes.bits_option->count() +
+                            schemes.group_size_option->count() +
+                            schemes.quantizer_option->count() ==
+                        0;
   const ThreadPool pool = MakeThreadPool(threads);
   options.pool = pool.get();
   const std::shared_ptr<const Model> source = Model::Load(model);
@@ -164,34 +146,10 @@ void AddPackVerb(CLI::App& app) {
   pack->add_option("-o,--output", verb->output, "File to write")
       ->type_name("FILE")
       ->required();
-  auto* bits = pack->add_option("--bits", verb->scheme.bits, "Bits per weight")
-                   ->type_name("N")
-                   ->capture_default_str();
-  auto* group_size = pack->add_option("--group-size", verb->group_size,
-                                      "Columns that share a scale, or 'row'")
-                         ->type_name("N|row")
-                         ->capture_default_str();
-  auto* quantizer = pack->add_option("--quantizer", verb->scheme.quantizer,
-                                     "How the levels are chosen")
-                        ->type_name("NAME")
-                        ->capture_default_str();
-  pack->add_option("--rule", verb->rules,
-                   "Another scheme for tensors whose name matches; may be "
-                   "repeated, the first match counts")
-      ->type_name("REGEX=KEY:VALUE,...")
-      ->allow_extra_args(false);
-  pack->add_option("--exclude", verb->exclusions,
-                   "Leave tensors whose name matches as they are; may be "
-                   "repeated")
-      ->type_name("REGEX")
-      ->allow_extra_args(false);
+  AddSchemeOptions(*pack, verb->schemes);
   AddThreadsOption(*pack, verb->threads);
   AddFormatOptions(*pack, verb->format);
-  pack->callback([=] {
-    verb->use_trained =
-        bits->count() + group_size->count() + quantizer->count() == 0;
-    verb->Run();
-  });
+  pack->callback([verb] { verb->Run(); });
 }
 
 }  // namespace lutra::tools

@@ -19,14 +19,18 @@ Progress::Progress()
 
 Progress::~Progress() { Clear(); }
 
-void Progress::Show(std::string_view text, size_t done, size_t total) {
+void Progress::Show(std::string_view text) {
   const auto now = std::chrono::steady_clock::now();
   if (!enabled_ || now < next_) return;
   next_ = now + kRedraw;
   // The escape sequence erases what a longer line left behind.
-  std::cerr << '\r' << OneLine(std::string(text)) << ": " << done << " of "
-            << total << "\x1b[K" << std::flush;
+  std::cerr << '\r' << OneLine(std::string(text)) << "\x1b[K" << std::flush;
   drawn_ = true;
+}
+
+void Progress::Show(std::string_view text, size_t done, size_t total) {
+  Show(std::string(text) + ": " + std::to_string(done) + " of " +
+       std::to_string(total));
 }
 
 void Progress::Clear() {

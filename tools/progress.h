@@ -17,7 +17,9 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // "text: 37 of 100". Redraws only so often as eyes follow.
+  // Both redraw only so often as eyes follow.
+  void Show(std::string_view text);
+  // "text: 37 of 100".
   void Show(std::string_view text, size_t done, size_t total);
   // Erases the line, before other output.
   void Clear();

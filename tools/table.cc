@@ -84,7 +84,9 @@ std::string Table::Markdown() const {
         if (c == '|') escaped += '\\';
         escaped += c;
       }
-      text += " " + Padded(escaped, widths[i], columns_[i].align) + " |";
+      text += ' ';
+      text += Padded(escaped, widths[i], columns_[i].align);
+      text += " |";
     }
     text += "\n";
   };
@@ -99,12 +101,13 @@ std::string Table::Markdown() const {
 }
 
 std::string WithCommas(uint64_t value) {
-  std::string digits = std::to_string(value);
-  for (size_t i = digits.size(); i > 3;) {
-    i -= 3;
-    digits.insert(i, ",");
+  const std::string digits = std::to_string(value);
+  std::string text;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
   }
-  return digits;
+  return text;
 }
 
 std::string Fixed(double value, int digits) {

@@ -15,6 +15,7 @@ void AddInspectVerb(CLI::App& app);
 void AddEvalVerb(CLI::App& app);
 void AddBenchVerb(CLI::App& app);
 void AddRunVerb(CLI::App& app);
+void AddGoldenVerb(CLI::App& app);
 
 }  // namespace lutra::tools
 

@@ -14,10 +14,9 @@ struct Kind {
 };
 
 constexpr Kind kKinds[] = {
-    {"quant_", ReplayQuantizers},
-    {"prox", ReplayProxMaps},
-    {"trajectories", ReplayTrajectories},
-    {"mlp", ReplayTraining},
+    {"quant_", ReplayQuantizers},         {"prox", ReplayProxMaps},
+    {"trajectories", ReplayTrajectories}, {"mlp", ReplayTraining},
+    {"convert", ReplayConversion},        {"fakequant", ReplayFakeQuant},
 
 };
 // Inputs of other files; it has no cases of its own.

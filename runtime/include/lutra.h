@@ -51,9 +51,9 @@ enum { LUTRA_MAX_RANK = 8 };
 typedef struct lutra_value_info {
   const char* name; /* owned by the model */
   lutra_type type;
-  size_t rank;                    /* without the token dimension */
-  size_t shape[LUTRA_MAX_RANK];   /* likewise; the rest is 0 */
-  size_t elements;                /* per token */
+  size_t rank;                  /* without the token dimension */
+  size_t shape[LUTRA_MAX_RANK]; /* likewise; the rest is 0 */
+  size_t elements;              /* per token */
 } lutra_value_info;
 
 /* Fill with lutra_session_options_init, then change what you need. */
@@ -84,7 +84,13 @@ LUTRA_EXPORT lutra_status lutra_model_output(const lutra_model* model,
                                              size_t index,
                                              lutra_value_info* info);
 
-LUTRA_EXPORT void lutra_session_options_init(lutra_session_options* options);
+/* Sets the defaults. The macro passes the size of the struct that the caller
+ * was compiled with, so that a newer library does not write past its end. */
+LUTRA_EXPORT void lutra_session_options_init_sized(
+    lutra_session_options* options, size_t struct_size);
+#define lutra_session_options_init(options) \
+  lutra_session_options_init_sized((options), sizeof(lutra_session_options))
+
 /* options may be NULL for the defaults. */
 LUTRA_EXPORT lutra_status lutra_session_create(
     const lutra_model* model, const lutra_session_options* options,

@@ -40,8 +40,10 @@ static const int hook_installed = __sanitizer_install_malloc_and_free_hooks(
 
 #else
 
-// A program's own malloc family takes the place of the C library's, which it
-// still reaches under these names. operator new ends in malloc.
+// A program's own malloc family takes the place of the C library's for all
+// libraries, if they can see it, and still reaches the C library's under these
+// names. operator new ends in malloc.
+#pragma GCC visibility push(default)
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* memory, size_t size);
@@ -77,6 +79,7 @@ int posix_memalign(void** memory, size_t alignment, size_t size) {
   *memory = __libc_memalign(alignment, size);
   return *memory == nullptr ? ENOMEM : 0;
 }
+#pragma GCC visibility pop
 
 #endif
 

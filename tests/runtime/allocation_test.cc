@@ -5,7 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <memory>
+#include <new>
 #include <random>
 
 #include "lutra.h"
@@ -65,10 +65,14 @@ class AllocationTest : public ::testing::Test {
 
 TEST_F(AllocationTest, TheCounterCounts) {
   const size_t before = AllocationCount();
-  const auto by_new = std::make_unique<std::vector<int>>(1000);
+  // Volatile, and no new-expression, so that compilers do not leave them out.
+  void* volatile memory = ::operator new(10);
+  EXPECT_EQ(AllocationCount() - before, 1u);
+  ::operator delete(memory);
+  memory = std::calloc(10, 10);
   EXPECT_EQ(AllocationCount() - before, 2u);
-  // Volatile, so that the compiler does not leave the calls out.
-  void* volatile memory = std::malloc(10);
+  std::free(memory);
+  memory = std::malloc(10);
   EXPECT_EQ(AllocationCount() - before, 3u);
   memory = std::realloc(memory, 100000);
   EXPECT_EQ(AllocationCount() - before, 4u);
@@ -80,7 +84,7 @@ TEST_F(AllocationTest, TheCounterCounts) {
 
 TEST_F(AllocationTest, RunAllocatesNothing) {
   const auto model = Model::Load(path_);
-  for (const size_t threads : std::vector<size_t>{1, 2, 3}) {
+  for (const size_t threads : std::vector<size_t>{1, 2}) {
     for (const auto activations : {kernels::ActivationType::kInt8Asymmetric,
                                    kernels::ActivationType::kInt8Symmetric,
                                    kernels::ActivationType::kFloat32}) {

@@ -15,14 +15,13 @@
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-// Otherwise an allocation that is too large ends the program, and the test
-// that asks for one could not see that it is reported.
-extern "C" const char* __asan_default_options();
+// With the address sanitizer an allocation that is too large would otherwise
+// end the program, and the test that asks for one could not see the report.
+extern "C" __attribute__((visibility("default"))) const char*
+__asan_default_options();
 extern "C" const char* __asan_default_options() {
   return "allocator_may_return_null=1";
 }
-#endif
 
 namespace lutra {
 namespace {
@@ -279,7 +278,7 @@ TEST_F(SessionTest, RandomGraphs) {
     std::vector<std::string> names;
     std::vector<const void*> inputs;
     for (int i = 0; i < 2; ++i) {
-      names.push_back("x" + std::to_string(i));
+      names.push_back(std::string("x") + std::to_string(i));
       builder.Input(names.back(), {37});
       auto& value = values[names.back()];
       value = RandomFloats(kElements, static_cast<uint32_t>(rng()), 0.5f);
@@ -289,7 +288,7 @@ TEST_F(SessionTest, RandomGraphs) {
     for (size_t i = 0; i < nodes; ++i) {
       const std::string a = names[rng() % names.size()];
       const std::string b = names[rng() % names.size()];
-      const std::string output = "v" + std::to_string(i);
+      const std::string output = std::string("v") + std::to_string(i);
       std::vector<float> value(kElements);
       const bool add = rng() % 2 == 0;
       for (size_t e = 0; e < kElements; ++e) {

@@ -29,9 +29,11 @@ struct AffineBounds {
 AffineBounds SignedBounds(int bits);
 AffineBounds UnsignedBounds(int bits);
 
-struct AffineParameters {
-  float scale = 1.0f;
-  float zero_point = 0.0f;  // an integer unless the mapping says otherwise
+enum class Rounding { kHalfEven, kHalfAway, kFloor };
+
+enum class ScaleType {
+  kFloat,
+  kPowerOfTwo,  // the next power of two, so that nothing clips that did not
 };
 
 // The smallest normal float: the usual floor of a scale.
@@ -39,24 +41,40 @@ inline constexpr float kTinyScale = std::numeric_limits<float>::min();
 // The floor of tinygemm parameters.
 inline constexpr float kTinygemmScale = 1e-6f;
 
-// Parameters for values in [min, max], scale at least `eps`. With mn = min(min,
+struct AffineScheme {
+  AffineMapping mapping = AffineMapping::kSymmetric;
+  AffineBounds bounds;
+  float eps = kTinyScale;  // the smallest scale
+  ScaleType scale_type = ScaleType::kFloat;
+  Rounding rounding = Rounding::kHalfEven;
+
+  bool FloatZeroPoint() const {
+    return mapping == AffineMapping::kFloatZeroPoint;
+  }
+};
+
+struct AffineParameters {
+  float scale = 1.0f;
+  float zero_point = 0.0f;  // an integer unless the mapping says otherwise
+};
+
+// Parameters for values in [min, max]. With mn = min(min,
 // 0) and mx = max(max, 0) the zero point is
 //   symmetric            trunc((hi + lo + 1) / 2)
 //   asymmetric           clip(lo - rne(mn / scale), lo, hi)
 //   float zero point     min + scale * (hi + lo + 1) / 2
-AffineParameters ChooseAffine(AffineMapping mapping, float min, float max,
-                              AffineBounds bounds, float eps);
+AffineParameters ChooseAffine(const AffineScheme& scheme, float min, float max);
 
 // How parameters turn a value into an integer and back.
 //   integer zero point  raw = rne(x * (1 / scale)) + zero_point
 //                       x' = (k - zero_point) * scale
 //   float zero point    raw = rne((x - (zero_point - scale * mid)) / scale)
 //                       x' = (k - mid) * scale + zero_point
-// with mid = (hi + lo + 1) / 2 and k = clip(raw, lo, hi).
+// with mid = (hi + lo + 1) / 2, k = clip(raw, lo, hi), and rne replaced by the
+// scheme's rounding.
 class AffineCode {
  public:
-  AffineCode(const AffineParameters& parameters, AffineBounds bounds,
-             bool float_zero_point);
+  AffineCode(const AffineParameters& parameters, const AffineScheme& scheme);
 
   float Raw(float x) const;
   float Clip(float raw) const {
@@ -64,6 +82,8 @@ class AffineCode {
     return low > hi_ ? hi_ : low;
   }
   float Dequantize(float k) const;
+  // The value that x becomes.
+  float FakeQuantize(float x) const { return Dequantize(Clip(Raw(x))); }
 
   // Whether `raw` was inside the bounds: strictly, or with the end codes.
   bool Inside(float raw, bool closed) const {
@@ -79,6 +99,7 @@ class AffineCode {
   float lo_;
   float hi_;
   bool float_zero_point_;
+  Rounding rounding_;
 };
 
 }  // namespace lutra::qat

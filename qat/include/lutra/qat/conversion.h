@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/qat/affine.h"
 #include "lutra/qat/quantizer.h"
 
 // From weights to the form the kernels use: an index per weight, a table, and a
@@ -34,6 +35,45 @@ struct GridMismatch {
   std::string ToString() const;
 };
 
+// Integers with a scale and a zero point per group, as torchao stores weights:
+//   w[n][k] = (data[n][k] - zero_points[n][g]) * scales[n][g]
+struct IntegerForm {
+  int bits = 0;
+  size_t n = 0;
+  size_t k = 0;
+  size_t group_size = 0;           // columns of a full group
+  std::vector<int8_t> data;        // [n, k], in SignedBounds(bits)
+  std::vector<float> scales;       // [n, ceil(k / group_size)]
+  std::vector<float> zero_points;  // likewise; -1/2 for stretched weights
+
+  size_t GroupsPerRow() const {
+    return k == 0 ? 0 : (k + group_size - 1) / group_size;
+  }
+};
+
+// Quantizes w [n, k] in groups of `group_size` columns (0: the row), 1 to 8
+// bits. Upstream converts stretched weights with the machine epsilon 2^-23 as
+// `eps` though it trains with 2^-126, so that small weights change; the default
+// here is that of training. Throws lutra::Error for weights that are not finite
+// and for bits or group sizes that are impossible.
+IntegerForm ConvertStretched(const float* w, size_t n, size_t k, int bits,
+                             int64_t group_size, float eps = kTinyScale);
+IntegerForm ConvertAffine(const float* w, size_t n, size_t k, int bits,
+                          int64_t group_size, AffineMapping mapping,
+                          float eps = kTinyScale);
+
+// [n, k].
+std::vector<float> Dequantize(const IntegerForm& form);
+
+// The same weights with a table: {2k + 1} and half the scale for zero points of
+// -1/2, {k} for zero points of 0. Throws lutra::Error for other zero points
+// and more than 4 bits.
+LutForm ToLutForm(const IntegerForm& form);
+
+// [n, k]; `group_size` as it was quantized with.
+std::vector<float> Dequantize(const LutForm& form, size_t n, size_t k,
+                              int64_t group_size);
+
 // Post-training quantization of w [n, k]: every group of `group_size` columns
 // (0: the whole row; the last one may be short) is quantized by itself. The
 // weights of the result are the quantizer's, bit for bit, unless a scale is so
@@ -53,6 +93,30 @@ LutForm QuantizeToLut(const float* w, size_t n, size_t k,
 std::optional<LutForm> MatchGrid(const float* w, size_t n, size_t k,
                                  const Quantizer& quantizer, int bits,
                                  int64_t group_size, GridMismatch* why);
+
+// Weights with a table per row, for grids that are no multiple of one table:
+//   w[n][k] ~ scales[n] * tables[n][indices[n][k]]
+struct RowTableForm {
+  int bits = 0;
+  std::vector<uint8_t> indices;  // [n, k]
+  std::vector<float> scales;     // [n]: the row's largest magnitude / 127
+  std::vector<int8_t> tables;    // [n, 2^bits], ascending
+  // What rounding the levels to int8 costs.
+  double largest_error = 0.0;  // of a weight, in units of its row's largest one
+  double squared_error = 0.0;  // over all weights
+  double squared_sum = 0.0;    // of the weights themselves
+};
+
+// Expresses w [n, k] by the grids [n, levels] it was trained with (one per row;
+// a grid per block of a row fits no table per row). Weights that lie between
+// levels go to the nearest, which counts as error, too. Throws lutra::Error for
+// numbers that are not finite and for more than 16 levels.
+RowTableForm ToRowTables(const float* w, size_t n, size_t k, const float* grids,
+                         size_t levels);
+
+// Post-training quantization with one grid per row, by any quantizer.
+RowTableForm QuantizeToRowTables(const float* w, size_t n, size_t k,
+                                 const Quantizer& quantizer, int bits);
 
 }  // namespace lutra::qat
 

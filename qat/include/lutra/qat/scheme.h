@@ -46,8 +46,9 @@ std::string SchemesToJson(const SchemeMap& schemes);
 // Exclusions come first; a tensor that nothing matches gets the default.
 class SchemeRules {
  public:
+  SchemeRules() = default;
   // Throws lutra::Error as CheckScheme does.
-  explicit SchemeRules(const QuantScheme& default_scheme = {});
+  explicit SchemeRules(const QuantScheme& default_scheme);
 
   // "REGEX=bits:4,group-size:32,quantizer:stretched"; keys left out keep the
   // default's value; group-size may be "row". Throws lutra::Error; an unknown

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <span>
+#include <string>
 
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/tensor.h"
@@ -30,9 +32,11 @@ TrainableModel MakeMlp(size_t features, std::span<const size_t> hidden,
 TrainableModel LoadTrainableModel(const std::filesystem::path& path);
 
 // Writes a model file; `schemes` (may be empty) says on which grid which weight
-// lies. The file appears when it is complete. Throws lutra::Error.
+// lies, `extra_metadata` is added to the file's own. The file appears when it
+// is complete. Throws lutra::Error.
 void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
-                const SchemeMap& schemes);
+                const SchemeMap& schemes,
+                const std::map<std::string, std::string>& extra_metadata = {});
 
 // The schemes that rules give to the weights of a graph's linear and embedding
 // nodes; weights that stay float have none.

@@ -38,7 +38,9 @@ class Session {
   size_t threads() const;
 
   // Plans all memory for calls with `m` tokens. Plans of earlier sizes are
-  // kept. Throws Error (0 tokens, or more memory than the machine gives).
+  // kept; each has its own arena and, with XNNPACK, its own rearranged copy of
+  // the float weights of linear nodes (packed weights are never copied), so use
+  // few different sizes. Throws Error (0 tokens, or more memory than the machine gives).
   void Prepare(size_t m);
 
   // Bytes of the activation arena (with scratch) for the largest prepared m.

@@ -1,0 +1,41 @@
+# Installs headers, libraries, the lutra command (see tools/) and a package
+# configuration, so that programs can say find_package(lutra).
+include(CMakePackageConfigHelpers)
+
+set(lutra_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/lutra")
+
+set(lutra_installed_targets)
+foreach(room kernels runtime qat packer)
+  if(TARGET lutra_${room})
+    list(APPEND lutra_installed_targets lutra_${room})
+    install(DIRECTORY "${PROJECT_SOURCE_DIR}/${room}/include/"
+            DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  endif()
+endforeach()
+install(
+  TARGETS ${lutra_installed_targets}
+  EXPORT lutra_targets
+  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+  LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+  RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+install(
+  EXPORT lutra_targets
+  NAMESPACE lutra::
+  FILE lutraTargets.cmake
+  DESTINATION "${lutra_package_dir}")
+
+configure_package_config_file(
+  "${PROJECT_SOURCE_DIR}/cmake/lutraConfig.cmake.in"
+  "${PROJECT_BINARY_DIR}/lutraConfig.cmake"
+  INSTALL_DESTINATION "${lutra_package_dir}")
+write_basic_package_version_file(
+  "${PROJECT_BINARY_DIR}/lutraConfigVersion.cmake"
+  COMPATIBILITY SameMinorVersion)
+# The Find modules go along: the packages they find bring none of their own.
+install(
+  FILES "${PROJECT_BINARY_DIR}/lutraConfig.cmake"
+        "${PROJECT_BINARY_DIR}/lutraConfigVersion.cmake"
+        "${PROJECT_SOURCE_DIR}/cmake/FindXNNPACK.cmake"
+        "${PROJECT_SOURCE_DIR}/cmake/Findcpuinfo.cmake"
+        "${PROJECT_SOURCE_DIR}/cmake/Findpthreadpool.cmake"
+  DESTINATION "${lutra_package_dir}")

@@ -1,0 +1,43 @@
+# Run by ctest with cmake -P; the variables come from CMakeLists.txt.
+
+function(run out)
+  execute_process(
+    COMMAND ${ARGN}
+    OUTPUT_VARIABLE output
+    ERROR_VARIABLE errors
+    RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "failed (${result}): ${ARGN}\n${output}\n${errors}")
+  endif()
+  set(${out} "${output}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE "${WORK_DIR}")
+file(MAKE_DIRECTORY "${WORK_DIR}")
+set(prefix "${WORK_DIR}/prefix")
+run(ignored "${CMAKE_COMMAND}" --install "${BUILD_DIR}" --config "${CONFIG}"
+    --prefix "${prefix}")
+run(ignored "${CMAKE_COMMAND}" -G "${GENERATOR}" -S "${APP_DIR}" -B
+    "${WORK_DIR}/app" "-DCMAKE_PREFIX_PATH=${prefix}"
+    "-DCMAKE_BUILD_TYPE=${CONFIG}" "-DCMAKE_C_COMPILER=${C_COMPILER}"
+    "-DCMAKE_CXX_COMPILER=${CXX_COMPILER}" "-DCMAKE_C_FLAGS=${FLAGS}"
+    "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DEXPECTED_VERSION=${VERSION}")
+run(ignored "${CMAKE_COMMAND}" --build "${WORK_DIR}/app" --config "${CONFIG}")
+
+# All three print the outputs of the model for the same input.
+set(model "${WORK_DIR}/model.safetensors")
+run(expected "${MAKE_MODEL}" "${model}")
+if(NOT expected MATCHES "[0-9]")
+  message(FATAL_ERROR "no outputs to compare with: '${expected}'")
+endif()
+foreach(program run_from_c run_from_cxx)
+  run(actual "${WORK_DIR}/app/${program}" "${model}")
+  if(NOT actual STREQUAL expected)
+    message(FATAL_ERROR "${program} printed\n${actual}instead of\n${expected}")
+  endif()
+endforeach()
+
+run(actual "${WORK_DIR}/app/use_tools_rooms")
+if(NOT actual STREQUAL "trained 2 bits\n")
+  message(FATAL_ERROR "use_tools_rooms printed '${actual}'")
+endif()

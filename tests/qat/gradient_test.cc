@@ -1,0 +1,509 @@
+#include "lutra/qat/gradient.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lutra/qat/loss.h"
+#include "lutra/qat/random.h"
+#include "tests/runtime/allocation_counter.h"
+#include "tests/runtime/throws.h"
+
+namespace lutra::qat {
+namespace {
+
+using ::testing::HasSubstr;
+using Doubles = std::vector<double>;
+
+// The operators once more, in double and from their definitions: what the
+// gradients are checked against by central differences.
+class ReferenceGraph {
+ public:
+  ReferenceGraph(const Graph& graph, const TensorMap& parameters)
+      : graph_(graph) {
+    for (const auto& [name, tensor] : parameters) {
+      parameters_[name] = {tensor.values.begin(), tensor.values.end()};
+      shapes_[name] = tensor.shape;
+    }
+  }
+
+  Doubles& parameter(const std::string& name) { return parameters_[name]; }
+
+  // The values of all outputs, one after the other. Exactly one input.
+  Doubles Run(size_t m, const Doubles& input) {
+    std::map<std::string, Doubles> values;
+    values[graph_.inputs[0].name] = input;
+    for (const Node& node : graph_.nodes) {
+      const Doubles& x = values.at(node.inputs[0]);
+      values[node.output] =
+          HasWeight(node.op)
+              ? Weighted(node, m, x)
+              : Elementwise(node.op, m, x, values.at(node.inputs.back()));
+    }
+    Doubles outputs;
+    for (const std::string& name : graph_.outputs) {
+      outputs.insert(outputs.end(), values.at(name).begin(),
+                     values.at(name).end());
+    }
+    return outputs;
+  }
+
+ private:
+  Doubles Weighted(const Node& node, size_t m, const Doubles& x) {
+    const Doubles& weight = parameters_.at(node.weight);
+    const auto n = static_cast<size_t>(shapes_.at(node.weight)[0]);
+    const auto k = static_cast<size_t>(shapes_.at(node.weight)[1]);
+    Doubles y;
+    for (size_t row = 0; row < m; ++row) {
+      if (node.op == OpType::kEmbedding) {
+        const auto begin =
+            weight.begin() + static_cast<std::ptrdiff_t>(x[row]) *
+                                 static_cast<std::ptrdiff_t>(k);
+        y.insert(y.end(), begin, begin + static_cast<std::ptrdiff_t>(k));
+        continue;
+      }
+      for (size_t out = 0; out < n; ++out) {
+        double sum = node.bias.empty() ? 0.0 : parameters_.at(node.bias)[out];
+        for (size_t i = 0; i < k; ++i) {
+          sum += x[row * k + i] * weight[out * k + i];
+        }
+        y.push_back(sum);
+      }
+    }
+    return y;
+  }
+
+  static Doubles Elementwise(OpType op, size_t m, const Doubles& a,
+                             const Doubles& b) {
+    Doubles y(a.size());
+    const size_t width = a.size() / m;
+    for (size_t i = 0; i < a.size(); ++i) {
+      const double x = a[i];
+      switch (op) {
+        case OpType::kRelu:
+          y[i] = std::max(x, 0.0);
+          break;
+        case OpType::kGelu:
+          y[i] = x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+          break;
+        case OpType::kSilu:
+          y[i] = x / (1.0 + std::exp(-x));
+          break;
+        case OpType::kAdd:
+          y[i] = x + b[i];
+          break;
+        case OpType::kMul:
+          y[i] = x * b[i];
+          break;
+        default: {  // kSoftmax
+          double sum = 0.0;
+          for (size_t j = 0; j < width; ++j) {
+            sum += std::exp(a[i / width * width + j]);
+          }
+          y[i] = std::exp(x) / sum;
+        }
+      }
+    }
+    return y;
+  }
+
+  const Graph& graph_;
+  std::map<std::string, Doubles> parameters_;
+  std::map<std::string, std::vector<int64_t>> shapes_;
+};
+
+// A graph under construction; values are named by their nodes.
+struct Builder {
+  Graph graph;
+  TensorMap parameters;
+  Random random{7};
+
+  void Parameter(const std::string& name, std::vector<int64_t> shape) {
+    Tensor tensor(shape);
+    // Sums of a few dozen products stay of the order of 1, where no operator
+    // is flat.
+    const float scale =
+        shape.size() == 2
+            ? 2.0f /
+                  std::sqrt(static_cast<float>(std::max<int64_t>(shape[1], 4)))
+            : 1.0f;
+    for (float& value : tensor.values) value = scale * random.Symmetric();
+    parameters.emplace(name, std::move(tensor));
+  }
+  void Linear(const std::string& x, const std::string& y,
+              const std::string& weight, const std::string& bias = "") {
+    graph.nodes.push_back({OpType::kLinear, {x}, y, weight, bias});
+  }
+  void Op(OpType op, std::vector<std::string> x, const std::string& y) {
+    graph.nodes.push_back({op, std::move(x), y, "", ""});
+  }
+};
+
+// One input and its bits as the graph takes them.
+struct Input {
+  std::vector<float> floats;
+  std::vector<int32_t> ids;
+  Doubles doubles;
+
+  Input(const Graph& graph, const TensorMap& parameters, size_t m) {
+    Random random(11);
+    if (graph.inputs[0].type == ValueType::kInt32) {
+      const auto rows = static_cast<size_t>(
+          parameters.find(graph.nodes[0].weight)->second.shape[0]);
+      for (size_t i = 0; i < m; ++i) {
+        ids.push_back(static_cast<int32_t>(random.Below(rows)));
+      }
+      doubles.assign(ids.begin(), ids.end());
+    } else {
+      floats.resize(m * static_cast<size_t>(graph.inputs[0].shape[0]));
+      for (float& value : floats) value = random.Symmetric();
+      doubles.assign(floats.begin(), floats.end());
+    }
+  }
+  const void* data() const {
+    return ids.empty() ? static_cast<const void*>(floats.data()) : ids.data();
+  }
+};
+
+// Gradients of the sum of outputs, each weighted by a random number.
+class GradientCheck {
+ public:
+  GradientCheck(Builder builder, size_t m)
+      : builder_(std::move(builder)),
+        m_(m),
+        input_(builder_.graph, builder_.parameters, m) {}
+
+  std::unique_ptr<Backprop> Run(pthreadpool_t pool = nullptr) {
+    auto backprop =
+        std::make_unique<Backprop>(builder_.graph, builder_.parameters, pool);
+    RunWith(*backprop);
+    return backprop;
+  }
+
+  void RunWith(Backprop& backprop) {
+    const std::array<const void*, 1> inputs{input_.data()};
+    backprop.Forward(m_, inputs);
+    if (output_gradients_.empty()) {
+      Random random(13);
+      for (size_t i = 0; i < builder_.graph.outputs.size(); ++i) {
+        auto& gradient =
+            output_gradients_.emplace_back(m_ * backprop.OutputWidth(i));
+        for (float& value : gradient) value = random.Symmetric();
+      }
+      for (const auto& gradient : output_gradients_) {
+        pointers_.push_back(gradient.data());
+      }
+    }
+    backprop.Backward(pointers_);
+  }
+
+  void CheckAll() {
+    const std::unique_ptr<Backprop> backprop = Run();
+    ReferenceGraph reference(builder_.graph, builder_.parameters);
+    CheckOutputs(*backprop, reference.Run(m_, input_.doubles));
+    for (const auto& [name, gradient] : backprop->gradients()) {
+      Doubles& parameter = reference.parameter(name);
+      // All of a small tensor, a sample of a large one.
+      const size_t stride = std::max<size_t>(1, parameter.size() / 40);
+      size_t not_zero = 0;
+      for (size_t i = 0; i < parameter.size(); i += stride) {
+        const double before = parameter[i];
+        constexpr double kStep = 1e-5;
+        parameter[i] = before + kStep;
+        const double above = Loss(reference.Run(m_, input_.doubles));
+        parameter[i] = before - kStep;
+        const double below = Loss(reference.Run(m_, input_.doubles));
+        parameter[i] = before;
+        const double expected = (above - below) / (2 * kStep);
+        // Rounding of the float computation: a few dozen steps of 2^-24 of
+        // terms whose sum may be much smaller than they are.
+        ASSERT_NEAR(gradient.values[i], expected,
+                    2e-5 * (1.0 + std::abs(expected)))
+            << name << "[" << i << "]";
+        not_zero += std::abs(expected) > 1e-3;
+      }
+      EXPECT_GT(not_zero, 0u) << name << ": the check checks nothing";
+    }
+  }
+
+ private:
+  void CheckOutputs(const Backprop& backprop, const Doubles& expected) {
+    size_t position = 0;
+    for (size_t i = 0; i < builder_.graph.outputs.size(); ++i) {
+      for (const float value : backprop.Output(i)) {
+        const double right = expected.at(position++);
+        ASSERT_NEAR(value, right, 2e-5 * (1.0 + std::abs(right)));
+      }
+    }
+    ASSERT_EQ(position, expected.size());
+  }
+
+  double Loss(const Doubles& outputs) const {
+    double loss = 0.0;
+    size_t position = 0;
+    for (const auto& gradient : output_gradients_) {
+      for (const float weight : gradient) {
+        loss += double{weight} * outputs[position++];
+      }
+    }
+    return loss;
+  }
+
+  Builder builder_;
+  size_t m_;
+  Input input_;
+  std::vector<std::vector<float>> output_gradients_;
+  std::vector<const float*> pointers_;
+};
+
+Builder FloatInput(int64_t k) {
+  Builder builder;
+  builder.graph.inputs = {{"x", ValueType::kFloat32, {k}}};
+  return builder;
+}
+
+Builder IdInput() {
+  Builder builder;
+  builder.graph.inputs = {{"ids", ValueType::kInt32, {}}};
+  return builder;
+}
+
+TEST(GradientTest, LinearWithAndWithoutBias) {
+  Builder builder = FloatInput(5);
+  builder.Parameter("w1", {4, 5});
+  builder.Parameter("b1", {4});
+  builder.Parameter("w2", {3, 4});
+  builder.Linear("x", "h", "w1", "b1");
+  builder.Linear("h", "y", "w2");
+  builder.graph.outputs = {"y"};
+  GradientCheck(builder, 6).CheckAll();
+}
+
+class UnaryGradientTest : public ::testing::TestWithParam<OpType> {};
+
+TEST_P(UnaryGradientTest, MatchesFiniteDifferences) {
+  Builder builder = FloatInput(6);
+  builder.Parameter("w1", {7, 6});
+  builder.Parameter("b1", {7});
+  builder.Parameter("w2", {3, 7});
+  builder.Linear("x", "h", "w1", "b1");
+  builder.Op(GetParam(), {"h"}, "a");
+  builder.Linear("a", "y", "w2");
+  builder.graph.outputs = {"y"};
+  GradientCheck(builder, 9).CheckAll();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, UnaryGradientTest,
+                         ::testing::Values(OpType::kRelu, OpType::kGelu,
+                                           OpType::kSilu, OpType::kSoftmax),
+                         [](const auto& test) {
+                           return std::string(Name(test.param));
+                         });
+
+class BinaryGradientTest : public ::testing::TestWithParam<OpType> {};
+
+TEST_P(BinaryGradientTest, OfTwoBranches) {
+  Builder builder = FloatInput(5);
+  builder.Parameter("w1", {4, 5});
+  builder.Parameter("w2", {4, 5});
+  builder.Linear("x", "a", "w1");
+  builder.Linear("x", "b", "w2");
+  builder.Op(GetParam(), {"a", "b"}, "y");
+  builder.graph.outputs = {"y"};
+  GradientCheck(builder, 6).CheckAll();
+}
+
+TEST_P(BinaryGradientTest, OfAValueWithItselfAndWithAnInput) {
+  Builder builder = FloatInput(4);
+  builder.Parameter("w", {4, 4});
+  builder.Linear("x", "a", "w");
+  builder.Op(GetParam(), {"a", "a"}, "twice");
+  builder.Op(GetParam(), {"twice", "x"}, "right");
+  builder.Op(GetParam(), {"x", "right"}, "y");
+  builder.graph.outputs = {"y"};
+  GradientCheck(builder, 6).CheckAll();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, BinaryGradientTest,
+                         ::testing::Values(OpType::kAdd, OpType::kMul),
+                         [](const auto& test) {
+                           return std::string(Name(test.param));
+                         });
+
+// Nine tokens for five rows: some row is used twice.
+TEST(GradientTest, Embedding) {
+  Builder builder = IdInput();
+  builder.Parameter("table", {5, 6});
+  builder.Parameter("w", {3, 6});
+  builder.graph.nodes.push_back(
+      {OpType::kEmbedding, {"ids"}, "h", "table", ""});
+  builder.Linear("h", "y", "w");
+  builder.graph.outputs = {"y"};
+  GradientCheck(builder, 9).CheckAll();
+}
+
+// A gated block between an embedding and a head that share their weight; "e" is
+// used by three nodes, "up" by two layers, and two values are outputs.
+TEST(GradientTest, SharedValuesAndWeights) {
+  Builder builder = IdInput();
+  builder.Parameter("table", {8, 6});
+  builder.Parameter("gate", {6, 6});
+  builder.Parameter("up", {6, 6});
+  builder.Parameter("bias", {6});
+  builder.graph.nodes.push_back(
+      {OpType::kEmbedding, {"ids"}, "e", "table", ""});
+  builder.Linear("e", "g", "gate", "bias");
+  builder.Op(OpType::kSilu, {"g"}, "s");
+  builder.Linear("e", "u", "up", "bias");
+  builder.Op(OpType::kMul, {"s", "u"}, "m");
+  builder.Linear("m", "d", "up");
+  builder.Op(OpType::kAdd, {"e", "d"}, "r");
+  builder.Linear("r", "logits", "table");
+  builder.graph.outputs = {"logits", "r"};
+  GradientCheck(builder, 12).CheckAll();
+}
+
+Builder LargeGraph() {
+  Builder builder = FloatInput(70);
+  builder.Parameter("w1", {600, 70});
+  builder.Parameter("b1", {600});
+  builder.Parameter("w2", {600, 600});
+  builder.Parameter("b2", {600});
+  builder.Parameter("w3", {10, 600});
+  builder.Linear("x", "h1", "w1", "b1");
+  builder.Op(OpType::kGelu, {"h1"}, "a1");
+  builder.Linear("a1", "h2", "w2", "b2");
+  builder.Op(OpType::kSoftmax, {"h2"}, "p");
+  builder.Op(OpType::kMul, {"p", "h1"}, "a2");
+  builder.Linear("a2", "y", "w3");
+  builder.graph.outputs = {"y"};
+  return builder;
+}
+
+// Sizes above what one task takes, so that every operator is split.
+TEST(GradientTest, LargeShapes) { GradientCheck(LargeGraph(), 70).CheckAll(); }
+
+TEST(GradientTest, SameBitsForAnyNumberOfThreads) {
+  GradientCheck check(LargeGraph(), 70);
+  const std::unique_ptr<Backprop> expected = check.Run();
+  for (const size_t threads : {2u, 3u, 5u}) {
+    const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
+        pthreadpool_create(threads), &pthreadpool_destroy);
+    const std::unique_ptr<Backprop> actual = check.Run(pool.get());
+    for (const auto& [name, gradient] : expected->gradients()) {
+      EXPECT_EQ(actual->gradients().find(name)->second.values, gradient.values)
+          << name << " with " << threads << " threads";
+    }
+  }
+}
+
+TEST(GradientTest, RepeatedStepsDoNotAllocateAndDoNotAddUp) {
+  GradientCheck check(LargeGraph(), 70);
+  const std::unique_ptr<Backprop> backprop = check.Run();
+  const std::vector<float> first =
+      backprop->gradients().find("w2")->second.values;
+  const size_t before = AllocationCount();
+  check.RunWith(*backprop);
+  EXPECT_EQ(AllocationCount(), before);
+  EXPECT_EQ(backprop->gradients().find("w2")->second.values, first);
+}
+
+TEST(GradientTest, ParameterWithoutInfluenceHasNoGradient) {
+  Builder builder = FloatInput(3);
+  builder.Parameter("used", {2, 3});
+  builder.Parameter("unused", {2, 3});
+  builder.Linear("x", "y", "used");
+  builder.Linear("x", "ignored", "unused");
+  builder.graph.outputs = {"y"};
+  const std::unique_ptr<Backprop> backprop = GradientCheck(builder, 2).Run();
+  EXPECT_THAT(backprop->gradients().find("unused")->second.values,
+              ::testing::Each(0.0f));
+}
+
+TEST(GradientTest, RefusesGraphsThatDoNotFit) {
+  const auto message = [](const Builder& builder) {
+    return ErrorMessage(
+        [&] { Backprop(builder.graph, builder.parameters, nullptr); });
+  };
+  Builder builder = FloatInput(3);
+  builder.Linear("x", "y", "w");
+  EXPECT_EQ(message(builder), "graph: parameter 'w' is missing");
+  builder.Parameter("w", {2, 4});
+  EXPECT_EQ(message(builder),
+            "graph: node 'y' (linear): weight 'w' [2, 4] does not fit the "
+            "input [3]");
+  Builder bias = FloatInput(3);
+  bias.Parameter("w", {2, 3});
+  bias.Parameter("b", {3});
+  bias.Linear("x", "y", "w", "b");
+  EXPECT_EQ(message(bias),
+            "graph: node 'y' (linear): bias 'b' [3] does not fit the output "
+            "[2]");
+  Builder add = FloatInput(3);
+  add.Parameter("w", {2, 3});
+  add.Linear("x", "h", "w");
+  add.Op(OpType::kAdd, {"h", "x"}, "y");
+  EXPECT_EQ(message(add), "graph: node 'y' (add): shapes [2] and [3] differ");
+  Builder order = FloatInput(3);
+  order.Op(OpType::kRelu, {"later"}, "y");
+  EXPECT_EQ(message(order),
+            "graph: value 'later' is used before it is defined");
+}
+
+TEST(GradientTest, RefusesIdsOutOfRange) {
+  Builder builder = IdInput();
+  builder.Parameter("table", {4, 2});
+  builder.graph.nodes.push_back(
+      {OpType::kEmbedding, {"ids"}, "y", "table", ""});
+  builder.graph.outputs = {"y"};
+  Backprop backprop(builder.graph, builder.parameters, nullptr);
+  for (const int32_t id : {-1, 4}) {
+    const std::array<const void*, 1> inputs{&id};
+    EXPECT_EQ(ErrorMessage([&] { backprop.Forward(1, inputs); }),
+              "input 'ids': id " + std::to_string(id) + " is outside [0, 4)");
+  }
+}
+
+TEST(LossTest, GradientMatchesFiniteDifferences) {
+  // The last row would overflow without the shift by its maximum.
+  const std::vector<float> logits = {0.5f,  -1.0f, 2.0f,  1.5f, 1.0f, -0.25f,
+                                     -3.0f, 0.0f,  0.75f, 500,  499,  498};
+  const std::vector<uint8_t> labels = {2, 0, 1, 1};
+  std::vector<float> gradient(logits.size());
+  const ClassificationLoss loss = SoftmaxCrossEntropy(logits, labels, gradient);
+  EXPECT_EQ(loss.correct, 2u);
+
+  const auto reference = [&](const Doubles& x) {
+    double sum = 0.0;
+    for (size_t row = 0; row < labels.size(); ++row) {
+      const double* r = x.data() + 3 * row;
+      sum +=
+          std::log(1.0 + std::exp(r[(labels[row] + 1) % 3] - r[labels[row]]) +
+                   std::exp(r[(labels[row] + 2) % 3] - r[labels[row]]));
+    }
+    return sum;
+  };
+  Doubles x(logits.begin(), logits.end());
+  EXPECT_NEAR(loss.loss, reference(x), 1e-5);
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double before = x[i];
+    x[i] = before + 1e-5;
+    const double above = reference(x);
+    x[i] = before - 1e-5;
+    const double below = reference(x);
+    x[i] = before;
+    // The gradient is that of the mean over four rows.
+    EXPECT_NEAR(gradient[i], (above - below) / 2e-5 / 4, 1e-6) << i;
+  }
+}
+
+}  // namespace
+}  // namespace lutra::qat

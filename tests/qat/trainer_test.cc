@@ -1,0 +1,421 @@
+#include "lutra/qat/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lutra/qat/random.h"
+#include "lutra/runtime/model.h"
+#include "tests/runtime/throws.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::qat {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr size_t kFeatures = 16;
+constexpr size_t kClasses = 4;
+
+// Points around four centres, far enough apart to be told apart, with some
+// noise so that it takes learning.
+LabelledImages Blobs(size_t count, uint64_t stream) {
+  Random centres(17);
+  std::vector<float> centre(kClasses * kFeatures);
+  for (float& value : centre) value = centres.Symmetric();
+  Random random(19, stream);
+  LabelledImages images;
+  images.count = count;
+  images.image_shape = {4, 4};
+  for (size_t i = 0; i < count; ++i) {
+    const size_t label = random.Below(kClasses);
+    images.labels.push_back(static_cast<uint8_t>(label));
+    for (size_t j = 0; j < kFeatures; ++j) {
+      images.images.push_back(centre[label * kFeatures + j] +
+                              1.5f * random.Symmetric());
+    }
+  }
+  return images;
+}
+
+TrainableModel SmallMlp() {
+  const std::vector<size_t> hidden = {24, 12};
+  return MakeMlp(kFeatures, hidden, kClasses, /*seed=*/1);
+}
+
+// 300 images in batches of 32: nine full steps and one smaller.
+TrainOptions SmallOptions() {
+  TrainOptions options;
+  options.epochs = 4;
+  options.batch_size = 32;
+  options.learning_rate = 1e-2;
+  options.warmup_epochs = 0.5;
+  return options;
+}
+
+TrainOptions QuantizedOptions() {
+  TrainOptions options = SmallOptions();
+  QuantizedTraining quantization;
+  quantization.schemes = {{"fc1.weight", {"stretched", 2, 8}},
+                          {"fc2.weight", {"stretched", 2, 0}},
+                          {"fc3.weight", {"stretched", 3, 0}}};
+  quantization.anneal_start = 0.5;
+  quantization.anneal_end = 3.0;
+  quantization.period = 3;
+  options.quantization = quantization;
+  return options;
+}
+
+bool GoOn(const TrainProgress&) { return true; }
+
+std::string Bytes(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  // Trains from the start to the end and returns the model file's bytes.
+  std::string TrainToEnd(const TrainOptions& options, pthreadpool_t pool) {
+    Trainer trainer(SmallMlp(), train_, options, pool);
+    EXPECT_TRUE(trainer.Run(GoOn));
+    trainer.WriteModel(dir_ / "whole.safetensors");
+    return Bytes(dir_ / "whole.safetensors");
+  }
+
+  TempDir dir_;
+  const LabelledImages train_ = Blobs(300, 0);
+  const LabelledImages test_ = Blobs(200, 1);
+};
+
+TEST_F(TrainerTest, LearnsInFloat) {
+  Trainer trainer(SmallMlp(), train_, SmallOptions(), nullptr);
+  EXPECT_LT(trainer.Accuracy(test_), 0.6);
+  EXPECT_TRUE(trainer.Run(GoOn));
+  EXPECT_GT(trainer.Accuracy(test_), 0.9);
+}
+
+TEST_F(TrainerTest, ReportsProgress) {
+  Trainer trainer(SmallMlp(), train_, QuantizedOptions(), nullptr);
+  std::vector<TrainProgress> all;
+  trainer.Run([&](const TrainProgress& progress) {
+    all.push_back(progress);
+    return true;
+  });
+  ASSERT_EQ(all.size(), 40u);  // four epochs of ten steps
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(all[i].step, static_cast<int64_t>(i + 1));
+    EXPECT_EQ(all[i].epoch, static_cast<int64_t>(i / 10 + 1));
+    EXPECT_EQ(all[i].epoch_done, i % 10 == 9);
+    EXPECT_GE(all[i].seconds_left, 0.0);
+    if (i == 0) continue;
+    EXPECT_LE(all[i].inverse_slope, all[i - 1].inverse_slope);
+    // Warm-up takes five steps.
+    EXPECT_EQ(all[i].learning_rate > all[i - 1].learning_rate, i < 5) << i;
+  }
+  EXPECT_DOUBLE_EQ(all[4].learning_rate, 1e-2);
+  EXPECT_LT(all.back().learning_rate, 1e-4);
+  EXPECT_EQ(all.front().inverse_slope, 1.0);
+  EXPECT_EQ(all[30].inverse_slope, 0.0);
+  EXPECT_LT(all.back().loss, all.front().loss);
+  EXPECT_GT(all.back().accuracy, all.front().accuracy);
+  EXPECT_EQ(all.back().total_steps, 40);
+  EXPECT_EQ(all.back().seconds_left, 0.0);
+}
+
+// Whether every run of `group` values holds odd multiples of one number, up to
+// 2^bits - 1 times it: the stretched grid.
+void ExpectOnGrid(const Tensor& tensor, size_t group, int bits) {
+  for (size_t begin = 0; begin < tensor.values.size(); begin += group) {
+    float unit = std::numeric_limits<float>::infinity();
+    for (size_t i = 0; i < group; ++i) {
+      unit = std::min(unit, std::abs(tensor.values[begin + i]));
+    }
+    ASSERT_GT(unit, 0.0f);
+    for (size_t i = 0; i < group; ++i) {
+      const float multiple = tensor.values[begin + i] / unit;
+      EXPECT_EQ(std::abs(std::remainder(multiple, 2.0f)), 1.0f) << multiple;
+      EXPECT_LT(std::abs(multiple), 1 << bits);
+    }
+  }
+}
+
+TEST_F(TrainerTest, FinishesOnTheGridAndWritesItsSchemes) {
+  const TrainOptions options = QuantizedOptions();
+  Trainer trainer(SmallMlp(), train_, options, nullptr);
+  EXPECT_TRUE(trainer.Run(GoOn));
+  EXPECT_GT(trainer.Accuracy(test_), 0.85);
+
+  trainer.WriteModel(dir_ / "qat.safetensors");
+  const auto file = Model::Load(dir_ / "qat.safetensors");
+  EXPECT_EQ(ParseSchemes(file->file().metadata().at(std::string(kSchemesKey)),
+                         "test"),
+            options.quantization->schemes);
+  const TrainableModel loaded = LoadTrainableModel(dir_ / "qat.safetensors");
+  ASSERT_EQ(loaded.parameters.size(), 6u);
+  for (const auto& [name, tensor] : trainer.model().parameters) {
+    EXPECT_EQ(loaded.parameters.find(name)->second.values, tensor.values);
+  }
+  ExpectOnGrid(loaded.parameters.find("fc1.weight")->second, 8, 2);
+  ExpectOnGrid(loaded.parameters.find("fc2.weight")->second, 24, 2);
+  ExpectOnGrid(loaded.parameters.find("fc3.weight")->second, 12, 3);
+}
+
+TEST_F(TrainerTest, HardMapIsOnTheGridFromTheFirstStep) {
+  TrainOptions options = QuantizedOptions();
+  options.quantization->prox_map = "hard";
+  Trainer trainer(SmallMlp(), train_, options, nullptr);
+  EXPECT_FALSE(trainer.Run([](const TrainProgress&) { return false; }));
+  ExpectOnGrid(trainer.model().parameters.find("fc2.weight")->second, 24, 2);
+}
+
+TEST_F(TrainerTest, SameBitsForAnyNumberOfThreads) {
+  const std::string expected = TrainToEnd(QuantizedOptions(), nullptr);
+  for (const size_t threads : {2u, 3u}) {
+    const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
+        pthreadpool_create(threads), &pthreadpool_destroy);
+    EXPECT_TRUE(TrainToEnd(QuantizedOptions(), pool.get()) == expected);
+  }
+}
+
+TEST_F(TrainerTest, DifferentSeedsGiveDifferentModels) {
+  TrainOptions other = SmallOptions();
+  other.seed = 2;
+  EXPECT_FALSE(TrainToEnd(SmallOptions(), nullptr) ==
+               TrainToEnd(other, nullptr));
+}
+
+class ResumeTest : public TrainerTest,
+                   public ::testing::WithParamInterface<bool> {
+ protected:
+  TrainOptions Options() const {
+    return GetParam() ? QuantizedOptions() : SmallOptions();
+  }
+};
+
+// Stopped in the middle of an epoch, two steps after the last checkpoint.
+TEST_P(ResumeTest, GivesTheSameFile) {
+  const std::string expected = TrainToEnd(Options(), nullptr);
+  TrainOptions options = Options();
+  options.checkpoint = dir_ / "run";
+  options.checkpoint_steps = 6;
+  std::vector<double> losses;
+  {
+    Trainer trainer(SmallMlp(), train_, options, nullptr);
+    EXPECT_FALSE(trainer.Run([&](const TrainProgress& progress) {
+      losses.push_back(progress.loss);
+      return progress.step < 26;
+    }));
+  }
+  Trainer trainer(SmallMlp(), train_, options, nullptr);
+  trainer.Resume();
+  EXPECT_TRUE(trainer.Run([&](const TrainProgress& progress) {
+    if (progress.step == 25) {
+      EXPECT_EQ(progress.loss, losses[24]);
+    }
+    EXPECT_GT(progress.step, 24);
+    return true;
+  }));
+  trainer.WriteModel(dir_ / "resumed.safetensors");
+  EXPECT_TRUE(Bytes(dir_ / "resumed.safetensors") == expected);
+
+  // What is left is a complete run, its model file like any other.
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir_ / "run"),
+                          std::filesystem::directory_iterator()),
+            2);
+  EXPECT_NE(Model::Load(dir_ / "run/model.safetensors"), nullptr);
+  Trainer finished(SmallMlp(), train_, options, nullptr);
+  finished.Resume();
+  EXPECT_TRUE(finished.Run([](const TrainProgress&) {
+    ADD_FAILURE() << "nothing was left to do";
+    return false;
+  }));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ResumeTest, ::testing::Bool(),
+                         [](const auto& test) {
+                           return test.param ? "Quantized" : "Float";
+                         });
+
+class BadCheckpointTest : public TrainerTest {
+ protected:
+  void SetUp() override {
+    options_ = QuantizedOptions();
+    options_.checkpoint = dir_ / "run";
+    Trainer trainer(SmallMlp(), train_, options_, nullptr);
+    trainer.Run(
+        [](const TrainProgress& progress) { return progress.step < 10; });
+  }
+
+  // The message of Resume, which must leave the trainer as it was.
+  std::string ResumeMessage(const TrainableModel& model,
+                            const LabelledImages& images) {
+    Trainer trainer(model, images, options_, nullptr);
+    const std::string message = ErrorMessage([&] { trainer.Resume(); });
+    for (const auto& [name, tensor] : model.parameters) {
+      EXPECT_EQ(trainer.model().parameters.find(name)->second.values,
+                tensor.values);
+    }
+    return message;
+  }
+  std::string ResumeMessage() { return ResumeMessage(SmallMlp(), train_); }
+
+  void Overwrite(const char* name, const std::string& bytes) {
+    std::ofstream(dir_ / "run" / name, std::ios::binary) << bytes;
+  }
+
+  TrainOptions options_;
+};
+
+TEST_F(BadCheckpointTest, OfOtherOptions) {
+  options_.epochs = 5;
+  EXPECT_THAT(ResumeMessage(),
+              HasSubstr("run/model.safetensors: checkpoint of another run: "
+                        "its epochs is 4, this run's is 5"));
+  options_ = SmallOptions();
+  options_.checkpoint = dir_ / "run";
+  EXPECT_THAT(ResumeMessage(), HasSubstr("this run has none"));
+}
+
+TEST_F(BadCheckpointTest, OfOtherData) {
+  EXPECT_THAT(ResumeMessage(SmallMlp(), Blobs(299, 0)),
+              HasSubstr("its images is 300, this run's is 299"));
+  EXPECT_THAT(ResumeMessage(SmallMlp(), Blobs(300, 5)),
+              HasSubstr("its labels' checksum is"));
+}
+
+TEST_F(BadCheckpointTest, OfAnotherModel) {
+  TrainableModel model = SmallMlp();
+  model.graph.nodes[1].op = OpType::kSilu;
+  EXPECT_THAT(ResumeMessage(model, train_),
+              HasSubstr("checkpoint of another model: its graph differs"));
+  const std::vector<size_t> hidden = {24, 16};
+  EXPECT_THAT(ResumeMessage(MakeMlp(kFeatures, hidden, kClasses, 1), train_),
+              HasSubstr("checkpoint of another model: its shape is"));
+}
+
+TEST_F(BadCheckpointTest, Damaged) {
+  const std::string model = Bytes(dir_ / "run/model.safetensors");
+  Overwrite("model.safetensors", model.substr(0, model.size() / 2));
+  EXPECT_THAT(ResumeMessage(), HasSubstr("run/model.safetensors: "));
+  Overwrite("model.safetensors", model);
+
+  const std::string state = Bytes(dir_ / "run/optimizer-10.safetensors");
+  ASSERT_FALSE(state.empty());
+  Overwrite("optimizer-10.safetensors", state.substr(0, state.size() - 1));
+  EXPECT_THAT(ResumeMessage(), HasSubstr("optimizer-10.safetensors: "));
+  std::filesystem::remove(dir_ / "run/optimizer-10.safetensors");
+  EXPECT_THAT(ResumeMessage(), HasSubstr("optimizer-10.safetensors: "));
+}
+
+TEST_F(BadCheckpointTest, StateOfAnotherStep) {
+  const auto run = dir_ / "run";
+  std::filesystem::copy(run, dir_ / "earlier");
+  Trainer trainer(SmallMlp(), train_, options_, nullptr);
+  trainer.Resume();
+  trainer.Run([](const TrainProgress& progress) { return progress.step < 20; });
+  std::filesystem::copy_file(dir_ / "earlier/optimizer-10.safetensors",
+                             run / "optimizer-20.safetensors",
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_THAT(ResumeMessage(), HasSubstr("is the state of another step"));
+}
+
+TEST_F(BadCheckpointTest, NoCheckpoint) {
+  // A model file that no trainer keeps.
+  WriteModel(dir_ / "run/model.safetensors", SmallMlp(), {});
+  EXPECT_THAT(ResumeMessage(), HasSubstr("is not a training checkpoint"));
+  options_.checkpoint = dir_ / "none";
+  EXPECT_THAT(ResumeMessage(), HasSubstr("none/model.safetensors: "));
+  options_.checkpoint.clear();
+  EXPECT_EQ(ResumeMessage(), "no checkpoint to resume from");
+}
+
+TEST_F(TrainerTest, NamesTheStepAtWhichItBecomesUnstable) {
+  TrainOptions options = SmallOptions();
+  options.learning_rate = 1e30;
+  Trainer trainer(SmallMlp(), train_, options, nullptr);
+  EXPECT_THAT(ErrorMessage([&] { trainer.Run(GoOn); }),
+              ::testing::MatchesRegex(
+                  "training became unstable: at step [0-9]+ of 40 the loss is "
+                  "not finite; try a lower learning rate"));
+}
+
+TEST_F(TrainerTest, RefusesWhatDoesNotFit) {
+  const auto message = [&](const TrainOptions& options) {
+    return ErrorMessage([&] { Trainer(SmallMlp(), train_, options, nullptr); });
+  };
+  TrainOptions options = QuantizedOptions();
+  options.quantization->schemes["fc1.weight"].group_size = 5;
+  EXPECT_EQ(message(options),
+            "tensor 'fc1.weight': a group size of 5 does not divide its 16 "
+            "columns");
+  options = QuantizedOptions();
+  options.quantization->schemes["fc9.weight"] = {};
+  EXPECT_EQ(message(options),
+            "tensor 'fc9.weight': has a scheme but is not in the graph");
+  options = QuantizedOptions();
+  options.quantization->anneal_end = 4.0;
+  EXPECT_EQ(message(options),
+            "annealing must start before it ends, and end before training "
+            "does: it takes steps 5 to 40 of 40");
+  options = QuantizedOptions();
+  options.quantization->prox_map = "soft";
+  EXPECT_THAT(message(options), HasSubstr("no proximal map 'soft'"));
+  options = SmallOptions();
+  options.batch_size = 0;
+  EXPECT_EQ(message(options), "the batch size must be at least 1");
+  options = SmallOptions();
+  options.learning_rate = std::nan("");
+  EXPECT_EQ(message(options), "the learning rate must be above 0");
+
+  const std::vector<size_t> hidden = {8};
+  EXPECT_EQ(ErrorMessage([&] {
+              Trainer(MakeMlp(15, hidden, kClasses, 1), train_, SmallOptions(),
+                      nullptr);
+            }),
+            "the graph takes 15 values, the images have 16");
+  EXPECT_EQ(ErrorMessage([&] {
+              Trainer(MakeMlp(kFeatures, hidden, 3, 1), train_, SmallOptions(),
+                      nullptr);
+            }),
+            "the data has 4 classes, the graph tells 3 apart");
+}
+
+TEST_F(TrainerTest, RefusesToStartFromBadWeights) {
+  TrainableModel model = SmallMlp();
+  model.parameters.find("fc2.weight")->second.values[3] = std::nanf("");
+  const auto path = dir_ / "nan.safetensors";
+  WriteModel(path, model, {});
+  EXPECT_EQ(
+      ErrorMessage([&] { LoadTrainableModel(path); }),
+      path.string() + ": tensor 'fc2.weight': has a value that is not finite");
+}
+
+TEST(MlpTest, HasTheLayersAskedFor) {
+  const std::vector<size_t> hidden = {3, 2};
+  const TrainableModel model = MakeMlp(4, hidden, 5, 1);
+  EXPECT_EQ(model.graph.nodes.size(), 5u);
+  EXPECT_EQ(model.parameters.find("fc1.weight")->second.shape,
+            (std::vector<int64_t>{3, 4}));
+  EXPECT_EQ(model.parameters.find("fc3.bias")->second.shape,
+            (std::vector<int64_t>{5}));
+  // Uniform in +-1/sqrt(4), the same everywhere.
+  EXPECT_EQ(
+      model.parameters.find("fc1.weight")->second.values,
+      MakeMlp(4, hidden, 5, 1).parameters.find("fc1.weight")->second.values);
+  for (const float value : model.parameters.find("fc1.weight")->second.values) {
+    EXPECT_LE(std::abs(value), 0.5f);
+  }
+  EXPECT_THAT(ErrorMessage([] { MakeMlp(0, {}, 5, 1); }),
+              HasSubstr("a layer of 0 values"));
+}
+
+}  // namespace
+}  // namespace lutra::qat

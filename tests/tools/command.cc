@@ -1,0 +1,96 @@
+#include "tests/tools/command.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "tests/runtime/raw_file.h"
+#include "tests/temp_dir.h"
+
+extern char** environ;
+
+namespace lutra::tools {
+namespace {
+
+// A pipe that nobody reads.
+int ClosedPipe() {
+  int ends[2];
+  if (::pipe(ends) != 0) throw std::runtime_error("no pipe");
+  ::close(ends[0]);
+  return ends[1];
+}
+
+int Open(const std::filesystem::path& path, int flags) {
+  const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
+  if (descriptor < 0) throw std::runtime_error("cannot open " + path.string());
+  return descriptor;
+}
+
+}  // namespace
+
+Outcome RunLutra(const std::vector<std::string>& arguments,
+                 Stdout destination) {
+  const TempDir dir;
+  int out = -1;
+  switch (destination) {
+    case Stdout::kCaptured:
+      out = Open(dir / "out", O_WRONLY | O_CREAT);
+      break;
+    case Stdout::kClosedPipe:
+      out = ClosedPipe();
+      break;
+    case Stdout::kFullDisk:
+      out = Open("/dev/full", O_WRONLY);
+      break;
+  }
+  const int err = Open(dir / "err", O_WRONLY | O_CREAT);
+
+  std::vector<std::string> words = {LUTRA_COMMAND};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+  ::posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+  pid_t child = 0;
+  const int failure =
+      ::posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::close(out);
+  ::close(err);
+  if (failure != 0) throw std::runtime_error("cannot start " + words[0]);
+
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  Outcome outcome;
+  outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  if (destination == Stdout::kCaptured) outcome.out = ReadBytes(dir / "out");
+  outcome.err = ReadBytes(dir / "err");
+  return outcome;
+}
+
+std::string OutputOf(const std::vector<std::string>& arguments) {
+  const Outcome outcome = RunLutra(arguments);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  return outcome.out;
+}
+
+std::vector<std::string> FilesIn(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace lutra::tools

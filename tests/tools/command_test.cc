@@ -1,0 +1,129 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "lutra.h"
+#include "tests/tools/command.h"
+#include "tests/tools/workshop.h"
+
+namespace lutra::tools {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+const char* const kVerbs[] = {"train", "pack",  "inspect",
+                              "eval",  "bench", "run"};
+
+TEST(CommandTest, HelpNamesTheVerbs) {
+  const std::string help = OutputOf({"--help"});
+  for (const char* verb : kVerbs) EXPECT_THAT(help, HasSubstr(verb));
+  EXPECT_THAT(help, HasSubstr("Example:"));
+}
+
+TEST(CommandTest, EveryVerbHasHelpWithAnExample) {
+  for (const char* verb : kVerbs) {
+    SCOPED_TRACE(verb);
+    const std::string help = OutputOf({verb, "--help"});
+    EXPECT_THAT(help, HasSubstr("Options:"));
+    EXPECT_THAT(help, HasSubstr("Example"));
+    EXPECT_THAT(help, HasSubstr(std::string("lutra ") + verb));
+  }
+}
+
+TEST(CommandTest, Version) {
+  EXPECT_EQ(OutputOf({"--version"}),
+            std::string("lutra ") + lutra_version() + "\n");
+}
+
+// A wrong command line: exit code 2 and one line that says what is wrong.
+void ExpectUsageError(const std::vector<std::string>& arguments,
+                      const std::string& cause) {
+  SCOPED_TRACE(::testing::PrintToString(arguments));
+  const Outcome outcome = RunLutra(arguments);
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, AllOf(StartsWith("lutra: error: "), HasSubstr(cause),
+                                 EndsWith("\n")));
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1)
+      << outcome.err;
+}
+
+TEST(CommandTest, UsageErrors) {
+  ExpectUsageError({}, "subcommand");
+  ExpectUsageError({"pakc"}, "unknown verb 'pakc'; did you mean 'pack'?");
+  ExpectUsageError({"--verison"}, "did you mean '--version'?");
+  ExpectUsageError({"pack", "m", "-o", "p", "--bitz", "2"},
+                   "unknown option '--bitz'; did you mean '--bits'?");
+  ExpectUsageError({"pack", "m", "-o", "p", "--group-sise=2"},
+                   "did you mean '--group-size'?");
+  ExpectUsageError({"pack", "m"}, "--output");
+  ExpectUsageError({"pack", "-o", "p"}, "MODEL");
+  ExpectUsageError({"pack", "m", "-o", "p", "--bits", "two"}, "--bits");
+  ExpectUsageError({"pack", "m", "-o", "p", "--bits", "99"}, "99");
+  ExpectUsageError({"pack", "m", "-o", "p", "--group-size", "0"},
+                   "--group-size");
+  ExpectUsageError({"pack", "m", "-o", "p", "--quantizer", "streched"},
+                   "did you mean 'stretched'?");
+  ExpectUsageError({"pack", "m", "-o", "p", "--rule", "fc1=bit:2"},
+                   "did you mean 'bits'?");
+  ExpectUsageError({"pack", "m", "-o", "p", "--exclude", "(fc1"},
+                   "regular expression");
+  ExpectUsageError({"pack", "m", "-o", "p", "--json", "--format", "table"},
+                   "--format");
+  ExpectUsageError({"inspect"}, "MODEL");
+  ExpectUsageError({"inspect", "a", "b"}, "b");
+  ExpectUsageError({"inspect", "a", "--format", "jsn"}, "did you mean 'json'?");
+  ExpectUsageError({"eval", "m"}, "--data");
+  ExpectUsageError({"eval", "m", "--data", "d", "--activations", "int9"},
+                   "did you mean 'int8'?");
+  ExpectUsageError({"eval", "m", "--data", "d", "--label", "a", "--label", "b"},
+                   "more labels than models");
+  ExpectUsageError({"eval", "m", "--data", "d", "--reference", "other"},
+                   "'other'");
+  ExpectUsageError({"bench", "m", "--batch", "0"}, "--batch");
+  ExpectUsageError({"bench", "m", "--threads", "-1"}, "--threads");
+  ExpectUsageError({"bench", "m", "--activations", "int8,flaot32"},
+                   "did you mean 'float32'?");
+  ExpectUsageError({"run", "m"}, "--input");
+}
+
+// Inputs are known only once the model is loaded, but the mistake is still one
+// of the command line.
+TEST(CommandTest, UsageErrorsAboutInputs) {
+  const Workshop shop;
+  const std::string model = shop / "float.safetensors";
+  const std::string images = shop.data() + "/t10k-images-idx3-ubyte";
+  ExpectUsageError({"run", model, "-i", "x=" + images, "-i", images},
+                   "'x' is given twice");
+}
+
+TEST(CommandTest, ClosedPipeIsReported) {
+  const Workshop shop;
+  const Outcome outcome =
+      RunLutra({"inspect", shop / "float.safetensors"}, Stdout::kClosedPipe);
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err,
+              StartsWith("lutra: error: cannot write to standard output"));
+}
+
+TEST(CommandTest, FullDiskIsReported) {
+  if (!std::filesystem::exists("/dev/full")) {
+    GTEST_SKIP() << "this system has no /dev/full";
+  }
+  const Workshop shop;
+  const Outcome outcome =
+      RunLutra({"inspect", shop / "float.safetensors"}, Stdout::kFullDisk);
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err,
+              StartsWith("lutra: error: cannot write to standard output"));
+}
+
+}  // namespace
+}  // namespace lutra::tools

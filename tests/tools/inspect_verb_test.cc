@@ -1,0 +1,97 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/tools/command.h"
+#include "tests/tools/workshop.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(InspectVerbTest, FloatModel) {
+  const Workshop shop;
+  const std::string path = shop / "float.safetensors";
+  const std::string text = OutputOf({"inspect", path});
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("inputs:  x float32[16]"),
+                    HasSubstr("outputs: y float32[3]"), HasSubstr("relu"),
+                    HasSubstr("fc1.bias"), HasSubstr("32.00 bits per weight")));
+  const json model = json::parse(OutputOf({"inspect", path, "--json"}));
+  EXPECT_EQ(model["file_bytes"], std::filesystem::file_size(path));
+  EXPECT_EQ(model["runnable"], true);
+  EXPECT_EQ(model["nodes"].size(), 3u);
+  EXPECT_EQ(model["nodes"][0]["op"], "linear");
+  EXPECT_EQ(model["inputs"][0]["shape"], json({16}));
+  EXPECT_EQ(model["weights"], 24 * 16 + 3 * 24);
+  EXPECT_EQ(model["weight_bytes"], 4 * (24 * 16 + 3 * 24));
+  EXPECT_EQ(model["bits_per_weight"], 32.0);
+}
+
+TEST(InspectVerbTest, TrainedModelTellsItsSchemes) {
+  const Workshop shop;
+  EXPECT_THAT(OutputOf({"inspect", shop / "trained.safetensors"}),
+              HasSubstr("trained: 2-bit stretched, one scale per row"));
+}
+
+TEST(InspectVerbTest, PackedModel) {
+  const Workshop shop;
+  const std::string path = shop / "packed.safetensors";
+  OutputOf({"pack", shop / "float.safetensors", "-o", path, "--group-size",
+            "16", "--exclude", "fc2"});
+  EXPECT_THAT(OutputOf({"inspect", path}),
+              AllOf(HasSubstr("2-bit LUT"), HasSubstr("[24, 16]"),
+                    HasSubstr("groups of 16")));
+  const json model = json::parse(OutputOf({"inspect", path, "--json"}));
+  size_t packed = 0;
+  for (const json& tensor : model["tensors"]) {
+    if (tensor["name"] != "fc1.weight") {
+      EXPECT_EQ(tensor["packed"], false);
+      continue;
+    }
+    ++packed;
+    EXPECT_EQ(tensor["packed"], true);
+    EXPECT_EQ(tensor["shape"], json({24, 16}));
+    EXPECT_EQ(tensor["bits"], 2);
+    EXPECT_EQ(tensor["group_size"], 16);
+    EXPECT_EQ(tensor["table"], json({-3, -1, 1, 3}));
+    EXPECT_EQ(tensor["scheme"]["quantizer"], "stretched");
+    EXPECT_EQ(tensor["bits_per_element"],
+              8.0 * tensor["bytes"].get<double>() / (24 * 16));
+  }
+  EXPECT_EQ(packed, 1u);
+}
+
+TEST(InspectVerbTest, SharedTensorIsUsedTwice) {
+  const Workshop shop;
+  const json model =
+      json::parse(OutputOf({"inspect", shop / "ids.safetensors", "--json"}));
+  EXPECT_EQ(model["tensors"][0]["uses"], 2);
+  EXPECT_EQ(model["weights"], 32 * 16);
+  EXPECT_EQ(model["inputs"][0]["type"], "int32");
+}
+
+// Files from elsewhere are listed, and what they lack is said.
+TEST(InspectVerbTest, PlainSafetensors) {
+  const Workshop shop;
+  const std::string path = shop / "plain.safetensors";
+  ModelBuilder builder;
+  builder.NoMetadata(kGraphKey)
+      .NoMetadata(kVersionKey)
+      .Floats("a.b", {2, 3}, RandomFloats(6, 1))
+      .Write(path);
+  EXPECT_THAT(OutputOf({"inspect", path}),
+              AllOf(HasSubstr("a.b"), HasSubstr("[2, 3]"),
+                    HasSubstr("has no graph (metadata 'lutra.graph')")));
+  const json model = json::parse(OutputOf({"inspect", path, "--json"}));
+  EXPECT_EQ(model["runnable"], false);
+  EXPECT_EQ(model["tensors"][0]["bytes"], 24);
+}
+
+}  // namespace
+}  // namespace lutra::tools

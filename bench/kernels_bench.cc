@@ -234,7 +234,8 @@ void RegisterCase(const Case& c) {
 
 void RegisterLimits() {
   for (const size_t threads : {size_t{1}, size_t{2}}) {
-    const std::string end = "/threads:" + std::to_string(threads);
+    std::string end = "/threads:";
+    end += std::to_string(threads);
     const auto add = [&](const char* name, double (*measure)(pthreadpool_t)) {
       benchmark::RegisterBenchmark(
           (name + end).c_str(),
@@ -249,13 +250,13 @@ void RegisterLimits() {
 }
 
 void RegisterPeers(const Case& c) {
-  const std::string end =
-      "/" + std::to_string(c.format.n) + "x" + std::to_string(c.format.k) +
-      "/m:" + std::to_string(c.m) + "/threads:" + std::to_string(c.threads);
-  Register("peer_xnnpack_float" + end,
+  char end[80];
+  std::snprintf(end, sizeof(end), "/%ux%u/m:%zu/threads:%zu", c.format.n,
+                c.format.k, c.m, c.threads);
+  Register(std::string("peer_xnnpack_float").append(end),
            [c](benchmark::State& s) { RunPeer(s, c, true); });
   if (c.threads == 1) {
-    Register("peer_eigen_float" + end,
+    Register(std::string("peer_eigen_float").append(end),
              [c](benchmark::State& s) { RunPeer(s, c, false); });
   }
 }

@@ -62,7 +62,7 @@ void FillTable(VariantTable& t) {
     if ((compiled & target) == 0) continue;
     const char* name = hwy::TargetName(target);
     const bool runs = (supported & target) != 0;
-    const FloatKernelSet* floats = FindFloatKernels(target);
+    const KernelSet* floats = FindFloatKernels(target);
     if (const auto* set = FindKernels(target, Extension::kDotProduct)) {
       t.Add(name, "+VNNI", runs && HasDotProduct(target), {set, floats});
     }

@@ -8,7 +8,7 @@ namespace lutra::kernels {
 // The kernels of the active variant. nullptr: the reference.
 struct ActiveKernels {
   const KernelSet* int8;
-  const FloatKernelSet* floats;
+  const KernelSet* floats;
 };
 ActiveKernels GetActiveKernels() noexcept;
 

@@ -5,9 +5,10 @@
 // with x signed, and w signed where kSignedTables, else unsigned. Sums wrap
 // around, so intermediate overflow does no harm.
 //
-// kPairsFit promises |w[j] * x[j] + w[j+1] * x[j+1]| < 2^15; where the CPU
-// lacks a four-way dot product this selects the saturating byte multiply.
-
+// kPairsFit promises that w[j] * x[j] + w[j + 1] * x[j + 1] fits 16 bits; where
+// the CPU lacks a four-way dot product this selects the saturating byte
+// multiply.
+//
 // Included once for each variant, see int8_variant-inl.h.
 
 #include <cstring>
@@ -139,7 +140,7 @@ HWY_INLINE VI32 FourValues(const int8_t* values) {
   return hn::Set(DI32(), four);
 }
 
-// True where kPairsFit holds: 2 * 129 * 127 and 2 * 128 * 128 still fit.
+// True where kPairsFit holds: 2 * 129 * 127 and 2 * 128 * -128 still fit.
 inline bool PairsFit(const GemmJob& job) {
   const int span = job.w.table_max - job.w.table_min;
   return span <= (job.type == ActivationType::kInt8Symmetric ? 129 : 128);

@@ -90,11 +90,9 @@ MultiplyTileFunction FindMultiplyTile(size_t tokens) {
 
 // One column of four from the signed bytes of `quads`.
 template <int kColumn>
-HWY_INLINE void StoreColumn(VI32 quads, float* HWY_RESTRICT panel) {
-  const VI32 entries =
-      hn::ShiftRight<24>(hn::ShiftLeft<24 - 8 * kColumn>(quads));
-  hn::Store(hn::ConvertTo(DF32(), entries), DF32(),
-            panel + kColumn * kPanelRows);
+HWY_INLINE VF32 EntriesOfColumn(VI32 quads) {
+  return hn::ConvertTo(
+      DF32(), hn::ShiftRight<24>(hn::ShiftLeft<24 - 8 * kColumn>(quads)));
 }
 
 // Decoded bytes to floats [columns, kPanelRows].
@@ -106,10 +104,12 @@ inline void ConvertPanel(const uint8_t* HWY_RESTRICT bytes, size_t columns,
     for (size_t row = 0; row < kPanelRows; row += lanes) {
       const VI32 quads =
           hn::BitCast(d, hn::Load(DU8(), bytes + row * kTileColumns));
-      StoreColumn<0>(quads, panel + row);
-      StoreColumn<1>(quads, panel + row);
-      StoreColumn<2>(quads, panel + row);
-      StoreColumn<3>(quads, panel + row);
+      hn::Store(EntriesOfColumn<0>(quads), DF32(), panel + row);
+      hn::Store(EntriesOfColumn<1>(quads), DF32(), panel + row + kPanelRows);
+      hn::Store(EntriesOfColumn<2>(quads), DF32(),
+                panel + row + 2 * kPanelRows);
+      hn::Store(EntriesOfColumn<3>(quads), DF32(),
+                panel + row + 3 * kPanelRows);
     }
     bytes += kPanelTileBytes;
     panel += kTileColumns * kPanelRows;

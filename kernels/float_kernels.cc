@@ -13,18 +13,27 @@
 #define LUTRA_KERNELS_FLOAT_KERNELS_OF_
 namespace lutra::kernels {
 template <int64_t kTarget>
-inline constexpr const FloatKernelSet* (*kFloatKernelsOf)() = nullptr;
+inline constexpr const KernelSet* (*kFloatKernelsOf)() = nullptr;
 }  // namespace lutra::kernels
 #endif
 
 #if !LUTRA_USE_REFERENCE
 #include "kernels/float_gemm-inl.h"
 
+#undef LUTRA_EXTENSION
+#undef LUTRA_BEFORE_NAMESPACE
+#define LUTRA_EXTENSION kFloat
+#define LUTRA_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
+#include "kernels/gemv-inl.h"
+// Uses the file above.
+#include "kernels/float_gemv-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 
-const FloatKernelSet* FloatKernels() {
-  static constexpr FloatKernelSet kSet = {kTileTokens, Arrange, FloatGemm};
+const KernelSet* FloatKernels() {
+  static constexpr KernelSet kSet = {kTileTokens, Arrange, FloatGemv,
+                                     FloatGemm};
   return &kSet;
 }
 
@@ -33,7 +42,7 @@ HWY_AFTER_NAMESPACE();
 
 namespace lutra::kernels {
 template <>
-inline constexpr const FloatKernelSet* (*kFloatKernelsOf<HWY_TARGET>)() =
+inline constexpr const KernelSet* (*kFloatKernelsOf<HWY_TARGET>)() =
     HWY_NAMESPACE::FloatKernels;
 }  // namespace lutra::kernels
 #endif  // !LUTRA_USE_REFERENCE
@@ -43,7 +52,7 @@ namespace lutra::kernels {
 namespace {
 
 template <int kBit = 0>
-const FloatKernelSet* Find(int64_t target) {
+const KernelSet* Find(int64_t target) {
   if constexpr (kBit < 63) {
     if (target != int64_t{1} << kBit) return Find<kBit + 1>(target);
     constexpr auto kernels = kFloatKernelsOf<int64_t{1} << kBit>;
@@ -54,7 +63,7 @@ const FloatKernelSet* Find(int64_t target) {
 
 }  // namespace
 
-const FloatKernelSet* FindFloatKernels(int64_t target) noexcept {
+const KernelSet* FindFloatKernels(int64_t target) noexcept {
   return Find(target);
 }
 

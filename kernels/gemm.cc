@@ -12,7 +12,7 @@ namespace {
 
 // Below this many multiplications a call takes a few microseconds, about what
 // it costs to wake a thread.
-constexpr size_t kMinParallelWork = size_t{1} << 18;
+constexpr double kMinParallelWork = 1 << 18;
 
 // Hands out consecutive parts of the scratch memory, or, starting from 0, adds
 // up their sizes.
@@ -42,9 +42,10 @@ GemmJob MakeJob(const LutMatrix& w, ActivationType type,
   job.layout = LayOutRowBlock(w.format);
   job.row_blocks = DivideUp(w.format.n, kBlockRows);
   job.groups = w.format.GroupsPerRow();
-  job.padded_group = RoundUp(w.format.group_size, UnitColumns(w.format.bits));
-  job.padded_k =
-      (job.groups - 1) * job.padded_group + job.PaddedColumns(job.groups - 1);
+  const size_t unit = UnitColumns(w.format.bits);
+  job.padded_group = RoundUp(w.format.group_size, unit);
+  job.padded_last = RoundUp(job.Columns(job.groups - 1), unit);
+  job.padded_k = (job.groups - 1) * job.padded_group + job.padded_last;
   job.type = type;
   job.arguments = arguments;
   job.width = std::min(arguments.m, tile_tokens);
@@ -120,27 +121,25 @@ void Gemm(const LutMatrix& w, ActivationType activation_type,
   if (m == 0) return;
   assert(arguments.x_stride >= w.format.k && arguments.y_stride >= w.format.n);
   assert(reinterpret_cast<uintptr_t>(scratch) % kBlobAlignment == 0);
-  const ActiveKernels kernels = GetActiveKernels();
-  if (kernels.int8 == nullptr) {
-    return ReferenceGemm(w, activation_type, arguments);
-  }
-  const bool is_float = activation_type == ActivationType::kFloat32;
-  const size_t tile_tokens =
-      is_float ? kernels.floats->tile_tokens : kernels.int8->tile_tokens;
+  const ActiveKernels active = GetActiveKernels();
+  const KernelSet* kernels =
+      activation_type == ActivationType::kFloat32 ? active.floats : active.int8;
+  if (kernels == nullptr) return ReferenceGemm(w, activation_type, arguments);
   Scratch parts(scratch);
   const GemmJob job =
-      MakeJob(w, activation_type, arguments, tile_tokens, &parts);
-  if (m * w.format.n < kMinParallelWork / w.format.k) pool = nullptr;
+      MakeJob(w, activation_type, arguments, kernels->tile_tokens, &parts);
 
-  ParallelRange(m * w.format.k < kMinParallelWork / 16 ? nullptr : pool, job,
-                is_float ? kernels.floats->arrange : kernels.int8->quantize, m,
-                job.width);
-  if (is_float) {
-    ParallelPanels(pool, job, kernels.floats->gemm);
-  } else if (m == 1) {
-    ParallelRange(pool, job, kernels.int8->gemv, job.row_blocks, 1);
+  // Multiplications; none of the factors exceeds 2^30, m apart.
+  const double work = static_cast<double>(m) * w.format.n * w.format.k;
+  if (work < kMinParallelWork) pool = nullptr;
+  // Preparing an activation costs about as much as 16 multiplications.
+  const double prepare_work = 16.0 * static_cast<double>(m) * w.format.k;
+  ParallelRange(prepare_work < kMinParallelWork ? nullptr : pool, job,
+                kernels->prepare, m, job.width);
+  if (m == 1) {
+    ParallelRange(pool, job, kernels->gemv, job.row_blocks, 1);
   } else {
-    ParallelPanels(pool, job, kernels.int8->gemm);
+    ParallelPanels(pool, job, kernels->gemm);
   }
 }
 

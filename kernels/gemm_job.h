@@ -29,6 +29,7 @@ struct GemmJob {
   size_t row_blocks = 0;
   size_t groups = 0;
   size_t padded_group = 0;  // columns between the starts of groups
+  size_t padded_last = 0;   // columns of the last group
   size_t padded_k = 0;
   ActivationType type = ActivationType::kInt8Asymmetric;
   GemmArguments arguments;
@@ -49,7 +50,7 @@ struct GemmJob {
                             w.format.k - FirstColumn(group));
   }
   size_t PaddedColumns(size_t group) const {
-    return RoundUp(Columns(group), UnitColumns(w.format.bits));
+    return group + 1 < groups ? padded_group : padded_last;
   }
   const uint8_t* RowBlock(size_t block) const {
     return w.row_blocks + block * w.row_block_bytes;
@@ -59,24 +60,16 @@ struct GemmJob {
   }
 };
 
-// A kernel set computes these for one instruction set.
+// The kernels of one variant for int8 or for float activations.
 struct KernelSet {
   size_t tile_tokens = 0;
-  // Fills values, starts, token_scales and token_zeros of tokens
-  // [first, first + count).
-  void (*quantize)(const GemmJob& job, size_t first, size_t count) = nullptr;
+  // Fills `values`, `starts`, `token_scales` and `token_zeros`, or `floats`, of
+  // tokens [first, first + count).
+  void (*prepare)(const GemmJob& job, size_t first, size_t count) = nullptr;
   // y of the one token, rows of row blocks [first, first + count).
   void (*gemv)(const GemmJob& job, size_t first, size_t count) = nullptr;
-  // y of tokens [first, first + count), a multiple of the width or the rest,
-  // at most kTokenBlock; rows of row blocks 2 * panel and 2 * panel + 1.
-  void (*gemm)(const GemmJob& job, size_t panel, size_t first,
-               size_t count) = nullptr;
-};
-
-// The same for float activations: `arrange` fills floats.
-struct FloatKernelSet {
-  size_t tile_tokens = 0;
-  void (*arrange)(const GemmJob& job, size_t first, size_t count) = nullptr;
+  // y of tokens [first, first + count), at most kTokenBlock, where `first` is a
+  // multiple of the width; rows of row blocks 2 * panel and 2 * panel + 1.
   void (*gemm)(const GemmJob& job, size_t panel, size_t first,
                size_t count) = nullptr;
 };
@@ -106,7 +99,7 @@ enum class Extension { kNone, kDotProduct };
 // The kernels for a Highway target, or nullptr where there are none: without an
 // extension the reference is used then.
 const KernelSet* FindKernels(int64_t target, Extension extension) noexcept;
-const FloatKernelSet* FindFloatKernels(int64_t target) noexcept;
+const KernelSet* FindFloatKernels(int64_t target) noexcept;
 
 // The Highway targets of this build, as bits.
 int64_t CompiledTargets() noexcept;

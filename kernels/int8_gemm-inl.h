@@ -1,6 +1,6 @@
 // Several tokens: a panel of weights is decoded once and multiplied with the
 // tokens of a block, a tile of tokens at a time.
-
+//
 // Included once for each variant, see int8_variant-inl.h.
 
 #include "hwy/highway.h"

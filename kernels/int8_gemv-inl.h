@@ -1,19 +1,13 @@
 // One token: every index byte is decoded in registers and used once.
-
+//
 // Included once for each variant, see int8_variant-inl.h.
 
 #include "hwy/highway.h"
 #include "kernels/decode-inl.h"
-#include "kernels/finish-inl.h"
 #include "kernels/hwy_compat-inl.h"
 
 LUTRA_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
-
-// Row blocks that are multiplied at the same time: two streams keep more of
-// the memory busy than one, and share the broadcasts of activations. Needs the
-// registers.
-inline constexpr bool kGemvPairs = LUTRA_REGISTERS == 32;
 
 // acc0 to acc3 += the products of the unit at `unit`, a strip of 16 rows.
 template <size_t kBits, bool kRowTables, bool kPairsFit>
@@ -39,137 +33,100 @@ HWY_INLINE void MultiplyUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
   }
 }
 
-// A row block and where its results go.
-struct GemvBlock {
-  const uint8_t* bytes;
-  DecodeTables tables;
-  alignas(64) float sums[kBlockRows];
-};
+template <size_t kBits, bool kRows, bool kPairsFit>
+struct Int8Strip {
+  static constexpr bool kQuantized = true;
+  static constexpr bool kRowTables = kRows;
 
-// Computes the sums over all groups of the strip that starts at byte `at` of a
-// tile, of block `a` and, if kPair, `b`.
-template <size_t kBits, bool kRowTables, bool kPairsFit, bool kPair>
-HWY_INLINE void MultiplyStrip(const GemmJob& job, size_t at, GemvBlock& a,
-                              GemvBlock& b) {
-  const DU8 d8;
-  const DI32 d32;
-  const DF32 df;
-  const VU8 ta0 = hn::Load(d8, a.tables.bytes[0] + at);
-  const VU8 ta1 = hn::Load(d8, a.tables.bytes[1] + at);
-  const VU8 ta2 = hn::Load(d8, a.tables.bytes[2] + at);
-  const VU8 ta3 = hn::Load(d8, a.tables.bytes[3] + at);
-  // With one table for the tensor, both blocks have the same.
-  const GemvBlock& other = kRowTables ? b : a;
-  const VU8 tb0 = hn::Load(d8, other.tables.bytes[0] + at);
-  const VU8 tb1 = hn::Load(d8, other.tables.bytes[1] + at);
-  const VU8 tb2 = hn::Load(d8, other.tables.bytes[2] + at);
-  const VU8 tb3 = hn::Load(d8, other.tables.bytes[3] + at);
-  const ScaleType scale_type = job.w.format.scale_type;
-  const size_t row = at / kTileColumns;
-  const uint8_t* group_a = job.Group(a.bytes, 0);
-  const uint8_t* group_b = job.Group(b.bytes, 0);
-  const int8_t* HWY_RESTRICT group_x = job.values;
-  VF32 sum_a = hn::Zero(df);
-  VF32 sum_b = sum_a;
-  for (size_t g = 0; g < job.groups; ++g) {
-    VI32 a0 = hn::Set(d32, job.starts[g]);
-    VI32 a1 = hn::Zero(d32);
-    VI32 a2 = a1, a3 = a1, b0 = a0, b1 = a1, b2 = a1, b3 = a1;
-    const uint8_t* HWY_RESTRICT unit_a = group_a + job.layout.indices + at;
-    const uint8_t* HWY_RESTRICT unit_b = group_b + job.layout.indices + at;
-    const int8_t* HWY_RESTRICT x = group_x;
-    const int8_t* const end = x + job.PaddedColumns(g);
-    if constexpr (kUnitTiles<kBits> == 2) {
-      // Two units at a time, for four independent chains.
-      constexpr size_t kTwo = 2 * UnitColumns(kBits);
-      for (; x + kTwo <= end; x += kTwo) {
+  template <bool kPair>
+  static HWY_INLINE void Multiply(const GemmJob& job, size_t at, GemvBlock& a,
+                                  GemvBlock& b) {
+    const DU8 d8;
+    const DI32 d32;
+    const DF32 df;
+    const VU8 ta0 = hn::Load(d8, a.tables.bytes[0] + at);
+    const VU8 ta1 = hn::Load(d8, a.tables.bytes[1] + at);
+    const VU8 ta2 = hn::Load(d8, a.tables.bytes[2] + at);
+    const VU8 ta3 = hn::Load(d8, a.tables.bytes[3] + at);
+    // With one table for the tensor, both blocks have the same.
+    const GemvBlock& other = kRowTables ? b : a;
+    const VU8 tb0 = hn::Load(d8, other.tables.bytes[0] + at);
+    const VU8 tb1 = hn::Load(d8, other.tables.bytes[1] + at);
+    const VU8 tb2 = hn::Load(d8, other.tables.bytes[2] + at);
+    const VU8 tb3 = hn::Load(d8, other.tables.bytes[3] + at);
+    const ScaleType scale_type = job.w.format.scale_type;
+    const size_t row = at / kTileColumns;
+    const uint8_t* group_a = job.Group(a.bytes, 0);
+    const uint8_t* group_b = job.Group(b.bytes, 0);
+    const int8_t* HWY_RESTRICT group_x = job.values;
+    VF32 sum_a = hn::Zero(df);
+    VF32 sum_b = sum_a;
+    for (size_t g = 0; g < job.groups; ++g) {
+      VI32 a0 = hn::Set(d32, job.starts[g]);
+      VI32 a1 = hn::Zero(d32);
+      VI32 a2 = a1, a3 = a1, b0 = a0, b1 = a1, b2 = a1, b3 = a1;
+      const uint8_t* HWY_RESTRICT unit_a = group_a + job.layout.indices + at;
+      const uint8_t* HWY_RESTRICT unit_b = group_b + job.layout.indices + at;
+      const int8_t* HWY_RESTRICT x = group_x;
+      const int8_t* const end = x + job.PaddedColumns(g);
+      if constexpr (kUnitTiles<kBits> == 2) {
+        // Two units at a time, for four independent chains.
+        constexpr size_t kTwo = 2 * UnitColumns(kBits);
+        for (; x + kTwo <= end; x += kTwo) {
+          MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_a, ta0, ta1, ta2, ta3,
+                                                     x, a0, a1, a2, a3);
+          MultiplyUnit<kBits, kRowTables, kPairsFit>(
+              unit_a + UnitBytes(kBits), ta0, ta1, ta2, ta3,
+              x + UnitColumns(kBits), a2, a3, a0, a1);
+          unit_a += 2 * UnitBytes(kBits);
+          if constexpr (kPair) {
+            MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_b, tb0, tb1, tb2,
+                                                       tb3, x, b0, b1, b2, b3);
+            MultiplyUnit<kBits, kRowTables, kPairsFit>(
+                unit_b + UnitBytes(kBits), tb0, tb1, tb2, tb3,
+                x + UnitColumns(kBits), b2, b3, b0, b1);
+            unit_b += 2 * UnitBytes(kBits);
+          }
+        }
+      }
+      for (; x < end; x += UnitColumns(kBits)) {
         MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_a, ta0, ta1, ta2, ta3,
                                                    x, a0, a1, a2, a3);
-        MultiplyUnit<kBits, kRowTables, kPairsFit>(
-            unit_a + UnitBytes(kBits), ta0, ta1, ta2, ta3,
-            x + UnitColumns(kBits), a2, a3, a0, a1);
-        unit_a += 2 * UnitBytes(kBits);
+        unit_a += UnitBytes(kBits);
         if constexpr (kPair) {
           MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_b, tb0, tb1, tb2, tb3,
                                                      x, b0, b1, b2, b3);
-          MultiplyUnit<kBits, kRowTables, kPairsFit>(
-              unit_b + UnitBytes(kBits), tb0, tb1, tb2, tb3,
-              x + UnitColumns(kBits), b2, b3, b0, b1);
-          unit_b += 2 * UnitBytes(kBits);
+          unit_b += UnitBytes(kBits);
         }
       }
-    }
-    for (; x < end; x += UnitColumns(kBits)) {
-      MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_a, ta0, ta1, ta2, ta3, x,
-                                                 a0, a1, a2, a3);
-      unit_a += UnitBytes(kBits);
+      const VI32 dot_a = hn::Add(hn::Add(a0, a1), hn::Add(a2, a3));
+      const VF32 scales_a = LoadScales(scale_type, group_a, row);
+      sum_a = hn::Add(sum_a, hn::Mul(hn::ConvertTo(df, dot_a), scales_a));
       if constexpr (kPair) {
-        MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_b, tb0, tb1, tb2, tb3,
-                                                   x, b0, b1, b2, b3);
-        unit_b += UnitBytes(kBits);
+        const VI32 dot_b = hn::Add(hn::Add(b0, b1), hn::Add(b2, b3));
+        const VF32 scales_b = LoadScales(scale_type, group_b, row);
+        sum_b = hn::Add(sum_b, hn::Mul(hn::ConvertTo(df, dot_b), scales_b));
       }
+      group_a += job.layout.group_stride;
+      group_b += job.layout.group_stride;
+      group_x += job.padded_group;
     }
-    const VI32 dot_a = hn::Add(hn::Add(a0, a1), hn::Add(a2, a3));
-    const VF32 scales_a = LoadScales(scale_type, group_a, row);
-    sum_a = hn::Add(sum_a, hn::Mul(hn::ConvertTo(df, dot_a), scales_a));
-    if constexpr (kPair) {
-      const VI32 dot_b = hn::Add(hn::Add(b0, b1), hn::Add(b2, b3));
-      const VF32 scales_b = LoadScales(scale_type, group_b, row);
-      sum_b = hn::Add(sum_b, hn::Mul(hn::ConvertTo(df, dot_b), scales_b));
-    }
-    group_a += job.layout.group_stride;
-    group_b += job.layout.group_stride;
-    group_x += job.padded_group;
+    hn::Store(sum_a, df, a.sums + row);
+    if constexpr (kPair) hn::Store(sum_b, df, b.sums + row);
   }
-  hn::Store(sum_a, df, a.sums + row);
-  if constexpr (kPair) hn::Store(sum_b, df, b.sums + row);
-}
-
-inline void FinishBlock(const GemmJob& job, size_t block, const GemvBlock& b) {
-  PanelEnd end;
-  PreparePanelEnd(job, b.bytes, b.bytes, block * kBlockRows, &end);
-  end.rows = std::min(end.rows, kBlockRows);
-  FinishToken<true>(job, end, b.sums, 0);
-}
-
-template <size_t kBits, bool kRowTables, bool kPairsFit>
-void GemvRows(const GemmJob& job, size_t first, size_t count) {
-  const size_t lanes = hn::Lanes(DU8());
-  const int8_t bias = kSignedTables ? int8_t{0} : job.w.table_min;
-  GemvBlock a;
-  GemvBlock b;
-  if (!kRowTables) PrepareTables(job, nullptr, bias, &a.tables);
-  // Pairs come from both halves of the range, so that each is a long stream.
-  const size_t half = kGemvPairs ? count / 2 : 0;
-  for (size_t i = half; i < count; ++i) {
-    const size_t block = first + i;
-    const bool pair = i < 2 * half;
-    a.bytes = job.RowBlock(block);
-    b.bytes = job.RowBlock(pair ? block - half : block);
-    if (kRowTables) {
-      PrepareTables(job, a.bytes, bias, &a.tables);
-      PrepareTables(job, b.bytes, bias, &b.tables);
-    }
-    for (size_t at = 0; at < kTileBytes; at += lanes) {
-      if (kGemvPairs && pair) {
-        MultiplyStrip<kBits, kRowTables, kPairsFit, kGemvPairs>(job, at, a, b);
-      } else {
-        MultiplyStrip<kBits, kRowTables, kPairsFit, false>(job, at, a, b);
-      }
-    }
-    FinishBlock(job, block, a);
-    if (pair) FinishBlock(job, block - half, b);
-  }
-}
+};
 
 template <size_t kBits, bool kRowTables>
 void GemvRows(const GemmJob& job, size_t first, size_t count) {
+  const int8_t bias = kSignedTables ? int8_t{0} : job.w.table_min;
   if constexpr (!kHasDot) {
     if (!PairsFit(job)) {
-      return GemvRows<kBits, kRowTables, false>(job, first, count);
+      using Strip = Int8Strip<kBits, kRowTables, false>;
+      return GemvRowBlocks<Strip>(job, first, count, bias);
     }
   }
-  GemvRows<kBits, kRowTables, true>(job, first, count);
+  using Strip = Int8Strip<kBits, kRowTables, true>;
+  GemvRowBlocks<Strip>(job, first, count, bias);
 }
 
 template <size_t kBits>

@@ -27,6 +27,7 @@
 // clang-format off
 #include "kernels/dot-inl.h"
 #include "kernels/quantize-inl.h"
+#include "kernels/gemv-inl.h"
 #include "kernels/int8_gemv-inl.h"
 #include "kernels/int8_gemm-inl.h"
 // clang-format on

@@ -1,5 +1,5 @@
 // Quantization of activations, as quantize.h defines it.
-
+//
 // Included once for each variant, see int8_variant-inl.h.
 
 #include <cstring>

@@ -96,15 +96,15 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
   const std::vector<WeightPlan> plans = MakePlan(model, trained, options);
 
   PackReport report;
-  std::vector<std::string> names;
+  std::vector<qat::RuleTarget> targets;
   std::map<std::string, const WeightPlan*> packed;
   for (const WeightPlan& plan : plans) {
-    names.push_back(plan.weight.name);
+    targets.emplace_back(plan.weight.name, plan.weight.op);
     if (plan.method != PackMethod::kKept) packed[plan.weight.name] = &plan;
     report.weight_count += plan.weight.ElementCount();
     report.source_weight_bytes += plan.weight.bytes;
   }
-  report.unused_rules = options.rules.Unused(names);
+  report.unused_rules = options.rules.Unused(targets);
 
   SafetensorsWriter writer(path, PackedMetadata(file, trained, plans),
                            PackedTensors(file, packed));

@@ -57,11 +57,12 @@ std::vector<WeightPlan> MakePlan(const Model& model,
     WeightPlan plan;
     plan.weight = std::move(weight);
     const std::string& name = plan.weight.name;
-    const std::optional<qat::QuantScheme> match = options.rules.Match(name);
+    const qat::RuleTarget target(name, plan.weight.op);
+    const std::optional<qat::QuantScheme> match = options.rules.Match(target);
     const auto record = trained.find(name);
     if (!match.has_value()) {
       plan.method = PackMethod::kKept;
-    } else if (!options.use_trained || options.rules.HasRule(name)) {
+    } else if (!options.use_trained || options.rules.HasRule(target)) {
       plan.method = PackMethod::kPostTraining;
       plan.scheme = *match;
     } else if (record != trained.end()) {

@@ -29,6 +29,7 @@ std::vector<Weight> Weights(const Model& model) {
     const TensorView& tensor = model.file().Get(node.weight);
     Weight weight;
     weight.name = node.weight;
+    weight.op = node.op;
     weight.bytes = tensor.data.size();
     weight.packed = model.packed(node.weight);
     if (weight.packed != nullptr) {

@@ -175,29 +175,34 @@ IdxArray ReadIdx(const std::filesystem::path& path) {
     }
     total *= size;
   }
-  // Memory grows with what the file delivers, not with what it declares.
+  // Memory grows with what the file delivers, not with what it declares. One
+  // byte too many is asked for: it shows data that does not belong there, and
+  // makes zlib look for the end of its stream and check it.
   constexpr uint64_t kPart = uint64_t{1} << 24;
-  while (array.data.size() < total) {
-    const size_t before = array.data.size();
-    const auto part =
-        static_cast<size_t>(std::min<uint64_t>(kPart, total - before));
-    array.data.resize(before + part);
-    const size_t read = reader.Read(array.data.data() + before, part);
-    if (read != part) {
-      throw Error::InFile(reader.path(), "truncated: its shape " +
-                                             ShapeText(array.shape) +
-                                             " needs " + std::to_string(total) +
-                                             " bytes of data, it has " +
-                                             std::to_string(before + read));
-    }
+  const uint64_t wanted = total + 1;
+  uint64_t have = 0;
+  while (have < wanted) {
+    const auto part = static_cast<size_t>(std::min(kPart, wanted - have));
+    array.data.resize(static_cast<size_t>(have) + part);
+    const size_t read = reader.Read(array.data.data() + have, part);
+    have += read;
+    if (read < part) break;
   }
-  // Reading past the end also makes zlib check the checksum.
-  uint8_t extra = 0;
-  if (reader.Read(&extra, 1) != 0) {
+  if (have < total) {
+    throw Error::InFile(reader.path(),
+                        "truncated: its shape " + ShapeText(array.shape) +
+                            " needs " + std::to_string(total) +
+                            " bytes of data, it has " + std::to_string(have));
+  }
+  if (have > total) {
     throw Error::InFile(
         reader.path(),
         "has bytes after the data of its shape " + ShapeText(array.shape));
   }
+  if (reader.cut_off()) {
+    throw Error::InFile(reader.path(), "truncated: its gzip stream has no end");
+  }
+  array.data.resize(static_cast<size_t>(total));
   return array;
 }
 

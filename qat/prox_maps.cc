@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "qat/clones.h"
 
 namespace lutra::qat {
 namespace {
@@ -44,25 +45,27 @@ class LevelFinder {
   // midpoints below x, and the last of them decides.
   float Nearest(float x) const {
     float nearest = level_[0];
-    Unroll([&](size_t i) { nearest = x > midpoint_[i] ? next_[i] : nearest; });
+    ForFirst<kCount - 1>(
+        [&](size_t i) { nearest = x > midpoint_[i] ? next_[i] : nearest; });
     return nearest;
   }
 
   // The levels around x; the same outermost level twice for values outside.
   Bracket Around(float x) const {
     Bracket bracket{level_[0], level_[0]};
-    Unroll([&](size_t i) {
-      bracket.lo = x > level_[i] ? level_[i] : bracket.lo;
+    // Above the first level lo stays, above the last one hi does.
+    ForFirst<kCount - 1>([&](size_t i) {
       bracket.hi = x > level_[i] ? next_[i] : bracket.hi;
+      bracket.lo = x > level_[i + 1] ? level_[i + 1] : bracket.lo;
     });
     return bracket;
   }
 
  private:
-  template <typename F>
-  static void Unroll(const F& f) {
+  template <size_t kTimes, typename F>
+  static void ForFirst(const F& f) {
     [&f]<size_t... kIndex>(std::index_sequence<kIndex...>) { (f(kIndex), ...); }
-    (std::make_index_sequence<kCount>());
+    (std::make_index_sequence<kTimes>());
   }
 
   float level_[kCount];
@@ -144,7 +147,7 @@ void ForGrids(const ProxArguments& a, const F& f) {
   }
 }
 
-void Quantize(const ProxArguments& a) {
+LUTRA_CLONES void Quantize(const ProxArguments& a) {
   if (a.q != nullptr) {
     std::copy(a.q, a.q + a.rows * a.columns, a.p);
     return;
@@ -200,7 +203,7 @@ class ProxParq : public ProxMap {
   }
 
  private:
-  static void ApplyMap(const ProxArguments& a, float r) {
+  LUTRA_CLONES static void ApplyMap(const ProxArguments& a, float r) {
     ForGrids(a, [&a, r](const auto& finder, size_t offset, size_t n) {
       float* p = a.p + offset;
       for (size_t i = 0; i < n; ++i) {
@@ -233,7 +236,7 @@ class ProxBinaryRelax : public ProxMap {
   }
 
  private:
-  static void Blend(const ProxArguments& a, double theta) {
+  LUTRA_CLONES static void Blend(const ProxArguments& a, double theta) {
     const auto keep = static_cast<float>(1.0 - theta);
     const auto pull = static_cast<float>(theta);
     if (a.q != nullptr) {

@@ -170,6 +170,7 @@ void QuantOptimizer::RestoreLatents() {
 QuantOptimizer::View QuantOptimizer::ViewOf(const ParamGroup& group,
                                             const Parameter& parameter) const {
   const size_t size = parameter.size();
+  if (size == 0) return {};
   const bool blocks = group.quant_block_size.has_value();
   if (!options_.per_channel || !(blocks || parameter.shape.size() > 1)) {
     return {1, size, false};
@@ -277,14 +278,14 @@ std::optional<double> QuantOptimizer::Project(const Projection& projection,
     const size_t rows = view.per_row ? end - begin : 1;
     const size_t columns = view.per_row ? view.columns : end - begin;
     const float* q = a.refresh && !piecewise ? all.data() + offset : nullptr;
-    std::vector<float> piece;
+    std::unique_ptr<float[]> piece;
     if (piecewise) {
       load(offset, end * unit);
       if (a.refresh) {
-        piece.resize(rows * columns);
-        a.quantizer->Quantize({p, rows, columns, true}, a.bits, piece.data(),
+        piece = std::make_unique_for_overwrite<float[]>(rows * columns);
+        a.quantizer->Quantize({p, rows, columns, true}, a.bits, piece.get(),
                               grid);
-        q = piece.data();
+        q = piece.get();
       }
     }
     const auto slope = prox_map_->Apply(

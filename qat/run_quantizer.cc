@@ -39,9 +39,9 @@ void RunQuantizer::QuantizeCentered(const Run& run, int bits) const {
   for (size_t i = 0; i < run.levels; ++i) run.grid[i] += mean;
 }
 
-void RunQuantizer::CheckBits(int bits, int min, int max) const {
+void CheckBitsOf(std::string_view quantizer, int bits, int min, int max) {
   if (bits >= min && bits <= max) return;
-  throw Error("quantizer '" + std::string(name_) + "' does not support " +
+  throw Error("quantizer '" + std::string(quantizer) + "' does not support " +
               std::to_string(bits) + " bits (" + std::to_string(min) + " to " +
               std::to_string(max) + ")");
 }

@@ -10,6 +10,9 @@
 
 namespace lutra::qat {
 
+// Throws lutra::Error naming the quantizer unless min <= bits <= max.
+void CheckBitsOf(std::string_view quantizer, int bits, int min, int max);
+
 // A quantizer whose grids depend on nothing but the values that share them:
 // it deals with one run of values at a time.
 class RunQuantizer : public Quantizer {
@@ -36,7 +39,9 @@ class RunQuantizer : public Quantizer {
   bool center() const { return center_; }
 
   // Throws lutra::Error unless min <= bits <= max.
-  void CheckBits(int bits, int min, int max) const;
+  void CheckBits(int bits, int min, int max) const {
+    CheckBitsOf(name_, bits, min, max);
+  }
 
  private:
   void QuantizeCentered(const Run& run, int bits) const;

@@ -150,35 +150,56 @@ std::string SchemesToJson(const SchemeMap& schemes) {
   return document.dump();
 }
 
+OpType ParseWeightOp(std::string_view name) {
+  constexpr OpType kOps[] = {OpType::kLinear, OpType::kEmbedding};
+  std::vector<std::string_view> names;
+  for (const OpType op : kOps) {
+    if (Name(op) == name) return op;
+    names.push_back(Name(op));
+  }
+  throw Error(UnknownWord("operator", name, names));
+}
+
+RulePattern ParsePattern(std::string_view text) {
+  constexpr std::string_view kPrefix = "op:";
+  if (!text.starts_with(kPrefix)) return {std::string(text), std::nullopt};
+  return {"", ParseWeightOp(text.substr(kPrefix.size()))};
+}
+
 SchemeRules::SchemeRules(const QuantScheme& default_scheme)
+    : SchemeRules(std::optional(default_scheme)) {}
+
+SchemeRules::SchemeRules(const std::optional<QuantScheme>& default_scheme)
     : default_(default_scheme) {
-  CheckScheme(default_);
+  if (default_.has_value()) CheckScheme(*default_);
 }
 
 SchemeRules::Pattern SchemeRules::Compile(std::string_view text,
-                                          std::string_view regex) {
+                                          const RulePattern& pattern) {
   try {
     return Pattern{std::string(text),
-                   std::regex(regex.begin(), regex.end(),
-                              std::regex::ECMAScript | std::regex::optimize)};
+                   std::regex(pattern.regex,
+                              std::regex::ECMAScript | std::regex::optimize),
+                   pattern.op};
   } catch (const std::regex_error& error) {
-    throw Error("'" + std::string(regex) +
+    throw Error("'" + pattern.regex +
                 "' is not a regular expression: " + error.what());
   }
 }
 
-bool SchemeRules::Matches(const Pattern& pattern, std::string_view tensor) {
-  if (tensor.size() > kMaxNameForRegex) {
-    throw Error("tensor '" + std::string(tensor.substr(0, 64)) +
+bool SchemeRules::Matches(const Pattern& pattern, const RuleTarget& target) {
+  if (target.tensor.size() > kMaxNameForRegex) {
+    throw Error("tensor '" + target.tensor.substr(0, 64) +
                 "...': the name is too long for rules (" +
-                std::to_string(tensor.size()) + " characters)");
+                std::to_string(target.tensor.size()) + " characters)");
   }
-  return std::regex_search(tensor.begin(), tensor.end(), pattern.regex);
+  if (pattern.op.has_value() && pattern.op != target.op) return false;
+  return std::regex_search(target.tensor, pattern.regex);
 }
 
-const SchemeRules::Rule* SchemeRules::FindRule(std::string_view tensor) const {
+const SchemeRules::Rule* SchemeRules::FindRule(const RuleTarget& target) const {
   for (const Rule& rule : rules_) {
-    if (Matches(rule.pattern, tensor)) return &rule;
+    if (Matches(rule.pattern, target)) return &rule;
   }
   return nullptr;
 }
@@ -190,7 +211,7 @@ void SchemeRules::AddRule(std::string_view text) {
   if (equals == std::string_view::npos || equals == 0) {
     throw Error(where + "expected REGEX=key:value,...");
   }
-  QuantScheme scheme = default_;
+  QuantScheme scheme = default_.value_or(QuantScheme());
   try {
     std::string_view rest = text.substr(equals + 1);
     while (true) {
@@ -199,35 +220,58 @@ void SchemeRules::AddRule(std::string_view text) {
       if (comma == std::string_view::npos) break;
       rest.remove_prefix(comma + 1);
     }
-    CheckScheme(scheme);
-    rules_.push_back({Compile(text, text.substr(0, equals)), scheme});
+    AddRule(text, ParsePattern(text.substr(0, equals)), scheme);
   } catch (const Error& error) {
     throw Error(where + error.what());
   }
 }
 
-void SchemeRules::AddExclusion(std::string_view regex) {
-  exclusions_.push_back(Compile(regex, regex));
+void SchemeRules::AddRule(std::string_view text, const RulePattern& pattern,
+                          const std::optional<QuantScheme>& scheme) {
+  if (scheme.has_value()) CheckScheme(*scheme);
+  rules_.push_back({Compile(text, pattern), scheme});
 }
 
-std::optional<QuantScheme> SchemeRules::Match(std::string_view tensor) const {
+void SchemeRules::AddExclusion(std::string_view text) {
+  AddExclusion(text, ParsePattern(text));
+}
+
+void SchemeRules::AddExclusion(std::string_view text,
+                               const RulePattern& pattern) {
+  exclusions_.push_back(Compile(text, pattern));
+}
+
+bool SchemeRules::IsExcluded(const RuleTarget& target) const {
   for (const Pattern& pattern : exclusions_) {
-    if (Matches(pattern, tensor)) return std::nullopt;
+    if (Matches(pattern, target)) return true;
   }
-  const Rule* rule = FindRule(tensor);
+  return false;
+}
+
+std::optional<size_t> SchemeRules::MatchingRule(
+    const RuleTarget& target) const {
+  if (IsExcluded(target)) return std::nullopt;
+  const Rule* rule = FindRule(target);
+  if (rule == nullptr) return std::nullopt;
+  return static_cast<size_t>(rule - rules_.data());
+}
+
+std::optional<QuantScheme> SchemeRules::Match(const RuleTarget& target) const {
+  if (IsExcluded(target)) return std::nullopt;
+  const Rule* rule = FindRule(target);
   return rule != nullptr ? rule->scheme : default_;
 }
 
-bool SchemeRules::HasRule(std::string_view tensor) const {
-  return FindRule(tensor) != nullptr;
+bool SchemeRules::HasRule(const RuleTarget& target) const {
+  return FindRule(target) != nullptr;
 }
 
 std::vector<std::string> SchemeRules::Unused(
-    std::span<const std::string> tensors) const {
+    std::span<const RuleTarget> targets) const {
   std::vector<std::string> unused;
   const auto check = [&](const Pattern& pattern) {
-    for (const std::string& tensor : tensors) {
-      if (Matches(pattern, tensor)) return;
+    for (const RuleTarget& target : targets) {
+      if (Matches(pattern, target)) return;
     }
     unused.push_back(pattern.text);
   };

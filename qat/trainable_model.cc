@@ -5,7 +5,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -120,13 +122,23 @@ void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
 
 SchemeMap ResolveSchemes(const Graph& graph, const SchemeRules& rules) {
   SchemeMap schemes;
-  for (const Node& node : graph.nodes) {
-    if (!HasWeight(node.op)) continue;
-    if (const std::optional<QuantScheme> scheme = rules.Match(node.weight)) {
-      schemes.emplace(node.weight, *scheme);
+  for (const RuleTarget& target : RuleTargets(graph)) {
+    if (const std::optional<QuantScheme> scheme = rules.Match(target)) {
+      schemes.emplace(target.tensor, *scheme);
     }
   }
   return schemes;
+}
+
+std::vector<RuleTarget> RuleTargets(const Graph& graph) {
+  std::vector<RuleTarget> targets;
+  std::set<std::string_view> seen;
+  for (const Node& node : graph.nodes) {
+    if (HasWeight(node.op) && seen.insert(node.weight).second) {
+      targets.emplace_back(node.weight, node.op);
+    }
+  }
+  return targets;
 }
 
 }  // namespace lutra::qat

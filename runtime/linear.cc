@@ -71,14 +71,19 @@ class Linear : public Operator {
       return std::make_unique<LutLinearStep>(*w.packed, bias, execution,
                                              binding);
     }
-    return BindDenseLinear({.m = binding.m,
-                            .n = w.n,
-                            .k = w.k,
-                            .w = w.floats,
-                            .bias = bias,
-                            .x = static_cast<const float*>(binding.inputs[0]),
-                            .y = binding.output},
-                           execution.pool);
+    const DenseLinear linear = {
+        .m = binding.m,
+        .n = w.n,
+        .k = w.k,
+        .w = w.floats,
+        .bias = bias,
+        .x = static_cast<const float*>(binding.inputs[0]),
+        .y = binding.output};
+    try {
+      return BindDenseLinear(linear, execution.pool);
+    } catch (const Error& error) {
+      throw NodeError(model, node, error.what());
+    }
   }
 };
 

@@ -25,11 +25,12 @@ void CopyImages(const qat::LabelledImages& data, size_t first, size_t count,
   }
 }
 
-// The first of the largest scores; nullopt if one is not a number.
+// The first of the largest scores; nullopt if one is not finite. (XNNPACK's
+// clamping turns a sum that is not a number into an infinity.)
 std::optional<uint32_t> LargestScore(std::span<const float> scores) {
   size_t best = 0;
   for (size_t i = 0; i < scores.size(); ++i) {
-    if (std::isnan(scores[i])) return std::nullopt;
+    if (!std::isfinite(scores[i])) return std::nullopt;
     if (scores[i] > scores[best]) best = i;
   }
   return static_cast<uint32_t>(best);
@@ -98,7 +99,7 @@ Predictions Classify(Session& session, const qat::LabelledImages& data,
           LargestScore(buffers.output(0).subspan(i * scores, scores));
       if (!predicted.has_value()) {
         throw Error::InFile(model.path(), "output '" + model.outputs()[0].name +
-                                              "' is not a number for image " +
+                                              "' is not finite for image " +
                                               std::to_string(first + i));
       }
       if (*predicted == data.labels[first + i]) ++predictions.correct;

@@ -39,7 +39,7 @@ struct Predictions {
 };
 
 // Classifies all images. `progress` is told how many are done. Throws
-// lutra::Error, also for scores that are not numbers.
+// lutra::Error, also for scores that are not finite.
 Predictions Classify(Session& session, const qat::LabelledImages& data,
                      const std::function<void(size_t)>& progress);
 

@@ -17,8 +17,9 @@ namespace {
 
 constexpr const char* kExample =
     "A weight that was trained on a grid is packed without loss, one that was\n"
-    "not is quantized now (post-training). Any of --bits, --group-size and\n"
-    "--quantizer makes all weights post-training; --rule those it matches.\n"
+    "not is quantized now (post-training). Any of --bits, --group-size,\n"
+    "--quantizer, --preset and --spec makes all weights post-training; --rule\n"
+    "those it matches.\n"
     "\n"
     "Example:\n"
     "  lutra pack model.safetensors -o packed.safetensors --bits 2 "
@@ -101,10 +102,7 @@ Table ToTable(const packer::PackReport& report) {
 void PackVerb::Run() {
   packer::PackOptions options;
   options.rules = schemes.Rules();
-  options.use_trained = schemes.bits_option->count() +
-                            schemes.group_size_option->count() +
-                            schemes.quantizer_option->count() ==
-                        0;
+  options.use_trained = !schemes.HasDefault();
   const ThreadPool pool = MakeThreadPool(threads);
   options.pool = pool.get();
   const std::shared_ptr<const Model> source = Model::Load(model);

@@ -1,20 +1,41 @@
 #include "tools/scheme_options.h"
 
+#include <optional>
+
+#include "lutra/qat/spec.h"
 #include "tools/options.h"
 
 namespace lutra::tools {
 
+bool SchemeOptions::HasDefault() const {
+  return bits_option->count() + group_size_option->count() +
+             quantizer_option->count() + spec_option->count() +
+             preset_option->count() >
+         0;
+}
+
 qat::SchemeRules SchemeOptions::Rules() {
+  std::optional<qat::QuantizationSpec> specification;
+  if (!spec.empty()) specification = qat::QuantizationSpec::Load(spec);
+  if (!preset.empty()) {
+    AsUsage("--preset", [&] {
+      specification = qat::QuantizationSpec(qat::PresetLayer(preset));
+    });
+  }
   AsUsage("--group-size",
           [&] { scheme.group_size = qat::ParseGroupSize(group_size); });
   qat::SchemeRules result;
-  AsUsage("--bits, --quantizer", [&] { result = qat::SchemeRules(scheme); });
+  AsUsage("--bits, --quantizer", [&] {
+    result = qat::SchemeRules(specification ? specification->DefaultScheme()
+                                            : std::optional(scheme));
+  });
   for (const std::string& rule : rules) {
     AsUsage("--rule", [&] { result.AddRule(rule); });
   }
   for (const std::string& exclusion : exclusions) {
     AsUsage("--exclude", [&] { result.AddExclusion(exclusion); });
   }
+  if (specification) specification->AppendTo(result);
   return result;
 }
 
@@ -35,16 +56,35 @@ void AddSchemeOptions(CLI::App& app, SchemeOptions& options) {
           ->capture_default_str();
   options.rule_option =
       app.add_option("--rule", options.rules,
-                     "Another scheme for tensors whose name matches; may be "
-                     "repeated, the first match counts")
-          ->type_name("REGEX=KEY:VALUE,...")
+                     "Another scheme for tensors whose name matches a regular "
+                     "expression, or op:linear, op:embedding; may be repeated, "
+                     "the first match counts")
+          ->type_name("PATTERN=KEY:VALUE,...")
           ->allow_extra_args(false);
   options.exclude_option =
       app.add_option("--exclude", options.exclusions,
                      "Leave tensors whose name matches as they are; may be "
                      "repeated")
-          ->type_name("REGEX")
+          ->type_name("PATTERN")
           ->allow_extra_args(false);
+  std::string presets;
+  for (const std::string_view preset : qat::ExamplePresets()) {
+    presets += presets.empty() ? "e.g. " : ", ";
+    presets += preset;
+  }
+  options.preset_option =
+      app.add_option("--preset", options.preset,
+                     "A specification by name (docs/qat.md), " + presets)
+          ->type_name("NAME");
+  options.spec_option =
+      app.add_option("--spec", options.spec,
+                     "File with a specification (docs/qat.md)")
+          ->type_name("FILE.json")
+          ->excludes(options.preset_option);
+  for (CLI::Option* option : {options.bits_option, options.group_size_option,
+                              options.quantizer_option}) {
+    option->excludes(options.spec_option)->excludes(options.preset_option);
+  }
 }
 
 }  // namespace lutra::tools

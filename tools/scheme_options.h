@@ -9,21 +9,30 @@
 
 namespace lutra::tools {
 
-// --bits, --group-size, --quantizer, --rule and --exclude, which mean the same
-// to the verbs that train and pack.
+// --spec or --preset, or --bits, --group-size and --quantizer; and --rule and
+// --exclude, which come before what a specification says. They mean the same to
+// the verbs that train and pack.
 struct SchemeOptions {
   qat::QuantScheme scheme;
   std::string group_size = qat::GroupSizeToString(scheme.group_size);
   std::vector<std::string> rules;
   std::vector<std::string> exclusions;
+  std::string spec;    // file; "" for none
+  std::string preset;  // name; "" for none
 
   CLI::Option* bits_option = nullptr;
   CLI::Option* group_size_option = nullptr;
   CLI::Option* quantizer_option = nullptr;
   CLI::Option* rule_option = nullptr;
   CLI::Option* exclude_option = nullptr;
+  CLI::Option* spec_option = nullptr;
+  CLI::Option* preset_option = nullptr;
 
-  // Call after parsing. Throws CLI::ValidationError.
+  // Whether the default scheme was given rather than left to be the default.
+  bool HasDefault() const;
+
+  // Call after parsing. Throws CLI::ValidationError, and lutra::Error for a bad
+  // specification file.
   qat::SchemeRules Rules();
 };
 

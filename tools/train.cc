@@ -24,9 +24,9 @@ namespace lutra::tools {
 namespace {
 
 constexpr const char* kExample =
-    "Without any of the options on quantization the weights stay float. With\n"
-    "--bits they finish on the grid of --quantizer, ready for 'lutra pack';\n"
-    "start such a run from float weights (--init).\n"
+    "Without --bits, --preset or --spec the weights stay float. With one of\n"
+    "them they finish on a grid, ready for 'lutra pack'; start such a run from\n"
+    "float weights (--init).\n"
     "\n"
     "Examples:\n"
     "  lutra train --data /usr/share/datasets/fashion-mnist --hidden 256,128 "
@@ -61,8 +61,7 @@ struct TrainVerb {
   void Run();
 
  private:
-  void Complete(const Graph& graph);
-  bool IsQuantized() const;
+  void Quantize(const Graph& graph, const qat::SchemeRules& rules);
 };
 
 // "1:07:09" or "7:09".
@@ -91,26 +90,14 @@ std::string ProgressLine(const qat::TrainProgress& progress) {
   return line + "  " + Duration(progress.seconds_left) + " left";
 }
 
-bool TrainVerb::IsQuantized() const {
-  return schemes.bits_option->count() + schemes.rule_option->count() > 0;
-}
-
-void TrainVerb::Complete(const Graph& graph) {
-  options.learning_rate = learning_rate.value_or(
-      IsQuantized() ? kQuantizedLearningRate : kFloatLearningRate);
-  if (!IsQuantized()) return;
+void TrainVerb::Quantize(const Graph& graph, const qat::SchemeRules& rules) {
   quantization.anneal_end =
       anneal_end.value_or(kAnnealEnd * static_cast<double>(options.epochs));
-  const qat::SchemeRules rules = schemes.Rules();
   quantization.schemes = qat::ResolveSchemes(graph, rules);
   if (quantization.schemes.empty()) {
     throw Error("no weight is left to quantize");
   }
-  std::vector<std::string> weights;
-  for (const Node& node : graph.nodes) {
-    if (HasWeight(node.op)) weights.push_back(node.weight);
-  }
-  for (const std::string& unused : rules.Unused(weights)) {
+  for (const std::string& unused : rules.Unused(qat::RuleTargets(graph))) {
     std::cerr << "lutra: warning: '" << OneLine(unused)
               << "' matches no weight\n";
   }
@@ -118,6 +105,14 @@ void TrainVerb::Complete(const Graph& graph) {
 }
 
 void TrainVerb::Run() {
+  const bool quantized = schemes.HasDefault();
+  if (!quantized && !(schemes.rules.empty() && schemes.exclusions.empty())) {
+    throw CLI::RequiresError("--rule and --exclude",
+                             "--bits, --preset or --spec");
+  }
+  const qat::SchemeRules rules = schemes.Rules();
+  options.learning_rate = learning_rate.value_or(
+      quantized ? kQuantizedLearningRate : kFloatLearningRate);
   // What can be wrong with the output shows before the long work.
   { const OutputFile probe(output); }
   std::optional<qat::TrainableModel> model;
@@ -130,7 +125,7 @@ void TrainVerb::Run() {
     model =
         qat::MakeMlp(train.Features(), hidden, train.Classes(), options.seed);
   }
-  Complete(model->graph);
+  if (quantized) Quantize(model->graph, rules);
 
   const ThreadPool pool = MakeThreadPool(threads);
   qat::Trainer trainer(*std::move(model), train, options, pool.get());
@@ -209,9 +204,9 @@ void AddTrainVerb(CLI::App& app) {
 
   AddSchemeOptions(*train, verb->schemes);
   CLI::Option* bits = verb->schemes.bits_option;
+  bits->default_str("");  // without it nothing is quantized
   verb->schemes.group_size_option->needs(bits);
   verb->schemes.quantizer_option->needs(bits);
-  verb->schemes.exclude_option->needs(bits);
   train
       ->add_option("--prox,--quant-proxmap", verb->quantization.prox_map,
                    "How weights are pulled to the grid: parq, hard, "

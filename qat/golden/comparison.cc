@@ -115,12 +115,13 @@ GoldenResult Comparison::Result(const std::string& file,
   result.values = values_;
   result.mismatches = mismatches_;
   result.worst = worst_;
-  result.passed = failure.empty() && mismatches_ == 0 && values_ > 0;
+  result.passed =
+      failure.empty() && mismatches_ == 0 && (values_ > 0 || !note_.empty());
   if (!failure.empty()) {
     result.note = failure;
   } else if (!first_miss_.empty()) {
     result.note = first_miss_;
-  } else if (values_ == 0) {
+  } else if (values_ == 0 && note_.empty()) {
     result.note = "nothing was compared";
   } else {
     result.note = note_;

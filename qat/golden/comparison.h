@@ -33,6 +33,8 @@ class Comparison {
               std::span<const float> expected,
               std::span<const double> magnitude, double tolerance);
 
+  // What the comparison allows beyond equal numbers, or why there is nothing to
+  // compare; the first note is kept.
   void Note(const std::string& note);
 
   // `failure`: why the replay broke off; empty if it did not.

@@ -65,7 +65,10 @@ class QuantizerReplay {
     const size_t size = rows * columns;
     const size_t levels = quantizer->GridSize(bits);
     for (size_t s = 0; s < stack; ++s) {
-      if (ok[s] == 0) continue;  // upstream raised an error
+      if (ok[s] == 0) {
+        comparison.Note("upstream raised an error for some input");
+        continue;
+      }
       const std::span<const float> values(&p[s * size], size);
       const GridView view =
           ViewOf(c.at("granularity"), values.data(), rows, columns);

@@ -71,7 +71,8 @@ bool CenterOf(const json& kwargs, const char* what) {
 
 void CheckKeys(const json& object, const std::string& what,
                std::initializer_list<const char*> known) {
-  for (const auto& [key, value] : object.items()) {
+  for (const auto& item : object.items()) {
+    const std::string& key = item.key();
     const bool found = std::any_of(known.begin(), known.end(),
                                    [&key](const char* k) { return key == k; });
     if (!found) throw Error(what + ": unknown option '" + key + "'");

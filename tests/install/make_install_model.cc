@@ -11,7 +11,7 @@
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
-  constexpr uint32_t kInputs = 64;
+  constexpr uint32_t kInputs = 784;  // what the README's program feeds
   constexpr uint32_t kHidden = 40;
   constexpr uint32_t kOutputs = 10;
   std::mt19937 rng(1);

@@ -5,8 +5,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lutra/qat/prox_maps.h"
@@ -46,8 +48,14 @@ std::string Format(const char* format, double a, double b) {
   return text.data();
 }
 
+std::string Concatenate(std::initializer_list<std::string_view> parts) {
+  std::string text;
+  for (const std::string_view part : parts) text += part;
+  return text;
+}
+
 std::string DrawCurve(const Curve& curve) {
-  constexpr int kPoints = 801;
+  constexpr int kPoints = 401;
   const std::array<float, 4> grid = {-1.5f, -0.5f, 0.5f, 1.5f};
   std::string path;
   double last = 0.0;
@@ -66,24 +74,24 @@ std::string DrawCurve(const Curve& curve) {
                    kCenter - kScale * height);
     last = height;
   }
-  return "<path fill=\"none\" stroke=\"" + std::string(curve.color) +
-         "\" stroke-width=\"1.5\" d=\"" + path + "\"/>\n";
+  return Concatenate({"<path fill=\"none\" stroke=\"", curve.color,
+                      "\" stroke-width=\"1.5\" d=\"", path, "\"/>\n"});
 }
 
 std::string DrawPanel(const std::string& title,
                       const std::vector<Curve>& curves, double left) {
-  std::string svg =
-      "<g transform=\"translate(" + Format("%.0f,%.0f", left, 0.0) + ")\">\n";
-  svg +=
-      "<rect x=\"10\" y=\"10\" width=\"260\" height=\"260\" fill=\"none\" "
-      "stroke=\"#999\"/>\n";
-  svg += "<path stroke=\"#ddd\" d=\"M10,140H270M140,10V270\"/>\n";
-  svg += "<text x=\"16\" y=\"26\">" + title + "</text>\n";
+  std::string svg = Concatenate(
+      {"<g transform=\"translate(", Format("%.0f,%.0f", left, 0.0), ")\">\n",
+       "<rect x=\"10\" y=\"10\" width=\"260\" height=\"260\" fill=\"none\" "
+       "stroke=\"#999\"/>\n<path stroke=\"#ddd\" "
+       "d=\"M10,140H270M140,10V270\"/>\n<text x=\"16\" y=\"26\">",
+       title, "</text>\n"});
   double y = 42.0;
   for (const Curve& curve : curves) {
     svg += DrawCurve(curve);
-    svg += "<text " + Format("x=\"%.0f\" y=\"%.0f\"", 16.0, y) + " fill=\"" +
-           curve.color + "\">" + curve.label + "</text>\n";
+    svg +=
+        Concatenate({"<text ", Format("x=\"%.0f\" y=\"%.0f\"", 16.0, y),
+                     " fill=\"", curve.color, "\">", curve.label, "</text>\n"});
     y += 14.0;
   }
   return svg + "</g>\n";
@@ -101,11 +109,10 @@ std::string DrawMaps() {
   for (size_t i = 0; i < steps.size(); ++i) {
     const double slope = InverseSlope(schedule, steps[i]);
     parq.push_back({MakeProxParq(schedule), steps[i], colors[i],
-                    "r = " + Format("%.2f", slope, 0.0)});
+                    Format("r = %.2f", slope, 0.0)});
     relax.push_back(
         {MakeProxBinaryRelax(0, 100), steps[i], colors[i],
-         "theta = " +
-             Format("%.2f", static_cast<double>(steps[i]) / 100.0, 0.0)});
+         Format("theta = %.2f", static_cast<double>(steps[i]) / 100.0, 0.0)});
   }
   std::string svg =
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"840\" height=\"280\" "
@@ -131,14 +138,15 @@ TEST(DocumentsTest, PictureIsUpToDate) {
 TEST(DocumentsTest, ExampleIsTheProgramThatIsTested) {
   const std::string example = ReadFile(kDocs / "qat_example.cc");
   EXPECT_FALSE(example.empty());
-  EXPECT_NE(ReadFile(kDocs / "qat.md").find("```cpp\n" + example + "```"),
+  EXPECT_NE(ReadFile(kDocs / "qat.md")
+                .find(Concatenate({"```cpp\n", example, "```"})),
             std::string::npos);
 }
 
 TEST(DocumentsTest, EveryQuantizerIsDescribed) {
   const std::string text = ReadFile(kDocs / "qat.md");
   for (const std::string_view name : QuantizerNames()) {
-    EXPECT_NE(text.find("`" + std::string(name) + "`"), std::string::npos)
+    EXPECT_NE(text.find(Concatenate({"`", name, "`"})), std::string::npos)
         << name;
   }
 }

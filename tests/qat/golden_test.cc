@@ -59,7 +59,7 @@ class DamagedGoldenTest : public testing::Test {
                                  std::filesystem::perms::owner_all);
   }
 
-  // Flips a bit of the last byte of the first tensor that holds floats.
+  // Flips a bit of the last byte of the file, which is a tensor's.
   void DamageLastByte(const std::string& file) {
     std::fstream stream(temp_ / file,
                         std::ios::in | std::ios::out | std::ios::binary);

@@ -180,6 +180,26 @@ TEST(QuantOptimizerTest, ParametersWithoutGradientAreQuantized) {
   EXPECT_EQ(std::vector<float>(latent.begin(), latent.end()), before);
 }
 
+TEST(QuantOptimizerTest, EmptyParametersAreLeftAlone) {
+  const TempDir temp;
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{0, 32}, std::vector<int64_t>{4, 0}}) {
+    Problem problem;
+    auto groups = problem.Groups();
+    groups[0].parameters.push_back({"empty", shape, nullptr, nullptr, true});
+    const auto make = [&groups] {
+      return std::make_unique<QuantOptimizer>(
+          MakeAdamW(groups, {}), MakeStretchedQuantizer(), MakeProxHardQuant(),
+          PerChannel());
+    };
+    const auto optimizer = make();
+    optimizer->Step(nullptr);
+    EXPECT_TRUE(optimizer->Latent("empty").empty());
+    SaveState(temp / "state.safetensors", *optimizer);
+    EXPECT_NO_THROW(LoadState(temp / "state.safetensors", *make()));
+  }
+}
+
 TEST(QuantOptimizerTest, RefusesWhatCannotWork) {
   const auto make = [](int bits, int64_t block,
                        const QuantOptimizerOptions& options) {

@@ -152,7 +152,7 @@ TEST(SchemeRulesTest, UnusedRulesAreFound) {
   rules.AddRule("conv=bits:4");
   rules.AddExclusion("fc2");
   rules.AddExclusion("haed");
-  const std::vector<std::string> tensors = {"fc1.weight", "fc2.weight"};
+  const std::vector<RuleTarget> tensors = {"fc1.weight", "fc2.weight"};
   EXPECT_THAT(rules.Unused(tensors), ElementsAre("haed", "conv=bits:4"));
 }
 

@@ -140,9 +140,11 @@ void ExpectOnGrid(const Tensor& tensor, size_t group, int bits) {
     }
     ASSERT_GT(unit, 0.0f);
     for (size_t i = 0; i < group; ++i) {
-      const float multiple = tensor.values[begin + i] / unit;
+      const float value = tensor.values[begin + i];
+      const float multiple = std::rint(value / unit);
+      EXPECT_EQ(value, multiple * unit);
       EXPECT_EQ(std::abs(std::remainder(multiple, 2.0f)), 1.0f) << multiple;
-      EXPECT_LT(std::abs(multiple), 1 << bits);
+      EXPECT_LT(std::abs(multiple), static_cast<float>(1 << bits));
     }
   }
 }

@@ -394,11 +394,11 @@ std::vector<BadInput> DataSets() {
       {"ModelThatTakesIds",
        [](Workshop& s) { return Eval(s, s / "ids.safetensors"); },
        {"ids.safetensors", "does not classify images"}},
-      {"ScoresThatAreNotNumbers",
+      {"ScoresThatAreNotFinite",
        [](Workshop& s) {
          return Eval(s, WithWeights(s, [](Workshop& w) { w.w2[0] = kNan; }));
        },
-       {"bad.safetensors", "'y'", "not a number"}},
+       {"bad.safetensors", "'y'", "not finite"}},
   };
 }
 

@@ -89,6 +89,11 @@ TEST_P(NpyDamageTest, IsNamed) {
               AllOf(HasSubstr("a.npy: "), HasSubstr(GetParam().cause)));
 }
 
+// Not a lambda: the macro has a parameter that its argument would shadow.
+std::string CaseName(const ::testing::TestParamInfo<Damage>& info) {
+  return info.param.name;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Cases, NpyDamageTest,
     ::testing::Values(
@@ -146,7 +151,7 @@ INSTANTIATE_TEST_SUITE_P(
             "Trailing",
             Npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,)} x", 4),
             "damaged"}),
-    [](const auto& info) { return info.param.name; });
+    CaseName);
 
 TEST(NpyTest, MissingFile) {
   const TempDir dir;

@@ -7,8 +7,8 @@
 
 #include "lutra/kernels/lut_matrix.h"
 
-// y = x * w^T + bias for a LUT matrix w [N, K] and float32 activations x [M, K].
-// M = 1 is the GEMV, M > 1 the GEMM; both give the same bits per token.
+// y = x * w^T + bias for a LUT matrix w [N, K] and float32 activations x
+// [M, K]. M = 1 is the GEMV, M > 1 the GEMM; both give the same bits per token.
 
 namespace lutra::kernels {
 

@@ -35,8 +35,7 @@ struct LutFormat {
   uint32_t k = 0;     // input features: columns of the weight
   uint32_t bits = 2;  // bits per index; the table has 2^bits entries
   // Columns that share a scale: k for one scale per row, else a multiple of 16
-  // below k.
-  // The last group of a row may be short.
+  // below k. The last group of a row may be short.
   uint32_t group_size = 64;
   TableGranularity table_granularity = TableGranularity::kTensor;
   ScaleType scale_type = ScaleType::kFloat32;
@@ -77,10 +76,10 @@ struct LutMatrix {
   size_t row_block_bytes = 0;
 };
 
-// Reads the header of `size` untrusted bytes and checks every field and the
-// size. Index bytes cannot be wrong: every bit pattern is a valid index.
-// Scales and row sums are not looked at. Returns nullptr and fills `matrix`, or
-// returns the reason (a static string).
+// Reads the header of `size` untrusted bytes and checks every field, the size
+// and that the tables are within the stated range. Index bytes cannot be wrong:
+// every bit pattern is a valid index. Scales and row sums are not looked at.
+// Returns nullptr and fills `matrix`, or returns the reason (a static string).
 const char* ParseLutMatrix(const uint8_t* blob, size_t size,
                            LutMatrix* matrix) noexcept;
 

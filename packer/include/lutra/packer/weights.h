@@ -15,6 +15,7 @@ namespace lutra::packer {
 
 struct Weight {
   std::string name;
+  OpType op = OpType::kLinear;                 // of the first node using it
   int64_t n = 0;                               // rows
   int64_t k = 0;                               // columns
   size_t bytes = 0;                            // in the file

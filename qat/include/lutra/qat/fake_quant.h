@@ -12,7 +12,7 @@
 
 namespace lutra::qat {
 
-// What weights in int8 activations' company usually need: signed, symmetric.
+// By default what int8 weights take: signed, symmetric, one scale per row.
 struct FakeQuantOptions {
   enum class Ranges {
     kDynamic,  // scale and zero point are computed from the values every time

@@ -28,9 +28,10 @@ struct GoldenResult {
 
 // Replays the golden files of a folder, in the order of their names. Numbers
 // must be equal to the bit (zeros of either sign are equal) except slopes and
-// group fields (relative 1e-13), matrix products and sums of learned ranges
-// (relative 1e-5). A case that cannot be replayed is a failed one with a note.
-// Throws lutra::Error if the folder has no golden file or one cannot be opened.
+// group fields (relative 1e-14 and 1e-13), matrix products and sums of learned
+// ranges (relative 1e-5). A case that cannot be replayed is a failed one with a
+// note. Throws lutra::Error if the folder has no golden file or one cannot be
+// opened.
 std::vector<GoldenResult> ReplayGolden(const std::filesystem::path& folder);
 
 }  // namespace lutra::qat

@@ -30,7 +30,7 @@ struct QuantOptimizerOptions {
   double anneal_wd_frac = 0.0;
   // Quantizers of single groups, by the position of the group among the
   // quantized ones.
-  std::map<int, std::shared_ptr<const Quantizer>> group_quantizers;
+  std::map<int, std::shared_ptr<const Quantizer>> group_quantizers = {};
 };
 
 // Quantization-aware training around any optimizer. In each step the gradient,

@@ -8,7 +8,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "lutra/runtime/graph.h"
 
 // How a tensor is quantized, and which tensors get which scheme. The trainer
 // and the packer share this, so that a rule means the same to both.
@@ -41,48 +44,88 @@ using SchemeMap = std::map<std::string, QuantScheme, std::less<>>;
 SchemeMap ParseSchemes(std::string_view json, std::string_view file);
 std::string SchemesToJson(const SchemeMap& schemes);
 
-// A list of rules, tried in order; the first whose regular expression
-// (ECMAScript) matches the whole or a part of the tensor's name decides.
+// A weight as rules see it.
+struct RuleTarget {
+  // A name will do.
+  RuleTarget(std::string name) : tensor(std::move(name)) {}
+  RuleTarget(const char* name) : tensor(name) {}
+  RuleTarget(std::string name, OpType type)
+      : tensor(std::move(name)), op(type) {}
+
+  std::string tensor;
+  // Of the first node that uses it. Without, no pattern with an operator
+  // matches.
+  std::optional<OpType> op;
+};
+
+// Which weights: those whose name a regular expression (ECMAScript) matches in
+// whole or in part, and that belong to nodes of a type.
+struct RulePattern {
+  std::string regex;         // empty: any name
+  std::optional<OpType> op;  // nullopt: any type
+};
+
+// "REGEX", or "op:linear" for all weights of a type of operator. Throws
+// lutra::Error that suggests the nearest type.
+RulePattern ParsePattern(std::string_view text);
+// The name of an operator with weights, e.g. "linear". Throws likewise.
+OpType ParseWeightOp(std::string_view name);
+
+// A list of rules, tried in order; the first whose pattern matches decides.
 // Exclusions come first; a tensor that nothing matches gets the default.
 class SchemeRules {
  public:
   SchemeRules() = default;
   // Throws lutra::Error as CheckScheme does.
   explicit SchemeRules(const QuantScheme& default_scheme);
+  // nullopt: tensors without a rule stay float.
+  explicit SchemeRules(const std::optional<QuantScheme>& default_scheme);
 
-  // "REGEX=bits:4,group-size:32,quantizer:stretched"; keys left out keep the
-  // default's value; group-size may be "row". Throws lutra::Error; an unknown
-  // key or value is an error that suggests the nearest right one.
+  // "PATTERN=bits:4,group-size:32,quantizer:stretched" with a pattern as
+  // ParsePattern reads it; keys left out keep the default's value; group-size
+  // may be "row". Throws lutra::Error; an unknown key or value is an error that
+  // suggests the nearest right one.
   void AddRule(std::string_view text);
-  // Throws lutra::Error for a bad regular expression.
-  void AddExclusion(std::string_view regex);
+  // The same in parts; nullopt: what matches stays float. `text` is what Unused
+  // reports.
+  void AddRule(std::string_view text, const RulePattern& pattern,
+               const std::optional<QuantScheme>& scheme);
+  // Throws lutra::Error for a bad pattern.
+  void AddExclusion(std::string_view text);
+  void AddExclusion(std::string_view text, const RulePattern& pattern);
 
   // nullopt: the tensor stays float. Throws lutra::Error for a name that is too
   // long to be matched.
-  std::optional<QuantScheme> Match(std::string_view tensor) const;
+  std::optional<QuantScheme> Match(const RuleTarget& target) const;
+
+  // Position of the rule that decides, counted from 0; nullopt: none does, so
+  // that the default holds, or the tensor is excluded.
+  std::optional<size_t> MatchingRule(const RuleTarget& target) const;
+  bool IsExcluded(const RuleTarget& target) const;
 
   // Whether a rule, rather than the default, decides about a tensor that is not
   // excluded.
-  bool HasRule(std::string_view tensor) const;
+  bool HasRule(const RuleTarget& target) const;
 
   // The rules and exclusions, as given, whose pattern matches none of
-  // `tensors`: most likely typing mistakes.
-  std::vector<std::string> Unused(std::span<const std::string> tensors) const;
+  // `targets`: most likely typing mistakes.
+  std::vector<std::string> Unused(std::span<const RuleTarget> targets) const;
 
  private:
   struct Pattern {
     std::string text;  // as given
     std::regex regex;
+    std::optional<OpType> op;
   };
   struct Rule {
     Pattern pattern;
-    QuantScheme scheme;
+    std::optional<QuantScheme> scheme;
   };
-  static Pattern Compile(std::string_view text, std::string_view regex);
-  static bool Matches(const Pattern& pattern, std::string_view tensor);
-  const Rule* FindRule(std::string_view tensor) const;
+  static Pattern Compile(std::string_view text, const RulePattern& pattern);
+  static bool Matches(const Pattern& pattern, const RuleTarget& target);
+  const Rule* FindRule(const RuleTarget& target) const;
 
-  QuantScheme default_;
+  std::optional<QuantScheme> default_ = QuantScheme();
   std::vector<Rule> rules_;
   std::vector<Pattern> exclusions_;
 };

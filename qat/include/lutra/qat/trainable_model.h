@@ -7,6 +7,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/tensor.h"
@@ -41,6 +42,10 @@ void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
 // The schemes that rules give to the weights of a graph's linear and embedding
 // nodes; weights that stay float have none.
 SchemeMap ResolveSchemes(const Graph& graph, const SchemeRules& rules);
+
+// The weights that rules are about, in the order of the graph; one that several
+// nodes share appears once.
+std::vector<RuleTarget> RuleTargets(const Graph& graph);
 
 }  // namespace lutra::qat
 

@@ -53,10 +53,10 @@ std::string_view Name(OpType op);
 size_t InputCount(OpType op);
 bool HasWeight(OpType op);
 
-// Reads the JSON of `lutra.graph` (docs/model_file.md). Checks operators, counts,
-// that every value is defined before it is used and only once. Nodes may come
-// in any order without cycles; the result is sorted. Throws Error naming
-// `file`.
+// Reads the JSON of `lutra.graph` (docs/model_file.md). Checks operators,
+// counts, that every value is defined before it is used and only once. Nodes
+// may come in any order without cycles; the result is sorted. Throws Error
+// naming `file`.
 Graph ParseGraph(std::string_view json, std::string_view file);
 std::string GraphToJson(const Graph& graph);
 

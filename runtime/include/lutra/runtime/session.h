@@ -40,7 +40,8 @@ class Session {
   // Plans all memory for calls with `m` tokens. Plans of earlier sizes are
   // kept; each has its own arena and, with XNNPACK, its own rearranged copy of
   // the float weights of linear nodes (packed weights are never copied), so use
-  // few different sizes. Throws Error (0 tokens, or more memory than the machine gives).
+  // few different sizes. Throws Error (0 tokens, or more memory than the
+  // machine gives).
   void Prepare(size_t m);
 
   // Bytes of the activation arena (with scratch) for the largest prepared m.

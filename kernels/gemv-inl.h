@@ -1,0 +1,69 @@
+// What the GEMVs share: row blocks, alone or in pairs, strip by strip.
+//
+// Included once for each variant, see int8_variant-inl.h, so that it is
+// compiled with the attributes of the strips it inlines.
+
+#include "hwy/highway.h"
+#include "kernels/decode-inl.h"
+#include "kernels/finish-inl.h"
+#include "kernels/hwy_compat-inl.h"
+
+LUTRA_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
+
+// Whether two row blocks are multiplied at the same time: they are independent
+// work and share the broadcasts of activations. Needs the registers.
+inline constexpr bool kGemvPairs = LUTRA_REGISTERS == 32;
+
+// A row block and its sums over all groups.
+struct GemvBlock {
+  const uint8_t* bytes;
+  DecodeTables tables;
+  alignas(64) float sums[kBlockRows];
+};
+
+template <bool kQuantized>
+HWY_INLINE void FinishBlock(const GemmJob& job, size_t block,
+                            const GemvBlock& b) {
+  PanelEnd end;
+  PreparePanelEnd(job, b.bytes, b.bytes, block * kBlockRows, &end);
+  end.rows = std::min(end.rows, kBlockRows);
+  FinishToken<kQuantized>(job, end, b.sums, 0);
+}
+
+// Computes y for `count` row blocks from `first` on.
+// Strip::Multiply<kPair>(job, at, a, b) computes the sums of the strip that
+// starts at byte `at` of a tile, of block `a` and, if kPair, `b`. Table entries
+// become entry - bias.
+template <class Strip>
+void GemvRowBlocks(const GemmJob& job, size_t first, size_t count,
+                   int8_t bias) {
+  GemvBlock a;
+  GemvBlock b;
+  if (!Strip::kRowTables) PrepareTables(job, nullptr, bias, &a.tables);
+  // Pairs come from both halves of the range, so that each is a long stream:
+  // streams that end after a row block halved the speed with cold weights.
+  const size_t half = kGemvPairs ? count / 2 : 0;
+  for (size_t i = half; i < count; ++i) {
+    const size_t block = first + i;
+    const bool pair = i < 2 * half;
+    a.bytes = job.RowBlock(block);
+    b.bytes = job.RowBlock(pair ? block - half : block);
+    if (Strip::kRowTables) {
+      PrepareTables(job, a.bytes, bias, &a.tables);
+      PrepareTables(job, b.bytes, bias, &b.tables);
+    }
+    for (size_t at = 0; at < kTileBytes; at += hn::Lanes(DU8())) {
+      if (kGemvPairs && pair) {
+        Strip::template Multiply<kGemvPairs>(job, at, a, b);
+      } else {
+        Strip::template Multiply<false>(job, at, a, b);
+      }
+    }
+    FinishBlock<Strip::kQuantized>(job, block, a);
+    if (pair) FinishBlock<Strip::kQuantized>(job, block - half, b);
+  }
+}
+
+}  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,138 @@
+#ifndef LUTRA_QAT_SPEC_H_
+#define LUTRA_QAT_SPEC_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/qat/affine.h"
+#include "lutra/qat/fake_quant.h"
+#include "lutra/qat/range_observer.h"
+#include "lutra/qat/scheme.h"
+
+// One description of how a model is quantized, for whoever trains, packs or
+// calibrates it: what weights and activations become, and which layers differ.
+
+namespace lutra::qat {
+
+enum class Granularity {
+  kTensor,
+  kChannel,  // a scale per row of weights
+  kGroup,    // a scale per group of columns
+  kToken,    // a scale per row of activations
+};
+
+// What the values of a tensor become.
+struct TensorSpec {
+  int bits = 8;  // 0: ternary
+  bool is_signed = true;
+  Granularity granularity = Granularity::kChannel;
+  int64_t group_size = 0;  // columns; above 0 for kGroup, else 0
+  bool symmetric = true;
+  RangeMethod observer = RangeMethod::kMinMax;
+  double percentile = 99.99;  // of RangeMethod::kPercentile
+  ScaleType scale_type = ScaleType::kFloat;
+  Rounding rounding = Rounding::kHalfEven;
+  bool dynamic = true;    // ranges from the values at hand, not fixed ones
+  std::string quantizer;  // of weights, see MakeQuantizer
+
+  bool operator==(const TensorSpec&) const = default;
+};
+
+// nullopt: float.
+struct LayerSpec {
+  std::optional<TensorSpec> weights;
+  std::optional<TensorSpec> activations;  // the inputs of the node
+
+  bool operator==(const LayerSpec&) const = default;
+};
+
+// The grid that weights are trained and packed on. Throws lutra::Error for a
+// weight specification that no quantizer implements: unsigned, per tensor or
+// token, with fixed ranges, an observer other than min-max, power-of-two scales
+// or another rounding.
+QuantScheme SchemeOf(const TensorSpec& weights);
+
+// The same as fake quantization and as an observer of fixed ranges. Throw
+// lutra::Error for ternary values, which have no integers.
+FakeQuantOptions FakeQuantOptionsOf(const TensorSpec& spec);
+ObserverOptions ObserverOptionsOf(const TensorSpec& spec);
+
+// A default for all layers, rules for some of them by the name of the weight
+// and the type of the operator, and exclusions. First match wins: exclusions,
+// then rules in order, then the default.
+class QuantizationSpec {
+ public:
+  // Everything stays float.
+  QuantizationSpec() : rules_(std::nullopt) {}
+  // Throws lutra::Error as SchemeOf does.
+  explicit QuantizationSpec(const LayerSpec& default_layer);
+
+  // Reads (all keys optional, the values here are the defaults of a layer that
+  // is given)
+  //   {"preset": NAME,           the default layer to begin with
+  //    "weights": {"dtype": "int8", "granularity": "channel",
+  //                "group_size": N, "symmetric": true,
+  //                "observer": "min-max", "percentile": 99.99,
+  //                "scale_type": "float", "rounding": "half-even",
+  //                "dynamic": true, "quantizer": NAME},
+  //    "activations": {... "granularity": "token", "symmetric": false ...},
+  //    "rules": [{"name": REGEX, "op": "linear",
+  //               "weights": {...}, "activations": {...}}, ...],
+  //    "exclude": [REGEX or "op:linear", ...]}
+  // A dtype is "ternary", "int1" ... "int8", "uint1" ... "uint8"; instead of an
+  // object, "weights" and "activations" may be "float32". What a rule leaves
+  // out is as in the default layer. "group_size" implies the granularity
+  // "group". Without "quantizer", 2 and 3 bits are stretched, others symmetric
+  // integers
+  // ("intx", or "intx-asymmetric").
+  //
+  // Throws lutra::Error naming `file`; an unknown key or value is an error that
+  // suggests the nearest right one.
+  static QuantizationSpec Parse(std::string_view json, std::string_view file);
+  static QuantizationSpec Load(const std::filesystem::path& path);
+  // Of which Parse makes an equal specification.
+  std::string ToJson() const;
+
+  void AddRule(const RulePattern& pattern, const LayerSpec& layer);
+  void AddExclusion(std::string_view text);
+
+  const LayerSpec& default_layer() const { return default_; }
+  // What holds for a layer; all float if it is excluded.
+  LayerSpec Match(const RuleTarget& target) const;
+
+  // The default scheme of weights, and the rules and exclusions about them, to
+  // be appended to others.
+  std::optional<QuantScheme> DefaultScheme() const;
+  void AppendTo(SchemeRules& rules) const;
+
+ private:
+  struct Rule {
+    RulePattern pattern;
+    LayerSpec layer;
+  };
+
+  LayerSpec default_;
+  std::vector<Rule> layers_;  // by position in rules_
+  std::vector<std::string> exclusions_;
+  SchemeRules rules_;  // finds what matches
+};
+
+// The default layer of a preset. Its name reads [activations-]weights[-groups],
+// e.g. "int8da-int4w-g32":
+//   activations  int8da (dynamic, asymmetric, per token), int8ds (symmetric);
+//                float if absent
+//   weights      int1w ... int8w (symmetric integers), stretched1 ... 8,
+//                lsbq1 ... 4, ternary
+//   groups       g32: groups of 32 columns; a scale per row if absent
+// Throws lutra::Error that suggests the nearest right word.
+LayerSpec PresetLayer(std::string_view name);
+// Common ones, for help texts.
+std::vector<std::string_view> ExamplePresets();
+
+}  // namespace lutra::qat
+
+#endif  // LUTRA_QAT_SPEC_H_

@@ -101,7 +101,7 @@ struct Weights {
     group.quant_bits = kBits;
     group.quant_block_size = kGroupSize;
     for (size_t i = 0; i < kMatrices; ++i) {
-      group.parameters.push_back({"w" + std::to_string(i),
+      group.parameters.push_back({std::string("w").append(std::to_string(i)),
                                   {kSide, kSide},
                                   values[i].data(),
                                   grad.data()});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "qat/rounding.h"
 
@@ -84,14 +85,50 @@ AffineCode::AffineCode(const AffineParameters& parameters,
       float_zero_point_(scheme.FloatZeroPoint()),
       rounding_(scheme.rounding) {}
 
+inline float AffineCode::RawWith(bool float_zero_point, Rounding rounding,
+                                 float x) const {
+  return float_zero_point ? Round(rounding, (x - base_) / scale_)
+                          : Round(rounding, x * inverse_) + zero_point_;
+}
+
+inline float AffineCode::DequantizeWith(bool float_zero_point, float k) const {
+  return float_zero_point ? (k - mid_) * scale_ + zero_point_
+                          : (k - zero_point_) * scale_;
+}
+
 float AffineCode::Raw(float x) const {
-  return float_zero_point_ ? Round(rounding_, (x - base_) / scale_)
-                           : Round(rounding_, x * inverse_) + zero_point_;
+  return RawWith(float_zero_point_, rounding_, x);
 }
 
 float AffineCode::Dequantize(float k) const {
-  return float_zero_point_ ? (k - mid_) * scale_ + zero_point_
-                           : (k - zero_point_) * scale_;
+  return DequantizeWith(float_zero_point_, k);
+}
+
+template <Rounding kRounding>
+void AffineCode::FakeQuantizeAs(const float* x, size_t n, float* y) const {
+  const AffineCode code = *this;  // what is written cannot change it
+  const auto run = [&](auto float_zero_point) {
+    for (size_t i = 0; i < n; ++i) {
+      const float raw = code.RawWith(float_zero_point, kRounding, x[i]);
+      y[i] = code.DequantizeWith(float_zero_point, code.Clip(raw));
+    }
+  };
+  if (float_zero_point_) {
+    run(std::true_type());
+  } else {
+    run(std::false_type());
+  }
+}
+
+void AffineCode::FakeQuantize(const float* x, size_t n, float* y) const {
+  switch (rounding_) {
+    case Rounding::kHalfEven:
+      return FakeQuantizeAs<Rounding::kHalfEven>(x, n, y);
+    case Rounding::kHalfAway:
+      return FakeQuantizeAs<Rounding::kHalfAway>(x, n, y);
+    case Rounding::kFloor:
+      return FakeQuantizeAs<Rounding::kFloor>(x, n, y);
+  }
 }
 
 }  // namespace lutra::qat

@@ -60,9 +60,7 @@ class AffineQuantizer : public RunQuantizer {
         options_.eps};
     const Range range = MinMax(run.p, run.n);
     const AffineCode code(ChooseAffine(scheme, range.min, range.max), scheme);
-    for (size_t i = 0; i < run.n; ++i) {
-      run.q[i] = code.FakeQuantize(run.p[i]);
-    }
+    code.FakeQuantize(run.p, run.n, run.q);
     for (size_t i = 0; i < run.levels; ++i) {
       const int k = scheme.bounds.lo + static_cast<int>(i);
       run.grid[i] = code.Dequantize(static_cast<float>(k));

@@ -59,6 +59,9 @@ class LsbqQuantizer : public RunQuantizer {
     for (int j = 0; j < bits; ++j) {
       const float mean = MeanOfMagnitudes(r, run.n);
       v[static_cast<size_t>(j)] = mean;
+      // The chosen levels are summed from left to right, as those of the grid
+      // are.
+      if (!options_.compat) AddLevel(r, run.n, mean, j == 0, run.q);
       if (j + 1 == bits) break;
       for (size_t i = 0; i < run.n; ++i) r[i] = Residual(r[i], mean);
     }
@@ -67,25 +70,16 @@ class LsbqQuantizer : public RunQuantizer {
       for (size_t i = 0; i < run.n; ++i) {
         run.q[i] = run.p[i] - Residual(r[i], last);
       }
-    } else {
-      SumLevels(run, bits, v);
     }
     FillGrid(run, bits, v);
   }
 
-  // The chosen levels summed from left to right, as those of the grid are.
-  static void SumLevels(const Run& run, int bits,
-                        const std::array<float, kMaxGridBits>& v) {
-    for (size_t i = 0; i < run.n; ++i) {
-      float r = run.p[i];
-      float q = SignOf(r) * v[0];
-      r -= q;
-      for (int j = 1; j < bits; ++j) {
-        const float level = SignOf(r) * v[static_cast<size_t>(j)];
-        q += level;
-        r -= level;
-      }
-      run.q[i] = q;
+  static void AddLevel(const float* r, size_t n, float v, bool first,
+                       float* q) {
+    if (first) {
+      for (size_t i = 0; i < n; ++i) q[i] = SignOf(r[i]) * v;
+    } else {
+      for (size_t i = 0; i < n; ++i) q[i] += SignOf(r[i]) * v;
     }
   }
 

@@ -30,6 +30,10 @@ struct Lanes {
     return {low < other.low ? other.low : low,
             high < other.high ? other.high : high};
   }
+  Lanes Min(const Lanes& other) const {
+    return {other.low < low ? other.low : low,
+            other.high < high ? other.high : high};
+  }
   Lanes& operator+=(const Lanes& other) {
     low += other.low;
     high += other.high;
@@ -192,8 +196,20 @@ float MaxMagnitude(const float* p, size_t n) {
 }
 
 Range MinMax(const float* p, size_t n) {
+  std::array<float, Lanes::kWidth> first;
+  first.fill(p[0]);
+  Lanes min = Lanes::Load(first.data());
+  Lanes max = min;
+  size_t i = 0;
+  for (; i + Lanes::kWidth <= n; i += Lanes::kWidth) {
+    const Lanes x = Lanes::Load(p + i);
+    min = min.Min(x);
+    max = max.Max(x);
+  }
   Range range{p[0], p[0]};
-  for (size_t i = 1; i < n; ++i) {
+  for (const float lane : min.ToArray()) range.min = std::min(range.min, lane);
+  for (const float lane : max.ToArray()) range.max = std::max(range.max, lane);
+  for (; i < n; ++i) {
     range.min = std::min(range.min, p[i]);
     range.max = std::max(range.max, p[i]);
   }

@@ -15,7 +15,7 @@ packages=(
 )
 for purpose in "$@"; do
   case "$purpose" in
-    test) packages+=(libgtest-dev libbenchmark-dev) ;;
+    test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev) ;;
     ci) packages+=(clang-format-14) ;;
     *) echo "setup.sh: unknown argument '$purpose'" >&2; exit 2 ;;
   esac

@@ -25,8 +25,8 @@ namespace {
 
 constexpr const char* kExample =
     "Without --bits, --preset or --spec the weights stay float. With one of\n"
-    "them they finish on a grid, ready for 'lutra pack'; start such a run from\n"
-    "float weights (--init).\n"
+    "them they finish on a grid, ready for 'lutra pack'; start such a run\n"
+    "from float weights (--init).\n"
     "\n"
     "Examples:\n"
     "  lutra train --data /usr/share/datasets/fashion-mnist --hidden 256,128 "

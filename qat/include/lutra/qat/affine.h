@@ -84,6 +84,8 @@ class AffineCode {
   float Dequantize(float k) const;
   // The value that x becomes.
   float FakeQuantize(float x) const { return Dequantize(Clip(Raw(x))); }
+  // The same for n values, vectorised; y may be x.
+  void FakeQuantize(const float* x, size_t n, float* y) const;
 
   // Whether `raw` was inside the bounds: strictly, or with the end codes.
   bool Inside(float raw, bool closed) const {
@@ -91,6 +93,12 @@ class AffineCode {
   }
 
  private:
+  // With the choices as arguments, which loops hold constant.
+  float RawWith(bool float_zero_point, Rounding rounding, float x) const;
+  float DequantizeWith(bool float_zero_point, float k) const;
+  template <Rounding kRounding>
+  void FakeQuantizeAs(const float* x, size_t n, float* y) const;
+
   float scale_;
   float inverse_;
   float zero_point_;

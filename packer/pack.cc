@@ -77,6 +77,8 @@ std::string_view Name(PackMethod method) {
   switch (method) {
     case PackMethod::kTrained:
       return "trained";
+    case PackMethod::kRounded:
+      return "trained, rounded";
     case PackMethod::kPostTraining:
       return "post-training";
     case PackMethod::kKept:

@@ -24,16 +24,25 @@ uint32_t Clamp(int64_t value) {
 void PlanBlob(WeightPlan& plan) {
   const qat::QuantScheme& scheme = plan.scheme;
   const int64_t k = plan.weight.k;
-  auto table = qat::MakeQuantizer(scheme.quantizer)->LutTable(scheme.bits);
-  if (!table.has_value()) {
-    throw Error("the quantizer's levels do not fit a look-up table");
-  }
-  plan.table = *std::move(table);
+  const auto quantizer = qat::MakeQuantizer(scheme.quantizer);
   kernels::LutFormat& format = plan.format;
+  size_t levels = quantizer->GridSize(scheme.bits);
+  if (auto table = quantizer->LutTable(scheme.bits)) {
+    plan.table = *std::move(table);
+    levels = plan.table.size();
+  } else {
+    if (scheme.group_size != 0 && scheme.group_size < k) {
+      throw Error(
+          "the levels of this quantizer are no multiples of one table; they "
+          "take a table per row, so the group size must be 'row'");
+    }
+    format.table_granularity = kernels::TableGranularity::kRow;
+    if (plan.method == PackMethod::kTrained) plan.method = PackMethod::kRounded;
+  }
   // Clamped sizes are beyond every limit, so CheckFormat refuses them.
   format.n = Clamp(plan.weight.n);
   format.k = Clamp(k);
-  format.bits = static_cast<uint32_t>(std::bit_width(plan.table.size()) - 1);
+  format.bits = static_cast<uint32_t>(std::bit_width(levels - 1));
   format.group_size = Clamp(scheme.group_size);
   // A row shorter than a group is one short group.
   const bool short_row =

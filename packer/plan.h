@@ -18,7 +18,7 @@ struct WeightPlan {
   PackMethod method = PackMethod::kKept;
   qat::QuantScheme scheme;
   kernels::LutFormat format;
-  std::vector<int8_t> table;  // 2^format.bits entries
+  std::vector<int8_t> table;  // 2^format.bits entries; none if per row
 };
 
 // Decides for every weight of the model and checks that its shape can be

@@ -36,6 +36,31 @@ std::string At(size_t row, size_t column) {
   return "row " + std::to_string(row) + ", column " + std::to_string(column);
 }
 
+// Levels closer than this, in units of the row's largest magnitude, are one:
+// LSBQ writes a level in several ways that differ by rounding.
+constexpr float kLevelTolerance = 1e-5f;
+
+// The distinct values of a row, ascending and padded with the last one to
+// `count`. Throws Error if there are more.
+std::vector<float> RowLevels(const float* w, size_t row, size_t k,
+                             size_t count) {
+  std::vector<float> sorted(w, w + k);
+  std::sort(sorted.begin(), sorted.end());
+  const float tolerance =
+      kLevelTolerance * std::max(std::abs(sorted.front()), sorted.back());
+  std::vector<float> levels;
+  for (const float value : sorted) {
+    if (!levels.empty() && value - levels.back() <= tolerance) continue;
+    if (levels.size() == count) {
+      throw Error("row " + std::to_string(row) + " has more than " +
+                  std::to_string(count) + " levels");
+    }
+    levels.push_back(value);
+  }
+  levels.resize(count, levels.back());
+  return levels;
+}
+
 void CheckFinite(const float* w, size_t row, size_t k) {
   for (size_t column = 0; column < k; ++column) {
     if (std::isfinite(w[column])) continue;
@@ -54,11 +79,14 @@ class Packing {
         groups_(plan.format.GroupsPerRow()),
         rows_per_task_(std::max<size_t>(1, kTaskWeights / k_)),
         quantizer_(qat::MakeQuantizer(plan.scheme.quantizer)),
+        tables_(plan.table),
         indices_(n_ * k_),
         scales_(n_ * groups_),
         signal_(n_),
         noise_(n_),
-        max_error_(n_) {}
+        max_error_(n_) {
+    if (TablePerRow()) tables_.resize(n_ * plan.format.TableEntries());
+  }
 
   PackedWeight Run(pthreadpool_t pool) {
     const size_t tasks = (n_ + rows_per_task_ - 1) / rows_per_task_;
@@ -67,7 +95,7 @@ class Packing {
     result.blob.resize(kernels::BlobBytes(plan_.format) / sizeof(BlobLine));
     uint8_t* blob = result.blob.data()->bytes;
     kernels::PackLutMatrix(plan_.format, indices_.data(), scales_.data(),
-                           plan_.table.data(), blob);
+                           tables_.data(), blob);
 
     kernels::LutMatrix matrix;
     const char* cause = kernels::ParseLutMatrix(
@@ -82,6 +110,26 @@ class Packing {
   size_t FirstRow(size_t task) const { return task * rows_per_task_; }
   size_t RowCount(size_t task) const {
     return std::min(rows_per_task_, n_ - FirstRow(task));
+  }
+
+  bool TablePerRow() const {
+    return plan_.format.table_granularity == kernels::TableGranularity::kRow;
+  }
+
+  qat::RowTableForm QuantizeByRow(size_t row, size_t rows) const {
+    const float* w = w_ + row * k_;
+    if (plan_.method == PackMethod::kPostTraining) {
+      return qat::QuantizeToRowTables(w, rows, k_, *quantizer_,
+                                      plan_.scheme.bits);
+    }
+    const size_t count = quantizer_->GridSize(plan_.scheme.bits);
+    std::vector<float> grids;
+    for (size_t i = 0; i < rows; ++i) {
+      const std::vector<float> levels =
+          RowLevels(w + i * k_, row + i, k_, count);
+      grids.insert(grids.end(), levels.begin(), levels.end());
+    }
+    return qat::ToRowTables(w, rows, k_, grids.data(), count);
   }
 
   qat::LutForm Quantize(size_t row, size_t rows) const {
@@ -107,13 +155,25 @@ class Packing {
     const size_t row = FirstRow(task);
     const size_t rows = RowCount(task);
     for (size_t i = row; i < row + rows; ++i) CheckFinite(w_ + i * k_, i, k_);
-    const qat::LutForm form = Quantize(row, rows);
-    std::copy(form.indices.begin(), form.indices.end(),
+    if (!TablePerRow()) {
+      const qat::LutForm form = Quantize(row, rows);
+      return Store(row, form.indices, form.scales);
+    }
+    const qat::RowTableForm form = QuantizeByRow(row, rows);
+    std::copy(form.tables.begin(), form.tables.end(),
+              tables_.begin() + static_cast<std::ptrdiff_t>(
+                                    row * plan_.format.TableEntries()));
+    Store(row, form.indices, form.scales);
+  }
+
+  void Store(size_t row, const std::vector<uint8_t>& indices,
+             const std::vector<float>& scales) {
+    std::copy(indices.begin(), indices.end(),
               indices_.begin() + static_cast<std::ptrdiff_t>(row * k_));
-    std::copy(form.scales.begin(), form.scales.end(),
+    std::copy(scales.begin(), scales.end(),
               scales_.begin() + static_cast<std::ptrdiff_t>(row * groups_));
     std::bitset<kMaxTable> used;
-    for (const uint8_t index : form.indices) used.set(index);
+    for (const uint8_t index : indices) used.set(index);
     const std::lock_guard<std::mutex> lock(mutex_);
     used_ |= used;
   }
@@ -161,6 +221,7 @@ class Packing {
   const size_t rows_per_task_;
   const std::unique_ptr<qat::Quantizer> quantizer_;
 
+  std::vector<int8_t> tables_;
   std::vector<uint8_t> indices_;
   std::vector<float> scales_;
   std::mutex mutex_;  // guards used_

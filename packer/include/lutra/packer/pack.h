@@ -24,11 +24,13 @@ namespace lutra::packer {
 // What became of a weight.
 enum class PackMethod {
   kTrained,       // lay on the grid it was trained on; packed without loss
+  kRounded,       // likewise, but the grid's levels were rounded to int8, with
+                  // a table per row (quantizers without a common table: LSBQ)
   kPostTraining,  // quantized while packing
   kKept,          // copied as it is
 };
 
-// "trained", "post-training", "kept".
+// "trained", "trained, rounded", "post-training", "kept".
 std::string_view Name(PackMethod method);
 
 // The metadata key with a JSON object: "tool" and, under "tensors", the method

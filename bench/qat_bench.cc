@@ -78,15 +78,16 @@ double Mean(const std::vector<double>& values) {
 // Weights and gradients of a training program.
 struct Weights {
   std::vector<std::vector<float>> values;
-  std::vector<float> grad;  // one for all: read anew for every matrix
+  std::vector<std::vector<float>> grads;
 
   Weights() {
     std::mt19937 random(1);
     std::normal_distribution<float> normal(0.0f, 0.05f);
     constexpr auto kSize = static_cast<size_t>(kSide * kSide);
-    grad.resize(kSize);
-    for (float& g : grad) g = normal(random);
-    values.assign(kMatrices, grad);
+    std::vector<float> sample(kSize);
+    for (float& value : sample) value = normal(random);
+    values.assign(kMatrices, sample);
+    grads.assign(kMatrices, sample);
     for (size_t i = 0; i < kMatrices; ++i) {
       std::rotate(values[i].begin(),
                   values[i].begin() + static_cast<std::ptrdiff_t>(i * 12345),
@@ -104,7 +105,7 @@ struct Weights {
       group.parameters.push_back({std::string("w").append(std::to_string(i)),
                                   {kSide, kSide},
                                   values[i].data(),
-                                  grad.data()});
+                                  grads[i].data()});
     }
     return qat::MakeAdamW({std::move(group)}, {});
   }

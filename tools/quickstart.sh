@@ -10,8 +10,13 @@ out=build/quickstart
 lutra=build/release/tools/lutra
 
 step() { printf '\n== %s\n' "$*"; }
+# Prints a command as it could be typed, then runs it.
 run() {
-  printf '$ %s\n' "$*"
+  printf '$'
+  for word in "$@"; do
+    if [[ "$word" == *' '* ]]; then printf " '%s'" "$word"; else printf ' %s' "$word"; fi
+  done
+  printf '\n'
   "$@"
 }
 

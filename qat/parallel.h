@@ -5,6 +5,8 @@
 
 #include <cstddef>
 
+#include "runtime/parallel.h"
+
 namespace lutra::qat {
 
 // Calls function(begin, end) for consecutive ranges of `chunk` items (the last
@@ -15,15 +17,10 @@ namespace lutra::qat {
 template <typename Function>
 void ParallelFor(pthreadpool_t pool, size_t count, size_t chunk,
                  const Function& function) {
-  pthreadpool_parallelize_1d_tile_1d(
-      pool,
-      [](void* opaque, size_t begin, size_t size) {
-        (*static_cast<const Function*>(opaque))(begin, begin + size);
-      },
-      const_cast<Function*>(&function), count, chunk,
-      // Idle workers sleep instead of spinning: equally fast on an idle
-      // machine, many times faster when other programs want the cores.
-      PTHREADPOOL_FLAG_YIELD_WORKERS);
+  // Idle workers sleep instead of spinning: equally fast on an idle machine,
+  // many times faster when other programs want the cores.
+  lutra::ParallelFor(pool, count, chunk, function,
+                     PTHREADPOOL_FLAG_YIELD_WORKERS);
 }
 
 }  // namespace lutra::qat

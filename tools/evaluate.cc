@@ -25,8 +25,8 @@ void CopyImages(const qat::LabelledImages& data, size_t first, size_t count,
   }
 }
 
-// The first of the largest scores; nullopt if one is not finite. (XNNPACK's
-// clamping turns a sum that is not a number into an infinity.)
+// The first of the largest scores; nullopt if one is not finite. Infinities
+// count: a dense layer with a NaN weight was seen to give no NaN.
 std::optional<uint32_t> LargestScore(std::span<const float> scores) {
   size_t best = 0;
   for (size_t i = 0; i < scores.size(); ++i) {

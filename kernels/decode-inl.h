@@ -130,6 +130,11 @@ HWY_INLINE void DecodeUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
     v5 = look_up(ShiftRightPairs<5>(a));
     v6 = look_up(ShiftRightPairs<6>(a));
     v7 = look_up(ShiftRightPairs<7>(a));
+  } else if constexpr (kBits == 8) {
+    v0 = hn::Xor(a, t0);
+    v1 = hn::Xor(hn::LoadU(d, unit + kTileBytes), t0);
+    v2 = hn::Xor(hn::LoadU(d, unit + 2 * kTileBytes), t0);
+    v3 = hn::Xor(hn::LoadU(d, unit + 3 * kTileBytes), t0);
   } else {
     static_assert(kBits == 3);
     const VU8 b = hn::LoadU(d, unit + kTileBytes);
@@ -173,7 +178,7 @@ HWY_INLINE void DecodeUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
   }
 }
 
-// Scales of the rows of a strip that starts at row `row`.
+// Scales, or offsets, of the rows of a strip that starts at row `row`.
 HWY_INLINE VF32 LoadScales(ScaleType type, const uint8_t* HWY_RESTRICT scales,
                            size_t row) {
   const DF32 d;

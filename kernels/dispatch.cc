@@ -1,15 +1,10 @@
 #include "kernels/dispatch.h"
 
-#include <cpuinfo.h>
-
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-
-#if defined(__x86_64__) || defined(__i386__)
-#include <cpuid.h>
-#endif
 
 #include "hwy/targets.h"
 #include "lutra/kernels/variants.h"
@@ -19,43 +14,56 @@ namespace {
 
 // Highway gives better targets lower bits.
 constexpr int kTargetBits = 63;
-constexpr size_t kMaxVariants = 2 * kTargetBits;
+constexpr size_t kMaxVariants = 32;
 
+int64_t SupportedTargets() {
+#if HWY_HAVE_RUNTIME_DISPATCH
+  return hwy::SupportedTargets();
+#else
+  // The build is for this CPU.
+  return HWY_TARGETS;
+#endif
+}
+
+// Every variant of this build, best first, and which one runs.
 struct VariantTable {
   std::array<Variant, kMaxVariants> variants;
   std::array<ActiveKernels, kMaxVariants> kernels;
   std::array<std::array<char, 24>, kMaxVariants> names;
   size_t count = 0;
   size_t best = 0;
+  // What the environment asks for, and what it gets.
+  const char* request = nullptr;
+  size_t chosen = 0;
+  bool refused = false;
+
+  VariantTable();
+  // The table points into itself.
+  VariantTable(const VariantTable&) = delete;
 
   void Add(const char* target, const char* extension, bool supported,
            ActiveKernels set) {
+    if (count == kMaxVariants) return;
     std::snprintf(names[count].data(), names[count].size(), "%s%s", target,
                   extension);
     variants[count] = {names[count].data(), supported};
     kernels[count] = set;
     ++count;
   }
+
+  // Index of the supported variant `name`, or `count`.
+  size_t Find(const char* name) const {
+    for (size_t i = 0; i < count; ++i) {
+      if (variants[i].supported && std::strcmp(variants[i].name, name) == 0) {
+        return i;
+      }
+    }
+    return count;
+  }
 };
 
-// Whether this CPU has the extension of `target`.
-bool HasDotProduct([[maybe_unused]] int64_t target) {
-#if defined(__x86_64__) || defined(__i386__)
-  if (target == HWY_AVX3) {
-    return cpuinfo_initialize() && cpuinfo_has_x86_avx512vnni();
-  }
-  // AVX-VNNI, which older releases of cpuinfo cannot tell: leaf 7, subleaf 1.
-  unsigned eax, ebx, ecx, edx;
-  return target == HWY_AVX2 &&
-         __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 &&
-         (eax & (1u << 4)) != 0;
-#else
-  return false;
-#endif
-}
-
-void FillTable(VariantTable& t) {
-  const int64_t supported = hwy::SupportedTargets();
+VariantTable::VariantTable() {
+  const int64_t supported = SupportedTargets();
   const int64_t compiled = CompiledTargets();
   for (int bit = 0; bit < kTargetBits; ++bit) {
     const int64_t target = int64_t{1} << bit;
@@ -63,31 +71,38 @@ void FillTable(VariantTable& t) {
     const char* name = hwy::TargetName(target);
     const bool runs = (supported & target) != 0;
     const KernelSet* floats = FindFloatKernels(target);
-    if (const auto* set = FindKernels(target, Extension::kDotProduct)) {
-      t.Add(name, "+VNNI", runs && HasDotProduct(target), {set, floats});
+    const VectorKernels* vectors = FindVectorKernels(target);
+    bool has_kernels = false;
+    for (size_t extension = kExtensions; extension-- > 0;) {
+      const Int8Variant* variant = FindInt8Variant(target, extension);
+      if (variant == nullptr) continue;
+      has_kernels = true;
+      Add(name, variant->extension, runs && variant->is_supported(),
+          {variant->kernels, floats, vectors});
     }
-    t.Add(name, "", runs, {FindKernels(target, Extension::kNone), floats});
+    if (!has_kernels) Add(name, "", runs, {nullptr, floats, vectors});
   }
-  while (t.best + 1 < t.count && !t.variants[t.best].supported) ++t.best;
+  while (best + 1 < count && !variants[best].supported) ++best;
+  chosen = best;
+  request = std::getenv("LUTRA_KERNEL");
+  if (request != nullptr && *request != '\0') {
+    const size_t found = Find(request);
+    refused = found == count;
+    if (!refused) chosen = found;
+  }
 }
 
-// The table points into itself: it is filled in place and not copied.
-struct FilledTable : VariantTable {
-  FilledTable() { FillTable(*this); }
-  FilledTable(const FilledTable&) = delete;
-};
-
 const VariantTable& Table() {
-  static const FilledTable table;
+  static const VariantTable table;
   return table;
 }
 
-// Index of the active variant plus 1; 0 means the best.
+// Index of the forced variant plus 1, or 0.
 std::atomic<size_t> forced{0};
 
 size_t Active() {
   const size_t f = forced.load(std::memory_order_relaxed);
-  return f == 0 ? Table().best : f - 1;
+  return f == 0 ? Table().chosen : f - 1;
 }
 
 }  // namespace
@@ -101,19 +116,23 @@ const Variant* Variants(size_t* count) noexcept {
 
 const char* ActiveVariant() noexcept { return Table().variants[Active()].name; }
 
+const char* BestVariant() noexcept {
+  return Table().variants[Table().best].name;
+}
+
+const char* RefusedRequest() noexcept {
+  return Table().refused ? Table().request : nullptr;
+}
+
 bool ForceVariant(const char* name) noexcept {
   if (name == nullptr) {
     forced = 0;
     return true;
   }
-  for (size_t i = 0; i < Table().count; ++i) {
-    const Variant& variant = Table().variants[i];
-    if (variant.supported && std::strcmp(variant.name, name) == 0) {
-      forced = i + 1;
-      return true;
-    }
-  }
-  return false;
+  const size_t found = Table().Find(name);
+  if (found == Table().count) return false;
+  forced = found + 1;
+  return true;
 }
 
 }  // namespace lutra::kernels

@@ -2,6 +2,7 @@
 #define LUTRA_KERNELS_DISPATCH_H_
 
 #include "kernels/gemm_job.h"
+#include "kernels/vector_kernels.h"
 
 namespace lutra::kernels {
 
@@ -9,6 +10,7 @@ namespace lutra::kernels {
 struct ActiveKernels {
   const KernelSet* int8;
   const KernelSet* floats;
+  const VectorKernels* vectors;  // never nullptr
 };
 ActiveKernels GetActiveKernels() noexcept;
 

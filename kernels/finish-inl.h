@@ -11,6 +11,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/decode-inl.h"
+#include "kernels/exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
@@ -36,6 +37,41 @@ inline void PreparePanelEnd(const GemmJob& job, const uint8_t* block0,
     std::memcpy(end->bias, job.arguments.bias + first_row,
                 end->rows * sizeof(float));
   }
+}
+
+HWY_INLINE VF32 Fuse(const GemmArguments& arguments, VF32 v) {
+  const DF32 d;
+  switch (arguments.fusion) {
+    case Fusion::kClamp: {
+      const VF32 min = hn::Set(d, arguments.clamp_min);
+      const VF32 max = hn::Set(d, arguments.clamp_max);
+      const VF32 no_less = hn::IfThenElse(hn::Lt(v, min), min, v);
+      return hn::IfThenElse(hn::Lt(max, v), max, no_less);
+    }
+    case Fusion::kGelu:
+      return Gelu(d, v);
+    case Fusion::kSilu:
+      return Silu(d, v);
+    default:
+      return v;
+  }
+}
+
+// Applies the fused function to `count` outputs. Not inlined: every kernel
+// would have its own copy.
+inline HWY_NOINLINE void FuseRow(const GemmArguments& arguments,
+                                 float* HWY_RESTRICT y, size_t count) {
+  const DF32 d;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(Fuse(arguments, hn::LoadU(d, y + i)), d, y + i);
+  }
+  if (i == count) return;
+  alignas(64) float last[kBlockRows] = {};
+  std::memcpy(last, y + i, (count - i) * sizeof(float));
+  hn::Store(Fuse(arguments, hn::Load(d, last)), d, last);
+  std::memcpy(y + i, last, (count - i) * sizeof(float));
 }
 
 // Writes the outputs of `token` from its sums over all groups.
@@ -64,6 +100,9 @@ HWY_INLINE void FinishToken(const GemmJob& job, const PanelEnd& end,
       hn::Store(v, d, last);
       std::memcpy(y + r, last, (end.rows - r) * sizeof(float));
     }
+  }
+  if (job.arguments.fusion != Fusion::kNone) {
+    FuseRow(job.arguments, y, end.rows);
   }
 }
 

@@ -14,6 +14,7 @@
 #include "kernels/finish-inl.h"
 #include "kernels/hwy_compat-inl.h"
 #include "kernels/panel-inl.h"
+#include "kernels/scale_types.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
@@ -138,7 +139,7 @@ void FloatGemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
   step.stride = tile_tokens;
   step.scales = scales;
   for (size_t g = 0; g < job.groups; ++g) {
-    LoadPanelScales(job, source, g, scales);
+    LoadPanelScales(job, source, g, job.w.format.scale_type, 0, scales);
     const size_t columns = job.PaddedColumns(g);
     for (size_t c = 0; c < columns; c += kFloatStepColumns) {
       step.columns = std::min(kFloatStepColumns, columns - c);
@@ -152,6 +153,9 @@ void FloatGemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
         (count - t < tile_tokens ? multiply_rest : multiply)(step);
       }
     }
+    if (job.group_sums != nullptr) {
+      AddOffsets<false>(job, source, g, first, count, sums);
+    }
   }
   for (size_t t = 0; t < count; ++t) {
     FinishToken<false>(job, panel_end, sums + t * kPanelRows, first + t);
@@ -161,6 +165,7 @@ void FloatGemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
 // Copies activations to their places between other tokens.
 void Arrange(const GemmJob& job, size_t first, size_t count) {
   const size_t width = job.width;
+  const bool round = job.type == ActivationType::kBFloat16;
   for (size_t token = first; token < first + count; ++token) {
     const float* x = job.arguments.x + token * job.arguments.x_stride;
     float* to =
@@ -170,8 +175,18 @@ void Arrange(const GemmJob& job, size_t first, size_t count) {
       float* HWY_RESTRICT group = to + g * job.padded_group * width;
       const size_t columns = job.Columns(g);
       const size_t padded = job.PaddedColumns(g);
-      for (size_t c = 0; c < columns; ++c) group[c * width] = from[c];
+      if (round) {
+        for (size_t c = 0; c < columns; ++c) {
+          group[c * width] = RoundToBFloat16(from[c]);
+        }
+      } else {
+        for (size_t c = 0; c < columns; ++c) group[c * width] = from[c];
+      }
       for (size_t c = columns; c < padded; ++c) group[c * width] = 0;
+      if (job.group_sums == nullptr) continue;
+      float sum = 0;
+      for (size_t c = 0; c < columns; ++c) sum += group[c * width];
+      job.group_sums[job.GroupPlace(token, g)] = sum;
     }
   }
 }

@@ -102,6 +102,17 @@ struct FloatStrip {
         sum_a = hn::MulAdd(acc_a, scales_a, sum_a);
         if constexpr (kPair) sum_b = hn::MulAdd(acc_b, scales_b, sum_b);
       }
+      if (job.group_sums != nullptr) {
+        const ScaleType type = StorageOf(job.w.format.offset_type);
+        const size_t offsets = job.layout.offsets;
+        const VF32 values = hn::Set(df, job.group_sums[g]);
+        sum_a =
+            hn::MulAdd(values, LoadScales(type, group_a + offsets, row), sum_a);
+        if constexpr (kPair) {
+          sum_b = hn::MulAdd(values, LoadScales(type, group_b + offsets, row),
+                             sum_b);
+        }
+      }
       group_a += job.layout.group_stride;
       group_b += job.layout.group_stride;
     }
@@ -120,6 +131,8 @@ void FloatGemvRows(const GemmJob& job, size_t first, size_t count) {
 
 void FloatGemv(const GemmJob& job, size_t first, size_t count) {
   switch (job.w.format.bits) {
+    case 8:
+      return GemvRowBlocks<FloatStrip<8, false>>(job, first, count, 0);
     case 1:
       return FloatGemvRows<1>(job, first, count);
     case 2:

@@ -22,18 +22,30 @@ inline constexpr const KernelSet* (*kFloatKernelsOf)() = nullptr;
 
 #undef LUTRA_EXTENSION
 #undef LUTRA_BEFORE_NAMESPACE
+#undef LUTRA_AFTER_NAMESPACE
 #define LUTRA_EXTENSION kFloat
 #define LUTRA_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
+#define LUTRA_AFTER_NAMESPACE() HWY_AFTER_NAMESPACE()
 #include "kernels/gemv-inl.h"
-// Uses the file above.
+#include "kernels/peak-inl.h"
+// Uses the files above.
 #include "kernels/float_gemv-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 
+struct MultiplyAddStep {
+  using D = DF32;
+  static constexpr size_t kChains = 10;
+  static constexpr size_t kOperations = 2;
+  static HWY_INLINE VF32 Accumulate(VF32 acc, VF32 w, VF32 x) {
+    return hn::MulAdd(w, x, acc);
+  }
+};
+
 const KernelSet* FloatKernels() {
-  static constexpr KernelSet kSet = {kTileTokens, Arrange, FloatGemv,
-                                     FloatGemm};
+  static constexpr KernelSet kSet = {kTileTokens, Arrange, FloatGemv, FloatGemm,
+                                     RunChains<MultiplyAddStep>};
   return &kSet;
 }
 

@@ -66,4 +66,4 @@ void GemvRowBlocks(const GemmJob& job, size_t first, size_t count,
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
-HWY_AFTER_NAMESPACE();
+LUTRA_AFTER_NAMESPACE();

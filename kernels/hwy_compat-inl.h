@@ -20,6 +20,15 @@
 #define LUTRA_USE_REFERENCE 0
 #endif
 
+#undef LUTRA_IS_SVE
+#if HWY_ARCH_ARM_A64 &&                                 \
+    (HWY_TARGET == HWY_SVE || HWY_TARGET == HWY_SVE2 || \
+     HWY_TARGET == HWY_SVE_256 || HWY_TARGET == HWY_SVE2_128)
+#define LUTRA_IS_SVE 1
+#else
+#define LUTRA_IS_SVE 0
+#endif
+
 // Vector registers, which bound the size of a tile of accumulators.
 #undef LUTRA_REGISTERS
 #if HWY_ARCH_X86 && HWY_TARGET >= HWY_AVX2

@@ -2,6 +2,7 @@
 //
 // Included once for each variant, see int8_variant-inl.h.
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/decode-inl.h"
 #include "kernels/hwy_compat-inl.h"
@@ -9,12 +10,23 @@
 LUTRA_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
+// Asks for the weights 2 KiB behind `from`, which may be past the end. With up
+// to 3 bits, so many instructions follow a load that the CPU itself does not
+// look that far ahead; with 4 it does, and prefetches only take its time.
+template <size_t kBits>
+HWY_INLINE void PrefetchAhead(const uint8_t* from) {
+  if constexpr (kBits < 4) hwy::Prefetch(from + 2048);
+}
+
 // acc0 to acc3 += the products of the unit at `unit`, a strip of 16 rows.
 template <size_t kBits, bool kRowTables, bool kPairsFit>
 HWY_INLINE void MultiplyUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
                              VU8 t2, VU8 t3, const int8_t* HWY_RESTRICT x,
                              VI32& acc0, VI32& acc1, VI32& acc2, VI32& acc3) {
   const DI32 d;
+  for (size_t line = 0; line < UnitBytes(kBits); line += kTileBytes) {
+    PrefetchAhead<kBits>(unit + line);
+  }
   VU8 v0 = hn::Zero(DU8());
   VU8 v1 = v0, v2 = v0, v3 = v0, v4 = v0, v5 = v0, v6 = v0, v7 = v0;
   DecodeUnit<kBits, kRowTables>(unit, t0, t1, t2, t3, v0, v1, v2, v3, v4, v5,
@@ -31,6 +43,26 @@ HWY_INLINE void MultiplyUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
     acc2 = DotAccumulate<kPairsFit>(d, acc2, v6, FourValues(x + 24));
     acc3 = DotAccumulate<kPairsFit>(d, acc3, v7, FourValues(x + 28));
   }
+}
+
+// sum + what a group gives whose dot products are `dot`.
+template <bool kTerms>
+HWY_INLINE VF32 AddGroup(const GemmJob& job, size_t group, const uint8_t* from,
+                         size_t row, VI32 dot, VF32 sum) {
+  const DF32 d;
+  const VF32 scales = LoadScales(job.w.format.scale_type, from, row);
+  VF32 product = hn::ConvertTo(d, dot);
+  if (kTerms && job.group_scales != nullptr) {
+    product = hn::Mul(product, hn::Set(d, job.group_scales[group]));
+  }
+  sum = hn::Add(sum, hn::Mul(product, scales));
+  if (kTerms && job.group_sums != nullptr) {
+    const VF32 offsets = LoadScales(StorageOf(job.w.format.offset_type),
+                                    from + job.layout.offsets, row);
+    const VF32 values = hn::Set(d, job.group_sums[group]);
+    sum = hn::Add(sum, hn::Mul(values, offsets));
+  }
+  return sum;
 }
 
 template <size_t kBits, bool kRows, bool kPairsFit>
@@ -54,7 +86,7 @@ struct Int8Strip {
     const VU8 tb1 = hn::Load(d8, other.tables.bytes[1] + at);
     const VU8 tb2 = hn::Load(d8, other.tables.bytes[2] + at);
     const VU8 tb3 = hn::Load(d8, other.tables.bytes[3] + at);
-    const ScaleType scale_type = job.w.format.scale_type;
+    const bool terms = job.HasGroupTerms();
     const size_t row = at / kTileColumns;
     const uint8_t* group_a = job.Group(a.bytes, 0);
     const uint8_t* group_b = job.Group(b.bytes, 0);
@@ -64,6 +96,8 @@ struct Int8Strip {
     for (size_t g = 0; g < job.groups; ++g) {
       VI32 a0 = hn::Set(d32, job.starts[g]);
       VI32 a1 = hn::Zero(d32);
+      PrefetchAhead<kBits>(group_a);
+      if constexpr (kPair) PrefetchAhead<kBits>(group_b);
       VI32 a2 = a1, a3 = a1, b0 = a0, b1 = a1, b2 = a1, b3 = a1;
       const uint8_t* HWY_RESTRICT unit_a = group_a + job.layout.indices + at;
       const uint8_t* HWY_RESTRICT unit_b = group_b + job.layout.indices + at;
@@ -100,12 +134,13 @@ struct Int8Strip {
         }
       }
       const VI32 dot_a = hn::Add(hn::Add(a0, a1), hn::Add(a2, a3));
-      const VF32 scales_a = LoadScales(scale_type, group_a, row);
-      sum_a = hn::Add(sum_a, hn::Mul(hn::ConvertTo(df, dot_a), scales_a));
-      if constexpr (kPair) {
-        const VI32 dot_b = hn::Add(hn::Add(b0, b1), hn::Add(b2, b3));
-        const VF32 scales_b = LoadScales(scale_type, group_b, row);
-        sum_b = hn::Add(sum_b, hn::Mul(hn::ConvertTo(df, dot_b), scales_b));
+      const VI32 dot_b = hn::Add(hn::Add(b0, b1), hn::Add(b2, b3));
+      if (HWY_LIKELY(!terms)) {
+        sum_a = AddGroup<false>(job, g, group_a, row, dot_a, sum_a);
+        if (kPair) sum_b = AddGroup<false>(job, g, group_b, row, dot_b, sum_b);
+      } else {
+        sum_a = AddGroup<true>(job, g, group_a, row, dot_a, sum_a);
+        if (kPair) sum_b = AddGroup<true>(job, g, group_b, row, dot_b, sum_b);
       }
       group_a += job.layout.group_stride;
       group_b += job.layout.group_stride;
@@ -137,6 +172,8 @@ void GemvRows(const GemmJob& job, size_t first, size_t count) {
 
 void Gemv(const GemmJob& job, size_t first, size_t count) {
   switch (job.w.format.bits) {
+    case 8:
+      return GemvRows<8, false>(job, first, count);
     case 1:
       return GemvRows<1>(job, first, count);
     case 2:
@@ -149,4 +186,4 @@ void Gemv(const GemmJob& job, size_t first, size_t count) {
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
-HWY_AFTER_NAMESPACE();
+LUTRA_AFTER_NAMESPACE();

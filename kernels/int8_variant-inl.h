@@ -1,11 +1,7 @@
-// The int8 kernels of one variant: the Highway target of this pass and a
-// dot-product extension of it. Included once for each, with
-//   LUTRA_EXTENSION             the namespace, and the enumerator of Extension
-//   LUTRA_EXTENSION_ATTRIBUTES  what the compiler must add to the target
-//   LUTRA_HAS_DOT               1 if dot-inl.h may use the four-way product
-//
-// Functions here and in the files below have no HWY_ATTR: on clang it would
-// override the attributes pushed for the extension.
+// The int8 kernels of one variant. Included once for each, with
+//   LUTRA_EXTENSION_INDEX  an extension of the Highway target of this pass, see
+//                          dot-inl.h; nothing is compiled if there is none
+//   LUTRA_EXTENSION        the namespace
 
 #include "hwy/highway.h"
 #include "kernels/decode-inl.h"
@@ -14,42 +10,63 @@
 #include "kernels/hwy_compat-inl.h"
 #include "kernels/panel-inl.h"
 
-#undef LUTRA_BEFORE_NAMESPACE
-#ifdef LUTRA_EXTENSION_ATTRIBUTES
-#define LUTRA_BEFORE_NAMESPACE()                                 \
-  HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR LUTRA_EXTENSION_ATTRIBUTES) \
-  static_assert(true, "")
-#else
-#define LUTRA_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
-#endif
-
 // These use each other in this order.
 // clang-format off
 #include "kernels/dot-inl.h"
+#ifdef LUTRA_EXTENSION_NAME
 #include "kernels/quantize-inl.h"
+#ifndef LUTRA_GEMV_OF
 #include "kernels/gemv-inl.h"
 #include "kernels/int8_gemv-inl.h"
+#endif
+#include "kernels/int8_tile-inl.h"
+#if LUTRA_MATRIX
+#include "kernels/matrix_tile-inl.h"
+#endif
 #include "kernels/int8_gemm-inl.h"
+#include "kernels/peak-inl.h"
 // clang-format on
 
 LUTRA_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
-const KernelSet* Int8Kernels() {
-  static constexpr KernelSet kSet = {kTileTokens, Quantize, Gemv, Gemm};
-  return &kSet;
+// The multiplication that the GEMM uses, for measuring its peak.
+struct PeakStep {
+  using D = DI32;
+  static constexpr size_t kOperations = kHasMatrix ? 16 : 8;
+  static constexpr size_t kChains = kHasDot ? 10 : 6;
+  static HWY_INLINE VI32 Accumulate(VI32 acc, VI32 w, VI32 x) {
+#if LUTRA_MATRIX
+    return MatrixAccumulate(acc, hn::BitCast(DU8(), w), hn::BitCast(DU8(), x));
+#else
+    return DotAccumulate<true>(D(), acc, hn::BitCast(DU8(), w), x);
+#endif
+  }
+};
+
+const Int8Variant* GetInt8Variant() {
+#ifdef LUTRA_GEMV_OF
+  constexpr auto gemv = LUTRA_GEMV_OF::Gemv;
+#else
+  constexpr auto gemv = Gemv;
+#endif
+  static constexpr KernelSet kSet = {kTileTokens, Quantize, gemv, Gemm,
+                                     RunChains<PeakStep>};
+  static constexpr Int8Variant kVariant = {LUTRA_EXTENSION_NAME,
+                                           IsExtensionSupported, &kSet};
+  return &kVariant;
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
-HWY_AFTER_NAMESPACE();
+LUTRA_AFTER_NAMESPACE();
 
 namespace lutra::kernels {
 template <>
-inline constexpr const KernelSet* (
-    *kInt8KernelsOf<HWY_TARGET, Extension::LUTRA_EXTENSION>)() =
-    HWY_NAMESPACE::LUTRA_EXTENSION::Int8Kernels;
+inline constexpr const Int8Variant* (
+    *kInt8VariantOf<HWY_TARGET, LUTRA_EXTENSION_INDEX>)() =
+    HWY_NAMESPACE::LUTRA_EXTENSION::GetInt8Variant;
 }  // namespace lutra::kernels
 
+#endif  // LUTRA_EXTENSION_NAME
 #undef LUTRA_EXTENSION
-#undef LUTRA_EXTENSION_ATTRIBUTES
-#undef LUTRA_HAS_DOT
+#undef LUTRA_EXTENSION_INDEX

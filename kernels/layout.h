@@ -41,13 +41,14 @@ enum HeaderField : size_t {
   kReservedAt48 = 48,
 };
 
-// A unit is the smallest run of columns that starts on a byte: 64 bytes with
-// the indices of 8 / bits tiles, or three times 64 bytes for 3 bits.
+// A unit is what kernels decode at a time: 64 bytes with the indices of 8 /
+// bits tiles, three times 64 bytes for 3 bits, four times (one tile each)
+// for 8.
 constexpr size_t UnitColumns(size_t bits) {
-  return bits == 3 ? 32 : kTileColumns * 8 / bits;
+  return bits == 8 ? 16 : bits == 3 ? 32 : kTileColumns * 8 / bits;
 }
 constexpr size_t UnitBytes(size_t bits) {
-  return bits == 3 ? 3 * kTileBytes : kTileBytes;
+  return UnitColumns(bits) / kTileColumns * kTileBytes * bits / 8;
 }
 
 constexpr size_t DivideUp(size_t a, size_t b) { return (a + b - 1) / b; }
@@ -57,11 +58,22 @@ constexpr size_t ScaleBytes(ScaleType type) {
   return type == ScaleType::kFloat32 ? 4 : 2;
 }
 
+// How offsets are stored; the type must not be kNone.
+constexpr ScaleType StorageOf(OffsetType type) {
+  return type == OffsetType::kFloat32    ? ScaleType::kFloat32
+         : type == OffsetType::kBFloat16 ? ScaleType::kBFloat16
+                                         : ScaleType::kFloat16;
+}
+constexpr size_t OffsetBytes(OffsetType type) {
+  return type == OffsetType::kNone ? 0 : ScaleBytes(StorageOf(type));
+}
+
 // Offsets within one row block, in bytes.
 struct RowBlockLayout {
   size_t tables = 0;        // with a table per row
-  size_t first_group = 0;   // scales, then units
+  size_t first_group = 0;   // scales, offsets, units
   size_t group_stride = 0;  // between the starts of groups
+  size_t offsets = 0;       // from the start of a group to its offsets
   size_t indices = 0;       // from the start of a group to its units
   size_t total = 0;         // of the row block
 };
@@ -77,7 +89,8 @@ constexpr RowBlockLayout LayOutRowBlock(const LutFormat& f) {
   if (f.table_granularity == TableGranularity::kRow) {
     r.first_group += RoundUp(kBlockRows * f.TableEntries(), kBlobAlignment);
   }
-  r.indices = kBlockRows * ScaleBytes(f.scale_type);
+  r.offsets = kBlockRows * ScaleBytes(f.scale_type);
+  r.indices = r.offsets + kBlockRows * OffsetBytes(f.offset_type);
   r.group_stride = r.indices + units * UnitBytes(f.bits);
   r.total = RoundUp(r.first_group + (f.GroupsPerRow() - 1) * r.group_stride +
                         r.indices + last_units * UnitBytes(f.bits),
@@ -90,11 +103,13 @@ constexpr RowBlockLayout LayOutRowBlock(const LutFormat& f) {
 // a nibble of the 1-bit plane combine into a table index by one select.
 inline constexpr uint8_t kPlaneBit[8] = {2, 0, 3, 1, 6, 4, 7, 5};
 
-// Index of column `column` (below UnitColumns) of row `row` of a unit.
+// Index, or 8-bit value, of column `column` (below UnitColumns) of row `row` of
+// a unit.
 inline uint8_t GetIndex(size_t bits, const uint8_t* unit, size_t row,
                         size_t column) {
   const size_t tile = column / kTileColumns;
   const size_t byte = row * kTileColumns + column % kTileColumns;
+  if (bits == 8) return unit[tile * kTileBytes + byte];
   if (bits == 3) {
     const int low = unit[tile / 4 * kTileBytes + byte] >> (2 * (tile % 4));
     const int high = unit[2 * kTileBytes + byte] >> kPlaneBit[tile];
@@ -112,6 +127,7 @@ inline void SetIndex(size_t bits, uint8_t* unit, size_t row, size_t column,
   const auto put = [](uint8_t& to, size_t value) {
     to = static_cast<uint8_t>(to | value);
   };
+  if (bits == 8) return put(unit[tile * kTileBytes + byte], index);
   if (bits == 3) {
     put(unit[tile / 4 * kTileBytes + byte], static_cast<size_t>(index & 3)
                                                 << (2 * (tile % 4)));

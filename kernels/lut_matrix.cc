@@ -44,8 +44,8 @@ size_t RowBlocks(const LutFormat& format) {
 }
 
 size_t TensorTableBytes(const LutFormat& format) {
-  return format.table_granularity == TableGranularity::kTensor ? kTableBytes
-                                                               : 0;
+  const bool one = format.table_granularity == TableGranularity::kTensor;
+  return one && format.HasTable() ? kTableBytes : 0;
 }
 
 // One row of a blob.
@@ -65,6 +65,19 @@ class Row {
 
   float Scale(size_t group) const {
     return LoadScale(format_.scale_type, Group(group), row_);
+  }
+
+  // 0 where there is none.
+  float Offset(size_t group) const {
+    if (format_.offset_type == OffsetType::kNone) return 0;
+    return LoadScale(StorageOf(format_.offset_type),
+                     Group(group) + layout_.offsets, row_);
+  }
+
+  // LUT[index], or the 8-bit value.
+  int8_t Entry(size_t group, size_t column_of_group) const {
+    const uint8_t index = Index(group, column_of_group);
+    return format_.HasTable() ? table_[index] : static_cast<int8_t>(index);
   }
 
   uint8_t Index(size_t group, size_t column_of_group) const {
@@ -87,43 +100,49 @@ class Row {
   const int8_t* table_;
 };
 
-// Fills row block number `b`, which is all zeros.
-void PackRowBlock(const LutFormat& format, size_t b, const uint8_t* indices,
-                  const float* scales, const int8_t* tables, uint8_t* block) {
-  const RowBlockLayout layout = LayOutRowBlock(format);
+// Fills row `n` of the row block at `block`, which is all zeros there.
+void PackRow(const LutFormat& format, const RowBlockLayout& layout,
+             const LutMatrixValues& values, size_t n, uint8_t* block) {
+  const size_t r = n % kBlockRows;
   const size_t groups = format.GroupsPerRow();
-  const bool per_row = format.table_granularity == TableGranularity::kRow;
-  const size_t rows = std::min<size_t>(kBlockRows, format.n - b * kBlockRows);
-  for (size_t r = 0; r < rows; ++r) {
-    const size_t row = b * kBlockRows + r;
-    const int8_t* table = tables;
-    if (per_row) {
-      table += row * format.TableEntries();
-      std::memcpy(block + layout.tables + r * format.TableEntries(), table,
-                  format.TableEntries());
-    }
-    float row_sum = 0;
-    for (size_t g = 0; g < groups; ++g) {
-      uint8_t* group = block + layout.first_group + g * layout.group_stride;
-      StoreScale(format.scale_type, scales[row * groups + g], group, r);
-      const size_t first = g * format.group_size;
-      const size_t columns =
-          std::min<size_t>(format.group_size, format.k - first);
-      int32_t table_sum = 0;
-      for (size_t c = 0; c < columns; ++c) {
-        const uint8_t index = static_cast<uint8_t>(
-            indices[row * format.k + first + c] & (format.TableEntries() - 1));
-        table_sum += table[index];
-        SetIndex(format.bits,
-                 group + layout.indices +
-                     c / UnitColumns(format.bits) * UnitBytes(format.bits),
-                 r, c % UnitColumns(format.bits), index);
-      }
-      row_sum = row_sum + static_cast<float>(table_sum) *
-                              LoadScale(format.scale_type, group, r);
-    }
-    Store(block + r * sizeof(float), row_sum);
+  const size_t entries = format.TableEntries();
+  const int8_t* table = values.tables;
+  if (format.table_granularity == TableGranularity::kRow) {
+    table += n * entries;
+    std::memcpy(block + layout.tables + r * entries, table, entries);
   }
+  float row_sum = 0;
+  for (size_t g = 0; g < groups; ++g) {
+    uint8_t* group = block + layout.first_group + g * layout.group_stride;
+    StoreScale(format.scale_type, values.scales[n * groups + g], group, r);
+    const size_t first = g * format.group_size;
+    const size_t columns =
+        std::min<size_t>(format.group_size, format.k - first);
+    int32_t sum = 0;
+    for (size_t c = 0; c < columns; ++c) {
+      uint8_t index = values.indices[n * format.k + first + c];
+      if (format.HasTable()) {
+        index = static_cast<uint8_t>(index & (entries - 1));
+        sum += table[index];
+      } else {
+        sum += static_cast<int8_t>(index);
+      }
+      SetIndex(format.bits,
+               group + layout.indices +
+                   c / UnitColumns(format.bits) * UnitBytes(format.bits),
+               r, c % UnitColumns(format.bits), index);
+    }
+    row_sum = row_sum +
+              static_cast<float>(sum) * LoadScale(format.scale_type, group, r);
+    if (format.offset_type != OffsetType::kNone) {
+      const ScaleType type = StorageOf(format.offset_type);
+      uint8_t* const offsets = group + layout.offsets;
+      StoreScale(type, values.offsets[n * groups + g], offsets, r);
+      row_sum =
+          row_sum + static_cast<float>(columns) * LoadScale(type, offsets, r);
+    }
+  }
+  Store(block + r * sizeof(float), row_sum);
 }
 
 }  // namespace
@@ -132,7 +151,9 @@ const char* CheckFormat(const LutFormat& format) noexcept {
   if (format.n == 0 || format.k == 0) return "n and k must not be 0";
   if (format.n > kMaxDimension) return "n exceeds 2^30";
   if (format.k > kMaxDimension) return "k exceeds 2^30";
-  if (format.bits < 1 || format.bits > 4) return "bits must be 1 to 4";
+  if ((format.bits < 1 || format.bits > 4) && format.bits != 8) {
+    return "bits must be 1 to 4, or 8";
+  }
   if (format.group_size == 0) return "group_size must not be 0";
   if (format.group_size > kMaxGroupSize) return "group_size exceeds 65536";
   if (format.group_size > format.k) {
@@ -144,12 +165,18 @@ const char* CheckFormat(const LutFormat& format) noexcept {
   if (format.table_granularity > TableGranularity::kRow) {
     return "unknown table granularity";
   }
+  if (!format.HasTable() &&
+      format.table_granularity != TableGranularity::kTensor) {
+    return "8-bit weights have no table per row";
+  }
   if (format.scale_type > ScaleType::kFloat16) return "unknown scale type";
+  if (format.offset_type > OffsetType::kFloat16) return "unknown offset type";
   return nullptr;
 }
 
 size_t BlobBytes(const LutFormat& format) noexcept {
-  // At most 2^30 columns of 8 bytes per row, see LayOutRowBlock; 2^26 blocks.
+  // At most 2^30 columns of 8 bytes per row (32-bit scale and offset for every
+  // 16), see LayOutRowBlock; 2^26 blocks.
   static_assert(sizeof(size_t) <= sizeof(uint64_t));
   if constexpr (sizeof(size_t) < sizeof(uint64_t)) {
     const uint64_t bound =
@@ -160,32 +187,39 @@ size_t BlobBytes(const LutFormat& format) noexcept {
          RowBlocks(format) * LayOutRowBlock(format).total;
 }
 
-void PackLutMatrix(const LutFormat& format, const uint8_t* indices,
-                   const float* scales, const int8_t* tables,
+void PackLutMatrix(const LutFormat& format, const LutMatrixValues& values,
                    uint8_t* blob) noexcept {
   const size_t size = BlobBytes(format);
   const bool per_row = format.table_granularity == TableGranularity::kRow;
   const size_t entries = format.TableEntries() * (per_row ? format.n : 1);
-  const auto [min, max] = std::minmax_element(tables, tables + entries);
+  int8_t min = INT8_MIN;
+  int8_t max = INT8_MAX;
+  if (format.HasTable()) {
+    const auto range =
+        std::minmax_element(values.tables, values.tables + entries);
+    min = *range.first;
+    max = *range.second;
+  }
   std::memset(blob, 0, size);
   std::memcpy(blob + kMagicAt, kMagic, 8);
   Store(blob + kVersionAt, kVersion);
   blob[kBitsAt] = static_cast<uint8_t>(format.bits);
   blob[kGranularityAt] = static_cast<uint8_t>(format.table_granularity);
   blob[kScaleTypeAt] = static_cast<uint8_t>(format.scale_type);
+  blob[kOffsetTypeAt] = static_cast<uint8_t>(format.offset_type);
   Store(blob + kNAt, format.n);
   Store(blob + kKAt, format.k);
   Store(blob + kGroupSizeAt, format.group_size);
-  Store(blob + kTableMinAt, *min);
-  Store(blob + kTableMaxAt, *max);
+  Store(blob + kTableMinAt, min);
+  Store(blob + kTableMaxAt, max);
   Store(blob + kTotalBytesAt, static_cast<uint64_t>(size));
 
   uint8_t* at = blob + kHeaderBytes;
-  if (!per_row) std::memcpy(at, tables, entries);
+  if (TensorTableBytes(format) != 0) std::memcpy(at, values.tables, entries);
   at += TensorTableBytes(format);
-  const size_t block_bytes = LayOutRowBlock(format).total;
-  for (size_t b = 0; b < RowBlocks(format); ++b) {
-    PackRowBlock(format, b, indices, scales, tables, at + b * block_bytes);
+  const RowBlockLayout layout = LayOutRowBlock(format);
+  for (size_t n = 0; n < format.n; ++n) {
+    PackRow(format, layout, values, n, at + n / kBlockRows * layout.total);
   }
   Store(blob + kChecksumAt, Checksum(blob, size));
 }
@@ -208,11 +242,11 @@ const char* ParseLutMatrix(const uint8_t* blob, size_t size,
   m.format.table_granularity =
       static_cast<TableGranularity>(blob[kGranularityAt]);
   m.format.scale_type = static_cast<ScaleType>(blob[kScaleTypeAt]);
+  m.format.offset_type = static_cast<OffsetType>(blob[kOffsetTypeAt]);
   m.format.n = Load<uint32_t>(blob + kNAt);
   m.format.k = Load<uint32_t>(blob + kKAt);
   m.format.group_size = Load<uint32_t>(blob + kGroupSizeAt);
   if (const char* reason = CheckFormat(m.format)) return reason;
-  if (blob[kOffsetTypeAt] != 0) return "unknown LUT matrix offset type";
   if (blob[kCodeAt] != 0) return "unknown LUT matrix code";
   if (blob[kReservedAt15] != 0 || !IsZero(blob + kReservedAt30, 2) ||
       !IsZero(blob + kReservedAt48, kHeaderBytes - kReservedAt48)) {
@@ -238,7 +272,10 @@ const char* ParseLutMatrix(const uint8_t* blob, size_t size,
         min = std::min(min, *range.first);
         max = std::max(max, *range.second);
       };
-  if (m.format.table_granularity == TableGranularity::kTensor) {
+  if (!m.format.HasTable()) {
+    min = INT8_MIN;
+    max = INT8_MAX;
+  } else if (m.format.table_granularity == TableGranularity::kTensor) {
     const uint8_t* table = blob + kHeaderBytes;
     const size_t entries = m.format.TableEntries();
     if (!IsZero(table + entries, kTableBytes - entries)) {
@@ -262,7 +299,7 @@ bool ChecksumMatches(const LutMatrix& matrix) noexcept {
 }
 
 void UnpackLutMatrix(const LutMatrix& matrix, uint8_t* indices, float* scales,
-                     int8_t* tables) noexcept {
+                     float* offsets, int8_t* tables) noexcept {
   const LutFormat& format = matrix.format;
   const size_t groups = format.GroupsPerRow();
   const size_t entries = format.TableEntries();
@@ -271,8 +308,9 @@ void UnpackLutMatrix(const LutMatrix& matrix, uint8_t* indices, float* scales,
     if (tables != nullptr && (matrix.table == nullptr || n == 0)) {
       std::memcpy(tables + n * entries, row.Table(), entries);
     }
-    for (size_t g = 0; scales != nullptr && g < groups; ++g) {
-      scales[n * groups + g] = row.Scale(g);
+    for (size_t g = 0; g < groups; ++g) {
+      if (scales != nullptr) scales[n * groups + g] = row.Scale(g);
+      if (offsets != nullptr) offsets[n * groups + g] = row.Offset(g);
     }
     for (size_t k = 0; indices != nullptr && k < format.k; ++k) {
       indices[n * format.k + k] =
@@ -285,14 +323,17 @@ void DequantizeRow(const LutMatrix& matrix, uint32_t row,
                    float* values) noexcept {
   const LutFormat& format = matrix.format;
   const Row source(matrix, row);
-  const int8_t* table = source.Table();
+  const bool has_offset = format.offset_type != OffsetType::kNone;
   for (size_t g = 0; g < format.GroupsPerRow(); ++g) {
     const size_t first = g * format.group_size;
     const size_t columns =
         std::min<size_t>(format.group_size, format.k - first);
     const float scale = source.Scale(g);
+    const float offset = source.Offset(g);
     for (size_t c = 0; c < columns; ++c) {
-      values[first + c] = scale * static_cast<float>(table[source.Index(g, c)]);
+      const float product = scale * static_cast<float>(source.Entry(g, c));
+      // Adding 0 would lose the sign of a product that is -0.
+      values[first + c] = has_offset ? product + offset : product;
     }
   }
 }

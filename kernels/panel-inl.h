@@ -95,7 +95,9 @@ inline void DecodePanel(const GemmJob& job, const PanelSource& source,
                           job.layout.indices +
                           first / UnitColumns(bits) * UnitBytes(bits);
     uint8_t* to = panel + i * kTileBytes;
-    if (job.w.table == nullptr) {
+    if (!job.w.format.HasTable()) {
+      DecodeColumns<8, false>(unit, columns, source.tables[i], to);
+    } else if (job.w.table == nullptr) {
       DecodeColumns<true>(bits, unit, columns, source.tables[i], to);
     } else {
       DecodeColumns<false>(bits, unit, columns, source.tables[i], to);
@@ -103,15 +105,42 @@ inline void DecodePanel(const GemmJob& job, const PanelSource& source,
   }
 }
 
-// The scales of `group` for the rows of a panel.
+// The scales of `group` for the rows of a panel, or what else is stored for
+// each row `at` bytes from the start of the group.
 HWY_INLINE void LoadPanelScales(const GemmJob& job, const PanelSource& source,
-                                size_t group, float* HWY_RESTRICT scales) {
+                                size_t group, ScaleType type, size_t at,
+                                float* HWY_RESTRICT scales) {
   const DF32 d;
   for (size_t i = 0; i < kPanelBlocks; ++i) {
-    const uint8_t* from = job.Group(source.blocks[i], group);
+    const uint8_t* from = job.Group(source.blocks[i], group) + at;
     for (size_t row = 0; row < kBlockRows; row += hn::Lanes(d)) {
-      hn::Store(LoadScales(job.w.format.scale_type, from, row), d,
-                scales + i * kBlockRows + row);
+      hn::Store(LoadScales(type, from, row), d, scales + i * kBlockRows + row);
+    }
+  }
+}
+
+// Adds to the sums [tokens, kPanelRows] of `count` tokens from `first` on what
+// the offsets of `group` give. Int8 results are defined with two roundings.
+template <bool kQuantized>
+HWY_NOINLINE void AddOffsets(const GemmJob& job, const PanelSource& source,
+                             size_t group, size_t first, size_t count,
+                             float* HWY_RESTRICT sums) {
+  const DF32 d;
+  alignas(64) float offsets[kPanelRows];
+  LoadPanelScales(job, source, group, StorageOf(job.w.format.offset_type),
+                  job.layout.offsets, offsets);
+  for (size_t t = 0; t < count; ++t) {
+    const VF32 sum =
+        hn::Set(d, job.group_sums[job.GroupPlace(first + t, group)]);
+    for (size_t row = 0; row < kPanelRows; row += hn::Lanes(d)) {
+      const VF32 offset = hn::Load(d, offsets + row);
+      float* HWY_RESTRICT to = sums + t * kPanelRows + row;
+      const VF32 before = hn::Load(d, to);
+      if constexpr (kQuantized) {
+        hn::Store(hn::Add(before, hn::Mul(sum, offset)), d, to);
+      } else {
+        hn::Store(hn::MulAdd(sum, offset, before), d, to);
+      }
     }
   }
 }

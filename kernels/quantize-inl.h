@@ -77,31 +77,40 @@ inline void QuantizeToken(const GemmJob& job, size_t token) {
   const size_t lane = token % width;
   const size_t tile = token / width;
   const float* x = job.arguments.x + token * job.arguments.x_stride;
-  const TokenScale t = FindTokenScale(job.type, x, k);
+  TokenScale t = FindTokenScale(job.type, x, k);
   const bool finite = !std::isnan(t.scale);
+  const bool per_group = job.group_scales != nullptr && finite;
   const int32_t factor = kSignedTables ? 0 : job.w.table_min;
-  job.token_scales[token] = t.scale;
+  job.token_scales[token] = per_group ? 1.0f : t.scale;
   job.token_zeros[token] = static_cast<float>(t.zero);
   int8_t* tile_values = job.values + tile * width * job.padded_k;
   alignas(64) int8_t run[kRunColumns];
   for (size_t g = 0; g < job.groups; ++g) {
     const size_t columns = job.Columns(g);
     const size_t padded = job.PaddedColumns(g);
+    const float* const group_x = x + job.FirstColumn(g);
+    if (per_group) t = FindTokenScale(job.type, group_x, columns);
     int32_t sum = 0;
     for (size_t c = 0; c < padded; c += kRunColumns) {
       const size_t stored = std::min(kRunColumns, padded - c);
       const size_t count = finite ? std::min(kRunColumns, columns - c) : 0;
       int8_t* to = tile_values + (g * job.padded_group + c) * width;
       int8_t* values = width == 1 ? to : run;
-      sum += QuantizeRun(t, x + job.FirstColumn(g) + c, count, values);
+      sum += QuantizeRun(t, group_x + c, count, values);
       std::memset(values + count, 0, stored - count);
       if (width == 1) continue;
-      to += lane * kTileColumns;
-      for (size_t i = 0; i < stored; i += kTileColumns) {
-        std::memcpy(to + i * width, run + i, kTileColumns);
+      to += lane * kValueColumns;
+      for (size_t i = 0; i < stored; i += kValueColumns) {
+        std::memcpy(to + i * width, run + i, kValueColumns);
       }
     }
-    job.starts[(tile * job.groups + g) * width + lane] = factor * sum;
+    const size_t place = job.GroupPlace(token, g);
+    job.starts[place] = factor * sum;
+    if (job.group_scales != nullptr) job.group_scales[place] = t.scale;
+    if (job.group_sums != nullptr) {
+      job.group_sums[place] = per_group ? static_cast<float>(sum) * t.scale
+                                        : static_cast<float>(sum);
+    }
   }
 }
 
@@ -110,4 +119,4 @@ void Quantize(const GemmJob& job, size_t first, size_t count) {
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
-HWY_AFTER_NAMESPACE();
+LUTRA_AFTER_NAMESPACE();

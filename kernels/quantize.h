@@ -24,10 +24,11 @@ struct TokenScale {
   }
 };
 
-// `min` <= 0 <= `max` is the range of the token's values.
+// `min` <= 0 <= `max` is the range of the values of a token, or of one group of
+// it.
 inline TokenScale MakeTokenScale(ActivationType type, float min, float max) {
   TokenScale t;
-  if (type == ActivationType::kInt8Symmetric) {
+  if (type != ActivationType::kInt8Asymmetric) {
     t.scale = std::max(std::max(max, -min) / 127.0f, 0x1p-126f);
     t.low = -127;
   } else {

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/exp.h"
+#include "kernels/gemm_job.h"
 #include "kernels/layout.h"
 #include "kernels/quantize.h"
 #include "kernels/scale_types.h"
@@ -20,13 +22,30 @@ TokenScale FindTokenScale(const float* x, size_t k, ActivationType type) {
   return MakeTokenScale(type, min, max);
 }
 
+float Fuse(const GemmArguments& arguments, float v) {
+  switch (arguments.fusion) {
+    case Fusion::kClamp:
+      if (v < arguments.clamp_min) return arguments.clamp_min;
+      return v > arguments.clamp_max ? arguments.clamp_max : v;
+    case Fusion::kGelu:
+      return Gelu(v);
+    case Fusion::kSilu:
+      return Silu(v);
+    default:
+      return v;
+  }
+}
+
 }  // namespace
 
 void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
-                   const GemmArguments& arguments) noexcept {
+                   const GemmArguments& given) noexcept {
+  const GemmArguments arguments = WithSimpleFusion(given);
   const LutFormat& f = w.format;
   const RowBlockLayout layout = LayOutRowBlock(f);
-  const bool is_float = activation_type == ActivationType::kFloat32;
+  const bool is_float = IsFloat(activation_type);
+  const bool per_group = activation_type == ActivationType::kInt8PerGroup;
+  const bool has_offset = f.offset_type != OffsetType::kNone;
   for (size_t m = 0; m < arguments.m; ++m) {
     const float* x = arguments.x + m * arguments.x_stride;
     TokenScale token;
@@ -45,29 +64,47 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
         const uint8_t* group =
             block + layout.first_group + g * layout.group_stride;
         const float scale = LoadScale(f.scale_type, group, r);
+        const float offset = has_offset ? LoadScale(StorageOf(f.offset_type),
+                                                    group + layout.offsets, r)
+                                        : 0.0f;
         const size_t first = g * f.group_size;
         const size_t columns = std::min<size_t>(f.group_size, f.k - first);
+        TokenScale quantizer = token;
+        if (per_group && finite) {
+          quantizer = FindTokenScale(x + first, columns, activation_type);
+        }
         int32_t dot = 0;
+        int32_t sum = 0;
         for (size_t c = 0; c < columns; ++c) {
           const size_t unit = c / UnitColumns(f.bits);
-          const int8_t entry = table[GetIndex(
+          const uint8_t index = GetIndex(
               f.bits, group + layout.indices + unit * UnitBytes(f.bits), r,
-              c % UnitColumns(f.bits))];
+              c % UnitColumns(f.bits));
+          const int8_t entry =
+              f.HasTable() ? table[index] : static_cast<int8_t>(index);
           if (is_float) {
-            acc += x[first + c] * (scale * static_cast<float>(entry));
+            const float v = activation_type == ActivationType::kBFloat16
+                                ? RoundToBFloat16(x[first + c])
+                                : x[first + c];
+            acc += v * (scale * static_cast<float>(entry) + offset);
           } else if (finite) {
-            dot += token.Quantize(x[first + c]) * entry;
+            const int32_t q = quantizer.Quantize(x[first + c]);
+            dot += q * entry;
+            sum += q;
           }
         }
-        if (!is_float) acc = acc + static_cast<float>(dot) * scale;
+        if (is_float) continue;
+        const float unit = per_group ? quantizer.scale : 1.0f;
+        acc = acc + (static_cast<float>(dot) * unit) * scale;
+        if (has_offset) acc = acc + (static_cast<float>(sum) * unit) * offset;
       }
       if (activation_type == ActivationType::kInt8Asymmetric) {
         acc = acc - static_cast<float>(token.zero) *
                         LoadScale(ScaleType::kFloat32, block, r);
       }
-      float y = is_float ? acc : acc * token.scale;
+      float y = is_float || per_group ? acc : acc * token.scale;
       if (arguments.bias != nullptr) y = y + arguments.bias[n];
-      arguments.y[m * arguments.y_stride + n] = y;
+      arguments.y[m * arguments.y_stride + n] = Fuse(arguments, y);
     }
   }
 }

@@ -24,6 +24,10 @@ inline float FloatFromBFloat16(uint16_t value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value) << 16);
 }
 
+inline float RoundToBFloat16(float value) {
+  return FloatFromBFloat16(BFloat16FromFloat(value));
+}
+
 inline uint16_t Float16FromFloat(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   const uint32_t sign = (bits >> 16) & 0x8000;

@@ -36,10 +36,16 @@ size_t TablesPerTensor(size_t bits) {
 // With one table for the tensor, a table of 16 entries is repeated for each
 // block of 16 bytes (4 rows), because look-ups stay within such blocks. With a
 // table per row, the tables of 4 rows share the 16 bytes: with 3 bits they take
-// two tables (rows 0-1, rows 2-3), with 4 bits one table for each row.
+// two tables (rows 0-1, rows 2-3), with 4 bits one table for each row. 8-bit
+// values have no table but a mask to combine with.
 void PrepareTables(const GemmJob& job, const uint8_t* row_block, int8_t bias,
                    DecodeTables* tables) noexcept {
   const LutFormat& format = job.w.format;
+  if (!format.HasTable()) {
+    // Values are made unsigned by flipping their sign bit.
+    std::memset(tables->bytes[0], bias & 0x80, kTileBytes);
+    return;
+  }
   const auto biased = [bias](uint8_t entry) {
     return static_cast<uint8_t>(entry - static_cast<uint8_t>(bias));
   };

@@ -11,6 +11,7 @@
 #include "kernels/scale_types.h"
 #include "lutra/kernels/lut_matrix.h"
 #include "tests/kernels/random_matrix.h"
+#include "tests/rounds.h"
 
 namespace lutra::kernels {
 namespace {
@@ -53,7 +54,10 @@ TEST(LutFormatTest, ExampleOfTheDocument) {
   ASSERT_EQ(CheckFormat(format), nullptr);
   ASSERT_EQ(BlobBytes(format), 320u);
   const AlignedBytes blob = AllocateAligned(320);
-  PackLutMatrix(format, indices.data(), scales.data(), table.data(),
+  PackLutMatrix(format,
+                {.indices = indices.data(),
+                 .scales = scales.data(),
+                 .tables = table.data()},
                 blob.get());
   const std::vector<uint8_t> expected = DocumentedBlob();
   for (size_t i = 0; i < 320; ++i) EXPECT_EQ(blob[i], expected[i]) << i;
@@ -70,7 +74,10 @@ TEST(LutFormatTest, ThreeBitUnitAsDocumented) {
     for (size_t k = 0; k < 32; ++k) {
       std::vector<uint8_t> indices(16 * 32);
       indices[row * 32 + k] = 7;
-      PackLutMatrix(format, indices.data(), scales.data(), table.data(),
+      PackLutMatrix(format,
+                    {.indices = indices.data(),
+                     .scales = scales.data(),
+                     .tables = table.data()},
                     blob.get());
       std::vector<uint8_t> expected(192);
       const size_t tile = k / 4;
@@ -84,9 +91,66 @@ TEST(LutFormatTest, ThreeBitUnitAsDocumented) {
   }
 }
 
+std::vector<float> Rounded(std::vector<float> values, ScaleType type) {
+  for (float& v : values) {
+    if (type == ScaleType::kBFloat16) {
+      v = FloatFromBFloat16(BFloat16FromFloat(v));
+    } else if (type == ScaleType::kFloat16) {
+      v = FloatFromFloat16(Float16FromFloat(v));
+    }
+  }
+  return values;
+}
+
+ScaleType OffsetStorage(const LutFormat& format) {
+  return static_cast<ScaleType>(static_cast<int>(format.offset_type) - 1);
+}
+
+TEST(LutFormatTest, EightBitUnitAndOffsetsAsDocumented) {
+  const LutFormat format{.n = 2,
+                         .k = 18,
+                         .bits = 8,
+                         .group_size = 16,
+                         .scale_type = ScaleType::kFloat16,
+                         .offset_type = OffsetType::kFloat32};
+  std::vector<uint8_t> indices(2 * 18);
+  indices[18 + 5] = 0xFD;   // row 1, column 5: -3
+  indices[18 + 17] = 0x07;  // row 1, column 17, in the second group
+  const std::vector<float> scales = {1.0f, 1.0f, 0.5f, 2.0f};
+  const std::vector<float> offsets = {0.0f, 0.0f, -1.0f, 0.25f};
+  // Two groups of 32 + 64 + 256 bytes after the row sums.
+  ASSERT_EQ(BlobBytes(format), 64u + 64 + 2 * 352);
+  const AlignedBytes blob = AllocateAligned(BlobBytes(format));
+  PackLutMatrix(format,
+                {.indices = indices.data(),
+                 .scales = scales.data(),
+                 .offsets = offsets.data()},
+                blob.get());
+  std::vector<uint8_t> expected(64 + 2 * 352);
+  const auto put = [&expected](size_t at, auto value) {
+    std::memcpy(&expected[at], &value, sizeof(value));
+  };
+  put(4, -3 * 0.5f - 16.0f + 7 * 2.0f + 2 * 0.25f);  // row sum of row 1
+  const size_t group0 = 64;
+  const size_t group1 = 64 + 352;
+  put(group0, uint16_t{0x3C00});      // 1
+  put(group0 + 2, uint16_t{0x3800});  // 0.5
+  put(group1, uint16_t{0x3C00});
+  put(group1 + 2, uint16_t{0x4000});  // 2
+  put(group0 + 32 + 4, -1.0f);
+  put(group1 + 32 + 4, 0.25f);
+  expected[group0 + 96 + 64 + 4 * 1 + 1] = 0xFD;  // tile 1
+  expected[group1 + 96 + 4 * 1 + 1] = 0x07;       // tile 0
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(blob[64 + i], expected[i]) << i;
+  }
+  EXPECT_EQ(blob[10], 8);
+  EXPECT_EQ(blob[13], 1);
+}
+
 TEST(LutFormatTest, RoundTripsEveryFormat) {
   std::mt19937 rng(1);
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < Rounds(400); ++i) {
     const LutFormat format =
         RandomFormat(1 + static_cast<uint32_t>(rng() % 70),
                      1 + static_cast<uint32_t>(rng() % 300), rng);
@@ -99,19 +163,16 @@ TEST(LutFormatTest, RoundTripsEveryFormat) {
     EXPECT_EQ(parsed.format.k, format.k);
     std::vector<uint8_t> indices(r.indices.size());
     std::vector<float> scales(r.scales.size());
+    std::vector<float> offsets(r.scales.size());
     std::vector<int8_t> tables(r.tables.size());
-    UnpackLutMatrix(parsed, indices.data(), scales.data(), tables.data());
+    UnpackLutMatrix(parsed, indices.data(), scales.data(), offsets.data(),
+                    tables.data());
     EXPECT_EQ(indices, r.indices);
     EXPECT_EQ(tables, r.tables);
-    std::vector<float> rounded = r.scales;
-    for (float& s : rounded) {
-      if (format.scale_type == ScaleType::kBFloat16) {
-        s = FloatFromBFloat16(BFloat16FromFloat(s));
-      } else if (format.scale_type == ScaleType::kFloat16) {
-        s = FloatFromFloat16(Float16FromFloat(s));
-      }
-    }
-    EXPECT_EQ(scales, rounded);
+    EXPECT_EQ(scales, Rounded(r.scales, format.scale_type));
+    const bool has_offset = format.offset_type != OffsetType::kNone;
+    EXPECT_EQ(offsets, has_offset ? Rounded(r.offsets, OffsetStorage(format))
+                                  : std::vector<float>(offsets.size()));
 
     std::vector<float> row(format.k);
     const bool per_row = format.table_granularity == TableGranularity::kRow;
@@ -119,11 +180,13 @@ TEST(LutFormatTest, RoundTripsEveryFormat) {
       DequantizeRow(parsed, n, row.data());
       for (uint32_t k = 0; k < format.k; ++k) {
         const size_t at = size_t{n} * format.k + k;
-        const float scale =
-            rounded[n * format.GroupsPerRow() + k / format.group_size];
-        const int entry =
-            r.tables[(per_row ? n * format.TableEntries() : 0) + r.indices[at]];
-        ASSERT_EQ(row[k], scale * static_cast<float>(entry));
+        const size_t group = n * format.GroupsPerRow() + k / format.group_size;
+        const size_t table = per_row ? n * format.TableEntries() : 0;
+        const int entry = format.HasTable()
+                              ? r.tables[table + r.indices[at]]
+                              : static_cast<int8_t>(r.indices[at]);
+        const float product = scales[group] * static_cast<float>(entry);
+        ASSERT_EQ(row[k], product + offsets[group]);
       }
     }
   }
@@ -143,6 +206,13 @@ TEST(LutFormatTest, RefusesImpossibleFormats) {
   EXPECT_TRUE(refused([](LutFormat& f) { f.k = kMaxDimension + 1; }));
   EXPECT_TRUE(refused([](LutFormat& f) { f.bits = 0; }));
   EXPECT_TRUE(refused([](LutFormat& f) { f.bits = 5; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.bits = 7; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.bits = 9; }));
+  EXPECT_FALSE(refused([](LutFormat& f) { f.bits = 8; }));
+  EXPECT_TRUE(refused([](LutFormat& f) {
+    f.bits = 8;
+    f.table_granularity = TableGranularity::kRow;
+  }));
   EXPECT_TRUE(refused([](LutFormat& f) { f.group_size = 0; }));
   EXPECT_TRUE(refused([](LutFormat& f) { f.group_size = 24; }));
   EXPECT_TRUE(refused([](LutFormat& f) { f.group_size = 8; }));
@@ -151,6 +221,7 @@ TEST(LutFormatTest, RefusesImpossibleFormats) {
   EXPECT_TRUE(
       refused([](LutFormat& f) { f.table_granularity = TableGranularity{2}; }));
   EXPECT_TRUE(refused([](LutFormat& f) { f.scale_type = ScaleType{3}; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.offset_type = OffsetType{4}; }));
   EXPECT_FALSE(refused([](LutFormat& f) { f.group_size = f.k = 65535; }));
 }
 
@@ -190,6 +261,20 @@ TEST(LutFormatTest, ParseRefusesDamage) {
   ASSERT_EQ(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed), nullptr);
   r.blob[64] = 127;
   EXPECT_NE(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed), nullptr);
+}
+
+TEST(LutFormatTest, ParseRefusesARangeThatEightBitsDoNotHave) {
+  std::mt19937 rng(5);
+  const RandomMatrix r = MakeRandomMatrix(
+      {.n = 3, .k = 40, .bits = 8, .group_size = 16}, TableKind::kSmall, rng);
+  LutMatrix parsed;
+  ASSERT_EQ(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed), nullptr);
+  EXPECT_EQ(parsed.table, nullptr);
+  for (const size_t at : {size_t{28}, size_t{29}}) {
+    r.blob[at] ^= 1;
+    EXPECT_NE(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed), nullptr);
+    r.blob[at] ^= 1;
+  }
 }
 
 TEST(LutFormatTest, ParseRefusesWrongSizesAndAddresses) {

@@ -37,6 +37,7 @@ struct RandomMatrix {
   LutFormat format;
   std::vector<uint8_t> indices;
   std::vector<float> scales;
+  std::vector<float> offsets;  // empty without an offset type
   std::vector<int8_t> tables;
   AlignedBytes blob;
   size_t blob_bytes = 0;
@@ -67,26 +68,58 @@ inline int8_t RandomEntry(TableKind kind, std::mt19937& rng) {
   }
 }
 
+inline uint8_t RandomIndex(const LutFormat& format, std::mt19937& rng) {
+  if (format.HasTable()) {
+    return static_cast<uint8_t>(rng() % format.TableEntries());
+  }
+  return static_cast<uint8_t>(RandomEntry(TableKind::kExtreme, rng));
+}
+
 inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
                                      std::mt19937& rng) {
   RandomMatrix r;
   r.format = format;
   r.indices.resize(size_t{format.n} * format.k);
   for (uint8_t& index : r.indices) {
-    index = static_cast<uint8_t>(rng() % format.TableEntries());
+    index = RandomIndex(format, rng);
   }
   r.scales.resize(size_t{format.n} * format.GroupsPerRow());
   std::normal_distribution<float> normal(0.0f, 0.1f);
   for (float& scale : r.scales) scale = rng() % 16 == 0 ? 0.0f : normal(rng);
+  if (format.offset_type != OffsetType::kNone) {
+    r.offsets.resize(r.scales.size());
+    for (float& offset : r.offsets) offset = rng() % 16 == 0 ? 0 : normal(rng);
+  }
   const bool per_row = format.table_granularity == TableGranularity::kRow;
   r.tables.resize((per_row ? format.n : 1) * format.TableEntries());
   for (int8_t& entry : r.tables) entry = RandomEntry(kind, rng);
   r.blob_bytes = BlobBytes(format);
   r.blob = AllocateAligned(r.blob_bytes);
-  PackLutMatrix(format, r.indices.data(), r.scales.data(), r.tables.data(),
+  PackLutMatrix(format,
+                {.indices = r.indices.data(),
+                 .scales = r.scales.data(),
+                 .offsets = r.offsets.data(),
+                 .tables = r.tables.data()},
                 r.blob.get());
   ParseLutMatrix(r.blob.get(), r.blob_bytes, &r.matrix);
   return r;
+}
+
+// Every combination of bits, table granularity, scale and offset type.
+inline std::vector<LutFormat> EveryEncoding() {
+  std::vector<LutFormat> formats;
+  for (const uint32_t bits : {1u, 2u, 3u, 4u, 8u}) {
+    for (uint8_t choice = 0; choice < 24; ++choice) {
+      LutFormat format;
+      format.n = format.k = format.group_size = 16;
+      format.bits = bits;
+      format.table_granularity = static_cast<TableGranularity>(choice / 12);
+      format.scale_type = static_cast<ScaleType>(choice % 12 / 4);
+      format.offset_type = static_cast<OffsetType>(choice % 4);
+      if (CheckFormat(format) == nullptr) formats.push_back(format);
+    }
+  }
+  return formats;
 }
 
 // A format with n and k as given and everything else drawn.
@@ -94,12 +127,18 @@ inline LutFormat RandomFormat(uint32_t n, uint32_t k, std::mt19937& rng) {
   LutFormat format;
   format.n = n;
   format.k = k;
-  format.bits = 1 + static_cast<uint32_t>(rng() % 4);
+  static constexpr uint32_t kBits[] = {1, 2, 3, 4, 8};
+  format.bits = kBits[rng() % 5];
   static constexpr uint32_t kGroupSizes[] = {16, 32, 48, 64, 96, 128, 256};
   format.group_size = kGroupSizes[rng() % 7];
   if (format.group_size > k || rng() % 4 == 0) format.group_size = k;
-  format.table_granularity = static_cast<TableGranularity>(rng() % 2);
+  if (format.HasTable()) {
+    format.table_granularity = static_cast<TableGranularity>(rng() % 2);
+  }
   format.scale_type = static_cast<ScaleType>(rng() % 3);
+  if (rng() % 3 == 0) {
+    format.offset_type = static_cast<OffsetType>(1 + rng() % 3);
+  }
   return format;
 }
 

@@ -24,23 +24,43 @@ enum class ActivationType {
   kInt8Asymmetric,
   // Used as they are, with w dequantized on the fly.
   kFloat32,
+  // As kInt8Symmetric, with a scale for every group of the weight's columns.
+  kInt8PerGroup,
+  // Rounded to bfloat16 (to nearest even), then as kFloat32.
+  kBFloat16,
 };
+
+// What happens to an output after the bias, with the bits of
+//   relu: v < 0 ? 0 : v    relu6: clamp to [0, 6]
+//   clamp: v < clamp_min ? clamp_min : v > clamp_max ? clamp_max : v
+//   gelu: v * Phi(v)       silu: v / (1 + e^-v)
+// NaN stays NaN. gelu (without the approximation by tanh) and silu are exact to
+// 5e-6 and 2e-7 of their value, below -13 to 1e-37, with the same bits for the
+// same v on every instruction set.
+enum class Fusion { kNone, kRelu, kRelu6, kClamp, kGelu, kSilu };
 
 // With int8 activations the result is defined to the bit, the same for every
 // instruction set, thread count and M:
 //
 //   acc = 0; for each group g in order:
 //     dot = sum over the group of q[k] * LUT[index[n][k]]   (exact, int32)
+//     sum = sum over the group of q[k]                      (exact, int32)
 //     acc = acc + float(dot) * scale[n][g]                  (rounded twice)
+//     with offsets:
+//       acc = acc + float(sum) * offset[n][g]               (rounded twice)
 //   asymmetric: acc = acc - float(z) * row_sum[n]           (rounded twice)
-//   y = acc * s (+ bias[n])
+//   y = fusion(acc * s (+ bias[n]))
 //
-// where row_sum[n], stored in the blob, is acc of a token of ones. A token that
-// holds an infinity or a NaN gives NaN for every output.
+// where row_sum[n], stored in the blob, is acc of a token of ones. With a scale
+// s[g] per group, float(dot) * s[g] and float(sum) * s[g] (rounded) take the
+// places of float(dot) and float(sum), and s is 1. A token that holds an
+// infinity or a NaN gives NaN for every output.
 //
 // With float activations: the same bits for every thread count and M on one
 // instruction set; across instruction sets and against the reference the
-// difference is at most 2 * (K + 2) * 2^-24 * sum_k |x[k] * w[n][k]|.
+// difference is at most 2 * (K + 4) * 2^-24 * sum_k |x[k]| * b[n][k] before the
+// fusion, where b is |scale * LUT[index]| + |offset|, unless a sum of
+// |x[k] * LUT[index]| over a group overflows.
 
 struct GemmArguments {
   const float* x = nullptr;  // [M, K]
@@ -49,16 +69,19 @@ struct GemmArguments {
   const float* bias = nullptr;  // [N], or nullptr
   float* y = nullptr;           // [M, N]; must not overlap x, bias or scratch
   size_t y_stride = 0;          // floats between rows of y, at least N
+  Fusion fusion = Fusion::kNone;
+  float clamp_min = 0;  // Fusion::kClamp only; neither is NaN, min <= max
+  float clamp_max = 0;
 };
 
 // Bytes of scratch memory that Gemm needs for up to `m` tokens.
 size_t GemmScratchBytes(const LutMatrix& w, ActivationType activation_type,
-                        size_t m, size_t threads) noexcept;
+                        size_t m) noexcept;
 
 // Runs on the best instruction set of this CPU (see variants.h), on the
 // threads of `pool`, or on the calling thread if it is nullptr. `scratch` has
-// GemmScratchBytes(w, type, m, threads of the pool or 1) bytes, aligned to 64,
-// and may be reused afterwards. No allocation, no error: arguments must fit
+// GemmScratchBytes(w, type, m) bytes, aligned to 64, and may be reused
+// afterwards. No allocation, no error: arguments must fit
 // (checked in debug builds).
 void Gemm(const LutMatrix& w, ActivationType activation_type,
           const GemmArguments& arguments, void* scratch,

@@ -7,6 +7,7 @@
 // A LUT matrix is a weight matrix [N, K] whose entries are
 //
 //   w[n][k] = scale[n][k / group_size] * LUT[index[n][k]]
+//             (+ offset[n][k / group_size])
 //
 // stored as one self-describing blob. docs/format.md specifies the bytes; they
 // are the same for every CPU, and the kernels read them in place.
@@ -18,6 +19,12 @@ namespace lutra::kernels {
 
 enum class TableGranularity : uint8_t { kTensor = 0, kRow = 1 };
 enum class ScaleType : uint8_t { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2 };
+enum class OffsetType : uint8_t {
+  kNone = 0,
+  kFloat32 = 1,
+  kBFloat16 = 2,
+  kFloat16 = 3
+};
 
 // Blobs start at an address and have a size that are multiples of this.
 inline constexpr size_t kBlobAlignment = 64;
@@ -31,19 +38,27 @@ inline constexpr uint32_t kMaxDimension = 1u << 30;
 
 // The choices that fix a blob's size and meaning.
 struct LutFormat {
-  uint32_t n = 0;     // output features: rows of the weight
-  uint32_t k = 0;     // input features: columns of the weight
-  uint32_t bits = 2;  // bits per index; the table has 2^bits entries
+  uint32_t n = 0;  // output features: rows of the weight
+  uint32_t k = 0;  // input features: columns of the weight
+  // Bits per index, 1 to 4; the table has 2^bits entries. Or 8: the int8 values
+  // themselves take the place of LUT[index], and there is no table.
+  uint32_t bits = 2;
   // Columns that share a scale: k for one scale per row, else a multiple of 16
   // below k. The last group of a row may be short.
   uint32_t group_size = 64;
+  // kTensor where there is no table.
   TableGranularity table_granularity = TableGranularity::kTensor;
   ScaleType scale_type = ScaleType::kFloat32;
+  OffsetType offset_type = OffsetType::kNone;
 
   constexpr uint32_t GroupsPerRow() const {
     return (k + group_size - 1) / group_size;
   }
-  constexpr uint32_t TableEntries() const { return 1u << bits; }
+  constexpr bool HasTable() const { return bits != 8; }
+  // Of one table, 0 where there is none.
+  constexpr uint32_t TableEntries() const {
+    return HasTable() ? 1u << bits : 0;
+  }
 };
 
 // Returns nullptr if blobs of this format exist, else the reason why not (a
@@ -54,13 +69,19 @@ const char* CheckFormat(const LutFormat& format) noexcept;
 // CheckFormat; the result may be 0 if it does not fit size_t.
 size_t BlobBytes(const LutFormat& format) noexcept;
 
+// What PackLutMatrix stores. Scales and offsets are finite, also after rounding
+// to their type.
+struct LutMatrixValues {
+  // [N, K] row-major, each below 2^bits; with 8 bits the int8 values as bytes.
+  const uint8_t* indices = nullptr;
+  const float* scales = nullptr;   // [N, GroupsPerRow] row-major
+  const float* offsets = nullptr;  // the same; only with an offset type
+  // [2^bits], or [N, 2^bits] with a table per row; not used with 8 bits.
+  const int8_t* tables = nullptr;
+};
+
 // Fills `blob` (BlobBytes(format) bytes, aligned to kBlobAlignment).
-//   indices  uint8 [N, K] row-major, each below 2^bits
-//   scales   float [N, GroupsPerRow] row-major, finite also after rounding to
-//            scale_type
-//   tables   int8 [2^bits], or [N, 2^bits] with a table per row
-void PackLutMatrix(const LutFormat& format, const uint8_t* indices,
-                   const float* scales, const int8_t* tables,
+void PackLutMatrix(const LutFormat& format, const LutMatrixValues& values,
                    uint8_t* blob) noexcept;
 
 // A parsed blob: the format and pointers into bytes owned by the caller, which
@@ -68,10 +89,10 @@ void PackLutMatrix(const LutFormat& format, const uint8_t* indices,
 struct LutMatrix {
   LutFormat format;
   const uint8_t* blob = nullptr;
-  // Smallest and largest entry of all tables.
+  // Smallest and largest entry of all tables; -128 and 127 with 8 bits.
   int8_t table_min = 0;
   int8_t table_max = 0;
-  const int8_t* table = nullptr;        // [16], zero padded; per tensor only
+  const int8_t* table = nullptr;  // [16], zero padded; one per tensor only
   const uint8_t* row_blocks = nullptr;  // ceil(N / 16) blocks of 16 rows
   size_t row_block_bytes = 0;
 };
@@ -86,13 +107,14 @@ const char* ParseLutMatrix(const uint8_t* blob, size_t size,
 // Recomputes the checksum over the whole blob (reads all of it).
 bool ChecksumMatches(const LutMatrix& matrix) noexcept;
 
-// The inverse of PackLutMatrix; any output may be nullptr. Scales come back as
-// stored, that is rounded to the scale type.
+// The inverse of PackLutMatrix; any output may be nullptr. Scales and offsets
+// come back as stored, that is rounded to their type.
 void UnpackLutMatrix(const LutMatrix& matrix, uint8_t* indices, float* scales,
-                     int8_t* tables) noexcept;
+                     float* offsets, int8_t* tables) noexcept;
 
-// Writes row `row` of w, float [K]: each entry is scale * LUT[index] rounded
-// once to float32. This is also the embedding look-up.
+// Writes row `row` of w, float [K]: each entry is scale * LUT[index] rounded to
+// float32, then plus the offset, if there is one, rounded again. This is also
+// the embedding look-up.
 void DequantizeRow(const LutMatrix& matrix, uint32_t row,
                    float* values) noexcept;
 

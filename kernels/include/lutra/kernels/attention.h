@@ -1,0 +1,54 @@
+#ifndef LUTRA_KERNELS_ATTENTION_H_
+#define LUTRA_KERNELS_ATTENTION_H_
+
+#include <cstddef>
+
+#include "lutra/kernels/cache_type.h"
+
+// Causal attention of one token over the keys and values of itself and the
+// tokens before, which lie in a cache:
+//
+//   s[t] = scale * sum_d q[d] * k[t][d]
+//   y[d] = sum_t exp(s[t] - max s) * v[t][d] / sum_t exp(s[t] - max s)
+//
+// Bits are the same on every instruction set: sums over d and, in y, over t are
+// taken in order, the sum of the exponentials in 16 lanes as vector_ops.h says.
+// So they do not depend on how tokens come in calls, nor on threads.
+
+namespace lutra::kernels {
+
+struct AttentionShape {
+  size_t heads = 0;     // of queries; a multiple of kv_heads
+  size_t kv_heads = 0;  // head h uses keys and values h / (heads / kv_heads)
+  size_t head_dim = 0;
+  size_t context = 0;  // tokens of the cache
+  CacheType cache = CacheType::kFloat16;
+  float scale = 1.0f;
+  size_t window = 0;  // tokens seen, itself included; 0: all
+};
+
+// Bytes of a cache. Keys of 16 consecutive tokens lie side by side for each d,
+// so that 16 scores are computed at once and a token costs no reduction.
+// Overflows for absurd shapes: see AttentionFits.
+size_t AttentionCacheBytes(const AttentionShape& shape) noexcept;
+// Bytes that one call of AttendToken works in.
+size_t AttentionScratchBytes(const AttentionShape& shape) noexcept;
+// Whether the sizes above fit size_t.
+bool AttentionFits(const AttentionShape& shape) noexcept;
+
+// Puts a token's keys and values, float [kv_heads, head_dim] each, at
+// `position` < context. Different positions may be stored at the same time.
+void StoreToken(const AttentionShape& shape, size_t position, const float* k,
+                const float* v, void* cache) noexcept;
+
+// y of the heads that use `count` heads of keys from `first` on, for the token
+// at `position`. `q` and `y` are [heads, head_dim]; of the other heads nothing
+// is read or written. Tokens up to `position` must have been stored. `cache`
+// and `scratch` are aligned to 64.
+void AttendToken(const AttentionShape& shape, size_t position, size_t first,
+                 size_t count, const float* q, const void* cache, void* scratch,
+                 float* y) noexcept;
+
+}  // namespace lutra::kernels
+
+#endif  // LUTRA_KERNELS_ATTENTION_H_

@@ -1,0 +1,78 @@
+#ifndef LUTRA_KERNELS_VECTOR_OPS_H_
+#define LUTRA_KERNELS_VECTOR_OPS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+// Float operations on rows. Every result is defined to the bit, so that it is
+// the same on every instruction set:
+//
+//   * multiplications and additions are rounded one by one (never fused);
+//   * a sum of n terms has 16 lanes, term i going to lane i % 16 in order of i;
+//     then lane i takes up lane i + 8, and so on by 4, 2 and 1;
+//   * exp and the functions made of it are the polynomials of exp-inl.h.
+//
+// Like all kernels they run on the active variant (see variants.h), allocate
+// nothing and may be called from several threads at once.
+
+namespace lutra::kernels {
+
+enum class FloatType { kFloat32, kFloat16, kBFloat16 };
+
+constexpr size_t ByteSize(FloatType type) {
+  return type == FloatType::kFloat32 ? 4 : 2;
+}
+
+enum class Function {
+  kExp,
+  kRelu,     // x < 0 ? 0 : x
+  kSigmoid,  // 1 / (1 + exp(-x))
+  kTanh,
+  kSilu,  // x / (1 + exp(-x))
+  kGelu,  // x * Phi(x) with the exact error function
+};
+
+// y[i] = function(x[i]). x == y is allowed. The error is below 4 units in the
+// last place of the exact value, for kGelu below 16, wherever that is a normal
+// number; a NaN stays one.
+void Apply(Function function, const float* x, size_t n, float* y) noexcept;
+
+// The `n` floats that x holds, exactly. `x` is aligned to its elements.
+void ToFloat32(FloatType type, const void* x, size_t n, float* y) noexcept;
+// Rounds to nearest even; beyond 65504 to infinity.
+void ToFloat16(const float* x, size_t n, uint16_t* y) noexcept;
+
+// y[i] = exp(x[i] - max x) / sum_j exp(x[j] - max x). x == y is allowed.
+void SoftmaxRow(const float* x, size_t n, float* y) noexcept;
+
+// y[i] = x[i] / sqrt(mean_j x[j]^2 + eps) * weight[i]. x == y is allowed.
+// Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
+void RmsNormRow(const float* x, const float* weight, size_t n, float eps,
+                float* y) noexcept;
+
+// y[i] = (x[i] - mean) / sqrt(variance + eps) * weight[i] (+ bias[i]), where
+// `bias` may be nullptr. x == y is allowed.
+// Ba, Kiros and Hinton, "Layer Normalization", 2016.
+void LayerNormRow(const float* x, const float* weight, const float* bias,
+                  size_t n, float eps, float* y) noexcept;
+
+// y = x * w^T + bias, for float weights used where they lie.
+struct DenseArguments {
+  const void* w = nullptr;  // [n, k] of `type`, aligned to its elements
+  FloatType type = FloatType::kFloat32;
+  size_t n = 0;
+  size_t k = 0;
+  const float* x = nullptr;  // [m, k]
+  size_t m = 0;
+  const float* bias = nullptr;  // [n], or nullptr
+  float* y = nullptr;           // [m, n]
+};
+
+// Computes columns [first, first + count) of y. Every element is the sum above
+// of its k products, whatever m and the range.
+void DenseColumns(const DenseArguments& arguments, size_t first,
+                  size_t count) noexcept;
+
+}  // namespace lutra::kernels
+
+#endif  // LUTRA_KERNELS_VECTOR_OPS_H_

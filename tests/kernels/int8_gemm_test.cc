@@ -1,0 +1,209 @@
+// Int8 activations: every variant gives the bits of the reference.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/exp.h"
+#include "lutra/kernels/gemm.h"
+#include "tests/kernels/each_variant.h"
+#include "tests/kernels/gemm_case.h"
+#include "tests/kernels/random_matrix.h"
+#include "tests/rounds.h"
+
+namespace lutra::kernels {
+namespace {
+
+constexpr ActivationType kTypes[] = {ActivationType::kInt8Symmetric,
+                                     ActivationType::kInt8Asymmetric,
+                                     ActivationType::kInt8PerGroup};
+
+void ExpectReference(const LutMatrix& w, ActivationType type,
+                     const Input& input, size_t threads) {
+  SCOPED_TRACE(Describe(w.format, type, input, threads));
+  const std::vector<float> expected =
+      Compute(Engine::kReference, w, type, input, 0);
+  ForEachVariant([&](const char* variant) {
+    SCOPED_TRACE(variant);
+    ExpectSameBits(expected, Compute(Engine::kActive, w, type, input, threads),
+                   w.format.n);
+  });
+}
+
+TableKind RandomKind(std::mt19937& rng) {
+  return static_cast<TableKind>(rng() % static_cast<size_t>(TableKind::kCount));
+}
+
+TEST(Int8GemmTest, RandomShapes) {
+  std::mt19937 rng(11);
+  for (int i = 0; i < Rounds(300) && !testing::Test::HasFailure(); ++i) {
+    const LutFormat format =
+        RandomFormat(1 + static_cast<uint32_t>(rng() % 300),
+                     1 + static_cast<uint32_t>(rng() % 300), rng);
+    const RandomMatrix w = MakeRandomMatrix(format, RandomKind(rng), rng);
+    const size_t m = rng() % 3 == 0 ? 1 : 1 + rng() % 67;
+    const size_t threads = rng() % 8 == 0 ? 1 + rng() % 8 : 0;
+    ExpectReference(w.matrix, kTypes[rng() % 3], MakeInput(m, format, rng),
+                    threads);
+  }
+}
+
+// Every combination of format fields and activations, with a row block and a
+// group that are not full. The last size is the whole row.
+TEST(Int8GemmTest, EveryFormat) {
+  std::mt19937 rng(12);
+  constexpr uint32_t kColumns = 267;
+  for (const uint32_t group_size :
+       {16u, 32u, 48u, 64u, 96u, 128u, 256u, kColumns}) {
+    for (const LutFormat& choice : EveryEncoding()) {
+      LutFormat format = choice;
+      format.n = 19;
+      format.k = kColumns;
+      format.group_size = group_size;
+      const RandomMatrix w = MakeRandomMatrix(format, RandomKind(rng), rng);
+      for (const ActivationType type : kTypes) {
+        for (const size_t m : {size_t{1}, size_t{3}}) {
+          ExpectReference(w.matrix, type, MakeInput(m, format, rng), 0);
+          if (testing::Test::HasFailure()) return;
+        }
+      }
+    }
+  }
+}
+
+// Every number of tokens, up to more than a block of them.
+TEST(Int8GemmTest, EveryNumberOfTokens) {
+  std::mt19937 rng(13);
+  for (size_t m = 1; m <= 67; ++m) {
+    LutFormat format = RandomFormat(50, 150, rng);
+    const RandomMatrix w = MakeRandomMatrix(format, RandomKind(rng), rng);
+    ExpectReference(w.matrix, kTypes[m % 3], MakeInput(m, format, rng), 0);
+  }
+}
+
+// Sums at the ends of their ranges, over one large group.
+TEST(Int8GemmTest, ExactAtTheLimits) {
+  struct Limits {
+    uint32_t bits;
+    std::vector<int8_t> table;
+    std::vector<uint8_t> indices;
+  };
+  const Limits kLimits[] = {{1, {-128, 127}, {0, 1}},
+                            {1, {-128, -127}, {0, 1}},
+                            {1, {126, 127}, {0, 1}},
+                            {2, {-128, 0, 1, 127}, {0, 3}},
+                            {8, {}, {0x80, 0x7F}}};
+  const uint32_t k = kMaxGroupSize;
+  const std::vector<float> scales(2, 1.0f);
+  for (const Limits& limits : kLimits) {
+    const LutFormat format{.n = 2,
+                           .k = k,
+                           .bits = limits.bits,
+                           .group_size = k,
+                           .offset_type = OffsetType::kFloat32};
+    const AlignedBytes blob = AllocateAligned(BlobBytes(format));
+    for (const uint8_t index : limits.indices) {
+      const std::vector<uint8_t> indices(2 * size_t{k}, index);
+      PackLutMatrix(format,
+                    {.indices = indices.data(),
+                     .scales = scales.data(),
+                     .offsets = scales.data(),
+                     .tables = limits.table.data()},
+                    blob.get());
+      LutMatrix w;
+      ASSERT_EQ(ParseLutMatrix(blob.get(), BlobBytes(format), &w), nullptr);
+      for (const float sign : {-1.0f, 1.0f}) {
+        Input input;
+        input.m = 2;
+        input.k = input.stride = k;
+        input.x.assign(2 * size_t{k}, sign);
+        for (const ActivationType type : kTypes) {
+          ExpectReference(w, type, input, 0);
+          ExpectReference(w, type, OnlyToken(input, 0), 0);
+        }
+      }
+    }
+  }
+}
+
+TEST(Int8GemmTest, NonFiniteTokenGivesNaNAndLeavesOthersAlone) {
+  std::mt19937 rng(14);
+  const LutFormat format{.n = 20, .k = 70, .bits = 2, .group_size = 32};
+  const RandomMatrix w = MakeRandomMatrix(format, TableKind::kSmall, rng);
+  Input input;
+  input.m = 3;
+  input.k = input.stride = 70;
+  input.x.assign(3 * 70, 0.5f);
+  input.x[70 + 69] = std::numeric_limits<float>::infinity();
+  for (const ActivationType type : kTypes) {
+    ForEachVariant([&](const char* variant) {
+      const std::vector<float> y =
+          Compute(Engine::kActive, w.matrix, type, input, 0);
+      for (size_t i = 0; i < y.size(); ++i) {
+        EXPECT_EQ(std::isnan(y[i]), i / 20 == 1) << variant << " " << i;
+      }
+    });
+  }
+}
+
+// The reference itself: a fused function is that of the plain output.
+TEST(Int8GemmTest, FusionIsTheFunctionOfTheOutput) {
+  std::mt19937 rng(15);
+  const LutFormat format{.n = 100, .k = 64, .bits = 4, .group_size = 32};
+  const RandomMatrix w = MakeRandomMatrix(format, TableKind::kSmall, rng);
+  Input input = MakeInput(7, format, rng);
+  input.fusion = Fusion::kNone;
+  const ActivationType type = ActivationType::kInt8Asymmetric;
+  const std::vector<float> plain =
+      Compute(Engine::kReference, w.matrix, type, input, 0);
+  input.clamp_min = -0.5f;
+  input.clamp_max = 0.25f;
+  const auto expect = [&](Fusion fusion, float (*function)(float)) {
+    SCOPED_TRACE(static_cast<int>(fusion));
+    input.fusion = fusion;
+    std::vector<float> expected = plain;
+    for (float& v : expected) {
+      if (!std::isnan(v)) v = function(v);
+    }
+    ExpectSameBits(expected,
+                   Compute(Engine::kReference, w.matrix, type, input, 0),
+                   format.n);
+  };
+  expect(Fusion::kRelu, [](float v) { return v < 0 ? 0 : v; });
+  expect(Fusion::kRelu6, [](float v) { return v < 0 ? 0 : v > 6 ? 6 : v; });
+  expect(Fusion::kClamp, [](float v) {
+    return v < -0.5f ? -0.5f : v > 0.25f ? 0.25f : v;
+  });
+  expect(Fusion::kGelu, Gelu);
+  expect(Fusion::kSilu, Silu);
+}
+
+// A scale for each group of activations keeps small groups beside large ones.
+TEST(Int8GemmTest, ScalePerGroupKeepsSmallGroups) {
+  const LutFormat format{.n = 1, .k = 64, .bits = 8, .group_size = 32};
+  std::vector<uint8_t> indices(64);
+  for (size_t k = 32; k < 64; ++k) indices[k] = 1;
+  const std::vector<float> scales = {1.0f, 1.0f};
+  const AlignedBytes blob = AllocateAligned(BlobBytes(format));
+  PackLutMatrix(format, {.indices = indices.data(), .scales = scales.data()},
+                blob.get());
+  LutMatrix w;
+  ASSERT_EQ(ParseLutMatrix(blob.get(), BlobBytes(format), &w), nullptr);
+  Input input;
+  input.m = 1;
+  input.k = input.stride = 64;
+  input.x.assign(64, 1000.0f);
+  for (size_t k = 32; k < 64; ++k) input.x[k] = 0.5f;
+  EXPECT_EQ(
+      Compute(Engine::kActive, w, ActivationType::kInt8Symmetric, input, 0)[0],
+      0.0f);
+  EXPECT_NEAR(
+      Compute(Engine::kActive, w, ActivationType::kInt8PerGroup, input, 0)[0],
+      16.0f, 1e-5f);
+}
+
+}  // namespace
+}  // namespace lutra::kernels

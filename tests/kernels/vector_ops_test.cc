@@ -1,0 +1,304 @@
+// The float operations: accuracy against double precision, and the same bits on
+// every instruction set.
+
+#include "lutra/kernels/vector_ops.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/scale_types.h"
+#include "tests/kernels/each_variant.h"
+
+namespace lutra::kernels {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+std::vector<float> Normal(size_t n, uint32_t seed, float deviation = 1.0f) {
+  std::mt19937 rng(seed);
+  std::normal_distribution<float> normal(0.0f, deviation);
+  std::vector<float> values(n);
+  for (float& v : values) v = normal(rng);
+  return values;
+}
+
+// Values that functions may stumble over, and many between.
+std::vector<float> Arguments() {
+  std::vector<float> x = {0.0f,  -0.0f,  1e-40f, -1e-40f, 1e-20f, -1e-20f,
+                          0.6f,  -0.6f,  86.9f,  -86.9f,  87.1f,  -87.1f,
+                          88.1f, -88.1f, 1000,   -1000,   3e38f,  -3e38f};
+  for (float v = -100.0f; v < 100.0f; v += 0.0137f) x.push_back(v);
+  const auto small = Normal(1000, 1, 0.3f);
+  x.insert(x.end(), small.begin(), small.end());
+  return x;
+}
+
+struct FunctionCase {
+  const char* name;
+  Function function;
+  double (*exact)(double);
+  double tolerance;  // relative
+  // Results below this have lost precision or are 0.
+  double smallest = 1e-37;
+};
+
+const FunctionCase kFunctions[] = {
+    {"Exp", Function::kExp, [](double x) { return std::exp(x); }, 1e-7},
+    {"Relu", Function::kRelu, [](double x) { return std::max(x, 0.0); }, 0},
+    {"Sigmoid", Function::kSigmoid,
+     [](double x) { return 1 / (1 + std::exp(-x)); }, 4e-7},
+    {"Tanh", Function::kTanh, [](double x) { return std::tanh(x); }, 4e-7},
+    {"Silu", Function::kSilu, [](double x) { return x / (1 + std::exp(-x)); },
+     4e-7, 1e-35},
+    {"Gelu", Function::kGelu,
+     [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }, 5e-6,
+     1e-35}};
+
+TEST(VectorOpsTest, FunctionsAreAccurate) {
+  const std::vector<float> x = Arguments();
+  std::vector<float> y(x.size());
+  for (const FunctionCase& test : kFunctions) {
+    SCOPED_TRACE(test.name);
+    Apply(test.function, x.data(), x.size(), y.data());
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double exact = test.exact(double{x[i]});
+      if (std::abs(exact) > double{std::numeric_limits<float>::max()} ||
+          (test.function == Function::kExp && x[i] > 88.0f)) {
+        ASSERT_EQ(y[i], kInfinity) << x[i];
+        continue;
+      }
+      ASSERT_NEAR(y[i], exact, test.smallest + test.tolerance * std::abs(exact))
+          << x[i];
+    }
+  }
+}
+
+TEST(VectorOpsTest, NaNStays) {
+  for (const FunctionCase& test : kFunctions) {
+    const std::vector<float> x(19, kNaN);
+    std::vector<float> y(19, 0.0f);
+    Apply(test.function, x.data(), x.size(), y.data());
+    for (const float v : y) EXPECT_TRUE(std::isnan(v)) << test.name;
+  }
+}
+
+// Calls body() under each variant and expects the bits of the first.
+void ExpectSameBits(const std::function<std::vector<float>()>& body) {
+  std::vector<float> first;
+  ForEachVariant([&](const char* variant) {
+    const std::vector<float> y = body();
+    if (first.empty()) first = y;
+    ASSERT_EQ(y.size(), first.size());
+    for (size_t i = 0; i < y.size(); ++i) {
+      ASSERT_EQ(std::bit_cast<uint32_t>(y[i]),
+                std::bit_cast<uint32_t>(first[i]))
+          << variant << " at " << i;
+    }
+  });
+}
+
+TEST(VectorOpsTest, FunctionsHaveTheSameBits) {
+  std::vector<float> x = Arguments();
+  x.push_back(kInfinity);
+  for (const FunctionCase& test : kFunctions) {
+    SCOPED_TRACE(test.name);
+    ExpectSameBits([&] {
+      std::vector<float> y(x.size());
+      Apply(test.function, x.data(), x.size(), y.data());
+      return y;
+    });
+  }
+}
+
+TEST(VectorOpsTest, WritesOnlyTheRow) {
+  for (size_t n = 1; n < 40; ++n) {
+    const auto x = Normal(n, 3);
+    std::vector<float> y(n + 1, 7.0f);
+    Apply(Function::kSilu, x.data(), n, y.data());
+    EXPECT_EQ(y[n], 7.0f);
+    SoftmaxRow(x.data(), n, y.data());
+    EXPECT_EQ(y[n], 7.0f);
+    RmsNormRow(x.data(), x.data(), n, 1e-5f, y.data());
+    EXPECT_EQ(y[n], 7.0f);
+  }
+}
+
+// The sum in 16 lanes that vector_ops.h defines.
+float LaneSum(const std::vector<float>& terms) {
+  float lanes[16] = {};
+  for (size_t i = 0; i < terms.size(); ++i) lanes[i % 16] += terms[i];
+  for (size_t width = 8; width > 0; width /= 2) {
+    for (size_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+
+const size_t kSizes[] = {1, 2, 7, 15, 16, 17, 31, 32, 48, 64, 100, 301};
+
+TEST(VectorOpsTest, SoftmaxIsTheDefinition) {
+  for (const size_t n : kSizes) {
+    SCOPED_TRACE(n);
+    const auto x = Normal(n, 5, 4.0f);
+    const float largest = *std::max_element(x.begin(), x.end());
+    std::vector<float> e(n);
+    for (size_t i = 0; i < n; ++i) e[i] = x[i] - largest;
+    Apply(Function::kExp, e.data(), n, e.data());
+    const float scale = 1.0f / LaneSum(e);
+    for (float& v : e) v *= scale;
+    ExpectSameBits([&] {
+      std::vector<float> y(n);
+      SoftmaxRow(x.data(), n, y.data());
+      EXPECT_EQ(y, e);
+      return y;
+    });
+  }
+}
+
+TEST(VectorOpsTest, NormsAreTheDefinition) {
+  for (const size_t n : kSizes) {
+    SCOPED_TRACE(n);
+    const auto x = Normal(n, 6, 3.0f);
+    const auto w = Normal(n, 7);
+    const auto b = Normal(n, 8);
+    const float count = static_cast<float>(n);
+    std::vector<float> squares(n);
+    for (size_t i = 0; i < n; ++i) squares[i] = x[i] * x[i];
+    const float rms = 1.0f / std::sqrt(LaneSum(squares) / count + 1e-5f);
+    const float mean = LaneSum(x) / count;
+    for (size_t i = 0; i < n; ++i) {
+      squares[i] = (x[i] - mean) * (x[i] - mean);
+    }
+    const float deviation = 1.0f / std::sqrt(LaneSum(squares) / count + 1e-5f);
+    ExpectSameBits([&] {
+      std::vector<float> y(n);
+      RmsNormRow(x.data(), w.data(), n, 1e-5f, y.data());
+      for (size_t i = 0; i < n; ++i) EXPECT_EQ(y[i], (x[i] * rms) * w[i]);
+      std::vector<float> z(n);
+      LayerNormRow(x.data(), w.data(), nullptr, n, 1e-5f, z.data());
+      for (size_t i = 0; i < n; ++i) {
+        EXPECT_EQ(z[i], ((x[i] - mean) * deviation) * w[i]);
+      }
+      y.insert(y.end(), z.begin(), z.end());
+      LayerNormRow(x.data(), w.data(), b.data(), n, 1e-5f, z.data());
+      y.insert(y.end(), z.begin(), z.end());
+      return y;
+    });
+  }
+}
+
+// A weight as it is stored, and the floats it stands for.
+struct StoredWeight {
+  std::vector<uint8_t> bytes;
+  std::vector<float> floats;
+};
+
+StoredWeight Store(FloatType type, std::vector<float> w) {
+  StoredWeight stored;
+  if (type == FloatType::kFloat32) {
+    stored.bytes.resize(w.size() * sizeof(float));
+    std::memcpy(stored.bytes.data(), w.data(), stored.bytes.size());
+    stored.floats = w;
+    return stored;
+  }
+  for (const float v : w) {
+    const bool half = type == FloatType::kFloat16;
+    const uint16_t bits = half ? Float16FromFloat(v) : BFloat16FromFloat(v);
+    stored.bytes.push_back(static_cast<uint8_t>(bits & 0xFF));
+    stored.bytes.push_back(static_cast<uint8_t>(bits >> 8));
+    stored.floats.push_back(half ? FloatFromFloat16(bits)
+                                 : FloatFromBFloat16(bits));
+  }
+  return stored;
+}
+
+TEST(VectorOpsTest, DenseIsTheDefinition) {
+  for (const FloatType type :
+       {FloatType::kFloat32, FloatType::kFloat16, FloatType::kBFloat16}) {
+    for (const size_t k : std::vector<size_t>{1, 15, 16, 40, 64, 129}) {
+      for (const size_t n : std::vector<size_t>{1, 3, 4, 10}) {
+        const size_t m = k % 7 + 1;
+        const StoredWeight w = Store(type, Normal(n * k, 9));
+        const auto x = Normal(m * k, 10);
+        const auto bias = Normal(n, 11);
+        std::vector<float> expected(m * n);
+        std::vector<float> products(k);
+        for (size_t i = 0; i < m * n; ++i) {
+          for (size_t c = 0; c < k; ++c) {
+            products[c] = x[i / n * k + c] * w.floats[i % n * k + c];
+          }
+          expected[i] = LaneSum(products) + bias[i % n];
+        }
+        ExpectSameBits([&] {
+          std::vector<float> y(m * n, -1.0f);
+          const DenseArguments arguments = {.w = w.bytes.data(),
+                                            .type = type,
+                                            .n = n,
+                                            .k = k,
+                                            .x = x.data(),
+                                            .m = m,
+                                            .bias = bias.data(),
+                                            .y = y.data()};
+          const size_t split = n / 2;
+          DenseColumns(arguments, 0, split);
+          DenseColumns(arguments, split, n - split);
+          EXPECT_EQ(y, expected) << "k " << k << " n " << n;
+          return y;
+        });
+      }
+    }
+  }
+}
+
+TEST(VectorOpsTest, HalvesAreExact) {
+  std::vector<uint16_t> all(65536);
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<uint16_t>(i);
+  ForEachVariant([&](const char* variant) {
+    std::vector<float> y(all.size());
+    ToFloat32(FloatType::kFloat16, all.data(), all.size(), y.data());
+    for (size_t i = 0; i < all.size(); ++i) {
+      const float exact = FloatFromFloat16(all[i]);
+      if (std::isnan(exact)) {
+        ASSERT_TRUE(std::isnan(y[i])) << variant << " " << i;
+      } else {
+        ASSERT_EQ(std::bit_cast<uint32_t>(y[i]), std::bit_cast<uint32_t>(exact))
+            << variant << " " << i;
+      }
+    }
+    ToFloat32(FloatType::kBFloat16, all.data(), all.size(), y.data());
+    for (size_t i = 0; i < all.size(); ++i) {
+      ASSERT_EQ(std::bit_cast<uint32_t>(y[i]), uint32_t{all[i]} << 16)
+          << variant;
+    }
+  });
+}
+
+TEST(VectorOpsTest, RoundsToHalves) {
+  std::vector<float> x = {0.0f,      -0.0f,      -1.0f, 65504.0f,
+                          65519.9f,  65520.0f,   1e30f, 1.00048828125f,
+                          kInfinity, -kInfinity, kNaN,  6e-8f,
+                          2.9e-8f,   6.1e-5f};
+  for (float v = 1e-9f; v < 1e6f; v *= 1.0107f) {
+    x.push_back(v);
+    x.push_back(-v);
+  }
+  ForEachVariant([&](const char* variant) {
+    std::vector<uint16_t> y(x.size());
+    ToFloat16(x.data(), x.size(), y.data());
+    for (size_t i = 0; i < x.size(); ++i) {
+      ASSERT_EQ(y[i], Float16FromFloat(x[i])) << variant << " " << x[i];
+    }
+  });
+}
+
+}  // namespace
+}  // namespace lutra::kernels

@@ -5,9 +5,17 @@
 # a local source tree and overrides the package.
 include(FetchContent)
 
-set(THREADS_PREFER_PTHREAD_FLAG ON)
-find_package(Threads REQUIRED)
-find_package(pthreadpool REQUIRED)
+if(LUTRA_THREADS)
+  set(THREADS_PREFER_PTHREAD_FLAG ON)
+  find_package(Threads REQUIRED)
+  find_package(pthreadpool REQUIRED)
+else()
+  # The header; kernels/serial_pool.cc is the library.
+  find_path(pthreadpool_INCLUDE_DIR pthreadpool.h REQUIRED)
+  add_library(pthreadpool::pthreadpool INTERFACE IMPORTED)
+  target_include_directories(pthreadpool::pthreadpool
+                             INTERFACE "${pthreadpool_INCLUDE_DIR}")
+endif()
 
 # Fetched projects build their library only.
 set(HWY_ENABLE_TESTS OFF CACHE INTERNAL "")
@@ -23,46 +31,73 @@ set(INSTALL_GTEST OFF CACHE INTERNAL "")
 set(BENCHMARK_ENABLE_TESTING OFF CACHE INTERNAL "")
 set(BENCHMARK_ENABLE_INSTALL OFF CACHE INTERNAL "")
 
-FetchContent_Declare(
-  hwy
-  GIT_REPOSITORY https://github.com/google/highway
-  GIT_TAG 1.3.0
-  SYSTEM
-  FIND_PACKAGE_ARGS 1.0.3 NAMES hwy CONFIG)
-FetchContent_Declare(
-  cpuinfo
-  GIT_REPOSITORY https://github.com/pytorch/cpuinfo
-  GIT_TAG d6108819d1d41c749b076e250be454c4559cb771
-  SYSTEM
-  FIND_PACKAGE_ARGS MODULE)
-FetchContent_Declare(
-  nlohmann_json
-  GIT_REPOSITORY https://github.com/nlohmann/json
-  GIT_TAG v3.11.3
-  FIND_PACKAGE_ARGS 3.10 NAMES nlohmann_json)
-FetchContent_MakeAvailable(hwy cpuinfo nlohmann_json)
-# The names that packages export; the fetched projects lack them.
+if(EMSCRIPTEN)
+  # Headers suffice: Highway's library detects CPUs and aligns memory.
+  find_path(HWY_INCLUDE_DIR hwy/highway.h)
+  if(HWY_INCLUDE_DIR)
+    add_library(hwy::hwy INTERFACE IMPORTED)
+    target_include_directories(hwy::hwy SYSTEM INTERFACE "${HWY_INCLUDE_DIR}")
+  endif()
+endif()
+if(NOT TARGET hwy::hwy)
+  FetchContent_Declare(
+    hwy
+    GIT_REPOSITORY https://github.com/google/highway
+    GIT_TAG 1.3.0
+    SYSTEM
+    FIND_PACKAGE_ARGS 1.0.3 NAMES hwy CONFIG)
+  FetchContent_MakeAvailable(hwy)
+endif()
+# The name that packages export; the fetched project lacks it.
 if(NOT TARGET hwy::hwy)
   add_library(hwy::hwy ALIAS hwy)
 endif()
-if(NOT TARGET cpuinfo::cpuinfo)
-  add_library(cpuinfo::cpuinfo ALIAS cpuinfo)
-endif()
 
-if(LUTRA_XNNPACK)
-  find_package(XNNPACK)
-  if(NOT XNNPACK_FOUND)
-    message(STATUS "XNNPACK not found: dense float operators use the portable "
-                   "implementation (much slower)")
+if(NOT EMSCRIPTEN)  # nothing to detect there
+  FetchContent_Declare(
+    cpuinfo
+    GIT_REPOSITORY https://github.com/pytorch/cpuinfo
+    GIT_TAG d6108819d1d41c749b076e250be454c4559cb771
+    SYSTEM
+    FIND_PACKAGE_ARGS MODULE)
+  FetchContent_MakeAvailable(cpuinfo)
+  if(NOT TARGET cpuinfo::cpuinfo)
+    add_library(cpuinfo::cpuinfo ALIAS cpuinfo)
   endif()
 endif()
-set(LUTRA_HAVE_XNNPACK ${XNNPACK_FOUND})
-if(NOT LUTRA_XNNPACK OR NOT XNNPACK_FOUND)
-  set(LUTRA_HAVE_XNNPACK OFF)
+
+if("runtime" IN_LIST LUTRA_ROOMS)
+  FetchContent_Declare(
+    nlohmann_json
+    GIT_REPOSITORY https://github.com/nlohmann/json
+    GIT_TAG v3.11.3
+    FIND_PACKAGE_ARGS 3.10 NAMES nlohmann_json)
+  FetchContent_MakeAvailable(nlohmann_json)
+  if(LUTRA_XNNPACK)
+    find_package(XNNPACK)
+    if(NOT XNNPACK_FOUND)
+      message(STATUS "XNNPACK not found: dense float operators use the "
+                     "portable implementation (much slower)")
+    endif()
+  endif()
+  # Tokenizers of some models need these two; without one, such a tokenizer is
+  # refused and the message says why.
+  find_package(PCRE2)
+  find_package(utf8proc)
+  set(LUTRA_HAVE_XNNPACK ${XNNPACK_FOUND})
+  if(NOT LUTRA_XNNPACK OR NOT XNNPACK_FOUND)
+    set(LUTRA_HAVE_XNNPACK OFF)
+  endif()
 endif()
 
-find_package(Eigen3 3.4 REQUIRED NO_MODULE)
-find_package(ZLIB REQUIRED)
+if("qat" IN_LIST LUTRA_ROOMS)
+  find_package(Eigen3 3.4 REQUIRED NO_MODULE)
+  find_package(ZLIB REQUIRED)
+endif()
+
+if("packer" IN_LIST LUTRA_ROOMS)
+  find_package(SentencePiece)  # imports of .model tokenizers; refused without
+endif()
 
 if(LUTRA_BUILD_TOOLS)
   FetchContent_Declare(
@@ -73,6 +108,15 @@ if(LUTRA_BUILD_TOOLS)
   FetchContent_MakeAvailable(CLI11)
 endif()
 if(LUTRA_BUILD_TESTS)
+  # Packages hold libraries for this machine only, but the sources as well.
+  if(CMAKE_CROSSCOMPILING AND EXISTS /usr/src/googletest)
+    set(FETCHCONTENT_SOURCE_DIR_GOOGLETEST
+        /usr/src/googletest
+        CACHE PATH "Sources of GoogleTest")
+    if(NOT LUTRA_THREADS)
+      set(gtest_disable_pthreads ON CACHE INTERNAL "")
+    endif()
+  endif()
   FetchContent_Declare(
     googletest
     GIT_REPOSITORY https://github.com/google/googletest

@@ -35,7 +35,10 @@ write_basic_package_version_file(
 install(
   FILES "${PROJECT_BINARY_DIR}/lutraConfig.cmake"
         "${PROJECT_BINARY_DIR}/lutraConfigVersion.cmake"
+        "${PROJECT_SOURCE_DIR}/cmake/FindPCRE2.cmake"
+        "${PROJECT_SOURCE_DIR}/cmake/FindSentencePiece.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/FindXNNPACK.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/Findcpuinfo.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/Findpthreadpool.cmake"
+        "${PROJECT_SOURCE_DIR}/cmake/Findutf8proc.cmake"
   DESTINATION "${lutra_package_dir}")

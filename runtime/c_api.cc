@@ -1,55 +1,40 @@
+#include "runtime/c_api.h"
+
 #include <algorithm>
-#include <cstddef>
 #include <cstdio>
-#include <cstring>
-#include <exception>
-#include <memory>
-#include <new>
-#include <type_traits>
+#include <utility>
 #include <vector>
 
-#include "lutra.h"
-#include "lutra/runtime/error.h"
-#include "lutra/runtime/model.h"
-#include "lutra/runtime/session.h"
-#include "runtime/out_of_memory.h"
-
-struct lutra_model {
-  std::shared_ptr<const lutra::Model> model;
-};
-
+// A language model where the model is one, so that tokens can be fed.
 struct lutra_session {
-  lutra::Session session;
+  template <typename Kind, typename Options>
+  lutra_session(std::in_place_type_t<Kind> kind,
+                std::shared_ptr<const lutra::Model> model,
+                const Options& options)
+      : any(kind, std::move(model), options) {}
+
+  lutra::Session& session() {
+    auto* language = std::get_if<lutra::LanguageModel>(&any);
+    return language ? language->session() : std::get<lutra::Session>(any);
+  }
+  const lutra::Session& session() const {
+    return const_cast<lutra_session*>(this)->session();
+  }
+
+  std::variant<lutra::Session, lutra::LanguageModel> any;
 };
 
+namespace lutra::c_api {
 namespace {
 
 // Fixed storage: reporting an error must not fail.
 thread_local char last_error[1024] = "";
 
+}  // namespace
+
 lutra_status Fail(lutra_status status, const char* cause) noexcept {
   std::snprintf(last_error, sizeof(last_error), "%s", cause);
   return status;
-}
-
-// Runs `body` and turns what it throws into a status; lutra::Error means
-// `error_status`.
-template <typename Body>
-lutra_status Guard(lutra_status error_status, const Body& body) noexcept {
-  try {
-    body();
-    return LUTRA_OK;
-  } catch (const lutra::OutOfMemory& error) {
-    return Fail(LUTRA_OUT_OF_MEMORY, error.what());
-  } catch (const lutra::Error& error) {
-    return Fail(error_status, error.what());
-  } catch (const std::bad_alloc&) {
-    return Fail(LUTRA_OUT_OF_MEMORY, "out of memory");
-  } catch (const std::exception& error) {
-    return Fail(LUTRA_INTERNAL, error.what());
-  } catch (...) {
-    return Fail(LUTRA_INTERNAL, "unknown failure");
-  }
 }
 
 lutra_status NullArgument(const char* name) noexcept {
@@ -57,6 +42,17 @@ lutra_status NullArgument(const char* name) noexcept {
   std::snprintf(cause, sizeof(cause), "%s is NULL", name);
   return Fail(LUTRA_INVALID_ARGUMENT, cause);
 }
+
+}  // namespace lutra::c_api
+
+namespace {
+
+using lutra::c_api::Fail;
+using lutra::c_api::Guard;
+using lutra::c_api::InitSized;
+using lutra::c_api::last_error;
+using lutra::c_api::NullArgument;
+using lutra::c_api::ReadSized;
 
 lutra_status FillInfo(const std::vector<lutra::ValueInfo>& values, size_t index,
                       lutra_value_info* info) noexcept {
@@ -74,36 +70,49 @@ lutra_status FillInfo(const std::vector<lutra::ValueInfo>& values, size_t index,
   return LUTRA_OK;
 }
 
-// Copies what caller and library both know of the options. Fields that only a
-// newer caller knows must be zero: otherwise it asks for what we cannot do.
-bool ReadOptions(const lutra_session_options& given,
-                 lutra_session_options* options) {
-  if (given.struct_size < sizeof(given.struct_size)) return false;
-  const auto* bytes = reinterpret_cast<const unsigned char*>(&given);
-  if (std::any_of(bytes + std::min(sizeof(*options), given.struct_size),
-                  bytes + given.struct_size,
-                  [](unsigned char byte) { return byte != 0; })) {
-    return false;
-  }
-  std::memcpy(options, &given, std::min(sizeof(*options), given.struct_size));
-  return true;
+// A C program may have put any number into an enum, which C++ may not read as
+// one.
+template <typename Enum>
+int NumberOf(const Enum& value) {
+  std::underlying_type_t<Enum> number;
+  std::memcpy(&number, &value, sizeof(number));
+  return static_cast<int>(number);
 }
 
 bool ReadActivations(const lutra_session_options& options,
                      lutra::kernels::ActivationType* activations) {
-  // A C program may have put any number there, which C++ may not read as the
-  // enum.
-  std::underlying_type_t<lutra_activations> value;
-  std::memcpy(&value, &options.activations, sizeof(value));
-  switch (value) {
+  using lutra::kernels::ActivationType;
+  switch (NumberOf(options.activations)) {
     case LUTRA_ACTIVATIONS_INT8_ASYMMETRIC:
-      *activations = lutra::kernels::ActivationType::kInt8Asymmetric;
+      *activations = ActivationType::kInt8Asymmetric;
       return true;
     case LUTRA_ACTIVATIONS_INT8_SYMMETRIC:
-      *activations = lutra::kernels::ActivationType::kInt8Symmetric;
+      *activations = ActivationType::kInt8Symmetric;
       return true;
     case LUTRA_ACTIVATIONS_FLOAT32:
-      *activations = lutra::kernels::ActivationType::kFloat32;
+      *activations = ActivationType::kFloat32;
+      return true;
+    case LUTRA_ACTIVATIONS_INT8_PER_GROUP:
+      *activations = ActivationType::kInt8PerGroup;
+      return true;
+    case LUTRA_ACTIVATIONS_BFLOAT16:
+      *activations = ActivationType::kBFloat16;
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool ReadCache(const lutra_session_options& options, lutra::CacheType* cache) {
+  switch (NumberOf(options.cache)) {
+    case LUTRA_CACHE_FLOAT16:
+      *cache = lutra::CacheType::kFloat16;
+      return true;
+    case LUTRA_CACHE_FLOAT32:
+      *cache = lutra::CacheType::kFloat32;
+      return true;
+    case LUTRA_CACHE_INT8:
+      *cache = lutra::CacheType::kInt8;
       return true;
     default:
       return false;
@@ -123,7 +132,7 @@ lutra_status lutra_model_load(const char* path, lutra_model** model) {
   *model = nullptr;
   if (path == nullptr) return NullArgument("path");
   return Guard(LUTRA_INVALID_MODEL,
-               [&] { *model = new lutra_model{lutra::Model::Load(path)}; });
+               [&] { *model = new lutra_model(lutra::Model::Load(path)); });
 }
 
 void lutra_model_free(lutra_model* model) { delete model; }
@@ -154,10 +163,9 @@ void lutra_session_options_init_sized(lutra_session_options* options,
                                       size_t struct_size) {
   if (options == nullptr) return;
   lutra_session_options defaults = {};
-  defaults.struct_size = struct_size;
   defaults.activations = LUTRA_ACTIVATIONS_INT8_ASYMMETRIC;
-  std::memset(options, 0, struct_size);
-  std::memcpy(options, &defaults, std::min(sizeof(defaults), struct_size));
+  defaults.cache = LUTRA_CACHE_FLOAT16;
+  InitSized(defaults, struct_size, options);
 }
 
 lutra_status lutra_session_create(const lutra_model* model,
@@ -168,19 +176,30 @@ lutra_status lutra_session_create(const lutra_model* model,
   if (model == nullptr) return NullArgument("model");
   lutra_session_options known;
   lutra_session_options_init(&known);
-  if (options != nullptr && !ReadOptions(*options, &known)) {
-    return Fail(LUTRA_INVALID_ARGUMENT,
-                "options were not made by lutra_session_options_init, or ask "
-                "for something newer than this library");
+  if (options != nullptr) {
+    const lutra_status status = ReadSized(*options, &known);
+    if (status != LUTRA_OK) return status;
   }
-  lutra::SessionOptions converted;
-  converted.threads = known.threads;
-  converted.pool = known.thread_pool;
-  if (!ReadActivations(known, &converted.activations)) {
+  lutra::LanguageModelOptions converted;
+  converted.session.threads = known.threads;
+  converted.session.pool = known.thread_pool;
+  converted.session.context = known.context;
+  if (known.chunk > 0) converted.chunk = known.chunk;
+  if (!ReadActivations(known, &converted.session.activations)) {
     return Fail(LUTRA_INVALID_ARGUMENT, "unknown activations");
   }
+  if (!ReadCache(known, &converted.session.cache)) {
+    return Fail(LUTRA_INVALID_ARGUMENT, "unknown cache");
+  }
   return Guard(LUTRA_INVALID_ARGUMENT, [&] {
-    *session = new lutra_session{lutra::Session(model->model, converted)};
+    using lutra::LanguageModel;
+    using lutra::Session;
+    const auto& shared = model->model;
+    *session = LanguageModel::Accepts(*shared)
+                   ? new lutra_session(std::in_place_type<LanguageModel>,
+                                       shared, converted)
+                   : new lutra_session(std::in_place_type<Session>, shared,
+                                       converted.session);
   });
 }
 
@@ -189,7 +208,7 @@ void lutra_session_free(lutra_session* session) { delete session; }
 lutra_status lutra_session_prepare(lutra_session* session, size_t tokens) {
   if (session == nullptr) return NullArgument("session");
   return Guard(LUTRA_INVALID_ARGUMENT,
-               [&] { session->session.Prepare(tokens); });
+               [&] { session->session().Prepare(tokens); });
 }
 
 lutra_status lutra_session_run(lutra_session* session, size_t tokens,
@@ -206,8 +225,78 @@ lutra_status lutra_session_run(lutra_session* session, size_t tokens,
     return NullArgument("one of the outputs");
   }
   return Guard(LUTRA_INVALID_ARGUMENT, [&] {
-    session->session.Run(tokens, {inputs, input_count},
-                         {outputs, output_count});
+    session->session().Run(tokens, {inputs, input_count},
+                           {outputs, output_count});
+  });
+}
+
+size_t lutra_session_position(const lutra_session* session) {
+  return session == nullptr ? 0 : session->session().position();
+}
+
+size_t lutra_session_context(const lutra_session* session) {
+  return session == nullptr ? 0 : session->session().context();
+}
+
+lutra_status lutra_session_reset(lutra_session* session) {
+  if (session == nullptr) return NullArgument("session");
+  return Guard(LUTRA_INTERNAL, [&] { session->session().Reset(); });
+}
+
+lutra_status lutra_session_rewind(lutra_session* session, size_t position) {
+  if (session == nullptr) return NullArgument("session");
+  return Guard(LUTRA_INVALID_ARGUMENT,
+               [&] { session->session().Rewind(position); });
+}
+
+void lutra_session_cancel(lutra_session* session) {
+  if (session != nullptr) session->session().Cancel();
+}
+
+void lutra_memory_report_init_sized(lutra_memory_report* report,
+                                    size_t struct_size) {
+  if (report != nullptr) InitSized({}, struct_size, report);
+}
+
+lutra_status lutra_session_memory(const lutra_session* session,
+                                  lutra_memory_report* report) {
+  if (session == nullptr) return NullArgument("session");
+  if (report == nullptr) return NullArgument("report");
+  const size_t size = report->struct_size;
+  if (size < sizeof(size)) {
+    return Fail(LUTRA_INVALID_ARGUMENT,
+                "the report was not made by lutra_memory_report_init");
+  }
+  return Guard(LUTRA_INTERNAL, [&] {
+    const lutra::MemoryReport memory = session->session().Memory();
+    lutra_memory_report values = {};
+    values.weights = memory.weights;
+    values.arena = memory.arena;
+    values.state = memory.state;
+    values.dense = memory.dense;
+    InitSized(values, size, report);
+  });
+}
+
+size_t lutra_model_vocabulary(const lutra_model* model) {
+  if (model == nullptr || !lutra::LanguageModel::Accepts(*model->model)) {
+    return 0;
+  }
+  return model->model->outputs()[0].ElementCount();
+}
+
+lutra_status lutra_session_feed(lutra_session* session, const int32_t* ids,
+                                size_t count, const float** logits) {
+  if (session == nullptr) return NullArgument("session");
+  if (ids == nullptr) return NullArgument("ids");
+  auto* language = std::get_if<lutra::LanguageModel>(&session->any);
+  if (language == nullptr) {
+    return Fail(LUTRA_INVALID_ARGUMENT,
+                "the model is no language model: run it by lutra_session_run");
+  }
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+    const std::span<const float> result = language->Feed({ids, count});
+    if (logits != nullptr) *logits = result.data();
   });
 }
 

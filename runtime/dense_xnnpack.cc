@@ -23,6 +23,10 @@ void Check(xnn_status status, const char* call) {
   }
 }
 
+// External values of the subgraph.
+constexpr uint32_t kInput = 0;
+constexpr uint32_t kOutput = 1;
+
 struct DeleteSubgraph {
   void operator()(xnn_subgraph_t subgraph) const {
     xnn_delete_subgraph(subgraph);
@@ -35,12 +39,17 @@ struct DeleteRuntime {
 };
 using Runtime = std::unique_ptr<xnn_runtime, DeleteRuntime>;
 
-// A subgraph compiled for fixed shapes and addresses.
-class XnnpackStep : public Step {
+// A subgraph compiled for kDenseBlockRows rows.
+class XnnpackBlocks : public DenseBlocks {
  public:
-  explicit XnnpackStep(Runtime runtime) : runtime_(std::move(runtime)) {}
+  explicit XnnpackBlocks(Runtime runtime) : runtime_(std::move(runtime)) {}
 
-  void Run() override {
+  void Run(const float* x, float* y) override {
+    const std::array<xnn_external_value, 2> values = {
+        xnn_external_value{kInput, const_cast<float*>(x)},
+        xnn_external_value{kOutput, y}};
+    Check(xnn_setup_runtime(runtime_.get(), values.size(), values.data()),
+          "xnn_setup_runtime");
     Check(xnn_invoke_runtime(runtime_.get()), "xnn_invoke_runtime");
   }
 
@@ -61,41 +70,33 @@ uint32_t DefineTensor(xnn_subgraph_t subgraph, std::span<const size_t> shape,
 
 size_t DenseTailBytes() { return XNN_EXTRA_BYTES; }
 
-std::unique_ptr<Step> BindDenseLinear(const DenseLinear& linear,
-                                      pthreadpool_t pool) {
+std::unique_ptr<DenseBlocks> MakeDenseBlocks(const float* w, const float* bias,
+                                             size_t n, size_t k,
+                                             pthreadpool_t pool) {
   Check(xnn_initialize(/*allocator=*/nullptr), "xnn_initialize");
-  constexpr uint32_t kInput = 0;
-  constexpr uint32_t kOutput = 1;
   xnn_subgraph_t created = nullptr;
   Check(xnn_create_subgraph(/*external_value_ids=*/2, /*flags=*/0, &created),
         "xnn_create_subgraph");
   const Subgraph subgraph(created);
-  DefineTensor(created, std::array{linear.m, linear.k}, nullptr, kInput,
+  DefineTensor(created, std::array{kDenseBlockRows, k}, nullptr, kInput,
                XNN_VALUE_FLAG_EXTERNAL_INPUT);
-  DefineTensor(created, std::array{linear.m, linear.n}, nullptr, kOutput,
+  DefineTensor(created, std::array{kDenseBlockRows, n}, nullptr, kOutput,
                XNN_VALUE_FLAG_EXTERNAL_OUTPUT);
-  const uint32_t w = DefineTensor(created, std::array{linear.n, linear.k},
-                                  linear.w, XNN_INVALID_VALUE_ID, 0);
-  const uint32_t bias =
-      linear.bias == nullptr
+  const uint32_t w_id =
+      DefineTensor(created, std::array{n, k}, w, XNN_INVALID_VALUE_ID, 0);
+  const uint32_t bias_id =
+      bias == nullptr
           ? XNN_INVALID_VALUE_ID
-          : DefineTensor(created, std::array{linear.n}, linear.bias,
-                         XNN_INVALID_VALUE_ID, 0);
+          : DefineTensor(created, std::array{n}, bias, XNN_INVALID_VALUE_ID, 0);
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  Check(xnn_define_fully_connected(created, -kInfinity, kInfinity, kInput, w,
-                                   bias, kOutput, /*flags=*/0),
+  Check(xnn_define_fully_connected(created, -kInfinity, kInfinity, kInput, w_id,
+                                   bias_id, kOutput, /*flags=*/0),
         "xnn_define_fully_connected");
-
+  // This copies the weights, in the order that XNNPACK reads them.
   xnn_runtime_t compiled = nullptr;
   Check(xnn_create_runtime_v2(created, pool, /*flags=*/0, &compiled),
         "xnn_create_runtime_v2");
-  Runtime runtime(compiled);
-  const std::array<xnn_external_value, 2> values = {
-      xnn_external_value{kInput, const_cast<float*>(linear.x)},
-      xnn_external_value{kOutput, linear.y}};
-  Check(xnn_setup_runtime(compiled, values.size(), values.data()),
-        "xnn_setup_runtime");
-  return std::make_unique<XnnpackStep>(std::move(runtime));
+  return std::make_unique<XnnpackBlocks>(Runtime(compiled));
 }
 
 }  // namespace lutra

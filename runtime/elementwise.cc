@@ -1,6 +1,6 @@
-#include <cmath>
 #include <string>
 
+#include "lutra/kernels/vector_ops.h"
 #include "runtime/operators.h"
 #include "runtime/parallel.h"
 
@@ -11,23 +11,6 @@ namespace {
 // that small calls stay on one thread.
 constexpr size_t kTile = 16384;
 
-struct Relu {
-  // NaN stays NaN.
-  static float Apply(float x) { return x < 0.0f ? 0.0f : x; }
-};
-
-struct Gelu {
-  // x * Phi(x); erfc keeps the precision of the negative tail.
-  static float Apply(float x) {
-    constexpr float kInverseSqrt2 = 0.70710678118654752440f;
-    return 0.5f * x * std::erfc(-x * kInverseSqrt2);
-  }
-};
-
-struct Silu {
-  static float Apply(float x) { return x / (1.0f + std::exp(-x)); }
-};
-
 struct Add {
   static float Apply(float a, float b) { return a + b; }
 };
@@ -36,18 +19,14 @@ struct Mul {
   static float Apply(float a, float b) { return a * b; }
 };
 
-// y = Function(x...), element by element; as many inputs as Function takes.
-template <typename Function, size_t kInputs>
-class ElementwiseOperator : public Operator {
+// Inputs of one shape, which is also that of the output.
+class SameShapeOperator : public Operator {
  public:
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
       std::span<const ValueInfo* const> inputs) const override {
     for (const ValueInfo* input : inputs) {
-      if (input->type != ValueType::kFloat32) {
-        throw NodeError(model, node,
-                        "input '" + input->name + "' is not float32");
-      }
+      CheckFloatInput(model, node, *input);
       if (input->shape != inputs[0]->shape) {
         throw NodeError(model, node,
                         "inputs have different shapes, " +
@@ -58,43 +37,80 @@ class ElementwiseOperator : public Operator {
     return inputs[0]->shape;
   }
 
+ protected:
+  static size_t Count(const Model& model, const Node& node,
+                      const Binding& binding) {
+    return binding.m * model.value(node.output).ElementCount();
+  }
+};
+
+// y = kFunction(x)
+template <kernels::Function kFunction>
+class UnaryOperator : public SameShapeOperator {
+ public:
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
-    return std::make_unique<ElementwiseStep>(
-        binding, binding.m * model.value(node.output).ElementCount(),
-        execution.pool);
+    return std::make_unique<UnaryStep>(binding, Count(model, node, binding),
+                                       execution.pool);
   }
 
  private:
-  class ElementwiseStep : public Step {
+  class UnaryStep : public Step {
    public:
-    ElementwiseStep(const Binding& binding, size_t count, pthreadpool_t pool)
-        : output_(binding.output), count_(count), pool_(pool) {
-      for (size_t i = 0; i < kInputs; ++i) {
-        inputs_[i] = static_cast<const float*>(binding.inputs[i]);
-      }
-    }
+    UnaryStep(const Binding& binding, size_t count, pthreadpool_t pool)
+        : x_(static_cast<const float*>(binding.inputs[0])),
+          y_(binding.output),
+          count_(count),
+          pool_(pool) {}
 
     void Run() override {
       ParallelFor(pool_, count_, kTile, [this](size_t begin, size_t end) {
-        float* y = output_;
-        if constexpr (kInputs == 1) {
-          const float* x = inputs_[0];
-          for (size_t i = begin; i < end; ++i) y[i] = Function::Apply(x[i]);
-        } else {
-          const float* a = inputs_[0];
-          const float* b = inputs_[1];
-          for (size_t i = begin; i < end; ++i) {
-            y[i] = Function::Apply(a[i], b[i]);
-          }
+        kernels::Apply(kFunction, x_ + begin, end - begin, y_ + begin);
+      });
+    }
+
+   private:
+    const float* x_;
+    float* y_;
+    size_t count_;
+    pthreadpool_t pool_;
+  };
+};
+
+// y = Function(a, b)
+template <typename Function>
+class BinaryOperator : public SameShapeOperator {
+ public:
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<BinaryStep>(binding, Count(model, node, binding),
+                                        execution.pool);
+  }
+
+ private:
+  class BinaryStep : public Step {
+   public:
+    BinaryStep(const Binding& binding, size_t count, pthreadpool_t pool)
+        : a_(static_cast<const float*>(binding.inputs[0])),
+          b_(static_cast<const float*>(binding.inputs[1])),
+          y_(binding.output),
+          count_(count),
+          pool_(pool) {}
+
+    void Run() override {
+      ParallelFor(pool_, count_, kTile, [this](size_t begin, size_t end) {
+        for (size_t i = begin; i < end; ++i) {
+          y_[i] = Function::Apply(a_[i], b_[i]);
         }
       });
     }
 
    private:
-    const float* inputs_[kInputs];
-    float* output_;
+    const float* a_;
+    const float* b_;
+    float* y_;
     size_t count_;
     pthreadpool_t pool_;
   };
@@ -103,27 +119,37 @@ class ElementwiseOperator : public Operator {
 }  // namespace
 
 const Operator& ReluOperator() {
-  static const ElementwiseOperator<Relu, 1> op;
+  static const UnaryOperator<kernels::Function::kRelu> op;
   return op;
 }
 
 const Operator& GeluOperator() {
-  static const ElementwiseOperator<Gelu, 1> op;
+  static const UnaryOperator<kernels::Function::kGelu> op;
   return op;
 }
 
 const Operator& SiluOperator() {
-  static const ElementwiseOperator<Silu, 1> op;
+  static const UnaryOperator<kernels::Function::kSilu> op;
+  return op;
+}
+
+const Operator& SigmoidOperator() {
+  static const UnaryOperator<kernels::Function::kSigmoid> op;
+  return op;
+}
+
+const Operator& TanhOperator() {
+  static const UnaryOperator<kernels::Function::kTanh> op;
   return op;
 }
 
 const Operator& AddOperator() {
-  static const ElementwiseOperator<Add, 2> op;
+  static const BinaryOperator<Add> op;
   return op;
 }
 
 const Operator& MulOperator() {
-  static const ElementwiseOperator<Mul, 2> op;
+  static const BinaryOperator<Mul> op;
   return op;
 }
 

@@ -1,4 +1,4 @@
-#include <cstring>
+#include <cstddef>
 #include <string>
 
 #include "runtime/operators.h"
@@ -40,10 +40,18 @@ class EmbeddingStep : public Step {
         if (weight_.packed != nullptr) {
           kernels::DequantizeRow(*weight_.packed, row, y);
         } else {
-          std::memcpy(y, weight_.floats + size_t{row} * k, k * sizeof(float));
+          const size_t row_bytes = k * kernels::ByteSize(weight_.type);
+          kernels::ToFloat32(
+              weight_.type,
+              static_cast<const std::byte*>(weight_.values) + row * row_bytes,
+              k, y);
         }
       }
     });
+  }
+
+  StepCost Cost() const override {
+    return {.bytes = weight_.ByteCount() / weight_.n * m_};
   }
 
  private:

@@ -1,14 +1,16 @@
 #include "lutra/runtime/graph.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <queue>
+#include <utility>
 
 #include "lutra/runtime/error.h"
 #include "runtime/json.h"
+#include "runtime/op_table.h"
 
 namespace lutra {
 namespace {
@@ -19,34 +21,22 @@ using nlohmann::json;
 constexpr size_t kMaxNodes = size_t{1} << 16;
 constexpr size_t kMaxPorts = 256;  // inputs, and outputs, of a graph
 
-enum class Use { kNone, kOptional, kRequired };
-
-struct OpRow {
-  OpType op;
-  std::string_view name;
-  size_t inputs;
-  Use weight;
-  Use bias;
-};
-
-constexpr OpRow kOps[] = {
-    {OpType::kLinear, "linear", 1, Use::kRequired, Use::kOptional},
-    {OpType::kEmbedding, "embedding", 1, Use::kRequired, Use::kNone},
-    {OpType::kRelu, "relu", 1, Use::kNone, Use::kNone},
-    {OpType::kGelu, "gelu", 1, Use::kNone, Use::kNone},
-    {OpType::kSilu, "silu", 1, Use::kNone, Use::kNone},
-    {OpType::kAdd, "add", 2, Use::kNone, Use::kNone},
-    {OpType::kMul, "mul", 2, Use::kNone, Use::kNone},
-    {OpType::kSoftmax, "softmax", 1, Use::kNone, Use::kNone},
-};
-
-const OpRow& Row(OpType op) {
-  return *std::find_if(std::begin(kOps), std::end(kOps),
-                       [op](const OpRow& row) { return row.op == op; });
-}
-
 constexpr std::string_view kFloat32Name = "float32";
 constexpr std::string_view kInt32Name = "int32";
+
+nlohmann::ordered_json ToJson(double value) {
+  // Whole numbers without a fraction, exactly.
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  if (value == std::floor(value) && std::abs(value) <= kExact) {
+    return static_cast<int64_t>(value);
+  }
+  return value;
+}
+
+template <typename T>
+nlohmann::ordered_json ToJson(const T& value) {
+  return value;
+}
 
 // Reads one graph; all errors go through Fail.
 class GraphParser {
@@ -214,15 +204,14 @@ class GraphParser {
 
   Node ReadNode(const json& entry) const {
     const std::string where = "node";
-    CheckKeys(entry, where, {"op", "inputs", "output", "weight", "bias"});
+    CheckKeys(entry, where,
+              {"op", "inputs", "output", "weight", "bias", "attributes"});
     Node node;
     node.output = ReadName(Member(entry, where, "output"), where);
     const std::string named = where + " '" + node.output + "'";
     const std::string op = ReadName(Member(entry, named, "op"), named + " op");
-    const auto* row =
-        std::find_if(std::begin(kOps), std::end(kOps),
-                     [&op](const OpRow& r) { return r.name == op; });
-    if (row == std::end(kOps)) {
+    const OpRow* row = FindOp(op);
+    if (row == nullptr) {
       Fail(named + " has the unknown operator '" + op + "'");
     }
     node.op = row->op;
@@ -235,7 +224,54 @@ class GraphParser {
     }
     node.weight = ReadTensorName(entry, node, "weight", row->weight);
     node.bias = ReadTensorName(entry, node, "bias", row->bias);
+    ReadAttributes(entry, *row, node);
     return node;
+  }
+
+  void ReadAttributes(const json& entry, const OpRow& op, Node& node) const {
+    if (const auto given = entry.find("attributes"); given != entry.end()) {
+      if (!given->is_object()) Fail(Where(node) + ": attributes are no object");
+      for (const auto& [name, value] : given->items()) {
+        const AttributeRow* row = FindAttribute(op, name);
+        if (row == nullptr) {
+          Fail(Where(node) + " has an unknown attribute '" + name + "'");
+        }
+        node.attributes[name] = ReadAttribute(value, *row, node);
+      }
+    }
+    for (const AttributeRow& row : op.attributes) {
+      if (row.required && !node.attributes.contains(row.name)) {
+        Fail(Where(node) + " has no attribute '" + std::string(row.name) + "'");
+      }
+    }
+  }
+
+  Attribute ReadAttribute(const json& value, const AttributeRow& row,
+                          const Node& node) const {
+    // A kind that no attribute has is refused as an empty list.
+    Attribute attribute = std::vector<int64_t>();
+    if (value.is_number()) {
+      attribute = value.get<double>();
+    } else if (value.is_string()) {
+      attribute = value.get<std::string>();
+    } else if (value.is_array() &&
+               std::all_of(value.begin(), value.end(), [](const json& element) {
+                 return IsInteger(element);
+               })) {
+      attribute = value.get<std::vector<int64_t>>();
+    }
+    const std::string wrong = CheckAttribute(row, attribute);
+    if (!wrong.empty()) {
+      Fail(Where(node) + ": attribute '" + std::string(row.name) + "' " +
+           wrong);
+    }
+    return attribute;
+  }
+
+  static bool IsInteger(const json& value) {
+    return value.is_number_unsigned()
+               ? std::in_range<int64_t>(value.get<uint64_t>())
+               : value.is_number_integer();
   }
 
   std::string ReadTensorName(const json& entry, const Node& node,
@@ -252,12 +288,6 @@ class GraphParser {
 };
 
 }  // namespace
-
-std::string_view Name(OpType op) { return Row(op).name; }
-
-size_t InputCount(OpType op) { return Row(op).inputs; }
-
-bool HasWeight(OpType op) { return Row(op).weight != Use::kNone; }
 
 Graph ParseGraph(std::string_view json_text, std::string_view file) {
   GraphParser parser(file);
@@ -283,6 +313,10 @@ std::string GraphToJson(const Graph& graph) {
                           {"output", node.output}};
     if (!node.weight.empty()) entry["weight"] = node.weight;
     if (!node.bias.empty()) entry["bias"] = node.bias;
+    for (const auto& [name, attribute] : node.attributes) {
+      entry["attributes"][name] = std::visit(
+          [](const auto& value) { return ToJson(value); }, attribute);
+    }
     root["nodes"].push_back(std::move(entry));
   }
   root["outputs"] = graph.outputs;

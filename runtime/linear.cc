@@ -1,37 +1,27 @@
 #include <string>
 
-#include "lutra/kernels/gemm.h"
-#include "runtime/dense.h"
+#include "runtime/matrix_product.h"
 #include "runtime/operators.h"
-#include "runtime/weight.h"
 
 namespace lutra {
 namespace {
 
-class LutLinearStep : public Step {
+class LinearStep : public Step {
  public:
-  LutLinearStep(const kernels::LutMatrix& w, const float* bias,
-                const Execution& execution, const Binding& binding)
-      : w_(w),
-        execution_(execution),
-        arguments_{.x = static_cast<const float*>(binding.inputs[0]),
-                   .x_stride = w.format.k,
-                   .m = binding.m,
-                   .bias = bias,
-                   .y = binding.output,
-                   .y_stride = w.format.n},
-        scratch_(binding.scratch) {}
+  LinearStep(MatrixProduct product, const Binding& binding)
+      : product_(std::move(product)),
+        x_(static_cast<const float*>(binding.inputs[0])),
+        m_(binding.m),
+        y_(binding.output) {}
 
-  void Run() override {
-    kernels::Gemm(w_, execution_.activations, arguments_, scratch_,
-                  execution_.pool);
-  }
+  void Run() override { product_.Run(x_, m_, y_); }
+  StepCost Cost() const override { return product_.Cost(m_); }
 
  private:
-  const kernels::LutMatrix& w_;
-  Execution execution_;
-  kernels::GemmArguments arguments_;
-  void* scratch_;
+  MatrixProduct product_;
+  const float* x_;
+  size_t m_;
+  float* y_;
 };
 
 class Linear : public Operator {
@@ -56,34 +46,15 @@ class Linear : public Operator {
 
   size_t ScratchBytes(const Model& model, const Node& node,
                       const Execution& execution, size_t m) const override {
-    const kernels::LutMatrix* packed = model.packed(node.weight);
-    if (packed == nullptr) return 0;
-    return kernels::GemmScratchBytes(*packed, execution.activations, m,
-                                     execution.Threads());
+    return MatrixProduct::ScratchBytes(model, node, execution, m);
   }
 
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
-    const Weight w = GetWeight(model, node.weight);
-    const float* bias = GetBias(model, node, w.n);
-    if (w.packed != nullptr) {
-      return std::make_unique<LutLinearStep>(*w.packed, bias, execution,
-                                             binding);
-    }
-    const DenseLinear linear = {
-        .m = binding.m,
-        .n = w.n,
-        .k = w.k,
-        .w = w.floats,
-        .bias = bias,
-        .x = static_cast<const float*>(binding.inputs[0]),
-        .y = binding.output};
-    try {
-      return BindDenseLinear(linear, execution.pool);
-    } catch (const Error& error) {
-      throw NodeError(model, node, error.what());
-    }
+    return std::make_unique<LinearStep>(
+        MatrixProduct(model, node, execution, binding.m, binding.scratch),
+        binding);
   }
 };
 

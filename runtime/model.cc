@@ -1,6 +1,8 @@
 #include "lutra/runtime/model.h"
 
+#include <charconv>
 #include <cstdint>
+#include <system_error>
 #include <utility>
 
 #include "lutra.h"
@@ -13,6 +15,8 @@ namespace lutra {
 namespace {
 
 constexpr size_t kMaxValueRank = LUTRA_MAX_RANK;
+// Far above any sequence; keeps sizes of caches from overflowing.
+constexpr size_t kMaxContext = size_t{1} << 30;
 // Elements of a value per token. Memory for a call is tokens times this.
 constexpr size_t kMaxValueElements = size_t{1} << 31;
 
@@ -36,6 +40,23 @@ void CheckVersion(const SafetensorsFile& file) {
   }
 }
 
+size_t ReadContextLength(const SafetensorsFile& file) {
+  const auto entry = file.metadata().find(std::string(kContextLengthKey));
+  if (entry == file.metadata().end()) return 0;
+  const std::string& text = entry->second;
+  size_t length = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), length);
+  if (error != std::errc() || end != text.data() + text.size() || length == 0 ||
+      length > kMaxContext) {
+    throw Error::InFile(
+        file.path(), "metadata '" + std::string(kContextLengthKey) + "' is '" +
+                         text + "', not a number from 1 to " +
+                         std::to_string(kMaxContext));
+  }
+  return length;
+}
+
 void CheckValue(const ValueInfo& value, const std::string& file) {
   if (value.shape.size() > kMaxValueRank) {
     throw Error::InFile(file,
@@ -54,7 +75,7 @@ std::map<std::string, kernels::LutMatrix, std::less<>> ParsePackedWeights(
     const SafetensorsFile& file, const Graph& graph) {
   std::map<std::string, kernels::LutMatrix, std::less<>> packed;
   for (const Node& node : graph.nodes) {
-    if (!HasWeight(node.op) || packed.contains(node.weight)) continue;
+    if (!IsPackable(node.op) || packed.contains(node.weight)) continue;
     const TensorView& tensor = file.Get(node.weight);
     if (tensor.dtype == DType::kUInt8) {
       packed.emplace(node.weight, ParsePacked(tensor, file.path()));
@@ -98,6 +119,7 @@ std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path) {
   CheckVersion(model->file_);
   model->graph_ =
       ParseGraph(RequiredMetadata(model->file_, kGraphKey), model->path());
+  model->context_length_ = ReadContextLength(model->file_);
   model->packed_ = ParsePackedWeights(model->file_, model->graph_);
   model->values_ = InferValues(*model);
   for (const GraphInput& input : model->graph_.inputs) {

@@ -15,10 +15,30 @@ const Operator& EmbeddingOperator();
 const Operator& ReluOperator();
 const Operator& GeluOperator();
 const Operator& SiluOperator();
+const Operator& SigmoidOperator();
+const Operator& TanhOperator();
 const Operator& AddOperator();
 const Operator& MulOperator();
 // softmax.cc
 const Operator& SoftmaxOperator();
+// norm.cc
+const Operator& RmsNormOperator();
+const Operator& LayerNormOperator();
+// rope.cc
+const Operator& RopeOperator();
+// attention.cc
+const Operator& AttentionOperator();
+// conv2d.cc
+const Operator& Conv2dOperator();
+// depthwise_conv2d.cc
+const Operator& DepthwiseConv2dOperator();
+// pool2d.cc
+const Operator& AvgPool2dOperator();
+const Operator& MaxPool2dOperator();
+// reshape.cc
+const Operator& ReshapeOperator();
+// lstm_cell.cc
+const Operator& LstmCellOperator();
 
 }  // namespace lutra
 

@@ -35,6 +35,7 @@ struct SafetensorsWriter::State {
 
   std::string name;
   OutputFile file;
+  std::string tensors;  // their part of the header, after the metadata
   uint64_t data_start = 0;
   std::map<std::string, Placement, std::less<>> placements;
 };
@@ -84,6 +85,21 @@ std::string TensorJson(const TensorInfo& tensor, uint64_t begin, uint64_t end) {
          std::to_string(end) + "]}";
 }
 
+// The header, padded with spaces to `size` bytes if it is shorter.
+std::string Header(const std::map<std::string, std::string>& metadata,
+                   const std::string& tensors, const std::string& file,
+                   size_t size) {
+  std::string header = "{";
+  if (!metadata.empty()) {
+    header +=
+        QuoteJson(kMetadataName, file) + ':' + MetadataJson(metadata, file);
+    if (!tensors.empty()) header += ',';
+  }
+  header += tensors + '}';
+  header.resize(std::max(header.size(), size), ' ');
+  return header;
+}
+
 }  // namespace
 
 SafetensorsWriter::SafetensorsWriter(
@@ -103,21 +119,17 @@ SafetensorsWriter::SafetensorsWriter(
       });
 
   std::map<std::string, Placement, std::less<>> placements;
-  std::string header = "{";
-  if (!metadata.empty()) {
-    header +=
-        QuoteJson(kMetadataName, name) + ':' + MetadataJson(metadata, name);
-  }
+  std::string text;
   uint64_t offset = 0;
   for (const TensorInfo* tensor : order) {
     const size_t bytes = tensor->ByteCount();
-    if (header.size() > 1) header += ',';
-    header += QuoteJson(tensor->name, name) + ':' +
-              TensorJson(*tensor, offset, offset + bytes);
+    if (!text.empty()) text += ',';
+    text += QuoteJson(tensor->name, name) + ':' +
+            TensorJson(*tensor, offset, offset + bytes);
     placements.emplace(tensor->name, Placement{offset, bytes, false});
     offset += bytes;
   }
-  header += '}';
+  std::string header = Header(metadata, text, name, 0);
   // Spaces after the JSON put the data on a multiple of kDataAlignment.
   while ((kLengthBytes + header.size()) % kDataAlignment != 0) header += ' ';
   if (header.size() > kMaxHeaderBytes) {
@@ -125,6 +137,7 @@ SafetensorsWriter::SafetensorsWriter(
   }
 
   state_ = std::make_unique<State>(path);
+  state_->tensors = std::move(text);
   state_->placements = std::move(placements);
   state_->data_start = kLengthBytes + header.size();
   const uint64_t length = header.size();
@@ -154,6 +167,18 @@ void SafetensorsWriter::Write(std::string_view name,
   }
   state_->file.WriteAt(state_->data_start + placement.offset, data);
   placement.written = true;
+}
+
+void SafetensorsWriter::ReplaceMetadata(
+    const std::map<std::string, std::string>& metadata) {
+  const size_t size = state_->data_start - kLengthBytes;
+  const std::string header =
+      Header(metadata, state_->tensors, state_->name, size);
+  if (header.size() > size) {
+    throw Error::InFile(state_->name,
+                        "cannot write: the metadata has become longer");
+  }
+  state_->file.WriteAt(kLengthBytes, std::as_bytes(std::span(header)));
 }
 
 void SafetensorsWriter::Commit() {

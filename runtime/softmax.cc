@@ -1,6 +1,4 @@
-#include <algorithm>
-#include <cmath>
-
+#include "lutra/kernels/vector_ops.h"
 #include "runtime/operators.h"
 #include "runtime/parallel.h"
 
@@ -9,19 +7,6 @@ namespace {
 
 // Elements per piece of work, rounded up to whole rows.
 constexpr size_t kTile = 4096;
-
-// y = exp(x - max x) / sum exp(x - max x): no exponent is above 0, so large
-// inputs do not overflow.
-void SoftmaxRow(const float* x, size_t n, float* y) {
-  const float largest = *std::max_element(x, x + n);
-  float sum = 0.0f;
-  for (size_t i = 0; i < n; ++i) {
-    y[i] = std::exp(x[i] - largest);
-    sum += y[i];
-  }
-  const float scale = 1.0f / sum;
-  for (size_t i = 0; i < n; ++i) y[i] *= scale;
-}
 
 class SoftmaxStep : public Step {
  public:
@@ -33,7 +18,7 @@ class SoftmaxStep : public Step {
     const size_t tile = (kTile + columns_ - 1) / columns_;
     ParallelFor(pool_, rows_, tile, [this](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
-        SoftmaxRow(x_ + row * columns_, columns_, y_ + row * columns_);
+        kernels::SoftmaxRow(x_ + row * columns_, columns_, y_ + row * columns_);
       }
     });
   }

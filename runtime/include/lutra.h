@@ -1,15 +1,20 @@
 #ifndef LUTRA_H_
 #define LUTRA_H_
 
-/* lutra's C API: load a model file, run it.
+/* lutra's C API: load a model file, run it; for language models also tokens,
+ * sampling and text.
  *
  * Functions that can fail return a lutra_status; lutra_last_error() then gives
  * one line with the cause for the calling thread. Nothing here aborts, prints
  * or throws. Every pointer argument must be valid unless it says otherwise.
  *
  * A model is immutable and may be shared by sessions on several threads; a
- * session is used by one thread at a time. Freeing a model while sessions use
- * it is allowed (it lives until the last of them is freed).
+ * session, a sampler and a text stream are used by one thread at a time each
+ * (lutra_session_cancel excepted). Freeing a model while sessions or text
+ * streams use it is allowed (it lives until the last of them is freed).
+ *
+ * Structs that may grow begin with struct_size: fill them with their init
+ * macro, which passes the size that the caller was compiled with.
  */
 
 #include <stddef.h>
@@ -27,6 +32,8 @@ extern "C" {
 
 typedef struct lutra_model lutra_model;
 typedef struct lutra_session lutra_session;
+typedef struct lutra_sampler lutra_sampler;
+typedef struct lutra_text_stream lutra_text_stream;
 struct pthreadpool;
 
 typedef enum lutra_status {
@@ -34,7 +41,8 @@ typedef enum lutra_status {
   LUTRA_INVALID_ARGUMENT = 1, /* a null pointer, a wrong index or count */
   LUTRA_INVALID_MODEL = 2,    /* the file is missing, damaged or unsupported */
   LUTRA_OUT_OF_MEMORY = 3,
-  LUTRA_INTERNAL = 4
+  LUTRA_INTERNAL = 4,
+  LUTRA_CANCELLED = 5 /* by lutra_session_cancel */
 } lutra_status;
 
 typedef enum lutra_type { LUTRA_FLOAT32 = 0, LUTRA_INT32 = 1 } lutra_type;
@@ -42,8 +50,17 @@ typedef enum lutra_type { LUTRA_FLOAT32 = 0, LUTRA_INT32 = 1 } lutra_type;
 typedef enum lutra_activations {
   LUTRA_ACTIVATIONS_INT8_ASYMMETRIC = 0,
   LUTRA_ACTIVATIONS_INT8_SYMMETRIC = 1,
-  LUTRA_ACTIVATIONS_FLOAT32 = 2
+  LUTRA_ACTIVATIONS_FLOAT32 = 2,
+  LUTRA_ACTIVATIONS_INT8_PER_GROUP = 3,
+  LUTRA_ACTIVATIONS_BFLOAT16 = 4
 } lutra_activations;
+
+/* How a session keeps the keys and values of attention. */
+typedef enum lutra_cache {
+  LUTRA_CACHE_FLOAT16 = 0,
+  LUTRA_CACHE_FLOAT32 = 1,
+  LUTRA_CACHE_INT8 = 2
+} lutra_cache;
 
 enum { LUTRA_MAX_RANK = 8 };
 
@@ -62,7 +79,32 @@ typedef struct lutra_session_options {
   lutra_activations activations;
   size_t threads; /* 0: one per core; ignored when thread_pool is given */
   struct pthreadpool* thread_pool; /* the app's own pool, or NULL */
+  size_t context; /* most tokens of a sequence; 0: what the model is made for */
+  lutra_cache cache;
+  size_t chunk; /* most tokens of a prompt per call; 0: 128; a power of two */
 } lutra_session_options;
+
+/* Bytes of memory of a session. */
+typedef struct lutra_memory_report {
+  size_t struct_size;
+  size_t weights; /* mapped from the file, shared by all sessions */
+  size_t arena;   /* values and scratch */
+  size_t state;   /* keys and values of attention, recurrent states */
+  size_t dense;   /* rearranged or converted copies of float weights */
+} lutra_memory_report;
+
+/* See lutra/runtime/sampler.h for what the filters do; they are applied in this
+ * order: repetition penalty, top-k, top-p, min-p, temperature. */
+typedef struct lutra_sampler_options {
+  size_t struct_size;
+  float temperature;        /* 0.8; 0: always the most probable token */
+  float repetition_penalty; /* 1: none */
+  size_t repetition_window; /* 64 */
+  size_t top_k;             /* 40; 0: all */
+  float top_p;              /* 0.95; 1: all */
+  float min_p;              /* 0.05; 0: all */
+  uint64_t seed;            /* 0 */
+} lutra_sampler_options;
 
 /* "0.1.0", static. */
 LUTRA_EXPORT const char* lutra_version(void);
@@ -84,8 +126,7 @@ LUTRA_EXPORT lutra_status lutra_model_output(const lutra_model* model,
                                              size_t index,
                                              lutra_value_info* info);
 
-/* Sets the defaults. The macro passes the size of the struct that the caller
- * was compiled with, so that a newer library does not write past its end. */
+/* Sets the defaults. */
 LUTRA_EXPORT void lutra_session_options_init_sized(
     lutra_session_options* options, size_t struct_size);
 #define lutra_session_options_init(options) \
@@ -109,6 +150,98 @@ LUTRA_EXPORT lutra_status lutra_session_prepare(lutra_session* session,
 LUTRA_EXPORT lutra_status lutra_session_run(
     lutra_session* session, size_t tokens, const void* const* inputs,
     size_t input_count, float* const* outputs, size_t output_count);
+
+/* The sequence of a model with state (attention, recurrent nodes): how many
+ * tokens were run, how many there may be (0: any number), how to begin anew,
+ * and how to forget the tokens from `position` on (attention only). */
+LUTRA_EXPORT size_t lutra_session_position(const lutra_session* session);
+LUTRA_EXPORT size_t lutra_session_context(const lutra_session* session);
+LUTRA_EXPORT lutra_status lutra_session_reset(lutra_session* session);
+LUTRA_EXPORT lutra_status lutra_session_rewind(lutra_session* session,
+                                               size_t position);
+
+/* From any thread: the call that runs, or else the next one, returns
+ * LUTRA_CANCELLED. NULL is allowed. */
+LUTRA_EXPORT void lutra_session_cancel(lutra_session* session);
+
+LUTRA_EXPORT void lutra_memory_report_init_sized(lutra_memory_report* report,
+                                                 size_t struct_size);
+#define lutra_memory_report_init(report) \
+  lutra_memory_report_init_sized((report), sizeof(lutra_memory_report))
+LUTRA_EXPORT lutra_status lutra_session_memory(const lutra_session* session,
+                                               lutra_memory_report* report);
+
+/* ---- Language models: one input of token ids, one output of logits ---- */
+
+/* Logits per token; 0 if the model is no language model. */
+LUTRA_EXPORT size_t lutra_model_vocabulary(const lutra_model* model);
+
+/* Appends `count` tokens to the session's sequence, long ones in chunks. If
+ * `logits` is not NULL it is set to the logits that follow the last token,
+ * float [vocabulary], owned by the session and valid until its next call. */
+LUTRA_EXPORT lutra_status lutra_session_feed(lutra_session* session,
+                                             const int32_t* ids, size_t count,
+                                             const float** logits);
+
+/* The functions from here to lutra_text_stream_create return
+ * LUTRA_INVALID_MODEL if the file holds no tokenizer, or a damaged one. */
+
+/* Encodes `bytes` bytes of UTF-8 text. Writes at most `capacity` ids and sets
+ * *count to how many there are; ids may be NULL if capacity is 0. With
+ * add_special other than 0 the tokens that begin a text (BOS) are added. */
+LUTRA_EXPORT lutra_status lutra_model_encode(const lutra_model* model,
+                                             const char* text, size_t bytes,
+                                             int add_special, int32_t* ids,
+                                             size_t capacity, size_t* count);
+
+/* Decodes ids. Writes at most `capacity` bytes, without a final zero, and sets
+ * *bytes to how many there are; text may be NULL if capacity is 0. */
+LUTRA_EXPORT lutra_status lutra_model_decode(const lutra_model* model,
+                                             const int32_t* ids, size_t count,
+                                             char* text, size_t capacity,
+                                             size_t* bytes);
+
+/* Sets *is_end to 1 if the token ends a text, else to 0. */
+LUTRA_EXPORT lutra_status lutra_model_is_end(const lutra_model* model,
+                                             int32_t id, int* is_end);
+
+/* Decodes token by token into whole UTF-8 characters. With continues other
+ * than 0 the tokens follow others of the same text (a prompt). */
+LUTRA_EXPORT lutra_status lutra_text_stream_create(const lutra_model* model,
+                                                   int continues,
+                                                   lutra_text_stream** stream);
+/* *text is set to the characters that the token completes, often none, ending
+ * with a zero; owned by the stream and valid until its next call. */
+LUTRA_EXPORT lutra_status lutra_text_stream_add(lutra_text_stream* stream,
+                                                int32_t id, const char** text);
+/* What is left at the end. */
+LUTRA_EXPORT lutra_status lutra_text_stream_flush(lutra_text_stream* stream,
+                                                  const char** text);
+/* NULL is allowed. */
+LUTRA_EXPORT void lutra_text_stream_free(lutra_text_stream* stream);
+
+LUTRA_EXPORT void lutra_sampler_options_init_sized(
+    lutra_sampler_options* options, size_t struct_size);
+#define lutra_sampler_options_init(options) \
+  lutra_sampler_options_init_sized((options), sizeof(lutra_sampler_options))
+
+/* options may be NULL for the defaults. */
+LUTRA_EXPORT lutra_status
+lutra_sampler_create(const lutra_sampler_options* options, size_t vocabulary,
+                     lutra_sampler** sampler);
+/* NULL is allowed. */
+LUTRA_EXPORT void lutra_sampler_free(lutra_sampler* sampler);
+
+/* Chooses *id by `count` logits (the vocabulary). Minus infinity excludes a
+ * token. */
+LUTRA_EXPORT lutra_status lutra_sampler_sample(lutra_sampler* sampler,
+                                               const float* logits,
+                                               size_t count, int32_t* id);
+/* Tells the repetition penalty of a token of the text. */
+LUTRA_EXPORT lutra_status lutra_sampler_accept(lutra_sampler* sampler,
+                                               int32_t id);
+/* As created: the seed begins anew, no token is accepted. */
+LUTRA_EXPORT lutra_status lutra_sampler_reset(lutra_sampler* sampler);
 
 #ifdef __cplusplus
 }

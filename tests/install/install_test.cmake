@@ -17,12 +17,17 @@ file(MAKE_DIRECTORY "${WORK_DIR}")
 set(prefix "${WORK_DIR}/prefix")
 run(ignored "${CMAKE_COMMAND}" --install "${BUILD_DIR}" --config "${CONFIG}"
     --prefix "${prefix}")
-run(ignored "${CMAKE_COMMAND}" -G "${GENERATOR}" -S "${APP_DIR}" -B
-    "${WORK_DIR}/app" "-DCMAKE_PREFIX_PATH=${prefix}"
-    "-DCMAKE_BUILD_TYPE=${CONFIG}" "-DCMAKE_C_COMPILER=${C_COMPILER}"
-    "-DCMAKE_CXX_COMPILER=${CXX_COMPILER}" "-DCMAKE_C_FLAGS=${FLAGS}"
-    "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DEXPECTED_VERSION=${VERSION}")
-run(ignored "${CMAKE_COMMAND}" --build "${WORK_DIR}/app" --config "${CONFIG}")
+# Builds a project of its own against the installed package.
+function(build_project source folder)
+  run(ignored "${CMAKE_COMMAND}" -G "${GENERATOR}" -S "${source}" -B
+      "${folder}" "-DCMAKE_PREFIX_PATH=${prefix}"
+      "-DCMAKE_BUILD_TYPE=${CONFIG}" "-DCMAKE_C_COMPILER=${C_COMPILER}"
+      "-DCMAKE_CXX_COMPILER=${CXX_COMPILER}" "-DCMAKE_C_FLAGS=${FLAGS}"
+      "-DCMAKE_CXX_FLAGS=${FLAGS}" ${ARGN})
+  run(ignored "${CMAKE_COMMAND}" --build "${folder}" --config "${CONFIG}")
+endfunction()
+build_project("${APP_DIR}" "${WORK_DIR}/app" "-DEXPECTED_VERSION=${VERSION}")
+build_project("${EXAMPLES_DIR}" "${WORK_DIR}/examples")
 
 # All three print the outputs of the model for the same input.
 set(model "${WORK_DIR}/model.safetensors")
@@ -32,6 +37,19 @@ if(NOT expected MATCHES "[0-9]")
 endif()
 foreach(program run_from_c run_from_cxx)
   run(actual "${WORK_DIR}/app/${program}" "${model}")
+  if(NOT actual STREQUAL expected)
+    message(FATAL_ERROR "${program} printed\n${actual}instead of\n${expected}")
+  endif()
+endforeach()
+
+# The examples continue a prompt as this build does.
+set(language "${WORK_DIR}/language.safetensors")
+run(expected "${MAKE_LANGUAGE}" "${language}" "the he")
+if(NOT expected MATCHES "^the he.......")
+  message(FATAL_ERROR "nothing to compare with: '${expected}'")
+endif()
+foreach(program generate_c generate_cpp)
+  run(actual "${WORK_DIR}/examples/${program}" "${language}" "the he" 30)
   if(NOT actual STREQUAL expected)
     message(FATAL_ERROR "${program} printed\n${actual}instead of\n${expected}")
   endif()

@@ -7,12 +7,22 @@
 namespace {
 
 std::atomic<size_t> allocations = 0;
+std::atomic<size_t> largest = 0;
+
+void Note(size_t bytes) {
+  ++allocations;
+  size_t seen = largest.load();
+  while (bytes > seen && !largest.compare_exchange_weak(seen, bytes)) {
+  }
+}
 
 }  // namespace
 
 namespace lutra {
 
 size_t AllocationCount() { return allocations.load(); }
+size_t LargestAllocation() { return largest.load(); }
+void ForgetLargest() { largest = 0; }
 
 }  // namespace lutra
 
@@ -35,7 +45,7 @@ int __sanitizer_install_malloc_and_free_hooks(
     void (*free_hook)(const volatile void*));
 
 static const int hook_installed = __sanitizer_install_malloc_and_free_hooks(
-    [](const volatile void*, size_t) { ++allocations; },
+    [](const volatile void*, size_t size) { Note(size); },
     [](const volatile void*) {});
 
 #else
@@ -50,32 +60,32 @@ void* __libc_realloc(void* memory, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
 
 void* malloc(size_t size) {
-  ++allocations;
+  Note(size);
   return __libc_malloc(size);
 }
 
 void* calloc(size_t count, size_t size) {
-  ++allocations;
+  Note(count * size);
   return __libc_calloc(count, size);
 }
 
 void* realloc(void* memory, size_t size) {
-  ++allocations;
+  Note(size);
   return __libc_realloc(memory, size);
 }
 
 void* memalign(size_t alignment, size_t size) {
-  ++allocations;
+  Note(size);
   return __libc_memalign(alignment, size);
 }
 
 void* aligned_alloc(size_t alignment, size_t size) {
-  ++allocations;
+  Note(size);
   return __libc_memalign(alignment, size);
 }
 
 int posix_memalign(void** memory, size_t alignment, size_t size) {
-  ++allocations;
+  Note(size);
   *memory = __libc_memalign(alignment, size);
   return *memory == nullptr ? ENOMEM : 0;
 }

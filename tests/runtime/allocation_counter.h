@@ -9,6 +9,10 @@ namespace lutra {
 // libraries. Only in programs that link allocation_counter.cc.
 size_t AllocationCount();
 
+// Bytes of the largest single one since the last call of ForgetLargest.
+size_t LargestAllocation();
+void ForgetLargest();
+
 }  // namespace lutra
 
 #endif  // LUTRA_TESTS_RUNTIME_ALLOCATION_COUNTER_H_

@@ -23,9 +23,14 @@ constexpr int64_t kWidth = 96;
 // Every operator, linear and embedding with float and with packed weights.
 ModelBuilder EveryOperator() {
   std::mt19937 rng(1);
-  const auto packed = kernels::MakeRandomMatrix(
-      {.n = kWidth, .k = kWidth, .bits = 2, .group_size = 32},
-      kernels::TableKind::kSmall, rng);
+  const auto matrix = [&](uint32_t n, uint32_t k, uint32_t group_size) {
+    return kernels::MakeRandomMatrix(
+        {.n = n, .k = k, .bits = 2, .group_size = group_size},
+        kernels::TableKind::kSmall, rng);
+  };
+  const auto packed = matrix(kWidth, kWidth, 32);
+  const auto kv = matrix(kWidth / 2, kWidth, 32);
+  const auto lstm = matrix(kWidth, kWidth / 4, 24);
   ModelBuilder builder;
   builder.Input("ids", {}, ValueType::kInt32)
       .Input("x", {kWidth})
@@ -39,12 +44,50 @@ ModelBuilder EveryOperator() {
       .Add(OpType::kGelu, {"l1"}, "a1")
       .Add(OpType::kLinear, {"a1"}, "l2", "float")
       .Add(OpType::kSilu, {"l2"}, "a2")
-      .Add(OpType::kSoftmax, {"a2"}, "y")
+      .Add(OpType::kRmsNorm, {"a2"}, "n0", "norm")
+      .Set("eps", 1e-5)
+      .Add(OpType::kLayerNorm, {"n0"}, "n1", "norm", "bias")
+      .Set("eps", 1e-5)
+      .Add(OpType::kRope, {"n1"}, "r", "frequencies")
+      .Set("head_dim", 24.0)
+      .Set("pairing", std::string("half"))
+      .Add(OpType::kLinear, {"n1"}, "kv", "packed.kv")
+      .Add(OpType::kAttention, {"r", "kv", "kv"}, "attention")
+      .Set("heads", 4.0)
+      .Set("kv_heads", 2.0)
+      .Add(OpType::kReshape, {"attention"}, "image")
+      .Set("shape", std::vector<int64_t>{4, 6, 4})
+      .Add(OpType::kConv2d, {"image"}, "c0", "filters")
+      .Set("kernel", std::vector<int64_t>{3, 3})
+      .Set("padding", std::vector<int64_t>{1, 1, 1, 1})
+      .Add(OpType::kDepthwiseConv2d, {"c0"}, "c1", "taps")
+      .Set("kernel", std::vector<int64_t>{1, 1})
+      .Add(OpType::kMaxPool2d, {"c1"}, "p0")
+      .Set("kernel", std::vector<int64_t>{2, 2})
+      .Add(OpType::kAvgPool2d, {"p0"}, "p1")
+      .Set("kernel", std::vector<int64_t>{1, 1})
+      .Set("stride", std::vector<int64_t>{1, 1})
+      .Add(OpType::kSigmoid, {"p1"}, "s0")
+      .Add(OpType::kTanh, {"s0"}, "s1")
+      .Add(OpType::kReshape, {"s1"}, "flat")
+      .Set("shape", std::vector<int64_t>{3 * 5 * 4})
+      .Add(OpType::kLinear, {"flat"}, "gates", "to_gates")
+      .Add(OpType::kLstmCell, {"gates"}, "h", "packed.lstm")
+      .Set("gates", std::string("ifgo"))
+      .Add(OpType::kSoftmax, {"h"}, "y")
       .Output("y")
       .Output("l1")
       .Packed("packed", {packed.blob.get(), packed.blob_bytes})
       .Floats("float", {kWidth, kWidth}, RandomFloats(kWidth * kWidth, 2))
-      .Floats("bias", {kWidth}, RandomFloats(kWidth, 3));
+      .Floats("bias", {kWidth}, RandomFloats(kWidth, 3))
+      .Floats("norm", {kWidth}, RandomFloats(kWidth, 5))
+      .Floats("frequencies", {6}, RandomFloats(6, 6))
+      .Packed("packed.kv", {kv.blob.get(), kv.blob_bytes})
+      .Floats("filters", {4, 36}, RandomFloats(4 * 36, 7))
+      .Floats("taps", {1, 4}, RandomFloats(4, 8))
+      .Floats("to_gates", {kWidth, 60}, RandomFloats(kWidth * 60, 9))
+      .Packed("packed.lstm", {lstm.blob.get(), lstm.blob_bytes})
+      .Metadata(kContextLengthKey, "1000");
   return builder;
 }
 
@@ -91,8 +134,11 @@ TEST_F(AllocationTest, RunAllocatesNothing) {
       Session session(model, {.activations = activations, .threads = threads});
       for (const size_t m : {size_t{1}, size_t{4}, kMaxTokens}) {
         session.Prepare(m);
+        session.PrepareLast(m);
         const size_t before = AllocationCount();
         for (int i = 0; i < 3; ++i) session.Run(m, inputs_, outputs_);
+        session.RunLast(m, inputs_, outputs_);
+        session.Reset();
         EXPECT_EQ(AllocationCount() - before, 0u)
             << "threads " << threads << " m " << m;
       }

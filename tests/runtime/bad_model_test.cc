@@ -53,6 +53,140 @@ std::vector<BadModel> ModelCases() {
       {.name = "VersionNotANumber",
        .expected = {"model version '1\\x0a' is not supported"},
        .build = [](ModelBuilder& b) { b.Metadata(kVersionKey, "1\n"); }},
+      {.name = "ContextLengthZero",
+       .expected = {"'lutra.context_length' is '0'", "not a number from 1"},
+       .build = [](ModelBuilder& b) { b.Metadata(kContextLengthKey, "0"); }},
+      {.name = "ContextLengthAbsurd",
+       .expected = {"'lutra.context_length' is '99999999999999999999'"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Metadata(kContextLengthKey, "99999999999999999999");
+           }},
+      {.name = "ContextLengthText",
+       .expected = {"'lutra.context_length' is '12k'"},
+       .build = [](ModelBuilder& b) { b.Metadata(kContextLengthKey, "12k"); }},
+      {.name = "NormWeightDoesNotFit",
+       .expected = {"tensor 'fc2.bias'", "is F32 [8]", "must be F32 [32]"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kRmsNorm, {"x"}, "z", "fc2.bias").Set("eps", 0.0);
+           }},
+      {.name = "NormWeightIsPacked",
+       .expected = {"tensor 'fc1.weight'", "is U8", "must be F32 [32]"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kLayerNorm, {"x"}, "z", "fc1.weight")
+                 .Set("eps", 0.0);
+           }},
+      {.name = "RopeHeadsDoNotDivide",
+       .expected = {"rope node 'z'", "does not divide into heads of 5"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kRope, {"x"}, "z", "fc2.bias")
+                 .Set("head_dim", 5.0)
+                 .Set("pairing", std::string("half"));
+           }},
+      {.name = "RopeManyFrequencies",
+       .expected = {"tensor 'fc2.bias'", "at most half of head_dim 8"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kRope, {"x"}, "z", "fc2.bias")
+                 .Set("head_dim", 8.0)
+                 .Set("pairing", std::string("half"));
+           }},
+      {.name = "AttentionHeadsCannotShare",
+       .expected = {"attention node 'z'", "4 heads cannot share 3"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kAttention, {"x", "x", "x"}, "z")
+                 .Set("heads", 4.0)
+                 .Set("kv_heads", 3.0);
+           }},
+      {.name = "AttentionShapesDoNotFit",
+       .expected = {"attention node 'z'", "[32], [32] and [8] do not fit"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kAttention, {"x", "x", "y"}, "z")
+                 .Set("heads", 4.0)
+                 .Set("kv_heads", 4.0);
+           }},
+      {.name = "AttentionAbsurdHeads",
+       .expected = {"attention node 'z'", "do not fit 1048576 heads"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kAttention, {"x", "x", "x"}, "z")
+                 .Set("heads", 1048576.0)
+                 .Set("kv_heads", 1048576.0);
+           }},
+      {.name = "ConvolutionOfAVector",
+       .expected = {"conv2d node 'z'", "[32] must have 3 dimensions"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kConv2d, {"x"}, "z", "fc2.weight")
+                 .Set("kernel", std::vector<int64_t>{1, 1});
+           }},
+      {.name = "WindowTooLarge",
+       .expected = {"conv2d node 'z'", "a window of 1048573 is larger"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("image", {4, 4, 6})
+                 .Add(OpType::kConv2d, {"image"}, "z", "fc2.weight")
+                 .Set("kernel", std::vector<int64_t>{2, 2})
+                 .Set("dilation", std::vector<int64_t>{1048572, 1});
+           }},
+      {.name = "WindowDoesNotFitTheWeight",
+       .expected = {"conv2d node 'z'", "a window of 3 by 2 over 6 channels",
+                    "of shape [8, 24]"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("image", {4, 4, 6})
+                 .Add(OpType::kConv2d, {"image"}, "z", "fc2.weight")
+                 .Set("kernel", std::vector<int64_t>{3, 2});
+           }},
+      {.name = "HugeOutput",
+       .expected = {"value 'z' of shape", "is not possible"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("image", {4, 4, 1})
+                 .Add(OpType::kMaxPool2d, {"image"}, "p")
+                 .Set("kernel", std::vector<int64_t>{1, 1})
+                 .Add(OpType::kConv2d, {"p"}, "z", "wide")
+                 .Set("kernel", std::vector<int64_t>{1, 1})
+                 .Set("padding",
+                      std::vector<int64_t>{1048576, 1048576, 1048576, 1048576})
+                 .Floats("wide", {1, 1}, RandomFloats(1, 1));
+           }},
+      {.name = "PoolingOfPadding",
+       .expected = {"max_pool2d node 'z'", "smaller than the kernel"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("image", {4, 4, 6})
+                 .Add(OpType::kMaxPool2d, {"image"}, "z")
+                 .Set("kernel", std::vector<int64_t>{2, 2})
+                 .Set("padding", std::vector<int64_t>{2, 0, 0, 0});
+           }},
+      {.name = "DepthwiseWeightDoesNotFit",
+       .expected = {"tensor 'fc2.weight'", "must be F32 [4, 6]"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("image", {4, 4, 6})
+                 .Add(OpType::kDepthwiseConv2d, {"image"}, "z", "fc2.weight")
+                 .Set("kernel", std::vector<int64_t>{2, 2});
+           }},
+      {.name = "ReshapeChangesTheSize",
+       .expected = {"reshape node 'z'", "[5, 6] has other elements"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kReshape, {"x"}, "z")
+                 .Set("shape", std::vector<int64_t>{5, 6});
+           }},
+      {.name = "LstmShapesDoNotFit",
+       .expected = {"lstm_cell node 'z'", "are not [4H] and [4H, H]"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kLstmCell, {"x"}, "z", "fc2.weight")
+                 .Set("gates", std::string("ifgo"));
+           }},
       {.name = "NoGraph",
        .expected = {"not a lutra model", "'lutra.graph' is missing"},
        .build = [](ModelBuilder& b) { b.NoMetadata(kGraphKey); }},
@@ -186,13 +320,13 @@ std::vector<BadModel> ModelCases() {
                  .Add(OpType::kLinear, {"h1"}, "z", "fc2.weight", "half");
            }},
       {.name = "WeightNotFloat",
-       .expected = {"tensor 'half'", "dtype is BF16",
-                    "weights are F32 or packed"},
+       .expected = {"tensor 'double'", "dtype is F64",
+                    "weights are F32, F16, BF16 or packed"},
        .build =
            [](ModelBuilder& b) {
-             b.Tensor("half", DType::kBFloat16, {2, 24},
-                      std::vector<std::byte>(96))
-                 .Add(OpType::kLinear, {"h1"}, "z", "half");
+             b.Tensor("double", DType::kFloat64, {2, 24},
+                      std::vector<std::byte>(384))
+                 .Add(OpType::kLinear, {"h1"}, "z", "double");
            }},
       {.name = "WeightIsAVector",
        .expected = {"tensor 'fc1.bias'", "[24] is not a matrix"},
@@ -208,7 +342,7 @@ std::vector<BadModel> ModelCases() {
                  .Add(OpType::kLinear, {"h1"}, "z", "none");
            }},
       {.name = "WeightNotAligned",
-       .expected = {"tensor 'fc1.weight'", "not aligned for F32"},
+       .expected = {"tensor 'fc1.weight'", "not aligned to its elements"},
        .build =
            [](ModelBuilder& b) {
              b.Floats("fc1.weight", {24, 32}, RandomFloats(24 * 32, 1));

@@ -93,7 +93,10 @@ TEST_F(CApiTest, Activations) {
        kernels::ActivationType::kInt8Asymmetric},
       {LUTRA_ACTIVATIONS_INT8_SYMMETRIC,
        kernels::ActivationType::kInt8Symmetric},
-      {LUTRA_ACTIVATIONS_FLOAT32, kernels::ActivationType::kFloat32}};
+      {LUTRA_ACTIVATIONS_FLOAT32, kernels::ActivationType::kFloat32},
+      {LUTRA_ACTIVATIONS_INT8_PER_GROUP,
+       kernels::ActivationType::kInt8PerGroup},
+      {LUTRA_ACTIVATIONS_BFLOAT16, kernels::ActivationType::kBFloat16}};
   for (const auto& [kind, expected] : kinds) {
     lutra_session_options options;
     lutra_session_options_init(&options);

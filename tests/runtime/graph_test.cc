@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/op_table.h"
 #include "tests/runtime/throws.h"
 
 namespace lutra {
@@ -180,6 +181,133 @@ INSTANTIATE_TEST_SUITE_P(
         BadGraph{"Cycle", "[\"x\"]", "[\"h1\"]", "'h0' depends on itself"},
         BadGraph{"SelfLoop", "[\"h0\"]", "[\"h1\"]", "'h1' depends on itself"}),
     [](const auto& test) { return test.param.name; });
+
+// A graph with one node that has the attributes in braces.
+std::string WithAttributes(const std::string& op, size_t inputs,
+                           const std::string& attributes) {
+  std::string names = R"("x")";
+  for (size_t i = 1; i < inputs; ++i) names += R"(,"x")";
+  const std::string weight =
+      HasWeight(FindOp(op)->op) ? std::string(R"(,"weight":"w")") : "";
+  return R"({"inputs":[{"name":"x","type":"float32","shape":[8]}],"nodes":[{)"
+         R"("op":")" +
+         op + R"(","inputs":[)" + names + R"(],"output":"y")" + weight +
+         attributes + R"(}],"outputs":["y"]})";
+}
+
+TEST(GraphTest, AttributesAreKept) {
+  const std::string text = WithAttributes(
+      "attention", 3,
+      R"(,"attributes":{"heads":32,"kv_heads":4,"scale":0.125})");
+  const Graph graph = ParseGraph(text, "f");
+  const Node node = ParseGraph(GraphToJson(graph), "f").nodes[0];
+  EXPECT_EQ(node.attributes, graph.nodes[0].attributes);
+  EXPECT_EQ(CountAttribute(node, "heads"), 32u);
+  EXPECT_EQ(CountAttribute(node, "kv_heads"), 4u);
+  EXPECT_EQ(NumberAttribute(node, "scale"), 0.125);
+  EXPECT_EQ(CountAttribute(node, "window"), 0u);  // not given
+  EXPECT_THAT(ErrorMessage([&] { CountAttribute(node, "eps"); }),
+              HasSubstr("attention has no attribute 'eps'"));
+  EXPECT_THAT(ErrorMessage([&] { WordAttribute(node, "heads"); }),
+              HasSubstr("'heads' must be a whole number"));
+  // Whole numbers are written as such.
+  EXPECT_THAT(GraphToJson(graph), HasSubstr("\"heads\":32,"));
+}
+
+TEST(GraphTest, ListsAndTheirDefaults) {
+  const Graph graph = ParseGraph(
+      WithAttributes("conv2d", 1,
+                     R"(,"attributes":{"kernel":[3,5],"padding":[0,1,2,3]})"),
+      "f");
+  const Node& node = graph.nodes[0];
+  EXPECT_EQ(ListAttribute(node, "kernel"), (std::vector<int64_t>{3, 5}));
+  EXPECT_EQ(ListAttribute(node, "padding"), (std::vector<int64_t>{0, 1, 2, 3}));
+  EXPECT_EQ(ListAttribute(node, "stride"), (std::vector<int64_t>{1, 1}));
+  EXPECT_EQ(ListAttribute(node, "dilation"), (std::vector<int64_t>{1, 1}));
+}
+
+TEST(GraphTest, EveryOperatorHasAName) {
+  for (int i = 0; i <= static_cast<int>(OpType::kLstmCell); ++i) {
+    const auto op = static_cast<OpType>(i);
+    ASSERT_NE(FindOp(Name(op)), nullptr);
+    EXPECT_EQ(FindOp(Name(op))->op, op);
+    EXPECT_TRUE(HasWeight(op) || !IsPackable(op));
+  }
+}
+
+struct BadAttribute {
+  const char* op;
+  size_t inputs;
+  const char* attributes;
+  const char* expected;
+};
+
+TEST(GraphTest, BadAttributesAreRefused) {
+  const BadAttribute cases[] = {
+      {"rms_norm", 1, "", "rms_norm node 'y' has no attribute 'eps'"},
+      {"rms_norm", 1, R"(,"attributes":[])", "attributes are no object"},
+      {"rms_norm", 1, R"(,"attributes":7)", "attributes are no object"},
+      {"rms_norm", 1, R"(,"attributes":{"eps":1e-5,"eps2":1})",
+       "unknown attribute 'eps2'"},
+      {"relu", 1, R"(,"attributes":{"slope":1})", "unknown attribute 'slope'"},
+      {"rms_norm", 1, R"(,"attributes":{"eps":"NaN"})",
+       "'eps' must be a number from 0 to 1"},
+      {"rms_norm", 1, R"(,"attributes":{"eps":-1e-5})", "'eps' must be"},
+      {"rms_norm", 1, R"(,"attributes":{"eps":1e300})", "'eps' must be"},
+      {"rms_norm", 1, R"(,"attributes":{"eps":1e999})", "not valid JSON"},
+      {"rms_norm", 1, R"(,"attributes":{"eps":null})", "'eps' must be"},
+      {"rms_norm", 1, R"(,"attributes":{"eps":{}})", "'eps' must be"},
+      {"rms_norm", 1, R"(,"attributes":{"eps":[0.1]})", "'eps' must be"},
+      {"rms_norm", 1, R"(,"attributes":{"eps":true})", "'eps' must be"},
+      {"attention", 3, R"(,"attributes":{"heads":0,"kv_heads":1})",
+       "'heads' must be a whole number from 1 to 1048576"},
+      {"attention", 3, R"(,"attributes":{"heads":2.5,"kv_heads":1})",
+       "'heads' must be"},
+      {"attention", 3, R"(,"attributes":{"heads":1e18,"kv_heads":1})",
+       "'heads' must be"},
+      {"attention", 3,
+       R"(,"attributes":{"heads":18446744073709551615,"kv_heads":1})",
+       "'heads' must be"},
+      {"attention", 3, R"(,"attributes":{"heads":4,"kv_heads":-4})",
+       "'kv_heads' must be"},
+      {"attention", 3, R"(,"attributes":{"heads":4,"kv_heads":4,"window":-1})",
+       "'window' must be"},
+      {"rope", 1, R"(,"attributes":{"head_dim":8,"pairing":"quarter"})",
+       "'pairing' must be one of: half adjacent"},
+      {"rope", 1, R"(,"attributes":{"head_dim":8,"pairing":""})",
+       "'pairing' must be"},
+      {"rope", 1, R"(,"attributes":{"head_dim":8,"pairing":"half adjacent"})",
+       "'pairing' must be"},
+      {"rope", 1, R"(,"attributes":{"head_dim":8,"pairing":1})",
+       "'pairing' must be"},
+      {"lstm_cell", 1, R"(,"attributes":{"gates":"ifg"})",
+       "'gates' must be the letters of 'ifgo'"},
+      {"lstm_cell", 1, R"(,"attributes":{"gates":"iigo"})", "'gates' must"},
+      {"lstm_cell", 1, R"(,"attributes":{"gates":"ifgoo"})", "'gates' must"},
+      {"conv2d", 1, R"(,"attributes":{"kernel":[3]})",
+       "'kernel' must be a list of 2 whole numbers from 1 to 1048576"},
+      {"conv2d", 1, R"(,"attributes":{"kernel":[3,0]})", "'kernel' must be"},
+      {"conv2d", 1, R"(,"attributes":{"kernel":[3,1.5]})", "'kernel' must be"},
+      {"conv2d", 1, R"(,"attributes":{"kernel":[3,9223372036854775807]})",
+       "'kernel' must be"},
+      {"conv2d", 1, R"(,"attributes":{"kernel":[3,18446744073709551615]})",
+       "'kernel' must be"},
+      {"conv2d", 1, R"(,"attributes":{"kernel":[3,3],"stride":[0,1]})",
+       "'stride' must be"},
+      {"max_pool2d", 1, R"(,"attributes":{"kernel":[2,2],"dilation":[1,1]})",
+       "unknown attribute 'dilation'"},
+      {"reshape", 1, R"(,"attributes":{"shape":[]})",
+       "'shape' must be a list of 1 to 8"},
+      {"reshape", 1, R"(,"attributes":{"shape":[1,1,1,1,1,1,1,1,8]})",
+       "'shape' must be a list of 1 to 8"},
+      {"reshape", 1, R"(,"attributes":{"shape":[-8]})", "'shape' must be"}};
+  for (const BadAttribute& bad : cases) {
+    const std::string text = WithAttributes(bad.op, bad.inputs, bad.attributes);
+    EXPECT_THAT(ErrorMessage([&] { ParseGraph(text, "some.file"); }),
+                AllOf(StartsWith("some.file: graph"), HasSubstr(bad.expected)))
+        << text;
+  }
+}
 
 TEST(GraphTest, NestingIsLimited) {
   const std::string bomb(1 << 20, '[');

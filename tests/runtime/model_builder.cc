@@ -28,6 +28,12 @@ ModelBuilder& ModelBuilder::Add(OpType op, std::vector<std::string> inputs,
   return *this;
 }
 
+ModelBuilder& ModelBuilder::Set(std::string name, Attribute value) {
+  graph_.nodes.back().attributes.insert_or_assign(std::move(name),
+                                                  std::move(value));
+  return *this;
+}
+
 ModelBuilder& ModelBuilder::Output(std::string name) {
   graph_.outputs.push_back(std::move(name));
   return *this;

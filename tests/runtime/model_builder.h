@@ -26,6 +26,8 @@ class ModelBuilder {
   ModelBuilder& Add(OpType op, std::vector<std::string> inputs,
                     std::string output, std::string weight = "",
                     std::string bias = "");
+  // An attribute of the node that was added last.
+  ModelBuilder& Set(std::string name, Attribute value);
   ModelBuilder& Output(std::string name);
 
   // A tensor of the same name is replaced.

@@ -91,8 +91,8 @@ TEST_P(OperatorTest, Relu) {
 }
 
 TEST_P(OperatorTest, Gelu) {
-  // The argument of erfc, about 0.7 x, is rounded; far out in the negative
-  // tail the relative error grows with its square.
+  // The square of x is rounded; far out in the negative tail the relative error
+  // grows with it.
   CheckUnary(
       OpType::kGelu,
       [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); },
@@ -102,6 +102,18 @@ TEST_P(OperatorTest, Gelu) {
 TEST_P(OperatorTest, Silu) {
   CheckUnary(
       OpType::kSilu, [](double x) { return x / (1 + std::exp(-x)); },
+      4 * double{kEpsilon});
+}
+
+TEST_P(OperatorTest, Sigmoid) {
+  CheckUnary(
+      OpType::kSigmoid, [](double x) { return 1 / (1 + std::exp(-x)); },
+      4 * double{kEpsilon});
+}
+
+TEST_P(OperatorTest, Tanh) {
+  CheckUnary(
+      OpType::kTanh, [](double x) { return std::tanh(x); },
       4 * double{kEpsilon});
 }
 

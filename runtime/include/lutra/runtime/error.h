@@ -19,6 +19,12 @@ class Error : public std::runtime_error {
                         std::string_view cause);
 };
 
+// What a call throws that was cancelled by another thread.
+class Cancelled : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace lutra
 
 #endif  // LUTRA_RUNTIME_ERROR_H_

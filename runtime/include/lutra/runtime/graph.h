@@ -2,15 +2,19 @@
 #define LUTRA_RUNTIME_GRAPH_H_
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 // The graph is the spine: the trainer differentiates it, the packer replaces
-// the weights of its linear and embedding nodes, the session executes it.
+// weights of its nodes (see IsPackable), the session executes it.
 //
 // Values are matrices [M, ...]: the first dimension is the number of tokens (or
-// images) of a call and is left out of the shapes here.
+// images) of a call and is left out of the shapes here. docs/model_file.md says
+// what each operator computes and which attributes it has.
 
 namespace lutra {
 
@@ -23,6 +27,18 @@ enum class OpType {
   kAdd,        // a + b, same shape
   kMul,        // a * b, same shape
   kSoftmax,    // over the last dimension
+  kSigmoid,    // 1 / (1 + exp(-x))
+  kTanh,
+  kRmsNorm,          // x [K]; weight [K]; eps
+  kLayerNorm,        // x [K]; weight [K], optional bias [K]; eps
+  kRope,             // x [heads * head_dim]; weight: inverse frequencies
+  kAttention,        // q, k, v; causal, with a cache of keys and values
+  kConv2d,           // x [H, W, C] -> [OH, OW, N]; weight [N, kh * kw * C]
+  kDepthwiseConv2d,  // x [H, W, C] -> [OH, OW, C]; weight [kh * kw, C]
+  kAvgPool2d,        // padding is not counted
+  kMaxPool2d,
+  kReshape,   // the same elements in another shape
+  kLstmCell,  // gates [4H] -> h [H]; recurrent weight [4H, H]
 };
 
 enum class ValueType { kFloat32, kInt32 };
@@ -33,12 +49,17 @@ struct GraphInput {
   std::vector<int64_t> shape;  // without the token dimension; [] for ids
 };
 
+// Numbers, whole or not, are doubles.
+using Attribute = std::variant<double, std::string, std::vector<int64_t>>;
+using Attributes = std::map<std::string, Attribute, std::less<>>;
+
 struct Node {
   OpType op = OpType::kLinear;
   std::vector<std::string> inputs;  // names of values
   std::string output;
   std::string weight;  // names of tensors in the model file; empty if none
   std::string bias;
+  Attributes attributes = {};  // those of the operator
 };
 
 struct Graph {
@@ -52,9 +73,23 @@ std::string_view Name(OpType op);
 // Number of value inputs the operator takes.
 size_t InputCount(OpType op);
 bool HasWeight(OpType op);
+// Whether the weight is a matrix [N, K] that may be packed: linear, embedding,
+// conv2d and lstm_cell. The weights of other operators stay float.
+bool IsPackable(OpType op);
+// Whether the operator remembers earlier tokens: attention and lstm_cell. In a
+// graph that has one the rows of a call are consecutive tokens of a sequence;
+// else they are independent.
+bool IsStateful(OpType op);
 
-// Reads the JSON of `lutra.graph` (docs/model_file.md). Checks operators,
-// counts, that every value is defined before it is used and only once. Nodes
+// The node's attribute, or what it is if not given. Throws Error if the
+// operator has none of this name, if it must be given, or is of another kind.
+double NumberAttribute(const Node& node, std::string_view name);
+size_t CountAttribute(const Node& node, std::string_view name);
+std::string WordAttribute(const Node& node, std::string_view name);
+std::vector<int64_t> ListAttribute(const Node& node, std::string_view name);
+
+// Reads the JSON of `lutra.graph` (docs/model_file.md). Checks operators, their
+// attributes, counts, that every value is defined, and only once. Nodes
 // may come in any order without cycles; the result is sorted. Throws Error
 // naming `file`.
 Graph ParseGraph(std::string_view json, std::string_view file);

@@ -19,6 +19,8 @@ inline constexpr std::string_view kVersionKey = "lutra.version";
 inline constexpr std::string_view kGraphKey = "lutra.graph";
 // JSON object: tensor name -> scheme (see lutra/qat/scheme.h).
 inline constexpr std::string_view kSchemesKey = "lutra.schemes";
+// Optional: the longest sequence the model is made for, a decimal number.
+inline constexpr std::string_view kContextLengthKey = "lutra.context_length";
 // What this build writes and the newest it reads.
 inline constexpr int kModelVersion = 1;
 
@@ -48,6 +50,8 @@ class Model {
   const std::vector<ValueInfo>& inputs() const { return inputs_; }
   const std::vector<ValueInfo>& outputs() const { return outputs_; }
   const ValueInfo& value(std::string_view name) const;
+  // The longest sequence that the model is made for; 0 if the file says none.
+  size_t context_length() const { return context_length_; }
   // The packed weight of that name, or nullptr if it is a float tensor.
   const kernels::LutMatrix* packed(std::string_view tensor) const;
 
@@ -56,6 +60,7 @@ class Model {
 
   SafetensorsFile file_;
   Graph graph_;
+  size_t context_length_ = 0;
   std::vector<ValueInfo> inputs_;
   std::vector<ValueInfo> outputs_;
   std::map<std::string, ValueInfo, std::less<>> values_;

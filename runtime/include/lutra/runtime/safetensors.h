@@ -109,6 +109,9 @@ class SafetensorsWriter {
 
   // In any order, each once; `data` has the declared size. Throws Error.
   void Write(std::string_view name, std::span<const std::byte> data);
+  // Replaces the metadata, e.g. by what is known only after writing. The header
+  // has its place already: throws Error if it would be longer than at first.
+  void ReplaceMetadata(const std::map<std::string, std::string>& metadata);
   // Throws Error if a tensor is missing.
   void Commit();
 

@@ -1,0 +1,87 @@
+#ifndef LUTRA_RUNTIME_TEXT_GENERATOR_H_
+#define LUTRA_RUNTIME_TEXT_GENERATOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/runtime/language_model.h"
+#include "lutra/runtime/sampler.h"
+#include "lutra/runtime/tokenizer.h"
+
+namespace lutra {
+
+struct GenerationOptions {
+  SamplerOptions sampler;
+  // Most tokens of one Generate; 0: until the text ends or the context is full.
+  size_t max_tokens = 0;
+  // Strings before which the text ends (see StopFilter).
+  std::vector<std::string> stops;
+  // Never chooses a token that ends the text.
+  bool ignore_end = false;
+};
+
+// Why a Generate came to its end.
+enum class GenerationEnd { kEndToken, kStopString, kMaxTokens, kContextFull };
+
+// "end", "stop", "length", "context".
+std::string_view Name(GenerationEnd end);
+
+// Text in, text out: tokenizer, model and sampler together. One thread at a
+// time, except for LanguageModel::Cancel.
+class TextGenerator {
+ public:
+  // Both must outlive the generator. Throws Error.
+  TextGenerator(LanguageModel& model, const Tokenizer& tokenizer,
+                const GenerationOptions& options);
+
+  // Gets the text as it becomes certain, in whole UTF-8 characters.
+  using Show = std::function<void(std::string_view text)>;
+
+  // Appends `prompt` to what was said so far and continues it. The first prompt
+  // begins the sequence (with BOS where the tokenizer has it). The text of stop
+  // strings is not shown but stays part of the sequence.
+  //
+  // Throws Error, also if there is nothing to begin with, and Cancelled after
+  // LanguageModel::Cancel; then what was held back has been shown, and another
+  // call goes on from there.
+  GenerationEnd Generate(std::string_view prompt, const Show& show);
+
+  // Begins a new sequence; seed and repetition penalty too begin anew.
+  void Reset();
+
+  // Of the last Generate: the prompt's tokens, the tokens that were chosen (the
+  // one that ended the text included), and the time for both.
+  const std::vector<int32_t>& prompt_tokens() const { return prompt_; }
+  const std::vector<int32_t>& tokens() const { return tokens_; }
+  double prompt_seconds() const { return prompt_seconds_; }
+  double seconds() const { return seconds_; }
+
+ private:
+  class Text;
+
+  GenerationEnd Continue(Text& text);
+  // Feeds what is chosen or given but not fed yet.
+  std::span<const float> FeedPending();
+  std::span<const float> WithoutExcluded(std::span<const float> logits);
+
+  LanguageModel& model_;
+  const Tokenizer& tokenizer_;
+  GenerationOptions options_;
+  Sampler sampler_;
+  std::vector<int32_t> excluded_;
+  std::vector<float> masked_;  // logits without the excluded
+  std::vector<int32_t> pending_;
+  std::vector<int32_t> prompt_;
+  std::vector<int32_t> tokens_;
+  double prompt_seconds_ = 0;
+  double seconds_ = 0;
+};
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_TEXT_GENERATOR_H_

@@ -1,0 +1,37 @@
+#include "lutra/runtime/tokenizer.h"
+#include "runtime/tokenizer_impl.h"
+#include "runtime/utf8.h"
+
+namespace lutra {
+
+TextStream::TextStream(const Tokenizer& tokenizer, bool continues)
+    : tokenizer_(&tokenizer), at_start_(!continues) {}
+
+std::string TextStream::Add(int32_t id) {
+  const Tokenizer::Impl& impl = *tokenizer_->impl_;
+  std::string bytes = impl.Bytes(id, /*with_special=*/false);
+  if (at_start_ && !bytes.empty()) {
+    if (impl.data.recipe.strip_space && bytes.front() == ' ') bytes.erase(0, 1);
+    at_start_ = false;
+  }
+  pending_ += bytes;
+  std::string_view rest = pending_;
+  std::string text;
+  while (!rest.empty()) {
+    const Utf8Prefix prefix = ReadUtf8(rest);
+    if (prefix.state == Utf8::kIncomplete) break;
+    text += prefix.state == Utf8::kComplete ? rest.substr(0, prefix.bytes)
+                                            : kReplacementCharacter;
+    rest.remove_prefix(prefix.bytes);
+  }
+  pending_ = std::string(rest);
+  return text;
+}
+
+std::string TextStream::Flush() {
+  const std::string text = ReplaceInvalidUtf8(pending_);
+  pending_.clear();
+  return text;
+}
+
+}  // namespace lutra

@@ -1,0 +1,41 @@
+#ifndef LUTRA_RUNTIME_TOKENIZER_IMPL_H_
+#define LUTRA_RUNTIME_TOKENIZER_IMPL_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/runtime/tokenizer.h"
+#include "runtime/added_tokens.h"
+#include "runtime/bpe.h"
+#include "runtime/text_steps.h"
+#include "runtime/tokenizer_data.h"
+
+namespace lutra {
+
+class Tokenizer::Impl {
+ public:
+  Impl(TokenizerData from, std::string_view file);
+
+  // Throws Error if there is no such token.
+  void CheckId(int32_t id) const;
+  // Appends the ids of `text`, without special tokens around it.
+  void Encode(std::string_view text, std::vector<int32_t>& ids) const;
+  // What the token stands for.
+  std::string Bytes(int32_t id, bool with_special) const;
+
+  const TokenizerData data;
+
+ private:
+  std::string file_;
+  AddedTokens raw_added_;
+  AddedTokens normalized_added_;
+  TextSteps normalizer_;
+  TextSteps splitter_;
+  BytePairEncoder encoder_;
+};
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_TOKENIZER_IMPL_H_

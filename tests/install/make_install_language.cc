@@ -1,0 +1,25 @@
+// Writes a small language model and prints what examples/ must print for it:
+// a prompt, given as the second argument, and its most probable continuation of
+// 30 tokens.
+
+#include <iostream>
+#include <string_view>
+
+#include "lutra/runtime/text_generator.h"
+#include "tests/runtime/tiny_language.h"
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  lutra::TinyLanguage{.packed = true}.Build().Write(argv[1]);
+  const auto model = lutra::Model::Load(argv[1]);
+  const auto tokenizer = lutra::Tokenizer::FromModel(*model);
+  lutra::LanguageModel language(model);
+  lutra::GenerationOptions options;
+  options.sampler.temperature = 0;
+  options.max_tokens = 30;
+  lutra::TextGenerator generator(language, *tokenizer, options);
+  std::cout << argv[2];
+  generator.Generate(argv[2], [](std::string_view text) { std::cout << text; });
+  std::cout << "\n";
+  return 0;
+}

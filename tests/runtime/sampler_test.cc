@@ -1,0 +1,315 @@
+#include "lutra/runtime/sampler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/runtime/model_builder.h"
+#include "tests/runtime/throws.h"
+
+namespace lutra {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+template <typename Body>
+void ExpectError(const Body& body, const char* part) {
+  EXPECT_THAT(ErrorMessage(body), HasSubstr(part));
+}
+
+// Everything off: the model's own distribution.
+SamplerOptions Plain() {
+  SamplerOptions options;
+  options.temperature = 1;
+  options.top_k = 0;
+  options.top_p = 1;
+  options.min_p = 0;
+  return options;
+}
+
+std::vector<float> Logs(const std::vector<double>& probabilities) {
+  std::vector<float> logits;
+  for (const double p : probabilities) {
+    logits.push_back(static_cast<float>(std::log(p)));
+  }
+  return logits;
+}
+
+// Which tokens come in `draws` draws, and how often.
+std::map<int32_t, int> Count(const SamplerOptions& options,
+                             const std::vector<float>& logits,
+                             int draws = 20000) {
+  Sampler sampler(options, logits.size());
+  std::map<int32_t, int> counts;
+  for (int i = 0; i < draws; ++i) ++counts[sampler.Sample(logits)];
+  return counts;
+}
+
+std::vector<int32_t> Kept(const SamplerOptions& options,
+                          const std::vector<float>& logits) {
+  std::vector<int32_t> ids;
+  for (const auto& [id, count] : Count(options, logits)) ids.push_back(id);
+  return ids;
+}
+
+// Five standard deviations of a binomial count.
+void ExpectShares(const std::map<int32_t, int>& counts,
+                  const std::vector<double>& shares, int draws = 20000) {
+  for (size_t i = 0; i < shares.size(); ++i) {
+    const auto found = counts.find(static_cast<int32_t>(i));
+    const double count = found == counts.end() ? 0 : found->second;
+    const double p = shares[i];
+    EXPECT_NEAR(count, p * draws, 5 * std::sqrt(p * (1 - p) * draws) + 1e-9)
+        << "token " << i;
+  }
+}
+
+const std::vector<double> kShares = {0.1, 0.4, 0.05, 0.3, 0.15};
+
+TEST(SamplerTest, DrawsByProbability) {
+  ExpectShares(Count(Plain(), Logs(kShares)), kShares);
+}
+
+TEST(SamplerTest, TemperatureRaisesToThePower) {
+  for (const float temperature : {0.5f, 2.0f}) {
+    SamplerOptions options = Plain();
+    options.temperature = temperature;
+    std::vector<double> shares;
+    double total = 0;
+    for (const double p : kShares) {
+      shares.push_back(std::pow(p, 1 / static_cast<double>(temperature)));
+      total += shares.back();
+    }
+    for (double& share : shares) share /= total;
+    ExpectShares(Count(options, Logs(kShares)), shares);
+  }
+}
+
+TEST(SamplerTest, TopKKeepsTheLargestAndTheirRatios) {
+  SamplerOptions options = Plain();
+  options.top_k = 2;
+  ExpectShares(Count(options, Logs(kShares)), {0, 0.4 / 0.7, 0, 0.3 / 0.7, 0});
+  options.top_k = 1;
+  EXPECT_THAT(Kept(options, Logs(kShares)), ElementsAre(1));
+  for (const size_t all : {size_t{5}, size_t{6}, size_t{1000000}}) {
+    options.top_k = all;
+    ExpectShares(Count(options, Logs(kShares)), kShares);
+  }
+}
+
+TEST(SamplerTest, OfEqualLogitsTopKKeepsTheLowestIds) {
+  SamplerOptions options = Plain();
+  options.top_k = 3;
+  EXPECT_THAT(Kept(options, std::vector<float>(200, 1.5f)),
+              ElementsAre(0, 1, 2));
+}
+
+TEST(SamplerTest, TopPKeepsTheFewestThatReachIt) {
+  SamplerOptions options = Plain();
+  options.top_p = 0.75f;  // 0.4 + 0.3 is less, with 0.15 it is enough
+  ExpectShares(Count(options, Logs(kShares)),
+               {0, 0.4 / 0.85, 0, 0.3 / 0.85, 0.15 / 0.85});
+  options.top_p = 0.39f;
+  EXPECT_THAT(Kept(options, Logs(kShares)), ElementsAre(1));
+  options.top_p = 0;
+  EXPECT_THAT(Kept(options, Logs(kShares)), ElementsAre(1));
+  options.top_p = 1;
+  ExpectShares(Count(options, Logs(kShares)), kShares);
+}
+
+// More candidates than are sorted at first.
+TEST(SamplerTest, TopPOfManyTokens) {
+  SamplerOptions options = Plain();
+  options.top_p = 0.5f;
+  std::vector<float> logits;
+  double total = 0;
+  for (int i = 0; i < 1000; ++i) {
+    logits.push_back(static_cast<float>(i) * -0.001f);
+    total += std::exp(-0.001 * i);
+  }
+  int expected = 0;
+  for (double sum = 0; sum < total / 2; ++expected) {
+    sum += std::exp(-0.001 * expected);
+  }
+  const auto counts = Count(options, logits);
+  EXPECT_EQ(counts.rbegin()->first, expected - 1);
+  EXPECT_EQ(static_cast<int>(counts.size()), expected);
+}
+
+TEST(SamplerTest, MinPIsRelativeToTheMostProbable) {
+  SamplerOptions options = Plain();
+  options.min_p = 0.3f;  // 0.12 of probability
+  ExpectShares(Count(options, Logs(kShares)),
+               {0, 0.4 / 0.85, 0, 0.3 / 0.85, 0.15 / 0.85});
+  options.min_p = 1;
+  EXPECT_THAT(Kept(options, Logs(kShares)), ElementsAre(1));
+  EXPECT_THAT(Kept(options, {1, 3, 3, 2}), ElementsAre(1, 2));
+}
+
+// Each filter sees what the one before it left, renormalised; the temperature
+// comes last.
+TEST(SamplerTest, OrderOfTheFilters) {
+  SamplerOptions options = Plain();
+  options.top_k = 3;  // 0.4 0.3 0.15, that is 0.471 0.353 0.176
+  options.top_p = 0.8f;
+  EXPECT_THAT(Kept(options, Logs(kShares)), ElementsAre(1, 3));
+  options.temperature = 100;  // before top-p it would let the third in
+  EXPECT_THAT(Kept(options, Logs(kShares)), ElementsAre(1, 3));
+  options.temperature = 1;
+  options.top_p = 1;
+  options.repetition_penalty = 10;  // before top-k
+  Sampler sampler(options, kShares.size());
+  const std::vector<float> logits = {2, 5, 1, 4, 3};
+  sampler.Accept(1);
+  for (int i = 0; i < 1000; ++i) EXPECT_NE(sampler.Sample(logits), 1);
+}
+
+TEST(SamplerTest, GreedyAtTemperatureZero) {
+  SamplerOptions options;
+  options.temperature = 0;
+  Sampler sampler(options, 5);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-3, -1, -2, -1, -5}), 1);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-kInf, -kInf, 0, -kInf, 7}), 4);
+  Sampler one(options, 1);
+  EXPECT_EQ(one.Sample(std::vector<float>{-3}), 0);
+}
+
+TEST(SamplerTest, RepetitionPenaltyOfTheWindow) {
+  SamplerOptions options;
+  options.temperature = 0;
+  options.repetition_penalty = 2;
+  options.repetition_window = 2;
+  Sampler sampler(options, 3);
+  const std::vector<float> positive = {4, 3, 1};
+  EXPECT_EQ(sampler.Sample(positive), 0);
+  sampler.Accept(0);
+  EXPECT_EQ(sampler.Sample(positive), 1);  // 2 3 1
+  sampler.Accept(0);
+  EXPECT_EQ(sampler.Sample(positive), 1);  // once, however often it appears
+  sampler.Accept(1);
+  EXPECT_EQ(sampler.Sample(positive), 0);                        // 2 1.5 1
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-1, -2, -3}), 0);  // -2 -4 -3
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-2, -2, -3}), 2);  // -4 -4 -3
+  sampler.Accept(1);                       // 0 has left the window
+  EXPECT_EQ(sampler.Sample(positive), 0);  // 4 1.5 1
+  sampler.Reset();
+  EXPECT_EQ(sampler.Sample(std::vector<float>{1, 3, 2}), 1);
+
+  options.repetition_window = 0;
+  Sampler without(options, 3);
+  without.Accept(0);
+  EXPECT_EQ(without.Sample(positive), 0);
+}
+
+// A penalty is a division: it must not turn the largest numbers to infinity.
+TEST(SamplerTest, ExtremeLogits) {
+  SamplerOptions options = Plain();
+  options.repetition_penalty = 1e-3f;
+  Sampler sampler(options, 3);
+  sampler.Accept(0);
+  const float max = std::numeric_limits<float>::max();
+  EXPECT_EQ(sampler.Sample(std::vector<float>{max, -max, 0}), 0);
+  options.temperature = 1e-30f;
+  EXPECT_THAT(Kept(options, {max, max, -max}), ElementsAre(0, 1));
+  options.temperature = 1e30f;
+  EXPECT_THAT(Kept(options, {1, 2, 3}), ElementsAre(0, 1, 2));
+}
+
+TEST(SamplerTest, MinusInfinityExcludes) {
+  SamplerOptions options = Plain();
+  EXPECT_THAT(Kept(options, {-kInf, 1, -kInf, 2}), ElementsAre(1, 3));
+  options.top_k = 3;
+  options.top_p = 0.999f;
+  EXPECT_THAT(Kept(options, {-kInf, 1, -kInf, 2}), ElementsAre(1, 3));
+  options.repetition_penalty = 0.5f;
+  Sampler sampler(options, 2);
+  sampler.Accept(0);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-kInf, 1}), 1);
+}
+
+TEST(SamplerTest, SeedsReproduce) {
+  const std::vector<float> logits = RandomFloats(300, 1);
+  const auto text = [&](Sampler& sampler) {
+    std::vector<int32_t> ids;
+    for (int i = 0; i < 50; ++i) {
+      ids.push_back(sampler.Sample(logits));
+      sampler.Accept(ids.back());
+    }
+    return ids;
+  };
+  SamplerOptions options;
+  options.repetition_penalty = 1.1f;
+  options.seed = 7;
+  Sampler a(options, logits.size());
+  Sampler b(options, logits.size());
+  options.seed = 8;
+  Sampler c(options, logits.size());
+  const std::vector<int32_t> first = text(a);
+  EXPECT_EQ(text(b), first);
+  EXPECT_NE(text(c), first);
+  EXPECT_NE(text(a), first);
+  a.Reset();
+  EXPECT_EQ(text(a), first);
+}
+
+// The same on every machine: SplitMix64's first numbers for the seed 0 are
+// E220A8397B1DCDAF, 6E789E6AA1B965F4, 06C45D188009454F.
+TEST(SamplerTest, TheGeneratorIsDefinedToTheBit) {
+  SamplerOptions options = Plain();
+  Sampler sampler(options, 16);
+  const std::vector<float> equal(16, 0.0f);
+  EXPECT_EQ(sampler.Sample(equal), 0xE);
+  EXPECT_EQ(sampler.Sample(equal), 0x6);
+  EXPECT_EQ(sampler.Sample(equal), 0x0);
+}
+
+TEST(SamplerTest, LogitsThatCannotBeUsed) {
+  for (const float temperature : {0.0f, 1.0f}) {
+    SamplerOptions options = Plain();
+    options.temperature = temperature;
+    Sampler sampler(options, 3);
+    const auto sample = [&](std::vector<float> logits) {
+      return [&sampler, logits] { sampler.Sample(logits); };
+    };
+    ExpectError(sample({1, kNan, 2}), "the logit of token 1 is NaN");
+    ExpectError(sample({1, 2, kInf}), "the logit of token 2 is infinite");
+    ExpectError(sample({-kInf, -kInf, -kInf}), "every token is excluded");
+    ExpectError(sample({1, 2}), "2 logits given for a vocabulary of 3");
+    EXPECT_NO_THROW(sample({1, 2, 3})());
+  }
+}
+
+TEST(SamplerTest, OptionsThatCannotBeUsed) {
+  const auto make = [](auto change) {
+    return [change] {
+      SamplerOptions options;
+      change(options);
+      Sampler(options, 10);
+    };
+  };
+  for (const float bad : {-1.0f, kNan, kInf}) {
+    ExpectError(make([=](auto& o) { o.temperature = bad; }), "temperature");
+    ExpectError(make([=](auto& o) { o.repetition_penalty = bad; }), "penalty");
+    ExpectError(make([=](auto& o) { o.top_p = bad; }), "top-p");
+    ExpectError(make([=](auto& o) { o.min_p = bad; }), "min-p");
+  }
+  ExpectError(make([](auto& o) { o.repetition_penalty = 0; }), "penalty");
+  ExpectError(make([](auto& o) { o.repetition_window = size_t{1} << 40; }),
+              "window");
+  ExpectError([] { Sampler({}, 0); }, "empty");
+  Sampler sampler({}, 10);
+  ExpectError([&] { sampler.Accept(10); }, "token 10 is outside");
+  ExpectError([&] { sampler.Accept(-1); }, "token -1 is outside");
+}
+
+}  // namespace
+}  // namespace lutra

@@ -1,0 +1,347 @@
+// Sessions of models that remember: a small Llama and an LSTM.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "lutra/runtime/session.h"
+#include "tests/kernels/each_variant.h"
+#include "tests/kernels/random_matrix.h"
+#include "tests/runtime/throws.h"
+#include "tests/runtime/tiny_llama.h"
+#include "tests/temp_dir.h"
+
+namespace lutra {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr size_t kTokens = 45;
+
+// Feeds ids in calls of the given sizes; the logits of every token.
+std::vector<float> Feed(Session& session, std::span<const int32_t> ids,
+                        const std::vector<size_t>& calls) {
+  const size_t width = session.model().outputs()[0].ElementCount();
+  std::vector<float> logits;
+  size_t fed = 0;
+  for (const size_t m : calls) {
+    std::vector<float> y(m * width);
+    const void* inputs[] = {&ids[fed]};
+    float* outputs[] = {y.data()};
+    session.Run(m, inputs, outputs);
+    logits.insert(logits.end(), y.begin(), y.end());
+    fed += m;
+  }
+  EXPECT_EQ(fed, ids.size());
+  return logits;
+}
+
+class SequenceTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<const Model> Write(const ModelBuilder& builder) {
+    const auto path = dir_ / "m.safetensors";
+    builder.Write(path);
+    return Model::Load(path);
+  }
+
+  std::shared_ptr<const Model> Packed() {
+    return Write(TinyLlama{.bits = 4}.Build());
+  }
+
+  TempDir dir_;
+  const std::vector<int32_t> ids_ = RandomIds(kTokens, 50, 1);
+};
+
+TEST_F(SequenceTest, LlamaIsTheFormula) {
+  for (const uint32_t bits : {0u, 4u}) {
+    for (const TinyLlama& llama :
+         {TinyLlama{.bits = bits},
+          TinyLlama{.rotary_dim = 12,
+          .window = 10,
+          .pairing = "adjacent",
+          .bits = bits},
+          TinyLlama{.heads = 3, .kv_heads = 3, .bits = bits}}) {
+      const auto model = Write(llama.Build());
+      const auto expected = llama.Run(ids_);
+      for (const auto& [cache, tolerance] :
+           {std::pair{CacheType::kFloat32, 2e-4},
+            std::pair{CacheType::kFloat16, 2e-2},
+            std::pair{CacheType::kInt8, 2e-1}}) {
+        // The packed weights give scores so large that the last bits of a key
+        // decide which token wins.
+        if (bits != 0 && cache != CacheType::kFloat32) continue;
+        Session session(model,
+                        {.activations = kernels::ActivationType::kFloat32,
+                         .threads = 2,
+                         .cache = cache});
+        const auto y = Feed(session, ids_, {40, 1, 4});
+        double largest = 1;
+        for (const double e : expected)
+          largest = std::max(largest, std::abs(e));
+        for (size_t i = 0; i < y.size(); ++i) {
+          ASSERT_NEAR(y[i], expected[i], tolerance * largest)
+              << "bits " << bits << " token " << i / 50;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(SequenceTest, BitsDoNotDependOnCallsNorThreads) {
+  const auto model = Packed();
+  for (const CacheType cache :
+       {CacheType::kFloat32, CacheType::kFloat16, CacheType::kInt8}) {
+    std::vector<float> first;
+    for (const size_t threads : std::vector<size_t>{1, 3}) {
+      for (const std::vector<size_t>& calls :
+           {std::vector<size_t>{kTokens}, std::vector<size_t>(kTokens, 1),
+            std::vector<size_t>{1, 16, 7, 21}}) {
+        Session session(model, {.threads = threads, .cache = cache});
+        const auto y = Feed(session, ids_, calls);
+        if (first.empty()) first = y;
+        EXPECT_EQ(y, first);
+      }
+    }
+  }
+}
+
+TEST_F(SequenceTest, BitsAreTheSameOnEveryVariant) {
+  const auto model = Packed();
+  std::vector<float> first;
+  kernels::ForEachVariant([&](const char* variant) {
+    Session session(model, {.threads = 1});
+    const auto y = Feed(session, ids_, {30, 1, 14});
+    if (first.empty()) first = y;
+    EXPECT_EQ(y, first) << variant;
+  });
+}
+
+TEST_F(SequenceTest, RunLastIsTheLastRow) {
+  for (const uint32_t bits : {0u, 4u}) {
+    const auto model = Write(TinyLlama{.bits = bits}.Build());
+    Session session(model, {.threads = 2});
+    const auto all = Feed(session, ids_, {20, 1, 24});
+    session.Reset();
+    size_t fed = 0;
+    for (const size_t m : std::vector<size_t>{20, 1, 24}) {
+      std::vector<float> y(50);
+      const void* inputs[] = {&ids_[fed]};
+      float* outputs[] = {y.data()};
+      session.RunLast(m, inputs, outputs);
+      fed += m;
+      for (size_t i = 0; i < y.size(); ++i) {
+        const float expected = all[(fed - 1) * 50 + i];
+        if (bits == 0) {  // float rows may run on other kernels
+          ASSERT_NEAR(y[i], expected, 1e-4);
+        } else {
+          ASSERT_EQ(y[i], expected);
+        }
+      }
+    }
+    EXPECT_EQ(session.position(), kTokens);
+  }
+}
+
+TEST_F(SequenceTest, ResetAndRewind) {
+  Session session(Packed(), {.threads = 1});
+  EXPECT_EQ(session.context(), 64u);
+  const auto all = Feed(session, ids_, {kTokens});
+  EXPECT_EQ(session.position(), kTokens);
+  session.Rewind(10);
+  EXPECT_EQ(session.position(), 10u);
+  EXPECT_EQ(Feed(session, std::span(ids_).subspan(10), {5, kTokens - 15}),
+            std::vector<float>(all.begin() + 10 * 50, all.end()));
+  EXPECT_THAT(ErrorMessage([&] { session.Rewind(kTokens + 1); }),
+              HasSubstr("cannot go back to position 46 of a sequence of 45"));
+  session.Reset();
+  EXPECT_EQ(session.position(), 0u);
+  EXPECT_EQ(Feed(session, ids_, {kTokens}), all);
+}
+
+TEST_F(SequenceTest, TheContextIsALimit) {
+  Session session(Packed(), {.threads = 1, .context = 50});
+  EXPECT_EQ(session.context(), 50u);
+  Feed(session, ids_, {kTokens});
+  const std::string message =
+      ErrorMessage([&] { Feed(session, std::span(ids_).first(6), {6}); });
+  EXPECT_THAT(message,
+              HasSubstr("6 tokens after 45 run past the context of 50"));
+  EXPECT_EQ(session.position(), kTokens);
+  Feed(session, std::span(ids_).first(5), {5});
+  EXPECT_EQ(session.position(), 50u);
+}
+
+TEST_F(SequenceTest, AFailedCallChangesNothing) {
+  Session session(Packed(), {.threads = 1});
+  const auto all = Feed(session, ids_, {kTokens});
+  session.Rewind(20);
+  const std::vector<int32_t> bad = {1, 2, 50};
+  EXPECT_THAT(ErrorMessage([&] { Feed(session, bad, {3}); }),
+              HasSubstr("id 50 of token 2"));
+  EXPECT_EQ(session.position(), 20u);
+  EXPECT_EQ(Feed(session, std::span(ids_).subspan(20), {25}),
+            std::vector<float>(all.begin() + 20 * 50, all.end()));
+}
+
+TEST_F(SequenceTest, Cancel) {
+  Session session(Packed(), {.threads = 1});
+  const auto all = Feed(session, ids_, {kTokens});
+  session.Reset();
+  session.Cancel();
+  EXPECT_THROW(Feed(session, ids_, {kTokens}), Cancelled);
+  EXPECT_EQ(session.position(), 0u);
+  EXPECT_EQ(Feed(session, ids_, {kTokens}), all);
+}
+
+TEST_F(SequenceTest, CancelFromAnotherThread) {
+  Session session(Packed(), {.threads = 1});
+  session.Prepare(1);
+  std::thread other([&] { session.Cancel(); });
+  // The call may come first or last; one of them is cancelled.
+  EXPECT_THROW(
+      while (true) {
+        Feed(session, std::span(ids_).first(1), {1});
+        session.Reset();
+      },
+      Cancelled);
+  other.join();
+}
+
+TEST_F(SequenceTest, ManySessionsShareAModel) {
+  const auto model = Packed();
+  Session reference(model, {.threads = 1});
+  const auto expected = Feed(reference, ids_, {kTokens});
+  constexpr size_t kSessions = 4;
+  std::vector<std::vector<float>> results(kSessions);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < kSessions; ++i) {
+    threads.emplace_back([&, i] {
+      Session session(model, {.threads = i % 2 + 1});
+      results[i] = Feed(session, ids_, {i + 1, kTokens - i - 1});
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& result : results) EXPECT_EQ(result, expected);
+}
+
+TEST_F(SequenceTest, MemoryIsReported) {
+  const auto model = Packed();
+  Session session(model, {.threads = 1});
+  session.Prepare(8);
+  session.PrepareLast(16);
+  const MemoryReport memory = session.Memory();
+  size_t weights = 0;
+  for (const TensorView& tensor : model->file().tensors()) {
+    weights += tensor.data.size();
+  }
+  EXPECT_EQ(memory.weights, weights);
+  EXPECT_GT(memory.arena, session.ArenaBytes());  // two plans
+  EXPECT_EQ(memory.dense, 0u);
+  // Keys and values of two layers and two heads; values are padded to 16.
+  EXPECT_EQ(memory.state, 2u * 2 * (12 + 16) * 64 * 2);
+  Session large(model, {.threads = 1, .cache = CacheType::kFloat32});
+  EXPECT_EQ(large.Memory().state, 2 * memory.state);
+  // Float weights are used in place by small calls and copied for large ones.
+  Session floats(Write(TinyLlama{}.Build()), {.threads = 1});
+  floats.Prepare(1);
+  EXPECT_EQ(floats.Memory().dense, 0u);
+}
+
+TEST_F(SequenceTest, Profile) {
+  const auto model = Packed();
+  Session session(model, {.threads = 1});
+  EXPECT_TRUE(session.Profile().empty());
+  session.EnableProfiling(true);
+  Feed(session, ids_, {kTokens - 1, 1});
+  session.EnableProfiling(false);
+  Feed(session, std::span(ids_).first(1), {1});
+  const auto profile = session.Profile();
+  ASSERT_EQ(profile.size(), model->graph().nodes.size());
+  for (size_t i = 0; i < profile.size(); ++i) {
+    EXPECT_EQ(profile[i].name, model->graph().nodes[i].output);
+    EXPECT_EQ(profile[i].calls, 2u);
+  }
+  const NodeProfile& logits = profile.back();
+  EXPECT_EQ(logits.op, OpType::kLinear);
+  EXPECT_EQ(logits.multiply_adds, kTokens * 50 * 32);
+  EXPECT_EQ(logits.bytes, 2 * model->file().Get("embedding").data.size());
+  EXPECT_GT(logits.nanoseconds, 0u);
+}
+
+TEST_F(SequenceTest, AttentionNeedsAContext) {
+  ModelBuilder builder = TinyLlama{.bits = 4}.Build();
+  builder.NoMetadata(kContextLengthKey);
+  const auto model = Write(builder);
+  EXPECT_EQ(model->context_length(), 0u);
+  EXPECT_THAT(ErrorMessage([&] { Session session(model, {.threads = 1}); }),
+              HasSubstr("a context must be given"));
+  Session session(model, {.threads = 1, .context = 7});
+  EXPECT_EQ(session.context(), 7u);
+}
+
+TEST_F(SequenceTest, AbsurdContextsAreRefused) {
+  const auto model = Packed();
+  for (const size_t context : {size_t{1} << 50, ~size_t{0}, ~size_t{0} / 64}) {
+    EXPECT_THAT(ErrorMessage([&] {
+                  Session session(model, {.threads = 1, .context = context});
+                }),
+                HasSubstr("memory"));
+  }
+}
+
+// x [5] -> linear -> lstm_cell -> linear -> y [3], packed.
+ModelBuilder Lstm() {
+  constexpr uint32_t kUnits = 24;
+  std::mt19937 rng(3);
+  const auto packed = kernels::MakeRandomMatrix(
+      {.n = 4 * kUnits, .k = kUnits, .bits = 4, .group_size = 24},
+      kernels::TableKind::kSmall, rng);
+  ModelBuilder builder;
+  builder.Input("x", {5})
+      .Add(OpType::kLinear, {"x"}, "gates", "w0")
+      .Add(OpType::kLstmCell, {"gates"}, "h", "w1")
+      .Set("gates", std::string("ifgo"))
+      .Add(OpType::kLinear, {"h"}, "y", "w2")
+      .Output("y")
+      .Floats("w0", {4 * kUnits, 5}, RandomFloats(4 * kUnits * 5, 1))
+      .Packed("w1", {packed.blob.get(), packed.blob_bytes})
+      .Floats("w2", {3, kUnits}, RandomFloats(3 * kUnits, 2));
+  return builder;
+}
+
+TEST_F(SequenceTest, LstmRemembers) {
+  const auto model = Write(Lstm());
+  const auto x = RandomFloats(12 * 5, 1);
+  const auto feed = [&](Session& session, size_t first, size_t m) {
+    std::vector<float> y(m * 3);
+    const void* inputs[] = {&x[first * 5]};
+    float* outputs[] = {y.data()};
+    session.Run(m, inputs, outputs);
+    return y;
+  };
+  Session session(model, {.threads = 1});
+  EXPECT_EQ(session.context(), 0u);
+  const auto all = feed(session, 0, 12);
+  session.Reset();
+  auto parts = feed(session, 0, 5);
+  session.Cancel();
+  EXPECT_THROW(feed(session, 5, 7), Cancelled);
+  for (size_t i = 5; i < 12; ++i) {
+    const auto y = feed(session, i, 1);
+    parts.insert(parts.end(), y.begin(), y.end());
+  }
+  EXPECT_EQ(parts, all);
+  EXPECT_THAT(ErrorMessage([&] { session.Rewind(3); }),
+              HasSubstr("state cannot go back"));
+  session.Rewind(12);
+  session.Rewind(0);
+  EXPECT_EQ(feed(session, 0, 12), all);
+}
+
+}  // namespace
+}  // namespace lutra

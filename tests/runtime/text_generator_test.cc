@@ -1,0 +1,179 @@
+#include "lutra/runtime/text_generator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tests/runtime/throws.h"
+#include "tests/runtime/tiny_language.h"
+#include "tests/temp_dir.h"
+
+namespace lutra {
+namespace {
+
+using ::testing::HasSubstr;
+
+class TextGeneratorTest : public ::testing::Test {
+ protected:
+  explicit TextGeneratorTest(TinyLanguage tiny = {.context = 200}) {
+    tiny.Build().Write(dir_ / "m.safetensors");
+    model_ = Model::Load(dir_ / "m.safetensors");
+    tokenizer_ = Tokenizer::FromModel(*model_);
+  }
+
+  // A generation from a new sequence.
+  struct Outcome {
+    GenerationEnd end;
+    std::string text;
+    std::vector<int32_t> tokens;
+  };
+  Outcome Generate(const GenerationOptions& options,
+                   const std::string& prompt = "the ") {
+    LanguageModel language(model_);
+    TextGenerator generator(language, *tokenizer_, options);
+    Outcome outcome;
+    outcome.end = generator.Generate(
+        prompt, [&](std::string_view text) { outcome.text += text; });
+    outcome.tokens = generator.tokens();
+    return outcome;
+  }
+
+  TempDir dir_;
+  std::shared_ptr<const Model> model_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+};
+
+GenerationOptions Sampled(uint64_t seed, size_t tokens) {
+  GenerationOptions options;
+  options.sampler.temperature = 1.5f;
+  options.sampler.top_k = 0;
+  options.sampler.top_p = 1;
+  options.sampler.min_p = 0;
+  options.sampler.seed = seed;
+  options.max_tokens = tokens;
+  options.ignore_end = true;
+  return options;
+}
+
+TEST_F(TextGeneratorTest, IsTokenizerModelAndSamplerTogether) {
+  const GenerationOptions options = Sampled(3, 30);
+  const Outcome outcome = Generate(options);
+  EXPECT_EQ(outcome.end, GenerationEnd::kMaxTokens);
+  ASSERT_EQ(outcome.tokens.size(), 30u);
+
+  LanguageModel language(model_);
+  Sampler sampler(options.sampler, language.vocabulary());
+  TextStream stream(*tokenizer_, /*continues=*/true);
+  std::string text;
+  std::span<const float> logits =
+      language.Feed(tokenizer_->Encode("the ", /*add_special=*/true));
+  for (int i = 0; i < 30; ++i) {
+    std::vector<float> allowed(logits.begin(), logits.end());
+    allowed[TinyLanguage::kEos] = -std::numeric_limits<float>::infinity();
+    const int32_t id = sampler.Sample(allowed);
+    EXPECT_EQ(id, outcome.tokens[static_cast<size_t>(i)]);
+    text += stream.Add(id);
+    logits = language.Feed({&id, 1});
+  }
+  EXPECT_EQ(outcome.text, text + stream.Flush());
+}
+
+TEST_F(TextGeneratorTest, SeedsReproduce) {
+  const Outcome first = Generate(Sampled(1, 40));
+  EXPECT_EQ(Generate(Sampled(1, 40)).text, first.text);
+  EXPECT_NE(Generate(Sampled(2, 40)).text, first.text);
+}
+
+// Letters are tokens, so that a word spans several.
+TEST_F(TextGeneratorTest, StopStringsSpanTokens) {
+  const Outcome whole = Generate(Sampled(1, 60));
+  for (size_t at = 5; at + 4 < whole.text.size(); at += 7) {
+    GenerationOptions options = Sampled(1, 60);
+    options.stops = {whole.text.substr(at, 4), "never to be found"};
+    const Outcome stopped = Generate(options);
+    EXPECT_EQ(stopped.end, GenerationEnd::kStopString);
+    EXPECT_EQ(stopped.text,
+              whole.text.substr(0, whole.text.find(options.stops[0])));
+    EXPECT_LT(stopped.tokens.size(), whole.tokens.size());
+  }
+}
+
+TEST_F(TextGeneratorTest, EndsWithTheContext) {
+  const Outcome outcome = Generate(Sampled(1, 0));
+  EXPECT_EQ(outcome.end, GenerationEnd::kContextFull);
+  // BOS, "the", " " are three; the last one chosen is not fed.
+  const size_t prompt = tokenizer_->Encode("the ", true).size();
+  EXPECT_EQ(outcome.tokens.size(), 200 - prompt + 1);
+}
+
+TEST_F(TextGeneratorTest, EndTokensEndUnlessIgnored) {
+  GenerationOptions options = Sampled(1, 0);
+  options.ignore_end = false;
+  options.sampler.temperature = 50;  // so that EOS comes
+  const Outcome ended = Generate(options);
+  EXPECT_EQ(ended.end, GenerationEnd::kEndToken);
+  EXPECT_EQ(ended.tokens.back(), TinyLanguage::kEos);
+  options.ignore_end = true;
+  const Outcome ignored = Generate(options);
+  EXPECT_EQ(ignored.end, GenerationEnd::kContextFull);
+  EXPECT_THAT(ignored.tokens,
+              ::testing::Not(::testing::Contains(TinyLanguage::kEos)));
+}
+
+// A sequence in several calls is the same as in one.
+TEST_F(TextGeneratorTest, ContinuesWhatWasSaid) {
+  const Outcome whole = Generate(Sampled(5, 40));
+  LanguageModel language(model_);
+  TextGenerator generator(language, *tokenizer_, Sampled(5, 10));
+  std::string text;
+  const auto show = [&](std::string_view piece) { text += piece; };
+  for (int part = 0; part < 4; ++part) {
+    generator.Generate(part == 0 ? "the " : "", show);
+  }
+  EXPECT_EQ(text, whole.text);
+  // Another text in between changes it, and has no BOS.
+  generator.Generate("he", show);
+  EXPECT_EQ(generator.prompt_tokens(), tokenizer_->Encode("he", false));
+  generator.Reset();
+  text.clear();
+  generator.Generate("the ", show);
+  EXPECT_EQ(text, Generate(Sampled(5, 10)).text);
+}
+
+TEST_F(TextGeneratorTest, BeginsATextOfItsOwn) {
+  const Outcome outcome = Generate(Sampled(1, 10), "");
+  EXPECT_EQ(outcome.tokens.size(), 10u);
+}
+
+TEST_F(TextGeneratorTest, GoesOnAfterACancellation) {
+  const Outcome whole = Generate(Sampled(5, 40));
+  LanguageModel language(model_);
+  TextGenerator generator(language, *tokenizer_, Sampled(5, 40));
+  std::string text;
+  EXPECT_THROW(generator.Generate("the ",
+                                  [&](std::string_view piece) {
+                                    text += piece;
+                                    if (text.size() >= 12) language.Cancel();
+                                  }),
+               Cancelled);
+  EXPECT_EQ(text, whole.text.substr(0, text.size()));
+  EXPECT_LT(text.size(), whole.text.size());
+  generator.Generate("", [&](std::string_view piece) { text += piece; });
+  EXPECT_EQ(text.substr(0, whole.text.size()), whole.text);
+}
+
+TEST_F(TextGeneratorTest, WrongUse) {
+  GenerationOptions options;
+  options.stops = {""};
+  EXPECT_THAT(ErrorMessage([&] { Generate(options); }), HasSubstr("empty"));
+  options.stops.clear();
+  EXPECT_THAT(ErrorMessage([&] { Generate(options, std::string(500, 'a')); }),
+              HasSubstr("the context of 200 tokens is too short"));
+}
+
+}  // namespace
+}  // namespace lutra

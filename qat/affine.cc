@@ -4,6 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "kernels/scale_types.h"
 #include "qat/rounding.h"
 
 namespace lutra::qat {
@@ -14,11 +15,7 @@ float Mid(AffineBounds bounds) {
 }
 
 float FinishScale(const AffineScheme& scheme, float scale) {
-  const float floored = std::max(scale, scheme.eps);
-  if (scheme.scale_type == ScaleType::kFloat) return floored;
-  int exponent = 0;
-  const float mantissa = std::frexp(floored, &exponent);  // in [0.5, 1)
-  return mantissa == 0.5f ? floored : std::ldexp(1.0f, exponent);
+  return RoundScale(scheme.scale_type, std::max(scale, scheme.eps));
 }
 
 float Round(Rounding rounding, float x) {
@@ -34,6 +31,26 @@ float Round(Rounding rounding, float x) {
 }
 
 }  // namespace
+
+float RoundScale(ScaleType type, float scale) {
+  switch (type) {
+    case ScaleType::kFloat:
+      break;
+    case ScaleType::kPowerOfTwo: {
+      int exponent = 0;
+      const float mantissa = std::frexp(scale, &exponent);  // in [0.5, 1)
+      return mantissa == 0.5f ? scale : std::ldexp(1.0f, exponent);
+    }
+    case ScaleType::kBFloat16:
+      return kernels::FloatFromBFloat16(kernels::BFloat16FromFloat(scale));
+    case ScaleType::kFloat16: {
+      const float rounded =
+          kernels::FloatFromFloat16(kernels::Float16FromFloat(scale));
+      return std::isfinite(rounded) ? rounded : scale;
+    }
+  }
+  return scale;
+}
 
 AffineBounds SignedBounds(int bits) {
   const int half = 1 << (bits - 1);

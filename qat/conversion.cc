@@ -138,8 +138,8 @@ LutForm QuantizeToLut(const float* w, size_t n, size_t k,
     quantizer.Quantize({w + begin, 1, count, true}, bits, q.data(),
                        grid.data());
     for (size_t i = 0; i < count; ++i) {
-      // The quantizers with a table return entries of their grid.
-      const auto it = std::find(grid.begin(), grid.end(), q[i]);
+      // The quantizers with a table return entries of their ascending grid.
+      const auto it = std::lower_bound(grid.begin(), grid.end(), q[i]);
       form.indices[begin + i] = static_cast<uint8_t>(it - grid.begin());
     }
     form.scales[group] = ScaleOfGrid(grid, form.table);

@@ -22,6 +22,22 @@ size_t Width(const std::vector<int64_t>& shape) {
   return width;
 }
 
+bool HasGradient(OpType op) {
+  switch (op) {
+    case OpType::kLinear:
+    case OpType::kEmbedding:
+    case OpType::kRelu:
+    case OpType::kGelu:
+    case OpType::kSilu:
+    case OpType::kAdd:
+    case OpType::kMul:
+    case OpType::kSoftmax:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 Backprop::Backprop(const Graph& graph, const TensorMap& parameters,
@@ -44,6 +60,9 @@ Backprop::Backprop(const Graph& graph, const TensorMap& parameters,
 }
 
 void Backprop::AddNode(const Node& node) {
+  if (!HasGradient(node.op)) {
+    throw ShapeError(node, "training has no gradient for this operator");
+  }
   Operation operation;
   operation.op = node.op;
   if (node.inputs.size() != InputCount(node.op)) {
@@ -199,6 +218,8 @@ void Backprop::RunForward(const Operation& operation) {
       SoftmaxForward(m_ * y.width / width, width, x.Floats(), out, pool_);
       break;
     }
+    default:  // refused by AddNode
+      break;
   }
 }
 
@@ -288,6 +309,8 @@ void Backprop::RunBackward(const Operation& operation) {
                       Accumulate(x.has_gradient), x.gradient.data(), pool_);
       break;
     }
+    default:  // refused by AddNode
+      break;
   }
 }
 

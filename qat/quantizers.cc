@@ -1,9 +1,11 @@
 #include "lutra/qat/quantizers.h"
 
-#include <array>
+#include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "lutra/runtime/error.h"
+#include "qat/run_quantizer.h"
 #include "qat/suggest.h"
 
 namespace lutra::qat {
@@ -28,6 +30,8 @@ constexpr Entry kEntries[] = {
        options.optimal = true;
        return MakeLsbqQuantizer(options);
      }},
+    {"mse", [] { return MakeMseQuantizer(false); }},
+    {"mse-stretched", [] { return MakeMseQuantizer(true); }},
     {"intx", [] { return MakeAffineQuantizer({}); }},
     {"intx-no-clipping",
      [] { return MakeAffineQuantizer({AffineMapping::kSymmetricNoClipping}); }},
@@ -42,6 +46,12 @@ constexpr Entry kEntries[] = {
      }},
 };
 
+constexpr std::string_view kAbsmax = "absmax";
+
+// In the order of LearnedTable.
+constexpr std::string_view kLearnedTables[] = {"kmeans", "kmeans-row"};
+constexpr int kMaxLearnedBits = 4;
+
 }  // namespace
 
 const std::vector<std::string_view>& QuantizerNames() {
@@ -54,10 +64,30 @@ const std::vector<std::string_view>& QuantizerNames() {
 }
 
 std::unique_ptr<Quantizer> MakeQuantizer(std::string_view name) {
+  if (name == kAbsmax) return MakeMaxUniformQuantizer(false);
   for (const Entry& entry : kEntries) {
     if (entry.name == name) return entry.make();
   }
-  throw Error(UnknownWord("quantizer", name, QuantizerNames()));
+  if (FindLearnedTable(name)) {
+    throw Error("quantizer '" + std::string(name) +
+                "' learns its table while packing; it cannot train");
+  }
+  std::vector<std::string_view> known = QuantizerNames();
+  known.push_back(kAbsmax);
+  known.insert(known.end(), std::begin(kLearnedTables),
+               std::end(kLearnedTables));
+  throw Error(UnknownWord("quantizer", name, known));
+}
+
+std::optional<LearnedTable> FindLearnedTable(std::string_view name) {
+  const auto found =
+      std::find(std::begin(kLearnedTables), std::end(kLearnedTables), name);
+  if (found == std::end(kLearnedTables)) return std::nullopt;
+  return static_cast<LearnedTable>(found - std::begin(kLearnedTables));
+}
+
+void CheckLearnedTableBits(std::string_view name, int bits) {
+  CheckBitsOf(name, bits, 0, kMaxLearnedBits);
 }
 
 }  // namespace lutra::qat

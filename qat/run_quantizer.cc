@@ -1,6 +1,7 @@
 #include "qat/run_quantizer.h"
 
 #include <bit>
+#include <limits>
 #include <string>
 
 #include "lutra/runtime/error.h"
@@ -48,7 +49,11 @@ void CheckBitsOf(std::string_view quantizer, int bits, int min, int max) {
 
 std::optional<std::vector<int8_t>> MakeTable(int first, int step,
                                              size_t count) {
-  if (count > (size_t{1} << kMaxTableBits)) return std::nullopt;
+  const int last = first + step * static_cast<int>(count - 1);
+  if (count > kMaxTableEntries || first < std::numeric_limits<int8_t>::min() ||
+      last > std::numeric_limits<int8_t>::max()) {
+    return std::nullopt;
+  }
   std::vector<int8_t> table;
   for (size_t i = 0; i < std::bit_ceil(count); ++i) {
     const int level = static_cast<int>(i < count ? i : count - 1);

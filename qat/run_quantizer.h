@@ -52,11 +52,13 @@ class RunQuantizer : public Quantizer {
 
 // More than any use of grids needs, and enough to keep them small.
 inline constexpr int kMaxGridBits = 8;
-// Look-up tables have at most 16 entries.
+// Tables per row have at most 16 entries.
 inline constexpr int kMaxTableBits = 4;
+// All values of an int8.
+inline constexpr size_t kMaxTableEntries = 256;
 
 // The table of `count` levels first, first + step, ..., padded to a power of
-// two with its last entry; nullopt if that takes more than kMaxTableBits.
+// two with its last entry; nullopt if they do not fit int8.
 std::optional<std::vector<int8_t>> MakeTable(int first, int step, size_t count);
 
 }  // namespace lutra::qat

@@ -1,5 +1,6 @@
 #include "lutra/qat/scheme.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -13,10 +14,16 @@
 namespace lutra::qat {
 namespace {
 
-constexpr std::array<std::string_view, 3> kRuleKeys = {"bits", "group-size",
-                                                       "quantizer"};
-constexpr std::array<std::string_view, 3> kJsonKeys = {"bits", "group_size",
-                                                       "quantizer"};
+constexpr std::array<std::string_view, 4> kRuleKeys = {
+    "bits", "group-size", "quantizer", "scale-type"};
+constexpr std::array<std::string_view, 4> kJsonKeys = {
+    "bits", "group_size", "quantizer", "scale_type"};
+constexpr size_t kRequiredJsonKeys = 3;  // the first ones
+
+constexpr std::array<std::string_view, 3> kScaleTypeNames = {
+    "float32", "bfloat16", "float16"};
+constexpr std::array<ScaleType, 3> kScaleTypes = {
+    ScaleType::kFloat, ScaleType::kBFloat16, ScaleType::kFloat16};
 
 // std::regex recurses once per character, so a long enough name in a file
 // would overflow the stack.
@@ -43,7 +50,7 @@ int ParseBits(std::string_view text) {
 void SetOption(std::string_view option, QuantScheme& scheme) {
   const size_t colon = option.find(':');
   const std::string_view key = option.substr(0, colon);
-  if (key != "bits" && key != "group-size" && key != "quantizer") {
+  if (std::find(kRuleKeys.begin(), kRuleKeys.end(), key) == kRuleKeys.end()) {
     throw Error(UnknownWord("key", key, kRuleKeys));
   }
   if (colon == std::string_view::npos) {
@@ -54,6 +61,8 @@ void SetOption(std::string_view option, QuantScheme& scheme) {
     scheme.bits = ParseBits(value);
   } else if (key == "group-size") {
     scheme.group_size = ParseGroupSize(value);
+  } else if (key == "scale-type") {
+    scheme.scale_type = ParseScaleType(value);
   } else {
     scheme.quantizer = value;
   }
@@ -66,6 +75,9 @@ QuantScheme SchemeFromJson(const nlohmann::json& json) {
     if (key == "quantizer") {
       if (!value.is_string()) throw Error("'quantizer' is not a string");
       scheme.quantizer = value.get<std::string>();
+    } else if (key == "scale_type") {
+      if (!value.is_string()) throw Error("'scale_type' is not a string");
+      scheme.scale_type = ParseScaleType(value.get<std::string>());
     } else if (key == "bits" || key == "group_size") {
       if (!value.is_number_integer()) {
         throw Error("'" + key + "' is not a whole number");
@@ -83,7 +95,8 @@ QuantScheme SchemeFromJson(const nlohmann::json& json) {
       throw Error(UnknownWord("key", key, kJsonKeys));
     }
   }
-  for (const std::string_view key : kJsonKeys) {
+  for (const std::string_view key :
+       std::span(kJsonKeys).first(kRequiredJsonKeys)) {
     if (!json.contains(key)) {
       throw Error("'" + std::string(key) + "' is missing");
     }
@@ -94,6 +107,11 @@ QuantScheme SchemeFromJson(const nlohmann::json& json) {
 
 }  // namespace
 
+std::string_view DefaultQuantizer(int bits) {
+  constexpr int kMaxStretchedBits = 4;
+  return bits <= kMaxStretchedBits ? "stretched" : "absmax";
+}
+
 std::string ToString(const QuantScheme& scheme) {
   const std::string bits =
       scheme.bits == 0 ? "ternary" : std::to_string(scheme.bits) + "-bit";
@@ -101,11 +119,22 @@ std::string ToString(const QuantScheme& scheme) {
       scheme.group_size == 0
           ? "one scale per row"
           : "groups of " + GroupSizeToString(scheme.group_size);
-  return bits + " " + scheme.quantizer + ", " + groups;
+  const std::string scales =
+      scheme.scale_type == ScaleType::kFloat
+          ? ""
+          : ", " + std::string(Name(scheme.scale_type)) + " scales";
+  return bits + " " + scheme.quantizer + ", " + groups + scales;
 }
 
 void CheckScheme(const QuantScheme& scheme) {
-  MakeQuantizer(scheme.quantizer)->GridSize(scheme.bits);
+  if (FindLearnedTable(scheme.quantizer)) {
+    CheckLearnedTableBits(scheme.quantizer, scheme.bits);
+  } else {
+    MakeQuantizer(scheme.quantizer)->GridSize(scheme.bits);
+  }
+  if (scheme.scale_type == ScaleType::kPowerOfTwo) {
+    throw Error("packed scales are no powers of two");
+  }
   if (scheme.group_size < 0) throw Error("the group size is negative");
 }
 
@@ -117,6 +146,21 @@ int64_t ParseGroupSize(std::string_view text) {
                 std::string(text) + "'");
   }
   return *size;
+}
+
+ScaleType ParseScaleType(std::string_view text) {
+  const auto found =
+      std::find(kScaleTypeNames.begin(), kScaleTypeNames.end(), text);
+  if (found == kScaleTypeNames.end()) {
+    throw Error(UnknownWord("scale type", text, kScaleTypeNames));
+  }
+  return kScaleTypes[static_cast<size_t>(found - kScaleTypeNames.begin())];
+}
+
+std::string_view Name(ScaleType type) {
+  const auto found = std::find(kScaleTypes.begin(), kScaleTypes.end(), type);
+  if (found == kScaleTypes.end()) return "power-of-two";
+  return kScaleTypeNames[static_cast<size_t>(found - kScaleTypes.begin())];
 }
 
 std::string GroupSizeToString(int64_t group_size) {
@@ -146,12 +190,16 @@ std::string SchemesToJson(const SchemeMap& schemes) {
     document[tensor] = {{"quantizer", scheme.quantizer},
                         {"bits", scheme.bits},
                         {"group_size", scheme.group_size}};
+    if (scheme.scale_type != ScaleType::kFloat) {
+      document[tensor]["scale_type"] = Name(scheme.scale_type);
+    }
   }
   return document.dump();
 }
 
 OpType ParseWeightOp(std::string_view name) {
-  constexpr OpType kOps[] = {OpType::kLinear, OpType::kEmbedding};
+  constexpr OpType kOps[] = {OpType::kLinear, OpType::kEmbedding,
+                             OpType::kConv2d, OpType::kLstmCell};
   std::vector<std::string_view> names;
   for (const OpType op : kOps) {
     if (Name(op) == name) return op;
@@ -214,11 +262,16 @@ void SchemeRules::AddRule(std::string_view text) {
   QuantScheme scheme = default_.value_or(QuantScheme());
   try {
     std::string_view rest = text.substr(equals + 1);
+    const bool names_quantizer =
+        rest.find("quantizer:") != std::string_view::npos;
     while (true) {
       const size_t comma = rest.find(',');
       SetOption(rest.substr(0, comma), scheme);
       if (comma == std::string_view::npos) break;
       rest.remove_prefix(comma + 1);
+    }
+    if (!names_quantizer && scheme.quantizer == QuantScheme().quantizer) {
+      scheme.quantizer = DefaultQuantizer(scheme.bits);
     }
     AddRule(text, ParsePattern(text.substr(0, equals)), scheme);
   } catch (const Error& error) {

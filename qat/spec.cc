@@ -143,7 +143,8 @@ QuantScheme SchemeOf(const TensorSpec& weights) {
   require(weights.dynamic, "derive their ranges themselves (dynamic)");
   require(weights.observer == RangeMethod::kMinMax,
           "derive their ranges themselves (observer min-max)");
-  require(weights.scale_type == ScaleType::kFloat, "have scales of type float");
+  require(weights.scale_type != ScaleType::kPowerOfTwo,
+          "have no scales that are powers of two");
   require(weights.rounding == Rounding::kHalfEven, "round half-even");
   constexpr std::array<std::string_view, 4> kAsymmetric = {
       "asymmetric-uniform", "intx-asymmetric", "intx-asymmetric-no-zero",
@@ -156,7 +157,8 @@ QuantScheme SchemeOf(const TensorSpec& weights) {
   }
   const QuantScheme scheme{
       weights.quantizer, weights.bits,
-      weights.granularity == Granularity::kGroup ? weights.group_size : 0};
+      weights.granularity == Granularity::kGroup ? weights.group_size : 0,
+      weights.scale_type};
   CheckScheme(scheme);
   return scheme;
 }

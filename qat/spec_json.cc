@@ -41,7 +41,11 @@ constexpr Named<RangeMethod> kObservers[] = {
     {"percentile", RangeMethod::kPercentile},
     {"mse", RangeMethod::kMse}};
 constexpr Named<ScaleType> kScaleTypes[] = {
-    {"float", ScaleType::kFloat}, {"power-of-two", ScaleType::kPowerOfTwo}};
+    {"float32", ScaleType::kFloat},
+    {"float", ScaleType::kFloat},
+    {"bfloat16", ScaleType::kBFloat16},
+    {"float16", ScaleType::kFloat16},
+    {"power-of-two", ScaleType::kPowerOfTwo}};
 constexpr Named<Rounding> kRoundings[] = {{"half-even", Rounding::kHalfEven},
                                           {"half-away", Rounding::kHalfAway},
                                           {"floor", Rounding::kFloor}};

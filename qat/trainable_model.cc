@@ -134,7 +134,7 @@ std::vector<RuleTarget> RuleTargets(const Graph& graph) {
   std::vector<RuleTarget> targets;
   std::set<std::string_view> seen;
   for (const Node& node : graph.nodes) {
-    if (HasWeight(node.op) && seen.insert(node.weight).second) {
+    if (IsPackable(node.op) && seen.insert(node.weight).second) {
       targets.emplace_back(node.weight, node.op);
     }
   }

@@ -154,7 +154,7 @@ TEST(ConversionErrorTest, WhatHasNoTableIsRefused) {
                  Error)
         << name;
   }
-  EXPECT_THROW(QuantizeToLut(w.data(), 2, 16, *MakeStretchedQuantizer(), 5, 0),
+  EXPECT_THROW(QuantizeToLut(w.data(), 2, 16, *MakeStretchedQuantizer(), 8, 0),
                Error);
   EXPECT_THROW(
       QuantizeToLut(w.data(), 2, 16, *MakeStretchedQuantizer(), 2, -16), Error);

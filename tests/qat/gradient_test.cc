@@ -460,6 +460,11 @@ TEST(GradientTest, RefusesGraphsThatDoNotFit) {
   order.Op(OpType::kRelu, {"later"}, "y");
   EXPECT_EQ(message(order),
             "graph: value 'later' is used before it is defined");
+  Builder forward_only = FloatInput(3);
+  forward_only.Op(OpType::kTanh, {"x"}, "y");
+  EXPECT_EQ(message(forward_only),
+            "graph: node 'y' (tanh): training has no gradient for this "
+            "operator");
 }
 
 TEST(GradientTest, RefusesIdsOutOfRange) {

@@ -134,7 +134,7 @@ TEST_P(QuantizerTest, TableTimesScaleIsTheGrid) {
   ForBits([&](int bits) {
     const auto table = quantizer_->LutTable(bits);
     if (!table) return;
-    EXPECT_LE(table->size(), 16u);
+    EXPECT_LE(table->size(), 256u);
     EXPECT_EQ(table->size() & (table->size() - 1), 0u);
     const Quantized got = Apply(*quantizer_, bits, p, 1, true);
     ASSERT_LE(got.grid.size(), table->size());

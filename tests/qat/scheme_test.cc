@@ -25,7 +25,8 @@ std::string ParseFailure(std::string_view json) {
 
 TEST(SchemesTest, WhatIsWrittenIsReadBack) {
   const SchemeMap schemes = {{"a.weight", {"stretched", 2, 64}},
-                             {"b \"quoted\"", {"uniform", 4, 0}}};
+                             {"b \"quoted\"", {"uniform", 4, 0}},
+                             {"c", {"kmeans", 3, 32, ScaleType::kFloat16}}};
   EXPECT_EQ(ParseSchemes(SchemesToJson(schemes), kFile), schemes);
   EXPECT_EQ(ParseSchemes(SchemesToJson({}), kFile), SchemeMap{});
 }
@@ -96,6 +97,24 @@ TEST(SchemeRulesTest, FirstMatchDecidesAndExclusionsComeFirst) {
   EXPECT_FALSE(rules.HasRule("other"));
 }
 
+TEST(SchemeRulesTest, LearnedTablesAndScaleTypes) {
+  SchemeRules rules;
+  rules.AddRule("a=quantizer:kmeans-row,bits:4,scale-type:bfloat16");
+  EXPECT_EQ(rules.Match("a"),
+            (QuantScheme{"kmeans-row", 4, 0, ScaleType::kBFloat16}));
+  EXPECT_EQ(ToString(*rules.Match("a")),
+            "4-bit kmeans-row, one scale per row, bfloat16 scales");
+  // Stretched grids of 8 bits have no table.
+  rules.AddRule("c=bits:8");
+  EXPECT_EQ(rules.Match("c"), (QuantScheme{"absmax", 8, 0}));
+  EXPECT_THAT(ErrorMessage([&] { rules.AddRule("b=scale-type:float15"); }),
+              HasSubstr("did you mean 'float16'?"));
+  EXPECT_THAT(ErrorMessage([&] { rules.AddRule("b=quantizer:kmean"); }),
+              HasSubstr("did you mean 'kmeans'?"));
+  EXPECT_THAT(ErrorMessage([&] { rules.AddRule("b=quantizer:kmeans,bits:5"); }),
+              HasSubstr("does not support 5 bits (0 to 4)"));
+}
+
 TEST(SchemeRulesTest, ExpressionMayHoldAnEqualsSign) {
   SchemeRules rules;
   rules.AddRule("^(?=fc)=group-size:row,bits:3");
@@ -134,9 +153,10 @@ TEST(SchemeRulesTest, MistakesAreExplained) {
 }
 
 TEST(SchemeRulesTest, FarWordsGetNoSuggestion) {
-  EXPECT_THAT(RuleFailure("fc1=xyzzy:4"),
-              AllOf(HasSubstr("(known: bits, group-size, quantizer)"),
-                    ::testing::Not(HasSubstr("did you mean"))));
+  EXPECT_THAT(
+      RuleFailure("fc1=xyzzy:4"),
+      AllOf(HasSubstr("(known: bits, group-size, quantizer, scale-type)"),
+            ::testing::Not(HasSubstr("did you mean"))));
 }
 
 // A name in a hostile file must not exhaust the stack.

@@ -238,7 +238,8 @@ TEST(SpecTest, WeightsThatNoQuantizerMakes) {
   EXPECT_THAT(failure(R"("granularity": "tensor")"), HasSubstr("channel"));
   EXPECT_THAT(failure(R"("dynamic": false)"), HasSubstr("dynamic"));
   EXPECT_THAT(failure(R"("observer": "mse")"), HasSubstr("min-max"));
-  EXPECT_THAT(failure(R"("scale_type": "power-of-two")"), HasSubstr("float"));
+  EXPECT_THAT(failure(R"("scale_type": "power-of-two")"),
+              HasSubstr("powers of two"));
   EXPECT_THAT(failure(R"("rounding": "floor")"), HasSubstr("half-even"));
   EXPECT_THAT(Failure(R"({"weights": {"dtype": "uint4"}})"),
               HasSubstr("signed"));
@@ -246,6 +247,18 @@ TEST(SpecTest, WeightsThatNoQuantizerMakes) {
               HasSubstr("is not symmetric"));
   EXPECT_THAT(failure(R"("symmetric": false, "quantizer": "intx")"),
               HasSubstr("is symmetric"));
+}
+
+// What rules and options say, a specification says, too.
+TEST(SpecTest, LearnedTablesAndScaleTypes) {
+  const QuantizationSpec spec = QuantizationSpec::Parse(
+      R"({"weights": {"dtype": "int2", "group_size": 64, "quantizer": "kmeans",
+                      "scale_type": "bfloat16"}})",
+      kFile);
+  EXPECT_EQ(spec.DefaultScheme(),
+            (QuantScheme{"kmeans", 2, 64, ScaleType::kBFloat16}));
+  EXPECT_EQ(QuantizationSpec::Parse(spec.ToJson(), kFile).DefaultScheme(),
+            spec.DefaultScheme());
 }
 
 TEST(SpecTest, Files) {

@@ -34,7 +34,11 @@ enum class Rounding { kHalfEven, kHalfAway, kFloor };
 enum class ScaleType {
   kFloat,
   kPowerOfTwo,  // the next power of two, so that nothing clips that did not
+  kBFloat16,    // the nearest number of that type
+  kFloat16,     // likewise; above 65504, where there is none, float
 };
+// `scale` as a number of that type.
+float RoundScale(ScaleType type, float scale);
 
 // The smallest normal float: the usual floor of a scale.
 inline constexpr float kTinyScale = std::numeric_limits<float>::min();

@@ -67,7 +67,7 @@ std::vector<float> Dequantize(const IntegerForm& form);
 
 // The same weights with a table: {2k + 1} and half the scale for zero points of
 // -1/2, {k} for zero points of 0. Throws lutra::Error for other zero points
-// and more than 4 bits.
+// and levels that are no int8 (stretched ones of 8 bits).
 LutForm ToLutForm(const IntegerForm& form);
 
 // [n, k]; `group_size` as it was quantized with.
@@ -80,7 +80,7 @@ std::vector<float> Dequantize(const LutForm& form, size_t n, size_t k,
 // small that it is not a normal float.
 //
 // Throws lutra::Error for weights that are not finite, and for quantizers and
-// bits without a table (LSBQ, centred, asymmetric and more than 4 bits).
+// bits without a table (LSBQ, centred, asymmetric, stretched of 8 bits).
 LutForm QuantizeToLut(const float* w, size_t n, size_t k,
                       const Quantizer& quantizer, int bits, int64_t group_size);
 

@@ -46,8 +46,8 @@ class Quantizer {
   // in piecewise (true for all but compatibility modes).
   virtual bool RowsAreIndependent() const { return true; }
 
-  // The table of 2^TableBits(bits) entries of which every grid is a multiple,
-  // ascending and padded with its last entry; nullopt if there is none.
+  // The table of which every grid is a multiple: ascending, padded to a power
+  // of two with its last entry, at most 256 entries; nullopt if there is none.
   virtual std::optional<std::vector<int8_t>> LutTable(int bits) const {
     static_cast<void>(bits);
     return std::nullopt;

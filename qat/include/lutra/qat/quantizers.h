@@ -2,6 +2,7 @@
 #define LUTRA_QAT_QUANTIZERS_H_
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -68,6 +69,15 @@ struct LsbqOptions {
 // 0 to 8 bits. Names: "lsbq" and "lsbq-optimal".
 std::unique_ptr<Quantizer> MakeLsbqQuantizer(const LsbqOptions& options);
 
+// The scale that loses least: s minimises the sum of (p - q)^2, where q is the
+// level nearest to p, among all s up to max|p| over the last level (there
+// nothing is clipped any more). It is found exactly, in double precision, by
+// looking at every s at which a value changes its level.
+//   "mse"            levels k s, k = -2^(b-1) ... 2^(b-1)-1; 2 to 8 bits, or 0
+//                    for -s, 0, s
+//   "mse-stretched"  levels (k + 1/2) 2s with the same k; 1 to 8 bits
+std::unique_ptr<Quantizer> MakeMseQuantizer(bool stretched);
+
 struct AffineQuantizerOptions {
   AffineMapping mapping = AffineMapping::kSymmetric;
   float eps = kTinyScale;
@@ -83,9 +93,22 @@ std::unique_ptr<Quantizer> MakeAffineQuantizer(
 // The names that MakeQuantizer knows, in the order of this file.
 const std::vector<std::string_view>& QuantizerNames();
 
-// The quantizer of that name with default options. Throws lutra::Error that
-// suggests the nearest name.
+// The quantizer of that name with default options; "absmax", as most call it,
+// is another name of "max-uniform". Throws lutra::Error that suggests the
+// nearest name.
 std::unique_ptr<Quantizer> MakeQuantizer(std::string_view name);
+
+// Tables that are learned from all weights they serve, together with the scales
+// of the groups (packer/learned_tables.h). Schemes name them as they name
+// quantizers, but they exist only for packing: training needs a grid per group.
+enum class LearnedTable {
+  kTensor,  // "kmeans": one table for the tensor
+  kRow,     // "kmeans-row": one for every row
+};
+// nullopt for any other name.
+std::optional<LearnedTable> FindLearnedTable(std::string_view name);
+// 0 (three entries) to 4 bits. Throws lutra::Error.
+void CheckLearnedTableBits(std::string_view name, int bits);
 
 }  // namespace lutra::qat
 

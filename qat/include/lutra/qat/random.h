@@ -2,41 +2,14 @@
 #define LUTRA_QAT_RANDOM_H_
 
 #include <cstddef>
-#include <cstdint>
 #include <utility>
 #include <vector>
 
+#include "lutra/runtime/random.h"
+
 namespace lutra::qat {
 
-// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
-// generators", 2014): the same sequence on every machine and compiler, which
-// the distributions of the standard library do not promise.
-class Random {
- public:
-  // Generators of one seed with different streams are independent.
-  explicit Random(uint64_t seed, uint64_t stream = 0)
-      : state_(seed ^ Mix(stream)) {}
-
-  uint64_t Next() { return Mix(state_ += 0x9E3779B97F4A7C15u); }
-  // In [0, limit), 0 < limit <= 2^32, by the multiplication method; its bias is
-  // at most limit / 2^32.
-  size_t Below(size_t limit) {
-    return static_cast<size_t>((Next() >> 32) * limit >> 32);
-  }
-  // In [-1, 1), a multiple of 2^-23.
-  float Symmetric() {
-    return static_cast<float>(Next() >> 40) * 0x1p-23f - 1.0f;
-  }
-
- private:
-  static uint64_t Mix(uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-  }
-
-  uint64_t state_;
-};
+using lutra::Random;
 
 // Fisher and Yates' shuffle.
 template <typename T>

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "lutra/qat/affine.h"
 #include "lutra/runtime/graph.h"
 
 // How a tensor is quantized, and which tensors get which scheme. The trainer
@@ -19,14 +20,20 @@
 namespace lutra::qat {
 
 struct QuantScheme {
-  std::string quantizer = "stretched";  // see MakeQuantizer
+  std::string quantizer = "stretched";  // see MakeQuantizer, FindLearnedTable
   int bits = 2;
   int64_t group_size = 0;  // columns per group; 0: the whole row
+  // As packed scales are stored. Not kPowerOfTwo. Weights that are packed with
+  // rounded scales take the level that is nearest then.
+  ScaleType scale_type = ScaleType::kFloat;
 
   bool operator==(const QuantScheme&) const = default;
 };
 
-// "2-bit stretched, groups of 64", for messages and tables.
+// What is meant where bits are given and no quantizer is: "stretched", and
+// above 4 bits, where its levels fit no table, "absmax".
+std::string_view DefaultQuantizer(int bits);
+// "2-bit stretched, groups of 64, bfloat16 scales", for messages and tables.
 std::string ToString(const QuantScheme& scheme);
 // Throws lutra::Error if the quantizer is unknown or does not support the bits,
 // or the group size is negative.
@@ -34,6 +41,9 @@ void CheckScheme(const QuantScheme& scheme);
 // A positive number of columns, or "row" (0). Throws lutra::Error.
 int64_t ParseGroupSize(std::string_view text);
 std::string GroupSizeToString(int64_t group_size);
+// "float32", "bfloat16" or "float16". Throws lutra::Error.
+ScaleType ParseScaleType(std::string_view text);
+std::string_view Name(ScaleType type);  // also "power-of-two"
 
 // Scheme by tensor name, as stored under kSchemesKey: tells the packer which
 // grid a trained tensor lies on.
@@ -81,10 +91,10 @@ class SchemeRules {
   // nullopt: tensors without a rule stay float.
   explicit SchemeRules(const std::optional<QuantScheme>& default_scheme);
 
-  // "PATTERN=bits:4,group-size:32,quantizer:stretched" with a pattern as
-  // ParsePattern reads it; keys left out keep the default's value; group-size
-  // may be "row". Throws lutra::Error; an unknown key or value is an error that
-  // suggests the nearest right one.
+  // "PATTERN=bits:4,group-size:32,quantizer:stretched,scale-type:float16" with
+  // a pattern as ParsePattern reads it; keys left out keep the default's value
+  // (but see DefaultQuantizer); group-size may be "row". Throws lutra::Error;
+  // an unknown key or value is an error that suggests the nearest right one.
   void AddRule(std::string_view text);
   // The same in parts; nullopt: what matches stays float. `text` is what Unused
   // reports.

@@ -77,7 +77,7 @@ class QuantizationSpec {
   //    "weights": {"dtype": "int8", "granularity": "channel",
   //                "group_size": N, "symmetric": true,
   //                "observer": "min-max", "percentile": 99.99,
-  //                "scale_type": "float", "rounding": "half-even",
+  //                "scale_type": "float32", "rounding": "half-even",
   //                "dynamic": true, "quantizer": NAME},
   //    "activations": {... "granularity": "token", "symmetric": false ...},
   //    "rules": [{"name": REGEX, "op": "linear",

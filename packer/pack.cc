@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <span>
+#include <set>
 #include <system_error>
 
-#include "lutra.h"
 #include "lutra/runtime/error.h"
+#include "packer/meter.h"
+#include "packer/pack_note.h"
 #include "packer/plan.h"
+#include "packer/row_source.h"
 #include "packer/weight_packer.h"
 
 namespace lutra::packer {
@@ -21,22 +22,17 @@ qat::SchemeMap TrainedSchemes(const SafetensorsFile& file) {
   return qat::ParseSchemes(entry->second, file.path());
 }
 
-// The source's metadata, with the schemes of what is packed and a note of how
-// that was done. Deterministic: no times, no host, no paths.
+// The source's metadata, with the schemes of what is packed.
 std::map<std::string, std::string> PackedMetadata(
     const SafetensorsFile& file, qat::SchemeMap schemes,
     const std::vector<WeightPlan>& plans) {
-  nlohmann::json methods = nlohmann::json::object();
   for (const WeightPlan& plan : plans) {
-    if (plan.method == PackMethod::kKept) continue;
-    schemes[plan.weight.name] = plan.scheme;
-    methods[plan.weight.name] = Name(plan.method);
+    if (plan.method != PackMethod::kKept) {
+      schemes[plan.weight.name] = plan.scheme;
+    }
   }
-  const nlohmann::json note = {
-      {"tool", std::string("lutra ") + lutra_version()}, {"methods", methods}};
   std::map<std::string, std::string> metadata = file.metadata();
   metadata[std::string(kSchemesKey)] = qat::SchemesToJson(schemes);
-  metadata[std::string(kPackKey)] = note.dump();
   return metadata;
 }
 
@@ -60,13 +56,21 @@ std::vector<TensorInfo> PackedTensors(
   return tensors;
 }
 
+// What is known before the work.
 TensorReport ReportFor(const WeightPlan& plan) {
   TensorReport report;
   report.name = plan.weight.name;
+  report.dtype = plan.weight.dtype;
   report.n = plan.weight.n;
   report.k = plan.weight.k;
   report.method = plan.method;
   report.bytes = plan.weight.bytes;
+  if (plan.method != PackMethod::kKept) {
+    report.scheme = plan.scheme;
+    report.bytes = kernels::BlobBytes(plan.format);
+  }
+  report.bits_per_weight =
+      WeightTotals{plan.weight.ElementCount(), report.bytes}.BitsPerWeight();
   report.sqnr_db = std::numeric_limits<double>::infinity();
   return report;
 }
@@ -100,44 +104,51 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
   PackReport report;
   std::vector<qat::RuleTarget> targets;
   std::map<std::string, const WeightPlan*> packed;
+  std::set<std::string_view> weights;
   for (const WeightPlan& plan : plans) {
     targets.emplace_back(plan.weight.name, plan.weight.op);
+    weights.insert(plan.weight.name);
     if (plan.method != PackMethod::kKept) packed[plan.weight.name] = &plan;
+    report.weights.push_back(ReportFor(plan));
     report.weight_count += plan.weight.ElementCount();
+    report.weight_bytes += report.weights.back().bytes;
     report.source_weight_bytes += plan.weight.bytes;
   }
   report.unused_rules = options.rules.Unused(targets);
 
-  SafetensorsWriter writer(path, PackedMetadata(file, trained, plans),
-                           PackedTensors(file, packed));
+  const std::string note_key(kPackKey);
+  std::map<std::string, std::string> metadata =
+      PackedMetadata(file, trained, plans);
+  metadata[note_key] = PackNoteSpace(report.weights);
+  SafetensorsWriter writer(path, metadata, PackedTensors(file, packed));
   for (const TensorView& tensor : file.tensors()) {
     if (!packed.contains(tensor.name)) writer.Write(tensor.name, tensor.data);
+    if (!weights.contains(tensor.name)) report.others.push_back(tensor.name);
   }
+  Meter meter(progress, report.weight_count);
   for (size_t i = 0; i < plans.size(); ++i) {
     const WeightPlan& plan = plans[i];
-    const std::string& name = plan.weight.name;
-    if (progress) progress(name, i, plans.size());
-    TensorReport tensor = ReportFor(plan);
-    if (plan.method != PackMethod::kKept) {
-      const std::span<const float> w = file.Get(name).Floats(file.path());
-      PackedWeight result;
-      try {
-        result = PackWeight(w.data(), plan, options.pool);
-      } catch (const Error& error) {
-        throw Error::InTensor(file.path(), name, error.what());
-      }
-      writer.Write(name, result.Bytes());
-      tensor.scheme = plan.scheme;
-      tensor.bytes = result.Bytes().size();
-      tensor.sqnr_db = result.sqnr_db;
-      tensor.max_error = result.max_error;
-      tensor.table_utilisation = result.table_utilisation;
+    TensorReport& tensor = report.weights[i];
+    meter.Begin(tensor.name);
+    if (plan.method == PackMethod::kKept) {
+      meter.Add(plan.weight.ElementCount());
+      continue;
     }
-    tensor.bits_per_weight =
-        WeightTotals{plan.weight.ElementCount(), tensor.bytes}.BitsPerWeight();
-    report.weight_bytes += tensor.bytes;
-    report.weights.push_back(std::move(tensor));
+    const RowSource w(file.Get(tensor.name), file.path());
+    PackedWeight result;
+    try {
+      result = PackWeight(w, plan, options.pool,
+                          [&](size_t rows) { meter.Add(rows * w.columns()); });
+    } catch (const Error& error) {
+      throw Error::InTensor(file.path(), tensor.name, error.what());
+    }
+    writer.Write(tensor.name, result.Bytes());
+    tensor.sqnr_db = result.sqnr_db;
+    tensor.max_error = result.max_error;
+    tensor.table_utilisation = result.table_utilisation;
   }
+  metadata[note_key] = PackNote(report.weights);
+  writer.ReplaceMetadata(metadata);
   writer.Commit();
   std::error_code error;
   report.file_bytes = std::filesystem::file_size(path, error);

@@ -15,29 +15,67 @@ namespace {
 
 constexpr int64_t kMaxUint32 = std::numeric_limits<uint32_t>::max();
 
+constexpr size_t kMaxRowTable = 16;
+
 uint32_t Clamp(int64_t value) {
   return static_cast<uint32_t>(std::clamp<int64_t>(value, 0, kMaxUint32));
 }
 
-// Fixes the blob that holds plan.weight under plan.scheme. Throws Error with
-// the bare cause.
+kernels::ScaleType StoredType(qat::ScaleType type) {
+  switch (type) {
+    case qat::ScaleType::kBFloat16:
+      return kernels::ScaleType::kBFloat16;
+    case qat::ScaleType::kFloat16:
+      return kernels::ScaleType::kFloat16;
+    default:
+      return kernels::ScaleType::kFloat32;
+  }
+}
+
+// Number of levels, and how their tables are stored. Throws Error with the bare
+// cause.
+size_t PlanTables(WeightPlan& plan) {
+  const qat::QuantScheme& scheme = plan.scheme;
+  const auto per_row = [&plan] {
+    plan.format.table_granularity = kernels::TableGranularity::kRow;
+  };
+  plan.learned = qat::FindLearnedTable(scheme.quantizer);
+  if (plan.learned) {
+    if (plan.method != PackMethod::kPostTraining) {
+      throw Error("a learned table is no grid to train on");
+    }
+    if (plan.learned == qat::LearnedTable::kRow) per_row();
+    return scheme.bits == 0 ? 3 : size_t{1} << scheme.bits;
+  }
+  const auto quantizer = qat::MakeQuantizer(scheme.quantizer);
+  if (auto table = quantizer->LutTable(scheme.bits)) {
+    plan.table = *std::move(table);
+    return plan.table.size();
+  }
+  if (quantizer->GridSize(scheme.bits) > kMaxRowTable) {
+    throw Error("its levels are no int8 values, nor do they fit a table");
+  }
+  if (scheme.group_size != 0 && scheme.group_size < plan.weight.k) {
+    throw Error(
+        "the levels of this quantizer are no multiples of one table; they "
+        "take a table per row, so the group size must be 'row'");
+  }
+  per_row();
+  if (plan.method == PackMethod::kTrained) plan.method = PackMethod::kRounded;
+  return quantizer->GridSize(scheme.bits);
+}
+
+}  // namespace
+
 void PlanBlob(WeightPlan& plan) {
   const qat::QuantScheme& scheme = plan.scheme;
   const int64_t k = plan.weight.k;
-  const auto quantizer = qat::MakeQuantizer(scheme.quantizer);
   kernels::LutFormat& format = plan.format;
-  size_t levels = quantizer->GridSize(scheme.bits);
-  if (auto table = quantizer->LutTable(scheme.bits)) {
-    plan.table = *std::move(table);
-    levels = plan.table.size();
-  } else {
-    if (scheme.group_size != 0 && scheme.group_size < k) {
-      throw Error(
-          "the levels of this quantizer are no multiples of one table; they "
-          "take a table per row, so the group size must be 'row'");
-    }
-    format.table_granularity = kernels::TableGranularity::kRow;
-    if (plan.method == PackMethod::kTrained) plan.method = PackMethod::kRounded;
+  const size_t levels = PlanTables(plan);
+  format.scale_type = StoredType(scheme.scale_type);
+  if (format.scale_type != kernels::ScaleType::kFloat32 &&
+      plan.method == PackMethod::kTrained) {
+    plan.method = PackMethod::kRounded;
   }
   // Clamped sizes are beyond every limit, so CheckFormat refuses them.
   format.n = Clamp(plan.weight.n);
@@ -55,8 +93,6 @@ void PlanBlob(WeightPlan& plan) {
     throw Error("is too large for this machine's addresses");
   }
 }
-
-}  // namespace
 
 std::vector<WeightPlan> MakePlan(const Model& model,
                                  const qat::SchemeMap& trained,
@@ -77,6 +113,9 @@ std::vector<WeightPlan> MakePlan(const Model& model,
     } else if (record != trained.end()) {
       plan.method = PackMethod::kTrained;
       plan.scheme = record->second;
+      if (match->scale_type != qat::ScaleType::kFloat) {
+        plan.scheme.scale_type = match->scale_type;
+      }
     } else if (trained.empty()) {
       plan.method = PackMethod::kPostTraining;
       plan.scheme = *match;

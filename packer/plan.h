@@ -2,11 +2,13 @@
 #define LUTRA_PACKER_PLAN_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "lutra/kernels/lut_matrix.h"
 #include "lutra/packer/pack.h"
 #include "lutra/packer/weights.h"
+#include "lutra/qat/quantizers.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/runtime/model.h"
 
@@ -18,8 +20,16 @@ struct WeightPlan {
   PackMethod method = PackMethod::kKept;
   qat::QuantScheme scheme;
   kernels::LutFormat format;
-  std::vector<int8_t> table;  // 2^format.bits entries; none if per row
+  // The quantizer's: a power of two of entries, 256 where the format has 8 bits
+  // and stores them instead of indices. None if tables are per row or learned.
+  std::vector<int8_t> table;
+  std::optional<qat::LearnedTable> learned;
 };
+
+// Fixes format, table and learned by the shape of plan.weight and by
+// plan.scheme and plan.method (which a table per row makes kRounded). Throws
+// Error with the bare cause.
+void PlanBlob(WeightPlan& plan);
 
 // Decides for every weight of the model and checks that its shape can be
 // packed, so that all such errors come before any work. Throws Error.

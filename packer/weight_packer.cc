@@ -5,22 +5,21 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <optional>
+#include <span>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "lutra/qat/conversion.h"
 #include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
+#include "packer/compare.h"
+#include "packer/learned_tables.h"
 #include "packer/parallel.h"
 
 namespace lutra::packer {
 namespace {
-
-// Weights per task: large enough to outweigh handing it out, and fixed, so that
-// nothing depends on the number of threads.
-constexpr size_t kTaskWeights = 1 << 16;
 
 constexpr size_t kMaxTable = 256;
 
@@ -61,63 +60,109 @@ std::vector<float> RowLevels(const float* w, size_t row, size_t k,
   return levels;
 }
 
-void CheckFinite(const float* w, size_t row, size_t k) {
-  for (size_t column = 0; column < k; ++column) {
-    if (std::isfinite(w[column])) continue;
-    throw Error("the value at " + At(row, column) + " is " + ToText(w[column]));
+void CheckFinite(std::span<const float> w, size_t row, size_t k) {
+  for (size_t i = 0; i < w.size(); ++i) {
+    if (std::isfinite(w[i])) continue;
+    throw Error("the value at " + At(row + i / k, i % k) + " is " +
+                ToText(w[i]));
+  }
+}
+
+// Gives each of w [count] the entry of `table` nearest to it, which ascends and
+// may repeat its last entry.
+void TakeNearest(const float* w, size_t count, float scale,
+                 std::span<const int8_t> table, uint8_t* indices) {
+  const size_t entries = static_cast<size_t>(
+      std::lower_bound(table.begin(), table.end(), table.back()) -
+      table.begin() + 1);
+  std::vector<double> middles;
+  for (size_t i = 0; i + 1 < entries; ++i) {
+    middles.push_back(double{scale} * (table[i] + table[i + 1]) / 2);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const auto above = std::lower_bound(middles.begin(), middles.end(), w[i]);
+    indices[i] = static_cast<uint8_t>(above - middles.begin());
   }
 }
 
 // A weight matrix on its way: the arguments of PackLutMatrix.
 class Packing {
  public:
-  Packing(const float* w, const WeightPlan& plan)
+  Packing(const RowSource& w, const WeightPlan& plan, pthreadpool_t pool)
       : w_(w),
         plan_(plan),
-        n_(plan.format.n),
+        pool_(pool),
         k_(plan.format.k),
         groups_(plan.format.GroupsPerRow()),
-        rows_per_task_(std::max<size_t>(1, kTaskWeights / k_)),
-        quantizer_(qat::MakeQuantizer(plan.scheme.quantizer)),
-        tables_(plan.table),
-        indices_(n_ * k_),
-        scales_(n_ * groups_),
-        signal_(n_),
-        noise_(n_),
-        max_error_(n_) {
-    if (TablePerRow()) tables_.resize(n_ * plan.format.TableEntries());
-  }
+        tasks_(plan.format.n, k_),
+        tables_(plan.table) {}
 
-  PackedWeight Run(pthreadpool_t pool) {
-    const size_t tasks = (n_ + rows_per_task_ - 1) / rows_per_task_;
-    ParallelFor(pool, tasks, [this](size_t task) { QuantizeRows(task); });
+  PackedWeight Run(const std::function<void(size_t)>& done) {
+    if (plan_.learned) {
+      ParallelFor(pool_, tasks_.count(), [this](size_t task) {
+        std::vector<float> scratch;
+        CheckFinite(Rows(task, scratch), tasks_.Begin(task), k_);
+      });
+      Learn();
+      done(plan_.format.n);
+    } else {
+      Allocate();
+      ParallelFor(pool_, tasks_.count(), [&](size_t task) {
+        QuantizeRows(task);
+        done(tasks_.End(task) - tasks_.Begin(task));
+      });
+    }
+    CheckScales();
     PackedWeight result;
+    result.table_utilisation = TableUtilisation();
+    if (!plan_.format.HasTable()) StoreValues();
     result.blob.resize(kernels::BlobBytes(plan_.format) / sizeof(BlobLine));
     uint8_t* blob = result.blob.data()->bytes;
-    kernels::PackLutMatrix(plan_.format, indices_.data(), scales_.data(),
-                           tables_.data(), blob);
-
-    kernels::LutMatrix matrix;
-    const char* cause = kernels::ParseLutMatrix(
-        blob, result.blob.size() * sizeof(BlobLine), &matrix);
-    if (cause != nullptr) throw Error(cause);
-    ParallelFor(pool, tasks, [&](size_t task) { MeasureRows(matrix, task); });
-    Summarise(result);
+    kernels::PackLutMatrix(plan_.format,
+                           {.indices = indices_.data(),
+                            .scales = scales_.data(),
+                            .tables = tables_.data()},
+                           blob);
+    Measure(blob, result);
     return result;
   }
 
  private:
-  size_t FirstRow(size_t task) const { return task * rows_per_task_; }
-  size_t RowCount(size_t task) const {
-    return std::min(rows_per_task_, n_ - FirstRow(task));
-  }
-
   bool TablePerRow() const {
     return plan_.format.table_granularity == kernels::TableGranularity::kRow;
   }
+  bool RoundsScales() const {
+    return plan_.format.scale_type != kernels::ScaleType::kFloat32;
+  }
+  std::span<const float> Rows(size_t task, std::vector<float>& scratch) const {
+    return w_.Rows(tasks_.Begin(task), tasks_.End(task) - tasks_.Begin(task),
+                   scratch);
+  }
 
-  qat::RowTableForm QuantizeByRow(size_t row, size_t rows) const {
-    const float* w = w_ + row * k_;
+  void Allocate() {
+    quantizer_ = qat::MakeQuantizer(plan_.scheme.quantizer);
+    indices_.resize(plan_.format.n * k_);
+    scales_.resize(plan_.format.n * groups_);
+    if (TablePerRow()) {
+      tables_.resize(plan_.format.n *
+                     static_cast<size_t>(plan_.format.TableEntries()));
+    }
+  }
+
+  void Learn() {
+    LearnedTableOptions options;
+    options.bits = plan_.scheme.bits;
+    options.group_size = plan_.format.group_size;
+    options.granularity = *plan_.learned;
+    options.scale_type = plan_.scheme.scale_type;
+    LearnedTables learned = LearnTables(w_, options, pool_);
+    tables_ = std::move(learned.tables);
+    scales_ = std::move(learned.scales);
+    indices_ = std::move(learned.indices);
+  }
+
+  qat::RowTableForm QuantizeByRow(const float* w, size_t row,
+                                  size_t rows) const {
     if (plan_.method == PackMethod::kPostTraining) {
       return qat::QuantizeToRowTables(w, rows, k_, *quantizer_,
                                       plan_.scheme.bits);
@@ -132,10 +177,9 @@ class Packing {
     return qat::ToRowTables(w, rows, k_, grids.data(), count);
   }
 
-  qat::LutForm Quantize(size_t row, size_t rows) const {
+  qat::LutForm Quantize(const float* w, size_t row, size_t rows) const {
     const qat::QuantScheme& scheme = plan_.scheme;
     const int64_t group_size = plan_.format.group_size;
-    const float* w = w_ + row * k_;
     if (plan_.method == PackMethod::kPostTraining) {
       return qat::QuantizeToLut(w, rows, k_, *quantizer_, scheme.bits,
                                 group_size);
@@ -152,18 +196,22 @@ class Packing {
   }
 
   void QuantizeRows(size_t task) {
-    const size_t row = FirstRow(task);
-    const size_t rows = RowCount(task);
-    for (size_t i = row; i < row + rows; ++i) CheckFinite(w_ + i * k_, i, k_);
-    if (!TablePerRow()) {
-      const qat::LutForm form = Quantize(row, rows);
-      return Store(row, form.indices, form.scales);
+    std::vector<float> scratch;
+    const std::span<const float> w = Rows(task, scratch);
+    const size_t row = tasks_.Begin(task);
+    const size_t rows = tasks_.End(task) - row;
+    CheckFinite(w, row, k_);
+    if (TablePerRow()) {
+      const qat::RowTableForm form = QuantizeByRow(w.data(), row, rows);
+      std::copy(form.tables.begin(), form.tables.end(),
+                tables_.begin() + static_cast<std::ptrdiff_t>(
+                                      row * plan_.format.TableEntries()));
+      Store(row, form.indices, form.scales);
+    } else {
+      const qat::LutForm form = Quantize(w.data(), row, rows);
+      Store(row, form.indices, form.scales);
     }
-    const qat::RowTableForm form = QuantizeByRow(row, rows);
-    std::copy(form.tables.begin(), form.tables.end(),
-              tables_.begin() + static_cast<std::ptrdiff_t>(
-                                    row * plan_.format.TableEntries()));
-    Store(row, form.indices, form.scales);
+    if (RoundsScales()) RoundScales(w, row);
   }
 
   void Store(size_t row, const std::vector<uint8_t>& indices,
@@ -172,72 +220,90 @@ class Packing {
               indices_.begin() + static_cast<std::ptrdiff_t>(row * k_));
     std::copy(scales.begin(), scales.end(),
               scales_.begin() + static_cast<std::ptrdiff_t>(row * groups_));
-    std::bitset<kMaxTable> used;
-    for (const uint8_t index : indices) used.set(index);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    used_ |= used;
   }
 
-  void MeasureRows(const kernels::LutMatrix& matrix, size_t task) {
-    std::vector<float> packed(k_);
-    for (size_t i = 0; i < RowCount(task); ++i) {
-      const size_t row = FirstRow(task) + i;
-      const float* w = w_ + row * k_;
-      kernels::DequantizeRow(matrix, static_cast<uint32_t>(row), packed.data());
-      for (size_t column = 0; column < k_; ++column) {
-        const double value = w[column];
-        const double error = std::abs(value - packed[column]);
-        signal_[row] += value * value;
-        noise_[row] += error * error;
-        max_error_[row] = std::max(max_error_[row], error);
-        if (error != 0 && plan_.method == PackMethod::kTrained) {
-          throw Error("the value at " + At(row, column) + " is " +
-                      ToText(w[column]) + " but would be packed as " +
-                      ToText(packed[column]));
-        }
+  // Rounds the scales of rows w from `row` on; weights then take the level that
+  // is nearest. On a trained grid they keep theirs.
+  void RoundScales(std::span<const float> w, size_t row) {
+    const size_t entries = TablePerRow() ? plan_.format.TableEntries() : 0;
+    for (size_t begin = 0; begin < w.size(); begin += k_, ++row) {
+      const std::span<const int8_t> table =
+          TablePerRow() ? std::span(tables_).subspan(row * entries, entries)
+                        : std::span(tables_);
+      for (size_t g = 0; g < groups_; ++g) {
+        float& scale = scales_[row * groups_ + g];
+        scale = qat::RoundScale(plan_.scheme.scale_type, scale);
+        if (plan_.method != PackMethod::kPostTraining) continue;
+        const size_t column = g * plan_.format.group_size;
+        TakeNearest(w.data() + begin + column,
+                    std::min<size_t>(plan_.format.group_size, k_ - column),
+                    scale, table, &indices_[row * k_ + column]);
       }
     }
   }
 
-  void Summarise(PackedWeight& result) const {
-    double signal = 0;
-    double noise = 0;
-    for (size_t row = 0; row < n_; ++row) {
-      signal += signal_[row];
-      noise += noise_[row];
-      result.max_error = std::max(result.max_error, max_error_[row]);
+  void CheckScales() const {
+    constexpr float kMaxFloat16 = 65504.0f;
+    if (plan_.format.scale_type != kernels::ScaleType::kFloat16) return;
+    for (size_t i = 0; i < scales_.size(); ++i) {
+      if (std::abs(scales_[i]) <= kMaxFloat16) continue;
+      throw Error("the scale " + ToText(scales_[i]) + " of row " +
+                  std::to_string(i / groups_) + " is too large for float16");
     }
-    result.sqnr_db = noise == 0 ? std::numeric_limits<double>::infinity()
-                                : 10 * std::log10(signal / noise);
-    result.table_utilisation =
-        static_cast<double>(used_.count()) / plan_.format.TableEntries();
   }
 
-  const float* w_;
+  double TableUtilisation() const {
+    std::bitset<kMaxTable> used;
+    for (const uint8_t index : indices_) used.set(index);
+    return static_cast<double>(used.count()) /
+           (plan_.format.HasTable() ? plan_.format.TableEntries() : kMaxTable);
+  }
+
+  // Formats without a table store its entries in place of indices.
+  void StoreValues() {
+    for (uint8_t& index : indices_) {
+      index = static_cast<uint8_t>(tables_[index]);
+    }
+  }
+
+  void Measure(const uint8_t* blob, PackedWeight& result) const {
+    kernels::LutMatrix matrix;
+    const char* cause = kernels::ParseLutMatrix(
+        blob, result.blob.size() * sizeof(BlobLine), &matrix);
+    if (cause != nullptr) throw Error(cause);
+    const RowSource packed(matrix);
+    const Differences differences = Compare(w_, packed, pool_);
+    result.sqnr_db = differences.SqnrDb();
+    result.max_error = differences.max_error;
+    if (differences.first && plan_.method == PackMethod::kTrained) {
+      const auto [row, column] = *differences.first;
+      std::vector<float> scratch;
+      const float value = w_.Rows(row, 1, scratch)[column];
+      throw Error("the value at " + At(row, column) + " is " + ToText(value) +
+                  " but would be packed as " +
+                  ToText(packed.Rows(row, 1, scratch)[column]));
+    }
+  }
+
+  const RowSource& w_;
   const WeightPlan& plan_;
-  const size_t n_;
+  const pthreadpool_t pool_;
   const size_t k_;
   const size_t groups_;
-  const size_t rows_per_task_;
-  const std::unique_ptr<qat::Quantizer> quantizer_;
+  const RowTasks tasks_;
+  std::unique_ptr<qat::Quantizer> quantizer_;
 
   std::vector<int8_t> tables_;
   std::vector<uint8_t> indices_;
   std::vector<float> scales_;
-  std::mutex mutex_;  // guards used_
-  std::bitset<kMaxTable> used_;
-
-  // By row, so that sums do not depend on the number of threads.
-  std::vector<double> signal_;
-  std::vector<double> noise_;
-  std::vector<double> max_error_;
 };
 
 }  // namespace
 
-PackedWeight PackWeight(const float* w, const WeightPlan& plan,
-                        pthreadpool_t pool) {
-  return Packing(w, plan).Run(pool);
+PackedWeight PackWeight(const RowSource& w, const WeightPlan& plan,
+                        pthreadpool_t pool,
+                        const std::function<void(size_t rows)>& done) {
+  return Packing(w, plan, pool).Run(done);
 }
 
 }  // namespace lutra::packer

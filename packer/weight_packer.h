@@ -5,11 +5,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "lutra/kernels/lut_matrix.h"
 #include "packer/plan.h"
+#include "packer/row_source.h"
 
 namespace lutra::packer {
 
@@ -29,11 +31,13 @@ struct PackedWeight {
   }
 };
 
-// Packs values w [n, k] as planned, and measures the error of the finished blob
-// against them. Throws Error with the bare cause: a value that is not finite or
-// not on the grid of its training.
-PackedWeight PackWeight(const float* w, const WeightPlan& plan,
-                        pthreadpool_t pool);
+// Packs w [n, k] as planned, and measures the error of the finished blob
+// against it. Calls done(rows) now and then with the number of rows finished
+// since the last call, from any thread. Throws Error with the bare cause: a
+// value that is not finite or not on the grid of its training.
+PackedWeight PackWeight(const RowSource& w, const WeightPlan& plan,
+                        pthreadpool_t pool,
+                        const std::function<void(size_t rows)>& done);
 
 }  // namespace lutra::packer
 

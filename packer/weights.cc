@@ -25,11 +25,12 @@ std::vector<Weight> Weights(const Model& model) {
   std::vector<Weight> weights;
   std::set<std::string_view> seen;
   for (const Node& node : model.graph().nodes) {
-    if (!HasWeight(node.op) || !seen.insert(node.weight).second) continue;
+    if (!IsPackable(node.op) || !seen.insert(node.weight).second) continue;
     const TensorView& tensor = model.file().Get(node.weight);
     Weight weight;
     weight.name = node.weight;
     weight.op = node.op;
+    weight.dtype = tensor.dtype;
     weight.bytes = tensor.data.size();
     weight.packed = model.packed(node.weight);
     if (weight.packed != nullptr) {

@@ -43,7 +43,7 @@ TEST(PackTest, KeepsEverythingElse) {
       qat::ParseSchemes(metadata.at(std::string(kSchemesKey)), "packed");
   EXPECT_EQ(schemes, (qat::SchemeMap{{"fc1.weight", {}}, {"fc2.weight", {}}}));
   const auto note = nlohmann::json::parse(metadata.at(std::string(kPackKey)));
-  EXPECT_EQ(note["methods"]["fc1.weight"], "post-training");
+  EXPECT_EQ(note["tensors"]["fc1.weight"]["method"], "post-training");
 }
 
 TEST(PackTest, BytesDoNotDependOnThreadsOrRuns) {
@@ -112,18 +112,20 @@ TEST(PackTest, TiedWeightIsPackedOnce) {
   EXPECT_EQ(Weights(*packed).size(), 1u);
 }
 
-TEST(PackTest, ProgressIsToldOfEachWeight) {
+TEST(PackTest, ProgressCountsWeights) {
   const TempDir dir;
   const TwoLayers layers;
   const auto model = layers.Load(dir / "float.safetensors");
   std::vector<std::string> calls;
   PackModel(*model, dir / "packed.safetensors", {},
-            [&](std::string_view tensor, size_t index, size_t count) {
-              calls.push_back(std::string(tensor) + " " +
-                              std::to_string(index) + "/" +
-                              std::to_string(count));
+            [&](const PackStatus& status) {
+              calls.push_back(std::string(status.tensor) + " " +
+                              std::to_string(status.done) + "/" +
+                              std::to_string(status.total));
             });
-  EXPECT_THAT(calls, ElementsAre("fc1.weight 0/2", "fc2.weight 1/2"));
+  EXPECT_THAT(calls,
+              ElementsAre("fc1.weight 0/1060", "fc1.weight 960/1060",
+                          "fc2.weight 960/1060", "fc2.weight 1060/1060"));
 }
 
 TEST(PackTest, MayReplaceItsSource) {

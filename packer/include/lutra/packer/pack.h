@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,17 +16,20 @@
 #include "lutra/qat/scheme.h"
 #include "lutra/runtime/model.h"
 
-// Packing replaces the float weights of a model's linear and embedding nodes by
-// LUT matrices. A weight that was trained on a grid is packed without loss; any
-// other is quantized now, with the same quantizers.
+// Packing replaces the float weights of a model's linear, embedding, conv2d and
+// lstm_cell nodes by LUT matrices; a matrix that several nodes share is packed
+// once. A weight that was trained on a grid is packed without loss; any other
+// is quantized now, with the same quantizers or a learned table
+// (docs/packing.md).
 
 namespace lutra::packer {
 
 // What became of a weight.
 enum class PackMethod {
   kTrained,       // lay on the grid it was trained on; packed without loss
-  kRounded,       // likewise, but the grid's levels were rounded to int8, with
-                  // a table per row (quantizers without a common table: LSBQ)
+  kRounded,       // likewise, but the grid's levels were rounded: to int8, with
+                  // a table per row (quantizers without a common table: LSBQ),
+                  // or by scales of 16 bits
   kPostTraining,  // quantized while packing
   kKept,          // copied as it is
 };
@@ -33,15 +37,26 @@ enum class PackMethod {
 // "trained", "trained, rounded", "post-training", "kept".
 std::string_view Name(PackMethod method);
 
-// The metadata key with a JSON object: "tool" and, under "tensors", the method
-// and error of every packed tensor.
+// The metadata key with a JSON object: "tool" and, under "tensors", "method",
+// "sqnr_db" (null: without loss) and "max_error" of every packed tensor.
 inline constexpr std::string_view kPackKey = "lutra.pack";
+
+// An entry of it.
+struct PackRecord {
+  std::string method;
+  double sqnr_db = 0;  // infinite without loss
+  double max_error = 0;
+};
+// Reads the text under kPackKey of `file`. Throws Error.
+std::map<std::string, PackRecord> ReadPackNote(std::string_view text,
+                                               std::string_view file);
 
 struct PackOptions {
   // A weight is treated, in this order:
   //   excluded by the rules               -> kept
   //   matched by a rule                   -> post-training, with that scheme
-  //   use_trained, with recorded scheme   -> trained, with that scheme
+  //   use_trained, with recorded scheme   -> trained, with that scheme (and the
+  //                                          default's scale type, if 16 bits)
   //   use_trained, other weights have one -> kept: training left it float
   //   otherwise                           -> post-training, default scheme
   qat::SchemeRules rules;
@@ -54,8 +69,9 @@ struct PackOptions {
 
 struct TensorReport {
   std::string name;
-  int64_t n = 0;  // rows
-  int64_t k = 0;  // columns
+  DType dtype = DType::kFloat32;  // in the source
+  int64_t n = 0;                  // rows
+  int64_t k = 0;                  // columns
   PackMethod method = PackMethod::kKept;
   std::optional<qat::QuantScheme> scheme;  // of packed tensors
   size_t bytes = 0;                        // in the new file
@@ -69,10 +85,13 @@ struct TensorReport {
 };
 
 struct PackReport {
-  std::vector<TensorReport> weights;  // of linear and embedding, each once
-  size_t weight_count = 0;            // elements of all of them
-  size_t weight_bytes = 0;            // in the new file
-  size_t source_weight_bytes = 0;     // in the source
+  std::vector<TensorReport> weights;  // all that could be packed, each once
+  // Tensors that no node holds as a weight to pack: norms, biases and the like,
+  // copied as they are.
+  std::vector<std::string> others;
+  size_t weight_count = 0;         // elements of all of them
+  size_t weight_bytes = 0;         // in the new file
+  size_t source_weight_bytes = 0;  // in the source
   size_t file_bytes = 0;
   // Rules and exclusions that matched no weight.
   std::vector<std::string> unused_rules;
@@ -80,14 +99,20 @@ struct PackReport {
   double BitsPerWeight() const;
 };
 
-// Called before each weight, with its position among `count`.
-using PackProgress =
-    std::function<void(std::string_view tensor, size_t index, size_t count)>;
+// How far packing has come. Called at the start of each weight and then every
+// few thousand rows, from any thread of the pool, but by one at a time.
+struct PackStatus {
+  std::string_view tensor;
+  size_t done = 0;  // weights (numbers) of all tensors
+  size_t total = 0;
+};
+using PackProgress = std::function<void(const PackStatus&)>;
 
 // Packs `model` into a new file at `path`, which appears there when all of it
 // is written (it may be the model's own file). Everything but the packed
 // weights is copied, including tensors that the graph does not use. Memory
-// holds one tensor at a time, in its packed forms; the source stays mapped.
+// holds one tensor at a time: an index per weight, the scales, and the blob,
+// less than twice the largest tensor in the source; the source stays mapped.
 //
 // Throws Error for a weight that is not on the grid it is said to be trained on
 // (with row, column and value), not finite, already packed (unless excluded),

@@ -16,6 +16,7 @@ namespace lutra::packer {
 struct Weight {
   std::string name;
   OpType op = OpType::kLinear;                 // of the first node using it
+  DType dtype = DType::kFloat32;               // kUInt8 if packed
   int64_t n = 0;                               // rows
   int64_t k = 0;                               // columns
   size_t bytes = 0;                            // in the file
@@ -25,8 +26,8 @@ struct Weight {
   double BitsPerWeight() const;
 };
 
-// Weights of the linear and embedding nodes, in the order of the graph; one
-// that several nodes share appears once.
+// Weights of the nodes that can be packed (IsPackable), in the order of the
+// graph; one that several nodes share appears once.
 std::vector<Weight> Weights(const Model& model);
 
 struct WeightTotals {

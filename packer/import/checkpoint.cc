@@ -1,0 +1,97 @@
+#include "packer/import/checkpoint.h"
+
+#include "lutra/runtime/error.h"
+#include "runtime/json_object.h"
+#include "runtime/mapped_file.h"
+
+namespace lutra::packer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kSingleFile = "model.safetensors";
+constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+constexpr size_t kMaxShards = 4096;
+
+bool Exists(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+}  // namespace
+
+Checkpoint::Checkpoint(const fs::path& folder) : folder_(folder) {
+  if (Exists(folder / kSingleFile)) {
+    const auto file = std::make_shared<const SafetensorsFile>(
+        SafetensorsFile::Open(folder / kSingleFile));
+    for (const TensorView& tensor : file->tensors()) {
+      entries_[tensor.name] = {file, &tensor};
+    }
+  } else if (Exists(folder / kIndexFile)) {
+    ReadIndex(folder / kIndexFile);
+  } else {
+    throw Error::InFile(folder.string(),
+                        "has neither model.safetensors nor "
+                        "model.safetensors.index.json (weights of other kinds "
+                        "are not supported)");
+  }
+}
+
+void Checkpoint::ReadIndex(const fs::path& index) {
+  const MappedFile mapped(index);
+  const std::string_view text(
+      reinterpret_cast<const char*>(mapped.bytes().data()),
+      mapped.bytes().size());
+  const std::string name = index.string();
+  const nlohmann::json root = ParseJson(text, name, "index");
+  const JsonObject object(root, name, "index");
+  const nlohmann::json& map = object.Get("weight_map");
+  const JsonObject places(map, name, "index: weight_map");
+  std::map<std::string, File> files;
+  for (const auto& [tensor, value] : map.items()) {
+    const std::string shard = places.String(tensor);
+    File& file = files[shard];
+    if (file == nullptr) {
+      // Names with folders could lead anywhere.
+      if (fs::path(shard).filename() != shard || shard == "." ||
+          shard == "..") {
+        object.Fail(std::string("'") + shard + "' is not the name of a file");
+      }
+      if (files.size() > kMaxShards) object.Fail("names too many files");
+      file = std::make_shared<const SafetensorsFile>(
+          SafetensorsFile::Open(folder_ / shard));
+    }
+    entries_[tensor] = {file, &file->Get(tensor)};
+  }
+}
+
+const TensorView* Checkpoint::Find(std::string_view name) const {
+  const auto entry = entries_.find(name);
+  return entry == entries_.end() ? nullptr : entry->second.view;
+}
+
+ImportTensor Checkpoint::Copy(const std::string& name,
+                              std::span<const int64_t> shape,
+                              bool float32) const {
+  const auto entry = entries_.find(name);
+  if (entry == entries_.end()) {
+    throw Error::InTensor(folder_.string(), name, "is missing");
+  }
+  const auto& [file, view] = entry->second;
+  CheckShape(*view, shape, file->path());
+  return CopyTensor(name, *view, float32, file->path(), file);
+}
+
+std::string Checkpoint::FileOf(std::string_view name) const {
+  const auto entry = entries_.find(name);
+  return entry == entries_.end() ? folder_.string()
+                                 : entry->second.file->path();
+}
+
+std::vector<std::string> Checkpoint::Names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : entries_) names.push_back(name);
+  return names;
+}
+
+}  // namespace lutra::packer

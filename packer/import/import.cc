@@ -1,0 +1,219 @@
+#include "lutra/packer/import.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <system_error>
+#include <utility>
+
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/tokenizer.h"
+#include "packer/import/import_plan.h"
+
+namespace lutra::packer {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct FormatRow {
+  ImportFormat format;
+  std::string_view name;
+  ImportPlan (*plan)(const ImportOptions&);
+};
+
+constexpr std::array<FormatRow, 6> kFormats = {{
+    {ImportFormat::kAuto, "auto", nullptr},
+    {ImportFormat::kHuggingFace, "huggingface", PlanHuggingFace},
+    {ImportFormat::kLlama2c, "llama2c", PlanLlama2c},
+    {ImportFormat::kGraph, "graph", PlanGraph},
+    {ImportFormat::kKeywordSpotter, "keyword-spotter", PlanKeywordSpotter},
+    {ImportFormat::kCharacterLstm, "char-lstm", PlanCharacterLstm},
+}};
+
+const FormatRow& Row(ImportFormat format) {
+  return *std::find_if(
+      kFormats.begin(), kFormats.end(),
+      [format](const FormatRow& row) { return row.format == format; });
+}
+
+bool Exists(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+ImportFormat DetectFormat(const ImportOptions& options) {
+  const fs::path& source = options.source;
+  std::error_code error;
+  if (!fs::exists(source, error)) {
+    throw Error::InFile(source.string(), "does not exist");
+  }
+  if (!options.graph.empty()) return ImportFormat::kGraph;
+  if (fs::is_directory(source, error)) {
+    constexpr std::pair<std::string_view, ImportFormat> kMarks[] = {
+        {kConfigFile, ImportFormat::kHuggingFace},
+        {kGraphFile, ImportFormat::kGraph},
+        {kManifestFile, ImportFormat::kCharacterLstm},
+        {kVariablesFile, ImportFormat::kKeywordSpotter}};
+    for (const auto& [file, format] : kMarks) {
+      if (Exists(source / file)) return format;
+    }
+    throw Error::InFile(source.string(),
+                        "is a folder of no known kind: it has none of "
+                        "config.json, graph.json, manifest.json and "
+                        "variables.data-00000-of-00001");
+  }
+  if (source.extension() == ".bin") return ImportFormat::kLlama2c;
+  if (source.filename() == kVariablesFile) return ImportFormat::kKeywordSpotter;
+  if (source.extension() == ".safetensors") {
+    throw Error::InFile(source.string(),
+                        "safetensors alone say nothing of the network: name "
+                        "the folder with config.json, or give a graph");
+  }
+  throw Error::InFile(source.string(), "is a file of no known kind");
+}
+
+// Options that would be ignored are mistakes.
+void CheckOptions(const ImportOptions& options, ImportFormat format) {
+  const bool has_tokenizer =
+      format == ImportFormat::kHuggingFace || format == ImportFormat::kLlama2c;
+  const auto refuse = [format](const char* what) {
+    throw Error("the format '" + std::string(Name(format)) + "' takes no " +
+                what);
+  };
+  if (!options.tokenizer.empty() && !has_tokenizer) refuse("tokenizer");
+  if (!options.graph.empty() && format != ImportFormat::kGraph) {
+    refuse("graph");
+  }
+}
+
+std::map<std::string, std::string> Metadata(const ImportPlan& plan) {
+  std::map<std::string, std::string> metadata;
+  metadata[std::string(kVersionKey)] = std::to_string(kModelVersion);
+  metadata[std::string(kGraphKey)] = GraphToJson(plan.graph);
+  if (plan.context > 0) {
+    metadata[std::string(kContextLengthKey)] = std::to_string(plan.context);
+  }
+  return metadata;
+}
+
+void AddTokenizer(ImportPlan& plan) {
+  if (!plan.tokenizer) return;
+  ImportTensor tensor;
+  auto bytes = std::make_shared<const std::vector<std::byte>>(
+      SerializeTokenizer(*plan.tokenizer));
+  tensor.info.name = kTokenizerTensor;
+  tensor.info.dtype = DType::kUInt8;
+  tensor.info.shape = {static_cast<int64_t>(bytes->size())};
+  tensor.read = [bytes](std::vector<std::byte>&) {
+    return std::span<const std::byte>(*bytes);
+  };
+  plan.tensors.push_back(std::move(tensor));
+}
+
+// A folder beside the output, so that renaming from it is atomic; removed with
+// all that is in it.
+class Workplace {
+ public:
+  explicit Workplace(const fs::path& output) {
+    std::string name = output.string() + ".import-XXXXXX";
+    if (::mkdtemp(name.data()) == nullptr) {
+      throw Error::InFile(output.string(),
+                          "cannot make a temporary folder beside it: " +
+                              std::generic_category().message(errno));
+    }
+    folder_ = name;
+  }
+  ~Workplace() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  Workplace(const Workplace&) = delete;
+  Workplace& operator=(const Workplace&) = delete;
+
+  fs::path file() const { return folder_ / "model.safetensors"; }
+
+ private:
+  fs::path folder_;
+};
+
+void Write(const ImportPlan& plan, const fs::path& path,
+           const ImportProgress& progress) {
+  std::vector<TensorInfo> infos;
+  for (const ImportTensor& tensor : plan.tensors) infos.push_back(tensor.info);
+  SafetensorsWriter writer(path, Metadata(plan), infos);
+  std::vector<std::byte> buffer;
+  for (size_t i = 0; i < plan.tensors.size(); ++i) {
+    const ImportTensor& tensor = plan.tensors[i];
+    if (progress) progress(tensor.info.name, i, plan.tensors.size());
+    writer.Write(tensor.info.name, tensor.read(buffer));
+  }
+  writer.Commit();
+}
+
+// Loads what was written, as a user would. Errors are about the source then.
+void Check(const fs::path& written, const fs::path& source) {
+  try {
+    const auto model = Model::Load(written);
+    (void)Tokenizer::FromModel(*model);
+  } catch (const Error& error) {
+    std::string_view cause = error.what();
+    const std::string prefix = written.string() + ": ";
+    if (cause.starts_with(prefix)) cause.remove_prefix(prefix.size());
+    throw Error::InFile(source.string(),
+                        "makes no valid model: " + std::string(cause));
+  }
+}
+
+}  // namespace
+
+std::string_view Name(ImportFormat format) { return Row(format).name; }
+
+ImportFormat ParseImportFormat(std::string_view name) {
+  std::string known;
+  for (const FormatRow& row : kFormats) {
+    if (row.name == name) return row.format;
+    known += known.empty() ? "" : ", ";
+    known += row.name;
+  }
+  throw Error("unknown format '" + std::string(name) + "'; known: " + known);
+}
+
+ImportReport ImportModel(const ImportOptions& options,
+                         const ImportProgress& progress) {
+  ImportReport report;
+  report.format = options.format == ImportFormat::kAuto ? DetectFormat(options)
+                                                        : options.format;
+  CheckOptions(options, report.format);
+  ImportPlan plan = Row(report.format).plan(options);
+  if (options.context > 0) plan.context = options.context;
+  report.architecture = plan.architecture;
+  report.layers = plan.layers;
+  report.context = plan.context;
+  for (const ImportTensor& tensor : plan.tensors) {
+    // The rotary embedding's frequencies are ours, not the checkpoint's.
+    if (tensor.info.name.starts_with("lutra.")) continue;
+    report.parameters += tensor.info.ElementCount();
+  }
+  if (plan.tokenizer) {
+    report.tokenizer = plan.tokenizer->recipe.kind;
+    report.vocabulary = plan.tokenizer->size();
+  }
+  AddTokenizer(plan);
+
+  const Workplace workplace(options.output);
+  const fs::path written = workplace.file();
+  Write(plan, written, progress);
+  Check(written, options.source);
+  report.file_bytes = fs::file_size(written);
+  std::error_code error;
+  fs::rename(written, options.output, error);
+  if (error) {
+    throw Error::InFile(options.output.string(),
+                        "cannot be written: " + error.message());
+  }
+  return report;
+}
+
+}  // namespace lutra::packer

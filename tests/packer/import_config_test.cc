@@ -1,0 +1,413 @@
+// Folders of Hugging Face's kind: spellings, options, and what is refused.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "lutra/packer/import.h"
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/language_model.h"
+#include "lutra/runtime/tokenizer.h"
+#include "packer/import/huggingface_config.h"
+#include "packer/import/import_plan.h"
+#include "tests/packer/import_data.h"
+#include "tests/runtime/throws.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::packer {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+json LlamaJson() {
+  return json::parse(R"({
+      "architectures": ["LlamaForCausalLM"], "model_type": "llama",
+      "hidden_size": 96, "intermediate_size": 200, "num_hidden_layers": 3,
+      "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 16,
+      "hidden_act": "silu", "max_position_embeddings": 512,
+      "rms_norm_eps": 1e-6, "vocab_size": 384, "rope_theta": 500000.0,
+      "rope_scaling": null, "torch_dtype": "float32"})");
+}
+
+HuggingFaceConfig Read(json config, const char* patch = "{}") {
+  config.merge_patch(json::parse(patch));
+  return ReadHuggingFaceConfig(JsonObject(config, "config.json", "config"));
+}
+
+TEST(ImportConfigTest, DefaultsOfTheArchitectures) {
+  const HuggingFaceConfig llama = Read(LlamaJson());
+  EXPECT_EQ(llama.architecture, "LlamaForCausalLM");
+  EXPECT_EQ(llama.llama.kv_heads, 2);
+  EXPECT_FALSE(llama.llama.query_key_value_bias);
+  EXPECT_FALSE(llama.tied);
+  EXPECT_EQ(llama.context, 512);
+  EXPECT_EQ(llama.rope.theta, 500000);
+
+  const HuggingFaceConfig qwen =
+      Read(LlamaJson(), R"({"architectures": ["Qwen2ForCausalLM"],
+          "num_key_value_heads": null, "sliding_window": 100,
+          "use_sliding_window": false, "tie_word_embeddings": true})");
+  EXPECT_TRUE(qwen.llama.query_key_value_bias);
+  EXPECT_FALSE(qwen.llama.attention_output_bias);
+  EXPECT_EQ(qwen.llama.kv_heads, 6);
+  EXPECT_EQ(qwen.llama.window, 0);
+  EXPECT_TRUE(qwen.tied);
+
+  const HuggingFaceConfig mistral =
+      Read(LlamaJson(), R"({"architectures": ["MistralForCausalLM"],
+          "sliding_window": 100})");
+  EXPECT_EQ(mistral.llama.window, 100);
+  // A window that is never full is none.
+  EXPECT_EQ(Read(LlamaJson(), R"({"architectures": ["MistralForCausalLM"],
+                "sliding_window": 4096})")
+                .llama.window,
+            0);
+  // Without architectures the model's type says it.
+  EXPECT_EQ(Read(LlamaJson(), R"({"architectures": null,
+                "model_type": "mistral"})")
+                .architecture,
+            "MistralForCausalLM");
+}
+
+TEST(ImportConfigTest, BothSpellingsOfRope) {
+  const HuggingFaceConfig old = Read(LlamaJson(), R"({"rope_scaling": {
+      "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+      "high_freq_factor": 4.0, "original_max_position_embeddings": 64}})");
+  const HuggingFaceConfig current =
+      Read(LlamaJson(), R"({"rope_theta": null, "rope_parameters": {
+      "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+      "rope_theta": 500000.0,
+      "high_freq_factor": 4.0, "original_max_position_embeddings": 64}})");
+  EXPECT_EQ(InverseFrequencies(old.rope, 16),
+            InverseFrequencies(current.rope, 16));
+  EXPECT_NE(InverseFrequencies(old.rope, 16),
+            InverseFrequencies(Read(LlamaJson()).rope, 16));
+}
+
+TEST(ImportConfigTest, LinearScalingSlowsAllPairs) {
+  const auto plain = InverseFrequencies(Read(LlamaJson()).rope, 16);
+  const auto scaled = InverseFrequencies(
+      Read(LlamaJson(), R"({"rope_scaling": {"type": "linear",
+          "factor": 4.0}})")
+          .rope,
+      16);
+  ASSERT_EQ(plain.size(), 8u);
+  EXPECT_EQ(plain[0], 1.0f);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    EXPECT_FLOAT_EQ(scaled[i], plain[i] / 4);
+  }
+}
+
+TEST(ImportConfigTest, RopePrecision) {
+  RopeScheme scheme;  // 10000^(-i/4): 1, 0.1, 0.01, 0.001
+  const auto frequencies = [&](RopePrecision precision, DType dtype,
+                               int64_t context) {
+    return InverseFrequencies(scheme, 8, precision, dtype, context);
+  };
+  const std::vector<float> exact = InverseFrequencies(scheme, 8);
+  const std::vector<float> rounded = {1, 0x1.9ap-4f, 0x1.48p-7f, 0x1.06p-10f};
+  using enum RopePrecision;
+  EXPECT_EQ(frequencies(kFloat32, DType::kBFloat16, 64), exact);
+  EXPECT_EQ(frequencies(kCheckpoint, DType::kBFloat16, 1 << 20), rounded);
+  EXPECT_EQ(frequencies(kCheckpoint, DType::kFloat32, 64), exact);
+  // 0.1 is off by 9.8e-5: half a radian after 5120 tokens.
+  EXPECT_EQ(frequencies(kAuto, DType::kBFloat16, 5000), rounded);
+  EXPECT_EQ(frequencies(kAuto, DType::kBFloat16, 5300), exact);
+  EXPECT_EQ(frequencies(kCheckpoint, DType::kFloat16, 64)[1], 0x1.998p-4f);
+}
+
+TEST(ImportConfigTest, RefusesByName) {
+  struct Case {
+    const char* patch;
+    const char* expected;
+  };
+  const Case cases[] = {
+      {R"({"architectures": ["MixtralForCausalLM"]})",
+       "architecture 'MixtralForCausalLM' is not supported; supported: "
+       "LlamaForCausalLM"},
+      {R"({"architectures": [], "model_type": "gpt2"})", "'gpt2'"},
+      {R"({"quantization_config": {"quant_method": "gptq"}})",
+       "'quantization_config'"},
+      {R"({"num_local_experts": 8})", "'num_local_experts'"},
+      {R"({"clip_qkv": 8.0})", "'clip_qkv'"},
+      {R"({"final_logit_softcapping": 30.0})", "'final_logit_softcapping'"},
+      {R"({"hidden_act": "gelu_pytorch_tanh"})",
+       "hidden_act 'gelu_pytorch_tanh' is not supported"},
+      {R"({"rope_scaling": {"type": "dynamic", "factor": 2.0}})",
+       "rope type 'dynamic'"},
+      {R"({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}})",
+       "rope type 'yarn'"},
+      {R"({"rope_parameters": {"rope_type": "longrope"}})",
+       "rope type 'longrope'"},
+      {R"({"rope_scaling": {"type": "linear"}})", "has no 'factor'"},
+      {R"({"rope_scaling": {"type": "linear", "factor": 0}})", "'factor' is 0"},
+      {R"({"rope_scaling": {"rope_type": "llama3", "factor": 8,
+           "low_freq_factor": 4, "high_freq_factor": 1}})",
+       "high_freq_factor must be above"},
+      {R"({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}})",
+       "differ between layers"},
+      {R"({"partial_rotary_factor": 0.5})", "partial_rotary_factor"},
+      {R"({"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": true,
+           "sliding_window": 64})",
+       "'use_sliding_window'"},
+      {R"({"layer_types": ["full_attention", "sliding_attention"]})",
+       "layer_types"},
+      {R"({"num_key_value_heads": 4})", "no multiple"},
+      {R"({"num_attention_heads": 7, "num_key_value_heads": 7,
+           "head_dim": null})",
+       "no multiple of num_attention_heads"},
+      {R"({"head_dim": 15})", "odd"},
+      {R"({"hidden_size": 0})", "'hidden_size' is 0"},
+      {R"({"hidden_size": 1e30})", "'hidden_size' is 1e+30"},
+      {R"({"num_hidden_layers": 4000000000})", "'num_hidden_layers'"},
+      {R"({"vocab_size": "many"})", "'vocab_size' is \"many\""},
+      {R"({"rms_norm_eps": -1})", "'rms_norm_eps' is -1"},
+      {R"({"vocab_size": null})", "has no 'vocab_size'"},
+      {R"({"tie_word_embeddings": 1})", "not true or false"},
+  };
+  for (const Case& test : cases) {
+    EXPECT_THAT(ErrorMessage([&] { Read(LlamaJson(), test.patch); }),
+                HasSubstr(test.expected))
+        << test.patch;
+  }
+}
+
+class ImportFolderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto folder = TestData("golden/hf/llama3-scaled");
+    if (!folder) GTEST_SKIP() << "data absent";
+    fs::create_directories(source_);
+    for (const char* name :
+         {"config.json", "model.safetensors", "tokenizer.json"}) {
+      fs::copy(*folder / name, source_ / name);
+    }
+  }
+
+  // The logits after a few tokens.
+  std::vector<float> Logits(const ImportOptions& from = {}) {
+    ImportOptions options = from;
+    options.source = source_;
+    options.output = dir_ / "model.safetensors";
+    report_ = ImportModel(options);
+    LanguageModelOptions settings;
+    settings.session.cache = CacheType::kFloat32;
+    settings.session.threads = 1;
+    LanguageModel language(Model::Load(options.output), settings);
+    const std::vector<int32_t> ids = {5, 80, 200, 383, 7, 7};
+    const auto logits = language.Feed(ids);
+    return {logits.begin(), logits.end()};
+  }
+
+  std::string Refusal() {
+    return ErrorMessage([&] { Logits(); });
+  }
+
+  void PatchConfig(const char* patch) {
+    json config = ReadJsonFile(source_ / "config.json");
+    config.merge_patch(json::parse(patch));
+    WriteText(source_ / "config.json", config.dump());
+  }
+
+  // Writes the checkpoint again, each tensor changed by `change` (which may
+  // empty its name to leave it out), `shards` files of it.
+  using Change = std::function<void(TensorInfo&, std::vector<std::byte>&)>;
+  void Rewrite(const Change& change, size_t shards = 1) {
+    const fs::path single = source_ / "model.safetensors";
+    const auto file = SafetensorsFile::Open(single);
+    json index;
+    std::vector<std::vector<TensorInfo>> infos(shards);
+    std::vector<std::map<std::string, std::vector<std::byte>>> data(shards);
+    size_t next = 0;
+    for (const TensorView& view : file.tensors()) {
+      TensorInfo info = view;
+      std::vector<std::byte> bytes(view.data.begin(), view.data.end());
+      change(info, bytes);
+      if (info.name.empty()) continue;
+      const size_t shard = next++ % shards;
+      index["weight_map"][info.name] = Shard(shard);
+      data[shard][info.name] = std::move(bytes);
+      infos[shard].push_back(std::move(info));
+    }
+    for (size_t i = 0; i < shards; ++i) {
+      SafetensorsWriter writer(shards == 1 ? single : source_ / Shard(i), {},
+                               infos[i]);
+      for (const auto& [name, bytes] : data[i]) writer.Write(name, bytes);
+      writer.Commit();
+    }
+    if (shards == 1) return;
+    fs::remove(single);
+    WriteText(source_ / "model.safetensors.index.json", index.dump());
+  }
+
+  static std::string Shard(size_t i) {
+    return std::string("model-") + std::to_string(i) + ".safetensors";
+  }
+
+  const TempDir dir_;
+  const fs::path source_ = dir_ / "source";
+  ImportReport report_;
+};
+
+TEST_F(ImportFolderTest, ShardsAreOneCheckpoint) {
+  const auto expected = Logits();
+  Rewrite([](TensorInfo&, std::vector<std::byte>&) {}, 3);
+  EXPECT_EQ(Logits(), expected);
+}
+
+TEST_F(ImportFolderTest, OlderSpellingGivesTheSame) {
+  const auto expected = Logits();
+  PatchConfig(R"({"rope_parameters": null, "rope_theta": 500000.0,
+      "dtype": null, "torch_dtype": "float32",
+      "rope_scaling": {"type": "llama3", "factor": 8.0,
+        "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+        "original_max_position_embeddings": 64}})");
+  EXPECT_EQ(Logits(), expected);
+}
+
+// float16 holds the upper bits of these weights, so that both ways agree.
+TEST_F(ImportFolderTest, Float16KeptOrConverted) {
+  Rewrite([](TensorInfo& info, std::vector<std::byte>& bytes) {
+    std::vector<std::byte> half(bytes.size() / 2);
+    for (size_t i = 0; i < half.size() / 2; ++i) {
+      uint32_t word;
+      std::memcpy(&word, bytes.data() + 4 * i, 4);
+      const int exponent = static_cast<int>((word >> 23) & 255) - 127 + 15;
+      const uint32_t sign = (word >> 16) & 0x8000u;
+      const uint32_t magnitude =
+          exponent <= 0
+              ? 0
+              : static_cast<uint32_t>(exponent) << 10 | ((word >> 13) & 0x3FFu);
+      const auto value = static_cast<uint16_t>(sign | magnitude);
+      std::memcpy(half.data() + 2 * i, &value, 2);
+    }
+    info.dtype = DType::kFloat16;
+    bytes = std::move(half);
+  });
+  const auto kept = Logits();
+  const auto kept_bytes = report_.file_bytes;
+  const auto converted = Logits({.float32 = true});
+  EXPECT_GT(report_.file_bytes, kept_bytes * 3 / 2);
+  ASSERT_EQ(kept.size(), converted.size());
+  for (size_t i = 0; i < kept.size(); ++i) {
+    EXPECT_NEAR(kept[i], converted[i], 1e-5);
+  }
+}
+
+TEST_F(ImportFolderTest, ContextIsOverridden) {
+  Logits();
+  EXPECT_EQ(report_.context, 512u);
+  Logits({.context = 64});
+  EXPECT_EQ(report_.context, 64u);
+  EXPECT_EQ(Model::Load(dir_ / "model.safetensors")->context_length(), 64u);
+}
+
+TEST_F(ImportFolderTest, MissingTensorIsNamed) {
+  Rewrite([](TensorInfo& info, std::vector<std::byte>&) {
+    if (info.name == "model.layers.1.mlp.up_proj.weight") info.name.clear();
+  });
+  EXPECT_THAT(Refusal(),
+              HasSubstr("tensor 'model.layers.1.mlp.up_proj.weight'"));
+}
+
+TEST_F(ImportFolderTest, TensorWithoutPlaceIsNamed) {
+  PatchConfig(R"({"num_hidden_layers": 2})");
+  EXPECT_THAT(Refusal(),
+              HasSubstr("tensor 'model.layers.2.input_layernorm.weight': has "
+                        "no place in a LlamaForCausalLM"));
+}
+
+TEST_F(ImportFolderTest, WrongShapeIsNamed) {
+  PatchConfig(R"({"num_key_value_heads": 3})");
+  EXPECT_THAT(Refusal(),
+              HasSubstr("has the shape [32, 96], expected [48, 96]"));
+}
+
+TEST_F(ImportFolderTest, MissingBiasIsNamed) {
+  PatchConfig(R"({"architectures": ["Qwen2ForCausalLM"]})");
+  EXPECT_THAT(Refusal(),
+              HasSubstr("tensor 'model.layers.0.self_attn.q_proj.bias'"));
+}
+
+TEST_F(ImportFolderTest, IntegerWeightsAreRefused) {
+  Rewrite([](TensorInfo& info, std::vector<std::byte>& bytes) {
+    if (info.name != "lm_head.weight") return;
+    info.dtype = DType::kInt8;
+    bytes.resize(bytes.size() / 4);
+  });
+  EXPECT_THAT(Refusal(), HasSubstr("is of type I8, not floating-point"));
+}
+
+TEST_F(ImportFolderTest, ShardOutsideTheFolderIsRefused) {
+  fs::remove(source_ / "model.safetensors");
+  WriteText(source_ / "model.safetensors.index.json",
+            R"({"weight_map": {"lm_head.weight": "../secret.safetensors"}})");
+  EXPECT_THAT(Refusal(), HasSubstr("is not the name of a file"));
+}
+
+TEST_F(ImportFolderTest, WithoutWeights) {
+  fs::remove(source_ / "model.safetensors");
+  WriteText(source_ / "pytorch_model.bin", "x");
+  EXPECT_THAT(Refusal(), HasSubstr("has neither model.safetensors nor"));
+}
+
+TEST_F(ImportFolderTest, WithoutTokenizer) {
+  fs::remove(source_ / "tokenizer.json");
+  Logits();
+  EXPECT_EQ(report_.tokenizer, "");
+}
+
+TEST_F(ImportFolderTest, EndsOfAllConfigurations) {
+  WriteText(source_ / "generation_config.json",
+            R"({"eos_token_id": [7, 9], "bos_token_id": 3})");
+  Logits();
+  const auto tokenizer =
+      Tokenizer::FromModel(*Model::Load(dir_ / "model.safetensors"));
+  EXPECT_THAT(tokenizer->ends(), ::testing::ElementsAre(1, 7, 9));
+  EXPECT_EQ(tokenizer->bos(), 3);
+}
+
+TEST(ImportTest, OptionsOfOtherFormatsAreRefused) {
+  const TempDir dir;
+  WriteText(dir / "model.bin", "x");
+  EXPECT_THAT(ErrorMessage([&] {
+                ImportModel({.source = dir / "model.bin",
+                             .output = dir / "out.safetensors",
+                             .format = ImportFormat::kGraph,
+                             .tokenizer = dir / "tokenizer.bin"});
+              }),
+              HasSubstr("the format 'graph' takes no tokenizer"));
+  EXPECT_THAT(ErrorMessage([&] {
+                ImportModel({.source = dir / "model.bin",
+                             .output = dir / "out.safetensors",
+                             .format = ImportFormat::kLlama2c,
+                             .graph = dir / "graph.json"});
+              }),
+              HasSubstr("the format 'llama2c' takes no graph"));
+}
+
+TEST(ImportTest, UnknownSourcesAreNamed) {
+  const TempDir dir;
+  const auto refusal = [&](const fs::path& source) {
+    return ErrorMessage([&] {
+      ImportModel({.source = source, .output = dir / "out.safetensors"});
+    });
+  };
+  EXPECT_THAT(refusal(dir / "none"), HasSubstr("none: does not exist"));
+  EXPECT_THAT(refusal(dir.path()), HasSubstr("is a folder of no known kind"));
+  WriteText(dir / "model.onnx", "x");
+  EXPECT_THAT(refusal(dir / "model.onnx"), HasSubstr("of no known kind"));
+  WriteText(dir / "model.safetensors", "x");
+  EXPECT_THAT(refusal(dir / "model.safetensors"), HasSubstr("give a graph"));
+  std::string quantized(300, '\0');
+  std::memcpy(quantized.data(), "24ka\2", 5);
+  WriteText(dir / "q.bin", quantized);
+  EXPECT_THAT(refusal(dir / "q.bin"),
+              HasSubstr("llama2.c checkpoint of version 2 (int8)"));
+}
+
+}  // namespace
+}  // namespace lutra::packer

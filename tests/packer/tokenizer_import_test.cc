@@ -1,0 +1,297 @@
+// The tokenizers of real models against ids that their own programs gave.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <random>
+#include <sstream>
+#include <string>
+
+#include "lutra/runtime/tokenizer.h"
+#include "packer/import/tokenizers.h"
+#include "tests/packer/import_data.h"
+#include "tests/packer/tokenizer_json.h"
+#include "tests/runtime/throws.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::packer {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::shared_ptr<const Tokenizer> Make(const TokenizerData& data) {
+  return Tokenizer::Parse(SerializeTokenizer(data), "test");
+}
+
+std::vector<int32_t> Ids(const nlohmann::json& list) {
+  return list.get<std::vector<int32_t>>();
+}
+
+class GoldenTokensTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenTokensTest, AgreesWithTransformers) {
+  LUTRA_REQUIRE_DATA(folder, std::string("golden/hf/") + GetParam());
+  const auto tokenizer = Make(ReadTokenizerJson(folder / "tokenizer.json"));
+  const auto golden = ReadJsonFile(folder / "golden_tokens.json");
+  for (const auto& sample : golden.at("samples")) {
+    const auto text = sample.at("text").get<std::string>();
+    const auto ids = Ids(sample.at("ids"));
+    EXPECT_EQ(tokenizer->Encode(text, false), ids) << text;
+    EXPECT_EQ(tokenizer->Decode(ids), sample.at("decoded")) << text;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Folders, GoldenTokensTest,
+                         ::testing::Values("llama3-scaled", "qwen2-bias-tied"),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+// The prompts and the file prefixes of reference_values.json.
+void ExpectReferenceIds(const Tokenizer& tokenizer, const std::string& model,
+                        const std::filesystem::path& data) {
+  const auto reference = ReadJsonFile(data / "reference_values.json").at(model);
+  for (const auto& prompt : reference.at("prompts")) {
+    const auto text = prompt.at("text").get<std::string>();
+    EXPECT_EQ(tokenizer.Encode(text, true), Ids(prompt.at("ids"))) << text;
+  }
+  for (const auto& entry : reference.at("perplexity")) {
+    std::string text = ReadText(data / entry.at("file"));
+    const auto& first = entry.at("first_bytes");
+    if (first.is_number()) text.resize(first.get<size_t>());
+    const auto ids = tokenizer.Encode(text, false);
+    EXPECT_EQ(ids.size(), entry.at("n_tokens")) << entry.at("file");
+    const auto head = Ids(entry.at("first_16_ids"));
+    ASSERT_GE(ids.size(), head.size());
+    EXPECT_TRUE(std::equal(head.begin(), head.end(), ids.begin()));
+    EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(text, true)), text)
+        << entry.at("file");
+  }
+}
+
+TEST(TokenizerImportTest, Stories260k) {
+  LUTRA_REQUIRE_DATA(data, "data");
+  const auto tokenizer =
+      Make(ReadLlama2cTokenizer(data / "stories260k/tok512.bin", 512));
+  ExpectReferenceIds(*tokenizer, "stories260k", data);
+  EXPECT_EQ(tokenizer->bos(), 1);
+  EXPECT_TRUE(tokenizer->IsEnd(2));
+}
+
+TEST(TokenizerImportTest, TinyStories656k) {
+  LUTRA_REQUIRE_DATA(data, "data");
+  const auto tokenizer =
+      Make(ReadTokenizerJson(data / "tinystories-656k/tokenizer.json"));
+  ExpectReferenceIds(*tokenizer, "tinystories_656k", data);
+  EXPECT_THAT(tokenizer->Encode("<|end_story|>", false), ElementsAre(2));
+}
+
+TEST(TokenizerImportTest, SentencePieceGivesTheSameIds) {
+  LUTRA_REQUIRE_DATA(data, "data");
+  TokenizerData model;
+  try {
+    model = ReadSentencePieceTokenizer(data / "stories260k/tok512.model");
+  } catch (const Error& error) {
+    if (std::strstr(error.what(), "lacks the library") != nullptr) {
+      GTEST_SKIP() << error.what();
+    }
+    throw;
+  }
+  const auto a = Make(model);
+  const auto b =
+      Make(ReadLlama2cTokenizer(data / "stories260k/tok512.bin", 512));
+  for (const char* file :
+       {"tinystories/tinystories_val.txt", "wikitext2/valid.txt",
+        "tinyshakespeare/input.txt", "charrnn-bronte/bronte.txt"}) {
+    std::istringstream text(ReadText(data / file));
+    size_t lines = 0;
+    for (std::string line; std::getline(text, line);) {
+      // This model drops spaces at the ends and doubled ones.
+      while (line.starts_with(' ')) line.erase(0, 1);
+      while (line.ends_with(' ')) line.pop_back();
+      if (line.find("  ") != std::string::npos) continue;
+      const auto ids = a->Encode(line, true);
+      ASSERT_EQ(ids, b->Encode(line, true)) << line;
+      ASSERT_EQ(a->Decode(ids), line);
+      ++lines;
+    }
+    EXPECT_GT(lines, 10u) << file;
+  }
+  EXPECT_EQ(a->Encode("  a   b ", true), b->Encode("a b", true));
+}
+
+TEST(TokenizerImportTest, RoundTripsOfAnyText) {
+  LUTRA_REQUIRE_DATA(folder, "golden/hf/llama3-scaled");
+  LUTRA_REQUIRE_DATA(data, "data");
+  const auto bytes = Make(ReadTokenizerJson(folder / "tokenizer.json"));
+  const auto pieces =
+      Make(ReadLlama2cTokenizer(data / "stories260k/tok512.bin", 512));
+  std::mt19937 rng(5);
+  for (int round = 0; round < 300; ++round) {
+    std::string text;
+    for (size_t i = rng() % 30; i > 0; --i) {
+      // Characters of one to four bytes, no surrogates.
+      const char32_t limits[] = {0x80, 0x800, 0xD800, 0x110000};
+      const char32_t lows[] = {0, 0x80, 0x800, 0x10000};
+      const size_t kind = rng() % 4;
+      AppendUtf8(lows[kind] +
+                     static_cast<char32_t>(rng() % (limits[kind] - lows[kind])),
+                 text);
+    }
+    EXPECT_EQ(bytes->Decode(bytes->Encode(text, false)), text);
+    EXPECT_EQ(pieces->Decode(pieces->Encode(text, true)), text);
+    TextStream stream(*bytes);
+    std::string streamed;
+    for (const int32_t id : bytes->Encode(text, false)) {
+      streamed += stream.Add(id);
+    }
+    EXPECT_EQ(streamed + stream.Flush(), text);
+  }
+}
+
+TEST(TokenizerImportTest, LongTextWithoutSpacesIsFast) {
+  LUTRA_REQUIRE_DATA(data, "data");
+  const auto tokenizer =
+      Make(ReadTokenizerJson(data / "tinystories-656k/tokenizer.json"));
+  const auto begin = std::chrono::steady_clock::now();
+  const auto ids = tokenizer->Encode(std::string(1 << 20, 'a'), false);
+  const auto seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin);
+  EXPECT_FALSE(ids.empty());
+  EXPECT_LT(seconds.count(), 60);  // an hour if it were quadratic
+}
+
+// --- tokenizer.json of the kinds that real models have ---------------------
+
+TEST(TokenizerJsonTest, Llama3Pattern) {
+  TokenizerJson json;
+  json.ByteLevel(
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
+      R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)");
+  EXPECT_THAT(json.Parts("It'S 12345 d\xC3\xA9j\xC3\xA0-vu!!\n\n  x  "),
+              ElementsAre("It", "'S", " ", "123", "45", " d\xC3\xA9j\xC3\xA0",
+                          "-vu", "!!\n\n", " ", " x", "  "));
+}
+
+TEST(TokenizerJsonTest, Gpt2Pattern) {
+  TokenizerJson json;
+  json.ByteLevel("");
+  EXPECT_THAT(json.Parts("I'll pay 100\xE2\x82\xAC  now\n"),
+              ElementsAre("I", "'ll", " pay", " 100", "\xE2\x82\xAC", " ",
+                          " now", "\n"));
+}
+
+TEST(TokenizerJsonTest, DigitsOneByOne) {
+  TokenizerJson json;
+  json.ByteLevel("");
+  json.root["pre_tokenizer"] = nlohmann::json::parse(R"({"type": "Sequence",
+      "pretokenizers": [{"type": "Digits", "individual_digits": true},
+      {"type": "ByteLevel", "add_prefix_space": true, "use_regex": true}]})");
+  // The space goes before every part that Digits made.
+  EXPECT_THAT(json.Pieces("a12 b"),
+              ElementsAre(" ", "a", " ", "1", " ", "2", " ", "b"));
+}
+
+TEST(TokenizerJsonTest, WholePiecesIgnoreMerges) {
+  TokenizerJson json;
+  json.ByteLevel("");
+  json.Piece("ab");
+  json.Piece("abc");
+  json.Merge("a", "b");
+  EXPECT_THAT(json.Pieces("abc ab"), ElementsAre("ab", "c", " ", "ab"));
+  json.root["model"]["ignore_merges"] = true;
+  EXPECT_THAT(json.Pieces("abc ab"), ElementsAre("abc", " ", "ab"));
+}
+
+TEST(TokenizerJsonTest, MergesInBothSpellings) {
+  TokenizerJson json;
+  json.ByteLevel("");
+  json.Piece("ab");
+  json.root["model"]["merges"].push_back("a b");
+  EXPECT_THAT(json.Pieces("ab"), ElementsAre("ab"));
+}
+
+TEST(TokenizerJsonTest, MetaspaceFirst) {
+  TokenizerJson json;
+  json.Metaspace("first");
+  json.Special("<s>");
+  EXPECT_THAT(
+      json.Pieces("a b<s>c"),
+      ElementsAre("\xE2\x96\x81", "a", "\xE2\x96\x81", "b", "<s>", "c"));
+  json.Metaspace("always");
+  EXPECT_THAT(json.Pieces("a<s>c"),
+              ElementsAre("\xE2\x96\x81", "a", "<s>", "\xE2\x96\x81", "c"));
+  EXPECT_EQ(json.Make()->Decode(json.Make()->Encode("a  c", false)), "a  c");
+}
+
+TEST(TokenizerJsonTest, TemplateAddsSpecialTokens) {
+  TokenizerJson json;
+  json.ByteLevel("");
+  json.Special("<s>");
+  json.Special("</s>");
+  json.root["post_processor"] = nlohmann::json::parse(R"({"type": "Sequence",
+    "processors": [{"type": "ByteLevel"}, {"type": "TemplateProcessing",
+      "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                 {"Sequence": {"id": "A", "type_id": 0}},
+                 {"SpecialToken": {"id": "</s>", "type_id": 0}}],
+      "special_tokens": {"<s>": {"id": "<s>", "ids": [256]},
+                         "</s>": {"id": "</s>", "ids": [257]}}}]})");
+  EXPECT_THAT(json.Make()->Encode("a", true), ElementsAre(256, 'a', 257));
+  EXPECT_THAT(json.Make()->Encode("a", false), ElementsAre('a'));
+}
+
+TEST(TokenizerJsonTest, RefusesByName) {
+  struct Case {
+    const char* patch;  // RFC 7396
+    const char* expected;
+  };
+  const Case cases[] = {
+      {R"({"model": {"type": "Unigram"}})", "type 'Unigram'"},
+      {R"({"model": {"type": "WordPiece"}})", "type 'WordPiece'"},
+      {R"({"model": {"dropout": 0.1}})", "dropout"},
+      {R"({"model": {"continuing_subword_prefix": "##"}})",
+       "continuing_subword_prefix"},
+      {R"({"model": {"end_of_word_suffix": "</w>"}})", "end_of_word_suffix"},
+      {R"({"model": {"unk_token": "<x>"}})", "'<x>' is not in the vocab"},
+      {R"({"model": {"merges": ["a b c"]}})", "merge 0 is not two pieces"},
+      {R"({"model": {"merges": ["a b"]}})", "'ab' is not in the vocab"},
+      {R"({"model": {"vocab": {"a": 98}}})", "the id 98"},
+      {R"({"model": {"vocab": {"z9": -1}}})", "'z9' is -1"},
+      {R"({"model": {"vocab": {"z9": 4000000000}}})", "'z9' is 4000000000"},
+      {R"({"normalizer": {"type": "Lowercase"}})", "type 'Lowercase'"},
+      {R"({"normalizer": {"type": "NFKC"}})", "type 'NFKC'"},
+      {R"({"normalizer": {"type": "Replace", "pattern": {"Regex": "a"},
+           "content": "b"}})",
+       "a pattern that is not a String"},
+      {R"({"pre_tokenizer": {"type": "BertPreTokenizer"}})",
+       "type 'BertPreTokenizer'"},
+      {R"({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a{2}+"},
+           "behavior": "Isolated"}})",
+       "a count followed by '+'"},
+      {R"({"pre_tokenizer": {"type": "Split", "pattern": {"String": "a"},
+           "behavior": "Sideways"}})",
+       "behavior 'Sideways'"},
+      {R"({"pre_tokenizer": null})", "does not undo the pre_tokenizer"},
+      {R"({"decoder": {"type": "WordPiece"}})", "type 'WordPiece'"},
+      {R"({"decoder": null})", "has no 'decoder'"},
+      {R"({"post_processor": {"type": "BertProcessing"}})",
+       "type 'BertProcessing'"},
+      {R"({"model": null})", "has no 'model'"},
+  };
+  for (const Case& test : cases) {
+    TokenizerJson json;
+    json.ByteLevel("");
+    json.root.merge_patch(nlohmann::json::parse(test.patch));
+    EXPECT_THAT(ErrorMessage([&] { json.Make(); }), HasSubstr(test.expected))
+        << test.patch;
+  }
+}
+
+}  // namespace
+}  // namespace lutra::packer

@@ -5,23 +5,30 @@
 
 #include <cstddef>
 #include <functional>
-#include <vector>
 
-// Float matrix products of other libraries, y [m, n] = x [m, k] * w [n, k]^T.
+// Matrix products of other libraries on random data, y [m, n] = x [m, k] *
+// w [n, k]^T.
 
 namespace lutra::bench {
 
-// Each returns a function that computes y once, or an empty one where the
-// library is missing. Arguments must outlive it. x and y need 64 bytes more
-// than their shape.
-std::function<void()> MakeEigenGemm(const std::vector<float>& w,
-                                    const std::vector<float>& x,
-                                    std::vector<float>& y, size_t m, size_t n,
-                                    size_t k);
-std::function<void()> MakeXnnpackGemm(const std::vector<float>& w,
-                                      const std::vector<float>& x,
-                                      std::vector<float>& y, size_t m, size_t n,
-                                      size_t k, pthreadpool_t pool);
+struct PeerShape {
+  size_t m;
+  size_t n;
+  size_t k;
+};
+
+// Each returns a function that computes y once and owns its data, or an empty
+// one where the library is missing.
+
+// float32, on the calling thread.
+std::function<void()> MakeEigenGemm(const PeerShape& shape);
+// float32.
+std::function<void()> MakeXnnpackFloat(const PeerShape& shape,
+                                       pthreadpool_t pool);
+// int8 weights with one scale; int8 activations and outputs with fixed scales,
+// so without the cost of quantizing them.
+std::function<void()> MakeXnnpackInt8(const PeerShape& shape,
+                                      pthreadpool_t pool);
 
 }  // namespace lutra::bench
 

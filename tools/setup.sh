@@ -4,6 +4,8 @@
 #
 #   tools/setup.sh            what the build and the quick start need
 #   tools/setup.sh test       also what the tests need
+#   tools/setup.sh aarch64    also the cross compiler and emulator for 64-bit Arm
+#   tools/setup.sh wasm       also the compiler and engine for WebAssembly
 #   tools/setup.sh test ci    also what .ci/run needs (Debian 12's clang-format)
 set -euo pipefail
 
@@ -11,12 +13,15 @@ packages=(
   g++ cmake ninja-build git ca-certificates
   libhwy-dev libxnnpack-dev libcpuinfo-dev libpthreadpool-dev
   libeigen3-dev zlib1g-dev nlohmann-json3-dev libcli11-dev
+  libpcre2-dev libutf8proc-dev libsentencepiece-dev
   dataset-fashion-mnist
 )
 for purpose in "$@"; do
   case "$purpose" in
     test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev) ;;
     ci) packages+=(clang-format-14) ;;
+    aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
+    wasm) packages+=(emscripten nodejs) ;;
     *) echo "setup.sh: unknown argument '$purpose'" >&2; exit 2 ;;
   esac
 done

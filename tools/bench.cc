@@ -1,18 +1,13 @@
+#include "tools/bench.h"
+
 #include <iostream>
-#include <memory>
-#include <nlohmann/json.hpp>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "lutra.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/packer/weights.h"
-#include "lutra/runtime/session.h"
-#include "tools/model_data.h"
-#include "tools/options.h"
-#include "tools/progress.h"
-#include "tools/table.h"
-#include "tools/timing.h"
+#include "tools/csv.h"
+#include "tools/language_options.h"
 #include "tools/verbs.h"
 
 namespace lutra::tools {
@@ -21,139 +16,31 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr const char* kExample =
-    "Inputs are random (the same for the same --seed). Times are of whole\n"
-    "calls, in microseconds; the deviation is the median distance from the\n"
-    "median.\n"
+    "Language models: each test is repeated, from an empty context. pp128 is "
+    "a\n"
+    "prompt of 128 tokens, tg32 the generation of 32, one by one, without\n"
+    "sampling. Tokens per second are the mean and the standard deviation of\n"
+    "the repetitions, p50 and p99 are of the time per token. 'of limit' is\n"
+    "the share of what the machine can do at best, measured in the same run:\n"
+    "for tg of the read bandwidth, by the bytes that a token touches (weights\n"
+    "and state), for pp of the multiply-add peak of the active kernels; above\n"
+    "100 % for models that fit into the CPU's caches. Load time is that of a\n"
+    "file in the page cache, up to readiness for a token.\n"
+    "\n"
+    "Other models: times are of whole calls, in microseconds; the deviation "
+    "is\n"
+    "the median distance from the median.\n"
+    "\n"
+    "Inputs are random (the same for the same --seed).\n"
     "\n"
     "Example:\n"
+    "  lutra bench stories.safetensors -p 128,512 -n 32 -t 1,2 -r 5\n"
     "  lutra bench packed.safetensors --batch 1,64 --threads 1,2 \\\n"
     "    --activations int8,float32";
 
-struct BenchVerb {
-  std::vector<std::string> models;
-  std::vector<size_t> batches = {1, 64};
-  std::vector<size_t> threads = {0};
-  std::vector<kernels::ActivationType> activations = {
-      kernels::ActivationType::kInt8Asymmetric};
-  TimingOptions timing;
-  uint32_t seed = 1;
-  OutputFormat format = OutputFormat::kTable;
-
-  void Run() const;
-};
-
-struct Measurement {
-  std::string path;
-  std::string activations;
-  size_t threads = 0;
-  size_t batch = 0;
-  size_t arena_bytes = 0;
-  Timing timing;
-
-  double MicrosecondsPerToken() const {
-    return timing.median / static_cast<double>(batch);
-  }
-  double TokensPerSecond() const { return 1e6 / MicrosecondsPerToken(); }
-};
-
-// All combinations for one model.
-std::vector<Measurement> Measure(const BenchVerb& verb,
-                                 const std::shared_ptr<const Model>& model,
-                                 Progress& progress) {
-  // The activation type of a model without packed weights changes nothing.
-  std::vector<kernels::ActivationType> activations = verb.activations;
-  const bool packed = HasPackedWeights(*model);
-  if (!packed) activations = {kernels::ActivationType::kFloat32};
-  const size_t total =
-      activations.size() * verb.threads.size() * verb.batches.size();
-  std::vector<Measurement> results;
-  for (const kernels::ActivationType type : activations) {
-    for (const size_t threads : verb.threads) {
-      SessionOptions options;
-      options.activations = type;
-      options.threads = threads;
-      Session session(model, options);
-      for (const size_t batch : verb.batches) {
-        progress.Show("measuring " + model->path(), results.size(), total);
-        Buffers buffers(*model, batch);
-        FillRandomly(*model, verb.seed, buffers);
-        session.Prepare(batch);
-        Measurement result;
-        result.path = model->path();
-        result.activations = Name(type);
-        result.threads = session.threads();
-        result.batch = batch;
-        result.arena_bytes = session.ArenaBytes();
-        result.timing =
-            TimeCalls([&] { buffers.Run(session, batch); }, verb.timing);
-        results.push_back(std::move(result));
-      }
-    }
-  }
-  return results;
-}
-
-ordered_json ToJson(const Measurement& result) {
-  ordered_json json = {{"model", result.path},
-                       {"activations", result.activations},
-                       {"threads", result.threads},
-                       {"batch", result.batch},
-                       {"arena_bytes", result.arena_bytes}};
-  json.update(ToJson(result.timing));
-  json["us_per_token"] = result.MicrosecondsPerToken();
-  json["tokens_per_second"] = result.TokensPerSecond();
-  return json;
-}
-
-Table ToTable(const std::vector<Measurement>& results) {
-  Table table({{"model", Table::Align::kLeft},
-               {"activations", Table::Align::kLeft},
-               {"threads"},
-               {"batch"},
-               {"us/call"},
-               {"deviation"},
-               {"p99"},
-               {"us/token"},
-               {"tokens/s"},
-               {"calls"}});
-  for (const Measurement& result : results) {
-    table.AddRow({result.path, result.activations,
-                  std::to_string(result.threads), std::to_string(result.batch),
-                  Short(result.timing.median), Short(result.timing.deviation),
-                  Short(result.timing.p99),
-                  Short(result.MicrosecondsPerToken()),
-                  WithCommas(static_cast<uint64_t>(result.TokensPerSecond())),
-                  WithCommas(result.timing.calls)});
-  }
-  return table;
-}
-
-void BenchVerb::Run() const {
-  std::vector<std::shared_ptr<const Model>> loaded;
-  for (const std::string& path : models) loaded.push_back(Model::Load(path));
-  Progress progress;
-  std::vector<Measurement> results;
-  for (const std::shared_ptr<const Model>& model : loaded) {
-    for (Measurement& result : Measure(*this, model, progress)) {
-      results.push_back(std::move(result));
-    }
-  }
-  progress.Clear();
-  if (format == OutputFormat::kJson) {
-    ordered_json json = {{"version", lutra_version()},
-                         {"variant", kernels::ActiveVariant()},
-                         {"seed", seed},
-                         {"results", ordered_json::array()}};
-    for (const Measurement& result : results) {
-      json["results"].push_back(ToJson(result));
-    }
-    std::cout << json.dump(2) << "\n";
-    return;
-  }
-  const Table table = ToTable(results);
-  std::cout << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown());
-  for (const std::shared_ptr<const Model>& model : loaded) {
+// Weights of the models and the kernels that ran, below the tables.
+void PrintModels(const std::vector<std::shared_ptr<const Model>>& models) {
+  for (const std::shared_ptr<const Model>& model : models) {
     const packer::WeightTotals totals = packer::Total(packer::Weights(*model));
     std::cout << "\n"
               << OneLine(model->path()) << ": " << WithCommas(totals.elements)
@@ -163,24 +50,74 @@ void BenchVerb::Run() const {
   std::cout << "\nkernels: " << kernels::ActiveVariant() << "\n";
 }
 
+void Run(const BenchOptions& options) {
+  std::vector<std::shared_ptr<const Model>> loaded;
+  std::vector<std::shared_ptr<const Model>> language;
+  std::vector<std::shared_ptr<const Model>> others;
+  for (const std::string& path : options.models) {
+    loaded.push_back(Model::Load(path));
+    (LanguageModel::Accepts(*loaded.back()) ? language : others)
+        .push_back(loaded.back());
+  }
+  Progress progress;
+  std::vector<BenchResults> results;
+  if (!language.empty()) {
+    results.push_back(BenchLanguage(options, language, progress));
+  }
+  if (!others.empty()) results.push_back(BenchCalls(options, others, progress));
+  progress.Clear();
+
+  if (options.format == OutputFormat::kTable ||
+      options.format == OutputFormat::kMarkdown) {
+    for (const BenchResults& part : results) {
+      if (&part != &results.front()) std::cout << "\n";
+      std::cout << (options.format == OutputFormat::kTable
+                        ? part.table.Text()
+                        : part.table.Markdown());
+    }
+    PrintModels(loaded);
+    return;
+  }
+  ordered_json records = ordered_json::array();
+  for (const BenchResults& part : results) {
+    records.insert(records.end(), part.records.begin(), part.records.end());
+  }
+  if (options.format == OutputFormat::kCsv) {
+    std::cout << ToCsv(records);
+    return;
+  }
+  const ordered_json json = {{"version", lutra_version()},
+                             {"variant", kernels::ActiveVariant()},
+                             {"seed", options.seed},
+                             {"results", std::move(records)}};
+  std::cout << json.dump(2) << "\n";
+}
+
 }  // namespace
 
 void AddBenchVerb(CLI::App& app) {
-  auto verb = std::make_shared<BenchVerb>();
+  auto options = std::make_shared<BenchOptions>();
   CLI::App* bench = app.add_subcommand("bench", "Measure a model's speed");
   bench->footer(kExample);
-  bench->add_option("MODEL", verb->models, "Models")->required();
-  AddSizesOption(*bench, "--batch", verb->batches, 1, kMaxBatch,
-                 "Tokens (or images) per call");
-  AddSizesOption(*bench, "--threads", verb->threads, 0, kMaxThreads,
+  bench->add_option("MODEL", options->models, "Models")->required();
+  AddSizesOption(*bench, "-p,--prompt", options->prompts, 0, kMaxBatch,
+                 "Language models: tokens of a prompt; 0: no such test");
+  AddSizesOption(*bench, "-n,--tokens", options->tokens, 0, kMaxBatch,
+                 "Language models: tokens to generate; 0: no such test");
+  AddContextOption(*bench, options->language.session.context,
+                   "as many as the longest test");
+  AddLanguageOptions(*bench, options->language);
+  AddSizesOption(*bench, "--batch", options->batches, 1, kMaxBatch,
+                 "Other models: tokens (or images) per call");
+  AddSizesOption(*bench, "-t,--threads", options->threads, 0, kMaxThreads,
                  "Threads to use; 0: one per core");
-  AddActivationsOption(*bench, verb->activations);
-  AddTimingOptions(*bench, verb->timing);
-  bench->add_option("--seed", verb->seed, "Seed of the random inputs")
+  AddActivationsOption(*bench, options->activations);
+  AddTimingOptions(*bench, options->timing);
+  bench->add_option("--seed", options->seed, "Seed of the random inputs")
       ->type_name("N")
       ->capture_default_str();
-  AddFormatOptions(*bench, verb->format);
-  bench->callback([verb] { verb->Run(); });
+  AddFormatOptions(*bench, options->format, Csv::kYes);
+  bench->callback([options] { Run(*options); });
 }
 
 }  // namespace lutra::tools

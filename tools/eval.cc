@@ -1,246 +1,112 @@
-#include <algorithm>
-#include <iostream>
-#include <memory>
-#include <nlohmann/json.hpp>
-#include <string>
-#include <vector>
+#include "tools/eval.h"
 
-#include "lutra/kernels/variants.h"
-#include "lutra/packer/weights.h"
-#include "lutra/runtime/error.h"
-#include "tools/evaluate.h"
-#include "tools/model_data.h"
-#include "tools/options.h"
-#include "tools/progress.h"
-#include "tools/table.h"
+#include <memory>
+
+#include "tools/language_options.h"
 #include "tools/verbs.h"
 
 namespace lutra::tools {
 namespace {
 
-using nlohmann::ordered_json;
-
 constexpr const char* kExample =
-    "Several models share one table. The column 'differs' counts the images\n"
-    "that a model puts in another class than the reference does.\n"
+    "Several models share one table.\n"
+    "\n"
+    "With --data: accuracy on labelled samples. The folder holds images in "
+    "idx\n"
+    "files (t10k-images-idx3-ubyte[.gz], t10k-labels-idx1-ubyte[.gz]), or a\n"
+    "file of signed bytes q for each sample and a y_labels.csv (MLPerf Tiny);\n"
+    "the model then sees (q - ZERO_POINT) * SCALE. The column 'differs' "
+    "counts\n"
+    "the samples that a model puts in another class than the reference does.\n"
+    "\n"
+    "With --text: perplexity of language models. The text is cut into chunks\n"
+    "of CONTEXT - 1 tokens; each is scored on its own, after BOS (without BOS\n"
+    "the chunks have CONTEXT tokens and the first is not scored). Models with\n"
+    "different tokenizers compare by bits per byte.\n"
     "\n"
     "Example:\n"
     "  lutra eval --data /usr/share/datasets/fashion-mnist --time \\\n"
     "    float.safetensors packed.safetensors:int8 "
     "packed.safetensors:float32 \\\n"
-    "    --label float --label 'packed, int8' --label 'packed, float'";
+    "    --label float --label 'packed, int8' --label 'packed, float'\n"
+    "  lutra eval --data kws01 --scale 0.5847029089927673 --zero-point 83 \\\n"
+    "    keywords.safetensors\n"
+    "  lutra eval --text stories.txt --bytes 65536 float.safetensors "
+    "packed.safetensors";
 
-struct EvalVerb {
-  std::vector<std::string> models;
-  std::vector<std::string> labels;
-  std::string data;
-  std::string reference;
-  kernels::ActivationType activations =
-      kernels::ActivationType::kInt8Asymmetric;
-  size_t limit = 0;
-  size_t threads = 0;
-  bool time = false;
-  std::vector<size_t> batches = {1, 64};
-  TimingOptions timing;
-  OutputFormat format = OutputFormat::kTable;
-
-  void Run();
-
- private:
-  size_t FindReference() const;
-};
-
-struct Row {
-  std::string label;
-  std::string path;
-  std::string activations;  // "float32" if nothing is packed
-  packer::WeightTotals weights;
-  Predictions predictions;
-  std::vector<Timing> timings;  // by batch
-};
-
-size_t EvalVerb::FindReference() const {
-  if (reference.empty()) return 0;
-  const auto found = std::find(labels.begin(), labels.end(), reference);
-  if (found == labels.end()) {
-    throw CLI::ValidationError("--reference",
-                               "no model has the label '" + reference + "'");
+void Run(EvalOptions& options) {
+  if (options.data.empty() == options.text.empty()) {
+    throw CLI::ValidationError("eval", "give either --data or --text");
   }
-  return static_cast<size_t>(found - labels.begin());
-}
-
-ordered_json ToJson(const Row& row, size_t different,
-                    const std::vector<size_t>& batches) {
-  ordered_json json = {{"label", row.label},
-                       {"file", row.path},
-                       {"activations", row.activations},
-                       {"accuracy", row.predictions.Accuracy()},
-                       {"correct", row.predictions.correct},
-                       {"total", row.predictions.classes.size()},
-                       {"differs", different},
-                       {"weights", row.weights.elements},
-                       {"weight_bytes", row.weights.bytes},
-                       {"bits_per_weight", row.weights.BitsPerWeight()},
-                       {"seconds", row.predictions.seconds}};
-  for (size_t i = 0; i < row.timings.size(); ++i) {
-    ordered_json timing = {{"batch", batches[i]}};
-    timing.update(ToJson(row.timings[i]));
-    timing["us_per_image"] =
-        row.timings[i].median / static_cast<double>(batches[i]);
-    json["timings"].push_back(timing);
-  }
-  return json;
-}
-
-Table ToTable(const std::vector<Row>& rows, const Row& reference,
-              const std::vector<size_t>& batches) {
-  const bool timed = !rows.front().timings.empty();
-  std::vector<Table::Column> columns = {{"model", Table::Align::kLeft},
-                                        {"activations", Table::Align::kLeft},
-                                        {"accuracy"},
-                                        {"correct"}};
-  if (rows.size() > 1) columns.push_back({"differs"});
-  columns.insert(columns.end(), {{"weight bytes"}, {"bits/weight"}});
-  if (timed) {
-    for (const size_t batch : batches) {
-      columns.push_back({"us/image, batch " + std::to_string(batch)});
-    }
-  } else {
-    columns.push_back({"seconds"});
-  }
-  Table table(std::move(columns));
-  for (const Row& row : rows) {
-    const Predictions& predictions = row.predictions;
-    std::vector<std::string> cells = {
-        row.label, row.activations,
-        Fixed(100 * predictions.Accuracy(), 2) + " %",
-        WithCommas(predictions.correct) + " of " +
-            WithCommas(predictions.classes.size())};
-    if (rows.size() > 1) {
-      cells.push_back(
-          WithCommas(CountDifferent(predictions, reference.predictions)));
-    }
-    cells.push_back(WithCommas(row.weights.bytes));
-    cells.push_back(Fixed(row.weights.BitsPerWeight(), 2));
-    for (size_t i = 0; i < row.timings.size(); ++i) {
-      cells.push_back(
-          Short(row.timings[i].median / static_cast<double>(batches[i])));
-    }
-    if (!timed) cells.push_back(Fixed(predictions.seconds, 2));
-    table.AddRow(std::move(cells));
-  }
-  return table;
-}
-
-void EvalVerb::Run() {
-  if (labels.size() > models.size()) {
+  std::vector<std::string>& labels = options.labels;
+  if (labels.size() > options.models.size()) {
     throw CLI::ValidationError("--label", "there are more labels than models");
   }
-  labels.insert(labels.end(),
-                models.begin() + static_cast<std::ptrdiff_t>(labels.size()),
-                models.end());
-  const size_t reference_index = FindReference();
+  labels.insert(
+      labels.end(),
+      options.models.begin() + static_cast<std::ptrdiff_t>(labels.size()),
+      options.models.end());
+  if (options.text.empty()) {
+    EvalAccuracy(options);
+  } else {
+    EvalPerplexity(options);
+  }
+}
 
-  // Load everything first, so that a bad file is reported before long work.
-  std::vector<std::unique_ptr<Session>> sessions;
-  std::vector<Row> rows;
-  for (size_t i = 0; i < models.size(); ++i) {
-    const ModelChoice choice = ParseModelChoice(models[i], activations);
-    const std::shared_ptr<const Model> model = Model::Load(choice.path);
-    SessionOptions options;
-    options.activations = choice.activations;
-    options.threads = threads;
-    sessions.push_back(std::make_unique<Session>(model, options));
-    Row row;
-    row.label = labels[i];
-    row.path = choice.path;
-    row.activations =
-        HasPackedWeights(*model) ? Name(choice.activations) : "float32";
-    row.weights = packer::Total(packer::Weights(*model));
-    rows.push_back(std::move(row));
-  }
-  qat::LabelledImages images =
-      qat::LoadImageFolder(data, qat::DatasetPart::kTest);
-  if (limit > 0 && limit < images.count) {
-    images.images.resize(limit * images.Features());
-    images.labels.resize(limit);
-    images.count = limit;
-  }
-  if (images.count == 0) throw Error::InFile(data, "has no test images");
-  for (const auto& session : sessions) {
-    CheckClassifies(session->model(), images);
-  }
+void AddAccuracyOptions(CLI::App& app, EvalOptions& options) {
+  app.add_option("--data", options.data, "Folder with labelled samples")
+      ->type_name("DIR");
+  app.add_option("--scale", options.scale,
+                 "What signed bytes are multiplied by")
+      ->capture_default_str();
+  app.add_option("--zero-point", options.zero_point,
+                 "What is subtracted from signed bytes before")
+      ->check(CLI::Range(-128, 127))
+      ->capture_default_str();
+  app.add_option("--reference", options.reference,
+                 "Label of the model that 'differs' compares with; the "
+                 "first model if not given")
+      ->type_name("LABEL");
+  app.add_option("--limit", options.limit, "Use only the first N samples")
+      ->type_name("N");
+  app.add_flag("--time", options.time, "Also measure the time per sample");
+  AddSizesOption(app, "--batch", options.batches, 1, kMaxBatch,
+                 "Samples per call when measuring time");
+  AddTimingOptions(app, options.timing);
+}
 
-  Progress progress;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].predictions = Classify(*sessions[i], images, [&](size_t done) {
-      progress.Show("evaluating " + rows[i].label, done, images.count);
-    });
-  }
-  for (size_t i = 0; time && i < rows.size(); ++i) {
-    for (const size_t batch : batches) {
-      progress.Show("timing", i, rows.size());
-      rows[i].timings.push_back(
-          TimeClassification(*sessions[i], images, batch, timing));
-    }
-  }
-  progress.Clear();
-
-  const Row& reference_row = rows[reference_index];
-  if (format == OutputFormat::kJson) {
-    ordered_json json = {{"data", data},
-                         {"images", images.count},
-                         {"threads", sessions.front()->threads()},
-                         {"variant", kernels::ActiveVariant()},
-                         {"reference", reference_row.label},
-                         {"models", ordered_json::array()}};
-    for (const Row& row : rows) {
-      json["models"].push_back(ToJson(
-          row, CountDifferent(row.predictions, reference_row.predictions),
-          batches));
-    }
-    std::cout << json.dump(2) << "\n";
-    return;
-  }
-  const Table table = ToTable(rows, reference_row, batches);
-  std::cout << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown());
+void AddPerplexityOptions(CLI::App& app, EvalOptions& options) {
+  app.add_option("--text", options.text, "File with text")->type_name("FILE");
+  app.add_option("--bytes", options.bytes,
+                 "Use only the first N bytes of it; 0: all")
+      ->type_name("N")
+      ->capture_default_str();
+  AddContextOption(app, options.language.session.context,
+                   "256, or what the model is made for if that is less");
+  AddLanguageOptions(app, options.language);
 }
 
 }  // namespace
 
 void AddEvalVerb(CLI::App& app) {
-  auto verb = std::make_shared<EvalVerb>();
-  CLI::App* eval =
-      app.add_subcommand("eval", "Measure accuracy on labelled test images");
+  auto options = std::make_shared<EvalOptions>();
+  CLI::App* eval = app.add_subcommand(
+      "eval", "Measure accuracy on samples or perplexity on a text");
   eval->footer(kExample);
-  eval->add_option("MODEL", verb->models,
-                   "Models; ':int8', ':int8-symmetric' or ':float32' after a "
-                   "name chooses its activations")
+  eval->add_option("MODEL", options->models,
+                   "Models; ':int8', ':float32' or another activation type "
+                   "after a name chooses its activations")
       ->required();
-  eval->add_option("--data", verb->data,
-                   "Folder with t10k-images-idx3-ubyte[.gz] and "
-                   "t10k-labels-idx1-ubyte[.gz]")
-      ->type_name("DIR")
-      ->required();
-  eval->add_option("--label", verb->labels,
+  eval->add_option("--label", options->labels,
                    "What the table calls the models, in their order")
       ->type_name("TEXT")
       ->allow_extra_args(false);
-  eval->add_option("--reference", verb->reference,
-                   "Label of the model that 'differs' compares with; the "
-                   "first model if not given")
-      ->type_name("LABEL");
-  AddActivationsOption(*eval, verb->activations);
-  eval->add_option("--limit", verb->limit, "Use only the first N images")
-      ->type_name("N");
-  eval->add_flag("--time", verb->time, "Also measure the time per image");
-  AddSizesOption(*eval, "--batch", verb->batches, 1, kMaxBatch,
-                 "Images per call when measuring time");
-  AddTimingOptions(*eval, verb->timing);
-  AddThreadsOption(*eval, verb->threads);
-  AddFormatOptions(*eval, verb->format);
-  eval->callback([verb] { verb->Run(); });
+  AddAccuracyOptions(*eval, *options);
+  AddPerplexityOptions(*eval, *options);
+  AddActivationsOption(*eval, options->language.session.activations);
+  AddThreadsOption(*eval, options->language.session.threads);
+  AddFormatOptions(*eval, options->format);
+  eval->callback([options] { Run(*options); });
 }
 
 }  // namespace lutra::tools

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -23,15 +24,17 @@ constexpr const char* kExample =
     "Takes any safetensors file; one without a graph is listed, too, and what\n"
     "it lacks is said.\n"
     "\n"
-    "Example:\n"
+    "Examples:\n"
     "  lutra inspect packed.safetensors\n"
+    "  lutra inspect packed.safetensors --graph\n"
     "  lutra inspect packed.safetensors --json | jq '.tensors[].bytes'";
 
 // A tensor of the file, with what lutra knows about it.
 struct TensorLine {
   const TensorView* tensor = nullptr;
-  std::optional<packer::Weight> weight;    // of linear and embedding nodes
+  std::optional<packer::Weight> weight;    // of nodes that can be packed
   std::optional<qat::QuantScheme> scheme;  // as recorded
+  std::optional<packer::PackRecord> pack;  // likewise
   size_t uses = 0;                         // nodes that refer to it
 
   // Shape of what it stands for: a packed weight's bytes stand for a matrix.
@@ -82,6 +85,7 @@ Inspection Inspect(const std::string& path) {
   std::map<std::string_view, packer::Weight> weights;
   std::map<std::string_view, size_t> uses;
   qat::SchemeMap schemes;
+  std::map<std::string, packer::PackRecord> records;
   const auto& metadata = result.file.metadata();
   if (metadata.contains(std::string(kGraphKey))) {
     result.model = Model::Load(path);
@@ -97,6 +101,10 @@ Inspection Inspect(const std::string& path) {
     if (entry != metadata.end()) {
       schemes = qat::ParseSchemes(entry->second, path);
     }
+    const auto note = metadata.find(std::string(packer::kPackKey));
+    if (note != metadata.end()) {
+      records = packer::ReadPackNote(note->second, path);
+    }
   }
   for (const TensorView& tensor : result.file.tensors()) {
     TensorLine line;
@@ -105,6 +113,8 @@ Inspection Inspect(const std::string& path) {
     if (weight != weights.end()) line.weight = weight->second;
     const auto scheme = schemes.find(tensor.name);
     if (scheme != schemes.end()) line.scheme = scheme->second;
+    const auto record = records.find(tensor.name);
+    if (line.Packed() && record != records.end()) line.pack = record->second;
     line.uses = uses[tensor.name];
     result.tensors.push_back(std::move(line));
   }
@@ -129,12 +139,18 @@ ordered_json ToJson(const ValueInfo& value) {
       {"name", value.name}, {"type", Name(value.type)}, {"shape", value.shape}};
 }
 
-ordered_json ToJson(const Node& node) {
-  ordered_json json = {
-      {"op", Name(node.op)}, {"inputs", node.inputs}, {"output", node.output}};
-  if (!node.weight.empty()) json["weight"] = node.weight;
-  if (!node.bias.empty()) json["bias"] = node.bias;
-  return json;
+// As in the file, with the shapes of the outputs.
+ordered_json NodesToJson(const Model& model) {
+  ordered_json nodes = ordered_json::parse(GraphToJson(model.graph()))["nodes"];
+  for (ordered_json& node : nodes) {
+    node["shape"] = model.value(node["output"].get<std::string>()).shape;
+  }
+  return nodes;
+}
+
+// Metadata that is shown in another form.
+bool IsShownElsewhere(std::string_view key) {
+  return key == kGraphKey || key == kSchemesKey || key == packer::kPackKey;
 }
 
 ordered_json ToJson(const TensorLine& line, bool has_graph) {
@@ -156,6 +172,15 @@ ordered_json ToJson(const TensorLine& line, bool has_graph) {
     json["group_size"] = matrix.format.group_size;
     json["table"] = TableEntries(matrix);
   }
+  if (line.pack) {
+    const double sqnr = line.pack->sqnr_db;
+    json["method"] = line.pack->method;
+    json["lossless"] = line.pack->max_error == 0;
+    // JSON has no infinity.
+    json["sqnr_db"] =
+        std::isfinite(sqnr) ? ordered_json(sqnr) : ordered_json(nullptr);
+    json["max_error"] = line.pack->max_error;
+  }
   return json;
 }
 
@@ -167,7 +192,7 @@ ordered_json ToJson(const Inspection& inspection) {
   json["file_bytes"] = file.byte_size();
   ordered_json metadata = ordered_json::object();
   for (const auto& [key, value] : file.metadata()) {
-    if (key != kGraphKey && key != kSchemesKey) metadata[key] = value;
+    if (!IsShownElsewhere(key)) metadata[key] = value;
   }
   json["metadata"] = metadata;
   json["runnable"] = has_graph;
@@ -179,10 +204,7 @@ ordered_json ToJson(const Inspection& inspection) {
     for (const ValueInfo& value : model.outputs()) {
       json["outputs"].push_back(ToJson(value));
     }
-    json["nodes"] = ordered_json::array();
-    for (const Node& node : model.graph().nodes) {
-      json["nodes"].push_back(ToJson(node));
-    }
+    json["nodes"] = NodesToJson(model);
     const packer::WeightTotals totals = packer::Total(packer::Weights(model));
     json["weights"] = totals.elements;
     json["weight_bytes"] = totals.bytes;
@@ -204,9 +226,24 @@ std::string Describe(const std::vector<ValueInfo>& values) {
   return Join(words);
 }
 
-void PrintGraph(const Model& model, OutputFormat format) {
+// "5 nodes: 3 linear, 2 relu".
+std::string Summary(const Graph& graph) {
+  std::map<std::string_view, size_t> counts;
+  for (const Node& node : graph.nodes) ++counts[Name(node.op)];
+  std::vector<std::string> words;
+  for (const auto& [op, count] : counts) {
+    words.push_back(std::to_string(count) + ' ' + std::string(op));
+  }
+  return std::to_string(graph.nodes.size()) + " nodes: " + Join(words);
+}
+
+void PrintOverview(const Model& model) {
   std::cout << "inputs:  " << OneLine(Describe(model.inputs())) << "\n"
-            << "outputs: " << OneLine(Describe(model.outputs())) << "\n\n";
+            << "outputs: " << OneLine(Describe(model.outputs())) << "\n"
+            << "graph:   " << Summary(model.graph()) << "\n\n";
+}
+
+void PrintGraph(const Model& model, OutputFormat format) {
   Table nodes({{"node", Table::Align::kRight},
                {"operator", Table::Align::kLeft},
                {"inputs", Table::Align::kLeft},
@@ -233,11 +270,13 @@ void PrintTensors(const Inspection& inspection, OutputFormat format) {
                {"scheme", Table::Align::kLeft},
                {"bytes"},
                {"bits/element"},
+               {"SQNR dB"},
                {"uses"}});
   for (const TensorLine& line : inspection.tensors) {
     table.AddRow({line.tensor->name, ShapeToString(line.Shape()), line.Type(),
                   line.Scheme(), WithCommas(line.tensor->data.size()),
                   Fixed(line.BitsPerElement(), 2),
+                  line.pack ? Fixed(line.pack->sqnr_db, 2) : "",
                   inspection.model ? std::to_string(line.uses) : "?"});
   }
   std::cout << (format == OutputFormat::kTable ? table.Text()
@@ -264,7 +303,7 @@ void PrintTotals(const Inspection& inspection) {
             << Bytes(file.byte_size()) << ")\n";
 }
 
-void Print(const Inspection& inspection, OutputFormat format) {
+void Print(const Inspection& inspection, bool graph, OutputFormat format) {
   if (format == OutputFormat::kJson) {
     std::cout << ToJson(inspection).dump(2) << "\n";
     return;
@@ -272,10 +311,13 @@ void Print(const Inspection& inspection, OutputFormat format) {
   const SafetensorsFile& file = inspection.file;
   std::cout << "file:    " << OneLine(file.path()) << "\n";
   for (const auto& [key, value] : file.metadata()) {
-    if (key == kGraphKey || key == kSchemesKey) continue;
+    if (IsShownElsewhere(key)) continue;
     std::cout << OneLine(key) << ": " << OneLine(value) << "\n";
   }
-  if (inspection.model != nullptr) PrintGraph(*inspection.model, format);
+  if (inspection.model != nullptr) {
+    PrintOverview(*inspection.model);
+    if (graph) PrintGraph(*inspection.model, format);
+  }
   PrintTensors(inspection, format);
   PrintTotals(inspection);
   if (inspection.model == nullptr) {
@@ -289,6 +331,7 @@ void Print(const Inspection& inspection, OutputFormat format) {
 void AddInspectVerb(CLI::App& app) {
   struct Options {
     std::string model;
+    bool graph = false;
     OutputFormat format = OutputFormat::kTable;
   };
   auto options = std::make_shared<Options>();
@@ -297,9 +340,11 @@ void AddInspectVerb(CLI::App& app) {
   inspect->footer(kExample);
   inspect->add_option("MODEL", options->model, "A safetensors file")
       ->required();
+  inspect->add_flag("--graph", options->graph, "Show every node of the graph");
   AddFormatOptions(*inspect, options->format);
-  inspect->callback(
-      [options] { Print(Inspect(options->model), options->format); });
+  inspect->callback([options] {
+    Print(Inspect(options->model), options->graph, options->format);
+  });
 }
 
 }  // namespace lutra::tools

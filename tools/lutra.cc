@@ -1,5 +1,6 @@
-// The lutra command. Exit codes: 0; 1 if the work failed; 2 if the command line
-// is wrong. Errors are one line on stderr.
+// The lutra command. Exit codes: 0; 1 if the work failed (or if the files that
+// 'lutra diff' compares differ); 2 if the command line is wrong; 130 if Ctrl-C
+// ended it. Errors are one line on stderr.
 
 #include <cerrno>
 #include <csignal>
@@ -12,8 +13,10 @@
 #include <vector>
 
 #include "lutra.h"
+#include "lutra/kernels/variants.h"
 #include "lutra/runtime/error.h"
 #include "qat/suggest.h"
+#include "tools/exit_status.h"
 #include "tools/table.h"
 #include "tools/verbs.h"
 
@@ -63,20 +66,48 @@ std::string UsageMessage(const CLI::App& app, const CLI::ParseError& error) {
                           full.substr(0, full.find('=')), known);
 }
 
+// Refuses a LUTRA_KERNEL that cannot run: another variant would say little
+// about the one that was meant.
+void CheckKernelRequest() {
+  const char* request = kernels::RefusedRequest();
+  if (request == nullptr) return;
+  size_t count = 0;
+  const kernels::Variant* variants = kernels::Variants(&count);
+  std::string known;
+  for (size_t i = 0; i < count; ++i) {
+    if (!variants[i].supported) continue;
+    known.append(known.empty() ? "" : ", ").append(variants[i].name);
+  }
+  throw Error(std::string("LUTRA_KERNEL: this CPU has no variant '") + request +
+              "'; it has " + known);
+}
+
 int RunCommand(int argc, const char* const* argv) {
   CLI::App app("Neural networks whose weights are table look-ups.", "lutra");
   app.set_version_flag("--version", std::string("lutra ") + lutra_version());
   app.require_subcommand(1);
   app.footer(kExample);
+  app.parse_complete_callback(CheckKernelRequest);
   AddTrainVerb(app);
+  AddImportVerb(app);
   AddPackVerb(app);
+  AddSynthVerb(app);
   AddInspectVerb(app);
+  AddVerifyVerb(app);
+  AddDiffVerb(app);
   AddEvalVerb(app);
   AddBenchVerb(app);
+  AddProfileVerb(app);
+  AddGenerateVerb(app);
   AddRunVerb(app);
   AddGoldenVerb(app);
+  AddCpuVerb(app);
+  int code = 0;
   try {
     app.parse(argc, argv);
+  } catch (const ExitStatus& status) {
+    if (*status.what() != '\0') PrintError(status.what());
+    code = status.code();
   } catch (const CLI::Success& success) {  // --help, --version
     app.exit(success, std::cout, std::cerr);
   } catch (const CLI::ParseError& error) {
@@ -90,7 +121,7 @@ int RunCommand(int argc, const char* const* argv) {
     throw Error("cannot write to standard output: " +
                 std::string(errno == 0 ? "closed" : std::strerror(errno)));
   }
-  return 0;
+  return code;
 }
 
 }  // namespace

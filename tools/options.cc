@@ -11,14 +11,15 @@ namespace {
 
 using kernels::ActivationType;
 
-constexpr std::array<std::string_view, 3> kActivationNames = {
-    "int8", "int8-symmetric", "float32"};
-constexpr std::array<ActivationType, 3> kActivationTypes = {
+constexpr std::array<std::string_view, 5> kActivationNames = {
+    "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16"};
+constexpr std::array<ActivationType, 5> kActivationTypes = {
     ActivationType::kInt8Asymmetric, ActivationType::kInt8Symmetric,
-    ActivationType::kFloat32};
+    ActivationType::kInt8PerGroup, ActivationType::kFloat32,
+    ActivationType::kBFloat16};
 
-constexpr std::array<std::string_view, 3> kFormatNames = {"table", "markdown",
-                                                          "json"};
+constexpr std::array<std::string_view, 4> kFormatNames = {"table", "markdown",
+                                                          "json", "csv"};
 
 size_t IndexOf(std::string_view what, std::string_view word,
                std::span<const std::string_view> known) {
@@ -29,7 +30,7 @@ size_t IndexOf(std::string_view what, std::string_view word,
 
 constexpr const char* kActivationsHelp =
     "How packed layers take their activations: int8 (the default), "
-    "int8-symmetric or float32";
+    "int8-symmetric, int8-per-group, float32 or bfloat16";
 
 }  // namespace
 
@@ -42,7 +43,7 @@ void AsUsage(std::string_view option, const std::function<void()>& parse) {
 }
 
 void AddThreadsOption(CLI::App& app, size_t& threads) {
-  app.add_option("--threads", threads, "Threads to use; 0: one per core")
+  app.add_option("-t,--threads", threads, "Threads to use; 0: one per core")
       ->type_name("N")
       ->check(CLI::Range(size_t{0}, kMaxThreads))
       ->capture_default_str();
@@ -98,7 +99,7 @@ void AddSizesOption(CLI::App& app, const std::string& name,
 }
 
 void AddTimingOptions(CLI::App& app, TimingOptions& options) {
-  app.add_option("--repeat", options.repeat,
+  app.add_option("-r,--repeat", options.repeat,
                  "Timed calls; 0: as many as fit --seconds")
       ->type_name("N")
       ->check(CLI::Range(size_t{0}, size_t{1} << 24))
@@ -109,16 +110,18 @@ void AddTimingOptions(CLI::App& app, TimingOptions& options) {
       ->capture_default_str();
 }
 
-void AddFormatOptions(CLI::App& app, OutputFormat& format) {
+void AddFormatOptions(CLI::App& app, OutputFormat& format, Csv csv) {
+  const std::span<const std::string_view> names =
+      std::span(kFormatNames).first(csv == Csv::kYes ? 4 : 3);
   auto* option = app.add_option_function<std::string>(
       "--format",
-      [&format](const std::string& text) {
+      [&format, names](const std::string& text) {
         AsUsage("--format", [&] {
-          format =
-              static_cast<OutputFormat>(IndexOf("format", text, kFormatNames));
+          format = static_cast<OutputFormat>(IndexOf("format", text, names));
         });
       },
-      "Form of the output: table (the default), markdown or json");
+      std::string("Form of the output: table (the default), markdown") +
+          (csv == Csv::kYes ? ", json or csv" : " or json"));
   option->type_name("FORM");
   app.add_flag_callback(
          "--json", [&format] { format = OutputFormat::kJson; },

@@ -25,7 +25,7 @@ void AsUsage(std::string_view option, const std::function<void()>& parse);
 // --threads N, 0 (the default) for all cores.
 void AddThreadsOption(CLI::App& app, size_t& threads);
 
-// "int8", "int8-symmetric", "float32".
+// "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16".
 std::string_view Name(kernels::ActivationType type);
 // Throws lutra::Error.
 kernels::ActivationType ParseActivations(std::string_view text);
@@ -49,10 +49,12 @@ void AddSizesOption(CLI::App& app, const std::string& name,
 // --repeat N and --seconds T.
 void AddTimingOptions(CLI::App& app, TimingOptions& options);
 
-enum class OutputFormat { kTable, kMarkdown, kJson };
+enum class OutputFormat { kTable, kMarkdown, kJson, kCsv };
 
-// --format table|markdown|json, and --json for short.
-void AddFormatOptions(CLI::App& app, OutputFormat& format);
+// --format table|markdown|json, and --json for short. With csv only where a
+// verb says so.
+enum class Csv { kNo, kYes };
+void AddFormatOptions(CLI::App& app, OutputFormat& format, Csv csv = Csv::kNo);
 
 struct ThreadPoolDeleter {
   void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }

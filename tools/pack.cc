@@ -16,12 +16,29 @@ namespace lutra::tools {
 namespace {
 
 constexpr const char* kExample =
-    "A weight that was trained on a grid is packed without loss, one that was\n"
-    "not is quantized now (post-training). Any of --bits, --group-size,\n"
-    "--quantizer, --preset and --spec makes all weights post-training; --rule\n"
-    "those it matches.\n"
+    "Packs the weights of linear, embedding, conv2d and lstm_cell nodes; one\n"
+    "that several nodes share, once. Norms, biases and the like stay float. A\n"
+    "weight that was trained on a grid is packed without loss, one that was "
+    "not\n"
+    "is quantized now (post-training). Any of --bits, --group-size, "
+    "--quantizer,\n"
+    "--preset and --spec makes all weights post-training; --rule those it\n"
+    "matches.\n"
     "\n"
-    "Example:\n"
+    "Quantizers (docs/packing.md), b bits:\n"
+    "  absmax         2^b - 1 levels up to the largest value\n"
+    "  stretched      2^b levels, none is zero; the scale from mean and "
+    "maximum\n"
+    "  mse            2^b levels; the scale with the smallest squared error\n"
+    "  mse-stretched  the levels of stretched with that scale\n"
+    "  lsbq           sums of +-v; a table per row (--group-size row)\n"
+    "  kmeans         a table learned for each tensor; kmeans-row: for each "
+    "row\n"
+    "\n"
+    "Examples:\n"
+    "  lutra pack llm.safetensors -o llm-4bit.safetensors --bits 4 \\\n"
+    "    --group-size 32 --quantizer mse --scale-type bfloat16 \\\n"
+    "    --rule 'op:embedding=bits:8'\n"
     "  lutra pack model.safetensors -o packed.safetensors --bits 2 "
     "--group-size 64 \\\n"
     "    --rule 'fc3=bits:4,group-size:32' --exclude 'embedding'";
@@ -45,6 +62,7 @@ nlohmann::ordered_json ToJson(const packer::TensorReport& tensor) {
     json["quantizer"] = tensor.scheme->quantizer;
     json["bits"] = tensor.scheme->bits;
     json["group_size"] = tensor.scheme->group_size;
+    json["scale_type"] = qat::Name(tensor.scheme->scale_type);
   }
   json["bytes"] = tensor.bytes;
   json["bits_per_weight"] = tensor.bits_per_weight;
@@ -68,6 +86,7 @@ nlohmann::ordered_json ToJson(const packer::PackReport& report,
   json["source_weight_bytes"] = report.source_weight_bytes;
   json["bits_per_weight"] = report.BitsPerWeight();
   json["unused_rules"] = report.unused_rules;
+  json["other_tensors"] = report.others;
   json["tensors"] = nlohmann::ordered_json::array();
   for (const packer::TensorReport& tensor : report.weights) {
     json["tensors"].push_back(ToJson(tensor));
@@ -90,7 +109,8 @@ Table ToTable(const packer::PackReport& report) {
     const std::vector<int64_t> shape = {tensor.n, tensor.k};
     table.AddRow(
         {tensor.name, ShapeToString(shape),
-         packed ? qat::ToString(*tensor.scheme) : "float32",
+         packed ? qat::ToString(*tensor.scheme)
+                : std::string(Name(tensor.dtype)),
          std::string(packer::Name(tensor.method)), WithCommas(tensor.bytes),
          Fixed(tensor.bits_per_weight, 2), Fixed(tensor.sqnr_db, 2),
          Short(tensor.max_error),
@@ -108,9 +128,9 @@ void PackVerb::Run() {
   const std::shared_ptr<const Model> source = Model::Load(model);
   Progress progress;
   const packer::PackReport report = packer::PackModel(
-      *source, output, options,
-      [&](std::string_view tensor, size_t index, size_t count) {
-        progress.Show("packing " + std::string(tensor), index, count);
+      *source, output, options, [&progress](const packer::PackStatus& status) {
+        progress.ShowRate("packing " + std::string(status.tensor), status.done,
+                          status.total, "weights");
       });
   progress.Clear();
   for (const std::string& rule : report.unused_rules) {
@@ -129,7 +149,8 @@ void PackVerb::Run() {
             << " weights in " << WithCommas(report.weight_bytes) << " bytes ("
             << Fixed(report.BitsPerWeight(), 2) << " bits per weight; before "
             << WithCommas(report.source_weight_bytes) << "), file "
-            << WithCommas(report.file_bytes) << " bytes\n";
+            << WithCommas(report.file_bytes) << " bytes; "
+            << report.others.size() << " other tensors copied\n";
 }
 
 }  // namespace

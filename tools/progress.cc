@@ -15,7 +15,8 @@ constexpr std::chrono::milliseconds kRedraw(100);
 
 Progress::Progress()
     : enabled_(::isatty(STDERR_FILENO) == 1),
-      next_(std::chrono::steady_clock::now()) {}
+      start_(std::chrono::steady_clock::now()),
+      next_(start_) {}
 
 Progress::~Progress() { Clear(); }
 
@@ -31,6 +32,21 @@ void Progress::Show(std::string_view text) {
 void Progress::Show(std::string_view text, size_t done, size_t total) {
   Show(std::string(text) + ": " + std::to_string(done) + " of " +
        std::to_string(total));
+}
+
+void Progress::ShowRate(std::string_view text, size_t done, size_t total,
+                        std::string_view unit) {
+  const std::chrono::duration<double> elapsed =
+      std::chrono::steady_clock::now() - start_;
+  const double rate = static_cast<double>(done) / elapsed.count();
+  std::string line(text);
+  line += ": " + std::to_string(total == 0 ? 100 : done * 100 / total) + " %";
+  if (done > 0) {
+    const double left = static_cast<double>(total - done) / rate;
+    line += ", " + Short(rate / 1e6) + " million " + std::string(unit) +
+            "/s, " + Fixed(left, 0) + " s left";
+  }
+  Show(line);
 }
 
 void Progress::Clear() {

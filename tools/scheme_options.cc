@@ -10,7 +10,7 @@ namespace lutra::tools {
 bool SchemeOptions::HasDefault() const {
   return bits_option->count() + group_size_option->count() +
              quantizer_option->count() + spec_option->count() +
-             preset_option->count() >
+             scale_type_option->count() + preset_option->count() >
          0;
 }
 
@@ -25,6 +25,11 @@ qat::SchemeRules SchemeOptions::Rules() {
   AsUsage("--group-size",
           [&] { scheme.group_size = qat::ParseGroupSize(group_size); });
   qat::SchemeRules result;
+  AsUsage("--scale-type",
+          [&] { scheme.scale_type = qat::ParseScaleType(scale_type); });
+  if (quantizer_option->count() == 0) {
+    scheme.quantizer = qat::DefaultQuantizer(scheme.bits);
+  }
   AsUsage("--bits, --quantizer", [&] {
     result = qat::SchemeRules(specification ? specification->DefaultScheme()
                                             : std::optional(scheme));
@@ -51,8 +56,14 @@ void AddSchemeOptions(CLI::App& app, SchemeOptions& options) {
           ->capture_default_str();
   options.quantizer_option =
       app.add_option("--quantizer,--quant-method", options.scheme.quantizer,
-                     "How the levels are chosen")
-          ->type_name("NAME")
+                     "How the levels are chosen [stretched; absmax above 4 "
+                     "bits]")
+          ->type_name("NAME");
+  options.scale_type_option =
+      app.add_option("--scale-type", options.scale_type,
+                     "How packed scales are stored: float32, bfloat16 or "
+                     "float16")
+          ->type_name("TYPE")
           ->capture_default_str();
   options.rule_option =
       app.add_option("--rule", options.rules,
@@ -81,8 +92,9 @@ void AddSchemeOptions(CLI::App& app, SchemeOptions& options) {
                      "File with a specification (docs/qat.md)")
           ->type_name("FILE.json")
           ->excludes(options.preset_option);
-  for (CLI::Option* option : {options.bits_option, options.group_size_option,
-                              options.quantizer_option}) {
+  for (CLI::Option* option :
+       {options.bits_option, options.group_size_option,
+        options.quantizer_option, options.scale_type_option}) {
     option->excludes(options.spec_option)->excludes(options.preset_option);
   }
 }

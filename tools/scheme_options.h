@@ -9,12 +9,14 @@
 
 namespace lutra::tools {
 
-// --spec or --preset, or --bits, --group-size and --quantizer; and --rule and
+// --spec or --preset, or --bits, --group-size, --quantizer and --scale-type;
+// and --rule and
 // --exclude, which come before what a specification says. They mean the same to
 // the verbs that train and pack.
 struct SchemeOptions {
   qat::QuantScheme scheme;
   std::string group_size = qat::GroupSizeToString(scheme.group_size);
+  std::string scale_type = std::string(qat::Name(scheme.scale_type));
   std::vector<std::string> rules;
   std::vector<std::string> exclusions;
   std::string spec;    // file; "" for none
@@ -23,6 +25,7 @@ struct SchemeOptions {
   CLI::Option* bits_option = nullptr;
   CLI::Option* group_size_option = nullptr;
   CLI::Option* quantizer_option = nullptr;
+  CLI::Option* scale_type_option = nullptr;
   CLI::Option* rule_option = nullptr;
   CLI::Option* exclude_option = nullptr;
   CLI::Option* spec_option = nullptr;

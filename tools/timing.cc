@@ -75,6 +75,19 @@ Timing Summarise(std::vector<double> microseconds) {
   return timing;
 }
 
+MeanAndDeviation Average(std::span<const double> values) {
+  MeanAndDeviation result;
+  const auto count = static_cast<double>(values.size());
+  for (const double value : values) result.mean += value / count;
+  if (values.size() < 2) return result;
+  double squares = 0;
+  for (const double value : values) {
+    squares += (value - result.mean) * (value - result.mean);
+  }
+  result.deviation = std::sqrt(squares / (count - 1));
+  return result;
+}
+
 nlohmann::ordered_json ToJson(const Timing& timing) {
   return {{"calls", timing.calls},
           {"median_us", timing.median},

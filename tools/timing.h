@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <vector>
 
 // Timing of repeated calls, for the verbs bench and eval.
@@ -33,6 +34,12 @@ Timing TimeCalls(const std::function<void()>& call,
 Timing Summarise(std::vector<double> microseconds);
 
 nlohmann::ordered_json ToJson(const Timing& timing);
+
+struct MeanAndDeviation {
+  double mean = 0;
+  double deviation = 0;  // of a sample: n - 1; 0 for one value
+};
+MeanAndDeviation Average(std::span<const double> values);
 
 }  // namespace lutra::tools
 

@@ -10,12 +10,19 @@
 namespace lutra::tools {
 
 void AddTrainVerb(CLI::App& app);
+void AddImportVerb(CLI::App& app);
 void AddPackVerb(CLI::App& app);
+void AddSynthVerb(CLI::App& app);
 void AddInspectVerb(CLI::App& app);
+void AddVerifyVerb(CLI::App& app);
+void AddDiffVerb(CLI::App& app);
 void AddEvalVerb(CLI::App& app);
 void AddBenchVerb(CLI::App& app);
+void AddProfileVerb(CLI::App& app);
+void AddGenerateVerb(CLI::App& app);
 void AddRunVerb(CLI::App& app);
 void AddGoldenVerb(CLI::App& app);
+void AddCpuVerb(CLI::App& app);
 
 }  // namespace lutra::tools
 

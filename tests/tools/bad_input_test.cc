@@ -186,17 +186,17 @@ std::vector<BadInput> ModelFiles() {
       {"NewerVersion",
        [](Workshop& s) { return Inspect(WithMetadata(s, kVersionKey, "99")); },
        {"bad.safetensors", "version '99'"}},
-      {"HalfPrecisionWeights",
+      {"DoublePrecisionWeights",
        [](Workshop& s) {
          return Words{"bench", Changed(s, [](RawFile& f) {
-                        // Twice the columns of half the size.
-                        f.Replace("\"shape\":[24,16]", "\"shape\":[24,32]");
+                        // Half the columns of twice the size.
+                        f.Replace("\"shape\":[24,16]", "\"shape\":[24,8]");
                         const size_t at = f.header.find("\"fc1.weight\":{");
                         const size_t dtype = f.header.find("F32", at);
-                        f.header.replace(dtype, 3, "F16");
+                        f.header.replace(dtype, 3, "F64");
                       })};
        },
-       {"bad.safetensors", "'fc1.weight'", "F16"}},
+       {"bad.safetensors", "'fc1.weight'", "F64"}},
   };
 }
 
@@ -273,10 +273,10 @@ std::vector<BadInput> Packing() {
       {"TooManyBits",
        [](Workshop& s) {
          Words words = Pack(s, s / "float.safetensors");
-         words.insert(words.end(), {"--bits", "8"});
+         words.insert(words.end(), {"--bits", "6"});
          return words;
        },
-       {"float.safetensors", "'fc1.weight'", "8-bit"}},
+       {"float.safetensors", "'fc1.weight'", "6-bit"}},
       {"UnknownScheme",
        [](Workshop& s) {
          return Pack(s, WithMetadata(s, kSchemesKey,

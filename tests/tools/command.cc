@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <csignal>
 #include <stdexcept>
+#include <thread>
 
 #include "tests/runtime/raw_file.h"
 #include "tests/temp_dir.h"
@@ -31,13 +34,29 @@ int Open(const std::filesystem::path& path, int flags) {
   return descriptor;
 }
 
+// Waits for the first output, but not for ever, and interrupts the process.
+void Interrupt(pid_t child, const std::filesystem::path& out) {
+  constexpr int kAttempts = 3000;
+  for (int i = 0; i < kAttempts && std::filesystem::file_size(out) == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  ::kill(child, SIGINT);
+}
+
 }  // namespace
 
 Outcome RunLutra(const std::vector<std::string>& arguments,
                  Stdout destination) {
+  return RunLutra(arguments, RunSettings{.destination = destination});
+}
+
+Outcome RunLutra(const std::vector<std::string>& arguments,
+                 const RunSettings& settings) {
   const TempDir dir;
+  WriteBytes(dir / "in", settings.input);
+  const int in = Open(dir / "in", O_RDONLY);
   int out = -1;
-  switch (destination) {
+  switch (settings.destination) {
     case Stdout::kCaptured:
       out = Open(dir / "out", O_WRONLY | O_CREAT);
       break;
@@ -58,21 +77,25 @@ Outcome RunLutra(const std::vector<std::string>& arguments,
 
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
   pid_t child = 0;
   const int failure =
       ::posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
+  ::close(in);
   ::close(out);
   ::close(err);
   if (failure != 0) throw std::runtime_error("cannot start " + words[0]);
 
+  if (settings.interrupt) Interrupt(child, dir / "out");
   int status = 0;
   ::waitpid(child, &status, 0);
   Outcome outcome;
   outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  if (destination == Stdout::kCaptured) outcome.out = ReadBytes(dir / "out");
+  if (settings.destination == Stdout::kCaptured)
+    outcome.out = ReadBytes(dir / "out");
   outcome.err = ReadBytes(dir / "err");
   return outcome;
 }

@@ -18,6 +18,15 @@ struct Outcome {
 // Where the command's standard output goes.
 enum class Stdout { kCaptured, kClosedPipe, kFullDisk };
 
+struct RunSettings {
+  Stdout destination = Stdout::kCaptured;
+  std::string input = {};  // for its standard input
+  // Sends SIGINT (Ctrl-C) as soon as there is output.
+  bool interrupt = false;
+};
+
+Outcome RunLutra(const std::vector<std::string>& arguments,
+                 const RunSettings& settings);
 Outcome RunLutra(const std::vector<std::string>& arguments,
                  Stdout destination = Stdout::kCaptured);
 

@@ -18,8 +18,8 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const char* const kVerbs[] = {"train", "pack", "inspect", "eval",
-                              "bench", "run",  "golden"};
+const char* const kVerbs[] = {"train", "pack", "synth", "inspect", "verify",
+                              "diff",  "eval", "bench", "run",     "golden"};
 
 TEST(CommandTest, HelpNamesTheVerbs) {
   const std::string help = OutputOf({"--help"});

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <numeric>
 #include <vector>
 
@@ -18,6 +19,13 @@ TEST(TimingTest, Statistics) {
   EXPECT_EQ(timing.p99, 100);
   EXPECT_EQ(Summarise({1, 2, 3, 4}).median, 2.5);
   EXPECT_EQ(Summarise({7}).deviation, 0);
+}
+
+TEST(TimingTest, AverageOfASample) {
+  const MeanAndDeviation average = Average(std::vector<double>{2, 4, 9});
+  EXPECT_DOUBLE_EQ(average.mean, 5);
+  EXPECT_DOUBLE_EQ(average.deviation, std::sqrt(13.0));  // 9 + 1 + 16 over 2
+  EXPECT_EQ(Average(std::vector<double>{7}).deviation, 0);
 }
 
 TEST(TimingTest, PercentileIsARank) {

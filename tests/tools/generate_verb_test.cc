@@ -1,0 +1,181 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/runtime/raw_file.h"
+#include "tests/runtime/tiny_language.h"
+#include "tests/temp_dir.h"
+#include "tests/tools/command.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::StartsWith;
+
+class GenerateVerbTest : public ::testing::Test {
+ protected:
+  explicit GenerateVerbTest(TinyLanguage tiny = {.context = 200}) {
+    tiny.Build().Write(model_);
+  }
+
+  // A call with arguments that most tests share: any token may come.
+  std::vector<std::string> Call(std::vector<std::string> more) const {
+    std::vector<std::string> arguments = {
+        "generate", model_,    "--quiet", "--temperature",
+        "1.5",      "--top-k", "0",       "--top-p",
+        "1",        "--min-p", "0",       "--ignore-eos"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+
+  TempDir dir_;
+  const std::string model_ = (dir_ / "m.safetensors").string();
+};
+
+TEST_F(GenerateVerbTest, PromptAndContinuation) {
+  const std::string text = OutputOf(Call({"-p", "the he", "-n", "20"}));
+  EXPECT_THAT(text, StartsWith("the he"));
+  EXPECT_EQ(text.back(), '\n');
+  EXPECT_GT(text.size(), 20u);
+  EXPECT_EQ(OutputOf(Call({"-p", "the he", "-n", "20", "--no-echo"})),
+            text.substr(6));
+  WriteBytes(dir_ / "prompt", "the he");
+  EXPECT_EQ(OutputOf(Call({"-f", (dir_ / "prompt").string(), "-n", "20"})),
+            text);
+  const Outcome piped =
+      RunLutra(Call({"-f", "-", "-n", "20"}), RunSettings{.input = "the he"});
+  EXPECT_EQ(piped.out, text);
+}
+
+TEST_F(GenerateVerbTest, SeedsAndThreads) {
+  const std::vector<std::string> call =
+      Call({"-p", "the", "-n", "40", "--seed", "5"});
+  const std::string text = OutputOf(call);
+  EXPECT_EQ(OutputOf(call), text);
+  EXPECT_NE(OutputOf(Call({"-p", "the", "-n", "40", "--seed", "6"})), text);
+}
+
+TEST_F(GenerateVerbTest, StopStringSpansTokens) {
+  const std::string text = OutputOf(Call({"-p", "the", "-n", "60"}));
+  const std::string stop = text.substr(20, 4);
+  const std::string expected =
+      text.substr(0, 3 + text.substr(3).find(stop)) + "\n";
+  EXPECT_EQ(OutputOf(Call({"-p", "the", "-n", "60", "--stop", "never there",
+                           "--stop", stop})),
+            expected);
+}
+
+TEST_F(GenerateVerbTest, Json) {
+  const std::string text = OutputOf(Call({"-p", "the ", "-n", "30"}));
+  const json report =
+      json::parse(OutputOf(Call({"-p", "the ", "-n", "30", "--json"})));
+  EXPECT_EQ(report["prompt"], "the ");
+  EXPECT_EQ(report["prompt"].get<std::string>() +
+                report["text"].get<std::string>() + "\n",
+            text);
+  EXPECT_EQ(report["prompt_tokens"][0], TinyLanguage::kBos);
+  EXPECT_EQ(report["tokens"].size(), 30u);
+  EXPECT_EQ(report["end"], "length");
+  EXPECT_EQ(report["context"], 200);
+  for (const char* key :
+       {"load_seconds", "tokens_per_second", "prompt_tokens_per_second",
+        "weight_bytes", "arena_bytes", "state_bytes", "peak_bytes"}) {
+    EXPECT_GT(report[key].get<double>(), 0.0) << key;
+  }
+  EXPECT_EQ(json::parse(OutputOf(Call({"-p", "the ", "--json"})))["end"],
+            "context");
+}
+
+TEST_F(GenerateVerbTest, SpeedsGoToStandardError) {
+  const Outcome outcome =
+      RunLutra({"generate", model_, "-p", "the", "-n", "5", "--ignore-eos"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr("prompt 3 tokens"),
+                    HasSubstr("generated 5 tokens"), HasSubstr("tokens/s"),
+                    HasSubstr("memory: "), HasSubstr("of 200 tokens used")));
+}
+
+// What is said in several lines is one sequence.
+TEST_F(GenerateVerbTest, Interactive) {
+  const Outcome outcome =
+      RunLutra(Call({"-p", "the", "-n", "10", "--interactive"}),
+               RunSettings{.input = "\n\n"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  std::string joined = OutputOf(Call({"-p", "the", "-n", "30"}));
+  // Three parts of ten tokens, each ended by a newline.
+  std::string text = outcome.out;
+  std::erase(text, '\n');
+  std::erase(joined, '\n');
+  EXPECT_EQ(text, joined);
+  // The first line may be the prompt.
+  const Outcome from_line =
+      RunLutra(Call({"-n", "10", "-i"}), RunSettings{.input = "the\n"});
+  EXPECT_EQ("the" + from_line.out, OutputOf(Call({"-p", "the", "-n", "10"})));
+}
+
+TEST_F(GenerateVerbTest, ContextAndCache) {
+  for (const char* cache : {"float32", "float16", "int8"}) {
+    const json report = json::parse(
+        OutputOf(Call({"-p", "the", "--context", "50", "--cache", cache,
+                       "--json", "--chunk", "4", "--threads", "1"})));
+    EXPECT_EQ(report["context"], 50);
+    EXPECT_EQ(report["tokens"].size(), 50 - 3 + 1);
+  }
+  const Outcome full =
+      RunLutra(Call({"-p", "the he the he", "--context", "5"}));
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_THAT(full.err, HasSubstr("the context of 5 tokens is too short"));
+}
+
+TEST_F(GenerateVerbTest, CtrlCStopsCleanly) {
+  TinyLanguage{.context = 1000000}.Build().Write(model_);
+  const Outcome outcome =
+      RunLutra({"generate", model_, "-p", "the", "--ignore-eos"},
+               RunSettings{.interrupt = true});
+  EXPECT_EQ(outcome.exit_code, 130);
+  EXPECT_THAT(outcome.out, StartsWith("the"));
+  EXPECT_EQ(outcome.out.back(), '\n');
+  EXPECT_THAT(outcome.err, HasSubstr("tokens/s"));
+}
+
+TEST_F(GenerateVerbTest, WrongUse) {
+  const std::vector<std::vector<std::string>> usage = {
+      {"generate", model_, "-p", "a", "-f", "b"},
+      {"generate", model_, "--temperature", "-1"},
+      {"generate", model_, "--top-p", "1.5"},
+      {"generate", model_, "--cache", "int4"},
+      {"generate", model_, "--chunk", "12"},
+      {"generate", model_, "--json", "-i"},
+      {"generate"}};
+  for (const auto& arguments : usage) {
+    const Outcome outcome = RunLutra(arguments);
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_THAT(outcome.err, MatchesRegex("lutra: error: [^\n]+\n"));
+  }
+  TinyLanguage mute;
+  mute.tokenizer = false;
+  mute.Build().Write(dir_ / "mute.safetensors");
+  const std::vector<std::pair<std::vector<std::string>, std::string>> failures =
+      {{{"generate", (dir_ / "mute.safetensors").string()}, "has no tokenizer"},
+       {{"generate", (dir_ / "none.safetensors").string()}, "cannot open"},
+       {{"generate", model_, "-f", (dir_ / "none").string()}, "cannot open"},
+       {Call({"--stop", ""}), "stop string is empty"}};
+  for (const auto& [arguments, cause] : failures) {
+    const Outcome outcome = RunLutra(arguments);
+    EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+    EXPECT_THAT(outcome.err, AllOf(MatchesRegex("lutra: error: [^\n]+\n"),
+                                   HasSubstr(cause)));
+  }
+  EXPECT_EQ(RunLutra(Call({"-p", "a"}), Stdout::kFullDisk).exit_code, 1);
+}
+
+}  // namespace
+}  // namespace lutra::tools

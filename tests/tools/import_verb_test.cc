@@ -1,0 +1,66 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/temp_dir.h"
+#include "tests/test_data.h"
+#include "tests/tools/command.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(ImportVerbTest, ReportsWhatWasImported) {
+  const auto data = TestData("data/stories260k/stories260K.bin");
+  if (!data) GTEST_SKIP() << "data absent";
+  const TempDir dir;
+  const std::string model = (dir / "stories.safetensors").string();
+  EXPECT_THAT(
+      OutputOf({"import", data->string(), "-o", model}),
+      AllOf(HasSubstr("Llama (llama2.c), 5 layers"), HasSubstr("context 512"),
+            HasSubstr("tokenizer: llama2.c, 512 ids")));
+  const json report = json::parse(OutputOf(
+      {"import", data->string(), "-o", model, "--context", "64", "--json"}));
+  EXPECT_EQ(report["format"], "llama2c");
+  EXPECT_EQ(report["context"], 64);
+  EXPECT_EQ(report["file_bytes"], std::filesystem::file_size(model));
+}
+
+TEST(ImportVerbTest, GraphWithSafetensors) {
+  const auto data = TestData("data/silero-vad/silero_vad_16k.safetensors");
+  if (!data) GTEST_SKIP() << "data absent";
+  const TempDir dir;
+  const std::string graph = (dir / "graph.json").string();
+  std::ofstream(graph) << R"({"inputs": [{"name": "x", "type": "float32",
+      "shape": [4]}], "nodes": [{"op": "linear", "inputs": ["x"],
+      "output": "y", "weight": "no such tensor"}], "outputs": ["y"]})";
+  const std::string model = (dir / "model.safetensors").string();
+  const Outcome result =
+      RunLutra({"import", data->string(), "--graph", graph, "-o", model});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("tensor 'no such tensor'"));
+  EXPECT_FALSE(std::filesystem::exists(model));
+}
+
+TEST(ImportVerbTest, WrongUse) {
+  const TempDir dir;
+  const std::string model = (dir / "model.safetensors").string();
+  const Outcome missing =
+      RunLutra({"import", (dir / "none").string(), "-o", model});
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_THAT(missing.err, HasSubstr("none: does not exist"));
+  const Outcome format = RunLutra(
+      {"import", (dir / "none").string(), "-o", model, "--format", "onnx"});
+  EXPECT_EQ(format.exit_code, 2);
+  EXPECT_THAT(format.err, HasSubstr("unknown format 'onnx'"));
+}
+
+}  // namespace
+}  // namespace lutra::tools

@@ -1,0 +1,186 @@
+// The verbs eval, bench and profile on language models.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numbers>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "lutra/kernels/variants.h"
+#include "tests/runtime/raw_file.h"
+#include "tests/runtime/tiny_language.h"
+#include "tests/temp_dir.h"
+#include "tests/tools/command.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+
+class LanguageVerbsTest : public ::testing::Test {
+ protected:
+  LanguageVerbsTest() {
+    TinyLanguage{}.Build().Write(float_);
+    TinyLanguage{.packed = true}.Build().Write(packed_);
+    std::string text;
+    for (int i = 0; i < 30; ++i) text += "the quick brown fox he said. ";
+    WriteBytes(text_, text);
+  }
+
+  TempDir dir_;
+  const std::string float_ = (dir_ / "float.safetensors").string();
+  const std::string packed_ = (dir_ / "packed.safetensors").string();
+  const std::string text_ = (dir_ / "t.txt").string();
+};
+
+TEST_F(LanguageVerbsTest, EvalText) {
+  const json report = json::parse(
+      OutputOf({"eval", "--text", text_, "--bytes", "500", "--context", "30",
+                "--json", float_, packed_, packed_ + ":float32"}));
+  EXPECT_EQ(report["bytes"], 500);
+  ASSERT_EQ(report["models"].size(), 3u);
+  const std::vector<std::string> activations = {"float32", "int8", "float32"};
+  for (size_t i = 0; i < 3; ++i) {
+    const json& row = report["models"][i];
+    EXPECT_EQ(row["activations"], activations[i]);
+    EXPECT_EQ(row["context"], 30);
+    const auto nats = row["nats_per_token"].get<double>();
+    EXPECT_GT(nats, 1);
+    EXPECT_NEAR(row["perplexity"].get<double>(), std::exp(nats), 1e-9);
+    EXPECT_EQ(row["tokens"], row["scored_tokens"]);  // thanks to BOS
+    EXPECT_NEAR(row["bits_per_byte"].get<double>(),
+                nats * row["tokens"].get<double>() / std::numbers::ln2 / 500,
+                1e-9);
+    EXPECT_GT(row["tokens_per_second"].get<double>(), 0.0);
+  }
+  // The same weights, other activations: nearly the same.
+  EXPECT_NEAR(report["models"][1]["nats_per_token"].get<double>(),
+              report["models"][2]["nats_per_token"].get<double>(), 0.2);
+  EXPECT_NE(report["models"][1]["nats_per_token"],
+            report["models"][2]["nats_per_token"]);
+  EXPECT_EQ(report["models"][0]["bits_per_weight"], 32.0);
+  EXPECT_LT(report["models"][1]["bits_per_weight"], 16.0);
+}
+
+TEST_F(LanguageVerbsTest, EvalTable) {
+  const std::string table =
+      OutputOf({"eval", "--text", text_, "--label", "the first", float_,
+                packed_, "--format", "markdown"});
+  EXPECT_THAT(table, AllOf(HasSubstr("| the first"), HasSubstr(packed_),
+                           HasSubstr("perplexity"), HasSubstr("nats/token"),
+                           HasSubstr("bits/byte"), HasSubstr("bits/weight"),
+                           HasSubstr("tokens/s")));
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4);
+}
+
+TEST_F(LanguageVerbsTest, EvalWrongUse) {
+  EXPECT_EQ(RunLutra({"eval", float_}).exit_code, 2);
+  EXPECT_EQ(
+      RunLutra({"eval", float_, "--text", text_, "--data", "x"}).exit_code, 2);
+  const Outcome outcome =
+      RunLutra({"eval", float_, "--text", text_, "--context", "1"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, AllOf(MatchesRegex("lutra: error: [^\n]+\n"),
+                                 HasSubstr("less than 2 tokens")));
+}
+
+TEST_F(LanguageVerbsTest, BenchAllTests) {
+  const json report =
+      json::parse(OutputOf({"bench", packed_, float_, "-p", "16,40", "-n", "8",
+                            "-t", "1,2", "-r", "3", "--json"}));
+  const json& results = report["results"];
+  ASSERT_EQ(results.size(), 12u);
+  EXPECT_EQ(results[0]["test"], "pp16");
+  EXPECT_EQ(results[2]["test"], "tg8");
+  EXPECT_EQ(results[3]["threads"], 2);
+  EXPECT_EQ(results[0]["activations"], "int8");
+  EXPECT_EQ(results[6]["activations"], "float32");
+  EXPECT_EQ(report["variant"], kernels::ActiveVariant());
+  for (const json& result : results) {
+    EXPECT_EQ(result["repeat"], 3);
+    EXPECT_EQ(result["context"], 40);
+    EXPECT_LE(result["p50_us_per_token"], result["p99_us_per_token"]);
+    // A mean of speeds is at least the speed of the mean time.
+    EXPECT_GE(result["tokens_per_second"].get<double>() *
+                  result["mean_us_per_token"].get<double>() / 1e6,
+              1 - 1e-9);
+    for (const char* key :
+         {"load_ms", "peak_bytes", "weight_bytes", "bytes_per_token",
+          "multiply_adds_per_token", "read_bandwidth", "file_bytes"}) {
+      EXPECT_GT(result[key].get<double>(), 0.0) << key;
+    }
+  }
+  // A token of a packed model touches fewer bytes; of a prompt, fewer still.
+  EXPECT_LT(results[2]["bytes_per_token"].get<double>(),
+            results[8]["bytes_per_token"].get<double>());
+  EXPECT_LT(results[0]["bytes_per_token"].get<double>(),
+            results[2]["bytes_per_token"].get<double>());
+}
+
+TEST_F(LanguageVerbsTest, BenchForms) {
+  const std::vector<std::string> call = {"bench", packed_, "-p", "0",  "-n",
+                                         "4,5",   "-t",    "1",  "-r", "2"};
+  const std::string table = OutputOf(call);
+  EXPECT_THAT(table, AllOf(HasSubstr("tg4"), HasSubstr("tg5"), HasSubstr("±"),
+                           HasSubstr("of limit"), HasSubstr("kernels: "),
+                           HasSubstr("bits per weight"), Not(HasSubstr("pp"))));
+  std::vector<std::string> markdown = call;
+  markdown.insert(markdown.end(), {"--format", "markdown"});
+  EXPECT_THAT(OutputOf(markdown), HasSubstr("| tg4 "));
+  std::vector<std::string> csv = call;
+  csv.insert(csv.end(), {"--format", "csv"});
+  std::istringstream lines(OutputOf(csv));
+  std::string header;
+  std::string first;
+  std::string rest;
+  std::getline(lines, header);
+  std::getline(lines, first);
+  EXPECT_THAT(header, AllOf(HasSubstr("model,"), HasSubstr(",test,"),
+                            HasSubstr("p99_us_per_token")));
+  EXPECT_EQ(std::count(header.begin(), header.end(), ','),
+            std::count(first.begin(), first.end(), ','));
+  EXPECT_THAT(first, HasSubstr(",tg4,4,2,"));
+}
+
+TEST_F(LanguageVerbsTest, Profile) {
+  const std::vector<std::string> call = {
+      "profile", packed_, "-n", "4", "-r", "2", "-t", "1", "--json", "--nodes"};
+  const json report = json::parse(OutputOf(call));
+  EXPECT_EQ(report["tokens"], 8);
+  EXPECT_EQ(report["nodes"].size(), 19u);
+  const json& operators = report["operators"];
+  uint64_t nodes = 0;
+  double time = 0;
+  for (const json& line : operators) {
+    nodes += line["nodes"].get<uint64_t>();
+    time += line["us_per_token"].get<double>();
+  }
+  EXPECT_EQ(nodes, 19u);
+  EXPECT_LE(time, report["us_per_token"].get<double>());
+  const auto linear =
+      std::find_if(operators.begin(), operators.end(),
+                   [](const json& line) { return line["op"] == "linear"; });
+  ASSERT_NE(linear, operators.end());
+  EXPECT_EQ((*linear)["nodes"], 8);
+  // q, k, v, o, gate, up, down and the output.
+  EXPECT_EQ((*linear)["multiply_adds_per_token"],
+            32 * 32 + 2 * 16 * 32 + 32 * 32 + 3 * 48 * 32 + 37 * 32);
+
+  EXPECT_THAT(OutputOf({"profile", float_, "-p", "20", "-r", "2"}),
+              AllOf(HasSubstr("attention"), HasSubstr("between nodes"),
+                    HasSubstr("of limit"), HasSubstr("limits: read")));
+  EXPECT_THAT(OutputOf({"profile", float_, "--nodes", "--format", "markdown"}),
+              HasSubstr("| logits"));
+}
+
+}  // namespace
+}  // namespace lutra::tools

@@ -1,0 +1,105 @@
+#include "tools/perplexity.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numbers>
+#include <string>
+#include <vector>
+
+#include "tests/runtime/raw_file.h"
+#include "tests/runtime/throws.h"
+#include "tests/runtime/tiny_language.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::tools {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(PerplexityTest, NegativeLogLikelihood) {
+  const std::vector<float> logits = {1, 2, -1000};
+  const double sum = std::exp(1.0) + std::exp(2.0);
+  EXPECT_NEAR(NegativeLogLikelihood(logits, 0), std::log(sum) - 1, 1e-12);
+  EXPECT_NEAR(NegativeLogLikelihood(logits, 1), std::log(sum) - 2, 1e-12);
+  EXPECT_NEAR(NegativeLogLikelihood(logits, 2), std::log(sum) + 1000, 1e-9);
+  const std::vector<float> large = {1e30f, 1e30f};
+  EXPECT_NEAR(NegativeLogLikelihood(large, 1), std::numbers::ln2, 1e-12);
+}
+
+// The protocol written down once more, token by token.
+double Expected(LanguageModel& model, const std::vector<int32_t>& ids,
+                int32_t bos, size_t context, size_t* scored) {
+  const size_t window = bos < 0 ? context : context - 1;
+  double sum = 0;
+  *scored = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const bool starts = i % window == 0;
+    if (starts) model.Reset();
+    if (starts && bos < 0) continue;
+    const int32_t before = starts ? bos : ids[i - 1];
+    const std::span<const float> logits = model.Feed({&before, 1});
+    sum += NegativeLogLikelihood(logits, ids[i]);
+    ++*scored;
+  }
+  return sum;
+}
+
+TEST(PerplexityTest, ScoresByTheProtocol) {
+  const TempDir dir;
+  TinyLanguage{.packed = true}.Build().Write(dir / "m.safetensors");
+  LanguageModel model(Model::Load(dir / "m.safetensors"));
+  std::vector<int32_t> ids;
+  for (int32_t i = 0; i < 50; ++i) ids.push_back(i * 11 % 37);
+  for (const int32_t bos : {1, -1}) {
+    for (const size_t context : {size_t{2}, size_t{9}, size_t{60}}) {
+      size_t scored = 0;
+      const double nats = Expected(model, ids, bos, context, &scored);
+      size_t calls = 0;
+      const TextScore score =
+          ScoreText(model, ids, bos, context, [&](const TextScore& part) {
+            ++calls;
+            EXPECT_LE(part.tokens, ids.size());
+          });
+      EXPECT_EQ(score.tokens, ids.size());
+      EXPECT_EQ(score.scored, scored);
+      EXPECT_NEAR(score.nats, nats, 1e-9 * nats) << bos << " " << context;
+      const size_t window = bos < 0 ? context : context - 1;
+      EXPECT_EQ(calls, (ids.size() + window - 1) / window);
+      EXPECT_DOUBLE_EQ(score.Perplexity(),
+                       std::exp(score.nats / static_cast<double>(scored)));
+      EXPECT_DOUBLE_EQ(score.BitsPerByte(100),
+                       score.NatsPerToken() * 50 / std::numbers::ln2 / 100);
+    }
+  }
+  EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, 1, 1, [](auto&) {}); }),
+              HasSubstr("scores nothing"));
+  ids[20] = 37;
+  EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, 1, 9, [](auto&) {}); }),
+              HasSubstr("gives token 37"));
+}
+
+TEST(PerplexityTest, ReadText) {
+  const TempDir dir;
+  WriteBytes(dir / "t",
+             "ab\xC3\xA9"
+             "cd");
+  EXPECT_EQ(ReadText(dir / "t", 0),
+            "ab\xC3\xA9"
+            "cd");
+  EXPECT_EQ(ReadText(dir / "t", 100),
+            "ab\xC3\xA9"
+            "cd");
+  EXPECT_EQ(ReadText(dir / "t", 4), "ab\xC3\xA9");
+  EXPECT_EQ(ReadText(dir / "t", 3), "ab");  // not half a character
+  EXPECT_EQ(ReadText(dir / "t", 2), "ab");
+  WriteBytes(dir / "e", "");
+  EXPECT_THAT(ErrorMessage([&] { ReadText(dir / "e", 0); }),
+              HasSubstr("holds no text"));
+  EXPECT_THAT(ErrorMessage([&] { ReadText(dir / "none", 0); }),
+              HasSubstr("cannot open"));
+}
+
+}  // namespace
+}  // namespace lutra::tools

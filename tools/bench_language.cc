@@ -1,0 +1,284 @@
+#include <algorithm>
+#include <chrono>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "lutra/kernels/variants.h"
+#include "lutra/packer/weights.h"
+#include "lutra/runtime/random.h"
+#include "tools/bench.h"
+#include "tools/language_options.h"
+#include "tools/limits.h"
+#include "tools/memory.h"
+#include "tools/model_data.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kDefaultRepeat = 5;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// A prompt (pp) or a generation (tg) of some tokens.
+struct Test {
+  bool prompt = false;
+  size_t tokens = 0;
+
+  std::string Name() const {
+    return (prompt ? "pp" : "tg") + std::to_string(tokens);
+  }
+};
+
+// What the machine can do with a number of threads.
+struct Limits {
+  double bytes_per_second = 0;
+  double operations_per_second = 0;
+};
+
+// What a token costs, on average over a test.
+struct Cost {
+  double bytes = 0;
+  double multiply_adds = 0;
+};
+
+struct Measurement {
+  Test test;
+  std::vector<double> tokens_per_second;  // by repetition
+  Timing per_token;
+  Cost cost;
+
+  // Of the machine's limit.
+  double Share(const Limits& limits, double speed) const {
+    return test.prompt
+               ? 2 * cost.multiply_adds * speed / limits.operations_per_second
+               : cost.bytes * speed / limits.bytes_per_second;
+  }
+};
+
+// A session and everything measured on it.
+struct Setting {
+  std::shared_ptr<const Model> model;
+  std::string activations;
+  size_t threads = 0;
+  size_t context = 0;
+  double load_seconds = 0;
+  uint64_t peak_bytes = 0;
+  MemoryReport memory;
+  Limits limits;
+  std::vector<Measurement> measurements;
+};
+
+std::vector<Test> Tests(const BenchOptions& options) {
+  std::vector<Test> tests;
+  for (const size_t n : options.prompts) {
+    if (n > 0) tests.push_back({true, n});
+  }
+  for (const size_t n : options.tokens) {
+    if (n > 0) tests.push_back({false, n});
+  }
+  return tests;
+}
+
+// Feeds a test's tokens; returns the seconds of each call.
+std::vector<double> Feed(LanguageModel& model, const Test& test,
+                         std::span<const int32_t> ids) {
+  const size_t step = test.prompt ? test.tokens : 1;
+  std::vector<double> seconds;
+  seconds.reserve(test.tokens / step);
+  model.Reset();
+  for (size_t done = 0; done < test.tokens; done += step) {
+    const Clock::time_point start = Clock::now();
+    model.Feed(ids.subspan(done, step));
+    seconds.push_back(SecondsSince(start));
+  }
+  return seconds;
+}
+
+// Also the warm-up.
+Cost MeasureCost(LanguageModel& model, const Test& test,
+                 std::span<const int32_t> ids) {
+  model.session().EnableProfiling(true);
+  Feed(model, test, ids);
+  Cost cost;
+  for (const NodeProfile& node : model.session().Profile()) {
+    cost.bytes += static_cast<double>(node.bytes);
+    cost.multiply_adds += static_cast<double>(node.multiply_adds);
+  }
+  model.session().EnableProfiling(false);
+  cost.bytes /= static_cast<double>(test.tokens);
+  cost.multiply_adds /= static_cast<double>(test.tokens);
+  return cost;
+}
+
+Measurement Measure(LanguageModel& model, const Test& test, size_t repeat,
+                    std::span<const int32_t> ids) {
+  Measurement result;
+  result.test = test;
+  result.cost = MeasureCost(model, test, ids);
+  std::vector<double> microseconds;
+  for (size_t r = 0; r < repeat; ++r) {
+    const std::vector<double> calls = Feed(model, test, ids);
+    double total = 0;
+    for (const double seconds : calls) {
+      total += seconds;
+      const auto per_call =
+          static_cast<double>(test.tokens) / static_cast<double>(calls.size());
+      microseconds.push_back(1e6 * seconds / per_call);
+    }
+    result.tokens_per_second.push_back(static_cast<double>(test.tokens) /
+                                       total);
+  }
+  result.per_token = Summarise(std::move(microseconds));
+  return result;
+}
+
+Limits MeasureLimits(size_t threads, bool int8) {
+  const ThreadPool pool = MakeThreadPool(threads);
+  return {ReadBandwidth(pool.get()),
+          int8 ? Int8Peak(pool.get()) : FloatPeak(pool.get())};
+}
+
+Setting MeasureSetting(const BenchOptions& options, const std::string& path,
+                       const LanguageModelOptions& session,
+                       const std::vector<Test>& tests, Progress& progress) {
+  ResetPeakMemory();
+  const Clock::time_point start = Clock::now();
+  Setting setting;
+  setting.model = Model::Load(path);
+  LanguageModel model(setting.model, session);
+  setting.load_seconds = SecondsSince(start);
+  setting.threads = model.session().threads();
+  setting.context = model.context();
+
+  size_t longest = 0;
+  for (const Test& test : tests) longest = std::max(longest, test.tokens);
+  Random random(options.seed);
+  std::vector<int32_t> ids(longest);
+  for (int32_t& id : ids) {
+    id = static_cast<int32_t>(random.Below(model.vocabulary()));
+  }
+  const size_t repeat =
+      options.timing.repeat > 0 ? options.timing.repeat : kDefaultRepeat;
+  for (const Test& test : tests) {
+    progress.Show("measuring " + path + ", " + test.Name() + ", " +
+                  std::to_string(setting.threads) + " threads");
+    setting.measurements.push_back(Measure(model, test, repeat, ids));
+  }
+  setting.memory = model.Memory();
+  setting.peak_bytes = PeakMemoryBytes();
+  const bool packed = HasPackedWeights(*setting.model);
+  const bool int8 = packed && session.session.activations !=
+                                  kernels::ActivationType::kFloat32;
+  setting.activations =
+      packed ? Name(session.session.activations) : std::string("float32");
+  setting.limits = MeasureLimits(setting.threads, int8);
+  return setting;
+}
+
+std::vector<Setting> MeasureModel(const BenchOptions& options,
+                                  const Model& model, Progress& progress) {
+  const std::vector<Test> tests = Tests(options);
+  LanguageModelOptions session = options.language;
+  if (session.session.context == 0) {
+    for (const Test& test : tests) {
+      session.session.context = std::max(session.session.context, test.tokens);
+    }
+  }
+  // The activation type of a model without packed weights changes nothing.
+  std::vector<kernels::ActivationType> activations = options.activations;
+  if (!HasPackedWeights(model)) activations.resize(1);
+  std::vector<Setting> settings;
+  for (const kernels::ActivationType type : activations) {
+    for (const size_t threads : options.threads) {
+      session.session.activations = type;
+      session.session.threads = threads;
+      settings.push_back(
+          MeasureSetting(options, model.path(), session, tests, progress));
+    }
+  }
+  return settings;
+}
+
+ordered_json ToJson(const BenchOptions& options, const Setting& setting,
+                    const Measurement& result) {
+  const packer::WeightTotals totals =
+      packer::Total(packer::Weights(*setting.model));
+  const MeanAndDeviation speed = Average(result.tokens_per_second);
+  return {{"model", setting.model->path()},
+          {"file_bytes", setting.model->file().byte_size()},
+          {"weights", totals.elements},
+          {"bits_per_weight", totals.BitsPerWeight()},
+          {"variant", kernels::ActiveVariant()},
+          {"activations", setting.activations},
+          {"cache", Name(options.language.session.cache)},
+          {"threads", setting.threads},
+          {"context", setting.context},
+          {"chunk", options.language.chunk},
+          {"test", result.test.Name()},
+          {"tokens", result.test.tokens},
+          {"repeat", result.tokens_per_second.size()},
+          {"tokens_per_second", speed.mean},
+          {"tokens_per_second_deviation", speed.deviation},
+          {"mean_us_per_token", result.per_token.mean},
+          {"p50_us_per_token", result.per_token.median},
+          {"p99_us_per_token", result.per_token.p99},
+          {"bytes_per_token", result.cost.bytes},
+          {"multiply_adds_per_token", result.cost.multiply_adds},
+          {"read_bandwidth", setting.limits.bytes_per_second},
+          {"peak_operations_per_second", setting.limits.operations_per_second},
+          {"share_of_limit", result.Share(setting.limits, speed.mean)},
+          {"load_ms", 1e3 * setting.load_seconds},
+          {"peak_bytes", setting.peak_bytes},
+          {"weight_bytes", setting.memory.weights},
+          {"arena_bytes", setting.memory.arena},
+          {"state_bytes", setting.memory.state},
+          {"dense_bytes", setting.memory.dense}};
+}
+
+void AddRow(const Setting& setting, const Measurement& result, Table& table) {
+  const MeanAndDeviation speed = Average(result.tokens_per_second);
+  table.AddRow({setting.model->path(), Bytes(setting.model->file().byte_size()),
+                setting.activations, std::to_string(setting.threads),
+                result.test.Name(),
+                Short(speed.mean) + " ± " + Short(speed.deviation),
+                Short(result.per_token.median), Short(result.per_token.p99),
+                Fixed(100 * result.Share(setting.limits, speed.mean), 1) + " %",
+                Short(1e3 * setting.load_seconds), Bytes(setting.peak_bytes)});
+}
+
+}  // namespace
+
+BenchResults BenchLanguage(
+    const BenchOptions& options,
+    const std::vector<std::shared_ptr<const Model>>& models,
+    Progress& progress) {
+  BenchResults results{ordered_json::array(),
+                       Table({{"model", Table::Align::kLeft},
+                              {"size"},
+                              {"activations", Table::Align::kLeft},
+                              {"threads"},
+                              {"test", Table::Align::kLeft},
+                              {"tokens/s"},
+                              {"p50 us/token"},
+                              {"p99 us/token"},
+                              {"of limit"},
+                              {"load ms"},
+                              {"peak memory"}})};
+  for (const std::shared_ptr<const Model>& model : models) {
+    for (const Setting& setting : MeasureModel(options, *model, progress)) {
+      for (const Measurement& result : setting.measurements) {
+        results.records.push_back(ToJson(options, setting, result));
+        AddRow(setting, result, results.table);
+      }
+    }
+  }
+  return results;
+}
+
+}  // namespace lutra::tools

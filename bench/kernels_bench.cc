@@ -2,7 +2,7 @@
 //
 //   kernels_bench                       every row of the report, some minutes
 //   kernels_bench --selection=all --benchmark_filter=gemv/int8/warm
-//                                       all that match, any shape and format
+//                                       all that match, of more shapes
 //   LUTRA_KERNEL=AVX2 kernels_bench     another instruction set
 //   kernels_bench --benchmark_out=kernels.json
 //                                       for tools/bench_report

@@ -13,7 +13,7 @@
 //   exp:  x = n * ln 2 + r, e^r = 1 + r + r^2 * q(r). Relative error below
 //         1e-7; 0 below -87 and infinity above 88, so that nothing is
 //         subnormal.
-//   silu: x / (1 + e^-x), relative error below 2e-7.
+//   silu: x / (1 + e^-x), relative error below 2e-7; -0 below -88.
 //   gelu: x * Phi(x). With t = 1 / (1 + 0.3 |x|), Phi(-|x|) is e^(-x^2 / 2)
 //         times a polynomial in t. Relative error below 5e-6; 0 below -13.2.
 //

@@ -103,8 +103,8 @@ inline GemmArguments WithSimpleFusion(GemmArguments arguments) {
 // The kernels of one variant for int8 or for float activations.
 struct KernelSet {
   size_t tile_tokens = 0;
-  // Fills `values`, `starts`, `token_scales` and `token_zeros`, or `floats`, of
-  // tokens [first, first + count).
+  // Fills the arrays of the job that are not nullptr, for tokens
+  // [first, first + count).
   void (*prepare)(const GemmJob& job, size_t first, size_t count) = nullptr;
   // y of the one token, rows of row blocks [first, first + count).
   void (*gemv)(const GemmJob& job, size_t first, size_t count) = nullptr;

@@ -25,7 +25,9 @@ void ConvertAll(const std::byte* data, std::span<float> values,
 RowSource::RowSource(const TensorView& tensor, std::string_view file)
     : dtype_(tensor.dtype),
       data_(tensor.data),
-      rows_(tensor.shape.size() > 1 ? static_cast<size_t>(tensor.shape[0]) : 1),
+      rows_(tensor.ElementCount() == 0 ? 0
+            : tensor.shape.size() > 1  ? static_cast<size_t>(tensor.shape[0])
+                                       : 1),
       columns_(rows_ == 0 ? 0 : tensor.ElementCount() / rows_) {
   switch (dtype_) {
     case DType::kFloat32:

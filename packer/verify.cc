@@ -138,6 +138,21 @@ void CompareTensor(const Model& model, const TensorView& tensor,
   }
 }
 
+void CompareWhole(const Model& model, const Model& other,
+                  std::vector<std::string>& problems) {
+  if (GraphToJson(model.graph()) != GraphToJson(other.graph())) {
+    problems.emplace_back("the graph differs from the other model's");
+  }
+  if (model.context_length() != other.context_length()) {
+    problems.emplace_back("the context length differs from the other model's");
+  }
+  for (const TensorView& tensor : other.file().tensors()) {
+    if (model.file().Find(tensor.name) != nullptr) continue;
+    problems.push_back("has no tensor '" + tensor.name +
+                       "', which the other model has");
+  }
+}
+
 }  // namespace
 
 const TensorVerdict* VerifyReport::Worst() const {
@@ -157,6 +172,10 @@ VerifyReport VerifyModel(const Model& model, const VerifyOptions& options) {
     records = ReadPackNote(note->second, model.path());
   }
   VerifyReport report;
+  if (options.against != nullptr) {
+    CompareWhole(model, *options.against, report.problems);
+    report.problem_count = report.problems.size();
+  }
   for (const TensorView& tensor : model.file().tensors()) {
     TensorVerdict verdict;
     verdict.name = tensor.name;

@@ -90,16 +90,25 @@ class AttentionStep : public Step {
   }
 
   StepCost Cost() const override {
-    const uint64_t tokens = execution_.sequence->position + m_;
-    const uint64_t seen =
-        shape_.window == 0 ? tokens : std::min<uint64_t>(tokens, shape_.window);
+    const uint64_t position = execution_.sequence->position;
+    // By all rows together, and by each of them.
+    uint64_t tokens = position + m_;
+    if (shape_.window > 0) {
+      tokens = std::min<uint64_t>(tokens, shape_.window + m_ - 1);
+    }
+    uint64_t seen = 0;
+    for (size_t row = 0; row < m_; ++row) {
+      const uint64_t before = position + row + 1;
+      seen += shape_.window == 0 ? before
+                                 : std::min<uint64_t>(before, shape_.window);
+    }
     const uint64_t element_bytes =
         shape_.cache == kernels::CacheType::kFloat32   ? 4
         : shape_.cache == kernels::CacheType::kFloat16 ? 2
                                                        : 1;
     return {
         .bytes = 2 * tokens * shape_.kv_heads * shape_.head_dim * element_bytes,
-        .multiply_adds = 2 * m_ * seen * shape_.heads * shape_.head_dim};
+        .multiply_adds = 2 * seen * shape_.heads * shape_.head_dim};
   }
 
  private:

@@ -8,13 +8,14 @@ namespace {
 std::shared_ptr<DenseMatrix> SharedDense(const Node& node, const Weight& weight,
                                          const float* bias,
                                          const Execution& execution) {
+  auto& all = execution.shared->dense;
   // Names hold no zero byte.
-  std::shared_ptr<DenseMatrix>& dense =
-      execution.shared->dense[node.weight + '\0' + node.bias];
-  if (dense == nullptr) {
-    dense = std::make_shared<DenseMatrix>(weight, bias, execution.pool);
-  }
-  return dense;
+  const std::string key = node.weight + '\0' + node.bias;
+  const auto found = all.find(key);
+  if (found != all.end()) return found->second;
+  return all
+      .emplace(key, std::make_shared<DenseMatrix>(weight, bias, execution.pool))
+      .first->second;
 }
 
 }  // namespace

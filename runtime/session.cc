@@ -114,6 +114,7 @@ class Session::Impl {
   void Cancel() noexcept { cancelled_ = true; }
 
   void EnableProfiling(bool on) {
+    if (!on && !profiling_) return;
     profiling_ = on;
     if (!on) {
       recorded_ = std::move(profiles_);

@@ -121,6 +121,7 @@ GenerationEnd TextGenerator::Generate(std::string_view prompt,
   prompt_ = tokenizer_.Encode(prompt, begins);
   tokens_.clear();
   prompt_seconds_ = seconds_ = 0;
+  const size_t waiting = pending_.size();
   pending_.insert(pending_.end(), prompt_.begin(), prompt_.end());
   if (pending_.empty()) {
     throw Error::InFile(model_.model().path(),
@@ -134,6 +135,11 @@ GenerationEnd TextGenerator::Generate(std::string_view prompt,
     return end;
   } catch (const Cancelled&) {
     text.Finish();
+    throw;
+  } catch (const Error&) {
+    // Of a prompt that cannot be fed nothing must stay in the way of another.
+    const bool untouched = pending_.size() == waiting + prompt_.size();
+    pending_.resize(untouched ? waiting : 0);
     throw;
   }
 }

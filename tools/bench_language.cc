@@ -61,9 +61,9 @@ struct Measurement {
   }
 };
 
-// A session and everything measured on it.
+// Everything measured on a session. It does not hold the model: what is mapped
+// counts as memory of the measurements that follow.
 struct Setting {
-  std::shared_ptr<const Model> model;
   std::string activations;
   size_t threads = 0;
   size_t context = 0;
@@ -150,8 +150,7 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
   ResetPeakMemory();
   const Clock::time_point start = Clock::now();
   Setting setting;
-  setting.model = Model::Load(path);
-  LanguageModel model(setting.model, session);
+  LanguageModel model(Model::Load(path), session);
   setting.load_seconds = SecondsSince(start);
   setting.threads = model.session().threads();
   setting.context = model.context();
@@ -172,12 +171,11 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
   }
   setting.memory = model.Memory();
   setting.peak_bytes = PeakMemoryBytes();
-  const bool packed = HasPackedWeights(*setting.model);
-  const bool int8 = packed && session.session.activations !=
-                                  kernels::ActivationType::kFloat32;
+  const kernels::ActivationType activations = session.session.activations;
   setting.activations =
-      packed ? Name(session.session.activations) : std::string("float32");
-  setting.limits = MeasureLimits(setting.threads, int8);
+      HasPackedWeights(model.model()) ? Name(activations) : "float32";
+  setting.limits = MeasureLimits(setting.threads,
+                                 MultipliesInt8(model.model(), activations));
   return setting;
 }
 
@@ -205,13 +203,12 @@ std::vector<Setting> MeasureModel(const BenchOptions& options,
   return settings;
 }
 
-ordered_json ToJson(const BenchOptions& options, const Setting& setting,
-                    const Measurement& result) {
-  const packer::WeightTotals totals =
-      packer::Total(packer::Weights(*setting.model));
+ordered_json ToJson(const BenchOptions& options, const Model& model,
+                    const Setting& setting, const Measurement& result) {
+  const packer::WeightTotals totals = packer::Total(packer::Weights(model));
   const MeanAndDeviation speed = Average(result.tokens_per_second);
-  return {{"model", setting.model->path()},
-          {"file_bytes", setting.model->file().byte_size()},
+  return {{"model", model.path()},
+          {"file_bytes", model.file().byte_size()},
           {"weights", totals.elements},
           {"bits_per_weight", totals.BitsPerWeight()},
           {"variant", kernels::ActiveVariant()},
@@ -241,9 +238,10 @@ ordered_json ToJson(const BenchOptions& options, const Setting& setting,
           {"dense_bytes", setting.memory.dense}};
 }
 
-void AddRow(const Setting& setting, const Measurement& result, Table& table) {
+void AddRow(const Model& model, const Setting& setting,
+            const Measurement& result, Table& table) {
   const MeanAndDeviation speed = Average(result.tokens_per_second);
-  table.AddRow({setting.model->path(), Bytes(setting.model->file().byte_size()),
+  table.AddRow({model.path(), Bytes(model.file().byte_size()),
                 setting.activations, std::to_string(setting.threads),
                 result.test.Name(),
                 Short(speed.mean) + " ± " + Short(speed.deviation),
@@ -258,6 +256,10 @@ BenchResults BenchLanguage(
     const BenchOptions& options,
     const std::vector<std::shared_ptr<const Model>>& models,
     Progress& progress) {
+  if (Tests(options).empty()) {
+    throw CLI::ValidationError(
+        "bench", "--prompt 0 and --tokens 0 leave nothing to measure");
+  }
   BenchResults results{ordered_json::array(),
                        Table({{"model", Table::Align::kLeft},
                               {"size"},
@@ -273,8 +275,8 @@ BenchResults BenchLanguage(
   for (const std::shared_ptr<const Model>& model : models) {
     for (const Setting& setting : MeasureModel(options, *model, progress)) {
       for (const Measurement& result : setting.measurements) {
-        results.records.push_back(ToJson(options, setting, result));
-        AddRow(setting, result, results.table);
+        results.records.push_back(ToJson(options, *model, setting, result));
+        AddRow(*model, setting, result, results.table);
       }
     }
   }

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <iostream>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -46,6 +47,10 @@ constexpr const char* kExample =
 
 // 128 + SIGINT, as shells have it.
 constexpr int kInterrupted = 130;
+
+// Above these are only negative numbers, which are mistakes.
+constexpr size_t kMaxVocabulary = std::numeric_limits<int32_t>::max();
+constexpr size_t kMaxTokens = kMaxVocabulary;
 
 struct GenerateVerb {
   std::string model;
@@ -140,12 +145,12 @@ void GenerateVerb::Run() const {
   totals.load_seconds = SecondsSince(start);
 
   std::string text = prompt;
-  bool waiting = interactive && prompt.empty();
   if (prompt_file == "-") {
     text = ReadAll(std::cin);
   } else if (!prompt_file.empty()) {
     text = ReadText(prompt_file, 0);
   }
+  bool waiting = interactive && text.empty();
   const CancelOnInterrupt interrupt(language_model);
   bool interrupted = false;
   std::string shown;
@@ -168,6 +173,9 @@ void GenerateVerb::Run() const {
       });
     } catch (const Cancelled&) {
       interrupted = true;
+    } catch (const Error&) {
+      if (!json) Write("\n");  // the message gets a line of its own
+      throw;
     }
     totals.Add(generator);
     if (!json) Write("\n");
@@ -200,6 +208,7 @@ void AddSamplerOptions(CLI::App& app, SamplerOptions& options) {
   app.add_option("--top-k", options.top_k,
                  "Choose among the K most probable tokens; 0: all")
       ->type_name("K")
+      ->check(CLI::Range(size_t{0}, kMaxVocabulary))
       ->capture_default_str();
   app.add_option("--top-p", options.top_p,
                  "Choose among the most probable tokens that make up P; 1: all")
@@ -248,6 +257,7 @@ void AddGenerateVerb(CLI::App& app) {
                    "Most tokens to generate; 0: until the text ends or the "
                    "context is full")
       ->type_name("N")
+      ->check(CLI::Range(size_t{0}, kMaxTokens))
       ->capture_default_str();
   AddSamplerOptions(*generate, verb->generation.sampler);
   generate

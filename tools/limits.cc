@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
 #include <vector>
 
 #include "kernels/dispatch.h"
@@ -41,7 +38,7 @@ double Rate(pthreadpool_t pool, const Part& part) {
   return sum / seconds.count();
 }
 
-using CacheLine [[gnu::vector_size(64)]] = uint64_t;
+using CacheLine [[gnu::vector_size(64), gnu::may_alias]] = uint64_t;
 
 // Reads four streams; returns the number of bytes.
 double ReadStreams(const uint8_t* from, size_t bytes) {
@@ -87,11 +84,14 @@ double FloatRate(pthreadpool_t pool) {
 }
 
 double ReadBandwidth(pthreadpool_t pool) {
-  constexpr size_t kBytes = size_t{256} << 20;
-  const std::unique_ptr<uint8_t[], void (*)(void*)> memory(
-      static_cast<uint8_t*>(std::aligned_alloc(64, kBytes)), std::free);
-  std::memset(memory.get(), 1, kBytes);
-  return Best(7, [&] { return ReadRate(memory.get(), kBytes, pool); });
+  struct alignas(64) Line {
+    uint8_t bytes[64] = {1};
+  };
+  const std::vector<Line> memory(size_t{4} << 20);  // 256 MiB
+  return Best(7, [&] {
+    return ReadRate(reinterpret_cast<const uint8_t*>(memory.data()),
+                    memory.size() * sizeof(Line), pool);
+  });
 }
 
 double Int8Peak(pthreadpool_t pool) {

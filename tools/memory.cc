@@ -1,26 +1,30 @@
 #include "tools/memory.h"
 
 #include <fstream>
+#include <string>
 
-#if defined(__unix__) || defined(__APPLE__)
+#if defined(__APPLE__)
 #include <sys/resource.h>
 #endif
 
 namespace lutra::tools {
 
 uint64_t PeakMemoryBytes() {
-#if defined(__unix__) || defined(__APPLE__)
+#if defined(__linux__)
+  // Not getrusage: its maximum includes the program that started this one, and
+  // cannot be reset.
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    uint64_t kibibytes = 0;
+    if (word == "VmHWM:" && status >> kibibytes) return kibibytes * 1024;
+  }
+#elif defined(__APPLE__)
   rusage usage;
-  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
-  const auto peak = static_cast<uint64_t>(usage.ru_maxrss);
-#if defined(__APPLE__)
-  return peak;
-#else
-  return peak * 1024;
+  if (getrusage(RUSAGE_SELF, &usage) == 0) {
+    return static_cast<uint64_t>(usage.ru_maxrss);
+  }
 #endif
-#else
   return 0;
-#endif
 }
 
 void ResetPeakMemory() {

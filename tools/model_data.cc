@@ -158,4 +158,10 @@ bool HasPackedWeights(const Model& model) {
       [](const packer::Weight& weight) { return weight.packed != nullptr; });
 }
 
+bool MultipliesInt8(const Model& model, kernels::ActivationType activations) {
+  return HasPackedWeights(model) &&
+         activations != kernels::ActivationType::kFloat32 &&
+         activations != kernels::ActivationType::kBFloat16;
+}
+
 }  // namespace lutra::tools

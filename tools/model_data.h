@@ -55,6 +55,8 @@ InputData ReadInput(const std::filesystem::path& path, const ValueInfo& value);
 
 // Whether some weight is packed, so that the activation type matters.
 bool HasPackedWeights(const Model& model);
+// Whether the model has packed weights and they are multiplied by int8.
+bool MultipliesInt8(const Model& model, kernels::ActivationType activations);
 
 }  // namespace lutra::tools
 

@@ -146,8 +146,7 @@ std::string_view Name(NpyType type) { return Find(type).name; }
 NpyArray ReadNpy(const std::filesystem::path& path) {
   const std::string file = path.string();
   const MappedFile mapping(path);
-  std::string_view rest(reinterpret_cast<const char*>(mapping.bytes().data()),
-                        mapping.bytes().size());
+  std::string_view rest = mapping.text();
   if (rest.substr(0, kMagic.size()) != kMagic) {
     throw Error::InFile(file, "is not a .npy file (wrong magic)");
   }

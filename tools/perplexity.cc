@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
-#include <iterator>
 #include <numbers>
 #include <vector>
 
@@ -97,22 +96,21 @@ std::string ReadText(const std::filesystem::path& path, size_t limit) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error::InFile(path.string(), "cannot open");
   std::string text;
-  if (limit == 0) {
-    text.assign(std::istreambuf_iterator<char>(file), {});
-  } else {
-    std::error_code error;
-    const auto size = std::filesystem::file_size(path, error);
-    text.resize(
-        static_cast<size_t>(error ? limit : std::min<uintmax_t>(limit, size)));
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<size_t>(file.gcount()));
-    // Only if the limit cut into it; what the file holds is taken as it is.
-    if (text.size() == limit &&
-        file.peek() != std::ifstream::traits_type::eof() &&
-        ContinuesCharacter(static_cast<char>(file.peek()))) {
-      while (!text.empty() && ContinuesCharacter(text.back())) text.pop_back();
-      if (!text.empty()) text.pop_back();
-    }
+  // In pieces, as the size of a pipe is not known.
+  constexpr size_t kPiece = size_t{1} << 16;
+  while (file && (limit == 0 || text.size() < limit)) {
+    const size_t begin = text.size();
+    text.resize(begin +
+                (limit == 0 ? kPiece : std::min(kPiece, limit - begin)));
+    file.read(text.data() + begin,
+              static_cast<std::streamsize>(text.size() - begin));
+    text.resize(begin + static_cast<size_t>(file.gcount()));
+  }
+  // Only if the limit cut into it; what the file holds is taken as it is.
+  if (file && file.peek() != std::ifstream::traits_type::eof() &&
+      ContinuesCharacter(static_cast<char>(file.peek()))) {
+    while (!text.empty() && ContinuesCharacter(text.back())) text.pop_back();
+    if (!text.empty()) text.pop_back();
   }
   if (file.bad()) throw Error::InFile(path.string(), "cannot read");
   if (text.empty()) throw Error::InFile(path.string(), "holds no text");

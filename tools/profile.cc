@@ -223,9 +223,7 @@ void ProfileVerb::Run() const {
     thread_count = session.threads();
     result = ProfileCalls(session, *this);
   }
-  const bool int8 =
-      HasPackedWeights(*loaded) &&
-      options.session.activations != kernels::ActivationType::kFloat32;
+  const bool int8 = MultipliesInt8(*loaded, options.session.activations);
   const ThreadPool pool = MakeThreadPool(thread_count);
   const Limits limits{ReadBandwidth(pool.get()),
                       int8 ? Int8Peak(pool.get()) : FloatPeak(pool.get())};

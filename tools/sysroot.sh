@@ -19,7 +19,8 @@ echo "Unpacking into $folder: $list"
 rm -rf "$folder"
 mkdir -p "$folder"
 
-# apt with its own state, for that architecture and the machine's sources.
+# apt with its own state, for that architecture and the machine's sources; of
+# Ubuntu, whose archive has amd64 and i386 only, the host with the others.
 apt=$(mktemp -d)
 trap 'rm -rf "$apt"' EXIT
 mkdir -p "$apt"/{lists/partial,archives/partial,packages}
@@ -31,7 +32,20 @@ options=(
   -o "Dir::State::status=/dev/null"
   -o "Dir::Cache=$apt"
 )
-apt-get -q "${options[@]}" update
+read -r system release < <(. /etc/os-release; echo "$ID ${VERSION_CODENAME-}")
+if [[ "$system" == ubuntu && ! "$architecture" =~ ^(amd64|i386)$ ]]; then
+  keys=/usr/share/keyrings/ubuntu-archive-keyring.gpg
+  for suite in "$release" "$release"-{updates,security}; do
+    echo "deb [signed-by=$keys] http://ports.ubuntu.com/ubuntu-ports $suite" \
+      "main universe"
+  done > "$apt/sources.list"
+  options+=(
+    -o "Dir::Etc::sourcelist=$apt/sources.list"
+    -o "Dir::Etc::sourceparts=/dev/null"
+  )
+fi
+# Sources of other software may fail; what is missing then, `download` tells.
+apt-get -q "${options[@]}" update || true
 packages=("$@")
 for package in "$@"; do
   # A library is a dependency of exactly the same version.

@@ -61,6 +61,7 @@ ordered_json ToJson(const packer::VerifyReport& report,
   ordered_json json;
   json["file"] = file;
   json["ok"] = report.problem_count == 0;
+  json["problems"] = report.problems;
   json["tensors"] = ordered_json::array();
   for (const packer::TensorVerdict& tensor : report.tensors) {
     ordered_json entry;
@@ -126,13 +127,16 @@ void VerifyVerb::Run() const {
     std::cout << (format == OutputFormat::kTable ? table.Text()
                                                  : table.Markdown());
   }
+  std::cout.flush();
+  const std::string count =
+      " (" + std::to_string(report.problem_count) +
+      (report.problem_count == 1 ? " problem)" : " problems)");
+  if (!report.problems.empty()) {
+    throw Error::InFile(model, report.problems.front() + count);
+  }
   for (const packer::TensorVerdict& tensor : report.tensors) {
     if (tensor.problems.empty()) continue;
-    std::cout.flush();
-    throw Error::InTensor(
-        model, tensor.name,
-        tensor.problems.front() + " (" + std::to_string(report.problem_count) +
-            (report.problem_count == 1 ? " problem)" : " problems)"));
+    throw Error::InTensor(model, tensor.name, tensor.problems.front() + count);
   }
   if (format != OutputFormat::kJson) {
     std::cout << "\n" << OneLine(model + ": " + Verdict(report)) << "\n";

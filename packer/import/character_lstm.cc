@@ -28,9 +28,7 @@ constexpr float kForgetBias = 1.0f;
 
 json ReadJson(const fs::path& path, const std::string& what) {
   const MappedFile file(path);
-  return ParseJson(
-      {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
-      path.string(), what);
+  return ParseJson(file.text(), path.string(), what);
 }
 
 // A tensor's file, mapped.

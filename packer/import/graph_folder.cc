@@ -49,12 +49,10 @@ ImportPlan PlanGraph(const ImportOptions& options) {
   const fs::path weights = FindWeights(options.source);
   fs::path graph = options.graph;
   if (graph.empty()) graph = options.source / kGraphFile;
-  const MappedFile text(graph);
+  const MappedFile graph_file(graph);
   ImportPlan plan;
   plan.architecture = "graph";
-  plan.graph = ParseGraph(
-      {reinterpret_cast<const char*>(text.bytes().data()), text.bytes().size()},
-      graph.string());
+  plan.graph = ParseGraph(graph_file.text(), graph.string());
   const auto file =
       std::make_shared<const SafetensorsFile>(SafetensorsFile::Open(weights));
   for (const auto& [name, may_be_half] : UsedTensors(plan.graph)) {

@@ -34,9 +34,7 @@ class JsonFile {
  private:
   json Parse(const fs::path& path, const std::string& what) const {
     const MappedFile file(path);
-    return ParseJson({reinterpret_cast<const char*>(file.bytes().data()),
-                      file.bytes().size()},
-                     name_, what);
+    return ParseJson(file.text(), name_, what);
   }
 
   std::string name_;

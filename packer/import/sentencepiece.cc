@@ -5,6 +5,8 @@
 #include <sentencepiece_processor.h>
 
 #include <cmath>
+#include <string>
+#include <utility>
 
 #include "lutra/runtime/error.h"
 #include "packer/import/protobuf.h"
@@ -38,9 +40,7 @@ class Importer {
       : file_(path.string()), mapped_(path) {}
 
   TokenizerData Read() {
-    const std::string_view bytes(
-        reinterpret_cast<const char*>(mapped_.bytes().data()),
-        mapped_.bytes().size());
+    const std::string_view bytes = mapped_.text();
     const Protobuf model(bytes, file_);
     CheckOptions(model);
     const auto status = processor_.LoadFromSerializedProto(bytes);
@@ -75,24 +75,22 @@ class Importer {
     if (normalizer.Integer(kEscapeSpaces, 1) == 0) {
       Fail("does without escape_whitespaces, which is not supported");
     }
-    TextStep step;
+    const std::string space(kSpace);
+    const auto add = [this](TextStep::Kind kind, std::string from,
+                            std::string to) {
+      TextStep& step = data_.recipe.normalizer.emplace_back();
+      step.kind = kind;
+      step.from = std::move(from);
+      step.to = std::move(to);
+    };
     if (normalizer.Integer(kRemoveExtraSpaces, 1) != 0) {
-      step.kind = TextStep::Kind::kCollapse;
-      step.from = std::string(" ");
-      data_.recipe.normalizer.push_back(step);
-      step = {};
+      add(TextStep::Kind::kCollapse, " ", "");
     }
     if (normalizer.Integer(kAddDummyPrefix, 1) != 0) {
-      step.kind = TextStep::Kind::kPrefix;
-      step.to = kSpace;
-      data_.recipe.normalizer.push_back(step);
+      add(TextStep::Kind::kPrefix, "", space);
       data_.recipe.strip_space = true;
     }
-    step = {};
-    step.kind = TextStep::Kind::kReplace;
-    step.from = std::string(" ");
-    step.to = kSpace;
-    data_.recipe.normalizer.push_back(step);
+    add(TextStep::Kind::kReplace, " ", space);
   }
 
   void ReadPieces(const Protobuf& model) {

@@ -271,10 +271,8 @@ class Importer {
 
 TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
   const MappedFile file(path);
-  const std::string_view text(
-      reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   const std::string name = path.string();
-  const json root = ParseJson(text, name, "tokenizer");
+  const json root = ParseJson(file.text(), name, "tokenizer");
   return Importer(root, name).Read();
 }
 

@@ -6,27 +6,22 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "tests/kernels/each_variant.h"
+#include "tests/kernels/random_matrix.h"
 
 namespace lutra::kernels {
 namespace {
 
-struct Free {
-  void operator()(void* memory) const { std::free(memory); }
-};
-using Memory = std::unique_ptr<void, Free>;
-
 // Filled with bytes that are NaNs as floats and halves: whatever is read that
 // was not written shows.
-Memory Allocate(size_t bytes) {
+AlignedBytes Allocate(size_t bytes) {
   const size_t rounded = (bytes + 63) / 64 * 64;
-  Memory memory(std::aligned_alloc(64, rounded));
+  AlignedBytes memory = AllocateAligned(rounded);
   std::memset(memory.get(), 0xFF, rounded);
   return memory;
 }
@@ -50,8 +45,8 @@ struct Data {
 // All tokens of the context, one after the other.
 std::vector<float> AttendAll(const AttentionShape& shape, const Data& data) {
   EXPECT_TRUE(AttentionFits(shape));
-  const Memory cache = Allocate(AttentionCacheBytes(shape));
-  const Memory scratch = Allocate(AttentionScratchBytes(shape));
+  const AlignedBytes cache = Allocate(AttentionCacheBytes(shape));
+  const AlignedBytes scratch = Allocate(AttentionScratchBytes(shape));
   const size_t q_size = shape.heads * shape.head_dim;
   const size_t kv_size = shape.kv_heads * shape.head_dim;
   std::vector<float> y(shape.context * q_size);

@@ -127,15 +127,7 @@ RandomMatrix MakeMatrix(const LutFormat& format, Numbers& numbers) {
   for (int8_t& entry : r.tables) {
     entry = static_cast<int8_t>(numbers.Bits() & 0xFF);
   }
-  r.blob_bytes = BlobBytes(format);
-  r.blob = AllocateAligned(r.blob_bytes);
-  PackLutMatrix(format,
-                {.indices = r.indices.data(),
-                 .scales = r.scales.data(),
-                 .offsets = r.offsets.data(),
-                 .tables = r.tables.data()},
-                r.blob.get());
-  ParseLutMatrix(r.blob.get(), r.blob_bytes, &r.matrix);
+  PackMatrix(r);
   return r;
 }
 

@@ -75,6 +75,19 @@ inline uint8_t RandomIndex(const LutFormat& format, std::mt19937& rng) {
   return static_cast<uint8_t>(RandomEntry(TableKind::kExtreme, rng));
 }
 
+// Makes the blob from the rest.
+inline void PackMatrix(RandomMatrix& r) {
+  r.blob_bytes = BlobBytes(r.format);
+  r.blob = AllocateAligned(r.blob_bytes);
+  PackLutMatrix(r.format,
+                {.indices = r.indices.data(),
+                 .scales = r.scales.data(),
+                 .offsets = r.offsets.data(),
+                 .tables = r.tables.data()},
+                r.blob.get());
+  ParseLutMatrix(r.blob.get(), r.blob_bytes, &r.matrix);
+}
+
 inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
                                      std::mt19937& rng) {
   RandomMatrix r;
@@ -93,15 +106,7 @@ inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
   const bool per_row = format.table_granularity == TableGranularity::kRow;
   r.tables.resize((per_row ? format.n : 1) * format.TableEntries());
   for (int8_t& entry : r.tables) entry = RandomEntry(kind, rng);
-  r.blob_bytes = BlobBytes(format);
-  r.blob = AllocateAligned(r.blob_bytes);
-  PackLutMatrix(format,
-                {.indices = r.indices.data(),
-                 .scales = r.scales.data(),
-                 .offsets = r.offsets.data(),
-                 .tables = r.tables.data()},
-                r.blob.get());
-  ParseLutMatrix(r.blob.get(), r.blob_bytes, &r.matrix);
+  PackMatrix(r);
   return r;
 }
 

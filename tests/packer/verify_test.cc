@@ -139,8 +139,28 @@ TEST_F(VerifyTest, SourceWithoutTheTensor) {
       .Write(dir_ / "other.safetensors");
   const auto model = Model::Load(dir_ / "other.safetensors");
   const VerifyReport report = VerifyAgainst(*model);
-  EXPECT_EQ(report.problem_count, 3u);
+  EXPECT_EQ(report.problem_count, 4u);
+  EXPECT_THAT(report.problems, ElementsAre(HasSubstr("graph differs")));
   EXPECT_THAT(Verdict(report).problems, ElementsAre(HasSubstr("shape")));
+}
+
+TEST_F(VerifyTest, TensorsThatWereLost) {
+  ModelBuilder builder = layers_.Builder();
+  builder.Floats("extra", {2}, std::vector<float>{1, 2})
+      .Write(dir_ / "other.safetensors");
+  const VerifyReport report =
+      VerifyAgainst(*Model::Load(dir_ / "other.safetensors"));
+  EXPECT_EQ(report.problem_count, 1u);
+  EXPECT_THAT(report.problems, ElementsAre(HasSubstr("no tensor 'extra'")));
+}
+
+// A short file can claim any number of rows that hold nothing.
+TEST_F(VerifyTest, EmptyRows) {
+  ModelBuilder builder = layers_.Builder();
+  builder.Floats("empty", {int64_t{1} << 60, 0}, {})
+      .Write(dir_ / "other.safetensors");
+  const auto model = Model::Load(dir_ / "other.safetensors");
+  EXPECT_EQ(VerifyModel(*model, {}).problem_count, 0u);
 }
 
 TEST_F(VerifyTest, LimitOfTheError) {

@@ -266,6 +266,13 @@ TEST_F(SequenceTest, Profile) {
     EXPECT_EQ(profile[i].name, model->graph().nodes[i].output);
     EXPECT_EQ(profile[i].calls, 2u);
   }
+  const auto attention = std::find_if(
+      profile.begin(), profile.end(),
+      [](const NodeProfile& node) { return node.op == OpType::kAttention; });
+  ASSERT_NE(attention, profile.end());
+  // Token i looks back at i + 1; scores and weighted sums cost the same.
+  const size_t width = model->value(attention->name).ElementCount();
+  EXPECT_EQ(attention->multiply_adds, kTokens * (kTokens + 1) * width);
   const NodeProfile& logits = profile.back();
   EXPECT_EQ(logits.op, OpType::kLinear);
   EXPECT_EQ(logits.multiply_adds, kTokens * 50 * 32);

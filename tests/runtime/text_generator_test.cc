@@ -166,6 +166,19 @@ TEST_F(TextGeneratorTest, GoesOnAfterACancellation) {
   EXPECT_EQ(text.substr(0, whole.text.size()), whole.text);
 }
 
+TEST_F(TextGeneratorTest, APromptThatDoesNotFitLeavesNothing) {
+  LanguageModel language(model_);
+  TextGenerator generator(language, *tokenizer_, Sampled(3, 10));
+  std::string text;
+  const auto show = [&](std::string_view piece) { text += piece; };
+  generator.Generate("the ", show);
+  EXPECT_THAT(
+      ErrorMessage([&] { generator.Generate(std::string(500, 'a'), show); }),
+      HasSubstr("too short"));
+  generator.Generate("", show);
+  EXPECT_EQ(text, Generate(Sampled(3, 20)).text);
+}
+
 TEST_F(TextGeneratorTest, WrongUse) {
   GenerationOptions options;
   options.stops = {""};

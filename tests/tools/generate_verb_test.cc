@@ -118,7 +118,14 @@ TEST_F(GenerateVerbTest, Interactive) {
   // The first line may be the prompt.
   const Outcome from_line =
       RunLutra(Call({"-n", "10", "-i"}), RunSettings{.input = "the\n"});
-  EXPECT_EQ("the" + from_line.out, OutputOf(Call({"-p", "the", "-n", "10"})));
+  const std::string once = OutputOf(Call({"-p", "the", "-n", "10"}));
+  EXPECT_EQ("the" + from_line.out, once);
+  // Or a file.
+  WriteBytes(dir_ / "prompt", "the");
+  const Outcome from_file =
+      RunLutra(Call({"-f", (dir_ / "prompt").string(), "-n", "10", "-i"}),
+               RunSettings{.input = ""});
+  EXPECT_EQ(from_file.out, once);
 }
 
 TEST_F(GenerateVerbTest, ContextAndCache) {
@@ -133,6 +140,7 @@ TEST_F(GenerateVerbTest, ContextAndCache) {
       RunLutra(Call({"-p", "the he the he", "--context", "5"}));
   EXPECT_EQ(full.exit_code, 1);
   EXPECT_THAT(full.err, HasSubstr("the context of 5 tokens is too short"));
+  EXPECT_EQ(full.out, "the he the he\n");
 }
 
 TEST_F(GenerateVerbTest, CtrlCStopsCleanly) {
@@ -153,6 +161,9 @@ TEST_F(GenerateVerbTest, WrongUse) {
       {"generate", model_, "--top-p", "1.5"},
       {"generate", model_, "--cache", "int4"},
       {"generate", model_, "--chunk", "12"},
+      {"generate", model_, "--tokens", "-1"},
+      {"generate", model_, "--top-k", "-1"},
+      {"bench", model_, "--prompt", "0", "--tokens", "0"},
       {"generate", model_, "--json", "-i"},
       {"generate"}};
   for (const auto& arguments : usage) {

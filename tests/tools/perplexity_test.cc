@@ -99,6 +99,10 @@ TEST(PerplexityTest, ReadText) {
               HasSubstr("holds no text"));
   EXPECT_THAT(ErrorMessage([&] { ReadText(dir / "none", 0); }),
               HasSubstr("cannot open"));
+  for (const size_t limit : {size_t{0}, size_t{4}}) {
+    EXPECT_THAT(ErrorMessage([&] { ReadText(dir.path(), limit); }),
+                HasSubstr("cannot read"));
+  }
 }
 
 }  // namespace

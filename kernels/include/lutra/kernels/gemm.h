@@ -35,12 +35,12 @@ enum class ActivationType {
 //   clamp: v < clamp_min ? clamp_min : v > clamp_max ? clamp_max : v
 //   gelu: v * Phi(v)       silu: v / (1 + e^-v)
 // NaN stays NaN. gelu (without the approximation by tanh) and silu are exact to
-// 5e-6 and 2e-7 of their value, below -13 to 1e-37, with the same bits for the
+// 5e-6 and 2e-7 of their value, below -13 to 6e-37, with the same bits for the
 // same v on every instruction set.
 enum class Fusion { kNone, kRelu, kRelu6, kClamp, kGelu, kSilu };
 
-// With int8 activations the result is defined to the bit, the same for every
-// instruction set, thread count and M:
+// With int8 activations and finite scales and offsets the result is defined to
+// the bit, the same for every instruction set, thread count and M:
 //
 //   acc = 0; for each group g in order:
 //     dot = sum over the group of q[k] * LUT[index[n][k]]   (exact, int32)

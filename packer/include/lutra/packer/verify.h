@@ -37,7 +37,8 @@ struct TensorVerdict {
 
 struct VerifyReport {
   std::vector<TensorVerdict> tensors;  // of the whole file
-  size_t problem_count = 0;
+  std::vector<std::string> problems;   // not of one of these tensors
+  size_t problem_count = 0;            // all in all
   // Of the packed tensor with the lowest; nullptr without `against`.
   const TensorVerdict* Worst() const;
 };
@@ -47,8 +48,9 @@ struct VerifyReport {
 // sums, paddings and the stated range of the table are right). Of float tensors
 // that all values are finite. With `against`: every packed tensor has a float
 // one of the same name and shape there, the error against it is as recorded and
-// not below the limit, and all other tensors have the same bytes. Throws Error
-// for a record that cannot be read.
+// not below the limit, all other tensors have the same bytes, none is missing,
+// and graph and context length are the same. Throws Error for a record that
+// cannot be read.
 VerifyReport VerifyModel(const Model& model, const VerifyOptions& options);
 
 }  // namespace lutra::packer

@@ -46,9 +46,10 @@ class TextGenerator {
   // begins the sequence (with BOS where the tokenizer has it). The text of stop
   // strings is not shown but stays part of the sequence.
   //
-  // Throws Error, also if there is nothing to begin with, and Cancelled after
-  // LanguageModel::Cancel; then what was held back has been shown, and another
-  // call goes on from there.
+  // Throws Error, also if there is nothing to begin with or the context has no
+  // room for the prompt, which is then as if it had not been given; and
+  // Cancelled after LanguageModel::Cancel; then what was held back has been
+  // shown, and another call goes on from there.
   GenerationEnd Generate(std::string_view prompt, const Show& show);
 
   // Begins a new sequence; seed and repetition penalty too begin anew.

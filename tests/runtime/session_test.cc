@@ -15,14 +15,6 @@
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
-// With the address sanitizer an allocation that is too large would otherwise
-// end the program, and the test that asks for one could not see the report.
-extern "C" __attribute__((visibility("default"))) const char*
-__asan_default_options();
-extern "C" const char* __asan_default_options() {
-  return "allocator_may_return_null=1";
-}
-
 namespace lutra {
 namespace {
 

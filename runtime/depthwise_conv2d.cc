@@ -2,15 +2,11 @@
 #include <string>
 
 #include "runtime/operators.h"
-#include "runtime/parallel.h"
 #include "runtime/weight.h"
 #include "runtime/window2d.h"
 
 namespace lutra {
 namespace {
-
-// Multiplications per piece of work, rounded up to rows of pixels.
-constexpr size_t kTile = 1 << 16;
 
 class DepthwiseStep : public Step {
  public:
@@ -27,14 +23,8 @@ class DepthwiseStep : public Step {
         pool_(execution.pool) {}
 
   void Run() override {
-    const size_t rows = m_ * window_.out_height;
-    const size_t work = window_.out_width * window_.Taps() * window_.channels;
-    ParallelFor(pool_, rows, kTile / work + 1, [&](size_t begin, size_t end) {
-      for (size_t row = begin; row < end; ++row) {
-        for (size_t column = 0; column < window_.out_width; ++column) {
-          Pixel(row, column);
-        }
-      }
+    ForEachOutputPixel(window_, m_, pool_, [this](size_t row, size_t column) {
+      Pixel(row, column);
     });
   }
 

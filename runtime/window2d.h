@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "runtime/operator.h"
+#include "runtime/parallel.h"
 
 namespace lutra {
 
@@ -34,6 +35,24 @@ struct Window2d {
 // the window is larger than the padded image.
 Window2d MakeWindow2d(const Model& model, const Node& node,
                       const ValueInfo& input);
+
+// Calls pixel(row, column) for every output pixel of `m` images, on the threads
+// of `pool`; `row` counts through all images.
+template <typename Pixel>
+void ForEachOutputPixel(const Window2d& window, size_t m, pthreadpool_t pool,
+                        const Pixel& pixel) {
+  // Elements read per piece of work, rounded up to rows of pixels.
+  constexpr size_t kTile = 1 << 16;
+  const size_t work = window.out_width * window.Taps() * window.channels;
+  ParallelFor(pool, m * window.out_height, kTile / work + 1,
+              [&](size_t begin, size_t end) {
+                for (size_t row = begin; row < end; ++row) {
+                  for (size_t column = 0; column < window.out_width; ++column) {
+                    pixel(row, column);
+                  }
+                }
+              });
+}
 
 }  // namespace lutra
 

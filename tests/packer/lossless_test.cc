@@ -27,10 +27,7 @@ TEST_P(TrainedGridTest, PacksWithoutLoss) {
   const auto [quantizer, bits, group_size] = GetParam();
   const qat::QuantScheme scheme{quantizer, bits, group_size};
   const TempDir dir;
-  TwoLayers layers;
-  layers.w1 = Quantized(layers.w1, kK1, scheme);
-  layers.w2 = Quantized(layers.w2, kK2, scheme);
-  layers.schemes = {{"fc1.weight", scheme}, {"fc2.weight", scheme}};
+  TwoLayers layers = TrainedLayers(scheme);
   const auto model = layers.Load(dir / "trained.safetensors");
 
   const PackReport report = PackModel(*model, dir / "packed.safetensors", {});
@@ -67,10 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(TrainedTest, PackedModelComputesWhatTheTrainedOneDoes) {
   const qat::QuantScheme scheme{"stretched", 2, 16};
   const TempDir dir;
-  TwoLayers layers;
-  layers.w1 = Quantized(layers.w1, kK1, scheme);
-  layers.w2 = Quantized(layers.w2, kK2, scheme);
-  layers.schemes = {{"fc1.weight", scheme}, {"fc2.weight", scheme}};
+  TwoLayers layers = TrainedLayers(scheme);
   const auto model = layers.Load(dir / "trained.safetensors");
   PackModel(*model, dir / "packed.safetensors", {});
 
@@ -137,10 +131,7 @@ TEST(TrainedTest, UntrainedWeightsOfATrainedModelAreKept) {
 TEST(TrainedTest, RuleOverridesTheRecordedScheme) {
   const qat::QuantScheme scheme{"stretched", 4, 0};
   const TempDir dir;
-  TwoLayers layers;
-  layers.w1 = Quantized(layers.w1, kK1, scheme);
-  layers.w2 = Quantized(layers.w2, kK2, scheme);
-  layers.schemes = {{"fc1.weight", scheme}, {"fc2.weight", scheme}};
+  TwoLayers layers = TrainedLayers(scheme);
   const auto model = layers.Load(dir / "trained.safetensors");
   PackOptions options;
   options.rules.AddRule("fc1=bits:2,group-size:16");

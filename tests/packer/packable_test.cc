@@ -194,10 +194,7 @@ TEST(PackableTest, ScalesBeyondFloat16AreRefused) {
 TEST(PackableTest, TrainedWeightsMayHaveRoundedScales) {
   const qat::QuantScheme scheme{"stretched", 2, 16};
   const TempDir dir;
-  TwoLayers layers;
-  layers.w1 = Quantized(layers.w1, kK1, scheme);
-  layers.w2 = Quantized(layers.w2, kK2, scheme);
-  layers.schemes = {{"fc1.weight", scheme}, {"fc2.weight", scheme}};
+  TwoLayers layers = TrainedLayers(scheme);
   const auto model = layers.Load(dir / "trained.safetensors");
   const PackReport report =
       PackModel(*model, dir / "packed.safetensors",

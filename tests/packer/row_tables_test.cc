@@ -60,10 +60,7 @@ TEST(RowTablesTest, PostTraining) {
 TEST(RowTablesTest, TrainedLevelsAreRoundedAndTheLossIsReported) {
   const qat::QuantScheme scheme{"lsbq", 2, 0};
   const TempDir dir;
-  TwoLayers layers;
-  layers.w1 = Quantized(layers.w1, kK1, scheme);
-  layers.w2 = Quantized(layers.w2, kK2, scheme);
-  layers.schemes = {{"fc1.weight", scheme}, {"fc2.weight", scheme}};
+  TwoLayers layers = TrainedLayers(scheme);
   const auto model = layers.Load(dir / "trained.safetensors");
 
   const PackReport report = PackModel(*model, dir / "packed.safetensors", {});

@@ -66,6 +66,15 @@ inline std::vector<float> Quantized(std::vector<float> w, size_t k,
   return w;
 }
 
+// Both weights on the grid of `scheme`, as the trainer leaves and records them.
+inline TwoLayers TrainedLayers(const qat::QuantScheme& scheme) {
+  TwoLayers layers;
+  layers.w1 = Quantized(layers.w1, kK1, scheme);
+  layers.w2 = Quantized(layers.w2, kK2, scheme);
+  layers.schemes = {{"fc1.weight", scheme}, {"fc2.weight", scheme}};
+  return layers;
+}
+
 // All of a packed weight.
 inline std::vector<float> Dequantized(const kernels::LutMatrix& matrix) {
   const size_t k = matrix.format.k;

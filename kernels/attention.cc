@@ -12,25 +12,38 @@
 namespace lutra::kernels {
 namespace {
 
-// Puts a head's row of keys and of values into the cache, as `convert` makes
-// 16 elements of them.
+// Elements converted at a time.
+constexpr size_t kRun = 64;
+
+// Puts rows of keys and of values, [heads, head_dim], into the cache from
+// `head` on, as `convert` makes kRun elements of them. Runs take no notice of
+// heads, which may be short.
 template <typename T, class Convert>
-void StoreRows(const CacheLayout& layout, size_t position, const float* k,
-               const float* v, uint8_t* head, const Convert& convert_keys,
-               const Convert& convert_values) {
-  T* keys = reinterpret_cast<T*>(head) + layout.Key(position, 0);
-  T* values =
-      reinterpret_cast<T*>(head + layout.values) + layout.Value(position, 0);
-  for (size_t d = 0; d < layout.head_dim; d += kCacheBlock) {
-    const size_t count = std::min(kCacheBlock, layout.head_dim - d);
-    T converted[kCacheBlock];
-    convert_keys(k + d, count, converted);
-    for (size_t i = 0; i < count; ++i) {
-      keys[(d + i) * kCacheBlock] = converted[i];
+void StoreRows(const CacheLayout& layout, size_t position, size_t heads,
+               const float* k, const float* v, uint8_t* head,
+               const Convert& convert_keys, const Convert& convert_values) {
+  T* keys = nullptr;
+  T* values = nullptr;
+  size_t d = layout.head_dim;
+  for (size_t i = 0; i < heads * layout.head_dim; i += kRun) {
+    const size_t count = std::min(kRun, heads * layout.head_dim - i);
+    T new_keys[kRun];
+    T new_values[kRun];
+    convert_keys(k + i, count, new_keys);
+    convert_values(v + i, count, new_values);
+    for (size_t j = 0; j < count; ++j, ++d) {
+      if (d == layout.head_dim) {
+        keys = reinterpret_cast<T*>(head) + layout.Key(position, 0);
+        values = reinterpret_cast<T*>(head + layout.values) +
+                 layout.Value(position, 0);
+        std::fill(values + layout.head_dim, values + layout.padded_dim, T{});
+        head += layout.head_bytes;
+        d = 0;
+      }
+      keys[d * kCacheBlock] = new_keys[j];
+      values[d] = new_values[j];
     }
-    convert_values(v + d, count, values + d);
   }
-  std::fill(values + layout.head_dim, values + layout.padded_dim, T{});
 }
 
 // The smallest scale keeps the inverse finite.
@@ -75,35 +88,36 @@ bool AttentionFits(const AttentionShape& shape) noexcept {
 void StoreToken(const AttentionShape& shape, size_t position, const float* k,
                 const float* v, void* cache) noexcept {
   const CacheLayout layout(shape);
-  const auto to_float16 = GetActiveKernels().vectors->to_float16;
   uint8_t* head = static_cast<uint8_t*>(cache);
-  for (size_t i = 0; i < shape.kv_heads; ++i, head += layout.head_bytes) {
-    const float* key = k + i * shape.head_dim;
-    const float* value = v + i * shape.head_dim;
-    switch (shape.cache) {
-      case CacheType::kFloat32: {
-        const auto copy = [](const float* x, size_t n, float* y) {
-          std::copy(x, x + n, y);
-        };
-        StoreRows<float>(layout, position, key, value, head, copy, copy);
-        break;
-      }
-      case CacheType::kFloat16:
-        StoreRows<uint16_t>(layout, position, key, value, head, to_float16,
-                            to_float16);
-        break;
-      case CacheType::kInt8: {
+  switch (shape.cache) {
+    case CacheType::kFloat32: {
+      const auto copy = [](const float* x, size_t n, float* y) {
+        std::copy(x, x + n, y);
+      };
+      StoreRows<float>(layout, position, shape.kv_heads, k, v, head, copy,
+                       copy);
+      break;
+    }
+    case CacheType::kFloat16: {
+      const auto to_float16 = GetActiveKernels().vectors->to_float16;
+      StoreRows<uint16_t>(layout, position, shape.kv_heads, k, v, head,
+                          to_float16, to_float16);
+      break;
+    }
+    case CacheType::kInt8:
+      for (size_t i = 0; i < shape.kv_heads; ++i, head += layout.head_bytes) {
+        const float* key = k + i * shape.head_dim;
+        const float* value = v + i * shape.head_dim;
         const float key_scale = Int8Scale(key, shape.head_dim);
         const float value_scale = Int8Scale(value, shape.head_dim);
-        StoreRows<int8_t>(layout, position, key, value, head,
+        StoreRows<int8_t>(layout, position, 1, key, value, head,
                           ToInt8{1.0f / key_scale}, ToInt8{1.0f / value_scale});
         reinterpret_cast<float*>(head + layout.key_scales)[position] =
             key_scale;
         reinterpret_cast<float*>(head + layout.value_scales)[position] =
             value_scale;
-        break;
       }
-    }
+      break;
   }
 }
 

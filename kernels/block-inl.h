@@ -100,6 +100,23 @@ HWY_INLINE void StoreBlock(const BlockOf<kVectors>& block, float* y) {
   }
 }
 
+// Bits as they are, to select by.
+HWY_INLINE Block LoadBits(const uint32_t* bits) {
+  return LoadBlock(reinterpret_cast<const float*>(bits));
+}
+
+// a where the bits of `mask` are ones, b where they are zeros.
+template <size_t kVectors>
+HWY_INLINE BlockOf<kVectors> Select(const BlockOf<kVectors>& mask,
+                                    const BlockOf<kVectors>& a,
+                                    const BlockOf<kVectors>& b) {
+  if constexpr (kVectors == 1) {
+    return {hn::IfVecThenElse(mask.v, a.v, b.v)};
+  } else {
+    return {Select(mask.low, a.low, b.low), Select(mask.high, a.high, b.high)};
+  }
+}
+
 // The first `count` < 16 floats, then zeros.
 HWY_INLINE Block LoadPartOfBlock(const float* x, size_t count) {
   float padded[kBlock] = {};

@@ -10,6 +10,7 @@
 #include "hwy/highway.h"
 #include "kernels/gemm_job.h"
 #include "kernels/hwy_compat-inl.h"
+#include "kernels/tables.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
@@ -57,6 +58,24 @@ HWY_INLINE VU8 RowMask() {
   const DI32 d;
   const VI32 row = hn::And(hn::Iota(d, 0), hn::Set(d, 3));
   return hn::BitCast(DU8(), hn::VecFromMask(d, hn::Eq(row, hn::Set(d, kRow))));
+}
+
+// Prepares the tables of a row block, the same for all blocks if there is one
+// table for the tensor; entries become entry - bias. With 8 bits, the only
+// other bias is -128, and 0 - bias is the bit that flips the sign of values.
+HWY_INLINE void PrepareTables(const LutMatrix& w, const uint8_t* row_block,
+                              int8_t bias, DecodeTables* tables) {
+  if (w.format.table_granularity == TableGranularity::kRow) {
+    return OrderRowTables(w, row_block, bias, tables);
+  }
+  const DU8 d;
+  const VU8 biases = hn::Set(d, static_cast<uint8_t>(bias));
+  for (size_t t = 0; t < 4; ++t) {
+    const VU8 table = hn::Sub(hn::LoadDup128(d, w.nibble_tables[t]), biases);
+    for (size_t at = 0; at < kTileBytes; at += hn::Lanes(d)) {
+      hn::Store(table, d, tables->bytes[t] + at);
+    }
+  }
 }
 
 template <size_t kBits>

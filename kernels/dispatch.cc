@@ -97,17 +97,24 @@ const VariantTable& Table() {
   return table;
 }
 
-// Index of the forced variant plus 1, or 0.
-std::atomic<size_t> forced{0};
+// The active variant's, or nullptr: that of the table's choice. A pointer to
+// constants, as every call of a kernel reads it.
+std::atomic<const ActiveKernels*> active{nullptr};
 
 size_t Active() {
-  const size_t f = forced.load(std::memory_order_relaxed);
-  return f == 0 ? Table().chosen : f - 1;
+  return static_cast<size_t>(&GetActiveKernels() - Table().kernels.data());
 }
 
 }  // namespace
 
-ActiveKernels GetActiveKernels() noexcept { return Table().kernels[Active()]; }
+const ActiveKernels& GetActiveKernels() noexcept {
+  const ActiveKernels* kernels = active.load(std::memory_order_acquire);
+  if (kernels != nullptr) return *kernels;
+  const ActiveKernels* const chosen = &Table().kernels[Table().chosen];
+  // Unless another thread has forced one meanwhile.
+  if (active.compare_exchange_strong(kernels, chosen)) kernels = chosen;
+  return *kernels;
+}
 
 const Variant* Variants(size_t* count) noexcept {
   *count = Table().count;
@@ -125,13 +132,10 @@ const char* RefusedRequest() noexcept {
 }
 
 bool ForceVariant(const char* name) noexcept {
-  if (name == nullptr) {
-    forced = 0;
-    return true;
-  }
-  const size_t found = Table().Find(name);
-  if (found == Table().count) return false;
-  forced = found + 1;
+  const VariantTable& table = Table();
+  const size_t found = name == nullptr ? table.chosen : table.Find(name);
+  if (found == table.count) return false;
+  active = &table.kernels[found];
   return true;
 }
 

@@ -12,7 +12,7 @@ struct ActiveKernels {
   const KernelSet* floats;
   const VectorKernels* vectors;  // never nullptr
 };
-ActiveKernels GetActiveKernels() noexcept;
+const ActiveKernels& GetActiveKernels() noexcept;
 
 }  // namespace lutra::kernels
 

@@ -31,12 +31,28 @@ inline void PreparePanelEnd(const GemmJob& job, const uint8_t* block0,
   std::memcpy(end->row_sums, block0, kBlockRows * sizeof(float));
   std::memcpy(end->row_sums + kBlockRows, block1, kBlockRows * sizeof(float));
   end->first_row = first_row;
-  end->rows = std::min<size_t>(kPanelRows, job.w.format.n - first_row);
+  end->rows = std::min<size_t>(kPanelRows, job.w->format.n - first_row);
   if (job.arguments.bias != nullptr) {
     std::memset(end->bias, 0, sizeof(end->bias));
     std::memcpy(end->bias, job.arguments.bias + first_row,
                 end->rows * sizeof(float));
   }
+}
+
+// Outputs of `token`, before the fused function, from their sums over all
+// groups. `bias` may be nullptr.
+template <bool kQuantized>
+HWY_INLINE VF32 FinishRows(const GemmJob& job, size_t token, VF32 sums,
+                           const float* row_sums, const float* bias) {
+  const DF32 d;
+  if constexpr (kQuantized) {
+    if (job.type == ActivationType::kInt8Asymmetric) {
+      const VF32 zero = hn::Set(d, job.token_zeros[token]);
+      sums = hn::Sub(sums, hn::Mul(zero, hn::Load(d, row_sums)));
+    }
+    sums = hn::Mul(sums, hn::Set(d, job.token_scales[token]));
+  }
+  return bias == nullptr ? sums : hn::Add(sums, hn::LoadU(d, bias));
 }
 
 HWY_INLINE VF32 Fuse(const GemmArguments& arguments, VF32 v) {
@@ -57,10 +73,9 @@ HWY_INLINE VF32 Fuse(const GemmArguments& arguments, VF32 v) {
   }
 }
 
-// Applies the fused function to `count` outputs. Not inlined: every kernel
-// would have its own copy.
-inline HWY_NOINLINE void FuseRow(const GemmArguments& arguments,
-                                 float* HWY_RESTRICT y, size_t count) {
+// Applies the fused function to `count` outputs.
+inline void FuseRow(const GemmArguments& arguments, float* HWY_RESTRICT y,
+                    size_t count) {
   const DF32 d;
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
@@ -74,25 +89,31 @@ inline HWY_NOINLINE void FuseRow(const GemmArguments& arguments,
   std::memcpy(y + i, last, (count - i) * sizeof(float));
 }
 
+// What comes after the bias, for `count` outputs of `token` from row `first`
+// on; many of them at once, as fused functions are long chains. Not inlined:
+// every kernel would have its own copy.
+inline HWY_NOINLINE void EndRow(const GemmArguments& arguments, size_t token,
+                                size_t first, size_t count) {
+  float* HWY_RESTRICT y = arguments.y + token * arguments.y_stride + first;
+  if (arguments.fusion != Fusion::kNone) FuseRow(arguments, y, count);
+  if (arguments.residual == nullptr) return;
+  const float* HWY_RESTRICT residual =
+      arguments.residual + token * arguments.residual_stride + first;
+  for (size_t i = 0; i < count; ++i) y[i] = y[i] + residual[i];
+}
+
 // Writes the outputs of `token` from its sums over all groups.
 template <bool kQuantized>
 HWY_INLINE void FinishToken(const GemmJob& job, const PanelEnd& end,
                             const float* HWY_RESTRICT sums, size_t token) {
   const DF32 d;
   const size_t lanes = hn::Lanes(d);
+  const bool has_bias = job.arguments.bias != nullptr;
   float* y = job.arguments.y + token * job.arguments.y_stride + end.first_row;
   for (size_t r = 0; r < end.rows; r += lanes) {
-    VF32 v = hn::Load(d, sums + r);
-    if constexpr (kQuantized) {
-      if (job.type == ActivationType::kInt8Asymmetric) {
-        const VF32 zero = hn::Set(d, job.token_zeros[token]);
-        v = hn::Sub(v, hn::Mul(zero, hn::Load(d, end.row_sums + r)));
-      }
-      v = hn::Mul(v, hn::Set(d, job.token_scales[token]));
-    }
-    if (job.arguments.bias != nullptr) {
-      v = hn::Add(v, hn::Load(d, end.bias + r));
-    }
+    const VF32 v = FinishRows<kQuantized>(job, token, hn::Load(d, sums + r),
+                                          end.row_sums + r,
+                                          has_bias ? end.bias + r : nullptr);
     if (r + lanes <= end.rows) {
       hn::StoreU(v, d, y + r);
     } else {
@@ -101,9 +122,7 @@ HWY_INLINE void FinishToken(const GemmJob& job, const PanelEnd& end,
       std::memcpy(y + r, last, (end.rows - r) * sizeof(float));
     }
   }
-  if (job.arguments.fusion != Fusion::kNone) {
-    FuseRow(job.arguments, y, end.rows);
-  }
+  EndRow(job.arguments, token, end.first_row, end.rows);
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE

@@ -138,17 +138,18 @@ void FloatGemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
   step.panel = decoded;
   step.stride = tile_tokens;
   step.scales = scales;
-  for (size_t g = 0; g < job.groups; ++g) {
-    LoadPanelScales(job, source, g, job.w.format.scale_type, 0, scales);
+  for (size_t g = 0; g < job.w->geometry.groups; ++g) {
+    LoadPanelScales(job, source, g, job.w->format.scale_type, 0, scales);
     const size_t columns = job.PaddedColumns(g);
     for (size_t c = 0; c < columns; c += kFloatStepColumns) {
       step.columns = std::min(kFloatStepColumns, columns - c);
       DecodePanel(job, source, g, c, step.columns, bytes);
       ConvertPanel(bytes, step.columns, decoded);
       for (size_t t = 0; t < count; t += tile_tokens) {
-        step.values = job.floats +
-                      (first + t) / tile_tokens * tile_tokens * job.padded_k +
-                      (g * job.padded_group + c) * tile_tokens;
+        step.values =
+            job.floats +
+            (first + t) / tile_tokens * tile_tokens * job.w->geometry.padded_k +
+            (g * job.w->geometry.padded_group + c) * tile_tokens;
         step.sums = sums + t * kPanelRows;
         (count - t < tile_tokens ? multiply_rest : multiply)(step);
       }
@@ -168,11 +169,11 @@ void Arrange(const GemmJob& job, size_t first, size_t count) {
   const bool round = job.type == ActivationType::kBFloat16;
   for (size_t token = first; token < first + count; ++token) {
     const float* x = job.arguments.x + token * job.arguments.x_stride;
-    float* to =
-        job.floats + token / width * width * job.padded_k + token % width;
-    for (size_t g = 0; g < job.groups; ++g) {
+    float* to = job.floats + token / width * width * job.w->geometry.padded_k +
+                token % width;
+    for (size_t g = 0; g < job.w->geometry.groups; ++g) {
       const float* HWY_RESTRICT from = x + job.FirstColumn(g);
-      float* HWY_RESTRICT group = to + g * job.padded_group * width;
+      float* HWY_RESTRICT group = to + g * job.w->geometry.padded_group * width;
       const size_t columns = job.Columns(g);
       const size_t padded = job.PaddedColumns(g);
       if (round) {

@@ -69,18 +69,20 @@ struct FloatStrip {
     const VU8 tb1 = hn::Load(d8, other.tables.bytes[1] + at);
     const VU8 tb2 = hn::Load(d8, other.tables.bytes[2] + at);
     const VU8 tb3 = hn::Load(d8, other.tables.bytes[3] + at);
-    const ScaleType scale_type = job.w.format.scale_type;
+    const ScaleType scale_type = job.w->format.scale_type;
     const size_t row = at / kTileColumns;
     const uint8_t* group_a = job.Group(a.bytes, 0);
     const uint8_t* group_b = job.Group(b.bytes, 0);
     VF32 sum_a = hn::Zero(df);
     VF32 sum_b = sum_a;
-    for (size_t g = 0; g < job.groups; ++g) {
+    for (size_t g = 0; g < job.w->geometry.groups; ++g) {
       const VF32 scales_a = LoadScales(scale_type, group_a, row);
       const VF32 scales_b = LoadScales(scale_type, group_b, row);
-      const uint8_t* HWY_RESTRICT unit_a = group_a + job.layout.indices + at;
-      const uint8_t* HWY_RESTRICT unit_b = group_b + job.layout.indices + at;
-      const float* x = job.floats + g * job.padded_group;
+      const uint8_t* HWY_RESTRICT unit_a =
+          group_a + job.w->geometry.indices + at;
+      const uint8_t* HWY_RESTRICT unit_b =
+          group_b + job.w->geometry.indices + at;
+      const float* x = job.floats + g * job.w->geometry.padded_group;
       const float* const end = x + job.PaddedColumns(g);
       while (x < end) {
         const float* const step_end =
@@ -103,8 +105,8 @@ struct FloatStrip {
         if constexpr (kPair) sum_b = hn::MulAdd(acc_b, scales_b, sum_b);
       }
       if (job.group_sums != nullptr) {
-        const ScaleType type = StorageOf(job.w.format.offset_type);
-        const size_t offsets = job.layout.offsets;
+        const ScaleType type = StorageOf(job.w->format.offset_type);
+        const size_t offsets = job.w->geometry.offsets;
         const VF32 values = hn::Set(df, job.group_sums[g]);
         sum_a =
             hn::MulAdd(values, LoadScales(type, group_a + offsets, row), sum_a);
@@ -113,8 +115,8 @@ struct FloatStrip {
                              sum_b);
         }
       }
-      group_a += job.layout.group_stride;
-      group_b += job.layout.group_stride;
+      group_a += job.w->geometry.group_stride;
+      group_b += job.w->geometry.group_stride;
     }
     hn::Store(sum_a, df, a.sums + row);
     if constexpr (kPair) hn::Store(sum_b, df, b.sums + row);
@@ -123,14 +125,14 @@ struct FloatStrip {
 
 template <size_t kBits>
 void FloatGemvRows(const GemmJob& job, size_t first, size_t count) {
-  if (job.w.table == nullptr) {
+  if (job.w->table == nullptr) {
     return GemvRowBlocks<FloatStrip<kBits, true>>(job, first, count, 0);
   }
   GemvRowBlocks<FloatStrip<kBits, false>>(job, first, count, 0);
 }
 
 void FloatGemv(const GemmJob& job, size_t first, size_t count) {
-  switch (job.w.format.bits) {
+  switch (job.w->format.bits) {
     case 8:
       return GemvRowBlocks<FloatStrip<8, false>>(job, first, count, 0);
     case 1:

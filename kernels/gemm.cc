@@ -1,8 +1,10 @@
 #include "lutra/kernels/gemm.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstdint>
+#include <vector>
 
 #include "kernels/dispatch.h"
 #include "kernels/gemm_job.h"
@@ -43,67 +45,98 @@ class Scratch {
   size_t used_ = 0;
 };
 
-GemmJob MakeJob(const LutMatrix& w, ActivationType type,
-                const GemmArguments& arguments, size_t tile_tokens,
-                Scratch* scratch) {
-  GemmJob job;
-  job.w = w;
-  job.layout = LayOutRowBlock(w.format);
-  job.row_blocks = DivideUp(w.format.n, kBlockRows);
-  job.groups = w.format.GroupsPerRow();
-  const size_t unit = UnitColumns(w.format.bits);
-  job.padded_group = RoundUp(w.format.group_size, unit);
-  job.padded_last = RoundUp(job.Columns(job.groups - 1), unit);
-  job.padded_k = (job.groups - 1) * job.padded_group + job.padded_last;
-  job.type = type;
-  job.arguments = WithSimpleFusion(arguments);
-  job.width = arguments.m <= MaxGemvTokens(type)
-                  ? 1
-                  : std::min(arguments.m, tile_tokens);
-  // Enough for tiles of every variant.
-  const size_t tokens =
-      arguments.m == 1 ? 1 : RoundUp(arguments.m, kMaxTileTokens);
-  if (IsFloat(type)) {
-    job.floats = scratch->Take<float>(tokens * job.padded_k);
-  } else {
-    job.values = scratch->Take<int8_t>(tokens * job.padded_k);
-    job.starts = scratch->Take<int32_t>(tokens * job.groups);
-    job.token_scales = scratch->Take<float>(tokens);
-    job.token_zeros = scratch->Take<float>(tokens);
-  }
-  if (type == ActivationType::kInt8PerGroup) {
-    job.group_scales = scratch->Take<float>(tokens * job.groups);
-  }
-  if (w.format.offset_type != OffsetType::kNone) {
-    job.group_sums = scratch->Take<float>(tokens * job.groups);
-  }
-  return job;
+// Whether activations prepared for `a` are those that `b` takes.
+bool SharesActivations(const LutMatrix& a, const LutMatrix& b) {
+  return a.format.k == b.format.k && a.format.bits == b.format.bits &&
+         a.format.group_size == b.format.group_size &&
+         a.table_min == b.table_min &&
+         (a.format.offset_type == OffsetType::kNone) ==
+             (b.format.offset_type == OffsetType::kNone);
 }
+
+void TakeActivations(GemmJob& job, Scratch& scratch) {
+  // Enough for tiles of every variant.
+  const size_t m = job.arguments.m;
+  const size_t tokens = m == 1 ? 1 : RoundUp(m, kMaxTileTokens);
+  const size_t groups = job.w->geometry.groups;
+  const size_t columns = job.w->geometry.padded_k;
+  if (IsFloat(job.type)) {
+    job.floats = scratch.Take<float>(tokens * columns);
+  } else {
+    job.values = scratch.Take<int8_t>(tokens * columns);
+    job.starts = scratch.Take<int32_t>(tokens * groups);
+    job.token_scales = scratch.Take<float>(tokens);
+    job.token_zeros = scratch.Take<float>(tokens);
+  }
+  if (job.type == ActivationType::kInt8PerGroup) {
+    job.group_scales = scratch.Take<float>(tokens * groups);
+  }
+  if (job.w->format.offset_type != OffsetType::kNone) {
+    job.group_sums = scratch.Take<float>(tokens * groups);
+  }
+}
+
+// The products of a call.
+class Jobs {
+ public:
+  // Without products if they are too many.
+  Jobs(std::span<const GemmProduct> products, ActivationType type, size_t m,
+       size_t tile_tokens, void* scratch)
+      : scratch_(scratch) {
+    if (products.size() > kMaxGemmProducts) return;
+    for (const GemmProduct& product : products) {
+      GemmJob& job = jobs_[count_];
+      const GemmJob* const end = &job;
+      const GemmJob* const same =
+          std::find_if(begin(), end, [&product](const GemmJob& earlier) {
+            return SharesActivations(*earlier.w, *product.w);
+          });
+      if (same != end) job = *same;
+      job.shares_activations = same != end;
+      job.w = product.w;
+      job.type = type;
+      job.arguments = WithSimpleFusion(product.arguments);
+      job.arguments.m = m;
+      job.width = m <= MaxGemvTokens(type) ? 1 : std::min(m, tile_tokens);
+      if (same == end) TakeActivations(job, scratch_);
+      ++count_;
+    }
+  }
+
+  const GemmJob* begin() const { return jobs_.data(); }
+  const GemmJob* end() const { return jobs_.data() + count_; }
+  size_t scratch_bytes() const { return scratch_.used(); }
+
+ private:
+  std::array<GemmJob, kMaxGemmProducts> jobs_;
+  size_t count_ = 0;
+  Scratch scratch_;
+};
 
 // The job for one token of `job`, which has int8 activations in tiles of one
 // token.
 GemmJob JobOfToken(const GemmJob& job, size_t token) {
+  const size_t groups = job.w->geometry.groups;
   GemmJob one = job;
   one.arguments.m = 1;
   one.arguments.y += token * job.arguments.y_stride;
-  one.values += token * job.padded_k;
-  one.starts += token * job.groups;
+  if (one.arguments.residual != nullptr) {
+    one.arguments.residual += token * job.arguments.residual_stride;
+  }
+  one.values += token * job.w->geometry.padded_k;
+  one.starts += token * groups;
   one.token_scales += token;
   one.token_zeros += token;
-  if (job.group_scales != nullptr) one.group_scales += token * job.groups;
-  if (job.group_sums != nullptr) one.group_sums += token * job.groups;
+  if (job.group_scales != nullptr) one.group_scales += token * groups;
+  if (job.group_sums != nullptr) one.group_sums += token * groups;
   return one;
 }
 
-void PreparePart(const GemmJob& job, const KernelSet& kernels, size_t first,
-                 size_t count) {
-  kernels.prepare(job, first, count);
-}
-
-void GemvPart(const GemmJob& job, const KernelSet& kernels, size_t first,
+void GemvRows(const GemmJob& job, const KernelSet& kernels, size_t first,
               size_t count) {
   if (job.arguments.m == 1) return kernels.gemv(job, first, count);
-  const size_t step = std::max<size_t>(2, kGemvBytes / job.w.row_block_bytes);
+  const size_t step =
+      std::max<size_t>(2, kGemvBytes / job.w->geometry.row_block_bytes);
   for (size_t i = 0; i < count; i += step) {
     for (size_t token = 0; token < job.arguments.m; ++token) {
       kernels.gemv(JobOfToken(job, token), first + i,
@@ -112,107 +145,191 @@ void GemvPart(const GemmJob& job, const KernelSet& kernels, size_t first,
   }
 }
 
-using PartFunction = void (*)(const GemmJob&, const KernelSet&, size_t, size_t);
+size_t RowBlocks(const GemmJob& job) { return job.w->geometry.row_blocks; }
+size_t Panels(const GemmJob& job) {
+  return DivideUp(RowBlocks(job), kPanelBlocks);
+}
 
-struct PoolTask {
-  const GemmJob& job;
+// What the parts of a call get. They count rows or panels of all jobs, one
+// after the other.
+struct Task {
+  const Jobs& jobs;
   const KernelSet& kernels;
-  PartFunction part = nullptr;
 };
 
-void RunPart(void* task, size_t first, size_t count) {
-  const PoolTask* t = static_cast<const PoolTask*>(task);
-  t->part(t->job, t->kernels, first, count);
+void PreparePart(void* context, size_t first, size_t count) {
+  const Task& task = *static_cast<const Task*>(context);
+  for (const GemmJob& job : task.jobs) {
+    if (!job.shares_activations) task.kernels.prepare(job, first, count);
+  }
 }
 
-void RunPanel(void* task, size_t panel, size_t first, size_t count) {
-  const PoolTask* t = static_cast<const PoolTask*>(task);
-  t->kernels.gemm(t->job, panel, first, count);
+void GemvPart(void* context, size_t first, size_t count) {
+  const Task& task = *static_cast<const Task*>(context);
+  size_t end = first + count;
+  for (const GemmJob& job : task.jobs) {
+    const size_t size = RowBlocks(job);
+    const size_t last = std::min(end, size);
+    if (first < last) GemvRows(job, task.kernels, first, last - first);
+    if (end <= size) return;
+    first = std::max(first, size) - size;
+    end -= size;
+  }
 }
 
-// Calls part(job, kernels, first, count) for parts of [0, n), which take about
-// `work` multiplications together. Four parts per thread let fast threads take
-// over from slow ones, unless they are so small that handing them out costs
-// more.
-void ParallelParts(pthreadpool_t pool, const GemmJob& job,
-                   const KernelSet& kernels, PartFunction part, size_t n,
+void GemmPart(void* context, size_t panel, size_t first, size_t count) {
+  const Task& task = *static_cast<const Task*>(context);
+  for (const GemmJob& job : task.jobs) {
+    const size_t size = Panels(job);
+    if (panel < size) return task.kernels.gemm(job, panel, first, count);
+    panel -= size;
+  }
+}
+
+using PartFunction = void (*)(void* task, size_t first, size_t count);
+
+// Calls part(task, first, count) for parts of [0, n), which take about `work`
+// multiplications together. Four parts per thread let fast threads take over
+// from slow ones, unless they are so small that handing them out costs more.
+void ParallelParts(pthreadpool_t pool, Task& task, PartFunction part, size_t n,
                    size_t multiple, double work) {
-  if (pool == nullptr || n <= multiple) return part(job, kernels, 0, n);
+  if (pool == nullptr || n <= multiple) return part(&task, 0, n);
   const size_t threads = pthreadpool_get_threads_count(pool);
   const double most =
       std::min(work / kMinPartWork, 4.0 * static_cast<double>(threads));
   const size_t parts = std::max(threads, static_cast<size_t>(most));
-  PoolTask task{job, kernels, part};
-  pthreadpool_parallelize_1d_tile_1d(pool, RunPart, &task, n,
+  pthreadpool_parallelize_1d_tile_1d(pool, part, &task, n,
                                      RoundUp(DivideUp(n, parts), multiple), 0);
 }
 
-void ParallelPanels(pthreadpool_t pool, const GemmJob& job,
-                    const KernelSet& kernels) {
-  const size_t panels = DivideUp(job.row_blocks, kPanelBlocks);
-  PoolTask task{job, kernels};
-  // Without a pool this is a loop on the calling thread.
-  pthreadpool_parallelize_2d_tile_1d(pool, RunPanel, &task, panels,
-                                     job.arguments.m, kTokenBlock, 0);
-}
-
-void Prepare(pthreadpool_t pool, const GemmJob& job, const KernelSet& kernels) {
+void Prepare(pthreadpool_t pool, Task& task) {
+  const GemmJob& first = *task.jobs.begin();
   // Preparing an activation costs about as much as 16 multiplications.
   const double work =
-      16.0 * static_cast<double>(job.arguments.m) * job.w.format.k;
-  ParallelParts(work < kMinParallelWork ? nullptr : pool, job, kernels,
-                PreparePart, job.arguments.m, job.width, work);
+      16.0 * static_cast<double>(first.arguments.m) * first.w->format.k;
+  ParallelParts(work < kMinParallelWork ? nullptr : pool, task, PreparePart,
+                first.arguments.m, first.width, work);
 }
+
+const KernelSet* FindKernels(ActivationType type) {
+  const ActiveKernels& active = GetActiveKernels();
+  return IsFloat(type) ? active.floats : active.int8;
+}
+
+// What can be known before a call, of `kernels` or, if they are nullptr, the
+// reference.
+struct Call {
+  Call(std::span<const GemmProduct> products, ActivationType type,
+       const KernelSet* set, void* scratch)
+      : kernels(set),
+        m(products[0].arguments.m),
+        jobs(products, type, m,
+             set == nullptr ? kMaxTileTokens : set->tile_tokens, scratch) {
+    assert(products.size() <= kMaxGemmProducts);
+    assert(reinterpret_cast<uintptr_t>(scratch) % kBlobAlignment == 0);
+    for (const GemmJob& job : jobs) {
+      const LutFormat& format = job.w->format;
+      assert(job.arguments.m == m &&
+             job.arguments.x == products[0].arguments.x &&
+             job.arguments.x_stride == products[0].arguments.x_stride &&
+             job.arguments.x_stride >= format.k &&
+             job.arguments.y_stride >= format.n &&
+             (job.arguments.residual == nullptr ||
+              job.arguments.residual_stride >= format.n));
+      // None of the factors exceeds 2^30, m apart.
+      work += static_cast<double>(m) * format.n * format.k;
+      row_blocks += RowBlocks(job);
+      panels += Panels(job);
+    }
+  }
+
+  void Run(pthreadpool_t pool) const {
+    if (m == 0) return;
+    if (kernels == nullptr) {
+      for (const GemmJob& job : jobs) {
+        ReferenceGemm(*job.w, job.type, job.arguments);
+      }
+      return;
+    }
+    Task task{jobs, *kernels};
+    if (work < kMinParallelWork) pool = nullptr;
+    Prepare(pool, task);
+    if (m <= MaxGemvTokens(jobs.begin()->type)) {
+      ParallelParts(pool, task, GemvPart, row_blocks, 1, work);
+    } else {
+      // Without a pool this is a loop on the calling thread.
+      pthreadpool_parallelize_2d_tile_1d(pool, GemmPart, &task, panels, m,
+                                         kTokenBlock, 0);
+    }
+  }
+
+  const KernelSet* kernels;
+  size_t m;
+  Jobs jobs;
+  double work = 0;  // multiplications
+  size_t row_blocks = 0;
+  size_t panels = 0;
+};
 
 }  // namespace
 
 void PrepareActivations(const LutMatrix& w, ActivationType activation_type,
                         const GemmArguments& arguments, void* scratch,
                         pthreadpool_t pool) noexcept {
-  const ActiveKernels active = GetActiveKernels();
-  const KernelSet* kernels =
-      IsFloat(activation_type) ? active.floats : active.int8;
+  const KernelSet* kernels = FindKernels(activation_type);
   if (kernels == nullptr || arguments.m == 0) return;
-  Scratch parts(scratch);
-  Prepare(pool,
-          MakeJob(w, activation_type, arguments, kernels->tile_tokens, &parts),
-          *kernels);
+  const GemmProduct product = {&w, arguments};
+  const Jobs jobs({&product, 1}, activation_type, arguments.m,
+                  kernels->tile_tokens, scratch);
+  Task task{jobs, *kernels};
+  Prepare(pool, task);
 }
 
 size_t GemmScratchBytes(const LutMatrix& w, ActivationType activation_type,
                         size_t m) noexcept {
-  if (m == 0) return 0;
-  GemmArguments arguments;
-  arguments.m = m;
-  Scratch scratch(nullptr);
-  MakeJob(w, activation_type, arguments, kMaxTileTokens, &scratch);
-  return scratch.used();
+  const GemmProduct product = {&w, {}};
+  return PreparedGemm::ScratchBytes({&product, 1}, activation_type, m);
 }
 
 void Gemm(const LutMatrix& w, ActivationType activation_type,
           const GemmArguments& arguments, void* scratch,
           pthreadpool_t pool) noexcept {
-  const size_t m = arguments.m;
-  if (m == 0) return;
-  assert(arguments.x_stride >= w.format.k && arguments.y_stride >= w.format.n);
-  assert(reinterpret_cast<uintptr_t>(scratch) % kBlobAlignment == 0);
-  const ActiveKernels active = GetActiveKernels();
-  const KernelSet* kernels =
-      IsFloat(activation_type) ? active.floats : active.int8;
-  if (kernels == nullptr) return ReferenceGemm(w, activation_type, arguments);
-  Scratch parts(scratch);
-  const GemmJob job =
-      MakeJob(w, activation_type, arguments, kernels->tile_tokens, &parts);
+  const GemmProduct product = {&w, arguments};
+  Call({&product, 1}, activation_type, FindKernels(activation_type), scratch)
+      .Run(pool);
+}
 
-  // Multiplications; none of the factors exceeds 2^30, m apart.
-  const double work = static_cast<double>(m) * w.format.n * w.format.k;
-  if (work < kMinParallelWork) pool = nullptr;
-  Prepare(pool, job, *kernels);
-  if (m <= MaxGemvTokens(activation_type)) {
-    ParallelParts(pool, job, *kernels, GemvPart, job.row_blocks, 1, work);
-  } else {
-    ParallelPanels(pool, job, *kernels);
-  }
+struct PreparedGemm::Impl {
+  ActivationType type;
+  void* scratch;
+  std::vector<GemmProduct> products;
+  Call call;
+};
+
+size_t PreparedGemm::ScratchBytes(std::span<const GemmProduct> products,
+                                  ActivationType activation_type,
+                                  size_t m) noexcept {
+  if (m == 0) return 0;
+  return Jobs(products, activation_type, m, kMaxTileTokens, nullptr)
+      .scratch_bytes();
+}
+
+PreparedGemm::PreparedGemm(std::span<const GemmProduct> products,
+                           ActivationType activation_type, void* scratch)
+    : impl_(new Impl{activation_type,
+                     scratch,
+                     {products.begin(), products.end()},
+                     Call(products, activation_type,
+                          FindKernels(activation_type), scratch)}) {}
+PreparedGemm::~PreparedGemm() = default;
+PreparedGemm::PreparedGemm(PreparedGemm&&) noexcept = default;
+PreparedGemm& PreparedGemm::operator=(PreparedGemm&&) noexcept = default;
+
+void PreparedGemm::Run(pthreadpool_t pool) const noexcept {
+  const KernelSet* const active = FindKernels(impl_->type);
+  if (active == impl_->call.kernels) return impl_->call.Run(pool);
+  // Another variant was forced since.
+  Call(impl_->products, impl_->type, active, impl_->scratch).Run(pool);
 }
 
 }  // namespace lutra::kernels

@@ -34,16 +34,12 @@ static_assert(UnitColumns(1) % kMaxValueColumns == 0 &&
 // Tokens interleaved like this are read as one stream; rows of x that are a
 // power of two apart would fall into the same cache sets.
 struct GemmJob {
-  LutMatrix w;
-  RowBlockLayout layout;
-  size_t row_blocks = 0;
-  size_t groups = 0;
-  size_t padded_group = 0;  // columns between the starts of groups
-  size_t padded_last = 0;   // columns of the last group
-  size_t padded_k = 0;
+  const LutMatrix* w = nullptr;
   ActivationType type = ActivationType::kInt8Asymmetric;
-  GemmArguments arguments;
+  GemmArguments arguments;  // with relu and relu6 as clamps
   size_t width = 0;
+  // Whether the arrays are those of an earlier job, which prepares them.
+  bool shares_activations = false;
 
   int8_t* values = nullptr;
   // What the accumulators of a group start with: the correction for a table
@@ -60,13 +56,16 @@ struct GemmJob {
   float* group_sums = nullptr;
 
   // First column of `group` in x, and how many there are.
-  size_t FirstColumn(size_t group) const { return group * w.format.group_size; }
+  size_t FirstColumn(size_t group) const {
+    return group * w->format.group_size;
+  }
   size_t Columns(size_t group) const {
-    return std::min<size_t>(w.format.group_size,
-                            w.format.k - FirstColumn(group));
+    return std::min<size_t>(w->format.group_size,
+                            w->format.k - FirstColumn(group));
   }
   size_t PaddedColumns(size_t group) const {
-    return group + 1 < groups ? padded_group : padded_last;
+    return group + 1 < w->geometry.groups ? w->geometry.padded_group
+                                          : w->geometry.padded_last;
   }
   // Whether a group gives more than its dot products times its scales.
   bool HasGroupTerms() const {
@@ -74,13 +73,14 @@ struct GemmJob {
   }
   // Of token `token` and group `group` in the arrays [tile][group][width].
   size_t GroupPlace(size_t token, size_t group) const {
-    return (token / width * groups + group) * width + token % width;
+    return (token / width * w->geometry.groups + group) * width + token % width;
   }
   const uint8_t* RowBlock(size_t block) const {
-    return w.row_blocks + block * w.row_block_bytes;
+    return w->row_blocks + block * w->geometry.row_block_bytes;
   }
   const uint8_t* Group(const uint8_t* row_block, size_t group) const {
-    return row_block + layout.first_group + group * layout.group_stride;
+    return row_block + w->geometry.first_group +
+           group * w->geometry.group_stride;
   }
 };
 
@@ -131,15 +131,6 @@ inline constexpr size_t kPanelRows = kPanelBlocks * kBlockRows;
 // per vector, 1/20 of the 64 dot products it then feeds; their sums,
 // 64 x 32 floats, fill 8 KiB of L1.
 inline constexpr size_t kTokenBlock = 64;
-
-// Tables in the form that the look-up of a decoder wants, see tables.cc.
-struct DecodeTables {
-  alignas(64) uint8_t bytes[4][kTileBytes];
-};
-
-// Prepares the tables of a row block; entries become entry - bias.
-void PrepareTables(const GemmJob& job, const uint8_t* row_block, int8_t bias,
-                   DecodeTables* tables) noexcept;
 
 // A Highway target with one of its extensions, see dot-inl.h.
 struct Int8Variant {

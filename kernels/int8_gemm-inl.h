@@ -39,7 +39,7 @@ MultiplyTileFunction FindMultiplyTile(size_t tokens) {
 template <bool kPairsFit>
 void GemmPanel(const GemmJob& job, size_t panel, size_t first, size_t count) {
   PanelSource source;
-  PreparePanel(job, panel, kSignedTables ? int8_t{0} : job.w.table_min,
+  PreparePanel(job, panel, kSignedTables ? int8_t{0} : job.w->table_min,
                &source);
   PanelEnd panel_end;
   PreparePanelEnd(job, source.blocks[0], source.blocks[1], panel * kPanelRows,
@@ -60,8 +60,8 @@ void GemmPanel(const GemmJob& job, size_t panel, size_t first, size_t count) {
   step.panel = decoded;
   step.stride = tile_tokens * kValueColumns;
   step.scales = scales;
-  for (size_t g = 0; g < job.groups; ++g) {
-    LoadPanelScales(job, source, g, job.w.format.scale_type, 0, scales);
+  for (size_t g = 0; g < job.w->geometry.groups; ++g) {
+    LoadPanelScales(job, source, g, job.w->format.scale_type, 0, scales);
     const size_t columns = job.PaddedColumns(g);
     for (size_t c = 0; c < columns; c += kStepColumns) {
       const size_t step_columns = std::min(kStepColumns, columns - c);
@@ -74,8 +74,9 @@ void GemmPanel(const GemmJob& job, size_t panel, size_t first, size_t count) {
       step.last = c + step_columns == columns;
       for (size_t t = 0; t < count; t += tile_tokens) {
         const size_t tile = (first + t) / tile_tokens;
-        step.values = job.values + tile * tile_tokens * job.padded_k +
-                      (g * job.padded_group + c) * tile_tokens;
+        step.values = job.values +
+                      tile * tile_tokens * job.w->geometry.padded_k +
+                      (g * job.w->geometry.padded_group + c) * tile_tokens;
         const size_t place = job.GroupPlace(first + t, g);
         step.starts = job.starts + place;
         step.factors =

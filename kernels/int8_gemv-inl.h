@@ -50,15 +50,15 @@ template <bool kTerms>
 HWY_INLINE VF32 AddGroup(const GemmJob& job, size_t group, const uint8_t* from,
                          size_t row, VI32 dot, VF32 sum) {
   const DF32 d;
-  const VF32 scales = LoadScales(job.w.format.scale_type, from, row);
+  const VF32 scales = LoadScales(job.w->format.scale_type, from, row);
   VF32 product = hn::ConvertTo(d, dot);
   if (kTerms && job.group_scales != nullptr) {
     product = hn::Mul(product, hn::Set(d, job.group_scales[group]));
   }
   sum = hn::Add(sum, hn::Mul(product, scales));
   if (kTerms && job.group_sums != nullptr) {
-    const VF32 offsets = LoadScales(StorageOf(job.w.format.offset_type),
-                                    from + job.layout.offsets, row);
+    const VF32 offsets = LoadScales(StorageOf(job.w->format.offset_type),
+                                    from + job.w->geometry.offsets, row);
     const VF32 values = hn::Set(d, job.group_sums[group]);
     sum = hn::Add(sum, hn::Mul(values, offsets));
   }
@@ -93,18 +93,20 @@ struct Int8Strip {
     const int8_t* HWY_RESTRICT group_x = job.values;
     VF32 sum_a = hn::Zero(df);
     VF32 sum_b = sum_a;
-    for (size_t g = 0; g < job.groups; ++g) {
+    for (size_t g = 0; g < job.w->geometry.groups; ++g) {
       VI32 a0 = hn::Set(d32, job.starts[g]);
       VI32 a1 = hn::Zero(d32);
       PrefetchAhead<kBits>(group_a);
       if constexpr (kPair) PrefetchAhead<kBits>(group_b);
       VI32 a2 = a1, a3 = a1, b0 = a0, b1 = a1, b2 = a1, b3 = a1;
-      const uint8_t* HWY_RESTRICT unit_a = group_a + job.layout.indices + at;
-      const uint8_t* HWY_RESTRICT unit_b = group_b + job.layout.indices + at;
+      const uint8_t* HWY_RESTRICT unit_a =
+          group_a + job.w->geometry.indices + at;
+      const uint8_t* HWY_RESTRICT unit_b =
+          group_b + job.w->geometry.indices + at;
       const int8_t* HWY_RESTRICT x = group_x;
       const int8_t* const end = x + job.PaddedColumns(g);
-      if constexpr (kUnitTiles<kBits> == 2) {
-        // Two units at a time, for four independent chains.
+      if constexpr (kUnitTiles<kBits> == 2 && !kPair) {
+        // Two units at a time, for four independent chains; a pair has them.
         constexpr size_t kTwo = 2 * UnitColumns(kBits);
         for (; x + kTwo <= end; x += kTwo) {
           MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_a, ta0, ta1, ta2, ta3,
@@ -113,14 +115,6 @@ struct Int8Strip {
               unit_a + UnitBytes(kBits), ta0, ta1, ta2, ta3,
               x + UnitColumns(kBits), a2, a3, a0, a1);
           unit_a += 2 * UnitBytes(kBits);
-          if constexpr (kPair) {
-            MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_b, tb0, tb1, tb2,
-                                                       tb3, x, b0, b1, b2, b3);
-            MultiplyUnit<kBits, kRowTables, kPairsFit>(
-                unit_b + UnitBytes(kBits), tb0, tb1, tb2, tb3,
-                x + UnitColumns(kBits), b2, b3, b0, b1);
-            unit_b += 2 * UnitBytes(kBits);
-          }
         }
       }
       for (; x < end; x += UnitColumns(kBits)) {
@@ -142,9 +136,9 @@ struct Int8Strip {
         sum_a = AddGroup<true>(job, g, group_a, row, dot_a, sum_a);
         if (kPair) sum_b = AddGroup<true>(job, g, group_b, row, dot_b, sum_b);
       }
-      group_a += job.layout.group_stride;
-      group_b += job.layout.group_stride;
-      group_x += job.padded_group;
+      group_a += job.w->geometry.group_stride;
+      group_b += job.w->geometry.group_stride;
+      group_x += job.w->geometry.padded_group;
     }
     hn::Store(sum_a, df, a.sums + row);
     if constexpr (kPair) hn::Store(sum_b, df, b.sums + row);
@@ -153,7 +147,7 @@ struct Int8Strip {
 
 template <size_t kBits, bool kRowTables>
 void GemvRows(const GemmJob& job, size_t first, size_t count) {
-  const int8_t bias = kSignedTables ? int8_t{0} : job.w.table_min;
+  const int8_t bias = kSignedTables ? int8_t{0} : job.w->table_min;
   if constexpr (!kHasDot) {
     if (!PairsFit(job)) {
       using Strip = Int8Strip<kBits, kRowTables, false>;
@@ -166,12 +160,12 @@ void GemvRows(const GemmJob& job, size_t first, size_t count) {
 
 template <size_t kBits>
 void GemvRows(const GemmJob& job, size_t first, size_t count) {
-  if (job.w.table == nullptr) return GemvRows<kBits, true>(job, first, count);
+  if (job.w->table == nullptr) return GemvRows<kBits, true>(job, first, count);
   GemvRows<kBits, false>(job, first, count);
 }
 
 void Gemv(const GemmJob& job, size_t first, size_t count) {
-  switch (job.w.format.bits) {
+  switch (job.w->format.bits) {
     case 8:
       return GemvRows<8, false>(job, first, count);
     case 1:

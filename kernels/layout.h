@@ -68,22 +68,17 @@ constexpr size_t OffsetBytes(OffsetType type) {
   return type == OffsetType::kNone ? 0 : ScaleBytes(StorageOf(type));
 }
 
-// Offsets within one row block, in bytes.
-struct RowBlockLayout {
-  size_t tables = 0;        // with a table per row
-  size_t first_group = 0;   // scales, offsets, units
-  size_t group_stride = 0;  // between the starts of groups
-  size_t offsets = 0;       // from the start of a group to its offsets
-  size_t indices = 0;       // from the start of a group to its units
-  size_t total = 0;         // of the row block
-};
-
 // Needs a 64-bit size_t for the largest formats; BlobBytes checks that.
-constexpr RowBlockLayout LayOutRowBlock(const LutFormat& f) {
+constexpr LutGeometry FindGeometry(const LutFormat& f) {
   const size_t units = DivideUp(f.group_size, UnitColumns(f.bits));
   const size_t last_columns = f.k - (f.GroupsPerRow() - 1) * f.group_size;
   const size_t last_units = DivideUp(last_columns, UnitColumns(f.bits));
-  RowBlockLayout r;
+  LutGeometry r;
+  r.row_blocks = DivideUp(f.n, kBlockRows);
+  r.groups = f.GroupsPerRow();
+  r.padded_group = units * UnitColumns(f.bits);
+  r.padded_last = last_units * UnitColumns(f.bits);
+  r.padded_k = (r.groups - 1) * r.padded_group + r.padded_last;
   r.tables = kBlockRows * sizeof(float);  // after the row sums
   r.first_group = r.tables;
   if (f.table_granularity == TableGranularity::kRow) {
@@ -92,9 +87,9 @@ constexpr RowBlockLayout LayOutRowBlock(const LutFormat& f) {
   r.offsets = kBlockRows * ScaleBytes(f.scale_type);
   r.indices = r.offsets + kBlockRows * OffsetBytes(f.offset_type);
   r.group_stride = r.indices + units * UnitBytes(f.bits);
-  r.total = RoundUp(r.first_group + (f.GroupsPerRow() - 1) * r.group_stride +
-                        r.indices + last_units * UnitBytes(f.bits),
-                    kBlobAlignment);
+  r.row_block_bytes = RoundUp(r.first_group + (r.groups - 1) * r.group_stride +
+                                  r.indices + last_units * UnitBytes(f.bits),
+                              kBlobAlignment);
   return r;
 }
 

@@ -1,10 +1,12 @@
 #include "lutra/kernels/lut_matrix.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "kernels/layout.h"
 #include "kernels/scale_types.h"
+#include "kernels/tables.h"
 
 namespace lutra::kernels {
 namespace {
@@ -39,10 +41,6 @@ uint64_t Checksum(const uint8_t* blob, size_t size) {
   return hash;
 }
 
-size_t RowBlocks(const LutFormat& format) {
-  return DivideUp(format.n, kBlockRows);
-}
-
 size_t TensorTableBytes(const LutFormat& format) {
   const bool one = format.table_granularity == TableGranularity::kTensor;
   return one && format.HasTable() ? kTableBytes : 0;
@@ -53,8 +51,8 @@ class Row {
  public:
   Row(const LutMatrix& matrix, size_t row)
       : format_(matrix.format),
-        layout_(LayOutRowBlock(matrix.format)),
-        block_(matrix.row_blocks + row / kBlockRows * matrix.row_block_bytes),
+        layout_(matrix.geometry),
+        block_(matrix.row_blocks + row / kBlockRows * layout_.row_block_bytes),
         row_(row % kBlockRows),
         table_(matrix.table != nullptr
                    ? matrix.table
@@ -81,11 +79,13 @@ class Row {
   }
 
   uint8_t Index(size_t group, size_t column_of_group) const {
-    const size_t unit = column_of_group / UnitColumns(format_.bits);
+    // No division: units have 8, 16 or 32 columns.
+    const size_t columns = UnitColumns(format_.bits);
+    const size_t unit = column_of_group >> std::countr_zero(columns);
     return GetIndex(
         format_.bits,
         Group(group) + layout_.indices + unit * UnitBytes(format_.bits), row_,
-        column_of_group % UnitColumns(format_.bits));
+        column_of_group & (columns - 1));
   }
 
  private:
@@ -93,15 +93,15 @@ class Row {
     return block_ + layout_.first_group + group * layout_.group_stride;
   }
 
-  LutFormat format_;
-  RowBlockLayout layout_;
+  const LutFormat& format_;
+  const LutGeometry& layout_;
   const uint8_t* block_;
   size_t row_;
   const int8_t* table_;
 };
 
 // Fills row `n` of the row block at `block`, which is all zeros there.
-void PackRow(const LutFormat& format, const RowBlockLayout& layout,
+void PackRow(const LutFormat& format, const LutGeometry& layout,
              const LutMatrixValues& values, size_t n, uint8_t* block) {
   const size_t r = n % kBlockRows;
   const size_t groups = format.GroupsPerRow();
@@ -176,15 +176,16 @@ const char* CheckFormat(const LutFormat& format) noexcept {
 
 size_t BlobBytes(const LutFormat& format) noexcept {
   // At most 2^30 columns of 8 bytes per row (32-bit scale and offset for every
-  // 16), see LayOutRowBlock; 2^26 blocks.
+  // 16), see FindGeometry; 2^26 blocks.
   static_assert(sizeof(size_t) <= sizeof(uint64_t));
   if constexpr (sizeof(size_t) < sizeof(uint64_t)) {
     const uint64_t bound =
         (uint64_t{format.k} + 64) * (uint64_t{format.n} + kBlockRows) * 8;
     if (bound > SIZE_MAX) return 0;
   }
+  const LutGeometry geometry = FindGeometry(format);
   return kHeaderBytes + TensorTableBytes(format) +
-         RowBlocks(format) * LayOutRowBlock(format).total;
+         geometry.row_blocks * geometry.row_block_bytes;
 }
 
 void PackLutMatrix(const LutFormat& format, const LutMatrixValues& values,
@@ -217,9 +218,10 @@ void PackLutMatrix(const LutFormat& format, const LutMatrixValues& values,
   uint8_t* at = blob + kHeaderBytes;
   if (TensorTableBytes(format) != 0) std::memcpy(at, values.tables, entries);
   at += TensorTableBytes(format);
-  const RowBlockLayout layout = LayOutRowBlock(format);
+  const LutGeometry layout = FindGeometry(format);
   for (size_t n = 0; n < format.n; ++n) {
-    PackRow(format, layout, values, n, at + n / kBlockRows * layout.total);
+    PackRow(format, layout, values, n,
+            at + n / kBlockRows * layout.row_block_bytes);
   }
   Store(blob + kChecksumAt, Checksum(blob, size));
 }
@@ -259,7 +261,7 @@ const char* ParseLutMatrix(const uint8_t* blob, size_t size,
   }
   if (size != expected) return "LUT matrix is truncated or has extra bytes";
 
-  m.row_block_bytes = LayOutRowBlock(m.format).total;
+  m.geometry = FindGeometry(m.format);
   m.row_blocks = blob + kHeaderBytes + TensorTableBytes(m.format);
   m.table_min = Load<int8_t>(blob + kTableMinAt);
   m.table_max = Load<int8_t>(blob + kTableMaxAt);
@@ -283,6 +285,7 @@ const char* ParseLutMatrix(const uint8_t* blob, size_t size,
     }
     m.table = reinterpret_cast<const int8_t*>(table);
     include(m.table);
+    OrderByNibble(m.format.bits, m.table, m.nibble_tables);
   } else {
     for (size_t row = 0; row < m.format.n; ++row) include(Row(m, row).Table());
   }

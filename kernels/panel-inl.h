@@ -80,8 +80,9 @@ inline void PreparePanel(const GemmJob& job, size_t panel, int8_t bias,
                          PanelSource* source) {
   for (size_t i = 0; i < kPanelBlocks; ++i) {
     const size_t block = panel * kPanelBlocks + i;
-    source->blocks[i] = job.RowBlock(std::min(block, job.row_blocks - 1));
-    PrepareTables(job, source->blocks[i], bias, &source->tables[i]);
+    source->blocks[i] =
+        job.RowBlock(std::min(block, job.w->geometry.row_blocks - 1));
+    PrepareTables(*job.w, source->blocks[i], bias, &source->tables[i]);
   }
 }
 
@@ -89,15 +90,15 @@ inline void PreparePanel(const GemmJob& job, size_t panel, int8_t bias,
 inline void DecodePanel(const GemmJob& job, const PanelSource& source,
                         size_t group, size_t first, size_t columns,
                         uint8_t* HWY_RESTRICT panel) {
-  const size_t bits = job.w.format.bits;
+  const size_t bits = job.w->format.bits;
   for (size_t i = 0; i < kPanelBlocks; ++i) {
     const uint8_t* unit = job.Group(source.blocks[i], group) +
-                          job.layout.indices +
+                          job.w->geometry.indices +
                           first / UnitColumns(bits) * UnitBytes(bits);
     uint8_t* to = panel + i * kTileBytes;
-    if (!job.w.format.HasTable()) {
+    if (!job.w->format.HasTable()) {
       DecodeColumns<8, false>(unit, columns, source.tables[i], to);
-    } else if (job.w.table == nullptr) {
+    } else if (job.w->table == nullptr) {
       DecodeColumns<true>(bits, unit, columns, source.tables[i], to);
     } else {
       DecodeColumns<false>(bits, unit, columns, source.tables[i], to);
@@ -127,8 +128,8 @@ HWY_NOINLINE void AddOffsets(const GemmJob& job, const PanelSource& source,
                              float* HWY_RESTRICT sums) {
   const DF32 d;
   alignas(64) float offsets[kPanelRows];
-  LoadPanelScales(job, source, group, StorageOf(job.w.format.offset_type),
-                  job.layout.offsets, offsets);
+  LoadPanelScales(job, source, group, StorageOf(job.w->format.offset_type),
+                  job.w->geometry.offsets, offsets);
   for (size_t t = 0; t < count; ++t) {
     const VF32 sum =
         hn::Set(d, job.group_sums[job.GroupPlace(first + t, group)]);

@@ -30,7 +30,8 @@ inline TokenScale FindTokenScale(ActivationType type,
   }
   float low = hn::GetLane(hn::MinOfLanes(df, min));
   float high = hn::GetLane(hn::MaxOfLanes(df, max));
-  bool finite = hn::GetLane(hn::MaxOfLanes(di, largest)) < 0x7F800000;
+  bool finite =
+      hn::AllTrue(di, hn::Lt(largest, hn::Set(di, int32_t{0x7F800000})));
   for (; i < k; ++i) {
     low = std::min(low, x[i]);
     high = std::max(high, x[i]);
@@ -71,46 +72,69 @@ inline int32_t QuantizeRun(const TokenScale& t, const float* HWY_RESTRICT x,
 // Runs of columns go through a buffer to their places between other tokens.
 inline constexpr size_t kRunColumns = 256;
 
+// Quantizes `count` values for places that are `width` tokens apart, with zeros
+// up to `padded`. Returns the sum.
+inline int32_t QuantizeBetween(const TokenScale& t, const float* x,
+                               size_t count, size_t padded, size_t width,
+                               int8_t* to) {
+  alignas(64) int8_t run[kRunColumns];
+  int32_t sum = 0;
+  for (size_t c = 0; c < padded; c += kRunColumns) {
+    const size_t stored = std::min(kRunColumns, padded - c);
+    const size_t values = std::min(stored, count - std::min(c, count));
+    sum += QuantizeRun(t, x + c, values, run);
+    std::memset(run + values, 0, stored - values);
+    for (size_t i = 0; i < stored; i += kValueColumns) {
+      std::memcpy(to + (c + i) * width, run + i, kValueColumns);
+    }
+  }
+  return sum;
+}
+
 inline void QuantizeToken(const GemmJob& job, size_t token) {
-  const size_t k = job.w.format.k;
+  const LutGeometry& geometry = job.w->geometry;
+  // Copied, as a store of int8 might change everything else in memory.
   const size_t width = job.width;
-  const size_t lane = token % width;
-  const size_t tile = token / width;
+  const size_t groups = geometry.groups;
+  const size_t padded_group = geometry.padded_group;
+  const ActivationType type = job.type;
+  int32_t* const starts = job.starts;
+  float* const group_scales = job.group_scales;
+  float* const group_sums = job.group_sums;
+  // A division takes as long as the quantization of a vector or two.
+  const size_t tile = width == 1 ? token : token / width;
+  const size_t lane = token - tile * width;
   const float* x = job.arguments.x + token * job.arguments.x_stride;
-  TokenScale t = FindTokenScale(job.type, x, k);
+  TokenScale t = FindTokenScale(type, x, job.w->format.k);
   const bool finite = !std::isnan(t.scale);
-  const bool per_group = job.group_scales != nullptr && finite;
-  const int32_t factor = kSignedTables ? 0 : job.w.table_min;
+  const bool per_group = group_scales != nullptr && finite;
+  const int32_t factor = kSignedTables ? 0 : job.w->table_min;
   job.token_scales[token] = per_group ? 1.0f : t.scale;
   job.token_zeros[token] = static_cast<float>(t.zero);
-  int8_t* tile_values = job.values + tile * width * job.padded_k;
-  alignas(64) int8_t run[kRunColumns];
-  for (size_t g = 0; g < job.groups; ++g) {
+  int8_t* to = job.values + tile * width * geometry.padded_k;
+  size_t place = tile * width * groups + lane;
+  for (size_t g = 0; g < groups; ++g) {
     const size_t columns = job.Columns(g);
     const size_t padded = job.PaddedColumns(g);
-    const float* const group_x = x + job.FirstColumn(g);
-    if (per_group) t = FindTokenScale(job.type, group_x, columns);
-    int32_t sum = 0;
-    for (size_t c = 0; c < padded; c += kRunColumns) {
-      const size_t stored = std::min(kRunColumns, padded - c);
-      const size_t count = finite ? std::min(kRunColumns, columns - c) : 0;
-      int8_t* to = tile_values + (g * job.padded_group + c) * width;
-      int8_t* values = width == 1 ? to : run;
-      sum += QuantizeRun(t, group_x + c, count, values);
-      std::memset(values + count, 0, stored - count);
-      if (width == 1) continue;
-      to += lane * kValueColumns;
-      for (size_t i = 0; i < stored; i += kValueColumns) {
-        std::memcpy(to + i * width, run + i, kValueColumns);
-      }
+    if (per_group) t = FindTokenScale(type, x, columns);
+    const size_t count = finite ? columns : 0;
+    int32_t sum;
+    if (width == 1) {
+      sum = QuantizeRun(t, x, count, to);
+      for (size_t c = count; c < padded; ++c) to[c] = 0;
+    } else {
+      sum = QuantizeBetween(t, x, count, padded, width,
+                            to + lane * kValueColumns);
     }
-    const size_t place = job.GroupPlace(token, g);
-    job.starts[place] = factor * sum;
-    if (job.group_scales != nullptr) job.group_scales[place] = t.scale;
-    if (job.group_sums != nullptr) {
-      job.group_sums[place] = per_group ? static_cast<float>(sum) * t.scale
-                                        : static_cast<float>(sum);
+    starts[place] = factor * sum;
+    if (group_scales != nullptr) group_scales[place] = t.scale;
+    if (group_sums != nullptr) {
+      group_sums[place] = per_group ? static_cast<float>(sum) * t.scale
+                                    : static_cast<float>(sum);
     }
+    x += columns;
+    to += padded_group * width;
+    place += width;
   }
 }
 

@@ -42,7 +42,7 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
                    const GemmArguments& given) noexcept {
   const GemmArguments arguments = WithSimpleFusion(given);
   const LutFormat& f = w.format;
-  const RowBlockLayout layout = LayOutRowBlock(f);
+  const LutGeometry& layout = w.geometry;
   const bool is_float = IsFloat(activation_type);
   const bool per_group = activation_type == ActivationType::kInt8PerGroup;
   const bool has_offset = f.offset_type != OffsetType::kNone;
@@ -53,7 +53,8 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
     const bool finite = !std::isnan(token.scale);
     for (size_t n = 0; n < f.n; ++n) {
       const size_t r = n % kBlockRows;
-      const uint8_t* block = w.row_blocks + n / kBlockRows * w.row_block_bytes;
+      const uint8_t* block =
+          w.row_blocks + n / kBlockRows * layout.row_block_bytes;
       const int8_t* table =
           w.table != nullptr
               ? w.table
@@ -104,7 +105,11 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
       }
       float y = is_float || per_group ? acc : acc * token.scale;
       if (arguments.bias != nullptr) y = y + arguments.bias[n];
-      arguments.y[m * arguments.y_stride + n] = Fuse(arguments, y);
+      y = Fuse(arguments, y);
+      if (arguments.residual != nullptr) {
+        y = y + arguments.residual[m * arguments.residual_stride + n];
+      }
+      arguments.y[m * arguments.y_stride + n] = y;
     }
   }
 }

@@ -1,6 +1,6 @@
-#include <cstring>
+#include "kernels/tables.h"
 
-#include "kernels/gemm_job.h"
+#include <cstring>
 
 namespace lutra::kernels {
 namespace {
@@ -33,39 +33,29 @@ size_t TablesPerTensor(size_t bits) {
 
 }  // namespace
 
-// With one table for the tensor, a table of 16 entries is repeated for each
-// block of 16 bytes (4 rows), because look-ups stay within such blocks. With a
-// table per row, the tables of 4 rows share the 16 bytes: with 3 bits they take
-// two tables (rows 0-1, rows 2-3), with 4 bits one table for each row. 8-bit
-// values have no table but a mask to combine with.
-void PrepareTables(const GemmJob& job, const uint8_t* row_block, int8_t bias,
-                   DecodeTables* tables) noexcept {
-  const LutFormat& format = job.w.format;
-  if (!format.HasTable()) {
-    // Values are made unsigned by flipping their sign bit.
-    std::memset(tables->bytes[0], bias & 0x80, kTileBytes);
-    return;
-  }
-  const auto biased = [bias](uint8_t entry) {
-    return static_cast<uint8_t>(entry - static_cast<uint8_t>(bias));
-  };
-  if (job.w.table != nullptr) {
-    for (size_t t = 0; t < TablesPerTensor(format.bits); ++t) {
-      for (size_t i = 0; i < kTileBytes; ++i) {
-        const size_t entry = EntryOfNibble(format.bits, t, i % 16);
-        tables->bytes[t][i] = biased(static_cast<uint8_t>(job.w.table[entry]));
-      }
+void OrderByNibble(size_t bits, const int8_t* table,
+                   uint8_t (*nibble_tables)[16]) noexcept {
+  for (size_t t = 0; t < TablesPerTensor(bits); ++t) {
+    for (size_t i = 0; i < 16; ++i) {
+      nibble_tables[t][i] =
+          static_cast<uint8_t>(table[EntryOfNibble(bits, t, i)]);
     }
-    return;
   }
-  const uint8_t* from = row_block + job.layout.tables;
-  const size_t entries = format.TableEntries();
-  if (format.bits == 1) std::memset(tables->bytes[0], 0, kTileBytes);
+}
+
+// The tables of 4 rows share 16 bytes: with 3 bits they take two tables (rows
+// 0-1, rows 2-3), with 4 bits one table for each row.
+void OrderRowTables(const LutMatrix& w, const uint8_t* row_block, int8_t bias,
+                    DecodeTables* tables) noexcept {
+  const uint8_t* from = row_block + w.geometry.tables;
+  const size_t entries = w.format.TableEntries();
+  if (w.format.bits == 1) std::memset(tables->bytes[0], 0, kTileBytes);
   for (size_t row = 0; row < kBlockRows; ++row) {
     const size_t at = row % 4 * entries;
     uint8_t* to = &tables->bytes[at / 16][row / 4 * 16 + at % 16];
     for (size_t i = 0; i < entries; ++i) {
-      to[i] = biased(from[row * entries + i]);
+      to[i] = static_cast<uint8_t>(from[row * entries + i] -
+                                   static_cast<uint8_t>(bias));
     }
   }
 }

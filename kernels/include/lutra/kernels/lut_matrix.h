@@ -84,17 +84,39 @@ struct LutMatrixValues {
 void PackLutMatrix(const LutFormat& format, const LutMatrixValues& values,
                    uint8_t* blob) noexcept;
 
+// What follows from a format, in the numbers that kernels want: a small product
+// takes less time than the divisions that they cost.
+struct LutGeometry {
+  size_t row_blocks = 0;  // of 16 rows
+  size_t groups = 0;      // per row
+  // Columns between the starts of groups, of the last group and of a row, where
+  // zeros fill every group up to whole units (what is decoded at a time).
+  size_t padded_group = 0;
+  size_t padded_last = 0;
+  size_t padded_k = 0;
+  // Bytes, from the start of a row block or of a group.
+  size_t row_block_bytes = 0;
+  size_t tables = 0;        // from the row block to its tables, one per row
+  size_t first_group = 0;   // and to its groups: scales, offsets, units
+  size_t group_stride = 0;  // between the starts of groups
+  size_t offsets = 0;       // from a group to its offsets
+  size_t indices = 0;       // and to its units
+};
+
 // A parsed blob: the format and pointers into bytes owned by the caller, which
-// must outlive it. Cheap to copy.
+// must outlive it. Only ParseLutMatrix makes one.
 struct LutMatrix {
   LutFormat format;
+  LutGeometry geometry;
   const uint8_t* blob = nullptr;
   // Smallest and largest entry of all tables; -128 and 127 with 8 bits.
   int8_t table_min = 0;
   int8_t table_max = 0;
   const int8_t* table = nullptr;  // [16], zero padded; one per tensor only
-  const uint8_t* row_blocks = nullptr;  // ceil(N / 16) blocks of 16 rows
-  size_t row_block_bytes = 0;
+  const uint8_t* row_blocks = nullptr;
+  // With one table per tensor: its entries in the order of the nibbles that
+  // select them, for each of up to four places in a nibble. Else zeros.
+  alignas(16) uint8_t nibble_tables[4][16] = {};
 };
 
 // Reads the header of `size` untrusted bytes and checks every field, the size

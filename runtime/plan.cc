@@ -6,6 +6,7 @@
 
 #include "runtime/checked_math.h"
 #include "runtime/dense.h"
+#include "runtime/linear.h"
 
 namespace lutra {
 namespace {
@@ -48,6 +49,7 @@ void RunProfiled(Step& step, NodeProfile& profile) {
 Plan::Plan(const Model& model, const Execution& execution,
            std::span<void* const> states, Size size) {
   FindRows(model, size);
+  schedule_ = ScheduleNodes(model, rows_);
   PlaceBlocks(model, execution);
   arena_ = AllocateAligned(memory_.bytes, "an arena");
   BindSteps(model, execution, states);
@@ -97,18 +99,27 @@ void Plan::PlaceBlocks(const Model& model, const Execution& execution) {
     value.block = add(ValueBytes(info, value.rows), step);
   };
   for (const ValueInfo& input : model.inputs()) add_value(input, 0);
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    const Node& node = graph.nodes[i];
-    for (const std::string& input : node.inputs) {
+  for (size_t i = 0; i < schedule_.size(); ++i) {
+    const ScheduledStep& step = schedule_[i];
+    const Node& first = graph.nodes[step[0].node];
+    const size_t rows = rows_[step[0].node];
+    for (const std::string& input : first.inputs) {
       blocks[values_.at(input).block].last = i + 1;
     }
-    add_value(model.value(node.output), i + 1);
-    scratch_.push_back(
-        add(GetOperator(node.op).ScratchBytes(model, node, execution, rows_[i]),
-            i + 1));
+    for (const ScheduledNode& s : step) {
+      if (s.residual != nullptr) {
+        blocks[values_.at(*s.residual).block].last = i + 1;
+      }
+      add_value(model.value(graph.nodes[s.result].output), i + 1);
+    }
+    const size_t scratch =
+        IsPackedLinear(model, first)
+            ? LinearsScratchBytes(model, step, execution, rows)
+            : GetOperator(first.op).ScratchBytes(model, first, execution, rows);
+    scratch_.push_back(add(scratch, i + 1));
   }
   for (const ValueInfo& output : model.outputs()) {
-    blocks[values_.at(output.name).block].last = graph.nodes.size() + 1;
+    blocks[values_.at(output.name).block].last = schedule_.size() + 1;
   }
   memory_ = PlanMemory(blocks);
 }
@@ -116,19 +127,32 @@ void Plan::PlaceBlocks(const Model& model, const Execution& execution) {
 void Plan::BindSteps(const Model& model, const Execution& execution,
                      std::span<void* const> states) {
   const Graph& graph = model.graph();
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    const Node& node = graph.nodes[i];
+  const auto floats = [this](std::string_view value, size_t rows) {
+    return reinterpret_cast<float*>(Rows(value, rows).first);
+  };
+  for (size_t i = 0; i < schedule_.size(); ++i) {
+    const ScheduledStep& step = schedule_[i];
+    const Node& first = graph.nodes[step[0].node];
     Binding binding;
-    binding.m = rows_[i];
-    for (const std::string& input : node.inputs) {
-      binding.inputs.push_back(Rows(input, rows_[i]).first);
+    binding.m = rows_[step[0].node];
+    for (const std::string& input : first.inputs) {
+      binding.inputs.push_back(Rows(input, binding.m).first);
     }
-    binding.output =
-        reinterpret_cast<float*>(Rows(node.output, rows_[i]).first);
+    binding.output = floats(graph.nodes[step[0].result].output, binding.m);
     binding.scratch = Address(scratch_[i]);
-    binding.state = states[i];
-    steps_.push_back(
-        GetOperator(node.op).Bind(model, node, execution, binding));
+    binding.state = states[step[0].node];
+    if (!IsPackedLinear(model, first)) {
+      steps_.push_back(
+          GetOperator(first.op).Bind(model, first, execution, binding));
+      continue;
+    }
+    std::vector<LinearOutput> outputs;
+    for (const ScheduledNode& s : step) {
+      outputs.push_back(
+          {floats(graph.nodes[s.result].output, binding.m),
+           s.residual == nullptr ? nullptr : floats(*s.residual, binding.m)});
+    }
+    steps_.push_back(BindLinears(model, step, execution, binding, outputs));
   }
 }
 
@@ -160,7 +184,7 @@ void Plan::Run(std::span<const void* const> inputs,
     if (profiles.empty()) {
       steps_[i]->Run();
     } else {
-      RunProfiled(*steps_[i], profiles[i]);
+      RunProfiled(*steps_[i], profiles[schedule_[i][0].node]);
     }
   }
   for (size_t i = 0; i < outputs.size(); ++i) {

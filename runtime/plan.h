@@ -15,6 +15,7 @@
 #include "runtime/aligned_memory.h"
 #include "runtime/memory_plan.h"
 #include "runtime/operator.h"
+#include "runtime/schedule.h"
 
 namespace lutra {
 
@@ -56,8 +57,9 @@ class Plan {
   std::pair<std::byte*, size_t> Rows(std::string_view value, size_t rows) const;
 
   std::map<std::string, Value, std::less<>> values_;
-  std::vector<size_t> rows_;     // tokens that each node computes
-  std::vector<size_t> scratch_;  // block of each node
+  std::vector<size_t> rows_;  // tokens that each node computes
+  std::vector<ScheduledStep> schedule_;
+  std::vector<size_t> scratch_;  // block of each step
   MemoryPlan memory_;
   AlignedMemory arena_;
   std::vector<std::unique_ptr<Step>> steps_;

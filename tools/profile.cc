@@ -33,7 +33,9 @@ constexpr const char* kExample =
     "by the bytes of weights and state, and the multiply-add peak; both "
     "limits\n"
     "are measured in the same run. 'between nodes' is what a call spends\n"
-    "outside of operators, the profile's own clock readings included.\n"
+    "outside of operators, the profile's own clock readings included. Packed\n"
+    "linear nodes with the same input are computed together, along with the\n"
+    "activation functions and sums after them; the first has the time of all.\n"
     "\n"
     "Example:\n"
     "  lutra profile stories.safetensors -n 64 --threads 1\n"
@@ -111,10 +113,12 @@ Result ProfileCalls(Session& session, const ProfileVerb& verb) {
   });
 }
 
+// Of all nodes but those that were computed along with an earlier one.
 std::vector<Line> NodeLines(const Result& result) {
   const auto tokens = static_cast<double>(result.tokens);
   std::vector<Line> lines;
   for (const NodeProfile& node : result.nodes) {
+    if (node.calls == 0) continue;
     lines.push_back({node.name, std::string(Name(node.op)), 1,
                      static_cast<double>(node.nanoseconds) / 1e3 / tokens,
                      static_cast<double>(node.bytes) / tokens,
@@ -255,10 +259,10 @@ void ProfileVerb::Run() const {
                                                : table.Markdown())
             << "\n"
             << Short(result.microseconds) << " us per token, " << thread_count
-            << " threads, kernels: " << kernels::ActiveVariant()
-            << "\nlimits: read " << Short(limits.bandwidth / 1e9)
-            << " GB/s, multiply-add " << Short(limits.operations / 1e9)
-            << " GOPS\n";
+            << (thread_count == 1 ? " thread" : " threads")
+            << ", kernels: " << kernels::ActiveVariant() << "\nlimits: read "
+            << Short(limits.bandwidth / 1e9) << " GB/s, multiply-add "
+            << Short(limits.operations / 1e9) << " GOPS\n";
 }
 
 }  // namespace

@@ -156,7 +156,8 @@ TEST_F(LanguageVerbsTest, Profile) {
       "profile", packed_, "-n", "4", "-r", "2", "-t", "1", "--json", "--nodes"};
   const json report = json::parse(OutputOf(call));
   EXPECT_EQ(report["tokens"], 8);
-  EXPECT_EQ(report["nodes"].size(), 19u);
+  // Of 19 nodes, k, v, up, silu and both sums are computed along with others.
+  EXPECT_EQ(report["nodes"].size(), 13u);
   const json& operators = report["operators"];
   uint64_t nodes = 0;
   double time = 0;
@@ -164,13 +165,13 @@ TEST_F(LanguageVerbsTest, Profile) {
     nodes += line["nodes"].get<uint64_t>();
     time += line["us_per_token"].get<double>();
   }
-  EXPECT_EQ(nodes, 19u);
+  EXPECT_EQ(nodes, 13u);
   EXPECT_LE(time, report["us_per_token"].get<double>());
   const auto linear =
       std::find_if(operators.begin(), operators.end(),
                    [](const json& line) { return line["op"] == "linear"; });
   ASSERT_NE(linear, operators.end());
-  EXPECT_EQ((*linear)["nodes"], 8);
+  EXPECT_EQ((*linear)["nodes"], 5);
   // q, k, v, o, gate, up, down and the output.
   EXPECT_EQ((*linear)["multiply_adds_per_token"],
             32 * 32 + 2 * 16 * 32 + 32 * 32 + 3 * 48 * 32 + 37 * 32);

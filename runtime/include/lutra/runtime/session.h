@@ -43,7 +43,10 @@ struct MemoryReport {
   size_t dense = 0;  // rearranged or converted copies of float weights
 };
 
-// What a node of the graph has done while profiling was on.
+// What a node of the graph has done while profiling was on. Linear nodes with
+// packed weights and the same input are computed together, and with each the
+// activation function that alone uses its output: the first of them has the
+// cost of all, and the others have no calls.
 struct NodeProfile {
   std::string name;  // the node's output
   OpType op = OpType::kLinear;

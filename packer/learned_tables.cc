@@ -109,10 +109,11 @@ RoundedTable Learn(const Table& start, const Pass& pass, const Rescale& rescale,
 class Learner {
  public:
   Learner(const RowSource& w, const LearnedTableOptions& options,
-          pthreadpool_t pool)
+          pthreadpool_t pool, const std::function<void()>& tick)
       : w_(w),
         options_(options),
         pool_(pool),
+        tick_(tick),
         k_(w.columns()),
         groups_((k_ + options.group_size - 1) / options.group_size),
         quantizer_(qat::MakeMseQuantizer(/*stretched=*/options.bits > 0)) {
@@ -147,6 +148,7 @@ class Learner {
   void ForRows(size_t count, size_t stride, const Body& body) {
     const RowTasks tasks(count, k_);
     ParallelFor(pool_, tasks.count(), [&](size_t task) {
+      tick_();
       std::vector<float> scratch;
       for (size_t i = tasks.Begin(task); i < tasks.End(task); ++i) {
         body(task, i * stride, w_.Rows(i * stride, 1, scratch));
@@ -303,6 +305,7 @@ class Learner {
   const RowSource& w_;
   const LearnedTableOptions options_;
   const pthreadpool_t pool_;
+  const std::function<void()>& tick_;
   const size_t k_;
   const size_t groups_;
   const std::unique_ptr<qat::Quantizer> quantizer_;
@@ -315,8 +318,9 @@ class Learner {
 
 LearnedTables LearnTables(const RowSource& w,
                           const LearnedTableOptions& options,
-                          pthreadpool_t pool) {
-  return Learner(w, options, pool).Run();
+                          pthreadpool_t pool,
+                          const std::function<void()>& tick) {
+  return Learner(w, options, pool, tick).Run();
 }
 
 }  // namespace lutra::packer

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "lutra/qat/affine.h"
@@ -46,10 +47,11 @@ struct LearnedTables {
 };
 
 // Values must be finite. A table for the tensor is learned from at most some
-// four million weights, whole rows evenly spread. The same for any pool.
-LearnedTables LearnTables(const RowSource& w,
-                          const LearnedTableOptions& options,
-                          pthreadpool_t pool);
+// four million weights, whole rows evenly spread. The same for any pool. Calls
+// `tick` often, from any thread; what it throws ends the work.
+LearnedTables LearnTables(
+    const RowSource& w, const LearnedTableOptions& options, pthreadpool_t pool,
+    const std::function<void()>& tick = [] {});
 
 }  // namespace lutra::packer
 

@@ -11,11 +11,18 @@ struct Job {
   std::mutex mutex;
   std::exception_ptr error;
   size_t error_index = 0;
+
+  // Whether a lower task has failed: then nobody wants the result.
+  bool IsVain(size_t index) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return error != nullptr && error_index < index;
+  }
 };
 
 // Exceptions must not cross pthreadpool, which is C.
 void RunTask(void* context, size_t index) {
   Job& job = *static_cast<Job*>(context);
+  if (job.IsVain(index)) return;
   try {
     job.task(index);
   } catch (...) {

@@ -33,7 +33,8 @@ class RowTasks {
 
 // Calls task(0) ... task(count - 1) on the threads of `pool` (nullptr: this
 // thread). If tasks throw, rethrows what the lowest of them threw, so that
-// errors do not depend on the number of threads.
+// errors do not depend on the number of threads; tasks after one that threw may
+// be left out.
 void ParallelFor(pthreadpool_t pool, size_t count,
                  const std::function<void(size_t)>& task);
 

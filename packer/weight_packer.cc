@@ -103,7 +103,7 @@ class Packing {
         std::vector<float> scratch;
         CheckFinite(Rows(task, scratch), tasks_.Begin(task), k_);
       });
-      Learn();
+      Learn([&] { done(0); });
       done(plan_.format.n);
     } else {
       Allocate();
@@ -149,13 +149,13 @@ class Packing {
     }
   }
 
-  void Learn() {
+  void Learn(const std::function<void()>& tick) {
     LearnedTableOptions options;
     options.bits = plan_.scheme.bits;
     options.group_size = plan_.format.group_size;
     options.granularity = *plan_.learned;
     options.scale_type = plan_.scheme.scale_type;
-    LearnedTables learned = LearnTables(w_, options, pool_);
+    LearnedTables learned = LearnTables(w_, options, pool_, tick);
     tables_ = std::move(learned.tables);
     scales_ = std::move(learned.scales);
     indices_ = std::move(learned.indices);

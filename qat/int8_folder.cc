@@ -1,13 +1,13 @@
 #include "lutra/qat/int8_folder.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <fstream>
+#include <set>
 #include <string>
 #include <string_view>
 
 #include "lutra/runtime/error.h"
+#include "runtime/mapped_file.h"
 
 namespace lutra::qat {
 namespace {
@@ -18,7 +18,7 @@ constexpr size_t kMaxSampleBytes = size_t{1} << 24;
 constexpr size_t kMaxLineBytes = 4096;
 
 struct Line {
-  std::string name;
+  std::string_view name;
   unsigned classes = 0;
   unsigned label = 0;
 };
@@ -43,20 +43,25 @@ bool ReadLine(std::string_view text, Line* line) {
          line->name != "." && line->name != ".." && !line->name.empty();
 }
 
-std::string ReadSample(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file || std::filesystem::is_directory(path)) {
-    throw Error::InFile(path.string(), "cannot open");
-  }
-  std::error_code error;
-  const uintmax_t size = std::filesystem::file_size(path, error);
-  if (error || size == 0 || size > kMaxSampleBytes) {
+// Appends the values of a file.
+void AddSample(const std::filesystem::path& path, double scale, int zero_point,
+               LabelledImages& data) {
+  const MappedFile file(path);
+  const std::string_view bytes = file.text();
+  if (bytes.empty() || bytes.size() > kMaxSampleBytes) {
     throw Error::InFile(path.string(), "is empty or longer than 16 MiB");
   }
-  std::string bytes(static_cast<size_t>(size), '\0');
-  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  if (!file) throw Error::InFile(path.string(), "cannot read");
-  return bytes;
+  if (data.count == 0) data.image_shape = {bytes.size()};
+  if (bytes.size() != data.image_shape[0]) {
+    throw Error::InFile(path.string(), "has " + std::to_string(bytes.size()) +
+                                           " bytes, but the first sample has " +
+                                           std::to_string(data.image_shape[0]));
+  }
+  for (const char byte : bytes) {
+    const int q = static_cast<signed char>(byte);
+    data.images.push_back(static_cast<float>((q - zero_point) * scale));
+  }
+  ++data.count;
 }
 
 }  // namespace
@@ -69,39 +74,33 @@ bool IsInt8Folder(const std::filesystem::path& folder) {
 LabelledImages LoadInt8Folder(const std::filesystem::path& folder, double scale,
                               int zero_point) {
   const std::filesystem::path list = folder / kListName;
-  std::ifstream file(list);
-  if (!file) throw Error::InFile(list.string(), "cannot open");
+  const MappedFile list_file(list);
+  std::string_view rest = list_file.text();
+  std::set<std::string_view> names;
   LabelledImages data;
-  std::string text;
-  for (size_t number = 1; std::getline(file, text); ++number) {
-    if (text.ends_with('\r')) text.pop_back();
+  for (size_t number = 1; !rest.empty(); ++number) {
+    std::string_view text = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), text.size() + 1));
+    if (text.ends_with('\r')) text.remove_suffix(1);
     if (text.empty()) continue;
+    const auto fail = [&](const std::string& cause) {
+      throw Error::InFile(list.string(),
+                          "line " + std::to_string(number) + " " + cause);
+    };
     Line line;
     if (text.size() > kMaxLineBytes || !ReadLine(text, &line)) {
-      throw Error::InFile(list.string(),
-                          "line " + std::to_string(number) +
-                              " is not '<file name>,<number of classes>,"
-                              "<class>' with at most 256 classes");
+      fail(
+          "is not '<file name>,<number of classes>,<class>' with at most 256 "
+          "classes");
     }
+    // Together with the limit of a sample this bounds what a list can claim by
+    // what the folder holds.
+    if (!names.insert(line.name).second) fail("names a sample again");
     if (data.count == kMaxSamples) {
-      throw Error::InFile(
-          list.string(),
-          "lists more than " + std::to_string(kMaxSamples) + " samples");
+      fail("is one of more than " + std::to_string(kMaxSamples) + " samples");
     }
-    const std::string bytes = ReadSample(folder / line.name);
-    if (data.count == 0) data.image_shape = {bytes.size()};
-    if (bytes.size() != data.image_shape[0]) {
-      throw Error::InFile((folder / line.name).string(),
-                          "has " + std::to_string(bytes.size()) +
-                              " bytes, but the first sample has " +
-                              std::to_string(data.image_shape[0]));
-    }
-    for (const char byte : bytes) {
-      const int q = static_cast<signed char>(byte);
-      data.images.push_back(static_cast<float>((q - zero_point) * scale));
-    }
+    AddSample(folder / line.name, scale, zero_point, data);
     data.labels.push_back(static_cast<uint8_t>(line.label));
-    ++data.count;
   }
   return data;
 }

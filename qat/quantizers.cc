@@ -64,7 +64,7 @@ const std::vector<std::string_view>& QuantizerNames() {
 }
 
 std::unique_ptr<Quantizer> MakeQuantizer(std::string_view name) {
-  if (name == kAbsmax) return MakeMaxUniformQuantizer(false);
+  if (name == kAbsmax) return MakeMaxUniformQuantizer(false, kAbsmax);
   for (const Entry& entry : kEntries) {
     if (entry.name == name) return entry.make();
   }

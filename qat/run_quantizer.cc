@@ -42,9 +42,10 @@ void RunQuantizer::QuantizeCentered(const Run& run, int bits) const {
 
 void CheckBitsOf(std::string_view quantizer, int bits, int min, int max) {
   if (bits >= min && bits <= max) return;
+  std::string range = std::to_string(min);
+  if (max > min) range += " to " + std::to_string(max);
   throw Error("quantizer '" + std::string(quantizer) + "' does not support " +
-              std::to_string(bits) + " bits (" + std::to_string(min) + " to " +
-              std::to_string(max) + ")");
+              std::to_string(bits) + " bits (only " + range + ")");
 }
 
 std::optional<std::vector<int8_t>> MakeTable(int first, int step,

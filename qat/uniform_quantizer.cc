@@ -86,9 +86,10 @@ std::unique_ptr<Quantizer> MakeUniformQuantizer(const UniformOptions& options) {
   return std::make_unique<UniformQuantizer>("uniform", 1, options);
 }
 
-std::unique_ptr<Quantizer> MakeMaxUniformQuantizer(bool center) {
+std::unique_ptr<Quantizer> MakeMaxUniformQuantizer(bool center,
+                                                   std::string_view name) {
   const UniformOptions options{UniformOptions::Scale::kMax, 1.0, 0.0, center};
-  return std::make_unique<UniformQuantizer>("max-uniform", 2, options);
+  return std::make_unique<UniformQuantizer>(name, 2, options);
 }
 
 }  // namespace lutra::qat

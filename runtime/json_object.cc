@@ -52,6 +52,10 @@ const json* JsonObject::Find(std::string_view key) const {
   return &*member;
 }
 
+bool JsonObject::Mentions(std::string_view key) const {
+  return value_.contains(key);
+}
+
 const json& JsonObject::Get(std::string_view key) const {
   const json* member = Find(key);
   if (member == nullptr) Fail("has no " + Quoted(key));

@@ -29,6 +29,8 @@ class JsonObject {
   void AllowOnly(std::initializer_list<std::string_view> keys) const;
 
   bool Has(std::string_view key) const { return Find(key) != nullptr; }
+  // Whether the member is there, if only as null.
+  bool Mentions(std::string_view key) const;
   // nullptr if absent.
   const nlohmann::json* Find(std::string_view key) const;
   const nlohmann::json& Get(std::string_view key) const;

@@ -78,6 +78,8 @@ void OutputFile::Append(std::string_view text) {
   state_->appended += text.size();
 }
 
+const std::string& OutputFile::temporary() const { return state_->temporary; }
+
 void OutputFile::Commit() {
   if (!state_->file.Close() ||
       std::rename(state_->temporary.c_str(), state_->path.c_str()) != 0) {

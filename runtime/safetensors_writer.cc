@@ -181,6 +181,10 @@ void SafetensorsWriter::ReplaceMetadata(
   state_->file.WriteAt(kLengthBytes, std::as_bytes(std::span(header)));
 }
 
+const std::string& SafetensorsWriter::temporary() const {
+  return state_->file.temporary();
+}
+
 void SafetensorsWriter::Commit() {
   for (const auto& [name, placement] : state_->placements) {
     if (!placement.written) {

@@ -8,13 +8,7 @@ TextStream::TextStream(const Tokenizer& tokenizer, bool continues)
     : tokenizer_(&tokenizer), at_start_(!continues) {}
 
 std::string TextStream::Add(int32_t id) {
-  const Tokenizer::Impl& impl = *tokenizer_->impl_;
-  std::string bytes = impl.Bytes(id, /*with_special=*/false);
-  if (at_start_ && !bytes.empty()) {
-    if (impl.data.recipe.strip_space && bytes.front() == ' ') bytes.erase(0, 1);
-    at_start_ = false;
-  }
-  pending_ += bytes;
+  pending_ += tokenizer_->impl_->Bytes(id, /*with_special=*/false, at_start_);
   std::string_view rest = pending_;
   std::string text;
   while (!rest.empty()) {

@@ -86,18 +86,22 @@ void Tokenizer::Impl::Encode(std::string_view text,
   });
 }
 
-std::string Tokenizer::Impl::Bytes(int32_t id, bool with_special) const {
+std::string Tokenizer::Impl::Bytes(int32_t id, bool with_special,
+                                   bool& at_start) const {
   CheckId(id);
   const std::string_view piece = data.Piece(static_cast<size_t>(id));
   const PieceType type = data.types[static_cast<size_t>(id)];
   if (type == PieceType::kUnused) return "";
-  if (type == PieceType::kControl) {
-    return with_special ? std::string(piece) : "";
+  if (type == PieceType::kControl && !with_special) return "";
+  const TokenizerRecipe& recipe = data.recipe;
+  const bool first = std::exchange(at_start, false);
+  std::string text(piece);
+  if (type == PieceType::kNormal && !recipe.space.empty()) {
+    const bool strip = first && recipe.strip_piece;
+    text = ReplaceAll(piece, recipe.space, strip ? "" : " ");
   }
-  if (type == PieceType::kByte || data.recipe.space.empty()) {
-    return std::string(piece);
-  }
-  return ReplaceAll(piece, data.recipe.space, " ");
+  if (first && recipe.strip_space && text.starts_with(' ')) text.erase(0, 1);
+  return text;
 }
 
 Tokenizer::Tokenizer(std::unique_ptr<const Impl> impl)
@@ -135,8 +139,8 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text,
 std::string Tokenizer::Decode(std::span<const int32_t> ids,
                               bool with_special) const {
   std::string text;
-  for (const int32_t id : ids) text += impl_->Bytes(id, with_special);
-  if (impl_->data.recipe.strip_space && text.starts_with(' ')) text.erase(0, 1);
+  bool at_start = true;
+  for (const int32_t id : ids) text += impl_->Bytes(id, with_special, at_start);
   return text;
 }
 

@@ -81,6 +81,8 @@ struct TokenizerRecipe {
   std::string space;
   // Whether one space at the start of decoded text is dropped.
   bool strip_space = false;
+  // Whether `space` stands for nothing in the first piece that is decoded.
+  bool strip_piece = false;
   // Put around a text with special tokens.
   std::vector<int32_t> before;
   std::vector<int32_t> after;

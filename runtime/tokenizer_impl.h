@@ -22,8 +22,9 @@ class Tokenizer::Impl {
   void CheckId(int32_t id) const;
   // Appends the ids of `text`, without special tokens around it.
   void Encode(std::string_view text, std::vector<int32_t>& ids) const;
-  // What the token stands for.
-  std::string Bytes(int32_t id, bool with_special) const;
+  // What the token stands for. `at_start`: whether none was decoded before it;
+  // false afterwards, unless the token is left out. Throws Error as CheckId.
+  std::string Bytes(int32_t id, bool with_special, bool& at_start) const;
 
   const TokenizerData data;
 

@@ -135,7 +135,8 @@ class RecipeReader {
   TokenizerRecipe Read() const {
     root_.AllowOnly({"kind", "normalizer", "splitter", "added", "bytes",
                      "byte_fallback", "unknown", "fuse_unknown", "whole_pieces",
-                     "space", "strip_space", "before", "after", "bos", "ends"});
+                     "space", "strip_space", "strip_piece", "before", "after",
+                     "bos", "ends"});
     TokenizerRecipe recipe;
     recipe.kind = root_.String("kind");
     recipe.normalizer = Steps("normalizer");
@@ -153,6 +154,7 @@ class RecipeReader {
     recipe.whole_pieces = root_.Bool("whole_pieces", false);
     recipe.space = root_.String("space", "");
     recipe.strip_space = root_.Bool("strip_space", false);
+    recipe.strip_piece = root_.Bool("strip_piece", false);
     recipe.before = Ids("before");
     recipe.after = Ids("after");
     recipe.bos = OptionalId("bos");
@@ -224,6 +226,7 @@ std::string RecipeToJson(const TokenizerRecipe& recipe) {
   root["whole_pieces"] = recipe.whole_pieces;
   root["space"] = recipe.space;
   root["strip_space"] = recipe.strip_space;
+  if (recipe.strip_piece) root["strip_piece"] = true;
   root["before"] = recipe.before;
   root["after"] = recipe.after;
   root["bos"] = recipe.bos;

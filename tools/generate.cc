@@ -151,14 +151,13 @@ void GenerateVerb::Run() const {
     text = ReadText(prompt_file, 0);
   }
   bool waiting = interactive && text.empty();
-  const CancelOnInterrupt interrupt(language_model);
+  CancelOnInterrupt interrupt(language_model);
   bool interrupted = false;
   std::string shown;
   GenerationEnd end = GenerationEnd::kMaxTokens;
   do {
     if (waiting && !std::getline(std::cin, text)) {
-      // Not at its end: Ctrl-C ended the wait for a line.
-      interrupted |= !std::cin.eof();
+      interrupted = interrupt.Take();
       break;
     }
     interrupted = false;
@@ -172,7 +171,7 @@ void GenerateVerb::Run() const {
         }
       });
     } catch (const Cancelled&) {
-      interrupted = true;
+      interrupted = interrupt.Take();
     } catch (const Error&) {
       if (!json) Write("\n");  // the message gets a line of its own
       throw;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tools/interrupt.h"
 #include "tools/options.h"
 #include "tools/progress.h"
 #include "tools/table.h"
@@ -80,8 +81,10 @@ void ImportVerb::Run() {
   if (rope == "float32") options.rope = packer::RopePrecision::kFloat32;
   if (rope == "checkpoint") options.rope = packer::RopePrecision::kCheckpoint;
   Progress progress;
+  const EndOnInterrupt interrupt;
   const packer::ImportReport report = packer::ImportModel(
       options, [&](std::string_view tensor, size_t index, size_t count) {
+        interrupt.Check();
         progress.Show("importing " + std::string(tensor), index, count);
       });
   progress.Clear();

@@ -1,6 +1,6 @@
 // The lutra command. Exit codes: 0; 1 if the work failed (or if the files that
-// 'lutra diff' compares differ); 2 if the command line is wrong; 130 if Ctrl-C
-// ended it. Errors are one line on stderr.
+// 'lutra diff' compares differ); 2 if the command line is wrong; 128 + a signal
+// that ended it, 130 for Ctrl-C. Errors are one line on stderr.
 
 #include <cerrno>
 #include <csignal>

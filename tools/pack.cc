@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lutra/packer/pack.h"
+#include "tools/interrupt.h"
 #include "tools/options.h"
 #include "tools/progress.h"
 #include "tools/scheme_options.h"
@@ -127,8 +128,10 @@ void PackVerb::Run() {
   options.pool = pool.get();
   const std::shared_ptr<const Model> source = Model::Load(model);
   Progress progress;
+  const EndOnInterrupt interrupt;
   const packer::PackReport report = packer::PackModel(
-      *source, output, options, [&progress](const packer::PackStatus& status) {
+      *source, output, options, [&](const packer::PackStatus& status) {
+        interrupt.Check();
         progress.ShowRate("packing " + std::string(status.tensor), status.done,
                           status.total, "weights");
       });

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "tools/interrupt.h"
 #include "tools/options.h"
 #include "tools/progress.h"
 #include "tools/scheme_options.h"
@@ -76,9 +77,11 @@ void SynthVerb::Run() {
   const ThreadPool pool = MakeThreadPool(threads);
   options.pool = pool.get();
   Progress progress;
+  const EndOnInterrupt interrupt;
   const auto start = std::chrono::steady_clock::now();
   const packer::SynthReport report = packer::SynthesizeModel(
-      output, options, [&progress](const packer::PackStatus& status) {
+      output, options, [&](const packer::PackStatus& status) {
+        interrupt.Check();
         progress.ShowRate("making " + std::string(status.tensor), status.done,
                           status.total, "weights");
       });

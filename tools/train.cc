@@ -14,6 +14,7 @@
 #include "lutra/qat/trainer.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/output_file.h"
+#include "tools/interrupt.h"
 #include "tools/options.h"
 #include "tools/progress.h"
 #include "tools/scheme_options.h"
@@ -131,7 +132,9 @@ void TrainVerb::Run() {
   qat::Trainer trainer(*std::move(model), train, options, pool.get());
   if (resume) trainer.Resume();
   Progress progress;
+  const EndOnInterrupt interrupt;
   trainer.Run([&](const qat::TrainProgress& state) {
+    interrupt.Check();
     if (state.epoch_done) {
       progress.Clear();
       std::cout << ProgressLine(state) << std::endl;

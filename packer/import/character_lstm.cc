@@ -74,8 +74,7 @@ class Importer {
     plan_.architecture = "character LSTM (ml5.js)";
     plan_.graph.inputs = {{"ids", ValueType::kInt32, {}}};
     plan_.graph.outputs = {"logits"};
-    value_ = "ids";
-    Add(OpType::kEmbedding, "embedded").weight = "embedding";
+    AddNode(plan_, OpType::kEmbedding, "embedded").weight = "embedding";
     Store("embedding", {vocab, size}, [embedding] {
       return embedding.Values(0,
                               embedding.file->bytes().size() / sizeof(float));
@@ -93,7 +92,7 @@ class Importer {
     const RawTensor bias = Read("rnnlm/softmax_b", 1);
     Expect("rnnlm/softmax_w", weight, {size, vocab});
     Expect("rnnlm/softmax_b", bias, {vocab});
-    Node& logits = Add(OpType::kLinear, "logits");
+    Node& logits = AddNode(plan_, OpType::kLinear, "logits");
     logits.weight = "output.weight";
     logits.bias = "output.bias";
     Store(logits.weight, {vocab, size},
@@ -146,10 +145,10 @@ class Importer {
     const int64_t hidden = kernel.shape[1] / 4;
     Expect(name + " kernel", kernel, {inputs + hidden, 4 * hidden});
     Expect(name + " bias", bias, {4 * hidden});
-    Node& gates = Add(OpType::kLinear, name + ".gates");
+    Node& gates = AddNode(plan_, OpType::kLinear, name + ".gates");
     gates.weight = name + ".input.weight";
     gates.bias = name + ".bias";
-    Node& cell = Add(OpType::kLstmCell, name);
+    Node& cell = AddNode(plan_, OpType::kLstmCell, name);
     cell.weight = name + ".recurrent.weight";
     cell.attributes["gates"] = std::string(kGates);
     Store(name + ".input.weight", {4 * hidden, inputs},
@@ -197,14 +196,6 @@ class Importer {
     return data;
   }
 
-  Node& Add(OpType op, std::string output) {
-    Node node;
-    node.op = op;
-    node.inputs = {std::exchange(value_, output)};
-    node.output = std::move(output);
-    return plan_.graph.nodes.emplace_back(std::move(node));
-  }
-
   void Store(const std::string& name, std::vector<int64_t> shape,
              std::function<std::vector<float>()> make) {
     plan_.tensors.push_back(
@@ -216,7 +207,6 @@ class Importer {
   json manifest_json_;
   JsonObject manifest_;
   ImportPlan plan_;
-  std::string value_;
 };
 
 }  // namespace

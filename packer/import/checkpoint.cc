@@ -12,10 +12,25 @@ namespace fs = std::filesystem;
 constexpr std::string_view kSingleFile = "model.safetensors";
 constexpr std::string_view kIndexFile = "model.safetensors.index.json";
 constexpr size_t kMaxShards = 4096;
+// Weights that other programs read.
+constexpr std::string_view kOtherKinds[] = {"pytorch_model.bin",
+                                            "pytorch_model.bin.index.json",
+                                            "consolidated.00.pth",
+                                            "consolidated.safetensors",
+                                            "tf_model.h5",
+                                            "flax_model.msgpack",
+                                            "adapter_model.safetensors"};
 
 bool Exists(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error);
+}
+
+std::string OtherKind(const fs::path& folder) {
+  for (const std::string_view name : kOtherKinds) {
+    if (Exists(folder / name)) return std::string(name);
+  }
+  return "";
 }
 
 }  // namespace
@@ -30,10 +45,11 @@ Checkpoint::Checkpoint(const fs::path& folder) : folder_(folder) {
   } else if (Exists(folder / kIndexFile)) {
     ReadIndex(folder / kIndexFile);
   } else {
-    throw Error::InFile(folder.string(),
-                        "has neither model.safetensors nor "
-                        "model.safetensors.index.json (weights of other kinds "
-                        "are not supported)");
+    const std::string other = OtherKind(folder);
+    throw Error::InFile(
+        folder.string(),
+        "has neither model.safetensors nor model.safetensors.index.json" +
+            (other.empty() ? "" : "; " + other + " is not supported"));
   }
 }
 

@@ -1,6 +1,7 @@
 // Folders as the transformers library writes them.
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "lutra/runtime/error.h"
@@ -82,16 +83,24 @@ class Importer {
         config_.context);
   }
 
-  // A tied checkpoint holds the matrix under one of two names.
+  // A tied checkpoint holds the matrix under one of two names, or twice. Of two
+  // that differ transformers uses each for itself since version 5.
   void NameTensors() {
     LlamaConfig& llama = config_.llama;
     if (!config_.tied) return;
-    if (checkpoint_.Find(llama.embedding) == nullptr &&
-        checkpoint_.Find(llama.output) != nullptr) {
+    const TensorView* embedding = checkpoint_.Find(llama.embedding);
+    const TensorView* output = checkpoint_.Find(llama.output);
+    if (embedding == nullptr && output != nullptr) {
       llama.embedding = llama.output;
-    } else {
+    } else if (output == nullptr || Same(*embedding, *output)) {
       llama.output = llama.embedding;
     }
+  }
+
+  static bool Same(const TensorView& a, const TensorView& b) {
+    return a.dtype == b.dtype && a.shape == b.shape &&
+           std::equal(a.data.begin(), a.data.end(), b.data.begin(),
+                      b.data.end());
   }
 
   // A tensor without a place would be a part of the network that is left out.
@@ -145,12 +154,18 @@ class Importer {
 
   void ReadIds(const JsonObject& object, TokenizerRecipe& recipe,
                std::vector<int32_t>& ends) const {
-    const int64_t last = config_.llama.vocab - 1;
-    recipe.bos = static_cast<int32_t>(
-        object.Integer("bos_token_id", 0, last, recipe.bos));
+    // Ids without a row in the embedding name tokens that never occur.
+    constexpr int64_t kLowest = std::numeric_limits<int32_t>::min();
+    constexpr int64_t kHighest = std::numeric_limits<int32_t>::max();
+    const auto occurs = [this](int64_t id) {
+      return id >= 0 && id < config_.llama.vocab;
+    };
+    const int64_t bos =
+        object.Integer("bos_token_id", kLowest, kHighest, recipe.bos);
+    if (occurs(bos)) recipe.bos = static_cast<int32_t>(bos);
     for (const int64_t id :
-         object.Integers("eos_token_id", 0, last, kMaxEnds)) {
-      ends.push_back(static_cast<int32_t>(id));
+         object.Integers("eos_token_id", kLowest, kHighest, kMaxEnds)) {
+      if (occurs(id)) ends.push_back(static_cast<int32_t>(id));
     }
   }
 

@@ -13,6 +13,15 @@ constexpr int64_t kMaxSize = int64_t{1} << 24;
 constexpr int64_t kMaxLayers = 2048;
 constexpr double kMaxNumber = 1e12;
 
+// Which layers see no further than `sliding_window`.
+enum class Windows {
+  kNone,         // there is no such option
+  kAll,          // unless it is null
+  kUpperLayers,  // those from max_window_layers on, with use_sliding_window
+};
+constexpr int64_t kDefaultWindow = 4096;
+constexpr int64_t kDefaultLayersWithoutWindow = 28;
+
 // What an architecture's configuration class takes for granted.
 struct Architecture {
   std::string_view name;
@@ -20,12 +29,12 @@ struct Architecture {
   int64_t context;
   bool query_key_value_bias;  // always; not an option
   bool bias_options;          // attention_bias and mlp_bias
-  bool window_is_optional;    // use_sliding_window, off if absent
+  Windows windows;
 };
 constexpr Architecture kArchitectures[] = {
-    {"LlamaForCausalLM", "llama", 2048, false, true, true},
-    {"MistralForCausalLM", "mistral", 131072, false, false, false},
-    {"Qwen2ForCausalLM", "qwen2", 32768, true, false, true},
+    {"LlamaForCausalLM", "llama", 2048, false, true, Windows::kNone},
+    {"MistralForCausalLM", "mistral", 131072, false, false, Windows::kAll},
+    {"Qwen2ForCausalLM", "qwen2", 32768, true, false, Windows::kUpperLayers},
 };
 
 const Architecture& FindArchitecture(const JsonObject& config) {
@@ -71,35 +80,54 @@ OpType Activation(const JsonObject& config) {
               "' is not supported; supported: silu, gelu, relu");
 }
 
-int64_t Window(const JsonObject& config, const Architecture& architecture,
-               int64_t context) {
-  const int64_t window =
-      config.Integer("sliding_window", 1, std::numeric_limits<int32_t>::max(),
-                     std::numeric_limits<int32_t>::max());
-  const bool on = architecture.window_is_optional
-                      ? config.Bool("use_sliding_window", false)
-                      : true;
-  if (!on || window >= context) return 0;
-  // In Qwen2 the first max_window_layers see everything.
-  if (architecture.window_is_optional) {
-    config.Fail(
-        "option 'use_sliding_window' is not supported for this "
-        "architecture");
-  }
-  return window;
-}
-
-void CheckLayerTypes(const JsonObject& config, bool windowed) {
-  if (!config.Has("layer_types")) return;
-  const std::string_view expected =
-      windowed ? "sliding_attention" : "full_attention";
+// How many layers of a list `layer_types` have a window.
+int64_t SlidingLayers(const JsonObject& config) {
+  int64_t sliding = 0;
   for (const json& entry : config.List("layer_types", kMaxLayers)) {
-    if (!entry.is_string() || entry.get<std::string>() != expected) {
-      config.Fail("layer_types other than '" + std::string(expected) +
-                  "' for every layer are not supported (" + ShortDump(entry) +
-                  ")");
+    if (entry == "sliding_attention") {
+      ++sliding;
+    } else if (entry != "full_attention") {
+      config.Fail("layer type " + ShortDump(entry) +
+                  " is not supported; supported: \"full_attention\", "
+                  "\"sliding_attention\"");
     }
   }
+  return sliding;
+}
+
+int64_t WindowedLayers(const JsonObject& config, Windows windows,
+                       int64_t layers) {
+  if (windows == Windows::kNone) return 0;
+  // Absent is not the same as null.
+  if (config.Mentions("sliding_window") && !config.Has("sliding_window")) {
+    return 0;
+  }
+  if (windows == Windows::kAll) return layers;
+  if (!config.Bool("use_sliding_window", false)) return 0;
+  if (config.Has("layer_types")) return SlidingLayers(config);
+  const int64_t without = config.Integer("max_window_layers", 0,
+                                         std::numeric_limits<int32_t>::max(),
+                                         kDefaultLayersWithoutWindow);
+  return layers - std::min(layers, without);
+}
+
+// Tokens that every layer sees, the present one among them; 0: all.
+int64_t Window(const JsonObject& config, Windows windows, int64_t layers,
+               int64_t context) {
+  const int64_t windowed = WindowedLayers(config, windows, layers);
+  if (config.Has("layer_types") && SlidingLayers(config) != windowed) {
+    config.Fail("layer_types do not agree with the sliding window");
+  }
+  if (windowed == 0) return 0;
+  const int64_t window = config.Integer(
+      "sliding_window", 1, std::numeric_limits<int32_t>::max(), kDefaultWindow);
+  if (window >= context) return 0;
+  if (windowed < layers) {
+    config.Fail(
+        "a sliding window in only some of the layers (use_sliding_window) is "
+        "not supported");
+  }
+  return window;
 }
 
 // `scaling` is rope_parameters or rope_scaling.
@@ -196,8 +224,8 @@ HuggingFaceConfig ReadHuggingFaceConfig(const JsonObject& config) {
   result.context =
       config.Integer("max_position_embeddings", 1,
                      std::numeric_limits<int32_t>::max(), architecture.context);
-  llama.window = Window(config, architecture, result.context);
-  CheckLayerTypes(config, llama.window > 0);
+  llama.window =
+      Window(config, architecture.windows, llama.layers, result.context);
   result.rope = ReadRope(config, result.context);
   result.tied = config.Bool("tie_word_embeddings", false);
   return result;

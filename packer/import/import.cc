@@ -1,7 +1,5 @@
 #include "lutra/packer/import.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <system_error>
@@ -112,54 +110,30 @@ void AddTokenizer(ImportPlan& plan) {
   plan.tensors.push_back(std::move(tensor));
 }
 
-// A folder beside the output, so that renaming from it is atomic; removed with
-// all that is in it.
-class Workplace {
- public:
-  explicit Workplace(const fs::path& output) {
-    std::string name = output.string() + ".import-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) {
-      throw Error::InFile(output.string(),
-                          "cannot make a temporary folder beside it: " +
-                              std::generic_category().message(errno));
-    }
-    folder_ = name;
-  }
-  ~Workplace() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-  Workplace(const Workplace&) = delete;
-  Workplace& operator=(const Workplace&) = delete;
-
-  fs::path file() const { return folder_ / "model.safetensors"; }
-
- private:
-  fs::path folder_;
-};
-
-void Write(const ImportPlan& plan, const fs::path& path,
-           const ImportProgress& progress) {
+std::vector<TensorInfo> Describe(const ImportPlan& plan) {
   std::vector<TensorInfo> infos;
   for (const ImportTensor& tensor : plan.tensors) infos.push_back(tensor.info);
-  SafetensorsWriter writer(path, Metadata(plan), infos);
+  return infos;
+}
+
+void WriteTensors(const ImportPlan& plan, SafetensorsWriter& writer,
+                  const ImportProgress& progress) {
   std::vector<std::byte> buffer;
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
     const ImportTensor& tensor = plan.tensors[i];
     if (progress) progress(tensor.info.name, i, plan.tensors.size());
     writer.Write(tensor.info.name, tensor.read(buffer));
   }
-  writer.Commit();
 }
 
 // Loads what was written, as a user would. Errors are about the source then.
-void Check(const fs::path& written, const fs::path& source) {
+void Check(const std::string& written, const fs::path& source) {
   try {
     const auto model = Model::Load(written);
     (void)Tokenizer::FromModel(*model);
   } catch (const Error& error) {
     std::string_view cause = error.what();
-    const std::string prefix = written.string() + ": ";
+    const std::string prefix = written + ": ";
     if (cause.starts_with(prefix)) cause.remove_prefix(prefix.size());
     throw Error::InFile(source.string(),
                         "makes no valid model: " + std::string(cause));
@@ -202,17 +176,11 @@ ImportReport ImportModel(const ImportOptions& options,
   }
   AddTokenizer(plan);
 
-  const Workplace workplace(options.output);
-  const fs::path written = workplace.file();
-  Write(plan, written, progress);
-  Check(written, options.source);
-  report.file_bytes = fs::file_size(written);
-  std::error_code error;
-  fs::rename(written, options.output, error);
-  if (error) {
-    throw Error::InFile(options.output.string(),
-                        "cannot be written: " + error.message());
-  }
+  SafetensorsWriter writer(options.output, Metadata(plan), Describe(plan));
+  WriteTensors(plan, writer, progress);
+  Check(writer.temporary(), options.source);
+  report.file_bytes = fs::file_size(writer.temporary());
+  writer.Commit();
   return report;
 }
 

@@ -108,6 +108,16 @@ ImportTensor MakeTensor(std::string name, std::vector<int64_t> shape,
   return tensor;
 }
 
+Node& AddNode(ImportPlan& plan, OpType op, std::string output) {
+  Graph& graph = plan.graph;
+  Node node;
+  node.op = op;
+  node.inputs = {graph.nodes.empty() ? graph.inputs.front().name
+                                     : graph.nodes.back().output};
+  node.output = std::move(output);
+  return graph.nodes.emplace_back(std::move(node));
+}
+
 void CheckShape(const TensorView& view, std::span<const int64_t> shape,
                 std::string_view file) {
   if (std::equal(shape.begin(), shape.end(), view.shape.begin(),

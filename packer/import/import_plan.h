@@ -47,6 +47,10 @@ ImportTensor CopyTensor(std::string name, const TensorView& view, bool float32,
 ImportTensor MakeTensor(std::string name, std::vector<int64_t> shape,
                         std::function<std::vector<float>()> make);
 
+// Appends a node to a graph that is a chain: its input is the output of the
+// last node, of the first the graph's input.
+Node& AddNode(ImportPlan& plan, OpType op, std::string output);
+
 // Any of the four floating-point types, at any alignment, as float32 (float64
 // is rounded).
 void ToFloats(DType dtype, std::span<const std::byte> data,

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/batch_norm.h"
 #include "packer/import/import_plan.h"
 #include "runtime/mapped_file.h"
 
@@ -31,7 +32,6 @@ class Importer {
     plan_.layers = 2 + 2 * kBlocks;
     plan_.graph.inputs = {{"mfcc", ValueType::kFloat32, {49, 10, 1}}};
     plan_.graph.outputs = {"logits"};
-    value_ = "mfcc";
     // "Same" padding: what is odd goes to the end.
     Convolution("conv", 10 * 4, {10, 4}, {2, 2}, {4, 5, 1, 1});
     for (size_t block = 1; block <= kBlocks; ++block) {
@@ -40,11 +40,11 @@ class Importer {
       Convolution("pointwise" + number, kChannels, {1, 1}, {1, 1},
                   {0, 0, 0, 0});
     }
-    Node& mean = Add(OpType::kAvgPool2d, "mean");
+    Node& mean = AddNode(plan_, OpType::kAvgPool2d, "mean");
     mean.attributes["kernel"] = std::vector<int64_t>{25, 5};
-    Add(OpType::kReshape, "features").attributes["shape"] =
+    AddNode(plan_, OpType::kReshape, "features").attributes["shape"] =
         std::vector<int64_t>{kChannels};
-    Node& dense = Add(OpType::kLinear, "logits");
+    Node& dense = AddNode(plan_, OpType::kLinear, "logits");
     dense.weight = "dense.weight";
     dense.bias = "dense.bias";
     const Floats kernel = Take(kChannels * kClasses);
@@ -82,15 +82,6 @@ class Importer {
     return result;
   }
 
-  // A node on the value so far, whose output is the new one.
-  Node& Add(OpType op, std::string output) {
-    Node node;
-    node.op = op;
-    node.inputs = {std::exchange(value_, output)};
-    node.output = std::move(output);
-    return plan_.graph.nodes.emplace_back(std::move(node));
-  }
-
   void Store(const std::string& name, std::vector<int64_t> shape,
              Floats values) {
     plan_.tensors.push_back(
@@ -108,18 +99,13 @@ class Importer {
     const Floats beta = Take(kChannels);
     const Floats mean = Take(kChannels);
     const Floats variance = Take(kChannels);
-    for (size_t c = 0; c < kChannels; ++c) {
-      if (variance[c] < 0) {
-        throw Error::InFile(path_, name + " has a negative variance");
-      }
-      const double factor =
-          double{gamma[c]} / std::sqrt(variance[c] + kBatchNormEps);
-      for (size_t i = 0; i < k; ++i) {
-        float& w = kernel[i * kChannels + c];
-        w = static_cast<float>(w * factor);
-      }
-      bias[c] =
-          static_cast<float>((double{bias[c]} - mean[c]) * factor + beta[c]);
+    try {
+      const ChannelAffine affine =
+          ToAffine(gamma, beta, mean, variance, kBatchNormEps);
+      affine.ScaleColumns(kernel);
+      affine.Apply(bias);
+    } catch (const Error& error) {
+      throw Error::InFile(path_, name + " " + error.what());
     }
   }
 
@@ -147,20 +133,19 @@ class Importer {
               std::vector<int64_t> kernel_size, std::vector<int64_t> stride,
               std::vector<int64_t> padding) {
     Store(name + ".bias", {kChannels}, std::move(bias));
-    Node& node = Add(op, name);
+    Node& node = AddNode(plan_, op, name);
     node.weight = name + ".weight";
     node.bias = name + ".bias";
     node.attributes["kernel"] = std::move(kernel_size);
     node.attributes["stride"] = std::move(stride);
     node.attributes["padding"] = std::move(padding);
-    Add(OpType::kRelu, name + ".relu");
+    AddNode(plan_, OpType::kRelu, name + ".relu");
   }
 
   std::string path_;
   MappedFile file_;
   std::span<const std::byte> rest_;
   ImportPlan plan_;
-  std::string value_;
 };
 
 }  // namespace

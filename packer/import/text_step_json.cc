@@ -3,6 +3,7 @@
 #include <cctype>
 #include <utility>
 
+#include "packer/import/oniguruma.h"
 #include "runtime/utf8.h"
 
 namespace lutra::packer {
@@ -71,37 +72,10 @@ std::string PlainPattern(const JsonObject& object) {
   return text;
 }
 
-// Whether a count like {1,3} is followed by a +, which makes it possessive in
-// one dialect and repeats it in the other.
-bool HasPossessiveCount(std::string_view regex) {
-  for (size_t at = regex.find("}+"); at != std::string_view::npos;
-       at = regex.find("}+", at + 1)) {
-    const size_t open = regex.rfind('{', at);
-    if (open == std::string_view::npos) continue;
-    const std::string_view count = regex.substr(open + 1, at - open - 1);
-    if (count.find_first_not_of("0123456789,") == std::string_view::npos) {
-      return true;
-    }
-  }
-  return false;
-}
-
-// As a regular expression. The library's are Oniguruma's, which agree with ours
-// but for rare constructs.
 std::string AnyPattern(const JsonObject& object) {
   const JsonObject pattern = object.Object("pattern");
   if (!pattern.Has("Regex")) return Literally(PlainPattern(object));
-  std::string regex = pattern.String("Regex");
-  for (const std::string_view different : {"\\h", "\\H", "\\K", "&&"}) {
-    if (regex.find(different) != std::string::npos) {
-      Unsupported(object, std::string("'") + std::string(different) +
-                              "' in a regular expression");
-    }
-  }
-  if (HasPossessiveCount(regex)) {
-    Unsupported(object, "a count followed by '+' in a regular expression");
-  }
-  return regex;
+  return PcrePattern(object, pattern.String("Regex"));
 }
 
 TextStep::Split Behavior(const JsonObject& object) {
@@ -192,8 +166,8 @@ PreTokenizer ReadPreTokenizer(const JsonObject& pre_tokenizer) {
         steps.push_back(Prefix(" ", TextStep::Prefix::kUnlessThere));
       }
       if (part.Bool("use_regex", true)) {
-        steps.push_back(
-            SplitBy(std::string(kGpt2Pattern), TextStep::Split::kIsolated));
+        steps.push_back(SplitBy(PcrePattern(part, kGpt2Pattern),
+                                TextStep::Split::kIsolated));
       }
       result.bytes = true;
     } else if (type == "Split") {
@@ -219,7 +193,7 @@ Decoder ReadDecoder(const JsonObject& decoder) {
       result.bytes = true;
     } else if (type == "Metaspace") {
       result.space = part.String("replacement", std::string(kMetaspace));
-      result.strip_space = PrependScheme(part) != "never";
+      result.strip_piece = PrependScheme(part) != "never";
     } else if (type == "Replace") {
       result.space = PlainPattern(part);
       if (part.String("content") != " ") {

@@ -24,6 +24,7 @@ struct Decoder {
   bool bytes = false;
   std::string space;         // what stands for a space; empty if itself
   bool strip_space = false;  // one space at the start is dropped
+  bool strip_piece = false;  // all spaces of the first piece are dropped
 };
 Decoder ReadDecoder(const JsonObject& decoder);
 

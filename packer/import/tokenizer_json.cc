@@ -1,6 +1,7 @@
 // tokenizer.json of https://github.com/huggingface/tokenizers.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -31,12 +32,12 @@ class ByteAlphabet {
     }
   }
 
-  // The bytes that `piece` spells; `piece` itself if it is not in the alphabet.
-  std::string Decode(const std::string& piece) const {
+  // The bytes that `piece` spells; nothing if it is not in the alphabet.
+  std::optional<std::string> Decode(const std::string& piece) const {
     std::string result;
     for (std::string_view rest = piece; !rest.empty();) {
       const auto byte = bytes_.find(DecodeUtf8(rest));
-      if (byte == bytes_.end()) return piece;
+      if (byte == bytes_.end()) return std::nullopt;
       result += byte->second;
       rest.remove_prefix(ReadUtf8(rest).bytes);
     }
@@ -107,6 +108,7 @@ class Importer {
     }
     recipe.space = decoder.space;
     recipe.strip_space = decoder.strip_space;
+    recipe.strip_piece = decoder.strip_piece;
     recipe.kind = recipe.bytes ? "byte-level BPE" : "BPE";
     if (recipe.byte_fallback) recipe.kind += " with byte fallback";
   }
@@ -136,13 +138,15 @@ class Importer {
         object.Fail("two pieces have the id " + std::to_string(id));
       }
       piece.type = PieceType::kNormal;
-      piece.text = bytes ? alphabet.Decode(spelled) : spelled;
+      // What is not in the alphabet stands for itself, but no text leads to it.
+      const auto decoded = bytes ? alphabet.Decode(spelled) : spelled;
+      piece.text = decoded.value_or(spelled);
       ids_[spelled] = static_cast<uint32_t>(id);
       const auto byte = ParseBytePiece(spelled);
       if (data_.recipe.byte_fallback && byte) {
         piece.type = PieceType::kByte;
         piece.text = static_cast<char>(*byte);
-      } else if (!spelled.empty()) {
+      } else if (decoded && !spelled.empty()) {
         lookup_.push_back(static_cast<uint32_t>(id));
       }
     }

@@ -72,6 +72,39 @@ TEST(ImportConfigTest, DefaultsOfTheArchitectures) {
             "MistralForCausalLM");
 }
 
+TEST(ImportConfigTest, SlidingWindows) {
+  const auto window = [](const char* architecture, const char* patch) {
+    json config = LlamaJson();
+    config["max_position_embeddings"] = 8192;
+    config["architectures"] = {architecture};
+    // Not by a merge, which would take null for a removal.
+    config.update(json::parse(patch));
+    return Read(config).llama.window;
+  };
+  // An absent window is the default's, null is none.
+  constexpr const char* kMistral = "MistralForCausalLM";
+  EXPECT_EQ(window(kMistral, "{}"), 4096);
+  EXPECT_EQ(window(kMistral, R"({"sliding_window": null})"), 0);
+  EXPECT_EQ(window(kMistral, R"({"sliding_window": 8192})"), 0);
+  constexpr const char* kQwen2 = "Qwen2ForCausalLM";
+  EXPECT_EQ(window(kQwen2, R"({"sliding_window": 64})"), 0);
+  EXPECT_EQ(window(kQwen2, R"({"use_sliding_window": true,
+                "sliding_window": 64, "max_window_layers": 0})"),
+            64);
+  EXPECT_EQ(window(kQwen2, R"({"use_sliding_window": true,
+                "sliding_window": 64, "max_window_layers": 3})"),
+            0);
+  EXPECT_EQ(window(kQwen2, R"({"use_sliding_window": true,
+                "sliding_window": 64})"),
+            0);  // the first 28 layers have none
+  // A list of the layers outranks the number.
+  EXPECT_EQ(window(kQwen2, R"({"use_sliding_window": true,
+                "sliding_window": 64, "layer_types": ["sliding_attention",
+                "sliding_attention", "sliding_attention"]})"),
+            64);
+  EXPECT_EQ(window("LlamaForCausalLM", R"({"sliding_window": 64})"), 0);
+}
+
 TEST(ImportConfigTest, BothSpellingsOfRope) {
   const HuggingFaceConfig old = Read(LlamaJson(), R"({"rope_scaling": {
       "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
@@ -151,8 +184,10 @@ TEST(ImportConfigTest, RefusesByName) {
        "differ between layers"},
       {R"({"partial_rotary_factor": 0.5})", "partial_rotary_factor"},
       {R"({"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": true,
-           "sliding_window": 64})",
-       "'use_sliding_window'"},
+           "sliding_window": 64, "max_window_layers": 1})",
+       "only some of the layers (use_sliding_window)"},
+      {R"({"layer_types": ["chunked_attention"]})",
+       "layer type \"chunked_attention\" is not supported"},
       {R"({"layer_types": ["full_attention", "sliding_attention"]})",
        "layer_types"},
       {R"({"num_key_value_heads": 4})", "no multiple"},
@@ -350,8 +385,9 @@ TEST_F(ImportFolderTest, ShardOutsideTheFolderIsRefused) {
 
 TEST_F(ImportFolderTest, WithoutWeights) {
   fs::remove(source_ / "model.safetensors");
-  WriteText(source_ / "pytorch_model.bin", "x");
   EXPECT_THAT(Refusal(), HasSubstr("has neither model.safetensors nor"));
+  WriteText(source_ / "pytorch_model.bin", "x");
+  EXPECT_THAT(Refusal(), HasSubstr("pytorch_model.bin is not supported"));
 }
 
 TEST_F(ImportFolderTest, WithoutTokenizer) {
@@ -368,6 +404,34 @@ TEST_F(ImportFolderTest, EndsOfAllConfigurations) {
       Tokenizer::FromModel(*Model::Load(dir_ / "model.safetensors"));
   EXPECT_THAT(tokenizer->ends(), ::testing::ElementsAre(1, 7, 9));
   EXPECT_EQ(tokenizer->bos(), 3);
+}
+
+TEST_F(ImportFolderTest, IdsWithoutARowAreNoEnds) {
+  WriteText(source_ / "generation_config.json",
+            R"({"eos_token_id": [151645, 7, -1], "bos_token_id": 151643})");
+  Logits();
+  const auto tokenizer =
+      Tokenizer::FromModel(*Model::Load(dir_ / "model.safetensors"));
+  EXPECT_THAT(tokenizer->ends(), ::testing::ElementsAre(1, 7));
+  EXPECT_EQ(tokenizer->bos(), 0);
+}
+
+// As transformers does since version 5.
+TEST_F(ImportFolderTest, TiedMatricesThatDifferAreTwo) {
+  const auto separate = Logits();
+  const auto separate_parameters = report_.parameters;
+  PatchConfig(R"({"tie_word_embeddings": true})");
+  EXPECT_EQ(Logits(), separate);
+  // The same matrix under both names is one.
+  std::vector<std::byte> embedding;
+  Rewrite([&](TensorInfo& info, std::vector<std::byte>& bytes) {
+    if (info.name == "model.embed_tokens.weight") embedding = bytes;
+  });
+  Rewrite([&](TensorInfo& info, std::vector<std::byte>& bytes) {
+    if (info.name == "lm_head.weight") bytes = embedding;
+  });
+  EXPECT_NE(Logits(), separate);
+  EXPECT_EQ(report_.parameters, separate_parameters - 384 * 96);
 }
 
 TEST(ImportTest, OptionsOfOtherFormatsAreRefused) {

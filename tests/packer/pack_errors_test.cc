@@ -110,6 +110,17 @@ TEST(PackErrorsTest, OutputThatCannotBeWritten) {
       HasSubstr("no/p.safetensors"));
 }
 
+TEST(ParallelTest, TasksAfterAnErrorAreLeftOut) {
+  size_t calls = 0;
+  EXPECT_THROW(ParallelFor(nullptr, 100,
+                           [&](size_t i) {
+                             ++calls;
+                             if (i == 3) throw Error("3");
+                           }),
+               Error);
+  EXPECT_EQ(calls, 4u);
+}
+
 TEST(ParallelTest, LowestErrorIsReported) {
   for (const size_t threads : {size_t{1}, size_t{3}}) {
     pthreadpool_t pool = pthreadpool_create(threads);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -126,6 +128,32 @@ TEST(PackTest, ProgressCountsWeights) {
   EXPECT_THAT(calls,
               ElementsAre("fc1.weight 0/1060", "fc1.weight 960/1060",
                           "fc2.weight 960/1060", "fc2.weight 1060/1060"));
+}
+
+// As Ctrl-C does it in the command.
+TEST(PackTest, ProgressMayEndTheWork) {
+  struct Stop {};
+  const TempDir dir;
+  const TwoLayers layers;
+  const auto model = layers.Load(dir / "float.safetensors");
+  for (const char* quantizer : {"stretched", "kmeans", "kmeans-row"}) {
+    PackOptions options;
+    options.rules = qat::SchemeRules({quantizer, 2, 16});
+    int calls = 0;
+    EXPECT_THROW(PackModel(*model, dir / "packed.safetensors", options,
+                           [&](const PackStatus& status) {
+                             // Not at the start of a tensor.
+                             if (++calls == 2) throw Stop();
+                             EXPECT_EQ(status.done, 0u);
+                           }),
+                 Stop)
+        << quantizer;
+    EXPECT_EQ(calls, 2) << quantizer;
+    // The source, and no file beside it.
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()),
+                            std::filesystem::directory_iterator()),
+              1);
+  }
 }
 
 TEST(PackTest, MayReplaceItsSource) {

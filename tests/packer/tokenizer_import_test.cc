@@ -41,7 +41,8 @@ TEST_P(GoldenTokensTest, AgreesWithTransformers) {
     const auto text = sample.at("text").get<std::string>();
     const auto ids = Ids(sample.at("ids"));
     EXPECT_EQ(tokenizer->Encode(text, false), ids) << text;
-    EXPECT_EQ(tokenizer->Decode(ids), sample.at("decoded")) << text;
+    EXPECT_EQ(tokenizer->Decode(ids), sample.at("decoded").get<std::string>())
+        << text;
   }
 }
 
@@ -228,6 +229,30 @@ TEST(TokenizerJsonTest, MetaspaceFirst) {
   EXPECT_THAT(json.Pieces("a<s>c"),
               ElementsAre("\xE2\x96\x81", "a", "<s>", "\xE2\x96\x81", "c"));
   EXPECT_EQ(json.Make()->Decode(json.Make()->Encode("a  c", false)), "a  c");
+}
+
+TEST(TokenizerJsonTest, MetaspaceDecodesTheFirstPieceWithoutSpaces) {
+  TokenizerJson json;
+  json.Metaspace("first");
+  json.Piece("\xE2\x96\x81\xE2\x96\x81");
+  json.Merge("\xE2\x96\x81", "\xE2\x96\x81");
+  const auto decoded = [&json](const char* text) {
+    return json.Make()->Decode(json.Make()->Encode(text, false));
+  };
+  EXPECT_EQ(decoded("  a  b"), "a  b");
+  EXPECT_EQ(decoded("a b"), "a b");
+  json.Metaspace("never");
+  EXPECT_EQ(decoded("  a  b"), "  a  b");
+}
+
+TEST(TokenizerJsonTest, PiecesOutsideTheByteAlphabetAreNeverFound) {
+  TokenizerJson json;
+  json.ByteLevel("");
+  // Spelled with a character that stands for no byte: not the byte 0x0A.
+  json.root["model"]["vocab"]["\n"] = 256;
+  EXPECT_THAT(json.Make()->Encode("\n", false), ElementsAre('\n'));
+  const std::vector<int32_t> ids = {256};
+  EXPECT_EQ(json.Make()->Decode(ids), "\n");
 }
 
 TEST(TokenizerJsonTest, TemplateAddsSpecialTokens) {

@@ -53,6 +53,8 @@ TEST_F(Int8FolderTest, BadFolders) {
     List(std::string("b.bin,12,1\n") + line + "\n");
     EXPECT_THAT(Message(), HasSubstr("y_labels.csv: line 2 is not")) << line;
   }
+  List("a.bin,12,1\nb.bin,12,1\na.bin,12,1\n");
+  EXPECT_THAT(Message(), HasSubstr("line 3 names a sample again"));
   List("a.bin,12,1\nnone.bin,12,1\n");
   EXPECT_THAT(Message(), HasSubstr("none.bin: cannot open"));
   WriteBytes(dir_ / "c.bin", "ab");

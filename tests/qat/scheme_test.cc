@@ -112,7 +112,9 @@ TEST(SchemeRulesTest, LearnedTablesAndScaleTypes) {
   EXPECT_THAT(ErrorMessage([&] { rules.AddRule("b=quantizer:kmean"); }),
               HasSubstr("did you mean 'kmeans'?"));
   EXPECT_THAT(ErrorMessage([&] { rules.AddRule("b=quantizer:kmeans,bits:5"); }),
-              HasSubstr("does not support 5 bits (0 to 4)"));
+              HasSubstr("does not support 5 bits (only 0 to 4)"));
+  EXPECT_THAT(ErrorMessage([&] { rules.AddRule("b=quantizer:absmax,bits:1"); }),
+              HasSubstr("quantizer 'absmax' does not support 1 bits"));
 }
 
 TEST(SchemeRulesTest, ExpressionMayHoldAnEqualsSign) {

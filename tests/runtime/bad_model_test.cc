@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -476,6 +477,13 @@ TEST_F(DamagedFileTest, Folder) {
 TEST_F(DamagedFileTest, Device) {
   EXPECT_THAT(ErrorMessage([&] { Model::Load("/dev/null"); }),
               HasSubstr("/dev/null: is not a regular file"));
+}
+
+// It is refused at once, not when somebody writes to it.
+TEST_F(DamagedFileTest, Pipe) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_THAT(ErrorMessage([&] { Model::Load(path_); }),
+              HasSubstr("bad.safetensors: is not a regular file"));
 }
 
 // Names from a file stay on one line of bounded length.

@@ -28,6 +28,7 @@ TEST(OutputFileTest, AppearsOnCommit) {
   file.WriteAt(1, x);
   file.WriteAt(8, x);
   EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_EQ(ReadBytes(file.temporary()), std::string("aXcdef\0\0X", 9));
   file.Commit();
   EXPECT_EQ(ReadBytes(path), std::string("aXcdef\0\0X", 9));
 }

@@ -314,6 +314,22 @@ TEST(TokenizerTest, LeadingSpaceIsDropped) {
   EXPECT_EQ(after, "  a b");
 }
 
+TEST(TokenizerTest, SpacesOfTheFirstPieceAreDropped) {
+  TokenizerData data = Bytes();
+  data.AddPiece("<s>", PieceType::kControl);
+  data.AddPiece("__a_", PieceType::kNormal);
+  data.recipe.space = "_";
+  data.recipe.strip_piece = true;
+  const auto tokenizer = Make(data);
+  EXPECT_EQ(tokenizer->Decode(std::vector<int32_t>{256, 257, '_', 257}),
+            "a   a ");
+  EXPECT_EQ(tokenizer->Decode(std::vector<int32_t>{'_', '_', 'b'}), " b");
+  TextStream stream(*tokenizer);
+  EXPECT_EQ(stream.Add(256), "");
+  EXPECT_EQ(stream.Add('_'), "");
+  EXPECT_EQ(stream.Add(257), "  a ");
+}
+
 TEST(TextStreamTest, GivesWholeCharactersOnly) {
   const auto tokenizer = Make(Bytes());
   TextStream stream(*tokenizer);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,17 +29,37 @@ int ClosedPipe() {
   return ends[1];
 }
 
+// Both ends of a pipe, closed in the end.
+class Pipe {
+ public:
+  Pipe() {
+    if (::pipe2(ends_, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
+  }
+  ~Pipe() {
+    ::close(ends_[0]);
+    ::close(ends_[1]);
+  }
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+
+  int reader() const { return ends_[0]; }
+
+ private:
+  int ends_[2];
+};
+
 int Open(const std::filesystem::path& path, int flags) {
   const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
   if (descriptor < 0) throw std::runtime_error("cannot open " + path.string());
   return descriptor;
 }
 
-// Waits for the first output, but not for ever, and interrupts the process.
-void Interrupt(pid_t child, const std::filesystem::path& out) {
-  constexpr int kAttempts = 3000;
-  for (int i = 0; i < kAttempts && std::filesystem::file_size(out) == 0; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+// Waits until `ready`, but not for ever, and interrupts the process.
+template <typename Condition>
+void Interrupt(pid_t child, const Condition& ready) {
+  constexpr int kAttempts = 30000;
+  for (int i = 0; i < kAttempts && !ready(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   ::kill(child, SIGINT);
 }
@@ -75,9 +96,11 @@ Outcome RunLutra(const std::vector<std::string>& arguments,
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
 
+  const Pipe silence;
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+  ::posix_spawn_file_actions_adddup2(
+      &actions, settings.silent_input ? silence.reader() : in, STDIN_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
   pid_t child = 0;
@@ -89,10 +112,24 @@ Outcome RunLutra(const std::vector<std::string>& arguments,
   ::close(err);
   if (failure != 0) throw std::runtime_error("cannot start " + words[0]);
 
-  if (settings.interrupt) Interrupt(child, dir / "out");
+  if (settings.interrupt) {
+    Interrupt(child, [&] { return std::filesystem::file_size(dir / "out"); });
+  }
+  if (!settings.interrupt_on_file.empty()) {
+    Interrupt(child, [&] {
+      return !std::filesystem::is_empty(settings.interrupt_on_file);
+    });
+  }
   int status = 0;
-  ::waitpid(child, &status, 0);
+  struct rusage usage = {};
+  while (settings.silent_input &&
+         ::wait4(child, &status, WNOHANG, &usage) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    ::kill(child, SIGINT);
+  }
+  if (!settings.silent_input) ::wait4(child, &status, 0, &usage);
   Outcome outcome;
+  outcome.peak_bytes = static_cast<size_t>(usage.ru_maxrss) * 1024;
   outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   if (settings.destination == Stdout::kCaptured)
     outcome.out = ReadBytes(dir / "out");
@@ -105,6 +142,14 @@ std::string OutputOf(const std::vector<std::string>& arguments) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.err, "");
   return outcome.out;
+}
+
+void ExpectError(const Outcome& outcome) {
+  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_TRUE(outcome.err.starts_with("lutra: error: ")) << outcome.err;
+  EXPECT_EQ(outcome.err.find('\n'), outcome.err.size() - 1) << outcome.err;
+  EXPECT_LT(outcome.err.size(), 2000u);
 }
 
 std::vector<std::string> FilesIn(const std::filesystem::path& folder) {

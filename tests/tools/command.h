@@ -1,6 +1,7 @@
 #ifndef LUTRA_TESTS_TOOLS_COMMAND_H_
 #define LUTRA_TESTS_TOOLS_COMMAND_H_
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -13,6 +14,9 @@ struct Outcome {
   int exit_code = 0;  // -1: ended by a signal
   std::string out;
   std::string err;
+  // Most memory it held, or this process when it started the command, which
+  // systems do not tell apart.
+  size_t peak_bytes = 0;
 };
 
 // Where the command's standard output goes.
@@ -21,8 +25,13 @@ enum class Stdout { kCaptured, kClosedPipe, kFullDisk };
 struct RunSettings {
   Stdout destination = Stdout::kCaptured;
   std::string input = {};  // for its standard input
+  // Standard input is a pipe instead, in which nothing ever comes. An interrupt
+  // is repeated then, for one that comes before the command waits is in vain.
+  bool silent_input = false;
   // Sends SIGINT (Ctrl-C) as soon as there is output.
   bool interrupt = false;
+  // Sends SIGINT as soon as there is a file in this folder.
+  std::filesystem::path interrupt_on_file = {};
 };
 
 Outcome RunLutra(const std::vector<std::string>& arguments,
@@ -32,6 +41,10 @@ Outcome RunLutra(const std::vector<std::string>& arguments,
 
 // The output of a run that must succeed; fails the test otherwise.
 std::string OutputOf(const std::vector<std::string>& arguments);
+
+// Checks what every failure has: one line on standard error that names the
+// cause, nothing on standard output, and exit code 1.
+void ExpectError(const Outcome& outcome);
 
 // Names in a folder, sorted.
 std::vector<std::string> FilesIn(const std::filesystem::path& folder);

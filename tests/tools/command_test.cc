@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lutra.h"
+#include "tests/temp_dir.h"
 #include "tests/tools/command.h"
 #include "tests/tools/workshop.h"
 
@@ -18,8 +19,9 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const char* const kVerbs[] = {"train", "pack", "synth", "inspect", "verify",
-                              "diff",  "eval", "bench", "run",     "golden"};
+const char* const kVerbs[] = {
+    "train", "import", "pack",    "synth",    "inspect", "verify", "diff",
+    "eval",  "bench",  "profile", "generate", "run",     "golden", "cpu"};
 
 TEST(CommandTest, HelpNamesTheVerbs) {
   const std::string help = OutputOf({"--help"});
@@ -102,6 +104,19 @@ TEST(CommandTest, UsageErrorsAboutInputs) {
   const std::string images = shop.data() + "/t10k-images-idx3-ubyte";
   ExpectUsageError({"run", model, "-i", "x=" + images, "-i", images},
                    "'x' is given twice");
+}
+
+// A model that takes seconds to write, so that the signal comes in time.
+TEST(CommandTest, CtrlCLeavesNothingBehind) {
+  const TempDir dir;
+  const std::string path = (dir / "large.safetensors").string();
+  const Outcome outcome =
+      RunLutra({"synth", "--like", "tinyllama-1.1b", "-o", path},
+               RunSettings{.interrupt_on_file = dir.path()});
+  EXPECT_EQ(outcome.exit_code, 130);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_THAT(FilesIn(dir.path()), ::testing::IsEmpty());
 }
 
 TEST(CommandTest, ClosedPipeIsReported) {

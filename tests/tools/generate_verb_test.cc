@@ -154,6 +154,16 @@ TEST_F(GenerateVerbTest, CtrlCStopsCleanly) {
   EXPECT_THAT(outcome.err, HasSubstr("tokens/s"));
 }
 
+// Where no text is being written Ctrl-C ends the command.
+TEST_F(GenerateVerbTest, CtrlCEndsTheWait) {
+  const Outcome outcome =
+      RunLutra({"generate", model_, "-p", "the", "-n", "3", "-i"},
+               RunSettings{.silent_input = true, .interrupt = true});
+  EXPECT_EQ(outcome.exit_code, 130);
+  EXPECT_THAT(outcome.out, StartsWith("the"));
+  EXPECT_THAT(outcome.err, HasSubstr("tokens/s"));
+}
+
 TEST_F(GenerateVerbTest, WrongUse) {
   const std::vector<std::vector<std::string>> usage = {
       {"generate", model_, "-p", "a", "-f", "b"},

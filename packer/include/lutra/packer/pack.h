@@ -100,7 +100,9 @@ struct PackReport {
 };
 
 // How far packing has come. Called at the start of each weight and then every
-// few thousand rows, from any thread of the pool, but by one at a time.
+// few thousand rows, from any thread of the pool, but by one at a time. What it
+// throws ends the work, and PackModel throws it on (an Error with the tensor's
+// name).
 struct PackStatus {
   std::string_view tensor;
   size_t done = 0;  // weights (numbers) of all tensors

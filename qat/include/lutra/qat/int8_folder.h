@@ -17,8 +17,8 @@ namespace lutra::qat {
 bool IsInt8Folder(const std::filesystem::path& folder);
 
 // The samples in the order of the list, as (q - zero_point) * scale. Throws
-// lutra::Error, also for samples of different sizes, more than 2^20 samples or
-// 256 classes, and names with a path.
+// lutra::Error, also for samples of different sizes or named twice, more than
+// 2^20 samples or 256 classes, and names with a path.
 LabelledImages LoadInt8Folder(const std::filesystem::path& folder, double scale,
                               int zero_point);
 

@@ -35,8 +35,10 @@ struct UniformOptions {
 std::unique_ptr<Quantizer> MakeUniformQuantizer(const UniformOptions& options);
 
 // Uniform with scale kMax, int_shift 1, zero_point 0: 2^b - 1 levels around
-// zero. 2 to 8 bits. Name: "max-uniform".
-std::unique_ptr<Quantizer> MakeMaxUniformQuantizer(bool center);
+// zero. 2 to 8 bits. Names: "max-uniform", "absmax"; `name`, which lives for
+// ever, is the one in messages.
+std::unique_ptr<Quantizer> MakeMaxUniformQuantizer(
+    bool center, std::string_view name = "max-uniform");
 
 // Ternary: s = max(max|p|, TINY) / 1.5, q = clip(rne(p / s), -1, 1) * s.
 // 0 bits. Name: "ternary".

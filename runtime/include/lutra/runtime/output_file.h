@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace lutra {
@@ -26,6 +27,8 @@ class OutputFile {
   void WriteAt(uint64_t offset, std::span<const std::byte> data);
   // Writes after the bytes appended so far. Throws Error.
   void Append(std::string_view text);
+  // Where the bytes are until Commit: what was written can be read there.
+  const std::string& temporary() const;
   // Replaces the file of that name, if any. Throws Error. Nothing may be
   // written afterwards.
   void Commit();

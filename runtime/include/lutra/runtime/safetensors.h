@@ -112,6 +112,9 @@ class SafetensorsWriter {
   // Replaces the metadata, e.g. by what is known only after writing. The header
   // has its place already: throws Error if it would be longer than at first.
   void ReplaceMetadata(const std::map<std::string, std::string>& metadata);
+  // Where the file is until Commit. It can be opened there when all tensors are
+  // written.
+  const std::string& temporary() const;
   // Throws Error if a tensor is missing.
   void Commit();
 

@@ -253,7 +253,15 @@ struct Call {
     }
     Task task{jobs, *kernels};
     if (work < kMinParallelWork) pool = nullptr;
-    Prepare(pool, task);
+    if (pool == nullptr) {
+      // Small calls are mostly overhead.
+      PreparePart(&task, 0, m);
+      if (m <= MaxGemvTokens(jobs.begin()->type)) {
+        return GemvPart(&task, 0, row_blocks);
+      }
+    } else {
+      Prepare(pool, task);
+    }
     if (m <= MaxGemvTokens(jobs.begin()->type)) {
       ParallelParts(pool, task, GemvPart, row_blocks, 1, work);
     } else {

@@ -1,7 +1,6 @@
 #include "lutra/kernels/lut_matrix.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "kernels/layout.h"
@@ -72,23 +71,36 @@ class Row {
                      Group(group) + layout_.offsets, row_);
   }
 
-  // LUT[index], or the 8-bit value.
-  int8_t Entry(size_t group, size_t column_of_group) const {
-    const uint8_t index = Index(group, column_of_group);
-    return format_.HasTable() ? table_[index] : static_cast<int8_t>(index);
-  }
-
-  uint8_t Index(size_t group, size_t column_of_group) const {
-    // No division: units have 8, 16 or 32 columns.
-    const size_t columns = UnitColumns(format_.bits);
-    const size_t unit = column_of_group >> std::countr_zero(columns);
-    return GetIndex(
-        format_.bits,
-        Group(group) + layout_.indices + unit * UnitBytes(format_.bits), row_,
-        column_of_group & (columns - 1));
+  // Calls each(column, index) for the first `columns` columns of a group.
+  template <class Each>
+  void ForIndices(size_t group, size_t columns, const Each& each) const {
+    switch (format_.bits) {
+      case 1:
+        return ForIndicesOf<1>(group, columns, each);
+      case 2:
+        return ForIndicesOf<2>(group, columns, each);
+      case 3:
+        return ForIndicesOf<3>(group, columns, each);
+      case 4:
+        return ForIndicesOf<4>(group, columns, each);
+      default:
+        return ForIndicesOf<8>(group, columns, each);
+    }
   }
 
  private:
+  template <size_t kBits, class Each>
+  void ForIndicesOf(size_t group, size_t columns, const Each& each) const {
+    const uint8_t* unit = Group(group) + layout_.indices;
+    for (size_t c = 0; c < columns; c += UnitColumns(kBits)) {
+      const size_t count = std::min(UnitColumns(kBits), columns - c);
+      for (size_t i = 0; i < count; ++i) {
+        each(c + i, GetIndex(kBits, unit, row_, i));
+      }
+      unit += UnitBytes(kBits);
+    }
+  }
+
   const uint8_t* Group(size_t group) const {
     return block_ + layout_.first_group + group * layout_.group_stride;
   }
@@ -314,10 +326,11 @@ void UnpackLutMatrix(const LutMatrix& matrix, uint8_t* indices, float* scales,
     for (size_t g = 0; g < groups; ++g) {
       if (scales != nullptr) scales[n * groups + g] = row.Scale(g);
       if (offsets != nullptr) offsets[n * groups + g] = row.Offset(g);
-    }
-    for (size_t k = 0; indices != nullptr && k < format.k; ++k) {
-      indices[n * format.k + k] =
-          row.Index(k / format.group_size, k % format.group_size);
+      if (indices == nullptr) continue;
+      const size_t first = g * format.group_size;
+      uint8_t* const to = indices + n * format.k + first;
+      row.ForIndices(g, std::min<size_t>(format.group_size, format.k - first),
+                     [to](size_t c, uint8_t index) { to[c] = index; });
     }
   }
 }
@@ -333,11 +346,16 @@ void DequantizeRow(const LutMatrix& matrix, uint32_t row,
         std::min<size_t>(format.group_size, format.k - first);
     const float scale = source.Scale(g);
     const float offset = source.Offset(g);
-    for (size_t c = 0; c < columns; ++c) {
-      const float product = scale * static_cast<float>(source.Entry(g, c));
+    float* const to = values + first;
+    const int8_t* const table = source.Table();
+    const bool has_table = format.HasTable();
+    source.ForIndices(g, columns, [=](size_t c, uint8_t index) {
+      const int8_t entry =
+          has_table ? table[index] : static_cast<int8_t>(index);
+      const float product = scale * static_cast<float>(entry);
       // Adding 0 would lose the sign of a product that is -0.
-      values[first + c] = has_offset ? product + offset : product;
-    }
+      to[c] = has_offset ? product + offset : product;
+    });
   }
 }
 

@@ -48,15 +48,19 @@ inline int32_t QuantizeRun(const TokenScale& t, const float* HWY_RESTRICT x,
   const hn::Rebind<int8_t, DI32> d8;
   const size_t lanes = hn::Lanes(df);
   const VF32 inverse = hn::Set(df, t.inverse);
-  const VI32 zero = hn::Set(di, t.zero);
+  // Rounds to the nearest even integer, which is then in the low bits: products
+  // are at most about 255, so that the conversions' care for large ones is not
+  // needed.
+  const VF32 magic = hn::Set(df, 0x1.8p23f);
+  const VI32 zero = hn::Sub(hn::Set(di, t.zero), hn::BitCast(di, magic));
   const VI32 low = hn::Set(di, t.low);
   const VI32 high = hn::Set(di, 127);
   VI32 sums = hn::Zero(di);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     const VF32 scaled = hn::Mul(hn::LoadU(df, x + i), inverse);
-    const VI32 q =
-        hn::Min(hn::Max(hn::Add(hn::NearestInt(scaled), zero), low), high);
+    const VI32 rounded = hn::BitCast(di, hn::Add(scaled, magic));
+    const VI32 q = hn::Min(hn::Max(hn::Add(rounded, zero), low), high);
     sums = hn::Add(sums, q);
     hn::StoreU(hn::DemoteTo(d8, q), d8, values + i);
   }

@@ -101,9 +101,10 @@ class BinaryOperator : public SameShapeOperator {
 
     void Run() override {
       ParallelFor(pool_, count_, kTile, [this](size_t begin, size_t end) {
-        for (size_t i = begin; i < end; ++i) {
-          y_[i] = Function::Apply(a_[i], b_[i]);
-        }
+        const float* __restrict a = a_;
+        const float* __restrict b = b_;
+        float* __restrict y = y_;
+        for (size_t i = begin; i < end; ++i) y[i] = Function::Apply(a[i], b[i]);
       });
     }
 

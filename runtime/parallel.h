@@ -14,6 +14,10 @@ namespace lutra {
 template <typename Body>
 void ParallelFor(pthreadpool_t pool, size_t count, size_t tile,
                  const Body& body, uint32_t flags = 0) {
+  if (count <= tile && flags == 0) {
+    if (count != 0) body(size_t{0}, count);
+    return;
+  }
   pthreadpool_parallelize_1d_tile_1d(
       pool,
       [](void* context, size_t begin, size_t size) {

@@ -16,16 +16,27 @@ std::span<const float> Frequencies(const Model& model, const Node& node) {
   return model.file().Get(node.weight).Floats(model.path());
 }
 
-// Rotates pairs of a head: first[i] and second[i], `step` floats apart from the
-// next pair.
-void RotatePairs(const float* first, const float* second, size_t step,
-                 const float* cosines, const float* sines, size_t pairs,
-                 float* first_out, float* second_out) {
+// Rotates the pairs of a head. Nothing overlaps, so that compilers can use
+// vectors.
+void RotateAdjacent(const float* __restrict x, const float* __restrict cosines,
+                    const float* __restrict sines, size_t pairs,
+                    float* __restrict y) {
   for (size_t i = 0; i < pairs; ++i) {
-    const float a = first[i * step];
-    const float b = second[i * step];
-    first_out[i * step] = a * cosines[i] - b * sines[i];
-    second_out[i * step] = b * cosines[i] + a * sines[i];
+    const float a = x[2 * i];
+    const float b = x[2 * i + 1];
+    y[2 * i] = a * cosines[i] - b * sines[i];
+    y[2 * i + 1] = b * cosines[i] + a * sines[i];
+  }
+}
+
+void RotateHalves(const float* __restrict x, const float* __restrict cosines,
+                  const float* __restrict sines, size_t pairs,
+                  float* __restrict y) {
+  for (size_t i = 0; i < pairs; ++i) {
+    const float a = x[i];
+    const float b = x[pairs + i];
+    y[i] = a * cosines[i] - b * sines[i];
+    y[pairs + i] = b * cosines[i] + a * sines[i];
   }
 }
 
@@ -69,11 +80,7 @@ class RopeStep : public Step {
     float* y = y_ + offset;
     const float* cosines = angles_->Cosines(row);
     const float* sines = angles_->Sines(row);
-    if (adjacent_) {
-      RotatePairs(x, x + 1, 2, cosines, sines, pairs_, y, y + 1);
-    } else {
-      RotatePairs(x, x + pairs_, 1, cosines, sines, pairs_, y, y + pairs_);
-    }
+    (adjacent_ ? RotateAdjacent : RotateHalves)(x, cosines, sines, pairs_, y);
     std::copy(x + 2 * pairs_, x + head_dim_, y + 2 * pairs_);
   }
 

@@ -22,8 +22,6 @@ using kernels::LutMatrix;
 // Cold weights rotate over copies of this size together, several times what a
 // last-level cache holds.
 constexpr size_t kColdBytes = size_t{192} << 20;
-// What is read of them at a time to measure the bandwidth.
-constexpr size_t kReadBytes = size_t{32} << 20;
 
 struct FreeDeleter {
   void operator()(uint8_t* p) const { std::free(p); }
@@ -38,7 +36,7 @@ Memory Allocate(size_t bytes) {
 
 // Copies of a blob, one after the other.
 struct Weights {
-  Memory memory;
+  tools::HugePages memory;
   size_t bytes = 0;  // of a copy
   std::vector<LutMatrix> matrices;
 };
@@ -67,7 +65,7 @@ Weights MakeWeights(const LutFormat& format, bool cold) {
   Weights w;
   w.bytes = kernels::BlobBytes(format);
   const size_t copies = cold ? kColdBytes / w.bytes + 2 : 1;
-  w.memory = Allocate(copies * w.bytes);
+  w.memory = tools::AllocateHugePages(copies * w.bytes);
   kernels::PackLutMatrix(format,
                          {.indices = indices.data(),
                           .scales = scales.data(),
@@ -191,23 +189,20 @@ void RunLutCase(benchmark::State& state, const LutCase& c) {
   arguments.clamp_max = 1;
 
   const bool bandwidth_bound = c.cold && c.m == 1;
-  size_t read_at = 0;
-  const auto read = [&] {
-    const size_t total = w.matrices.size() * w.bytes;
-    if (read_at + kReadBytes > total) read_at = 0;
-    read_at += kReadBytes;
-    return tools::ReadRate(w.memory.get() + read_at - kReadBytes, kReadBytes,
-                           pool);
-  };
+  tools::UncachedMemory memory(w.memory.get(), w.matrices.size() * w.bytes);
+  const auto read = [&] { return memory.ReadRate(pool); };
   const auto peak = [&] {
     return kernels::IsFloat(c.type) ? tools::FloatRate(pool)
                                     : tools::Int8Rate(pool);
   };
   const auto call = [&](size_t i) {
     const LutMatrix& matrix = w.matrices[i % w.matrices.size()];
-    const auto function =
-        c.quantize_only ? kernels::PrepareActivations : kernels::Gemm;
-    function(matrix, c.type, arguments, scratch.get(), pool);
+    if (c.quantize_only) {
+      kernels::PrepareActivations(matrix, c.type, arguments, scratch.get(),
+                                  pool);
+    } else {
+      kernels::Gemm(matrix, c.type, arguments, scratch.get(), pool);
+    }
   };
   std::function<double()> limit;
   if (bandwidth_bound) {

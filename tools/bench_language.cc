@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
@@ -35,30 +36,28 @@ struct Test {
   }
 };
 
-// What the machine can do with a number of threads.
-struct Limits {
-  double bytes_per_second = 0;
-  double operations_per_second = 0;
-};
-
 // What a token costs, on average over a test.
 struct Cost {
   double bytes = 0;
   double multiply_adds = 0;
+
+  // What the limit of a test counts.
+  double Limited(const Test& test) const {
+    return test.prompt ? 2 * multiply_adds : bytes;
+  }
 };
 
 struct Measurement {
   Test test;
-  std::vector<double> tokens_per_second;  // by repetition
-  Timing per_token;
   Cost cost;
+  // By repetition.
+  std::vector<double> tokens_per_second;
+  std::vector<double> limits;  // per second
+  std::vector<double> shares;  // of the limit
+  Timing per_token;
 
-  // Of the machine's limit.
-  double Share(const Limits& limits, double speed) const {
-    return test.prompt
-               ? 2 * cost.multiply_adds * speed / limits.operations_per_second
-               : cost.bytes * speed / limits.bytes_per_second;
-  }
+  // Kernels without SIMD have no peak to be a share of.
+  bool HasLimit() const { return Median(limits) > 0; }
 };
 
 // Everything measured on a session. It does not hold the model: what is mapped
@@ -70,7 +69,6 @@ struct Setting {
   double load_seconds = 0;
   uint64_t peak_bytes = 0;
   MemoryReport memory;
-  Limits limits;
   std::vector<Measurement> measurements;
 };
 
@@ -85,9 +83,10 @@ std::vector<Test> Tests(const BenchOptions& options) {
   return tests;
 }
 
-// Feeds a test's tokens; returns the seconds of each call.
+// Feeds a test's tokens, pausing after each call; returns the seconds of each.
 std::vector<double> Feed(LanguageModel& model, const Test& test,
-                         std::span<const int32_t> ids) {
+                         std::span<const int32_t> ids,
+                         const std::function<void()>& pause) {
   const size_t step = test.prompt ? test.tokens : 1;
   std::vector<double> seconds;
   seconds.reserve(test.tokens / step);
@@ -96,6 +95,7 @@ std::vector<double> Feed(LanguageModel& model, const Test& test,
     const Clock::time_point start = Clock::now();
     model.Feed(ids.subspan(done, step));
     seconds.push_back(SecondsSince(start));
+    pause();
   }
   return seconds;
 }
@@ -104,7 +104,7 @@ std::vector<double> Feed(LanguageModel& model, const Test& test,
 Cost MeasureCost(LanguageModel& model, const Test& test,
                  std::span<const int32_t> ids) {
   model.session().EnableProfiling(true);
-  Feed(model, test, ids);
+  Feed(model, test, ids, [] {});
   Cost cost;
   for (const NodeProfile& node : model.session().Profile()) {
     cost.bytes += static_cast<double>(node.bytes);
@@ -116,14 +116,31 @@ Cost MeasureCost(LanguageModel& model, const Test& test,
   return cost;
 }
 
-Measurement Measure(LanguageModel& model, const Test& test, size_t repeat,
-                    std::span<const int32_t> ids) {
+// `limit` measures what the machine can do, per second: a few times before and
+// after each repetition, and once between two tokens that find nothing of the
+// model in the caches anyway. An untimed token before each repetition brings
+// back what the measurements took from the caches.
+Measurement Measure(LanguageModel& model, const Test& test, const Cost& cost,
+                    size_t repeat, std::span<const int32_t> ids,
+                    const std::function<double()>& limit) {
+  constexpr size_t kTimes = 4;
+  const bool between_tokens =
+      !test.prompt && cost.bytes > double{UncachedMemory::kBytes};
   Measurement result;
   result.test = test;
-  result.cost = MeasureCost(model, test, ids);
+  result.cost = cost;
   std::vector<double> microseconds;
   for (size_t r = 0; r < repeat; ++r) {
-    const std::vector<double> calls = Feed(model, test, ids);
+    std::vector<double> limits;
+    const auto measure_limit = [&](size_t times) {
+      for (size_t i = 0; i < times; ++i) limits.push_back(limit());
+    };
+    measure_limit(kTimes);
+    model.Reset();
+    model.Feed(ids.first(1));
+    const std::vector<double> calls =
+        Feed(model, test, ids, [&] { measure_limit(between_tokens ? 1 : 0); });
+    measure_limit(kTimes);
     double total = 0;
     for (const double seconds : calls) {
       total += seconds;
@@ -131,25 +148,25 @@ Measurement Measure(LanguageModel& model, const Test& test, size_t repeat,
           static_cast<double>(test.tokens) / static_cast<double>(calls.size());
       microseconds.push_back(1e6 * seconds / per_call);
     }
-    result.tokens_per_second.push_back(static_cast<double>(test.tokens) /
-                                       total);
+    const double speed = static_cast<double>(test.tokens) / total;
+    result.tokens_per_second.push_back(speed);
+    result.limits.push_back(Median(limits));
+    result.shares.push_back(cost.Limited(test) * speed / result.limits.back());
   }
   result.per_token = Summarise(std::move(microseconds));
   return result;
 }
 
-Limits MeasureLimits(size_t threads, bool int8) {
-  const ThreadPool pool = MakeThreadPool(threads);
-  return {ReadBandwidth(pool.get()),
-          int8 ? Int8Peak(pool.get()) : FloatPeak(pool.get())};
-}
-
 Setting MeasureSetting(const BenchOptions& options, const std::string& path,
-                       const LanguageModelOptions& session,
+                       LanguageModelOptions session,
                        const std::vector<Test>& tests, Progress& progress) {
   ResetPeakMemory();
   const Clock::time_point start = Clock::now();
   Setting setting;
+  // One pool, as the idle threads of a second one would spin for a while.
+  const ThreadPool pool = MakeThreadPool(session.session.threads);
+  session.session.pool = pool.get();
+  if (pool == nullptr) session.session.threads = 1;
   LanguageModel model(Model::Load(path), session);
   setting.load_seconds = SecondsSince(start);
   setting.threads = model.session().threads();
@@ -164,18 +181,35 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
   }
   const size_t repeat =
       options.timing.repeat > 0 ? options.timing.repeat : kDefaultRepeat;
-  for (const Test& test : tests) {
+  const auto show = [&](const Test& test) {
     progress.Show("measuring " + path + ", " + test.Name() + ", " +
                   std::to_string(setting.threads) + " threads");
-    setting.measurements.push_back(Measure(model, test, repeat, ids));
+  };
+  std::vector<Cost> costs;
+  for (const Test& test : tests) {
+    show(test);
+    costs.push_back(MeasureCost(model, test, ids));
   }
   setting.memory = model.Memory();
-  setting.peak_bytes = PeakMemoryBytes();
-  const kernels::ActivationType activations = session.session.activations;
+  setting.peak_bytes = PeakMemoryBytes();  // without the memory made below
+  const kernels::ActivationType type = session.session.activations;
   setting.activations =
-      HasPackedWeights(model.model()) ? Name(activations) : "float32";
-  setting.limits = MeasureLimits(setting.threads,
-                                 MultipliesInt8(model.model(), activations));
+      HasPackedWeights(model.model()) ? Name(type) : "float32";
+
+  UncachedMemory memory;
+  const auto read = [&] { return memory.ReadRate(pool.get()); };
+  const bool int8 = MultipliesInt8(model.model(), type);
+  const auto peak = [&] {
+    return int8 ? Int8Rate(pool.get()) : FloatRate(pool.get());
+  };
+  for (size_t i = 0; i < tests.size(); ++i) {
+    const Test& test = tests[i];
+    show(test);
+    std::function<double()> limit = read;
+    if (test.prompt) limit = peak;
+    setting.measurements.push_back(
+        Measure(model, test, costs[i], repeat, ids, limit));
+  }
   return setting;
 }
 
@@ -207,6 +241,9 @@ ordered_json ToJson(const BenchOptions& options, const Model& model,
                     const Setting& setting, const Measurement& result) {
   const packer::WeightTotals totals = packer::Total(packer::Weights(model));
   const MeanAndDeviation speed = Average(result.tokens_per_second);
+  const bool prompt = result.test.prompt;
+  const ordered_json none;
+  const ordered_json limit = Median(result.limits);
   return {{"model", model.path()},
           {"file_bytes", model.file().byte_size()},
           {"weights", totals.elements},
@@ -227,9 +264,10 @@ ordered_json ToJson(const BenchOptions& options, const Model& model,
           {"p99_us_per_token", result.per_token.p99},
           {"bytes_per_token", result.cost.bytes},
           {"multiply_adds_per_token", result.cost.multiply_adds},
-          {"read_bandwidth", setting.limits.bytes_per_second},
-          {"peak_operations_per_second", setting.limits.operations_per_second},
-          {"share_of_limit", result.Share(setting.limits, speed.mean)},
+          {"read_bandwidth", prompt ? none : limit},
+          {"peak_operations_per_second", prompt ? limit : none},
+          {"share_of_limit",
+           result.HasLimit() ? ordered_json(Median(result.shares)) : none},
           {"load_ms", 1e3 * setting.load_seconds},
           {"peak_bytes", setting.peak_bytes},
           {"weight_bytes", setting.memory.weights},
@@ -241,13 +279,14 @@ ordered_json ToJson(const BenchOptions& options, const Model& model,
 void AddRow(const Model& model, const Setting& setting,
             const Measurement& result, Table& table) {
   const MeanAndDeviation speed = Average(result.tokens_per_second);
-  table.AddRow({model.path(), Bytes(model.file().byte_size()),
-                setting.activations, std::to_string(setting.threads),
-                result.test.Name(),
-                Short(speed.mean) + " ± " + Short(speed.deviation),
-                Short(result.per_token.median), Short(result.per_token.p99),
-                Fixed(100 * result.Share(setting.limits, speed.mean), 1) + " %",
-                Short(1e3 * setting.load_seconds), Bytes(setting.peak_bytes)});
+  const std::string share =
+      result.HasLimit() ? Fixed(100 * Median(result.shares), 1) + " %" : "";
+  table.AddRow(
+      {model.path(), Bytes(model.file().byte_size()), setting.activations,
+       std::to_string(setting.threads), result.test.Name(),
+       Short(speed.mean) + " ± " + Short(speed.deviation),
+       Short(result.per_token.median), Short(result.per_token.p99), share,
+       Short(1e3 * setting.load_seconds), Bytes(setting.peak_bytes)});
 }
 
 }  // namespace

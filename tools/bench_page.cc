@@ -7,6 +7,7 @@
 #include "lutra/runtime/error.h"
 #include "tools/bench_reach.h"
 #include "tools/table.h"
+#include "tools/timing.h"
 
 namespace lutra::tools {
 namespace {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <regex>
 
+#include "tools/timing.h"
+
 namespace lutra::tools {
 namespace {
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lutra/runtime/error.h"
+#include "tools/timing.h"
 
 namespace lutra::tools {
 namespace {
@@ -172,14 +173,6 @@ BenchRun ReadBenchRun(const std::string& path) {
     throw Error::InFile(
         path, std::string("not the JSON of Google Benchmark: ") + e.what());
   }
-}
-
-double Median(std::vector<double> values) {
-  const auto middle =
-      values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  if (values.size() % 2 == 1) return *middle;
-  return (*middle + *std::max_element(values.begin(), middle)) / 2;
 }
 
 Table CompareBenchRuns(const BenchRun& a, const BenchRun& b) {

@@ -41,8 +41,6 @@ struct BenchRun {
 // Throws Error.
 BenchRun ReadBenchRun(const std::string& path);
 
-double Median(std::vector<double> values);  // of at least one
-
 // The speed of `b` as a multiple of that of `a` for the benchmarks that both
 // have. A difference is outside the noise if the repetitions of one are all
 // faster than those of the other; that takes three of each.

@@ -1,7 +1,13 @@
 #include "tools/limits.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
+#include <cstring>
+#include <new>
 #include <vector>
 
 #include "kernels/dispatch.h"
@@ -53,6 +59,13 @@ double ReadStreams(const uint8_t* from, size_t bytes) {
   return static_cast<double>(4 * stream * sizeof(CacheLine));
 }
 
+double ReadingRate(const uint8_t* memory, size_t bytes, pthreadpool_t pool) {
+  return Rate(pool, [=](size_t thread, size_t threads) {
+    const size_t part = bytes / threads / 64 * 64;
+    return ReadStreams(memory + thread * part, part);
+  });
+}
+
 double PeakRate(pthreadpool_t pool, const kernels::KernelSet* set) {
   if (set == nullptr || set->peak == nullptr) return 0;
   constexpr size_t kRounds = 150000;
@@ -68,11 +81,34 @@ double Best(int attempts, const Measure& measure) {
 
 }  // namespace
 
-double ReadRate(const uint8_t* memory, size_t bytes, pthreadpool_t pool) {
-  return Rate(pool, [=](size_t thread, size_t threads) {
-    const size_t part = bytes / threads / 64 * 64;
-    return ReadStreams(memory + thread * part, part);
-  });
+HugePages AllocateHugePages(size_t bytes) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const size_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  HugePages memory(static_cast<uint8_t*>(std::aligned_alloc(kHugePage, size)));
+  if (memory == nullptr) throw std::bad_alloc();
+#if defined(__linux__)
+  madvise(memory.get(), size, MADV_HUGEPAGE);  // a wish: failing is no harm
+#endif
+  std::memset(memory.get(), 1, size);  // else all may be one page of zeros
+  return memory;
+}
+
+UncachedMemory::UncachedMemory()
+    : own_(AllocateHugePages(kBytes)), memory_(own_.get()), bytes_(kBytes) {}
+
+UncachedMemory::UncachedMemory(const uint8_t* memory, size_t bytes)
+    : memory_(memory), bytes_(bytes) {}
+
+double UncachedMemory::ReadRate(pthreadpool_t pool) {
+  const size_t bytes = std::min(kPieceBytes, bytes_);
+  if (at_ + bytes > bytes_) at_ = 0;
+  const uint8_t* const piece = memory_ + at_;
+  at_ += bytes;
+  return ReadingRate(piece, bytes, pool);
+}
+
+double UncachedMemory::ReadAllRate(pthreadpool_t pool) const {
+  return ReadingRate(memory_, bytes_, pool);
 }
 
 double Int8Rate(pthreadpool_t pool) {
@@ -84,14 +120,8 @@ double FloatRate(pthreadpool_t pool) {
 }
 
 double ReadBandwidth(pthreadpool_t pool) {
-  struct alignas(64) Line {
-    uint8_t bytes[64] = {1};
-  };
-  const std::vector<Line> memory(size_t{4} << 20);  // 256 MiB
-  return Best(7, [&] {
-    return ReadRate(reinterpret_cast<const uint8_t*>(memory.data()),
-                    memory.size() * sizeof(Line), pool);
-  });
+  const UncachedMemory memory;
+  return Best(7, [&] { return memory.ReadAllRate(pool); });
 }
 
 double Int8Peak(pthreadpool_t pool) {

@@ -5,6 +5,7 @@
 
 #include "lutra/runtime/error.h"
 #include "qat/suggest.h"
+#include "runtime/thread_count.h"
 
 namespace lutra::tools {
 namespace {
@@ -130,6 +131,7 @@ void AddFormatOptions(CLI::App& app, OutputFormat& format, Csv csv) {
 }
 
 ThreadPool MakeThreadPool(size_t threads) {
+  if (threads == 0) threads = DefaultThreadCount();
   if (threads == 1) return nullptr;
   ThreadPool pool(pthreadpool_create(threads));
   if (pool == nullptr) throw Error("cannot start threads");

@@ -23,14 +23,6 @@ double MicrosecondsSince(Clock::time_point start) {
       .count();
 }
 
-double Median(std::vector<double>& values) {
-  const size_t middle = values.size() / 2;
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(middle);
-  std::nth_element(values.begin(), at, values.end());
-  if (values.size() % 2 == 1) return *at;
-  return (*std::max_element(values.begin(), at) + *at) / 2;
-}
-
 }  // namespace
 
 Timing TimeCalls(const std::function<void()>& call,
@@ -57,6 +49,14 @@ Timing TimeCalls(const std::function<void()>& call,
     microseconds.push_back(MicrosecondsSince(before));
   }
   return Summarise(std::move(microseconds));
+}
+
+double Median(std::vector<double> values) {
+  const size_t middle = values.size() / 2;
+  const auto at = values.begin() + static_cast<std::ptrdiff_t>(middle);
+  std::nth_element(values.begin(), at, values.end());
+  if (values.size() % 2 == 1) return *at;
+  return (*std::max_element(values.begin(), at) + *at) / 2;
 }
 
 Timing Summarise(std::vector<double> microseconds) {

@@ -35,6 +35,8 @@ Timing Summarise(std::vector<double> microseconds);
 
 nlohmann::ordered_json ToJson(const Timing& timing);
 
+double Median(std::vector<double> values);  // of at least one
+
 struct MeanAndDeviation {
   double mean = 0;
   double deviation = 0;  // of a sample: n - 1; 0 for one value

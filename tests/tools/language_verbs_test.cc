@@ -115,15 +115,43 @@ TEST_F(LanguageVerbsTest, BenchAllTests) {
               1 - 1e-9);
     for (const char* key :
          {"load_ms", "peak_bytes", "weight_bytes", "bytes_per_token",
-          "multiply_adds_per_token", "read_bandwidth", "file_bytes"}) {
+          "multiply_adds_per_token", "file_bytes"}) {
       EXPECT_GT(result[key].get<double>(), 0.0) << key;
     }
+    // Each kind of test has a limit of its own.
+    const bool prompt = result["test"].get<std::string>().starts_with("pp");
+    EXPECT_EQ(result["read_bandwidth"].is_number(), !prompt);
+    EXPECT_EQ(result["peak_operations_per_second"].is_number(), prompt);
   }
   // A token of a packed model touches fewer bytes; of a prompt, fewer still.
   EXPECT_LT(results[2]["bytes_per_token"].get<double>(),
             results[8]["bytes_per_token"].get<double>());
   EXPECT_LT(results[0]["bytes_per_token"].get<double>(),
             results[2]["bytes_per_token"].get<double>());
+}
+
+TEST_F(LanguageVerbsTest, BenchShareOfLimit) {
+  const std::vector<std::string> call = {
+      "bench", packed_, float_, "-p", "16", "-n", "8", "-t", "1,2", "-r", "1"};
+  std::vector<std::string> with_json = call;
+  with_json.push_back("--json");
+  const json report = json::parse(OutputOf(with_json));
+  for (const json& result : report["results"]) {
+    const double speed = result["tokens_per_second"];
+    const bool prompt = result["test"] == "pp16";
+    const double limit = prompt ? result["peak_operations_per_second"]
+                                : result["read_bandwidth"];
+    const double cost =
+        prompt ? 2 * result["multiply_adds_per_token"].get<double>()
+               : result["bytes_per_token"].get<double>();
+    if (limit == 0) {  // kernels without SIMD
+      EXPECT_TRUE(result["share_of_limit"].is_null());
+    } else {
+      EXPECT_NEAR(result["share_of_limit"].get<double>(), cost * speed / limit,
+                  1e-6 * cost * speed / limit);
+    }
+  }
+  EXPECT_THAT(OutputOf(call), Not(HasSubstr("inf")));
 }
 
 TEST_F(LanguageVerbsTest, BenchForms) {

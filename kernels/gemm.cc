@@ -204,6 +204,7 @@ void ParallelParts(pthreadpool_t pool, Task& task, PartFunction part, size_t n,
 
 void Prepare(pthreadpool_t pool, Task& task) {
   const GemmJob& first = *task.jobs.begin();
+  if (pool == nullptr) return PreparePart(&task, 0, first.arguments.m);
   // Preparing an activation costs about as much as 16 multiplications.
   const double work =
       16.0 * static_cast<double>(first.arguments.m) * first.w->format.k;
@@ -253,15 +254,7 @@ struct Call {
     }
     Task task{jobs, *kernels};
     if (work < kMinParallelWork) pool = nullptr;
-    if (pool == nullptr) {
-      // Small calls are mostly overhead.
-      PreparePart(&task, 0, m);
-      if (m <= MaxGemvTokens(jobs.begin()->type)) {
-        return GemvPart(&task, 0, row_blocks);
-      }
-    } else {
-      Prepare(pool, task);
-    }
+    Prepare(pool, task);
     if (m <= MaxGemvTokens(jobs.begin()->type)) {
       ParallelParts(pool, task, GemvPart, row_blocks, 1, work);
     } else {

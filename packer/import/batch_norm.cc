@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "lutra/runtime/error.h"
@@ -32,26 +33,46 @@ BatchNormNode ReadNode(const JsonObject& node, std::string& input) {
           .eps = attributes.Number("eps", 0, 1)};
 }
 
-bool Holds(const json& object, const char* list, const std::string& name) {
-  const auto found = object.find(list);
-  return found != object.end() && found->is_array() &&
-         std::find(found->begin(), found->end(), name) != found->end();
-}
-
-// Lets the node that makes `input` make `output`, which nothing else may use.
-void Redirect(json& root, const std::string& input, const std::string& output,
-              const JsonObject& node) {
-  json* maker = nullptr;
-  bool used = Holds(root, "outputs", input);
-  for (json& other : root["nodes"]) {
-    if (!other.is_object()) continue;
-    if (other.value("output", json()) == input) maker = &other;
-    used = used || Holds(other, "inputs", input);
+// The values of a graph's JSON: who makes them, and how many use them.
+struct Values {
+  explicit Values(json& root) {
+    CountUses(root, "outputs");
+    for (json& node : root["nodes"]) {
+      if (!node.is_object()) continue;
+      CountUses(node, "inputs");
+      const auto output = node.find("output");
+      if (output == node.end() || !output->is_string()) continue;
+      makers.emplace(output->get<std::string>(), &node);
+    }
   }
-  if (used) node.Fail("its input '" + input + "' is used by others, too");
-  if (maker == nullptr) node.Fail("no node makes its input '" + input + "'");
-  (*maker)["output"] = output;
-}
+
+  void CountUses(const json& object, const char* list) {
+    const auto found = object.find(list);
+    if (found == object.end() || !found->is_array()) return;
+    for (const json& name : *found) {
+      if (name.is_string()) ++uses[name.get<std::string>()];
+    }
+  }
+
+  // Lets the node that makes `input` make `output`, which nothing else may use.
+  void Redirect(const std::string& input, const std::string& output,
+                const JsonObject& node) {
+    if (uses[input] != 1) {
+      node.Fail("its input '" + input + "' is used by others, too");
+    }
+    const auto maker = makers.find(input);
+    if (maker == makers.end()) {
+      node.Fail("no node makes its input '" + input + "'");
+    }
+    json* const target = maker->second;
+    (*target)["output"] = output;
+    makers.erase(maker);
+    makers.emplace(output, target);
+  }
+
+  std::map<std::string, json*, std::less<>> makers;
+  std::map<std::string, size_t, std::less<>> uses;
+};
 
 // A vector with a number for each of `channels`; `fallback` if it has no name.
 std::vector<float> ReadChannels(const SafetensorsFile& tensors,
@@ -136,13 +157,17 @@ std::vector<BatchNormNode> TakeBatchNorms(std::string& graph,
   rest.clear();
   std::copy_if(nodes.begin(), nodes.end(), std::back_inserter(rest),
                [&](const json& node) { return !is_norm(node); });
+  Values values(root);
+  for (const json& node : nodes) {
+    if (is_norm(node)) values.CountUses(node, "inputs");
+  }
   std::vector<BatchNormNode> norms;
   for (const json& node : nodes) {
     if (!is_norm(node)) continue;
     const JsonObject entry(node, file, "graph: batch_norm");
     std::string input;
     norms.push_back(ReadNode(entry, input));
-    Redirect(root, input, norms.back().output, entry);
+    values.Redirect(input, norms.back().output, entry);
   }
   if (!norms.empty()) graph = root.dump();
   return norms;
@@ -152,28 +177,32 @@ std::vector<FoldedNode> PlanFolding(const std::vector<BatchNormNode>& norms,
                                     const Graph& graph,
                                     const SafetensorsFile& tensors,
                                     std::string_view graph_file) {
+  std::map<std::string_view, size_t> makers;
+  std::map<std::string_view, size_t> users;  // of tensors
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    makers[graph.nodes[i].output] = i;
+    ++users[graph.nodes[i].weight];
+    ++users[graph.nodes[i].bias];
+  }
   std::vector<FoldedNode> folded;
   for (const BatchNormNode& norm : norms) {
     const auto fail = [&](const std::string& cause) {
       throw Error::InFile(graph_file,
                           "graph: batch_norm '" + norm.output + "' " + cause);
     };
-    const auto node = std::find_if(
-        graph.nodes.begin(), graph.nodes.end(),
-        [&](const Node& other) { return other.output == norm.output; });
-    if (node == graph.nodes.end() ||
+    const auto maker = makers.find(norm.output);
+    const Node* const node =
+        maker == makers.end() ? nullptr : &graph.nodes[maker->second];
+    if (node == nullptr ||
         (node->op != OpType::kLinear && node->op != OpType::kConv2d &&
          node->op != OpType::kDepthwiseConv2d)) {
       fail(
           "does not follow one of linear, conv2d and depthwise_conv2d, into "
           "which it could be folded");
     }
-    for (const Node& other : graph.nodes) {
-      if (&other == &*node) continue;
-      for (const std::string& name : {other.weight, other.bias}) {
-        if (!name.empty() && (name == node->weight || name == node->bias)) {
-          fail("follows a layer that shares the tensor '" + name + "'");
-        }
+    for (const std::string& name : {node->weight, node->bias}) {
+      if (!name.empty() && users[name] > 1) {
+        fail("follows a layer that shares the tensor '" + name + "'");
       }
     }
     const size_t channels = ChannelsOf(*node, tensors);
@@ -182,7 +211,7 @@ std::vector<FoldedNode> PlanFolding(const std::vector<BatchNormNode>& norms,
     };
     try {
       folded.push_back(
-          {static_cast<size_t>(node - graph.nodes.begin()),
+          {maker->second,
            ToAffine(read(norm.gamma, 1), read(norm.beta, 0), read(norm.mean, 0),
                     read(norm.variance, 1), norm.eps)});
     } catch (const Error& error) {

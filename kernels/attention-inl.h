@@ -123,45 +123,29 @@ HWY_INLINE Block SeenScores(const AttendJob<T>& job, const float* scores,
 }
 
 // Scores become exp(score - largest), with kInt8 times the scale of the value.
-// Writes their sum, without the scales, to exp_sums[h * head_dim]. Heads are
-// independent chains.
-template <size_t kHeads, typename T>
-HWY_INLINE void ExpOfScores(const AttendJob<T>& job, size_t head,
-                            float* exp_sums) {
+// Returns their sum, without the scales.
+template <typename T>
+HWY_INLINE float ExpOfScores(const AttendJob<T>& job, size_t head) {
   const size_t begin = job.first_block * kCacheBlock;
   const size_t count = job.end_block * kCacheBlock - begin;
   float* const scores = job.scores + head * job.stride;
-  Block most[kHeads];
-  for (Block& block : most) {
-    block = SetBlock(-std::numeric_limits<float>::infinity());
-  }
+  Block most = SetBlock(-std::numeric_limits<float>::infinity());
   for (size_t i = 0; i < count; i += kCacheBlock) {
-    for (size_t h = 0; h < kHeads; ++h) {
-      float* const at = scores + h * job.stride + i;
-      const Block seen = SeenScores(job, at, begin + i);
-      most[h] = Max(most[h], seen);
-      StoreBlock(seen, at);
-    }
+    const Block seen = SeenScores(job, scores + i, begin + i);
+    most = Max(most, seen);
+    StoreBlock(seen, scores + i);
   }
-  Block sums[kHeads];
-  for (size_t h = 0; h < kHeads; ++h) {
-    most[h] = SetBlock(MaxOf(most[h]));
-    sums[h] = SetBlock(0.0f);
-  }
+  const Block largest = SetBlock(MaxOf(most));
+  Block sum = SetBlock(0.0f);
   for (size_t i = 0; i < count; i += kCacheBlock) {
-    for (size_t h = 0; h < kHeads; ++h) {
-      float* const at = scores + h * job.stride + i;
-      Block e = Map(ExpFunction(), Sub(LoadBlock(at), most[h]));
-      sums[h] = Add(sums[h], e);
-      if constexpr (AttendJob<T>::kScaled) {
-        e = Mul(e, LoadBlock(job.value_scales + begin + i));
-      }
-      StoreBlock(e, at);
+    Block e = Map(ExpFunction(), Sub(LoadBlock(scores + i), largest));
+    sum = Add(sum, e);
+    if constexpr (AttendJob<T>::kScaled) {
+      e = Mul(e, LoadBlock(job.value_scales + begin + i));
     }
+    StoreBlock(e, scores + i);
   }
-  for (size_t h = 0; h < kHeads; ++h) {
-    exp_sums[h * job.layout.head_dim] = SumOf(sums[h]);
-  }
+  return SumOf(sum);
 }
 
 // Adds weight[t] * value[t] for tokens [t0, t1) to the sums of `kBlocks` blocks
@@ -238,16 +222,6 @@ struct ScorePass {
 };
 
 template <typename T>
-struct ExpPass {
-  const AttendJob<T>& job;
-  float* sums;
-  template <size_t kHeads>
-  HWY_INLINE void Run(size_t head) const {
-    ExpOfScores<kHeads>(job, head, sums + head * job.layout.head_dim);
-  }
-};
-
-template <typename T>
 struct ValuePass {
   const AttendJob<T>& job;
   size_t t0, t1;
@@ -270,7 +244,9 @@ void AttendHead(const AttentionShape& shape, const AttendJob<T>& job,
   ForTilesOfHeads(heads, ScorePass<T>{job});
   std::fill(job.sums, job.sums + heads * job.layout.padded_dim, 0.0f);
   // The sums of the exponentials wait in y.
-  ForTilesOfHeads(heads, ExpPass<T>{job, y});
+  for (size_t h = 0; h < heads; ++h) {
+    y[h * shape.head_dim] = ExpOfScores(job, h);
+  }
   for (size_t t = job.first; t <= job.last; t += kValueTokens) {
     const size_t end = std::min(t + kValueTokens, job.last + 1);
     ForTilesOfHeads(heads, ValuePass<T>{job, t, end});

@@ -226,6 +226,7 @@ struct Call {
         m(products[0].arguments.m),
         jobs(products, type, m,
              set == nullptr ? kMaxTileTokens : set->tile_tokens, scratch) {
+    if (m == 0) return;  // nothing else needs to make sense
     assert(products.size() <= kMaxGemmProducts);
     assert(reinterpret_cast<uintptr_t>(scratch) % kBlobAlignment == 0);
     for (const GemmJob& job : jobs) {

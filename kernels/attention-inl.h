@@ -235,11 +235,12 @@ struct ValuePass {
 template <typename T>
 void AttendHead(const AttentionShape& shape, const AttendJob<T>& job,
                 size_t heads, const float* q, float* y) {
+  const size_t head_dim = shape.head_dim;
+  const size_t padded_dim = job.layout.padded_dim;
   for (size_t h = 0; h < heads; ++h) {
-    for (size_t d = 0; d < shape.head_dim; ++d) {
-      job.queries[h * job.layout.padded_dim + d] =
-          shape.scale * q[h * shape.head_dim + d];
-    }
+    const float* HWY_RESTRICT from = q + h * head_dim;
+    float* HWY_RESTRICT to = job.queries + h * padded_dim;
+    for (size_t d = 0; d < head_dim; ++d) to[d] = shape.scale * from[d];
   }
   ForTilesOfHeads(heads, ScorePass<T>{job});
   std::fill(job.sums, job.sums + heads * job.layout.padded_dim, 0.0f);
@@ -252,11 +253,10 @@ void AttendHead(const AttentionShape& shape, const AttendJob<T>& job,
     ForTilesOfHeads(heads, ValuePass<T>{job, t, end});
   }
   for (size_t h = 0; h < heads; ++h) {
-    float* row = y + h * shape.head_dim;
+    const float* HWY_RESTRICT from = job.sums + h * padded_dim;
+    float* HWY_RESTRICT row = y + h * head_dim;
     const float inverse = 1.0f / row[0];
-    for (size_t d = 0; d < shape.head_dim; ++d) {
-      row[d] = job.sums[h * job.layout.padded_dim + d] * inverse;
-    }
+    for (size_t d = 0; d < head_dim; ++d) row[d] = from[d] * inverse;
   }
 }
 

@@ -15,10 +15,10 @@
 #include "lutra.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/runtime/error.h"
-#include "qat/suggest.h"
-#include "tools/exit_status.h"
-#include "tools/table.h"
-#include "tools/verbs.h"
+#include "runtime/base/unknown_word.h"
+#include "tools/cli/exit_status.h"
+#include "tools/cli/table.h"
+#include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
 namespace {
@@ -62,8 +62,8 @@ std::string UsageMessage(const CLI::App& app, const CLI::ParseError& error) {
   }
   const std::vector<std::string_view> known(words.begin(), words.end());
   const std::string& full = unknown.front();
-  return qat::UnknownWord(is_option ? "option" : "verb",
-                          full.substr(0, full.find('=')), known);
+  return UnknownWord(is_option ? "option" : "verb",
+                     full.substr(0, full.find('=')), known);
 }
 
 // Refuses a LUTRA_KERNEL that cannot run: another variant would say little

@@ -1,5 +1,5 @@
 # 64-bit Arm Linux with the distribution's cross compiler; what it builds runs
-# here under qemu-user. tools/sysroot.sh unpacks the libraries.
+# here under qemu-user. scripts/sysroot.sh unpacks the libraries.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
-#include "runtime/json_object.h"
+#include "runtime/base/json_object.h"
 
 namespace lutra::packer {
 namespace {

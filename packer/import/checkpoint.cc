@@ -1,8 +1,8 @@
 #include "packer/import/checkpoint.h"
 
 #include "lutra/runtime/error.h"
-#include "runtime/json_object.h"
-#include "runtime/mapped_file.h"
+#include "runtime/base/json_object.h"
+#include "runtime/base/mapped_file.h"
 
 namespace lutra::packer {
 namespace {

@@ -1,9 +1,9 @@
 #include "packer/import/import_plan.h"
 
-#include <bit>
 #include <cstring>
 #include <utility>
 
+#include "kernels/base/half.h"
 #include "lutra/runtime/error.h"
 
 namespace lutra::packer {
@@ -14,22 +14,6 @@ T Load(std::span<const std::byte> data, size_t index) {
   T value;
   std::memcpy(&value, data.data() + index * sizeof(T), sizeof(T));
   return value;
-}
-
-float FromFloat16(uint16_t half) {
-  const uint32_t sign = uint32_t{half & 0x8000u} << 16;
-  const uint32_t exponent = (half >> 10) & 0x1Fu;
-  const uint32_t mantissa = half & 0x3FFu;
-  if (exponent == 0) {  // zero or subnormal: mantissa * 2^-24
-    const float value = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign != 0 ? -value : value;
-  }
-  const uint32_t wide = exponent == 31 ? 255 : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | wide << 23 | mantissa << 13);
-}
-
-float FromBFloat16(uint16_t half) {
-  return std::bit_cast<float>(uint32_t{half} << 16);
 }
 
 bool IsFloat(DType dtype) {
@@ -50,10 +34,10 @@ void ToFloats(DType dtype, std::span<const std::byte> data,
   for (size_t i = 0; i < floats.size(); ++i) {
     switch (dtype) {
       case DType::kFloat16:
-        floats[i] = FromFloat16(Load<uint16_t>(data, i));
+        floats[i] = FloatFromFloat16(Load<uint16_t>(data, i));
         break;
       case DType::kBFloat16:
-        floats[i] = FromBFloat16(Load<uint16_t>(data, i));
+        floats[i] = FloatFromBFloat16(Load<uint16_t>(data, i));
         break;
       case DType::kFloat64:
         floats[i] = static_cast<float>(Load<double>(data, i));

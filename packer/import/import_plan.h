@@ -13,7 +13,7 @@
 #include "lutra/packer/import.h"
 #include "lutra/runtime/graph.h"
 #include "lutra/runtime/safetensors.h"
-#include "runtime/tokenizer_data.h"
+#include "lutra/runtime/tokenizer_data.h"
 
 // What an importer hands over: descriptions first, bytes when they are written.
 

@@ -1,9 +1,10 @@
 #include "packer/import/rope.h"
 
-#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <utility>
+
+#include "kernels/base/half.h"
 
 namespace lutra::packer {
 namespace {
@@ -28,25 +29,11 @@ double Scaled(const RopeScheme& scheme, double frequency) {
   return (1 - smooth) * frequency / scheme.factor + smooth * frequency;
 }
 
-// To the nearest number with `digits` binary digits, ties to even; below
-// 2^lowest steps no longer become smaller.
-float Rounded(float value, int digits, int lowest) {
-  const int exponent = std::max(std::ilogb(value), lowest);
-  const float step = std::ldexp(1.0f, exponent - (digits - 1));
-  return std::nearbyint(value / step) * step;
-}
-
 float RoundedTo(DType dtype, float value) {
-  if (dtype == DType::kBFloat16) return Rounded(value, 8, -126);
-  if (dtype == DType::kFloat16) return Rounded(value, 11, -14);
+  if (dtype == DType::kBFloat16) return RoundToBFloat16(value);
+  if (dtype == DType::kFloat16) return RoundToFloat16(value);
   return value;
 }
-
-// In radians, within the context.
-constexpr double kLargestDeviation = 0.5;
-
-// Up to here 16-bit models are made in memory, to test with.
-constexpr int64_t kTestModelWidth = 128;
 
 }  // namespace
 
@@ -61,23 +48,14 @@ std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim) {
 }
 
 std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim,
-                                      RopePrecision precision, DType dtype,
-                                      int64_t context, int64_t width) {
-  const std::vector<float> exact = InverseFrequencies(scheme, dim);
-  if (precision == RopePrecision::kFloat32) return exact;
-  std::vector<float> rounded;
-  double deviation = 0;
-  for (const float frequency : exact) {
-    rounded.push_back(RoundedTo(dtype, frequency));
-    deviation =
-        std::max(deviation, std::abs(double{rounded.back()} - frequency));
+                                      RopePrecision precision, DType dtype) {
+  std::vector<float> frequencies = InverseFrequencies(scheme, dim);
+  if (precision == RopePrecision::kCheckpoint) {
+    for (float& frequency : frequencies) {
+      frequency = RoundedTo(dtype, frequency);
+    }
   }
-  const bool harmless =
-      deviation * static_cast<double>(context) <= kLargestDeviation;
-  const bool is_test = width <= kTestModelWidth;
-  return precision == RopePrecision::kCheckpoint || harmless || is_test
-             ? rounded
-             : exact;
+  return frequencies;
 }
 
 ImportTensor RopeTensor(const std::string& name,

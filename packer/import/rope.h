@@ -30,11 +30,9 @@ struct RopeScheme {
 // The angle of each of the dim / 2 pairs per token.
 std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim);
 
-// The same for a checkpoint whose weights have the type `dtype`, of a model
-// with `width` features.
+// The same for a checkpoint whose weights have the type `dtype`.
 std::vector<float> InverseFrequencies(const RopeScheme& scheme, int64_t dim,
-                                      RopePrecision precision, DType dtype,
-                                      int64_t context, int64_t width);
+                                      RopePrecision precision, DType dtype);
 
 ImportTensor RopeTensor(const std::string& name,
                         std::vector<float> frequencies);

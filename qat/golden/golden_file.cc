@@ -1,6 +1,6 @@
 #include "qat/golden/golden_file.h"
 
-#include "runtime/json.h"
+#include "runtime/base/json.h"
 
 namespace lutra::qat {
 

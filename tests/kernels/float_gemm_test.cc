@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/scale_types.h"
+#include "kernels/base/half.h"
 #include "lutra/kernels/gemm.h"
 #include "tests/kernels/each_variant.h"
 #include "tests/kernels/gemm_case.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/scale_types.h"
+#include "kernels/base/half.h"
 #include "lutra/kernels/lut_matrix.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/rounds.h"

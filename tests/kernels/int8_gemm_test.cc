@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/exp.h"
+#include "kernels/vector/exp.h"
 #include "lutra/kernels/gemm.h"
 #include "tests/kernels/each_variant.h"
 #include "tests/kernels/gemm_case.h"

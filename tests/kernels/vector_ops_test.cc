@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/scale_types.h"
+#include "kernels/base/half.h"
 #include "tests/kernels/each_variant.h"
 
 namespace lutra::kernels {

@@ -9,7 +9,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/tokenizer.h"
-#include "packer/import/huggingface_config.h"
+#include "packer/import/huggingface/huggingface_config.h"
 #include "packer/import/import_plan.h"
 #include "tests/packer/import_data.h"
 #include "tests/runtime/throws.h"
@@ -136,22 +136,16 @@ TEST(ImportConfigTest, LinearScalingSlowsAllPairs) {
 
 TEST(ImportConfigTest, RopePrecision) {
   RopeScheme scheme;  // 10000^(-i/4): 1, 0.1, 0.01, 0.001
-  const auto frequencies = [&](RopePrecision precision, DType dtype,
-                               int64_t context, int64_t width = 256) {
-    return InverseFrequencies(scheme, 8, precision, dtype, context, width);
-  };
   const std::vector<float> exact = InverseFrequencies(scheme, 8);
   const std::vector<float> rounded = {1, 0x1.9ap-4f, 0x1.48p-7f, 0x1.06p-10f};
   using enum RopePrecision;
-  EXPECT_EQ(frequencies(kFloat32, DType::kBFloat16, 64), exact);
-  EXPECT_EQ(frequencies(kCheckpoint, DType::kBFloat16, 1 << 20), rounded);
-  EXPECT_EQ(frequencies(kCheckpoint, DType::kFloat32, 64), exact);
-  // 0.1 is off by 9.8e-5: half a radian after 5120 tokens.
-  EXPECT_EQ(frequencies(kAuto, DType::kBFloat16, 5000), rounded);
-  EXPECT_EQ(frequencies(kAuto, DType::kBFloat16, 5300), exact);
-  EXPECT_EQ(frequencies(kAuto, DType::kBFloat16, 5300, 64), rounded);
-  EXPECT_EQ(frequencies(kFloat32, DType::kBFloat16, 5300, 64), exact);
-  EXPECT_EQ(frequencies(kCheckpoint, DType::kFloat16, 64)[1], 0x1.998p-4f);
+  EXPECT_EQ(InverseFrequencies(scheme, 8, kFloat32, DType::kBFloat16), exact);
+  EXPECT_EQ(InverseFrequencies(scheme, 8, kCheckpoint, DType::kBFloat16),
+            rounded);
+  EXPECT_EQ(InverseFrequencies(scheme, 8, kCheckpoint, DType::kFloat32), exact);
+  EXPECT_EQ(InverseFrequencies(scheme, 8, kCheckpoint, DType::kFloat16)[1],
+            0x1.998p-4f);
+  EXPECT_EQ(ImportOptions().rope, kFloat32);
 }
 
 TEST(ImportConfigTest, RefusesByName) {

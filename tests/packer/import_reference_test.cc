@@ -12,7 +12,7 @@
 #include "lutra/packer/import.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/tokenizer.h"
-#include "runtime/utf8.h"
+#include "runtime/base/utf8.h"
 #include "tests/packer/import_data.h"
 #include "tests/temp_dir.h"
 

@@ -1,4 +1,4 @@
-#include "packer/learned_tables.h"
+#include "packer/encode/learned_tables.h"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // Regular expressions of tokenizer.json: what they split text into, where
 // Oniguruma and PCRE2 read a pattern differently.
 
-#include "packer/import/oniguruma.h"
+#include "packer/import/tokenizers/oniguruma.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

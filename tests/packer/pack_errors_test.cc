@@ -6,7 +6,6 @@
 #include <string>
 
 #include "lutra/packer/pack.h"
-#include "packer/parallel.h"
 #include "tests/packer/two_layers.h"
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
@@ -108,33 +107,6 @@ TEST(PackErrorsTest, OutputThatCannotBeWritten) {
   EXPECT_THAT(
       ErrorMessage([&] { PackModel(*model, dir / "no/p.safetensors", {}); }),
       HasSubstr("no/p.safetensors"));
-}
-
-TEST(ParallelTest, TasksAfterAnErrorAreLeftOut) {
-  size_t calls = 0;
-  EXPECT_THROW(ParallelFor(nullptr, 100,
-                           [&](size_t i) {
-                             ++calls;
-                             if (i == 3) throw Error("3");
-                           }),
-               Error);
-  EXPECT_EQ(calls, 4u);
-}
-
-TEST(ParallelTest, LowestErrorIsReported) {
-  for (const size_t threads : {size_t{1}, size_t{3}}) {
-    pthreadpool_t pool = pthreadpool_create(threads);
-    std::string message;
-    try {
-      ParallelFor(pool, 100, [](size_t i) {
-        if (i >= 40) throw Error(std::to_string(i));
-      });
-    } catch (const Error& error) {
-      message = error.what();
-    }
-    pthreadpool_destroy(pool);
-    EXPECT_EQ(message, "40");
-  }
 }
 
 }  // namespace

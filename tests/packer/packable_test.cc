@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/scale_types.h"
+#include "kernels/base/half.h"
 #include "lutra/packer/pack.h"
 #include "tests/packer/two_layers.h"
 #include "tests/runtime/throws.h"
@@ -40,11 +40,11 @@ TEST(PackableTest, SixteenBitFloatsPackLikeTheirValues) {
     std::vector<uint16_t> bits;
     for (float& w : layers.w1) {
       if (dtype == DType::kFloat16) {
-        bits.push_back(kernels::Float16FromFloat(w));
-        w = kernels::FloatFromFloat16(bits.back());
+        bits.push_back(Float16FromFloat(w));
+        w = FloatFromFloat16(bits.back());
       } else {
-        bits.push_back(kernels::BFloat16FromFloat(w));
-        w = kernels::FloatFromBFloat16(bits.back());
+        bits.push_back(BFloat16FromFloat(w));
+        w = FloatFromBFloat16(bits.back());
       }
     }
     const auto whole = layers.Load(dir / "float32.safetensors");

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "lutra/runtime/tokenizer.h"
-#include "packer/import/tokenizers.h"
+#include "packer/import/tokenizers/tokenizers.h"
 #include "tests/packer/import_data.h"
 #include "tests/packer/tokenizer_json.h"
 #include "tests/runtime/throws.h"

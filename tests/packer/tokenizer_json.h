@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "lutra/runtime/tokenizer.h"
-#include "packer/import/tokenizers.h"
-#include "runtime/utf8.h"
+#include "packer/import/tokenizers/tokenizers.h"
+#include "runtime/base/utf8.h"
 #include "tests/packer/import_data.h"
 #include "tests/temp_dir.h"
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "lutra/qat/loss.h"
-#include "lutra/qat/random.h"
+#include "lutra/runtime/random.h"
 #include "tests/runtime/allocation_counter.h"
 #include "tests/runtime/throws.h"
 

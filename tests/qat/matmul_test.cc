@@ -1,10 +1,10 @@
-#include "qat/matmul.h"
+#include "qat/grad/matmul.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "lutra/qat/random.h"
+#include "lutra/runtime/random.h"
 
 namespace lutra::qat {
 namespace {

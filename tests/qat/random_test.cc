@@ -1,4 +1,4 @@
-#include "lutra/qat/random.h"
+#include "lutra/runtime/random.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

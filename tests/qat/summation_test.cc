@@ -1,11 +1,11 @@
-#include "qat/summation.h"
+#include "qat/grids/summation.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "qat/rounding.h"
+#include "qat/grids/rounding.h"
 #include "tests/qat/random_values.h"
 
 namespace lutra::qat {

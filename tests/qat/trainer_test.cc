@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "lutra/qat/random.h"
 #include "lutra/runtime/model.h"
+#include "lutra/runtime/random.h"
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/layout.h"
+#include "kernels/format/layout.h"
 #include "lutra/runtime/model.h"
 #include "tests/runtime/bad_model.h"
 #include "tests/runtime/throws.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/op_table.h"
+#include "runtime/graph/op_table.h"
 #include "tests/runtime/throws.h"
 
 namespace lutra {

@@ -1,4 +1,4 @@
-#include "runtime/memory_plan.h"
+#include "runtime/exec/memory_plan.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "runtime/base/aligned_memory.h"
 #include "tests/runtime/throws.h"
 
 namespace lutra {
@@ -44,7 +45,7 @@ TEST(MemoryPlanTest, LiveBlocksNeverOverlap) {
     ASSERT_EQ(plan.offsets.size(), blocks.size());
     EXPECT_GE(plan.bytes, most_at_once);
     for (size_t a = 0; a < blocks.size(); ++a) {
-      EXPECT_EQ(plan.offsets[a] % kArenaAlignment, 0u);
+      EXPECT_EQ(plan.offsets[a] % kMemoryAlignment, 0u);
       EXPECT_LE(plan.offsets[a] + blocks[a].bytes, plan.bytes);
       for (size_t b = 0; b < a; ++b) {
         if (blocks[a].last < blocks[b].first ||

@@ -1,4 +1,4 @@
-#include "runtime/schedule.h"
+#include "runtime/exec/schedule.h"
 
 #include <gtest/gtest.h>
 

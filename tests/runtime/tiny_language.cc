@@ -7,7 +7,7 @@
 
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/tokenizer.h"
-#include "runtime/tokenizer_data.h"
+#include "lutra/runtime/tokenizer_data.h"
 #include "tests/kernels/random_matrix.h"
 
 namespace lutra {

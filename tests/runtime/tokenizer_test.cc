@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "lutra/runtime/error.h"
-#include "runtime/tokenizer_data.h"
-#include "runtime/utf8.h"
+#include "lutra/runtime/tokenizer_data.h"
+#include "runtime/base/utf8.h"
 #include "tests/runtime/throws.h"
 
 namespace lutra {

@@ -1,4 +1,4 @@
-#include "tools/limits.h"
+#include "tools/eval/limits.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "lutra/kernels/variants.h"
-#include "tools/options.h"
+#include "tools/cli/options.h"
 
 namespace lutra::tools {
 namespace {

@@ -1,4 +1,4 @@
-#include "tools/memory.h"
+#include "tools/eval/memory.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "tools/npy.h"
+#include "tools/cli/npy.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "tools/perplexity.h"
+#include "tools/eval/perplexity.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "tools/timing.h"
+#include "tools/eval/timing.h"
 
 #include <gtest/gtest.h>
 

@@ -24,14 +24,10 @@ enum class ImportFormat {
   kCharacterLstm,   // a folder with manifest.json, of ml5.js's charRNN
 };
 
-// Checkpoints do not store the frequencies of the rotary embedding. Of a 16-bit
-// model there are two versions: transformers computes them in float32 when it
-// loads a checkpoint, and rounds them to 16 bits in model.to(dtype).
+// Checkpoints do not store the frequencies of the rotary embedding.
+// transformers computes them in float32 when it loads a checkpoint, and rounds
+// them to 16 bits in model.to(dtype).
 enum class RopePrecision {
-  kAuto,  // as kCheckpoint where no position of the context turns by more
-          // than half a radian for it, and in models of at most 128 features,
-          // which are made in memory for tests; as kFloat32 else, so for all
-          // models of long contexts that are used
   kFloat32,     // as when transformers loads the checkpoint
   kCheckpoint,  // rounded to the checkpoint's type
 };
@@ -54,7 +50,7 @@ struct ImportOptions {
   size_t context = 0;
   // Makes all weights float32; otherwise matrices keep float16 and bfloat16.
   bool float32 = false;
-  RopePrecision rope = RopePrecision::kAuto;  // of Hugging Face folders
+  RopePrecision rope = RopePrecision::kFloat32;  // of Hugging Face folders
 };
 
 struct ImportReport {

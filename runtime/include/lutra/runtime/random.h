@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 namespace lutra {
 
@@ -37,6 +39,14 @@ class Random {
 
   uint64_t state_;
 };
+
+// Fisher and Yates' shuffle.
+template <typename T>
+void Shuffle(std::vector<T>& items, Random& random) {
+  for (size_t i = items.size(); i > 1; --i) {
+    std::swap(items[i - 1], items[random.Below(i)]);
+  }
+}
 
 }  // namespace lutra
 

@@ -1,0 +1,71 @@
+#include "bench/kernels/measure.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <vector>
+
+namespace lutra::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double Median(std::vector<double>& values) {
+  if (values.empty()) return 0;
+  const auto middle =
+      values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// A reading of the clock takes some 20 ns: shorter calls are timed in batches
+// of about this.
+constexpr double kBatchSeconds = 10e-6;
+// Time of calls between two measurements of the limit.
+constexpr double kLimitEvery = 2e-3;
+
+}  // namespace
+
+pthreadpool_t PoolOf(size_t threads) {
+  static std::map<size_t, pthreadpool_t> pools;
+  if (threads == 1) return nullptr;
+  pthreadpool_t& pool = pools[threads];
+  if (pool == nullptr) pool = pthreadpool_create(threads);
+  return pool;
+}
+
+Measured Measure(benchmark::State& state,
+                 const std::function<void(size_t)>& call,
+                 const std::function<double()>& limit) {
+  call(0);
+  const Clock::time_point first = Clock::now();
+  call(1);
+  const double batch =
+      std::clamp(std::ceil(kBatchSeconds / std::max(1e-9, SecondsSince(first))),
+                 1.0, 1000.0);
+  std::vector<double> seconds;
+  std::vector<double> limits;
+  if (limit) limits.push_back(limit());
+  double since_limit = 0;
+  size_t i = 2;
+  for (auto _ : state) {
+    const Clock::time_point start = Clock::now();
+    for (double n = 0; n < batch; ++n) call(i++);
+    const double elapsed = SecondsSince(start);
+    seconds.push_back(elapsed / batch);
+    state.SetIterationTime(seconds.back());
+    since_limit += elapsed;
+    if (limit && since_limit > kLimitEvery) {
+      limits.push_back(limit());
+      since_limit = 0;
+    }
+  }
+  return {Median(seconds), Median(limits)};
+}
+
+}  // namespace lutra::bench

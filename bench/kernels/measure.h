@@ -1,0 +1,30 @@
+#ifndef LUTRA_BENCH_KERNELS_MEASURE_H_
+#define LUTRA_BENCH_KERNELS_MEASURE_H_
+
+#include <benchmark/benchmark.h>
+#include <pthreadpool.h>
+
+#include <cstddef>
+#include <functional>
+
+namespace lutra::bench {
+
+// A pool of `threads`, made once; nullptr for 1.
+pthreadpool_t PoolOf(size_t threads);
+
+// Medians over the iterations of a benchmark.
+struct Measured {
+  double seconds = 0;  // per call
+  double limit = 0;    // what `limit` returned
+};
+
+// Times `call`(i) for i = 0, 1, ... Every few milliseconds in between,
+// `limit`() measures what the machine can do: what else runs on it slows both,
+// so that their ratio says more than each. `limit` may be empty.
+Measured Measure(benchmark::State& state,
+                 const std::function<void(size_t)>& call,
+                 const std::function<double()>& limit);
+
+}  // namespace lutra::bench
+
+#endif  // LUTRA_BENCH_KERNELS_MEASURE_H_

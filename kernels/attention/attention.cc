@@ -1,0 +1,131 @@
+#include "lutra/kernels/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "kernels/attention/attention_layout.h"
+#include "kernels/target/dispatch.h"
+#include "kernels/vector/vector_kernels.h"
+
+namespace lutra::kernels {
+namespace {
+
+// Elements converted at a time.
+constexpr size_t kRun = 64;
+
+// Puts rows of keys and of values, [heads, head_dim], into the cache from
+// `head` on, as `convert` makes kRun elements of them. Runs take no notice of
+// heads, which may be short.
+template <typename T, class Convert>
+void StoreRows(const CacheLayout& layout, size_t position, size_t heads,
+               const float* k, const float* v, uint8_t* head,
+               const Convert& convert_keys, const Convert& convert_values) {
+  T* keys = nullptr;
+  T* values = nullptr;
+  size_t d = layout.head_dim;
+  for (size_t i = 0; i < heads * layout.head_dim; i += kRun) {
+    const size_t count = std::min(kRun, heads * layout.head_dim - i);
+    T new_keys[kRun];
+    T new_values[kRun];
+    convert_keys(k + i, count, new_keys);
+    convert_values(v + i, count, new_values);
+    for (size_t j = 0; j < count; ++j, ++d) {
+      if (d == layout.head_dim) {
+        keys = reinterpret_cast<T*>(head) + layout.Key(position, 0);
+        values = reinterpret_cast<T*>(head + layout.values) +
+                 layout.Value(position, 0);
+        std::fill(values + layout.head_dim, values + layout.padded_dim, T{});
+        head += layout.head_bytes;
+        d = 0;
+      }
+      keys[d * kCacheBlock] = new_keys[j];
+      values[d] = new_values[j];
+    }
+  }
+}
+
+// The smallest scale keeps the inverse finite.
+float Int8Scale(const float* x, size_t n) {
+  float largest = 0.0f;
+  for (size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
+  return std::max(largest / 127.0f, 0x1p-126f);
+}
+
+struct ToInt8 {
+  float inverse;
+  void operator()(const float* x, size_t n, int8_t* y) const {
+    for (size_t i = 0; i < n; ++i) {
+      const float scaled = std::clamp(x[i] * inverse, -127.0f, 127.0f);
+      // A row with an infinity or a NaN is lost in any case.
+      y[i] = std::isnan(scaled) ? int8_t{0}
+                                : static_cast<int8_t>(std::nearbyint(scaled));
+    }
+  }
+};
+
+}  // namespace
+
+size_t AttentionCacheBytes(const AttentionShape& shape) noexcept {
+  return CacheLayout(shape).head_bytes * shape.kv_heads;
+}
+
+size_t AttentionScratchBytes(const AttentionShape& shape) noexcept {
+  return AttentionScratch(shape).Floats() * sizeof(float);
+}
+
+bool AttentionFits(const AttentionShape& shape) noexcept {
+  // Every size is at most 32 bytes times these; doubles do not overflow.
+  const double block = kCacheBlock;
+  const double elements = (static_cast<double>(shape.context) + block) *
+                          (static_cast<double>(shape.head_dim) + block) *
+                          static_cast<double>(shape.heads);
+  return elements * 64.0 <
+         static_cast<double>(std::numeric_limits<ptrdiff_t>::max());
+}
+
+void StoreToken(const AttentionShape& shape, size_t position, const float* k,
+                const float* v, void* cache) noexcept {
+  const CacheLayout layout(shape);
+  uint8_t* head = static_cast<uint8_t*>(cache);
+  switch (shape.cache) {
+    case CacheType::kFloat32: {
+      const auto copy = [](const float* x, size_t n, float* y) {
+        std::copy(x, x + n, y);
+      };
+      StoreRows<float>(layout, position, shape.kv_heads, k, v, head, copy,
+                       copy);
+      break;
+    }
+    case CacheType::kFloat16: {
+      const auto to_float16 = GetActiveKernels().vectors->to_float16;
+      StoreRows<uint16_t>(layout, position, shape.kv_heads, k, v, head,
+                          to_float16, to_float16);
+      break;
+    }
+    case CacheType::kInt8:
+      for (size_t i = 0; i < shape.kv_heads; ++i, head += layout.head_bytes) {
+        const float* key = k + i * shape.head_dim;
+        const float* value = v + i * shape.head_dim;
+        const float key_scale = Int8Scale(key, shape.head_dim);
+        const float value_scale = Int8Scale(value, shape.head_dim);
+        StoreRows<int8_t>(layout, position, 1, key, value, head,
+                          ToInt8{1.0f / key_scale}, ToInt8{1.0f / value_scale});
+        reinterpret_cast<float*>(head + layout.key_scales)[position] =
+            key_scale;
+        reinterpret_cast<float*>(head + layout.value_scales)[position] =
+            value_scale;
+      }
+      break;
+  }
+}
+
+void AttendToken(const AttentionShape& shape, size_t position, size_t first,
+                 size_t count, const float* q, const void* cache, void* scratch,
+                 float* y) noexcept {
+  GetActiveKernels().vectors->attend_token(shape, position, first, count, q,
+                                           cache, scratch, y);
+}
+
+}  // namespace lutra::kernels

@@ -1,0 +1,41 @@
+#ifndef LUTRA_KERNELS_FORMAT_SCALE_TYPES_H_
+#define LUTRA_KERNELS_FORMAT_SCALE_TYPES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/base/half.h"
+#include "lutra/kernels/lut_matrix.h"
+
+// Scales and offsets as a blob stores them, rounded to nearest even.
+
+namespace lutra::kernels {
+
+// Scale number `i` of an array of `type` at `scales`.
+inline float LoadScale(ScaleType type, const uint8_t* scales, size_t i) {
+  if (type == ScaleType::kFloat32) {
+    float value;
+    std::memcpy(&value, scales + i * sizeof(value), sizeof(value));
+    return value;
+  }
+  uint16_t value;
+  std::memcpy(&value, scales + i * sizeof(value), sizeof(value));
+  return type == ScaleType::kBFloat16 ? FloatFromBFloat16(value)
+                                      : FloatFromFloat16(value);
+}
+
+inline void StoreScale(ScaleType type, float value, uint8_t* scales, size_t i) {
+  if (type == ScaleType::kFloat32) {
+    std::memcpy(scales + i * sizeof(value), &value, sizeof(value));
+    return;
+  }
+  const uint16_t stored = type == ScaleType::kBFloat16
+                              ? BFloat16FromFloat(value)
+                              : Float16FromFloat(value);
+  std::memcpy(scales + i * sizeof(stored), &stored, sizeof(stored));
+}
+
+}  // namespace lutra::kernels
+
+#endif  // LUTRA_KERNELS_FORMAT_SCALE_TYPES_H_

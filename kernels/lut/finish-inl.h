@@ -1,0 +1,131 @@
+// From the sums of groups to outputs.
+
+#if defined(LUTRA_KERNELS_LUT_FINISH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_LUT_FINISH_INL_H_
+#undef LUTRA_KERNELS_LUT_FINISH_INL_H_
+#else
+#define LUTRA_KERNELS_LUT_FINISH_INL_H_
+#endif
+
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/lut/decode-inl.h"
+#include "kernels/vector/exp-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE {
+
+// What rows [first_row, first_row + kPanelRows) add after the last group.
+struct PanelEnd {
+  alignas(64) float row_sums[kPanelRows];
+  alignas(64) float bias[kPanelRows];
+  size_t first_row;
+  size_t rows;
+};
+
+// `block0` and `block1` are the row blocks, `first_row` their first row.
+inline void PreparePanelEnd(const GemmJob& job, const uint8_t* block0,
+                            const uint8_t* block1, size_t first_row,
+                            PanelEnd* end) {
+  std::memcpy(end->row_sums, block0, kBlockRows * sizeof(float));
+  std::memcpy(end->row_sums + kBlockRows, block1, kBlockRows * sizeof(float));
+  end->first_row = first_row;
+  end->rows = std::min<size_t>(kPanelRows, job.w->format.n - first_row);
+  if (job.arguments.bias != nullptr) {
+    std::memset(end->bias, 0, sizeof(end->bias));
+    std::memcpy(end->bias, job.arguments.bias + first_row,
+                end->rows * sizeof(float));
+  }
+}
+
+// Outputs of `token`, before the fused function, from their sums over all
+// groups. `bias` may be nullptr.
+template <bool kQuantized>
+HWY_INLINE VF32 FinishRows(const GemmJob& job, size_t token, VF32 sums,
+                           const float* row_sums, const float* bias) {
+  const DF32 d;
+  if constexpr (kQuantized) {
+    if (job.type == ActivationType::kInt8Asymmetric) {
+      const VF32 zero = hn::Set(d, job.token_zeros[token]);
+      sums = hn::Sub(sums, hn::Mul(zero, hn::Load(d, row_sums)));
+    }
+    sums = hn::Mul(sums, hn::Set(d, job.token_scales[token]));
+  }
+  return bias == nullptr ? sums : hn::Add(sums, hn::LoadU(d, bias));
+}
+
+HWY_INLINE VF32 Fuse(const GemmArguments& arguments, VF32 v) {
+  const DF32 d;
+  switch (arguments.fusion) {
+    case Fusion::kClamp: {
+      const VF32 min = hn::Set(d, arguments.clamp_min);
+      const VF32 max = hn::Set(d, arguments.clamp_max);
+      const VF32 no_less = hn::IfThenElse(hn::Lt(v, min), min, v);
+      return hn::IfThenElse(hn::Lt(max, v), max, no_less);
+    }
+    case Fusion::kGelu:
+      return Gelu(d, v);
+    case Fusion::kSilu:
+      return Silu(d, v);
+    default:
+      return v;
+  }
+}
+
+// Applies the fused function to `count` outputs.
+inline void FuseRow(const GemmArguments& arguments, float* HWY_RESTRICT y,
+                    size_t count) {
+  const DF32 d;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(Fuse(arguments, hn::LoadU(d, y + i)), d, y + i);
+  }
+  if (i == count) return;
+  alignas(64) float last[kBlockRows] = {};
+  std::memcpy(last, y + i, (count - i) * sizeof(float));
+  hn::Store(Fuse(arguments, hn::Load(d, last)), d, last);
+  std::memcpy(y + i, last, (count - i) * sizeof(float));
+}
+
+// What comes after the bias, for `count` outputs of `token` from row `first`
+// on; many of them at once, as fused functions are long chains. Not inlined:
+// every kernel would have its own copy.
+inline HWY_NOINLINE void EndRow(const GemmArguments& arguments, size_t token,
+                                size_t first, size_t count) {
+  float* HWY_RESTRICT y = arguments.y + token * arguments.y_stride + first;
+  if (arguments.fusion != Fusion::kNone) FuseRow(arguments, y, count);
+  if (arguments.residual == nullptr) return;
+  const float* HWY_RESTRICT residual =
+      arguments.residual + token * arguments.residual_stride + first;
+  for (size_t i = 0; i < count; ++i) y[i] = y[i] + residual[i];
+}
+
+// Writes the outputs of `token` from its sums over all groups.
+template <bool kQuantized>
+HWY_INLINE void FinishToken(const GemmJob& job, const PanelEnd& end,
+                            const float* HWY_RESTRICT sums, size_t token) {
+  const DF32 d;
+  const size_t lanes = hn::Lanes(d);
+  const bool has_bias = job.arguments.bias != nullptr;
+  float* y = job.arguments.y + token * job.arguments.y_stride + end.first_row;
+  for (size_t r = 0; r < end.rows; r += lanes) {
+    const VF32 v = FinishRows<kQuantized>(job, token, hn::Load(d, sums + r),
+                                          end.row_sums + r,
+                                          has_bias ? end.bias + r : nullptr);
+    if (r + lanes <= end.rows) {
+      hn::StoreU(v, d, y + r);
+    } else {
+      alignas(64) float last[kBlockRows];
+      hn::Store(v, d, last);
+      std::memcpy(y + r, last, (end.rows - r) * sizeof(float));
+    }
+  }
+  EndRow(job.arguments, token, end.first_row, end.rows);
+}
+
+}  // namespace lutra::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/format/layout.h"
+#include "kernels/format/scale_types.h"
+#include "kernels/lut/gemm_job.h"
+#include "kernels/lut/quantize.h"
+#include "kernels/vector/exp.h"
+#include "lutra/kernels/gemm.h"
+
+namespace lutra::kernels {
+namespace {
+
+TokenScale FindTokenScale(const float* x, size_t k, ActivationType type) {
+  float min = 0;
+  float max = 0;
+  for (size_t i = 0; i < k; ++i) {
+    if (!std::isfinite(x[i])) return NonFiniteTokenScale();
+    min = std::min(min, x[i]);
+    max = std::max(max, x[i]);
+  }
+  return MakeTokenScale(type, min, max);
+}
+
+float Fuse(const GemmArguments& arguments, float v) {
+  switch (arguments.fusion) {
+    case Fusion::kClamp:
+      if (v < arguments.clamp_min) return arguments.clamp_min;
+      return v > arguments.clamp_max ? arguments.clamp_max : v;
+    case Fusion::kGelu:
+      return Gelu(v);
+    case Fusion::kSilu:
+      return Silu(v);
+    default:
+      return v;
+  }
+}
+
+}  // namespace
+
+void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
+                   const GemmArguments& given) noexcept {
+  const GemmArguments arguments = WithSimpleFusion(given);
+  const LutFormat& f = w.format;
+  const LutGeometry& layout = w.geometry;
+  const bool is_float = IsFloat(activation_type);
+  const bool per_group = activation_type == ActivationType::kInt8PerGroup;
+  const bool has_offset = f.offset_type != OffsetType::kNone;
+  for (size_t m = 0; m < arguments.m; ++m) {
+    const float* x = arguments.x + m * arguments.x_stride;
+    TokenScale token;
+    if (!is_float) token = FindTokenScale(x, f.k, activation_type);
+    const bool finite = !std::isnan(token.scale);
+    for (size_t n = 0; n < f.n; ++n) {
+      const size_t r = n % kBlockRows;
+      const uint8_t* block =
+          w.row_blocks + n / kBlockRows * layout.row_block_bytes;
+      const int8_t* table =
+          w.table != nullptr
+              ? w.table
+              : reinterpret_cast<const int8_t*>(block + layout.tables) +
+                    r * f.TableEntries();
+      float acc = 0;
+      for (size_t g = 0; g < f.GroupsPerRow(); ++g) {
+        const uint8_t* group =
+            block + layout.first_group + g * layout.group_stride;
+        const float scale = LoadScale(f.scale_type, group, r);
+        const float offset = has_offset ? LoadScale(StorageOf(f.offset_type),
+                                                    group + layout.offsets, r)
+                                        : 0.0f;
+        const size_t first = g * f.group_size;
+        const size_t columns = std::min<size_t>(f.group_size, f.k - first);
+        TokenScale quantizer = token;
+        if (per_group && finite) {
+          quantizer = FindTokenScale(x + first, columns, activation_type);
+        }
+        int32_t dot = 0;
+        int32_t sum = 0;
+        for (size_t c = 0; c < columns; ++c) {
+          const size_t unit = c / UnitColumns(f.bits);
+          const uint8_t index = GetIndex(
+              f.bits, group + layout.indices + unit * UnitBytes(f.bits), r,
+              c % UnitColumns(f.bits));
+          const int8_t entry =
+              f.HasTable() ? table[index] : static_cast<int8_t>(index);
+          if (is_float) {
+            const float v = activation_type == ActivationType::kBFloat16
+                                ? RoundToBFloat16(x[first + c])
+                                : x[first + c];
+            acc += v * (scale * static_cast<float>(entry) + offset);
+          } else if (finite) {
+            const int32_t q = quantizer.Quantize(x[first + c]);
+            dot += q * entry;
+            sum += q;
+          }
+        }
+        if (is_float) continue;
+        const float unit = per_group ? quantizer.scale : 1.0f;
+        acc = acc + (static_cast<float>(dot) * unit) * scale;
+        if (has_offset) acc = acc + (static_cast<float>(sum) * unit) * offset;
+      }
+      if (activation_type == ActivationType::kInt8Asymmetric) {
+        acc = acc - static_cast<float>(token.zero) *
+                        LoadScale(ScaleType::kFloat32, block, r);
+      }
+      float y = is_float || per_group ? acc : acc * token.scale;
+      if (arguments.bias != nullptr) y = y + arguments.bias[n];
+      y = Fuse(arguments, y);
+      if (arguments.residual != nullptr) {
+        y = y + arguments.residual[m * arguments.residual_stride + n];
+      }
+      arguments.y[m * arguments.y_stride + n] = y;
+    }
+  }
+}
+
+}  // namespace lutra::kernels

@@ -1,0 +1,59 @@
+// What differs between Highway releases (1.0.3 to 1.4.0) and between targets.
+
+#if defined(LUTRA_KERNELS_TARGET_HWY_COMPAT_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_TARGET_HWY_COMPAT_INL_H_
+#undef LUTRA_KERNELS_TARGET_HWY_COMPAT_INL_H_
+#else
+#define LUTRA_KERNELS_TARGET_HWY_COMPAT_INL_H_
+#endif
+
+#include "hwy/highway.h"
+
+// Targets without a 16-entry byte look-up emulate it, slower than the plain
+// loops of the reference: those run instead.
+#undef LUTRA_USE_REFERENCE
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+#define LUTRA_USE_REFERENCE 1
+#elif defined(HWY_SSE2) && HWY_TARGET == HWY_SSE2
+#define LUTRA_USE_REFERENCE 1
+#else
+#define LUTRA_USE_REFERENCE 0
+#endif
+
+#undef LUTRA_IS_SVE
+#if HWY_ARCH_ARM_A64 &&                                 \
+    (HWY_TARGET == HWY_SVE || HWY_TARGET == HWY_SVE2 || \
+     HWY_TARGET == HWY_SVE_256 || HWY_TARGET == HWY_SVE2_128)
+#define LUTRA_IS_SVE 1
+#else
+#define LUTRA_IS_SVE 0
+#endif
+
+// Vector registers, which bound the size of a tile of accumulators.
+#undef LUTRA_REGISTERS
+#if HWY_ARCH_X86 && HWY_TARGET >= HWY_AVX2
+#define LUTRA_REGISTERS 16
+#else
+#define LUTRA_REGISTERS 32
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Bits of `yes` where `mask` has ones, else bits of `no`. IfVecThenElse is not
+// that on AVX2 and below, where it looks at the top bit of each lane.
+template <class V>
+HWY_INLINE V SelectBits(V mask, V yes, V no) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  return hn::IfVecThenElse(mask, yes, no);
+#else
+  return hn::Or(hn::And(mask, yes), hn::AndNot(mask, no));
+#endif
+}
+
+}  // namespace lutra::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,95 @@
+// The functions of exp.h in vectors of any length, the same bits; and the
+// sigmoid and the hyperbolic tangent made of them.
+
+#if defined(LUTRA_KERNELS_VECTOR_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_VECTOR_EXP_INL_H_
+#undef LUTRA_KERNELS_VECTOR_EXP_INL_H_
+#else
+#define LUTRA_KERNELS_VECTOR_EXP_INL_H_
+#endif
+
+#include "hwy/highway.h"
+#include "kernels/vector/exp.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// c[0] + c[1] x + ... + c[n - 1] x^(n - 1)
+template <class D, size_t n, class V = hn::Vec<D>>
+HWY_INLINE V Polynomial(D d, V x, const float (&c)[n]) {
+  V sum = hn::Set(d, c[n - 1]);
+  for (size_t i = n - 1; i-- > 0;) {
+    sum = hn::Add(hn::Mul(sum, x), hn::Set(d, c[i]));
+  }
+  return sum;
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Exp(D d, V x) {
+  using C = ExpConstants;
+  const hn::RebindToUnsigned<D> du;
+  const V magic = hn::Set(d, C::kMagic);
+  const V one = hn::Set(d, 1.0f);
+  const V shifted = hn::Add(hn::Mul(x, hn::Set(d, C::kLog2E)), magic);
+  const V n = hn::Sub(shifted, magic);
+  const V r = hn::Sub(hn::Sub(x, hn::Mul(n, hn::Set(d, C::kLn2High))),
+                      hn::Mul(n, hn::Set(d, C::kLn2Low)));
+  const V q = Polynomial(d, r, C::kQ);
+  const V e = hn::Add(hn::Add(hn::Mul(hn::Mul(r, r), q), r), one);
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(du, shifted));
+  const V power = hn::BitCast(d, hn::Add(exponent, hn::BitCast(du, one)));
+  const V y = hn::Mul(e, power);
+  const V infinity = hn::Set(d, std::numeric_limits<float>::infinity());
+  const V below_infinity =
+      hn::IfThenElse(hn::Lt(hn::Set(d, C::kHigh), x), infinity, y);
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, C::kLow)), below_infinity);
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Sigmoid(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  return hn::Div(one, hn::Add(one, Exp(d, hn::Neg(x))));
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Silu(D d, V x) {
+  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), Exp(d, hn::Neg(x))));
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Gelu(D d, V x) {
+  using C = GeluConstants;
+  const V one = hn::Set(d, 1.0f);
+  const V t =
+      hn::Div(one, hn::Add(one, hn::Mul(hn::Set(d, C::kSlope), hn::Abs(x))));
+  const V p = Polynomial(d, t, C::kTail);
+  const V tail =
+      hn::Mul(hn::Mul(p, t), Exp(d, hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5f))));
+  const V phi =
+      hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(one, tail));
+  return hn::Mul(x, phi);
+}
+
+// Relative error below 4e-7.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Tanh(D d, V x) {
+  // (tanh x - x) / x^3 in x^2, a Chebyshev fit up to x = 0.6.
+  static constexpr float kTail[] = {-0.333333303327f, 0.13332915367f,
+                                    -0.0538739488486f, 0.0211109590495f,
+                                    -0.00626911971965f};
+  const V magnitude = hn::Abs(x);
+  const V square = hn::Mul(x, x);
+  const V small =
+      hn::Add(x, hn::Mul(hn::Mul(x, square), Polynomial(d, square, kTail)));
+  const V one = hn::Set(d, 1.0f);
+  const V exp = Exp(d, hn::Add(magnitude, magnitude));
+  const V large = hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(exp, one)));
+  return hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.6f)), small,
+                        hn::CopySign(large, x));
+}
+
+}  // namespace lutra::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,191 @@
+// The operations of vector_ops.h and attention.h, compiled for each Highway
+// target.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/vector/vector_kernels.cc"
+// Must come before highway.h.
+#include "hwy/foreach_target.h"
+// Must come before the -inl.h files.
+#include "hwy/highway.h"
+
+#include "kernels/vector/vector_kernels.h"
+
+#ifndef LUTRA_KERNELS_VECTOR_KERNELS_OF_
+#define LUTRA_KERNELS_VECTOR_KERNELS_OF_
+namespace lutra::kernels {
+// Every pass specialises this, so that no list of targets is needed.
+template <int64_t kTarget>
+inline constexpr const VectorKernels* (*kVectorKernelsOf)() = nullptr;
+}  // namespace lutra::kernels
+#endif
+
+// A struct cannot hold vectors of a length that the compiler does not know;
+// CPUs that have them have others, too.
+#if !HWY_HAVE_SCALABLE
+#include "kernels/attention/attention-inl.h"
+#include "kernels/float/dense_kernels-inl.h"
+#include "kernels/vector/norm-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE {
+
+struct ReluFunction {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    // NaN and -0 stay.
+    return hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x);
+  }
+};
+struct SigmoidFunction {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return Sigmoid(d, x);
+  }
+};
+struct TanhFunction {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return Tanh(d, x);
+  }
+};
+struct SiluFunction {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return Silu(d, x);
+  }
+};
+struct GeluFunction {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return Gelu(d, x);
+  }
+};
+
+template <class F>
+void ApplyTo(const float* x, size_t n, float* y) {
+  size_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    StoreBlock(Map(F(), LoadBlock(x + i)), y + i);
+  }
+  if (i < n)
+    StorePartOfBlock(Map(F(), LoadPartOfBlock(x + i, n - i)), n - i, y + i);
+}
+
+void ApplyFunction(Function function, const float* x, size_t n, float* y) {
+  switch (function) {
+    case Function::kExp:
+      return ApplyTo<ExpFunction>(x, n, y);
+    case Function::kRelu:
+      return ApplyTo<ReluFunction>(x, n, y);
+    case Function::kSigmoid:
+      return ApplyTo<SigmoidFunction>(x, n, y);
+    case Function::kTanh:
+      return ApplyTo<TanhFunction>(x, n, y);
+    case Function::kSilu:
+      return ApplyTo<SiluFunction>(x, n, y);
+    case Function::kGelu:
+      return ApplyTo<GeluFunction>(x, n, y);
+  }
+}
+
+template <typename T>
+void ConvertTo32(const void* from, size_t n, float* y) {
+  const T* x = static_cast<const T*>(from);
+  size_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) StoreBlock(LoadAs(x + i), y + i);
+  if (i < n) StorePartOfBlock(LoadPartAs(x + i, n - i), n - i, y + i);
+}
+
+void ConvertToFloat32(FloatType type, const void* x, size_t n, float* y) {
+  switch (type) {
+    case FloatType::kFloat32:
+      return ConvertTo32<float>(x, n, y);
+    case FloatType::kFloat16:
+      return ConvertTo32<Float16>(x, n, y);
+    case FloatType::kBFloat16:
+      return ConvertTo32<BFloat16>(x, n, y);
+  }
+}
+
+// Float16FromFloat of half.h, in vectors: by integers, because targets
+// without the instruction emulate it in other ways.
+HWY_INLINE void StoreHalves(const float* x, uint16_t* y) {
+  const hn::RebindToUnsigned<DBlock> du;
+  const hn::Rebind<uint16_t, DBlock> d16;
+  const auto set = [&](uint32_t value) HWY_ATTR { return hn::Set(du, value); };
+  for (size_t i = 0; i < kBlock; i += kLanes) {
+    const auto bits = hn::BitCast(du, hn::LoadU(DBlock(), x + i));
+    const auto sign = hn::And(hn::ShiftRight<16>(bits), set(0x8000));
+    const auto magnitude = hn::And(bits, set(0x7FFFFFFF));
+    const auto rebiased = hn::Sub(magnitude, set((127 - 15) << 23));
+    const auto odd = hn::And(hn::ShiftRight<13>(rebiased), set(1));
+    const auto normal =
+        hn::ShiftRight<13>(hn::Add(hn::Add(rebiased, set(0xFFF)), odd));
+    const VBlock half = hn::Set(DBlock(), 0.5f);
+    const auto small = hn::Sub(
+        hn::BitCast(du, hn::Add(hn::BitCast(DBlock(), magnitude), half)),
+        hn::BitCast(du, half));
+    const auto large = hn::IfThenElse(hn::Gt(magnitude, set(0x7F800000)),
+                                      set(0x7E00), set(0x7C00));
+    const auto finite =
+        hn::IfThenElse(hn::Gt(set(0x38800000), magnitude), small, normal);
+    const auto result =
+        hn::IfThenElse(hn::Gt(set(0x477FF000), magnitude), finite, large);
+    hn::StoreU(hn::DemoteTo(d16, hn::BitCast(hn::RebindToSigned<DBlock>(),
+                                             hn::Or(result, sign))),
+               d16, y + i);
+  }
+}
+
+void ConvertToFloat16(const float* x, size_t n, uint16_t* y) {
+  size_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) StoreHalves(x + i, y + i);
+  if (i == n) return;
+  float rest[kBlock] = {};
+  uint16_t halves[kBlock];
+  std::memcpy(rest, x + i, (n - i) * sizeof(float));
+  StoreHalves(rest, halves);
+  std::memcpy(y + i, halves, (n - i) * sizeof(uint16_t));
+}
+
+const VectorKernels* Kernels() {
+  static constexpr VectorKernels kKernels = {
+      ApplyFunction, ConvertToFloat32, SoftmaxRow,       RmsNormRow,
+      LayerNormRow,  DenseColumns,     ConvertToFloat16, AttendToken};
+  return &kKernels;
+}
+
+}  // namespace lutra::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+namespace lutra::kernels {
+template <>
+inline constexpr const VectorKernels* (*kVectorKernelsOf<HWY_TARGET>)() =
+    HWY_NAMESPACE::Kernels;
+}  // namespace lutra::kernels
+#endif  // !HWY_HAVE_SCALABLE
+
+#if HWY_ONCE
+namespace lutra::kernels {
+namespace {
+
+// Worse targets have higher bits.
+template <int kBit = 0>
+const VectorKernels* Find(int64_t target) {
+  if constexpr (kBit < 63) {
+    constexpr auto kernels = kVectorKernelsOf<int64_t{1} << kBit>;
+    if constexpr (kernels != nullptr) {
+      if (int64_t{1} << kBit >= target) return kernels();
+    }
+    return Find<kBit + 1>(target);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+const VectorKernels* FindVectorKernels(int64_t target) noexcept {
+  return Find(target);
+}
+
+}  // namespace lutra::kernels
+#endif  // HWY_ONCE

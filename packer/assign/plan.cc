@@ -1,0 +1,144 @@
+#include "packer/assign/plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "lutra/qat/quantizers.h"
+#include "lutra/runtime/error.h"
+
+namespace lutra::packer {
+namespace {
+
+constexpr int64_t kMaxUint32 = std::numeric_limits<uint32_t>::max();
+
+constexpr size_t kMaxRowTable = 16;
+
+uint32_t Clamp(int64_t value) {
+  return static_cast<uint32_t>(std::clamp<int64_t>(value, 0, kMaxUint32));
+}
+
+kernels::ScaleType StoredType(qat::ScaleType type) {
+  switch (type) {
+    case qat::ScaleType::kBFloat16:
+      return kernels::ScaleType::kBFloat16;
+    case qat::ScaleType::kFloat16:
+      return kernels::ScaleType::kFloat16;
+    default:
+      return kernels::ScaleType::kFloat32;
+  }
+}
+
+// Number of levels, and how their tables are stored. Throws Error with the bare
+// cause.
+size_t PlanTables(WeightPlan& plan) {
+  const qat::QuantScheme& scheme = plan.scheme;
+  const auto per_row = [&plan] {
+    plan.format.table_granularity = kernels::TableGranularity::kRow;
+  };
+  plan.learned = qat::FindLearnedTable(scheme.quantizer);
+  if (plan.learned) {
+    if (plan.method != PackMethod::kPostTraining) {
+      throw Error("a learned table is no grid to train on");
+    }
+    if (plan.learned == qat::LearnedTable::kRow) per_row();
+    return scheme.bits == 0 ? 3 : size_t{1} << scheme.bits;
+  }
+  const auto quantizer = qat::MakeQuantizer(scheme.quantizer);
+  if (auto table = quantizer->LutTable(scheme.bits)) {
+    plan.table = *std::move(table);
+    return plan.table.size();
+  }
+  if (quantizer->GridSize(scheme.bits) > kMaxRowTable) {
+    throw Error("its levels are no int8 values, nor do they fit a table");
+  }
+  if (scheme.group_size != 0 && scheme.group_size < plan.weight.k) {
+    throw Error(
+        "the levels of this quantizer are no multiples of one table; they "
+        "take a table per row, so the group size must be 'row'");
+  }
+  per_row();
+  if (plan.method == PackMethod::kTrained) plan.method = PackMethod::kRounded;
+  return quantizer->GridSize(scheme.bits);
+}
+
+}  // namespace
+
+void PlanBlob(WeightPlan& plan) {
+  const qat::QuantScheme& scheme = plan.scheme;
+  const int64_t k = plan.weight.k;
+  kernels::LutFormat& format = plan.format;
+  const size_t levels = PlanTables(plan);
+  format.scale_type = StoredType(scheme.scale_type);
+  if (format.scale_type != kernels::ScaleType::kFloat32 &&
+      plan.method == PackMethod::kTrained) {
+    plan.method = PackMethod::kRounded;
+  }
+  // Clamped sizes are beyond every limit, so CheckFormat refuses them.
+  format.n = Clamp(plan.weight.n);
+  format.k = Clamp(k);
+  format.bits = static_cast<uint32_t>(std::bit_width(levels - 1));
+  format.group_size = Clamp(scheme.group_size);
+  // A row shorter than a group is one short group.
+  const bool short_row =
+      scheme.group_size > k && scheme.group_size % kernels::kMinGroupSize == 0;
+  if (scheme.group_size == 0 || short_row) format.group_size = format.k;
+  if (const char* cause = kernels::CheckFormat(format); cause != nullptr) {
+    throw Error(cause);
+  }
+  if (kernels::BlobBytes(format) == 0) {
+    throw Error("is too large for this machine's addresses");
+  }
+}
+
+std::vector<WeightPlan> MakePlan(const Model& model,
+                                 const qat::SchemeMap& trained,
+                                 const PackOptions& options) {
+  std::vector<WeightPlan> plans;
+  for (Weight& weight : Weights(model)) {
+    WeightPlan plan;
+    plan.weight = std::move(weight);
+    const std::string& name = plan.weight.name;
+    const qat::RuleTarget target(name, plan.weight.op);
+    const std::optional<qat::QuantScheme> match = options.rules.Match(target);
+    const auto record = trained.find(name);
+    if (!match.has_value()) {
+      plan.method = PackMethod::kKept;
+    } else if (!options.use_trained || options.rules.HasRule(target)) {
+      plan.method = PackMethod::kPostTraining;
+      plan.scheme = *match;
+    } else if (record != trained.end()) {
+      plan.method = PackMethod::kTrained;
+      plan.scheme = record->second;
+      if (match->scale_type != qat::ScaleType::kFloat) {
+        plan.scheme.scale_type = match->scale_type;
+      }
+    } else if (trained.empty()) {
+      plan.method = PackMethod::kPostTraining;
+      plan.scheme = *match;
+    }
+    if (plan.method != PackMethod::kKept) {
+      if (plan.weight.packed != nullptr) {
+        throw Error::InTensor(model.path(), name,
+                              "is already packed; pack from the model with "
+                              "float weights, or exclude it");
+      }
+      try {
+        PlanBlob(plan);
+      } catch (const Error& error) {
+        throw Error::InTensor(
+            model.path(), name,
+            "cannot be packed as " + qat::ToString(plan.scheme) + ": " +
+                error.what() + " (shape [" + std::to_string(plan.weight.n) +
+                ", " + std::to_string(plan.weight.k) + "])");
+      }
+    }
+    plans.push_back(std::move(plan));
+  }
+  return plans;
+}
+
+}  // namespace lutra::packer

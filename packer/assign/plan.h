@@ -1,0 +1,42 @@
+#ifndef LUTRA_PACKER_ASSIGN_PLAN_H_
+#define LUTRA_PACKER_ASSIGN_PLAN_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "lutra/kernels/lut_matrix.h"
+#include "lutra/packer/pack.h"
+#include "lutra/packer/weights.h"
+#include "lutra/qat/quantizers.h"
+#include "lutra/qat/scheme.h"
+#include "lutra/runtime/model.h"
+
+namespace lutra::packer {
+
+// What is to become of a weight; scheme and format are unset if it is kept.
+struct WeightPlan {
+  Weight weight;
+  PackMethod method = PackMethod::kKept;
+  qat::QuantScheme scheme;
+  kernels::LutFormat format;
+  // The quantizer's: a power of two of entries, 256 where the format has 8 bits
+  // and stores them instead of indices. None if tables are per row or learned.
+  std::vector<int8_t> table;
+  std::optional<qat::LearnedTable> learned;
+};
+
+// Fixes format, table and learned by the shape of plan.weight and by
+// plan.scheme and plan.method (which a table per row makes kRounded). Throws
+// Error with the bare cause.
+void PlanBlob(WeightPlan& plan);
+
+// Decides for every weight of the model and checks that its shape can be
+// packed, so that all such errors come before any work. Throws Error.
+std::vector<WeightPlan> MakePlan(const Model& model,
+                                 const qat::SchemeMap& trained,
+                                 const PackOptions& options);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_ASSIGN_PLAN_H_

@@ -1,0 +1,309 @@
+#include "packer/encode/weight_packer.h"
+
+#include <algorithm>
+#include <bitset>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <span>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "lutra/qat/conversion.h"
+#include "lutra/qat/quantizers.h"
+#include "lutra/runtime/error.h"
+#include "packer/encode/learned_tables.h"
+#include "packer/weights/compare.h"
+#include "packer/weights/row_tasks.h"
+
+namespace lutra::packer {
+namespace {
+
+constexpr size_t kMaxTable = 256;
+
+// Text that reads back as the same float.
+std::string ToText(float value) {
+  std::ostringstream text;
+  text.precision(std::numeric_limits<float>::max_digits10);
+  text << value;
+  return text.str();
+}
+
+std::string At(size_t row, size_t column) {
+  return "row " + std::to_string(row) + ", column " + std::to_string(column);
+}
+
+// Levels closer than this, in units of the row's largest magnitude, are one:
+// LSBQ writes a level in several ways that differ by rounding.
+constexpr float kLevelTolerance = 1e-5f;
+
+// The distinct values of a row, ascending and padded with the last one to
+// `count`. Throws Error if there are more.
+std::vector<float> RowLevels(const float* w, size_t row, size_t k,
+                             size_t count) {
+  std::vector<float> sorted(w, w + k);
+  std::sort(sorted.begin(), sorted.end());
+  const float tolerance =
+      kLevelTolerance * std::max(std::abs(sorted.front()), sorted.back());
+  std::vector<float> levels;
+  for (const float value : sorted) {
+    if (!levels.empty() && value - levels.back() <= tolerance) continue;
+    if (levels.size() == count) {
+      throw Error("row " + std::to_string(row) + " has more than " +
+                  std::to_string(count) + " levels");
+    }
+    levels.push_back(value);
+  }
+  levels.resize(count, levels.back());
+  return levels;
+}
+
+void CheckFinite(std::span<const float> w, size_t row, size_t k) {
+  for (size_t i = 0; i < w.size(); ++i) {
+    if (std::isfinite(w[i])) continue;
+    throw Error("the value at " + At(row + i / k, i % k) + " is " +
+                ToText(w[i]));
+  }
+}
+
+// Gives each of w [count] the entry of `table` nearest to it, which ascends and
+// may repeat its last entry.
+void TakeNearest(const float* w, size_t count, float scale,
+                 std::span<const int8_t> table, uint8_t* indices) {
+  const size_t entries = static_cast<size_t>(
+      std::lower_bound(table.begin(), table.end(), table.back()) -
+      table.begin() + 1);
+  std::vector<double> middles;
+  for (size_t i = 0; i + 1 < entries; ++i) {
+    middles.push_back(double{scale} * (table[i] + table[i + 1]) / 2);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const auto above = std::lower_bound(middles.begin(), middles.end(), w[i]);
+    indices[i] = static_cast<uint8_t>(above - middles.begin());
+  }
+}
+
+// A weight matrix on its way: the arguments of PackLutMatrix.
+class Packing {
+ public:
+  Packing(const RowSource& w, const WeightPlan& plan, pthreadpool_t pool)
+      : w_(w),
+        plan_(plan),
+        pool_(pool),
+        k_(plan.format.k),
+        groups_(plan.format.GroupsPerRow()),
+        tasks_(plan.format.n, k_),
+        tables_(plan.table) {}
+
+  PackedWeight Run(const std::function<void(size_t)>& done) {
+    if (plan_.learned) {
+      tasks_.ForEach(pool_, [this](size_t task) {
+        std::vector<float> scratch;
+        CheckFinite(Rows(task, scratch), tasks_.Begin(task), k_);
+      });
+      Learn([&] { done(0); });
+      done(plan_.format.n);
+    } else {
+      Allocate();
+      tasks_.ForEach(pool_, [&](size_t task) {
+        QuantizeRows(task);
+        done(tasks_.End(task) - tasks_.Begin(task));
+      });
+    }
+    CheckScales();
+    PackedWeight result;
+    result.table_utilisation = TableUtilisation();
+    if (!plan_.format.HasTable()) StoreValues();
+    result.blob.resize(kernels::BlobBytes(plan_.format) / sizeof(BlobLine));
+    uint8_t* blob = result.blob.data()->bytes;
+    kernels::PackLutMatrix(plan_.format,
+                           {.indices = indices_.data(),
+                            .scales = scales_.data(),
+                            .tables = tables_.data()},
+                           blob);
+    Measure(blob, result);
+    return result;
+  }
+
+ private:
+  bool TablePerRow() const {
+    return plan_.format.table_granularity == kernels::TableGranularity::kRow;
+  }
+  bool RoundsScales() const {
+    return plan_.format.scale_type != kernels::ScaleType::kFloat32;
+  }
+  std::span<const float> Rows(size_t task, std::vector<float>& scratch) const {
+    return w_.Rows(tasks_.Begin(task), tasks_.End(task) - tasks_.Begin(task),
+                   scratch);
+  }
+
+  void Allocate() {
+    quantizer_ = qat::MakeQuantizer(plan_.scheme.quantizer);
+    indices_.resize(plan_.format.n * k_);
+    scales_.resize(plan_.format.n * groups_);
+    if (TablePerRow()) {
+      tables_.resize(plan_.format.n *
+                     static_cast<size_t>(plan_.format.TableEntries()));
+    }
+  }
+
+  void Learn(const std::function<void()>& tick) {
+    LearnedTableOptions options;
+    options.bits = plan_.scheme.bits;
+    options.group_size = plan_.format.group_size;
+    options.granularity = *plan_.learned;
+    options.scale_type = plan_.scheme.scale_type;
+    LearnedTables learned = LearnTables(w_, options, pool_, tick);
+    tables_ = std::move(learned.tables);
+    scales_ = std::move(learned.scales);
+    indices_ = std::move(learned.indices);
+  }
+
+  qat::RowTableForm QuantizeByRow(const float* w, size_t row,
+                                  size_t rows) const {
+    if (plan_.method == PackMethod::kPostTraining) {
+      return qat::QuantizeToRowTables(w, rows, k_, *quantizer_,
+                                      plan_.scheme.bits);
+    }
+    const size_t count = quantizer_->GridSize(plan_.scheme.bits);
+    std::vector<float> grids;
+    for (size_t i = 0; i < rows; ++i) {
+      const std::vector<float> levels =
+          RowLevels(w + i * k_, row + i, k_, count);
+      grids.insert(grids.end(), levels.begin(), levels.end());
+    }
+    return qat::ToRowTables(w, rows, k_, grids.data(), count);
+  }
+
+  qat::LutForm Quantize(const float* w, size_t row, size_t rows) const {
+    const qat::QuantScheme& scheme = plan_.scheme;
+    const int64_t group_size = plan_.format.group_size;
+    if (plan_.method == PackMethod::kPostTraining) {
+      return qat::QuantizeToLut(w, rows, k_, *quantizer_, scheme.bits,
+                                group_size);
+    }
+    qat::GridMismatch mismatch;
+    std::optional<qat::LutForm> form = qat::MatchGrid(
+        w, rows, k_, *quantizer_, scheme.bits, group_size, &mismatch);
+    if (!form.has_value()) {
+      mismatch.row += row;
+      throw Error(mismatch.ToString() + "; the model says it was trained as " +
+                  qat::ToString(scheme));
+    }
+    return *std::move(form);
+  }
+
+  void QuantizeRows(size_t task) {
+    std::vector<float> scratch;
+    const std::span<const float> w = Rows(task, scratch);
+    const size_t row = tasks_.Begin(task);
+    const size_t rows = tasks_.End(task) - row;
+    CheckFinite(w, row, k_);
+    if (TablePerRow()) {
+      const qat::RowTableForm form = QuantizeByRow(w.data(), row, rows);
+      std::copy(form.tables.begin(), form.tables.end(),
+                tables_.begin() + static_cast<std::ptrdiff_t>(
+                                      row * plan_.format.TableEntries()));
+      Store(row, form.indices, form.scales);
+    } else {
+      const qat::LutForm form = Quantize(w.data(), row, rows);
+      Store(row, form.indices, form.scales);
+    }
+    if (RoundsScales()) RoundScales(w, row);
+  }
+
+  void Store(size_t row, const std::vector<uint8_t>& indices,
+             const std::vector<float>& scales) {
+    std::copy(indices.begin(), indices.end(),
+              indices_.begin() + static_cast<std::ptrdiff_t>(row * k_));
+    std::copy(scales.begin(), scales.end(),
+              scales_.begin() + static_cast<std::ptrdiff_t>(row * groups_));
+  }
+
+  // Rounds the scales of rows w from `row` on; weights then take the level that
+  // is nearest. On a trained grid they keep theirs.
+  void RoundScales(std::span<const float> w, size_t row) {
+    const size_t entries = TablePerRow() ? plan_.format.TableEntries() : 0;
+    for (size_t begin = 0; begin < w.size(); begin += k_, ++row) {
+      const std::span<const int8_t> table =
+          TablePerRow() ? std::span(tables_).subspan(row * entries, entries)
+                        : std::span(tables_);
+      for (size_t g = 0; g < groups_; ++g) {
+        float& scale = scales_[row * groups_ + g];
+        scale = qat::RoundScale(plan_.scheme.scale_type, scale);
+        if (plan_.method != PackMethod::kPostTraining) continue;
+        const size_t column = g * plan_.format.group_size;
+        TakeNearest(w.data() + begin + column,
+                    std::min<size_t>(plan_.format.group_size, k_ - column),
+                    scale, table, &indices_[row * k_ + column]);
+      }
+    }
+  }
+
+  void CheckScales() const {
+    constexpr float kMaxFloat16 = 65504.0f;
+    if (plan_.format.scale_type != kernels::ScaleType::kFloat16) return;
+    for (size_t i = 0; i < scales_.size(); ++i) {
+      if (std::abs(scales_[i]) <= kMaxFloat16) continue;
+      throw Error("the scale " + ToText(scales_[i]) + " of row " +
+                  std::to_string(i / groups_) + " is too large for float16");
+    }
+  }
+
+  double TableUtilisation() const {
+    std::bitset<kMaxTable> used;
+    for (const uint8_t index : indices_) used.set(index);
+    return static_cast<double>(used.count()) /
+           (plan_.format.HasTable() ? plan_.format.TableEntries() : kMaxTable);
+  }
+
+  // Formats without a table store its entries in place of indices.
+  void StoreValues() {
+    for (uint8_t& index : indices_) {
+      index = static_cast<uint8_t>(tables_[index]);
+    }
+  }
+
+  void Measure(const uint8_t* blob, PackedWeight& result) const {
+    kernels::LutMatrix matrix;
+    const char* cause = kernels::ParseLutMatrix(
+        blob, result.blob.size() * sizeof(BlobLine), &matrix);
+    if (cause != nullptr) throw Error(cause);
+    const RowSource packed(matrix);
+    const Differences differences = Compare(w_, packed, pool_);
+    result.sqnr_db = differences.SqnrDb();
+    result.max_error = differences.max_error;
+    if (differences.first && plan_.method == PackMethod::kTrained) {
+      const auto [row, column] = *differences.first;
+      std::vector<float> scratch;
+      const float value = w_.Rows(row, 1, scratch)[column];
+      throw Error("the value at " + At(row, column) + " is " + ToText(value) +
+                  " but would be packed as " +
+                  ToText(packed.Rows(row, 1, scratch)[column]));
+    }
+  }
+
+  const RowSource& w_;
+  const WeightPlan& plan_;
+  const pthreadpool_t pool_;
+  const size_t k_;
+  const size_t groups_;
+  const RowTasks tasks_;
+  std::unique_ptr<qat::Quantizer> quantizer_;
+
+  std::vector<int8_t> tables_;
+  std::vector<uint8_t> indices_;
+  std::vector<float> scales_;
+};
+
+}  // namespace
+
+PackedWeight PackWeight(const RowSource& w, const WeightPlan& plan,
+                        pthreadpool_t pool,
+                        const std::function<void(size_t rows)>& done) {
+  return Packing(w, plan, pool).Run(done);
+}
+
+}  // namespace lutra::packer

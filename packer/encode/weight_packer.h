@@ -1,0 +1,44 @@
+#ifndef LUTRA_PACKER_ENCODE_WEIGHT_PACKER_H_
+#define LUTRA_PACKER_ENCODE_WEIGHT_PACKER_H_
+
+#include <pthreadpool.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "lutra/kernels/lut_matrix.h"
+#include "packer/assign/plan.h"
+#include "packer/weights/row_source.h"
+
+namespace lutra::packer {
+
+// Bytes aligned as blobs must be.
+struct alignas(kernels::kBlobAlignment) BlobLine {
+  uint8_t bytes[kernels::kBlobAlignment];
+};
+
+struct PackedWeight {
+  std::vector<BlobLine> blob;
+  double sqnr_db = 0;  // see TensorReport
+  double max_error = 0;
+  double table_utilisation = 0;
+
+  std::span<const std::byte> Bytes() const {
+    return std::as_bytes(std::span(blob));
+  }
+};
+
+// Packs w [n, k] as planned, and measures the error of the finished blob
+// against it. Calls done(rows) now and then with the number of rows finished
+// since the last call, from any thread. Throws Error with the bare cause: a
+// value that is not finite or not on the grid of its training.
+PackedWeight PackWeight(const RowSource& w, const WeightPlan& plan,
+                        pthreadpool_t pool,
+                        const std::function<void(size_t rows)>& done);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_ENCODE_WEIGHT_PACKER_H_

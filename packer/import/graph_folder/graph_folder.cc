@@ -1,0 +1,117 @@
+// Safetensors of any layers, with a graph as docs/model_file.md describes it.
+
+#include <algorithm>
+#include <functional>
+#include <map>
+
+#include "lutra/runtime/error.h"
+#include "packer/import/batch_norm.h"
+#include "packer/import/import_plan.h"
+#include "runtime/base/mapped_file.h"
+
+namespace lutra::packer {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The one safetensors file of the folder.
+fs::path FindWeights(const fs::path& source) {
+  std::error_code error;
+  if (!fs::is_directory(source, error)) return source;
+  fs::path found;
+  for (fs::directory_iterator entry(source, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().extension() != ".safetensors") continue;
+    if (!found.empty()) {
+      throw Error::InFile(source.string(),
+                          "holds several safetensors files; name one");
+    }
+    found = entry->path();
+  }
+  if (found.empty()) {
+    throw Error::InFile(source.string(), "holds no safetensors file");
+  }
+  return found;
+}
+
+// Tensors of the graph, and whether each may stay 16-bit.
+std::map<std::string, bool> UsedTensors(const Graph& graph) {
+  std::map<std::string, bool> used;
+  for (const Node& node : graph.nodes) {
+    if (!node.bias.empty()) used[node.bias] = false;
+    if (node.weight.empty()) continue;
+    const auto [entry, fresh] = used.emplace(node.weight, IsPackable(node.op));
+    if (!fresh) entry->second = entry->second && IsPackable(node.op);
+  }
+  return used;
+}
+
+// Lets the layer make what the batch normalization after it made.
+void Fold(const FoldedNode& folded, ImportPlan& plan) {
+  Node& node = plan.graph.nodes[folded.node];
+  const auto find = [&](const std::string& name) {
+    return std::find_if(
+        plan.tensors.begin(), plan.tensors.end(),
+        [&](const ImportTensor& tensor) { return tensor.info.name == name; });
+  };
+  const auto change = [](ImportTensor& tensor,
+                         std::function<void(std::span<float>)> scale) {
+    tensor.read = [read = std::move(tensor.read),
+                   scale = std::move(scale)](std::vector<std::byte>& buffer) {
+      const auto bytes = read(buffer);
+      if (bytes.data() != buffer.data()) {
+        buffer.assign(bytes.begin(), bytes.end());
+      }
+      scale({reinterpret_cast<float*>(buffer.data()),
+             buffer.size() / sizeof(float)});
+      return std::span<const std::byte>(buffer);
+    };
+  };
+  const ChannelAffine& affine = folded.affine;
+  change(*find(node.weight), [affine, op = node.op](std::span<float> weights) {
+    if (op == OpType::kDepthwiseConv2d) {
+      affine.ScaleColumns(weights);
+    } else {
+      affine.ScaleRows(weights);
+    }
+  });
+  if (node.bias.empty()) {
+    node.bias = node.weight + ".batch_norm";
+    const size_t channels = affine.offset.size();
+    plan.tensors.push_back(
+        MakeTensor(node.bias, {static_cast<int64_t>(channels)},
+                   [channels] { return std::vector<float>(channels); }));
+  }
+  change(*find(node.bias),
+         [affine](std::span<float> bias) { affine.Apply(bias); });
+}
+
+}  // namespace
+
+ImportPlan PlanGraph(const ImportOptions& options) {
+  const fs::path weights = FindWeights(options.source);
+  fs::path graph = options.graph;
+  if (graph.empty()) graph = options.source / kGraphFile;
+  std::string text(MappedFile(graph).text());
+  const std::vector<BatchNormNode> norms = TakeBatchNorms(text, graph.string());
+  ImportPlan plan;
+  plan.architecture = "graph";
+  plan.graph = ParseGraph(text, graph.string());
+  const auto file =
+      std::make_shared<const SafetensorsFile>(SafetensorsFile::Open(weights));
+  const std::vector<FoldedNode> folded =
+      PlanFolding(norms, plan.graph, *file, graph.string());
+  std::map<std::string, bool> used = UsedTensors(plan.graph);
+  for (const FoldedNode& fold : folded) {
+    used[plan.graph.nodes[fold.node].weight] = false;  // the values change
+  }
+  for (const auto& [name, may_be_half] : used) {
+    plan.tensors.push_back(CopyTensor(name, file->Get(name),
+                                      options.float32 || !may_be_half,
+                                      file->path(), file));
+  }
+  for (const FoldedNode& fold : folded) Fold(fold, plan);
+  return plan;
+}
+
+}  // namespace lutra::packer

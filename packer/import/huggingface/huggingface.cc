@@ -1,0 +1,205 @@
+// Folders as the transformers library writes them.
+
+#include <algorithm>
+#include <limits>
+#include <set>
+
+#include "lutra/runtime/error.h"
+#include "packer/import/checkpoint.h"
+#include "packer/import/huggingface/huggingface_config.h"
+#include "packer/import/import_plan.h"
+#include "packer/import/tokenizers/tokenizers.h"
+#include "runtime/base/mapped_file.h"
+
+namespace lutra::packer {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr size_t kMaxEnds = 64;
+
+bool Exists(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+// A JSON file and access to its root.
+class JsonFile {
+ public:
+  JsonFile(const fs::path& path, const std::string& what)
+      : name_(path.string()), root_(Parse(path, what)), what_(what) {}
+
+  JsonObject object() const { return JsonObject(root_, name_, what_); }
+
+ private:
+  json Parse(const fs::path& path, const std::string& what) const {
+    const MappedFile file(path);
+    return ParseJson(file.text(), name_, what);
+  }
+
+  std::string name_;
+  json root_;
+  std::string what_;
+};
+
+class Importer {
+ public:
+  explicit Importer(const ImportOptions& options)
+      : options_(options),
+        folder_(options.source),
+        config_file_(folder_ / kConfigFile, "config"),
+        config_(ReadHuggingFaceConfig(config_file_.object())),
+        checkpoint_(folder_) {}
+
+  ImportPlan Plan() {
+    NameTensors();
+    ImportPlan plan;
+    plan.architecture = config_.architecture;
+    plan.layers = static_cast<size_t>(config_.llama.layers);
+    plan.context = static_cast<size_t>(config_.context);
+    const auto tensors = LlamaTensors(config_.llama);
+    RefuseOtherTensors(tensors);
+    for (const LlamaTensor& tensor : tensors) {
+      if (tensor.role == LlamaTensor::Role::kRope) {
+        plan.tensors.push_back(RopeTensor(tensor.name, Frequencies()));
+        continue;
+      }
+      const bool matrix = tensor.role == LlamaTensor::Role::kMatrix;
+      plan.tensors.push_back(checkpoint_.Copy(tensor.name, tensor.shape,
+                                              options_.float32 || !matrix));
+    }
+    plan.graph = LlamaGraph(config_.llama);
+    plan.tokenizer = ReadTokenizer();
+    return plan;
+  }
+
+ private:
+  std::vector<float> Frequencies() const {
+    const TensorView* embedding = checkpoint_.Find(config_.llama.embedding);
+    return InverseFrequencies(
+        config_.rope, config_.llama.rotary_dim, options_.rope,
+        embedding == nullptr ? DType::kFloat32 : embedding->dtype);
+  }
+
+  // A tied checkpoint holds the matrix under one of two names, or twice. Of two
+  // that differ transformers uses each for itself since version 5.
+  void NameTensors() {
+    LlamaConfig& llama = config_.llama;
+    if (!config_.tied) return;
+    const TensorView* embedding = checkpoint_.Find(llama.embedding);
+    const TensorView* output = checkpoint_.Find(llama.output);
+    if (embedding == nullptr && output != nullptr) {
+      llama.embedding = llama.output;
+    } else if (output == nullptr || Same(*embedding, *output)) {
+      llama.output = llama.embedding;
+    }
+  }
+
+  static bool Same(const TensorView& a, const TensorView& b) {
+    return a.dtype == b.dtype && a.shape == b.shape &&
+           std::equal(a.data.begin(), a.data.end(), b.data.begin(),
+                      b.data.end());
+  }
+
+  // A tensor without a place would be a part of the network that is left out.
+  void RefuseOtherTensors(const std::vector<LlamaTensor>& tensors) const {
+    std::set<std::string> known;
+    for (const LlamaTensor& tensor : tensors) known.insert(tensor.name);
+    if (config_.tied) known.insert("lm_head.weight");
+    for (const std::string& name : checkpoint_.Names()) {
+      // Older checkpoints store what follows from the configuration.
+      if (known.contains(name) || name.ends_with(".rotary_emb.inv_freq")) {
+        continue;
+      }
+      throw Error::InTensor(checkpoint_.FileOf(name), name,
+                            "has no place in a " + config_.architecture +
+                                " of this configuration");
+    }
+  }
+
+  std::optional<TokenizerData> ReadTokenizer() const {
+    fs::path path = options_.tokenizer;
+    for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+      if (path.empty() && Exists(folder_ / name)) path = folder_ / name;
+    }
+    if (path.empty()) return std::nullopt;
+    TokenizerData data = path.extension() == ".json"
+                             ? ReadTokenizerJson(path)
+                             : ReadSentencePieceTokenizer(path);
+    // Where the configuration is silent, the tokenizer's own tokens stay.
+    std::vector<int32_t> ends = data.recipe.ends;
+    TokenizerRecipe& recipe = data.recipe;
+    if (recipe.bos < 0 && !recipe.before.empty()) {
+      recipe.bos = recipe.before.front();
+    }
+    ReadIds(config_file_.object(), recipe, ends);
+    if (Exists(folder_ / "generation_config.json")) {
+      const JsonFile file(folder_ / "generation_config.json",
+                          "generation config");
+      ReadIds(file.object(), recipe, ends);
+    }
+    std::sort(ends.begin(), ends.end());
+    ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
+    recipe.ends = ends;
+    if (Exists(folder_ / "tokenizer_config.json")) {
+      const JsonFile file(folder_ / "tokenizer_config.json",
+                          "tokenizer config");
+      ReadTokenizerConfig(file.object(), recipe);
+    }
+    FitTokenizer(static_cast<size_t>(config_.llama.vocab), path.string(), data);
+    return data;
+  }
+
+  void ReadIds(const JsonObject& object, TokenizerRecipe& recipe,
+               std::vector<int32_t>& ends) const {
+    // Ids without a row in the embedding name tokens that never occur.
+    constexpr int64_t kLowest = std::numeric_limits<int32_t>::min();
+    constexpr int64_t kHighest = std::numeric_limits<int32_t>::max();
+    const auto occurs = [this](int64_t id) {
+      return id >= 0 && id < config_.llama.vocab;
+    };
+    const int64_t bos =
+        object.Integer("bos_token_id", kLowest, kHighest, recipe.bos);
+    if (occurs(bos)) recipe.bos = static_cast<int32_t>(bos);
+    for (const int64_t id :
+         object.Integers("eos_token_id", kLowest, kHighest, kMaxEnds)) {
+      if (occurs(id)) ends.push_back(static_cast<int32_t>(id));
+    }
+  }
+
+  // The classes of Llama's tokenizer put BOS and EOS where these switches say,
+  // whatever the tokenizer's file does.
+  static void ReadTokenizerConfig(const JsonObject& object,
+                                  TokenizerRecipe& recipe) {
+    if (!object.String("tokenizer_class", "").starts_with("LlamaTokenizer")) {
+      return;
+    }
+    if (object.Has("add_bos_token")) {
+      recipe.before.clear();
+      if (object.Bool("add_bos_token", true) && recipe.bos >= 0) {
+        recipe.before = {recipe.bos};
+      }
+    }
+    if (object.Has("add_eos_token")) {
+      recipe.after.clear();
+      if (object.Bool("add_eos_token", false) && !recipe.ends.empty()) {
+        recipe.after = {recipe.ends.front()};
+      }
+    }
+  }
+
+  const ImportOptions& options_;
+  fs::path folder_;
+  JsonFile config_file_;
+  HuggingFaceConfig config_;
+  Checkpoint checkpoint_;
+};
+
+}  // namespace
+
+ImportPlan PlanHuggingFace(const ImportOptions& options) {
+  return Importer(options).Plan();
+}
+
+}  // namespace lutra::packer

@@ -1,0 +1,280 @@
+// tokenizer.json of https://github.com/huggingface/tokenizers.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "lutra/runtime/error.h"
+#include "packer/import/tokenizers/text_step_json.h"
+#include "packer/import/tokenizers/tokenizers.h"
+#include "runtime/base/mapped_file.h"
+#include "runtime/base/utf8.h"
+
+namespace lutra::packer {
+namespace {
+
+using nlohmann::json;
+
+// Byte-level tokenizers spell every byte as a character that can be printed:
+// printable bytes of Latin-1 as themselves, the others by counting up from
+// U+0100.
+class ByteAlphabet {
+ public:
+  ByteAlphabet() {
+    char32_t next = 0x100;
+    for (unsigned byte = 0; byte < 256; ++byte) {
+      const bool printable = (byte >= 0x21 && byte <= 0x7E) ||
+                             (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+      bytes_[printable ? char32_t{byte} : next++] = static_cast<char>(byte);
+    }
+  }
+
+  // The bytes that `piece` spells; nothing if it is not in the alphabet.
+  std::optional<std::string> Decode(const std::string& piece) const {
+    std::string result;
+    for (std::string_view rest = piece; !rest.empty();) {
+      const auto byte = bytes_.find(DecodeUtf8(rest));
+      if (byte == bytes_.end()) return std::nullopt;
+      result += byte->second;
+      rest.remove_prefix(ReadUtf8(rest).bytes);
+    }
+    return result;
+  }
+
+ private:
+  std::map<char32_t, char> bytes_;
+};
+
+class Importer {
+ public:
+  Importer(const json& root, std::string_view file)
+      : root_(root, file, "tokenizer"), model_(root_.Object("model")) {}
+
+  TokenizerData Read() {
+    if (model_.String("type", "BPE") != "BPE") {
+      model_.Fail("type '" + model_.String("type") + "' is not supported");
+    }
+    ReadOptions();
+    ReadSteps();
+    ReadVocabulary();
+    ReadAddedTokens();
+    StorePieces();
+    ReadMerges();
+    if (root_.Has("post_processor")) {
+      ReadPostProcessor(root_.Object("post_processor"));
+    }
+    return std::move(data_);
+  }
+
+ private:
+  struct Piece {
+    std::string text;
+    PieceType type = PieceType::kUnused;
+  };
+
+  void ReadOptions() {
+    for (const char* key :
+         {"continuing_subword_prefix", "end_of_word_suffix"}) {
+      if (!model_.String(key, "").empty()) {
+        model_.Fail(std::string(key) + " is not supported");
+      }
+    }
+    if (model_.Number("dropout", 0, 1, 0) != 0) {
+      model_.Fail("dropout is not supported");
+    }
+    TokenizerRecipe& recipe = data_.recipe;
+    recipe.fuse_unknown = model_.Bool("fuse_unk", false);
+    recipe.byte_fallback = model_.Bool("byte_fallback", false);
+    recipe.whole_pieces = model_.Bool("ignore_merges", false);
+  }
+
+  void ReadSteps() {
+    TokenizerRecipe& recipe = data_.recipe;
+    if (root_.Has("normalizer")) {
+      recipe.normalizer = ReadNormalizer(root_.Object("normalizer"));
+    }
+    if (root_.Has("pre_tokenizer")) {
+      PreTokenizer pre = ReadPreTokenizer(root_.Object("pre_tokenizer"));
+      recipe.splitter = std::move(pre.steps);
+      recipe.bytes = pre.bytes;
+    }
+    const JsonObject object = root_.Object("decoder");
+    const Decoder decoder = ReadDecoder(object);
+    if (decoder.bytes != recipe.bytes) {
+      object.Fail("does not undo the pre_tokenizer");
+    }
+    recipe.space = decoder.space;
+    recipe.strip_space = decoder.strip_space;
+    recipe.strip_piece = decoder.strip_piece;
+    recipe.kind = recipe.bytes ? "byte-level BPE" : "BPE";
+    if (recipe.byte_fallback) recipe.kind += " with byte fallback";
+  }
+
+  Piece& PieceAt(int64_t id) {
+    const auto index = static_cast<size_t>(id);
+    if (index >= pieces_.size()) pieces_.resize(index + 1);
+    return pieces_[index];
+  }
+
+  // A few large ids would make a large table.
+  int64_t LargestId(size_t count) const {
+    return static_cast<int64_t>(std::min(kMaxPieces, 16 * count + 65536)) - 1;
+  }
+
+  void ReadVocabulary() {
+    const json& vocab = model_.Get("vocab");
+    const JsonObject object(vocab, root_.file(), "tokenizer: model: vocab");
+    const int64_t largest = LargestId(vocab.size());
+    const ByteAlphabet alphabet;
+    const bool bytes = data_.recipe.bytes;
+    for (const auto& [spelled, value] : vocab.items()) {
+      if (spelled.size() > kMaxPieceBytes) object.Fail("a piece is too long");
+      const int64_t id = object.Integer(spelled, 0, largest);
+      Piece& piece = PieceAt(id);
+      if (piece.type != PieceType::kUnused) {
+        object.Fail("two pieces have the id " + std::to_string(id));
+      }
+      piece.type = PieceType::kNormal;
+      // What is not in the alphabet stands for itself, but no text leads to it.
+      const auto decoded = bytes ? alphabet.Decode(spelled) : spelled;
+      piece.text = decoded.value_or(spelled);
+      ids_[spelled] = static_cast<uint32_t>(id);
+      const auto byte = ParseBytePiece(spelled);
+      if (data_.recipe.byte_fallback && byte) {
+        piece.type = PieceType::kByte;
+        piece.text = static_cast<char>(*byte);
+      } else if (decoded && !spelled.empty()) {
+        lookup_.push_back(static_cast<uint32_t>(id));
+      }
+    }
+    if (model_.Has("unk_token")) {
+      data_.recipe.unknown =
+          static_cast<int32_t>(IdOf(model_, model_.String("unk_token")));
+    }
+  }
+
+  uint32_t IdOf(const JsonObject& object, const std::string& piece) const {
+    const auto id = ids_.find(piece);
+    if (id == ids_.end())
+      object.Fail(std::string("'") + piece + "' is not in the vocab");
+    return id->second;
+  }
+
+  // Tokens to be found after the normalizer are themselves normalized first.
+  std::string Normalized(const std::string& text) const {
+    return NormalizeText(data_.recipe.normalizer, text, root_.file());
+  }
+
+  void ReadAddedTokens() {
+    if (!root_.Has("added_tokens")) return;
+    for (const json& entry : root_.List("added_tokens", kMaxPieces)) {
+      const JsonObject object(entry, root_.file(), "tokenizer: added_tokens");
+      AddedToken token;
+      const int64_t id = object.Integer("id", 0, LargestId(pieces_.size()));
+      token.id = static_cast<int32_t>(id);
+      token.text = object.String("content");
+      if (token.text.empty()) continue;  // never found
+      if (token.text.size() > kMaxPieceBytes) object.Fail("is too long");
+      Piece& piece = PieceAt(id);
+      piece.text = token.text;
+      piece.type = object.Bool("special", false) ? PieceType::kControl
+                                                 : PieceType::kNormal;
+      token.normalized = object.Bool("normalized", false);
+      if (token.normalized) token.text = Normalized(token.text);
+      token.single_word = object.Bool("single_word", false);
+      token.strip_left = object.Bool("lstrip", false);
+      token.strip_right = object.Bool("rstrip", false);
+      data_.recipe.added.push_back(std::move(token));
+    }
+  }
+
+  void StorePieces() {
+    for (const Piece& piece : pieces_) data_.AddPiece(piece.text, piece.type);
+    MakeLookup(std::move(lookup_), data_);
+  }
+
+  // "a b", or ["a", "b"] where pieces may hold spaces; the rank is the place.
+  void ReadMerges() {
+    uint32_t rank = 0;
+    for (const json& entry : model_.List("merges", kMaxMerges)) {
+      std::string left;
+      std::string right;
+      if (entry.is_string()) {
+        const auto& text = entry.get_ref<const std::string&>();
+        const size_t space = text.find(' ');
+        if (space == std::string::npos ||
+            text.find(' ', space + 1) != std::string::npos) {
+          model_.Fail("merge " + std::to_string(rank) + " is not two pieces");
+        }
+        left = text.substr(0, space);
+        right = text.substr(space + 1);
+      } else if (entry.is_array() && entry.size() == 2 &&
+                 entry[0].is_string() && entry[1].is_string()) {
+        left = entry[0].get<std::string>();
+        right = entry[1].get<std::string>();
+      } else {
+        model_.Fail("merge " + std::to_string(rank) + " is not two pieces");
+      }
+      data_.merges.push_back({IdOf(model_, left), IdOf(model_, right), rank,
+                              IdOf(model_, left + right)});
+      ++rank;
+    }
+    SortMerges(data_.merges);
+  }
+
+  // Which special tokens are put around one text.
+  void ReadPostProcessor(const JsonObject& object) {
+    constexpr size_t kMaxParts = 32;
+    const std::string type = object.String("type");
+    if (type == "Sequence") {
+      for (const json& entry : object.List("processors", kMaxParts)) {
+        ReadPostProcessor(JsonObject(entry, root_.file(), object.where()));
+      }
+    } else if (type == "TemplateProcessing") {
+      ReadTemplate(object, object.List("single", kMaxParts));
+    } else if (type != "ByteLevel") {  // which changes offsets only
+      object.Fail("type '" + type + "' is not supported");
+    }
+  }
+
+  void ReadTemplate(const JsonObject& object, const json& parts) {
+    bool after = false;
+    TokenizerRecipe& recipe = data_.recipe;
+    for (const json& entry : parts) {
+      const JsonObject part(entry, root_.file(), object.where() + ": single");
+      if (part.Has("Sequence")) {
+        if (after) part.Fail("repeats the text, which is not supported");
+        after = true;
+        continue;
+      }
+      const std::string name = part.Object("SpecialToken").String("id");
+      const JsonObject token = object.Object("special_tokens").Object(name);
+      const auto last = static_cast<int64_t>(pieces_.size()) - 1;
+      for (const int64_t id : token.Integers("ids", 0, last, 16)) {
+        (after ? recipe.after : recipe.before)
+            .push_back(static_cast<int32_t>(id));
+      }
+    }
+    if (!after) object.Fail("leaves the text out, which is not supported");
+  }
+
+  JsonObject root_;
+  JsonObject model_;
+  TokenizerData data_;
+  std::vector<Piece> pieces_;
+  std::unordered_map<std::string, uint32_t> ids_;  // by the file's spelling
+  std::vector<uint32_t> lookup_;
+};
+
+}  // namespace
+
+TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  const std::string name = path.string();
+  const json root = ParseJson(file.text(), name, "tokenizer");
+  return Importer(root, name).Read();
+}
+
+}  // namespace lutra::packer

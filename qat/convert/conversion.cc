@@ -1,0 +1,187 @@
+#include "lutra/qat/conversion.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include "lutra/runtime/error.h"
+#include "qat/spec/groups.h"
+
+namespace lutra::qat {
+namespace {
+
+// Rounding of scale * entry moves the quotient by less than that many ulps.
+constexpr int kCandidateUlps = 2;
+
+LutForm MakeForm(size_t n, size_t k, const Groups& groups,
+                 const Quantizer& quantizer, int bits) {
+  auto table = quantizer.LutTable(bits);
+  if (!table) {
+    throw Error("quantizer '" + std::string(quantizer.name()) + "' with " +
+                std::to_string(bits) +
+                " bits has no look-up table of small integers");
+  }
+  LutForm form;
+  form.bits = std::countr_zero(table->size());
+  form.table = std::move(*table);
+  form.indices.resize(n * k);
+  form.scales.resize(n * groups.per_row);
+  return form;
+}
+
+GridMismatch MismatchAt(const float* w, size_t k, const Groups& groups,
+                        size_t position, std::string cause) {
+  const size_t column = position % k;
+  return {position / k, column, column / groups.columns, w[position],
+          std::move(cause)};
+}
+
+// All weights of a group in terms of a scale and the table.
+class GroupMatcher {
+ public:
+  explicit GroupMatcher(const std::vector<int8_t>& table) : table_(table) {
+    for (const int8_t entry : table) {
+      const float magnitude = std::fabs(static_cast<float>(entry));
+      if (magnitude > 0.0f) magnitudes_.push_back(magnitude);
+    }
+    std::sort(magnitudes_.begin(), magnitudes_.end());
+    magnitudes_.erase(std::unique(magnitudes_.begin(), magnitudes_.end()),
+                      magnitudes_.end());
+    levels_.resize(table.size());
+  }
+
+  // Finds a scale with which w [count] lies on the grid and writes the indices.
+  // Returns the scale, or nullopt; `worst` is then the element at which the
+  // most successful candidate failed.
+  std::optional<float> Match(const float* w, size_t count, uint8_t* indices,
+                             size_t* worst) {
+    *worst = 0;
+    const float max = MaxMagnitudeOf(w, count);
+    if (max == 0.0f) return TryScale(0.0f, w, count, indices, worst);
+    for (const float magnitude : magnitudes_) {
+      float scale = max / magnitude;
+      for (int i = 0; i < kCandidateUlps; ++i) {
+        scale = std::nextafter(scale, 0.0f);
+      }
+      for (int i = -kCandidateUlps; i <= kCandidateUlps; ++i) {
+        if (const auto found = TryScale(scale, w, count, indices, worst)) {
+          return found;
+        }
+        scale = std::nextafter(scale, std::numeric_limits<float>::infinity());
+      }
+    }
+    return std::nullopt;
+  }
+
+ private:
+  static float MaxMagnitudeOf(const float* w, size_t count) {
+    float max = 0.0f;
+    for (size_t i = 0; i < count; ++i) max = std::max(max, std::fabs(w[i]));
+    return max;
+  }
+
+  std::optional<float> TryScale(float scale, const float* w, size_t count,
+                                uint8_t* indices, size_t* worst) {
+    if (!std::isfinite(scale)) return std::nullopt;
+    for (size_t i = 0; i < table_.size(); ++i) {
+      levels_[i] = scale * static_cast<float>(table_[i]);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const auto it = std::find(levels_.begin(), levels_.end(), w[i]);
+      if (it == levels_.end()) {
+        *worst = std::max(*worst, i);
+        return std::nullopt;
+      }
+      indices[i] = static_cast<uint8_t>(it - levels_.begin());
+    }
+    return scale;
+  }
+
+  const std::vector<int8_t>& table_;
+  std::vector<float> magnitudes_;  // ascending, distinct, above 0
+  std::vector<float> levels_;
+};
+
+// The scale of a grid with levels scale * table: its level at the entry 1 or
+// -1, which every table has.
+float ScaleOfGrid(const std::vector<float>& grid,
+                  const std::vector<int8_t>& table) {
+  for (size_t i = 0; i < grid.size(); ++i) {
+    if (std::abs(table[i]) == 1) return std::fabs(grid[i]);
+  }
+  return 0.0f;
+}
+
+}  // namespace
+
+std::string GridMismatch::ToString() const {
+  char number[32];
+  std::snprintf(number, sizeof(number), "%.9g", static_cast<double>(value));
+  return "row " + std::to_string(row) + ", column " + std::to_string(column) +
+         " (group " + std::to_string(group) + "): " + number + " " + cause;
+}
+
+LutForm QuantizeToLut(const float* w, size_t n, size_t k,
+                      const Quantizer& quantizer, int bits,
+                      int64_t group_size) {
+  const Groups groups = GroupsOf(k, group_size);
+  LutForm form = MakeForm(n, k, groups, quantizer, bits);
+  if (const auto position = FindNotFinite(w, n * k)) {
+    throw Error(
+        MismatchAt(w, k, groups, *position, "is not finite").ToString());
+  }
+  std::vector<float> grid(quantizer.GridSize(bits));
+  std::vector<float> q(groups.columns);
+  ForGroups(n, k, groups, [&](size_t group, size_t begin, size_t count) {
+    quantizer.Quantize({w + begin, 1, count, true}, bits, q.data(),
+                       grid.data());
+    for (size_t i = 0; i < count; ++i) {
+      // The quantizers with a table return entries of their ascending grid.
+      const auto it = std::lower_bound(grid.begin(), grid.end(), q[i]);
+      form.indices[begin + i] = static_cast<uint8_t>(it - grid.begin());
+    }
+    form.scales[group] = ScaleOfGrid(grid, form.table);
+  });
+  return form;
+}
+
+std::optional<LutForm> MatchGrid(const float* w, size_t n, size_t k,
+                                 const Quantizer& quantizer, int bits,
+                                 int64_t group_size, GridMismatch* why) {
+  const Groups groups = GroupsOf(k, group_size);
+  LutForm form = MakeForm(n, k, groups, quantizer, bits);
+  const auto fail = [&](size_t position, std::string cause) {
+    if (why != nullptr) {
+      *why = MismatchAt(w, k, groups, position, std::move(cause));
+    }
+    return std::nullopt;
+  };
+  if (const auto position = FindNotFinite(w, n * k)) {
+    return fail(*position, "is not finite");
+  }
+  GroupMatcher matcher(form.table);
+  std::optional<size_t> off_grid;
+  ForGroups(n, k, groups, [&](size_t group, size_t begin, size_t count) {
+    if (off_grid) return;
+    size_t worst = 0;
+    const auto scale =
+        matcher.Match(w + begin, count, form.indices.data() + begin, &worst);
+    if (!scale) {
+      off_grid = begin + worst;
+      return;
+    }
+    form.scales[group] = *scale;
+  });
+  if (off_grid) {
+    return fail(*off_grid,
+                "is not a multiple of the group's scale in the table of "
+                "quantizer '" +
+                    std::string(quantizer.name()) + "' with " +
+                    std::to_string(bits) + " bits");
+  }
+  return form;
+}
+
+}  // namespace lutra::qat

@@ -1,0 +1,24 @@
+#ifndef LUTRA_QAT_GRAD_MATMUL_H_
+#define LUTRA_QAT_GRAD_MATMUL_H_
+
+#include <pthreadpool.h>
+
+#include <cstddef>
+
+namespace lutra::qat {
+
+// A dense row-major matrix, possibly to be read as its transpose.
+struct MatrixOperand {
+  const float* data = nullptr;
+  bool transposed = false;
+};
+
+// c[m, n] = a[m, k] * b[k, n], or c += with `accumulate`. A transposed `a` is
+// stored as [k, m], a transposed `b` as [n, k]. c overlaps neither. The bits of
+// the result do not depend on the number of threads.
+void MatMul(MatrixOperand a, MatrixOperand b, size_t m, size_t n, size_t k,
+            bool accumulate, float* c, pthreadpool_t pool);
+
+}  // namespace lutra::qat
+
+#endif  // LUTRA_QAT_GRAD_MATMUL_H_

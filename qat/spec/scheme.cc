@@ -1,0 +1,336 @@
+#include "lutra/qat/scheme.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "lutra/qat/quantizers.h"
+#include "lutra/runtime/error.h"
+#include "runtime/base/json.h"
+#include "runtime/base/unknown_word.h"
+
+namespace lutra::qat {
+namespace {
+
+constexpr std::array<std::string_view, 4> kRuleKeys = {
+    "bits", "group-size", "quantizer", "scale-type"};
+constexpr std::array<std::string_view, 4> kJsonKeys = {
+    "bits", "group_size", "quantizer", "scale_type"};
+constexpr size_t kRequiredJsonKeys = 3;  // the first ones
+
+constexpr std::array<std::string_view, 3> kScaleTypeNames = {
+    "float32", "bfloat16", "float16"};
+constexpr std::array<ScaleType, 3> kScaleTypes = {
+    ScaleType::kFloat, ScaleType::kBFloat16, ScaleType::kFloat16};
+
+// std::regex recurses once per character, so a long enough name in a file
+// would overflow the stack.
+constexpr size_t kMaxNameForRegex = 1024;
+
+template <typename T>
+std::optional<T> ParseInteger(std::string_view text) {
+  T value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || text.empty()) return std::nullopt;
+  return value;
+}
+
+int ParseBits(std::string_view text) {
+  const std::optional<int> bits = ParseInteger<int>(text);
+  if (!bits.has_value()) {
+    throw Error("bits must be a whole number, not '" + std::string(text) + "'");
+  }
+  return *bits;
+}
+
+// Applies "key:value" of a rule.
+void SetOption(std::string_view option, QuantScheme& scheme) {
+  const size_t colon = option.find(':');
+  const std::string_view key = option.substr(0, colon);
+  if (std::find(kRuleKeys.begin(), kRuleKeys.end(), key) == kRuleKeys.end()) {
+    throw Error(UnknownWord("key", key, kRuleKeys));
+  }
+  if (colon == std::string_view::npos) {
+    throw Error("'" + std::string(key) + "' has no value");
+  }
+  const std::string_view value = option.substr(colon + 1);
+  if (key == "bits") {
+    scheme.bits = ParseBits(value);
+  } else if (key == "group-size") {
+    scheme.group_size = ParseGroupSize(value);
+  } else if (key == "scale-type") {
+    scheme.scale_type = ParseScaleType(value);
+  } else {
+    scheme.quantizer = value;
+  }
+}
+
+QuantScheme SchemeFromJson(const nlohmann::json& json) {
+  if (!json.is_object()) throw Error("is not an object");
+  QuantScheme scheme;
+  for (const auto& [key, value] : json.items()) {
+    if (key == "quantizer") {
+      if (!value.is_string()) throw Error("'quantizer' is not a string");
+      scheme.quantizer = value.get<std::string>();
+    } else if (key == "scale_type") {
+      if (!value.is_string()) throw Error("'scale_type' is not a string");
+      scheme.scale_type = ParseScaleType(value.get<std::string>());
+    } else if (key == "bits" || key == "group_size") {
+      if (!value.is_number_integer()) {
+        throw Error("'" + key + "' is not a whole number");
+      }
+      const int64_t number = value.get<int64_t>();
+      if (number < 0 || number > (int64_t{1} << 30)) {
+        throw Error("'" + key + "' is out of range");
+      }
+      if (key == "bits") {
+        scheme.bits = static_cast<int>(number);
+      } else {
+        scheme.group_size = number;
+      }
+    } else {
+      throw Error(UnknownWord("key", key, kJsonKeys));
+    }
+  }
+  for (const std::string_view key :
+       std::span(kJsonKeys).first(kRequiredJsonKeys)) {
+    if (!json.contains(key)) {
+      throw Error("'" + std::string(key) + "' is missing");
+    }
+  }
+  CheckScheme(scheme);
+  return scheme;
+}
+
+}  // namespace
+
+std::string_view DefaultQuantizer(int bits) {
+  constexpr int kMaxStretchedBits = 4;
+  return bits <= kMaxStretchedBits ? "stretched" : "absmax";
+}
+
+std::string ToString(const QuantScheme& scheme) {
+  const std::string bits =
+      scheme.bits == 0 ? "ternary" : std::to_string(scheme.bits) + "-bit";
+  const std::string groups =
+      scheme.group_size == 0
+          ? "one scale per row"
+          : "groups of " + GroupSizeToString(scheme.group_size);
+  const std::string scales =
+      scheme.scale_type == ScaleType::kFloat
+          ? ""
+          : ", " + std::string(Name(scheme.scale_type)) + " scales";
+  return bits + " " + scheme.quantizer + ", " + groups + scales;
+}
+
+void CheckScheme(const QuantScheme& scheme) {
+  if (FindLearnedTable(scheme.quantizer)) {
+    CheckLearnedTableBits(scheme.quantizer, scheme.bits);
+  } else {
+    MakeQuantizer(scheme.quantizer)->GridSize(scheme.bits);
+  }
+  if (scheme.scale_type == ScaleType::kPowerOfTwo) {
+    throw Error("packed scales are no powers of two");
+  }
+  if (scheme.group_size < 0) throw Error("the group size is negative");
+}
+
+int64_t ParseGroupSize(std::string_view text) {
+  if (text == "row") return 0;
+  const std::optional<int64_t> size = ParseInteger<int64_t>(text);
+  if (!size.has_value() || *size <= 0) {
+    throw Error("group-size must be a positive number or 'row', not '" +
+                std::string(text) + "'");
+  }
+  return *size;
+}
+
+ScaleType ParseScaleType(std::string_view text) {
+  const auto found =
+      std::find(kScaleTypeNames.begin(), kScaleTypeNames.end(), text);
+  if (found == kScaleTypeNames.end()) {
+    throw Error(UnknownWord("scale type", text, kScaleTypeNames));
+  }
+  return kScaleTypes[static_cast<size_t>(found - kScaleTypeNames.begin())];
+}
+
+std::string_view Name(ScaleType type) {
+  const auto found = std::find(kScaleTypes.begin(), kScaleTypes.end(), type);
+  if (found == kScaleTypes.end()) return "power-of-two";
+  return kScaleTypeNames[static_cast<size_t>(found - kScaleTypes.begin())];
+}
+
+std::string GroupSizeToString(int64_t group_size) {
+  return group_size == 0 ? "row" : std::to_string(group_size);
+}
+
+SchemeMap ParseSchemes(std::string_view json, std::string_view file) {
+  const nlohmann::json document = ParseJson(json, file, "'lutra.schemes'");
+  if (!document.is_object()) {
+    throw Error::InFile(file, "'lutra.schemes' is not a JSON object");
+  }
+  SchemeMap schemes;
+  for (const auto& [tensor, scheme] : document.items()) {
+    try {
+      schemes.emplace(tensor, SchemeFromJson(scheme));
+    } catch (const Error& error) {
+      throw Error::InTensor(file, tensor,
+                            std::string("scheme: ") + error.what());
+    }
+  }
+  return schemes;
+}
+
+std::string SchemesToJson(const SchemeMap& schemes) {
+  nlohmann::json document = nlohmann::json::object();
+  for (const auto& [tensor, scheme] : schemes) {
+    document[tensor] = {{"quantizer", scheme.quantizer},
+                        {"bits", scheme.bits},
+                        {"group_size", scheme.group_size}};
+    if (scheme.scale_type != ScaleType::kFloat) {
+      document[tensor]["scale_type"] = Name(scheme.scale_type);
+    }
+  }
+  return document.dump();
+}
+
+OpType ParseWeightOp(std::string_view name) {
+  constexpr OpType kOps[] = {OpType::kLinear, OpType::kEmbedding,
+                             OpType::kConv2d, OpType::kLstmCell};
+  std::vector<std::string_view> names;
+  for (const OpType op : kOps) {
+    if (Name(op) == name) return op;
+    names.push_back(Name(op));
+  }
+  throw Error(UnknownWord("operator", name, names));
+}
+
+RulePattern ParsePattern(std::string_view text) {
+  constexpr std::string_view kPrefix = "op:";
+  if (!text.starts_with(kPrefix)) return {std::string(text), std::nullopt};
+  return {"", ParseWeightOp(text.substr(kPrefix.size()))};
+}
+
+SchemeRules::SchemeRules(const QuantScheme& default_scheme)
+    : SchemeRules(std::optional(default_scheme)) {}
+
+SchemeRules::SchemeRules(const std::optional<QuantScheme>& default_scheme)
+    : default_(default_scheme) {
+  if (default_.has_value()) CheckScheme(*default_);
+}
+
+SchemeRules::Pattern SchemeRules::Compile(std::string_view text,
+                                          const RulePattern& pattern) {
+  try {
+    return Pattern{std::string(text),
+                   std::regex(pattern.regex,
+                              std::regex::ECMAScript | std::regex::optimize),
+                   pattern.op};
+  } catch (const std::regex_error& error) {
+    throw Error("'" + pattern.regex +
+                "' is not a regular expression: " + error.what());
+  }
+}
+
+bool SchemeRules::Matches(const Pattern& pattern, const RuleTarget& target) {
+  if (target.tensor.size() > kMaxNameForRegex) {
+    throw Error("tensor '" + target.tensor.substr(0, 64) +
+                "...': the name is too long for rules (" +
+                std::to_string(target.tensor.size()) + " characters)");
+  }
+  if (pattern.op.has_value() && pattern.op != target.op) return false;
+  return std::regex_search(target.tensor, pattern.regex);
+}
+
+const SchemeRules::Rule* SchemeRules::FindRule(const RuleTarget& target) const {
+  for (const Rule& rule : rules_) {
+    if (Matches(rule.pattern, target)) return &rule;
+  }
+  return nullptr;
+}
+
+void SchemeRules::AddRule(std::string_view text) {
+  const std::string where = "rule '" + std::string(text) + "': ";
+  // The expression may hold '=' itself; the options cannot.
+  const size_t equals = text.rfind('=');
+  if (equals == std::string_view::npos || equals == 0) {
+    throw Error(where + "expected REGEX=key:value,...");
+  }
+  QuantScheme scheme = default_.value_or(QuantScheme());
+  try {
+    std::string_view rest = text.substr(equals + 1);
+    const bool names_quantizer =
+        rest.find("quantizer:") != std::string_view::npos;
+    while (true) {
+      const size_t comma = rest.find(',');
+      SetOption(rest.substr(0, comma), scheme);
+      if (comma == std::string_view::npos) break;
+      rest.remove_prefix(comma + 1);
+    }
+    if (!names_quantizer && scheme.quantizer == QuantScheme().quantizer) {
+      scheme.quantizer = DefaultQuantizer(scheme.bits);
+    }
+    AddRule(text, ParsePattern(text.substr(0, equals)), scheme);
+  } catch (const Error& error) {
+    throw Error(where + error.what());
+  }
+}
+
+void SchemeRules::AddRule(std::string_view text, const RulePattern& pattern,
+                          const std::optional<QuantScheme>& scheme) {
+  if (scheme.has_value()) CheckScheme(*scheme);
+  rules_.push_back({Compile(text, pattern), scheme});
+}
+
+void SchemeRules::AddExclusion(std::string_view text) {
+  AddExclusion(text, ParsePattern(text));
+}
+
+void SchemeRules::AddExclusion(std::string_view text,
+                               const RulePattern& pattern) {
+  exclusions_.push_back(Compile(text, pattern));
+}
+
+bool SchemeRules::IsExcluded(const RuleTarget& target) const {
+  for (const Pattern& pattern : exclusions_) {
+    if (Matches(pattern, target)) return true;
+  }
+  return false;
+}
+
+std::optional<size_t> SchemeRules::MatchingRule(
+    const RuleTarget& target) const {
+  if (IsExcluded(target)) return std::nullopt;
+  const Rule* rule = FindRule(target);
+  if (rule == nullptr) return std::nullopt;
+  return static_cast<size_t>(rule - rules_.data());
+}
+
+std::optional<QuantScheme> SchemeRules::Match(const RuleTarget& target) const {
+  if (IsExcluded(target)) return std::nullopt;
+  const Rule* rule = FindRule(target);
+  return rule != nullptr ? rule->scheme : default_;
+}
+
+bool SchemeRules::HasRule(const RuleTarget& target) const {
+  return FindRule(target) != nullptr;
+}
+
+std::vector<std::string> SchemeRules::Unused(
+    std::span<const RuleTarget> targets) const {
+  std::vector<std::string> unused;
+  const auto check = [&](const Pattern& pattern) {
+    for (const RuleTarget& target : targets) {
+      if (Matches(pattern, target)) return;
+    }
+    unused.push_back(pattern.text);
+  };
+  for (const Pattern& pattern : exclusions_) check(pattern);
+  for (const Rule& rule : rules_) check(rule.pattern);
+  return unused;
+}
+
+}  // namespace lutra::qat

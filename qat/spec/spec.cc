@@ -1,0 +1,243 @@
+#include "lutra/qat/spec.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "lutra/runtime/error.h"
+#include "runtime/base/unknown_word.h"
+
+namespace lutra::qat {
+namespace {
+
+constexpr const char* kStretched = "stretched";
+
+// `text` without `prefix` and `suffix` as a number; nullopt if it is not of
+// that form.
+std::optional<int64_t> NumberIn(std::string_view text, std::string_view prefix,
+                                std::string_view suffix) {
+  if (text.size() <= prefix.size() + suffix.size() ||
+      !text.starts_with(prefix) || !text.ends_with(suffix)) {
+    return std::nullopt;
+  }
+  text.remove_prefix(prefix.size());
+  text.remove_suffix(suffix.size());
+  int64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return number;
+}
+
+std::optional<TensorSpec> PresetActivations(std::string_view word) {
+  if (word != "int8da" && word != "int8ds") return std::nullopt;
+  TensorSpec spec;
+  spec.granularity = Granularity::kToken;
+  spec.symmetric = word == "int8ds";
+  return spec;
+}
+
+std::optional<TensorSpec> PresetWeights(std::string_view word) {
+  struct Family {
+    std::string_view prefix;
+    std::string_view suffix;
+    std::string_view quantizer;
+    int64_t max_bits;
+  };
+  constexpr Family kFamilies[] = {
+      {"int", "w", "intx", 8},
+      {kStretched, "", kStretched, 8},
+      {"lsbq", "", "lsbq", 4},
+  };
+  TensorSpec spec;
+  if (word == "ternary") {
+    spec.bits = 0;
+    spec.quantizer = word;
+    return spec;
+  }
+  for (const Family& family : kFamilies) {
+    const auto bits = NumberIn(word, family.prefix, family.suffix);
+    if (!bits || *bits < 1 || *bits > family.max_bits) continue;
+    spec.bits = static_cast<int>(*bits);
+    spec.quantizer = family.quantizer;
+    return spec;
+  }
+  return std::nullopt;
+}
+
+[[noreturn]] void FailAtWord(std::string_view word) {
+  static constexpr std::string_view kKnown[] = {
+      "int8da",  "int8ds",     "int1w",      "int2w",      "int3w",
+      "int4w",   "int8w",      "lsbq1",      "lsbq2",      "lsbq3",
+      "lsbq4",   "stretched1", "stretched2", "stretched3", "stretched4",
+      "ternary", "g32",        "g64",        "g128"};
+  throw Error(UnknownWord("word", word, kKnown));
+}
+
+LayerSpec ParsePreset(std::string_view name) {
+  LayerSpec layer;
+  bool grouped = false;
+  for (size_t begin = 0; begin <= name.size();) {
+    const size_t end = std::min(name.find('-', begin), name.size());
+    const std::string_view word = name.substr(begin, end - begin);
+    const bool first = begin == 0;
+    begin = end + 1;
+    if (first) {
+      layer.activations = PresetActivations(word);
+      if (layer.activations) continue;
+    }
+    if (!layer.weights) {
+      layer.weights = PresetWeights(word);
+      if (!layer.weights) FailAtWord(word);
+      continue;
+    }
+    const auto group_size = NumberIn(word, "g", "");
+    if (grouped || !group_size || *group_size < 1) FailAtWord(word);
+    grouped = true;
+    layer.weights->granularity = Granularity::kGroup;
+    layer.weights->group_size = *group_size;
+  }
+  if (!layer.weights) throw Error("says nothing about weights");
+  return layer;
+}
+
+int64_t ColumnsPerScale(const TensorSpec& spec) {
+  switch (spec.granularity) {
+    case Granularity::kTensor:
+      return kWholeTensor;
+    case Granularity::kGroup:
+      return spec.group_size;
+    case Granularity::kChannel:
+    case Granularity::kToken:
+      break;
+  }
+  return 0;
+}
+
+void CheckHasIntegers(const TensorSpec& spec) {
+  if (spec.bits >= 1) return;
+  throw Error("ternary values have no integers of their own");
+}
+
+std::optional<QuantScheme> WeightScheme(const LayerSpec& layer) {
+  if (!layer.weights) return std::nullopt;
+  return SchemeOf(*layer.weights);
+}
+
+std::string TextOf(const RulePattern& pattern) {
+  if (!pattern.op) return pattern.regex;
+  const std::string op = "op:" + std::string(Name(*pattern.op));
+  return pattern.regex.empty() ? op : op + " " + pattern.regex;
+}
+
+}  // namespace
+
+QuantScheme SchemeOf(const TensorSpec& weights) {
+  const auto require = [](bool condition, const char* cause) {
+    if (!condition) throw Error(std::string("weights ") + cause);
+  };
+  require(weights.is_signed, "must be signed");
+  require(weights.granularity == Granularity::kChannel ||
+              weights.granularity == Granularity::kGroup,
+          "need a scale per channel or group");
+  require(weights.dynamic, "derive their ranges themselves (dynamic)");
+  require(weights.observer == RangeMethod::kMinMax,
+          "derive their ranges themselves (observer min-max)");
+  require(weights.scale_type != ScaleType::kPowerOfTwo,
+          "have no scales that are powers of two");
+  require(weights.rounding == Rounding::kHalfEven, "round half-even");
+  constexpr std::array<std::string_view, 4> kAsymmetric = {
+      "asymmetric-uniform", "intx-asymmetric", "intx-asymmetric-no-zero",
+      "int4"};
+  const bool asymmetric = std::find(kAsymmetric.begin(), kAsymmetric.end(),
+                                    weights.quantizer) != kAsymmetric.end();
+  if (asymmetric == weights.symmetric) {
+    throw Error("quantizer '" + weights.quantizer + "' is " +
+                (asymmetric ? "not symmetric" : "symmetric"));
+  }
+  const QuantScheme scheme{
+      weights.quantizer, weights.bits,
+      weights.granularity == Granularity::kGroup ? weights.group_size : 0,
+      weights.scale_type};
+  CheckScheme(scheme);
+  return scheme;
+}
+
+FakeQuantOptions FakeQuantOptionsOf(const TensorSpec& spec) {
+  CheckHasIntegers(spec);
+  FakeQuantOptions options;
+  options.bits = spec.bits;
+  options.is_signed = spec.is_signed;
+  options.symmetric = spec.symmetric;
+  options.group_size = ColumnsPerScale(spec);
+  options.ranges = spec.dynamic ? FakeQuantOptions::Ranges::kDynamic
+                                : FakeQuantOptions::Ranges::kStatic;
+  options.scale_type = spec.scale_type;
+  options.rounding = spec.rounding;
+  return options;
+}
+
+ObserverOptions ObserverOptionsOf(const TensorSpec& spec) {
+  CheckHasIntegers(spec);
+  ObserverOptions options;
+  options.method = spec.observer;
+  options.percentile = spec.percentile;
+  options.group_size = ColumnsPerScale(spec);
+  options.scheme.mapping =
+      spec.symmetric ? AffineMapping::kSymmetric : AffineMapping::kAsymmetric;
+  options.scheme.bounds =
+      spec.is_signed ? SignedBounds(spec.bits) : UnsignedBounds(spec.bits);
+  options.scheme.scale_type = spec.scale_type;
+  options.scheme.rounding = spec.rounding;
+  return options;
+}
+
+QuantizationSpec::QuantizationSpec(const LayerSpec& default_layer)
+    : default_(default_layer), rules_(WeightScheme(default_layer)) {}
+
+void QuantizationSpec::AddRule(const RulePattern& pattern,
+                               const LayerSpec& layer) {
+  rules_.AddRule(TextOf(pattern), pattern, WeightScheme(layer));
+  layers_.push_back({pattern, layer});
+}
+
+void QuantizationSpec::AddExclusion(std::string_view text) {
+  rules_.AddExclusion(text);
+  exclusions_.emplace_back(text);
+}
+
+LayerSpec QuantizationSpec::Match(const RuleTarget& target) const {
+  if (rules_.IsExcluded(target)) return {};
+  const std::optional<size_t> rule = rules_.MatchingRule(target);
+  return rule ? layers_[*rule].layer : default_;
+}
+
+std::optional<QuantScheme> QuantizationSpec::DefaultScheme() const {
+  return WeightScheme(default_);
+}
+
+void QuantizationSpec::AppendTo(SchemeRules& rules) const {
+  for (const Rule& rule : layers_) {
+    rules.AddRule(TextOf(rule.pattern), rule.pattern, WeightScheme(rule.layer));
+  }
+  for (const std::string& exclusion : exclusions_) {
+    rules.AddExclusion(exclusion);
+  }
+}
+
+LayerSpec PresetLayer(std::string_view name) {
+  try {
+    const LayerSpec layer = ParsePreset(name);
+    static_cast<void>(SchemeOf(*layer.weights));
+    return layer;
+  } catch (const Error& error) {
+    throw Error("preset '" + std::string(name) + "': " + error.what());
+  }
+}
+
+std::vector<std::string_view> ExamplePresets() {
+  return {"int8da-int4w-g32", "int8da-stretched2-g32", "int8da-stretched3-g64",
+          "int8da-ternary", "int4w-g128"};
+}
+
+}  // namespace lutra::qat

@@ -1,0 +1,182 @@
+#include "qat/train/checkpoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "lutra/qat/optimizer_state.h"
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/safetensors.h"
+#include "runtime/base/json.h"
+
+namespace lutra::qat {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kTrainKey = "lutra.train";
+constexpr std::string_view kModelFile = "model.safetensors";
+constexpr std::string_view kStatePrefix = "optimizer-";
+// Ties the state to the model: both carry the step.
+constexpr std::string_view kStepKey = "lutra.train_step";
+
+std::filesystem::path StatePath(const std::filesystem::path& folder,
+                                int64_t step) {
+  return folder /
+         (std::string(kStatePrefix) + std::to_string(step) + ".safetensors");
+}
+
+// Removes the states of earlier checkpoints; what cannot be removed does no
+// harm.
+void RemoveOtherStates(const std::filesystem::path& folder,
+                       const std::filesystem::path& keep) {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> old;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kStatePrefix) && name.ends_with(".safetensors") &&
+        entry.path() != keep) {
+      old.push_back(entry.path());
+    }
+  }
+  for (const auto& path : old) std::filesystem::remove(path, ignored);
+}
+
+template <typename T>
+T Number(const json& object, const char* key, const std::string& file) {
+  const auto it = object.find(key);
+  if (it == object.end() || !it->is_number() ||
+      (std::is_integral_v<T> && !it->is_number_unsigned())) {
+    throw Error::InFile(file,
+                        std::string("checkpoint: no number '") + key + "'");
+  }
+  return it->template get<T>();
+}
+
+// Throws unless the checkpoint's run is this one.
+void CheckRun(const json& saved, const json& run, const std::string& file) {
+  for (const auto& [key, value] : run.items()) {
+    const auto it = saved.find(key);
+    const std::string was = it == saved.end() ? "none" : it->dump();
+    if (it == saved.end() || *it != value) {
+      throw Error::InFile(file, "checkpoint of another run: its " + key +
+                                    " is " + was + ", this run's is " +
+                                    value.dump());
+    }
+  }
+  for (const auto& [key, value] : saved.items()) {
+    if (!run.contains(key)) {
+      throw Error::InFile(file, "checkpoint of another run: its " + key +
+                                    " is " + value.dump() +
+                                    ", this run has none");
+    }
+  }
+}
+
+// Points to the values that replace those of the model, after all are checked.
+std::vector<std::span<const float>> CheckParameters(
+    const SafetensorsFile& file, const TrainableModel& model) {
+  std::vector<std::span<const float>> result;
+  for (const auto& [name, tensor] : model.parameters) {
+    const TensorView& view = file.Get(name);
+    if (view.shape != tensor.shape) {
+      throw Error::InTensor(file.path(), name,
+                            "checkpoint of another model: its shape is " +
+                                ShapeToString(view.shape) + ", not " +
+                                ShapeToString(tensor.shape));
+    }
+    const std::span<const float> values = view.Floats(file.path());
+    if (!std::all_of(values.begin(), values.end(),
+                     [](float value) { return std::isfinite(value); })) {
+      throw Error::InTensor(file.path(), name,
+                            "has a value that is not finite");
+    }
+    result.push_back(values);
+  }
+  return result;
+}
+
+const std::string& Metadata(const SafetensorsFile& file, std::string_view key) {
+  const auto it = file.metadata().find(std::string(key));
+  if (it == file.metadata().end()) {
+    throw Error::InFile(file.path(), "is not a training checkpoint: no '" +
+                                         std::string(key) + "'");
+  }
+  return it->second;
+}
+
+}  // namespace
+
+void SaveCheckpoint(const std::filesystem::path& folder, const json& run,
+                    const TrainPosition& position, const TrainableModel& model,
+                    const SchemeMap& schemes, Optimizer& optimizer) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    throw Error::InFile(folder.string(),
+                        "cannot make the folder: " + error.message());
+  }
+  const std::filesystem::path state = StatePath(folder, position.step);
+  SaveState(state, optimizer,
+            {{std::string(kStepKey), std::to_string(position.step)}});
+  const json train = {{"run", run},
+                      {"position",
+                       {{"step", position.step},
+                        {"loss_sum", position.loss_sum},
+                        {"correct", position.correct},
+                        {"seen", position.seen}}}};
+  WriteModel(folder / kModelFile, model, schemes,
+             {{std::string(kTrainKey), train.dump()}});
+  RemoveOtherStates(folder, state);
+}
+
+TrainPosition LoadCheckpoint(const std::filesystem::path& folder,
+                             const json& run, TrainableModel& model,
+                             Optimizer& optimizer) {
+  const SafetensorsFile file = SafetensorsFile::Open(folder / kModelFile);
+  const json train =
+      ParseJson(Metadata(file, kTrainKey), file.path(), kTrainKey);
+  if (!train.is_object() || !train.contains("run") ||
+      !train["run"].is_object() || !train.contains("position") ||
+      !train["position"].is_object()) {
+    throw Error::InFile(file.path(), "checkpoint: no run and position");
+  }
+  CheckRun(train["run"], run, file.path());
+  if (Metadata(file, kGraphKey) != GraphToJson(model.graph)) {
+    throw Error::InFile(file.path(),
+                        "checkpoint of another model: its graph differs");
+  }
+  const json& saved = train["position"];
+  TrainPosition position;
+  // Unsigned, so that what follows is at least 0.
+  position.step =
+      static_cast<int64_t>(Number<uint32_t>(saved, "step", file.path()));
+  position.loss_sum = Number<double>(saved, "loss_sum", file.path());
+  position.correct = Number<size_t>(saved, "correct", file.path());
+  position.seen = Number<size_t>(saved, "seen", file.path());
+  const std::vector<std::span<const float>> values =
+      CheckParameters(file, model);
+
+  const std::filesystem::path state = StatePath(folder, position.step);
+  const SafetensorsFile state_file = SafetensorsFile::Open(state);
+  if (Metadata(state_file, kStepKey) != std::to_string(position.step)) {
+    throw Error::InFile(state.string(), "is the state of another step");
+  }
+  LoadState(state, optimizer);
+  auto source = values.begin();
+  for (auto& [name, tensor] : model.parameters) {
+    std::copy(source->begin(), source->end(), tensor.values.begin());
+    ++source;
+  }
+  return position;
+}
+
+}  // namespace lutra::qat

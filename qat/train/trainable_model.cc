@@ -1,0 +1,144 @@
+#include "lutra/qat/trainable_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/random.h"
+#include "lutra/runtime/safetensors.h"
+
+namespace lutra::qat {
+namespace {
+
+void FillUniform(Tensor& tensor, float bound, Random& random) {
+  for (float& value : tensor.values) value = bound * random.Symmetric();
+}
+
+Tensor ReadTensor(const Model& model, const std::string& name) {
+  const std::string& path = model.path();
+  if (model.packed(name) != nullptr) {
+    throw Error::InTensor(path, name,
+                          "is packed; training needs float weights");
+  }
+  const TensorView& view = model.file().Get(name);
+  const std::span<const float> values = view.Floats(path);
+  if (!std::all_of(values.begin(), values.end(),
+                   [](float value) { return std::isfinite(value); })) {
+    throw Error::InTensor(path, name, "has a value that is not finite");
+  }
+  Tensor tensor;
+  tensor.shape = view.shape;
+  tensor.values.assign(values.begin(), values.end());
+  return tensor;
+}
+
+}  // namespace
+
+TrainableModel MakeMlp(size_t features, std::span<const size_t> hidden,
+                       size_t classes, uint64_t seed) {
+  std::vector<size_t> sizes{features};
+  sizes.insert(sizes.end(), hidden.begin(), hidden.end());
+  sizes.push_back(classes);
+  constexpr size_t kMaxSize = size_t{1} << 24;
+  for (const size_t size : sizes) {
+    if (size == 0 || size > kMaxSize) {
+      throw Error("a layer of " + std::to_string(size) +
+                  " values: sizes from 1 to " + std::to_string(kMaxSize) +
+                  " are possible");
+    }
+  }
+  TrainableModel model;
+  model.graph.inputs.push_back(
+      {"x", ValueType::kFloat32, {static_cast<int64_t>(features)}});
+  std::string value = "x";
+  for (size_t layer = 1; layer < sizes.size(); ++layer) {
+    const std::string name = "fc" + std::to_string(layer);
+    const auto k = static_cast<int64_t>(sizes[layer - 1]);
+    const auto n = static_cast<int64_t>(sizes[layer]);
+    Random random(seed, /*stream=*/layer);
+    const float bound = 1.0f / std::sqrt(static_cast<float>(k));
+    Tensor weight({n, k});
+    FillUniform(weight, bound, random);
+    Tensor bias({n});
+    FillUniform(bias, bound, random);
+    model.parameters.emplace(name + ".weight", std::move(weight));
+    model.parameters.emplace(name + ".bias", std::move(bias));
+    const bool last = layer + 1 == sizes.size();
+    const std::string output = last ? "logits" : name;
+    model.graph.nodes.push_back(
+        {OpType::kLinear, {value}, output, name + ".weight", name + ".bias"});
+    value = output;
+    if (!last) {
+      value = "relu" + std::to_string(layer);
+      model.graph.nodes.push_back({OpType::kRelu, {output}, value, "", ""});
+    }
+  }
+  model.graph.outputs.push_back(value);
+  return model;
+}
+
+TrainableModel LoadTrainableModel(const std::filesystem::path& path) {
+  const std::shared_ptr<const Model> file = Model::Load(path);
+  TrainableModel model;
+  model.graph = file->graph();
+  for (const Node& node : model.graph.nodes) {
+    for (const std::string& name : {node.weight, node.bias}) {
+      if (name.empty() || model.parameters.contains(name)) continue;
+      model.parameters.emplace(name, ReadTensor(*file, name));
+    }
+  }
+  return model;
+}
+
+void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
+                const SchemeMap& schemes,
+                const std::map<std::string, std::string>& extra_metadata) {
+  std::map<std::string, std::string> metadata{
+      {std::string(kVersionKey), std::to_string(kModelVersion)},
+      {std::string(kGraphKey), GraphToJson(model.graph)}};
+  if (!schemes.empty()) {
+    metadata.emplace(kSchemesKey, SchemesToJson(schemes));
+  }
+  metadata.insert(extra_metadata.begin(), extra_metadata.end());
+  std::vector<TensorInfo> infos;
+  for (const auto& [name, tensor] : model.parameters) {
+    infos.push_back({name, DType::kFloat32, tensor.shape});
+  }
+  SafetensorsWriter writer(path, metadata, infos);
+  for (const auto& [name, tensor] : model.parameters) {
+    writer.Write(name, std::as_bytes(std::span(tensor.values)));
+  }
+  writer.Commit();
+}
+
+SchemeMap ResolveSchemes(const Graph& graph, const SchemeRules& rules) {
+  SchemeMap schemes;
+  for (const RuleTarget& target : RuleTargets(graph)) {
+    if (const std::optional<QuantScheme> scheme = rules.Match(target)) {
+      schemes.emplace(target.tensor, *scheme);
+    }
+  }
+  return schemes;
+}
+
+std::vector<RuleTarget> RuleTargets(const Graph& graph) {
+  std::vector<RuleTarget> targets;
+  std::set<std::string_view> seen;
+  for (const Node& node : graph.nodes) {
+    if (IsPackable(node.op) && seen.insert(node.weight).second) {
+      targets.emplace_back(node.weight, node.op);
+    }
+  }
+  return targets;
+}
+
+}  // namespace lutra::qat

@@ -1,0 +1,41 @@
+#ifndef LUTRA_RUNTIME_BASE_ALIGNED_MEMORY_H_
+#define LUTRA_RUNTIME_BASE_ALIGNED_MEMORY_H_
+
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+#include "runtime/base/out_of_memory.h"
+
+namespace lutra {
+
+// A cache line, and what kernels and XNNPACK ask for.
+inline constexpr size_t kMemoryAlignment = 64;
+
+struct FreeMemory {
+  void operator()(std::byte* memory) const { std::free(memory); }
+};
+using AlignedMemory = std::unique_ptr<std::byte, FreeMemory>;
+
+// `bytes`, not cleared, at a multiple of kMemoryAlignment; nullptr for 0 bytes.
+// Throws OutOfMemory, "no memory for <what> of ...".
+inline AlignedMemory AllocateAligned(size_t bytes, const char* what) {
+  if (bytes == 0) return nullptr;
+  // aligned_alloc wants a multiple of the alignment; 0 if that overflows.
+  const size_t rounded =
+      (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
+  AlignedMemory memory(rounded < bytes
+                           ? nullptr
+                           : static_cast<std::byte*>(std::aligned_alloc(
+                                 kMemoryAlignment, rounded)));
+  if (!memory) {
+    throw OutOfMemory(std::string("no memory for ") + what + " of " +
+                      std::to_string(bytes) + " bytes");
+  }
+  return memory;
+}
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_BASE_ALIGNED_MEMORY_H_

@@ -1,0 +1,39 @@
+#ifndef LUTRA_RUNTIME_BASE_FILE_DESCRIPTOR_H_
+#define LUTRA_RUNTIME_BASE_FILE_DESCRIPTOR_H_
+
+#include <unistd.h>
+
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace lutra {
+
+// Owns a POSIX file descriptor.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int descriptor) : descriptor_(descriptor) {}
+  ~FileDescriptor() { Close(); }
+  FileDescriptor(FileDescriptor&& other) noexcept
+      : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&&) = delete;
+
+  bool valid() const { return descriptor_ >= 0; }
+  int get() const { return descriptor_; }
+  // False if the system reports a failed write only now.
+  bool Close() {
+    return !valid() || ::close(std::exchange(descriptor_, -1)) == 0;
+  }
+
+ private:
+  int descriptor_;
+};
+
+// What an errno value means, in words.
+inline std::string SystemMessage(int error) {
+  return std::generic_category().message(error);
+}
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_BASE_FILE_DESCRIPTOR_H_

@@ -1,0 +1,303 @@
+#include "runtime/capi/c_api.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+// A language model where the model is one, so that tokens can be fed.
+struct lutra_session {
+  template <typename Kind, typename Options>
+  lutra_session(std::in_place_type_t<Kind> kind,
+                std::shared_ptr<const lutra::Model> model,
+                const Options& options)
+      : any(kind, std::move(model), options) {}
+
+  lutra::Session& session() {
+    auto* language = std::get_if<lutra::LanguageModel>(&any);
+    return language ? language->session() : std::get<lutra::Session>(any);
+  }
+  const lutra::Session& session() const {
+    return const_cast<lutra_session*>(this)->session();
+  }
+
+  std::variant<lutra::Session, lutra::LanguageModel> any;
+};
+
+namespace lutra::c_api {
+namespace {
+
+// Fixed storage: reporting an error must not fail.
+thread_local char last_error[1024] = "";
+
+}  // namespace
+
+lutra_status Fail(lutra_status status, const char* cause) noexcept {
+  std::snprintf(last_error, sizeof(last_error), "%s", cause);
+  return status;
+}
+
+lutra_status NullArgument(const char* name) noexcept {
+  char cause[128];
+  std::snprintf(cause, sizeof(cause), "%s is NULL", name);
+  return Fail(LUTRA_INVALID_ARGUMENT, cause);
+}
+
+}  // namespace lutra::c_api
+
+namespace {
+
+using lutra::c_api::Fail;
+using lutra::c_api::Guard;
+using lutra::c_api::InitSized;
+using lutra::c_api::last_error;
+using lutra::c_api::NullArgument;
+using lutra::c_api::ReadSized;
+
+lutra_status FillInfo(const std::vector<lutra::ValueInfo>& values, size_t index,
+                      lutra_value_info* info) noexcept {
+  if (index >= values.size()) {
+    return Fail(LUTRA_INVALID_ARGUMENT, "index is out of range");
+  }
+  const lutra::ValueInfo& value = values[index];
+  *info = {};
+  info->name = value.name.c_str();
+  info->type =
+      value.type == lutra::ValueType::kInt32 ? LUTRA_INT32 : LUTRA_FLOAT32;
+  info->rank = value.shape.size();  // Model::Load limits it
+  std::copy(value.shape.begin(), value.shape.end(), info->shape);
+  info->elements = value.ElementCount();
+  return LUTRA_OK;
+}
+
+// A C program may have put any number into an enum, which C++ may not read as
+// one.
+template <typename Enum>
+int NumberOf(const Enum& value) {
+  std::underlying_type_t<Enum> number;
+  std::memcpy(&number, &value, sizeof(number));
+  return static_cast<int>(number);
+}
+
+bool ReadActivations(const lutra_session_options& options,
+                     lutra::kernels::ActivationType* activations) {
+  using lutra::kernels::ActivationType;
+  switch (NumberOf(options.activations)) {
+    case LUTRA_ACTIVATIONS_INT8_ASYMMETRIC:
+      *activations = ActivationType::kInt8Asymmetric;
+      return true;
+    case LUTRA_ACTIVATIONS_INT8_SYMMETRIC:
+      *activations = ActivationType::kInt8Symmetric;
+      return true;
+    case LUTRA_ACTIVATIONS_FLOAT32:
+      *activations = ActivationType::kFloat32;
+      return true;
+    case LUTRA_ACTIVATIONS_INT8_PER_GROUP:
+      *activations = ActivationType::kInt8PerGroup;
+      return true;
+    case LUTRA_ACTIVATIONS_BFLOAT16:
+      *activations = ActivationType::kBFloat16;
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool ReadCache(const lutra_session_options& options, lutra::CacheType* cache) {
+  switch (NumberOf(options.cache)) {
+    case LUTRA_CACHE_FLOAT16:
+      *cache = lutra::CacheType::kFloat16;
+      return true;
+    case LUTRA_CACHE_FLOAT32:
+      *cache = lutra::CacheType::kFloat32;
+      return true;
+    case LUTRA_CACHE_INT8:
+      *cache = lutra::CacheType::kInt8;
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* lutra_version(void) { return LUTRA_VERSION; }
+
+const char* lutra_last_error(void) { return last_error; }
+
+lutra_status lutra_model_load(const char* path, lutra_model** model) {
+  if (model == nullptr) return NullArgument("model");
+  *model = nullptr;
+  if (path == nullptr) return NullArgument("path");
+  return Guard(LUTRA_INVALID_MODEL,
+               [&] { *model = new lutra_model(lutra::Model::Load(path)); });
+}
+
+void lutra_model_free(lutra_model* model) { delete model; }
+
+size_t lutra_model_input_count(const lutra_model* model) {
+  return model == nullptr ? 0 : model->model->inputs().size();
+}
+
+size_t lutra_model_output_count(const lutra_model* model) {
+  return model == nullptr ? 0 : model->model->outputs().size();
+}
+
+lutra_status lutra_model_input(const lutra_model* model, size_t index,
+                               lutra_value_info* info) {
+  if (model == nullptr) return NullArgument("model");
+  if (info == nullptr) return NullArgument("info");
+  return FillInfo(model->model->inputs(), index, info);
+}
+
+lutra_status lutra_model_output(const lutra_model* model, size_t index,
+                                lutra_value_info* info) {
+  if (model == nullptr) return NullArgument("model");
+  if (info == nullptr) return NullArgument("info");
+  return FillInfo(model->model->outputs(), index, info);
+}
+
+void lutra_session_options_init_sized(lutra_session_options* options,
+                                      size_t struct_size) {
+  if (options == nullptr) return;
+  lutra_session_options defaults = {};
+  defaults.activations = LUTRA_ACTIVATIONS_INT8_ASYMMETRIC;
+  defaults.cache = LUTRA_CACHE_FLOAT16;
+  InitSized(defaults, struct_size, options);
+}
+
+lutra_status lutra_session_create(const lutra_model* model,
+                                  const lutra_session_options* options,
+                                  lutra_session** session) {
+  if (session == nullptr) return NullArgument("session");
+  *session = nullptr;
+  if (model == nullptr) return NullArgument("model");
+  lutra_session_options known;
+  lutra_session_options_init(&known);
+  if (options != nullptr) {
+    const lutra_status status = ReadSized(*options, &known);
+    if (status != LUTRA_OK) return status;
+  }
+  lutra::LanguageModelOptions converted;
+  converted.session.threads = known.threads;
+  converted.session.pool = known.thread_pool;
+  converted.session.context = known.context;
+  if (known.chunk > 0) converted.chunk = known.chunk;
+  if (!ReadActivations(known, &converted.session.activations)) {
+    return Fail(LUTRA_INVALID_ARGUMENT, "unknown activations");
+  }
+  if (!ReadCache(known, &converted.session.cache)) {
+    return Fail(LUTRA_INVALID_ARGUMENT, "unknown cache");
+  }
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+    using lutra::LanguageModel;
+    using lutra::Session;
+    const auto& shared = model->model;
+    *session = LanguageModel::Accepts(*shared)
+                   ? new lutra_session(std::in_place_type<LanguageModel>,
+                                       shared, converted)
+                   : new lutra_session(std::in_place_type<Session>, shared,
+                                       converted.session);
+  });
+}
+
+void lutra_session_free(lutra_session* session) { delete session; }
+
+lutra_status lutra_session_prepare(lutra_session* session, size_t tokens) {
+  if (session == nullptr) return NullArgument("session");
+  return Guard(LUTRA_INVALID_ARGUMENT,
+               [&] { session->session().Prepare(tokens); });
+}
+
+lutra_status lutra_session_run(lutra_session* session, size_t tokens,
+                               const void* const* inputs, size_t input_count,
+                               float* const* outputs, size_t output_count) {
+  if (session == nullptr) return NullArgument("session");
+  if (inputs == nullptr) return NullArgument("inputs");
+  if (outputs == nullptr) return NullArgument("outputs");
+  const auto is_null = [](const void* pointer) { return pointer == nullptr; };
+  if (std::any_of(inputs, inputs + input_count, is_null)) {
+    return NullArgument("one of the inputs");
+  }
+  if (std::any_of(outputs, outputs + output_count, is_null)) {
+    return NullArgument("one of the outputs");
+  }
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+    session->session().Run(tokens, {inputs, input_count},
+                           {outputs, output_count});
+  });
+}
+
+size_t lutra_session_position(const lutra_session* session) {
+  return session == nullptr ? 0 : session->session().position();
+}
+
+size_t lutra_session_context(const lutra_session* session) {
+  return session == nullptr ? 0 : session->session().context();
+}
+
+lutra_status lutra_session_reset(lutra_session* session) {
+  if (session == nullptr) return NullArgument("session");
+  return Guard(LUTRA_INTERNAL, [&] { session->session().Reset(); });
+}
+
+lutra_status lutra_session_rewind(lutra_session* session, size_t position) {
+  if (session == nullptr) return NullArgument("session");
+  return Guard(LUTRA_INVALID_ARGUMENT,
+               [&] { session->session().Rewind(position); });
+}
+
+void lutra_session_cancel(lutra_session* session) {
+  if (session != nullptr) session->session().Cancel();
+}
+
+void lutra_memory_report_init_sized(lutra_memory_report* report,
+                                    size_t struct_size) {
+  if (report != nullptr) InitSized({}, struct_size, report);
+}
+
+lutra_status lutra_session_memory(const lutra_session* session,
+                                  lutra_memory_report* report) {
+  if (session == nullptr) return NullArgument("session");
+  if (report == nullptr) return NullArgument("report");
+  const size_t size = report->struct_size;
+  if (size < sizeof(size)) {
+    return Fail(LUTRA_INVALID_ARGUMENT,
+                "the report was not made by lutra_memory_report_init");
+  }
+  return Guard(LUTRA_INTERNAL, [&] {
+    const lutra::MemoryReport memory = session->session().Memory();
+    lutra_memory_report values = {};
+    values.weights = memory.weights;
+    values.arena = memory.arena;
+    values.state = memory.state;
+    values.dense = memory.dense;
+    InitSized(values, size, report);
+  });
+}
+
+size_t lutra_model_vocabulary(const lutra_model* model) {
+  if (model == nullptr || !lutra::LanguageModel::Accepts(*model->model)) {
+    return 0;
+  }
+  return model->model->outputs()[0].ElementCount();
+}
+
+lutra_status lutra_session_feed(lutra_session* session, const int32_t* ids,
+                                size_t count, const float** logits) {
+  if (session == nullptr) return NullArgument("session");
+  if (ids == nullptr) return NullArgument("ids");
+  auto* language = std::get_if<lutra::LanguageModel>(&session->any);
+  if (language == nullptr) {
+    return Fail(LUTRA_INVALID_ARGUMENT,
+                "the model is no language model: run it by lutra_session_run");
+  }
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+    const std::span<const float> result = language->Feed({ids, count});
+    if (logits != nullptr) *logits = result.data();
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,100 @@
+#ifndef LUTRA_RUNTIME_CAPI_C_API_H_
+#define LUTRA_RUNTIME_CAPI_C_API_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <type_traits>
+#include <variant>
+
+#include "lutra.h"
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/language_model.h"
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/session.h"
+#include "lutra/runtime/tokenizer.h"
+#include "runtime/base/out_of_memory.h"
+
+// What the parts of the C API share.
+
+struct lutra_model {
+  explicit lutra_model(std::shared_ptr<const lutra::Model> loaded)
+      : model(std::move(loaded)) {}
+
+  // Read on first use, by whichever thread. Throws lutra::Error.
+  std::shared_ptr<const lutra::Tokenizer> RequireTokenizer() const;
+
+  const std::shared_ptr<const lutra::Model> model;
+
+ private:
+  mutable std::once_flag once_;
+  mutable std::shared_ptr<const lutra::Tokenizer> tokenizer_;
+};
+
+namespace lutra::c_api {
+
+// Sets what lutra_last_error returns on this thread; must not fail.
+lutra_status Fail(lutra_status status, const char* cause) noexcept;
+// "`name` is NULL".
+lutra_status NullArgument(const char* name) noexcept;
+
+// Runs `body` and turns what it throws into a status; lutra::Error means
+// `error_status`.
+template <typename Body>
+lutra_status Guard(lutra_status error_status, const Body& body) noexcept {
+  try {
+    body();
+    return LUTRA_OK;
+  } catch (const OutOfMemory& error) {
+    return Fail(LUTRA_OUT_OF_MEMORY, error.what());
+  } catch (const Cancelled& error) {
+    return Fail(LUTRA_CANCELLED, error.what());
+  } catch (const Error& error) {
+    return Fail(error_status, error.what());
+  } catch (const std::bad_alloc&) {
+    return Fail(LUTRA_OUT_OF_MEMORY, "out of memory");
+  } catch (const std::exception& error) {
+    return Fail(LUTRA_INTERNAL, error.what());
+  } catch (...) {
+    return Fail(LUTRA_INTERNAL, "unknown failure");
+  }
+}
+
+// Structs whose first field is struct_size, as large as the caller knows them.
+//
+// Fills *out, `struct_size` bytes, with `values` and zeros.
+template <typename Struct>
+void InitSized(Struct values, size_t struct_size, Struct* out) noexcept {
+  static_assert(std::is_trivially_copyable_v<Struct>);
+  values.struct_size = struct_size;
+  std::memset(static_cast<void*>(out), 0, struct_size);
+  std::memcpy(out, &values, std::min(sizeof(values), struct_size));
+}
+
+// Copies what caller and library both know to *known, which holds the defaults.
+// Fields that only a newer caller knows must be zero: otherwise it asks for
+// what we cannot do.
+template <typename Struct>
+lutra_status ReadSized(const Struct& given, Struct* known) noexcept {
+  static_assert(std::is_trivially_copyable_v<Struct>);
+  constexpr size_t kKnown = sizeof(Struct);
+  const size_t size = given.struct_size;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(&given);
+  if (size < sizeof(size) ||
+      std::any_of(bytes + std::min(kKnown, size), bytes + size,
+                  [](unsigned char byte) { return byte != 0; })) {
+    return Fail(LUTRA_INVALID_ARGUMENT,
+                "options were not made by their init macro, or ask for "
+                "something newer than this library");
+  }
+  std::memcpy(known, &given, std::min(kKnown, size));
+  return LUTRA_OK;
+}
+
+}  // namespace lutra::c_api
+
+#endif  // LUTRA_RUNTIME_CAPI_C_API_H_

@@ -1,0 +1,174 @@
+// Tokenizer, text stream and sampler of the C API.
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "lutra/runtime/sampler.h"
+#include "runtime/capi/c_api.h"
+
+using lutra::c_api::Guard;
+using lutra::c_api::InitSized;
+using lutra::c_api::NullArgument;
+using lutra::c_api::ReadSized;
+
+struct lutra_text_stream {
+  std::shared_ptr<const lutra::Tokenizer> tokenizer;
+  lutra::TextStream stream;
+  std::string text;
+};
+
+struct lutra_sampler {
+  lutra::Sampler sampler;
+};
+
+std::shared_ptr<const lutra::Tokenizer> lutra_model::RequireTokenizer() const {
+  std::call_once(once_,
+                 [this] { tokenizer_ = lutra::Tokenizer::FromModel(*model); });
+  if (tokenizer_ == nullptr) {
+    throw lutra::Error::InFile(model->path(), "has no tokenizer");
+  }
+  return tokenizer_;
+}
+
+extern "C" {
+
+lutra_status lutra_model_encode(const lutra_model* model, const char* text,
+                                size_t bytes, int add_special, int32_t* ids,
+                                size_t capacity, size_t* count) {
+  if (count == nullptr) return NullArgument("count");
+  *count = 0;
+  if (model == nullptr) return NullArgument("model");
+  if (text == nullptr && bytes > 0) return NullArgument("text");
+  if (ids == nullptr && capacity > 0) return NullArgument("ids");
+  return Guard(LUTRA_INVALID_MODEL, [&] {
+    const std::string_view view(text == nullptr ? "" : text, bytes);
+    const std::vector<int32_t> encoded =
+        model->RequireTokenizer()->Encode(view, add_special != 0);
+    std::copy_n(encoded.begin(), std::min(capacity, encoded.size()), ids);
+    *count = encoded.size();
+  });
+}
+
+lutra_status lutra_model_decode(const lutra_model* model, const int32_t* ids,
+                                size_t count, char* text, size_t capacity,
+                                size_t* bytes) {
+  if (bytes == nullptr) return NullArgument("bytes");
+  *bytes = 0;
+  if (model == nullptr) return NullArgument("model");
+  if (ids == nullptr && count > 0) return NullArgument("ids");
+  if (text == nullptr && capacity > 0) return NullArgument("text");
+  std::shared_ptr<const lutra::Tokenizer> tokenizer;
+  const lutra_status status = Guard(
+      LUTRA_INVALID_MODEL, [&] { tokenizer = model->RequireTokenizer(); });
+  if (status != LUTRA_OK) return status;
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+    const std::string decoded = tokenizer->Decode(std::span(ids, count));
+    std::copy_n(decoded.begin(), std::min(capacity, decoded.size()), text);
+    *bytes = decoded.size();
+  });
+}
+
+lutra_status lutra_model_is_end(const lutra_model* model, int32_t id,
+                                int* is_end) {
+  if (model == nullptr) return NullArgument("model");
+  if (is_end == nullptr) return NullArgument("is_end");
+  return Guard(LUTRA_INVALID_MODEL,
+               [&] { *is_end = model->RequireTokenizer()->IsEnd(id) ? 1 : 0; });
+}
+
+lutra_status lutra_text_stream_create(const lutra_model* model, int continues,
+                                      lutra_text_stream** stream) {
+  if (stream == nullptr) return NullArgument("stream");
+  *stream = nullptr;
+  if (model == nullptr) return NullArgument("model");
+  return Guard(LUTRA_INVALID_MODEL, [&] {
+    auto tokenizer = model->RequireTokenizer();
+    lutra::TextStream texts(*tokenizer, continues != 0);
+    *stream = new lutra_text_stream{std::move(tokenizer), std::move(texts), ""};
+  });
+}
+
+lutra_status lutra_text_stream_add(lutra_text_stream* stream, int32_t id,
+                                   const char** text) {
+  if (stream == nullptr) return NullArgument("stream");
+  if (text == nullptr) return NullArgument("text");
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+    stream->text = stream->stream.Add(id);
+    *text = stream->text.c_str();
+  });
+}
+
+lutra_status lutra_text_stream_flush(lutra_text_stream* stream,
+                                     const char** text) {
+  if (stream == nullptr) return NullArgument("stream");
+  if (text == nullptr) return NullArgument("text");
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+    stream->text = stream->stream.Flush();
+    *text = stream->text.c_str();
+  });
+}
+
+void lutra_text_stream_free(lutra_text_stream* stream) { delete stream; }
+
+void lutra_sampler_options_init_sized(lutra_sampler_options* options,
+                                      size_t struct_size) {
+  if (options == nullptr) return;
+  const lutra::SamplerOptions own;
+  lutra_sampler_options defaults = {};
+  defaults.temperature = own.temperature;
+  defaults.repetition_penalty = own.repetition_penalty;
+  defaults.repetition_window = own.repetition_window;
+  defaults.top_k = own.top_k;
+  defaults.top_p = own.top_p;
+  defaults.min_p = own.min_p;
+  defaults.seed = own.seed;
+  InitSized(defaults, struct_size, options);
+}
+
+lutra_status lutra_sampler_create(const lutra_sampler_options* options,
+                                  size_t vocabulary, lutra_sampler** sampler) {
+  if (sampler == nullptr) return NullArgument("sampler");
+  *sampler = nullptr;
+  lutra_sampler_options known;
+  lutra_sampler_options_init(&known);
+  if (options != nullptr) {
+    const lutra_status status = ReadSized(*options, &known);
+    if (status != LUTRA_OK) return status;
+  }
+  lutra::SamplerOptions converted;
+  converted.temperature = known.temperature;
+  converted.repetition_penalty = known.repetition_penalty;
+  converted.repetition_window = known.repetition_window;
+  converted.top_k = known.top_k;
+  converted.top_p = known.top_p;
+  converted.min_p = known.min_p;
+  converted.seed = known.seed;
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+    *sampler = new lutra_sampler{lutra::Sampler(converted, vocabulary)};
+  });
+}
+
+void lutra_sampler_free(lutra_sampler* sampler) { delete sampler; }
+
+lutra_status lutra_sampler_sample(lutra_sampler* sampler, const float* logits,
+                                  size_t count, int32_t* id) {
+  if (sampler == nullptr) return NullArgument("sampler");
+  if (logits == nullptr) return NullArgument("logits");
+  if (id == nullptr) return NullArgument("id");
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+    *id = sampler->sampler.Sample(std::span(logits, count));
+  });
+}
+
+lutra_status lutra_sampler_accept(lutra_sampler* sampler, int32_t id) {
+  if (sampler == nullptr) return NullArgument("sampler");
+  return Guard(LUTRA_INVALID_ARGUMENT, [&] { sampler->sampler.Accept(id); });
+}
+
+lutra_status lutra_sampler_reset(lutra_sampler* sampler) {
+  if (sampler == nullptr) return NullArgument("sampler");
+  return Guard(LUTRA_INTERNAL, [&] { sampler->sampler.Reset(); });
+}
+
+}  // extern "C"

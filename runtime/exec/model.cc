@@ -1,0 +1,152 @@
+#include "lutra/runtime/model.h"
+
+#include <charconv>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+#include "kernels/base/checked_math.h"
+#include "lutra.h"
+#include "lutra/runtime/error.h"
+#include "runtime/ops/operator.h"
+#include "runtime/ops/weight.h"
+
+namespace lutra {
+namespace {
+
+constexpr size_t kMaxValueRank = LUTRA_MAX_RANK;
+// Far above any sequence; keeps sizes of caches from overflowing.
+constexpr size_t kMaxContext = size_t{1} << 30;
+// Elements of a value per token. Memory for a call is tokens times this.
+constexpr size_t kMaxValueElements = size_t{1} << 31;
+
+const std::string& RequiredMetadata(const SafetensorsFile& file,
+                                    std::string_view key) {
+  const auto entry = file.metadata().find(std::string(key));
+  if (entry == file.metadata().end()) {
+    throw Error::InFile(file.path(), "not a lutra model: metadata '" +
+                                         std::string(key) + "' is missing");
+  }
+  return entry->second;
+}
+
+void CheckVersion(const SafetensorsFile& file) {
+  const std::string& version = RequiredMetadata(file, kVersionKey);
+  if (version != std::to_string(kModelVersion)) {
+    throw Error::InFile(file.path(),
+                        "model version '" + version +
+                            "' is not supported; this build reads version " +
+                            std::to_string(kModelVersion));
+  }
+}
+
+size_t ReadContextLength(const SafetensorsFile& file) {
+  const auto entry = file.metadata().find(std::string(kContextLengthKey));
+  if (entry == file.metadata().end()) return 0;
+  const std::string& text = entry->second;
+  size_t length = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), length);
+  if (error != std::errc() || end != text.data() + text.size() || length == 0 ||
+      length > kMaxContext) {
+    throw Error::InFile(
+        file.path(), "metadata '" + std::string(kContextLengthKey) + "' is '" +
+                         text + "', not a number from 1 to " +
+                         std::to_string(kMaxContext));
+  }
+  return length;
+}
+
+void CheckValue(const ValueInfo& value, const std::string& file) {
+  if (value.shape.size() > kMaxValueRank) {
+    throw Error::InFile(file,
+                        "graph: value '" + value.name + "' has more than " +
+                            std::to_string(kMaxValueRank) + " dimensions");
+  }
+  const auto count = CheckedElementCount(value.shape);
+  if (!count || *count == 0 || *count > kMaxValueElements) {
+    throw Error::InFile(file, "graph: value '" + value.name + "' of shape " +
+                                  ShapeToString(value.shape) +
+                                  " is not possible");
+  }
+}
+
+std::map<std::string, kernels::LutMatrix, std::less<>> ParsePackedWeights(
+    const SafetensorsFile& file, const Graph& graph) {
+  std::map<std::string, kernels::LutMatrix, std::less<>> packed;
+  for (const Node& node : graph.nodes) {
+    if (!IsPackable(node.op) || packed.contains(node.weight)) continue;
+    const TensorView& tensor = file.Get(node.weight);
+    if (tensor.dtype == DType::kUInt8) {
+      packed.emplace(node.weight, ParsePacked(tensor, file.path()));
+    }
+  }
+  return packed;
+}
+
+using ValueMap = std::map<std::string, ValueInfo, std::less<>>;
+
+ValueMap InferValues(const Model& model) {
+  ValueMap values;
+  for (const GraphInput& input : model.graph().inputs) {
+    const ValueInfo value{input.name, input.type, input.shape};
+    CheckValue(value, model.path());
+    values.emplace(value.name, value);
+  }
+  for (const Node& node : model.graph().nodes) {
+    std::vector<const ValueInfo*> inputs;
+    for (const std::string& name : node.inputs) {
+      inputs.push_back(&values.at(name));
+    }
+    const ValueInfo value{node.output, ValueType::kFloat32,
+                          GetOperator(node.op).InferShape(model, node, inputs)};
+    CheckValue(value, model.path());
+    values.emplace(value.name, value);
+  }
+  return values;
+}
+
+}  // namespace
+
+size_t ValueInfo::ElementCount() const {
+  size_t count = 1;
+  for (const int64_t dimension : shape) count *= static_cast<size_t>(dimension);
+  return count;
+}
+
+std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path) {
+  const std::shared_ptr<Model> model(new Model(SafetensorsFile::Open(path)));
+  CheckVersion(model->file_);
+  model->graph_ =
+      ParseGraph(RequiredMetadata(model->file_, kGraphKey), model->path());
+  model->context_length_ = ReadContextLength(model->file_);
+  model->packed_ = ParsePackedWeights(model->file_, model->graph_);
+  model->values_ = InferValues(*model);
+  for (const GraphInput& input : model->graph_.inputs) {
+    model->inputs_.push_back(model->value(input.name));
+  }
+  for (const std::string& name : model->graph_.outputs) {
+    const ValueInfo& value = model->value(name);
+    if (value.type != ValueType::kFloat32) {
+      throw Error::InFile(model->path(),
+                          "graph: output '" + name + "' is not float32");
+    }
+    model->outputs_.push_back(value);
+  }
+  return model;
+}
+
+const ValueInfo& Model::value(std::string_view name) const {
+  const auto found = values_.find(name);
+  if (found == values_.end()) {
+    throw Error::InFile(path(), "graph: no value '" + std::string(name) + "'");
+  }
+  return found->second;
+}
+
+const kernels::LutMatrix* Model::packed(std::string_view tensor) const {
+  const auto found = packed_.find(tensor);
+  return found == packed_.end() ? nullptr : &found->second;
+}
+
+}  // namespace lutra

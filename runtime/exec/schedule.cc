@@ -1,0 +1,115 @@
+#include "runtime/exec/schedule.h"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+
+#include "runtime/ops/linear.h"
+
+namespace lutra {
+namespace {
+
+class Scheduler {
+ public:
+  Scheduler(const Model& model, std::span<const size_t> rows)
+      : model_(model),
+        nodes_(model.graph().nodes),
+        rows_(rows),
+        scheduled_(nodes_.size(), false) {
+    for (const ValueInfo& input : model.inputs()) ready_.insert(input.name);
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      for (const std::string& input : nodes_[i].inputs) {
+        users_[input].push_back(i);
+      }
+    }
+    for (const std::string& output : model.graph().outputs) {
+      users_[output].push_back(nodes_.size());
+    }
+  }
+
+  std::vector<ScheduledStep> Schedule() {
+    std::vector<ScheduledStep> steps;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (scheduled_[i]) continue;
+      ScheduledStep step;
+      Add(i, step);
+      if (IsPackedLinear(i)) AddOthers(i, step);
+      for (const ScheduledNode& s : step)
+        ready_.insert(nodes_[s.result].output);
+      steps.push_back(std::move(step));
+    }
+    return steps;
+  }
+
+ private:
+  bool IsPackedLinear(size_t i) const {
+    return lutra::IsPackedLinear(model_, nodes_[i]);
+  }
+
+  // The node that alone uses the output of node `i`.
+  std::optional<size_t> OnlyUser(size_t i) {
+    const std::vector<size_t>& users = users_[nodes_[i].output];
+    if (users.size() != 1 || users[0] == nodes_.size()) return std::nullopt;
+    return users[0];
+  }
+
+  void Add(size_t i, ScheduledStep& step) {
+    scheduled_[i] = true;
+    ScheduledNode s{.node = i, .result = i};
+    if (IsPackedLinear(i)) {
+      FuseFunction(s);
+      FuseAdd(s);
+    }
+    step.push_back(s);
+  }
+
+  void FuseFunction(ScheduledNode& s) {
+    const std::optional<size_t> user = OnlyUser(s.result);
+    if (!user) return;
+    const std::optional<kernels::Fusion> fusion = FusionOf(nodes_[*user].op);
+    if (!fusion) return;
+    s.fusion = *fusion;
+    s.result = *user;
+    scheduled_[*user] = true;
+  }
+
+  void FuseAdd(ScheduledNode& s) {
+    const std::optional<size_t> user = OnlyUser(s.result);
+    if (!user || nodes_[*user].op != OpType::kAdd) return;
+    const std::vector<std::string>& inputs = nodes_[*user].inputs;
+    const bool first = inputs[0] == nodes_[s.result].output;
+    const std::string& other = inputs[first ? 1 : 0];
+    if (!ready_.contains(other)) return;
+    s.residual = &other;
+    s.result = *user;
+    scheduled_[*user] = true;
+  }
+
+  // The other linear nodes with the input of node `first`.
+  void AddOthers(size_t first, ScheduledStep& step) {
+    for (const size_t i : users_[nodes_[first].inputs[0]]) {
+      if (step.size() == kernels::kMaxGemmProducts) return;
+      if (i == nodes_.size() || scheduled_[i] || !IsPackedLinear(i)) continue;
+      if (rows_[i] == rows_[first]) Add(i, step);
+    }
+  }
+
+  const Model& model_;
+  const std::vector<Node>& nodes_;
+  std::span<const size_t> rows_;
+  std::vector<bool> scheduled_;
+  // Values that earlier steps have written.
+  std::set<std::string_view> ready_;
+  // Of each value; the graph's outputs count as a node after the last.
+  std::map<std::string_view, std::vector<size_t>> users_;
+};
+
+}  // namespace
+
+std::vector<ScheduledStep> ScheduleNodes(const Model& model,
+                                         std::span<const size_t> rows) {
+  return Scheduler(model, rows).Schedule();
+}
+
+}  // namespace lutra

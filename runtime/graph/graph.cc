@@ -1,0 +1,326 @@
+#include "lutra/runtime/graph.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <optional>
+#include <queue>
+#include <utility>
+
+#include "lutra/runtime/error.h"
+#include "runtime/base/json.h"
+#include "runtime/graph/op_table.h"
+
+namespace lutra {
+namespace {
+
+using nlohmann::json;
+
+// Far above any network; keeps a hostile file from costing much.
+constexpr size_t kMaxNodes = size_t{1} << 16;
+constexpr size_t kMaxPorts = 256;  // inputs, and outputs, of a graph
+
+constexpr std::string_view kFloat32Name = "float32";
+constexpr std::string_view kInt32Name = "int32";
+
+nlohmann::ordered_json ToJson(double value) {
+  // Whole numbers without a fraction, exactly.
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  if (value == std::floor(value) && std::abs(value) <= kExact) {
+    return static_cast<int64_t>(value);
+  }
+  return value;
+}
+
+template <typename T>
+nlohmann::ordered_json ToJson(const T& value) {
+  return value;
+}
+
+// Reads one graph; all errors go through Fail.
+class GraphParser {
+ public:
+  explicit GraphParser(std::string_view file) : file_(file) {}
+
+  Graph Parse(std::string_view text) {
+    const json root = ParseJson(text, file_, "graph");
+    CheckKeys(root, "graph", {"inputs", "nodes", "outputs"});
+    Graph graph;
+    for (const json& entry : List(root, "graph", "inputs", kMaxPorts)) {
+      graph.inputs.push_back(ReadInput(entry));
+    }
+    for (const json& entry : List(root, "graph", "nodes", kMaxNodes)) {
+      graph.nodes.push_back(ReadNode(entry));
+    }
+    for (const json& entry : List(root, "graph", "outputs", kMaxPorts)) {
+      graph.outputs.push_back(ReadName(entry, "graph output"));
+    }
+    return graph;
+  }
+
+  // Order: of two nodes that may run, the one that comes first in the file.
+  std::vector<Node> Sort(const Graph& graph) const {
+    // Node that makes a value; nullopt for inputs of the graph.
+    std::map<std::string_view, std::optional<size_t>> makers;
+    for (const GraphInput& input : graph.inputs) {
+      if (!makers.emplace(input.name, std::nullopt).second) {
+        Fail("value '" + input.name + "' is defined twice");
+      }
+    }
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+      if (!makers.emplace(graph.nodes[i].output, i).second) {
+        Fail("value '" + graph.nodes[i].output + "' is defined twice");
+      }
+    }
+    CheckOutputs(graph, makers);
+
+    std::vector<std::vector<size_t>> users(graph.nodes.size());
+    std::vector<size_t> waiting_for(graph.nodes.size(), 0);
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+      for (const std::string& input : graph.nodes[i].inputs) {
+        const auto maker = makers.find(input);
+        if (maker == makers.end()) {
+          Fail(Where(graph.nodes[i]) + " uses the value '" + input +
+               "', which is not defined");
+        }
+        if (maker->second) {
+          users[*maker->second].push_back(i);
+          ++waiting_for[i];
+        }
+      }
+    }
+    std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+      if (waiting_for[i] == 0) ready.push(i);
+    }
+    std::vector<Node> sorted;
+    while (!ready.empty()) {
+      const size_t next = ready.top();
+      ready.pop();
+      sorted.push_back(graph.nodes[next]);
+      for (const size_t user : users[next]) {
+        if (--waiting_for[user] == 0) ready.push(user);
+      }
+    }
+    if (sorted.size() != graph.nodes.size()) {
+      const auto stuck = std::find_if(waiting_for.begin(), waiting_for.end(),
+                                      [](size_t count) { return count != 0; });
+      Fail(
+          "value '" +
+          graph.nodes[static_cast<size_t>(stuck - waiting_for.begin())].output +
+          "' depends on itself (the graph has a cycle)");
+    }
+    return sorted;
+  }
+
+ private:
+  [[noreturn]] void Fail(const std::string& cause) const {
+    throw Error::InFile(file_, "graph: " + cause);
+  }
+
+  static std::string Where(const Node& node) {
+    return std::string(Name(node.op)) + " node '" + node.output + "'";
+  }
+
+  void CheckOutputs(
+      const Graph& graph,
+      const std::map<std::string_view, std::optional<size_t>>& makers) const {
+    if (graph.inputs.empty()) Fail("has no inputs");
+    if (graph.outputs.empty()) Fail("has no outputs");
+    std::map<std::string_view, int> seen;
+    for (const std::string& output : graph.outputs) {
+      if (!makers.contains(output)) {
+        Fail("output '" + output + "' is not defined");
+      }
+      if (++seen[output] > 1) Fail("output '" + output + "' is listed twice");
+    }
+  }
+
+  // Unknown keys could change the meaning, so they are refused.
+  void CheckKeys(const json& object, const std::string& where,
+                 std::initializer_list<std::string_view> allowed) const {
+    if (!object.is_object()) Fail(where + " is not a JSON object");
+    for (const auto& [key, value] : object.items()) {
+      if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
+        Fail(where + " has an unknown key '" + key + "'");
+      }
+    }
+  }
+
+  const json& Member(const json& object, const std::string& where,
+                     const char* key) const {
+    const auto member = object.find(key);
+    if (member == object.end()) Fail(where + " has no '" + key + "'");
+    return *member;
+  }
+
+  const json& List(const json& object, const std::string& where,
+                   const char* key, size_t limit) const {
+    const json& list = Member(object, where, key);
+    if (!list.is_array()) Fail(where + ": '" + key + "' is not a list");
+    if (list.size() > limit) {
+      Fail(where + ": '" + key + "' has more than " + std::to_string(limit) +
+           " entries");
+    }
+    return list;
+  }
+
+  std::string ReadName(const json& value, const std::string& where) const {
+    if (!value.is_string()) Fail(where + ": a name is not a string");
+    auto name = value.get<std::string>();
+    if (name.empty()) Fail(where + ": a name is empty");
+    // C strings hand names out.
+    if (name.find('\0') != std::string::npos) {
+      Fail(where + ": a name holds a zero byte");
+    }
+    return name;
+  }
+
+  GraphInput ReadInput(const json& entry) const {
+    const std::string where = "input";
+    CheckKeys(entry, where, {"name", "type", "shape"});
+    GraphInput input;
+    input.name = ReadName(Member(entry, where, "name"), where);
+    const std::string named = where + " '" + input.name + "'";
+    const std::string type =
+        ReadName(Member(entry, named, "type"), named + " type");
+    if (type == kInt32Name) {
+      input.type = ValueType::kInt32;
+    } else if (type != kFloat32Name) {
+      Fail(named + " has the unknown type '" + type + "'");
+    }
+    for (const json& dimension : List(entry, named, "shape", kMaxPorts)) {
+      // The range is checked where shapes get their meaning, by the model.
+      if (!dimension.is_number_unsigned() ||
+          !std::in_range<int64_t>(dimension.get<uint64_t>())) {
+        Fail(named + " has the dimension " + dimension.dump() +
+             ", which is not a count");
+      }
+      input.shape.push_back(dimension.get<int64_t>());
+    }
+    return input;
+  }
+
+  Node ReadNode(const json& entry) const {
+    const std::string where = "node";
+    CheckKeys(entry, where,
+              {"op", "inputs", "output", "weight", "bias", "attributes"});
+    Node node;
+    node.output = ReadName(Member(entry, where, "output"), where);
+    const std::string named = where + " '" + node.output + "'";
+    const std::string op = ReadName(Member(entry, named, "op"), named + " op");
+    const OpRow* row = FindOp(op);
+    if (row == nullptr) {
+      Fail(named + " has the unknown operator '" + op + "'");
+    }
+    node.op = row->op;
+    for (const json& input : List(entry, named, "inputs", kMaxPorts)) {
+      node.inputs.push_back(ReadName(input, named));
+    }
+    if (node.inputs.size() != row->inputs) {
+      Fail(Where(node) + " has " + std::to_string(node.inputs.size()) +
+           " inputs, expected " + std::to_string(row->inputs));
+    }
+    node.weight = ReadTensorName(entry, node, "weight", row->weight);
+    node.bias = ReadTensorName(entry, node, "bias", row->bias);
+    ReadAttributes(entry, *row, node);
+    return node;
+  }
+
+  void ReadAttributes(const json& entry, const OpRow& op, Node& node) const {
+    if (const auto given = entry.find("attributes"); given != entry.end()) {
+      if (!given->is_object()) Fail(Where(node) + ": attributes are no object");
+      for (const auto& [name, value] : given->items()) {
+        const AttributeRow* row = FindAttribute(op, name);
+        if (row == nullptr) {
+          Fail(Where(node) + " has an unknown attribute '" + name + "'");
+        }
+        node.attributes[name] = ReadAttribute(value, *row, node);
+      }
+    }
+    for (const AttributeRow& row : op.attributes) {
+      if (row.required && !node.attributes.contains(row.name)) {
+        Fail(Where(node) + " has no attribute '" + std::string(row.name) + "'");
+      }
+    }
+  }
+
+  Attribute ReadAttribute(const json& value, const AttributeRow& row,
+                          const Node& node) const {
+    // A kind that no attribute has is refused as an empty list.
+    Attribute attribute = std::vector<int64_t>();
+    if (value.is_number()) {
+      attribute = value.get<double>();
+    } else if (value.is_string()) {
+      attribute = value.get<std::string>();
+    } else if (value.is_array() &&
+               std::all_of(value.begin(), value.end(), [](const json& element) {
+                 return IsInteger(element);
+               })) {
+      attribute = value.get<std::vector<int64_t>>();
+    }
+    const std::string wrong = CheckAttribute(row, attribute);
+    if (!wrong.empty()) {
+      Fail(Where(node) + ": attribute '" + std::string(row.name) + "' " +
+           wrong);
+    }
+    return attribute;
+  }
+
+  static bool IsInteger(const json& value) {
+    return value.is_number_unsigned()
+               ? std::in_range<int64_t>(value.get<uint64_t>())
+               : value.is_number_integer();
+  }
+
+  std::string ReadTensorName(const json& entry, const Node& node,
+                             const char* key, Use use) const {
+    const bool given = entry.contains(key);
+    if (given && use == Use::kNone) Fail(Where(node) + " takes no " + key);
+    if (!given && use == Use::kRequired) {
+      Fail(Where(node) + " has no " + key);
+    }
+    return given ? ReadName(entry.at(key), Where(node)) : std::string();
+  }
+
+  std::string_view file_;
+};
+
+}  // namespace
+
+Graph ParseGraph(std::string_view json_text, std::string_view file) {
+  GraphParser parser(file);
+  Graph graph = parser.Parse(json_text);
+  graph.nodes = parser.Sort(graph);
+  return graph;
+}
+
+std::string GraphToJson(const Graph& graph) {
+  using nlohmann::ordered_json;
+  ordered_json root;
+  root["inputs"] = ordered_json::array();
+  for (const GraphInput& input : graph.inputs) {
+    root["inputs"].push_back(
+        {{"name", input.name},
+         {"type", input.type == ValueType::kInt32 ? kInt32Name : kFloat32Name},
+         {"shape", input.shape}});
+  }
+  root["nodes"] = ordered_json::array();
+  for (const Node& node : graph.nodes) {
+    ordered_json entry = {{"op", Name(node.op)},
+                          {"inputs", node.inputs},
+                          {"output", node.output}};
+    if (!node.weight.empty()) entry["weight"] = node.weight;
+    if (!node.bias.empty()) entry["bias"] = node.bias;
+    for (const auto& [name, attribute] : node.attributes) {
+      entry["attributes"][name] = std::visit(
+          [](const auto& value) { return ToJson(value); }, attribute);
+    }
+    root["nodes"].push_back(std::move(entry));
+  }
+  root["outputs"] = graph.outputs;
+  return root.dump();
+}
+
+}  // namespace lutra

@@ -1,0 +1,205 @@
+#include "lutra/kernels/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "kernels/base/parallel.h"
+#include "runtime/base/out_of_memory.h"
+#include "runtime/ops/operators.h"
+
+namespace lutra {
+namespace {
+
+using kernels::AttentionShape;
+
+// Below this many multiplications a call takes a few microseconds, about what
+// it costs to wake a thread.
+constexpr size_t kMinParallelWork = size_t{1} << 18;
+// Tokens per piece of work when keys and values are stored.
+constexpr size_t kStoreTile = 16;
+
+constexpr size_t kScratchAlignment = 64;
+
+AttentionShape ShapeOf(const Node& node, size_t head_dim,
+                       const Execution& execution) {
+  const double scale = NumberAttribute(node, "scale");
+  return {
+      .heads = CountAttribute(node, "heads"),
+      .kv_heads = CountAttribute(node, "kv_heads"),
+      .head_dim = head_dim,
+      .context = execution.context,
+      .cache = execution.cache,
+      .scale = static_cast<float>(
+          scale != 0 ? scale : 1.0 / std::sqrt(static_cast<double>(head_dim))),
+      .window = CountAttribute(node, "window")};
+}
+
+AttentionShape ShapeOf(const Model& model, const Node& node,
+                       const Execution& execution) {
+  const size_t width = model.value(node.output).ElementCount();
+  return ShapeOf(node, width / CountAttribute(node, "heads"), execution);
+}
+
+size_t ScratchOfThread(const AttentionShape& shape) {
+  const size_t bytes = kernels::AttentionScratchBytes(shape);
+  return (bytes + kScratchAlignment - 1) / kScratchAlignment *
+         kScratchAlignment;
+}
+
+class AttentionStep : public Step {
+ public:
+  AttentionStep(const AttentionShape& shape, const Execution& execution,
+                const Binding& binding)
+      : shape_(shape),
+        execution_(execution),
+        m_(binding.m),
+        q_(static_cast<const float*>(binding.inputs[0])),
+        k_(static_cast<const float*>(binding.inputs[1])),
+        v_(static_cast<const float*>(binding.inputs[2])),
+        y_(binding.output),
+        cache_(binding.state),
+        scratch_(static_cast<std::byte*>(binding.scratch)),
+        scratch_of_thread_(ScratchOfThread(shape)) {}
+
+  void Run() override {
+    const size_t position = execution_.sequence->position;
+    const size_t kv_size = shape_.kv_heads * shape_.head_dim;
+    ParallelFor(execution_.pool, m_, kStoreTile, [&](size_t begin, size_t end) {
+      for (size_t row = begin; row < end; ++row) {
+        kernels::StoreToken(shape_, position + row, k_ + row * kv_size,
+                            v_ + row * kv_size, cache_);
+      }
+    });
+    // Each thread takes every n-th piece, so that all have about as many tokens
+    // to look back at. A piece is a token or, if there are few, some heads.
+    const size_t workers =
+        Cost().multiply_adds < kMinParallelWork ? 1 : execution_.Threads();
+    const size_t parts = m_ >= workers ? 1 : std::min(workers, shape_.kv_heads);
+    ParallelFor(execution_.pool, workers, 1, [&](size_t begin, size_t end) {
+      for (size_t worker = begin; worker < end; ++worker) {
+        for (size_t i = worker; i < m_ * parts; i += workers) {
+          const size_t row = i / parts;
+          const size_t part = i % parts;
+          Attend(row, part * shape_.kv_heads / parts,
+                 (part + 1) * shape_.kv_heads / parts,
+                 scratch_ + worker * scratch_of_thread_);
+        }
+      }
+    });
+  }
+
+  StepCost Cost() const override {
+    const uint64_t position = execution_.sequence->position;
+    // By all rows together, and by each of them.
+    uint64_t tokens = position + m_;
+    if (shape_.window > 0) {
+      tokens = std::min<uint64_t>(tokens, shape_.window + m_ - 1);
+    }
+    uint64_t seen = 0;
+    for (size_t row = 0; row < m_; ++row) {
+      const uint64_t before = position + row + 1;
+      seen += shape_.window == 0 ? before
+                                 : std::min<uint64_t>(before, shape_.window);
+    }
+    const uint64_t element_bytes =
+        shape_.cache == kernels::CacheType::kFloat32   ? 4
+        : shape_.cache == kernels::CacheType::kFloat16 ? 2
+                                                       : 1;
+    return {
+        .bytes = 2 * tokens * shape_.kv_heads * shape_.head_dim * element_bytes,
+        .multiply_adds = 2 * seen * shape_.heads * shape_.head_dim};
+  }
+
+ private:
+  // For heads [first, end) of keys.
+  void Attend(size_t row, size_t first, size_t end, void* scratch) const {
+    const size_t size = shape_.heads * shape_.head_dim;
+    kernels::AttendToken(shape_, execution_.sequence->position + row, first,
+                         end - first, q_ + row * size, cache_, scratch,
+                         y_ + row * size);
+  }
+
+  AttentionShape shape_;
+  Execution execution_;
+  size_t m_;
+  const float* q_;  // [m, heads, head_dim]
+  const float* k_;  // [m, kv_heads, head_dim]
+  const float* v_;  // [m, kv_heads, head_dim]
+  float* y_;        // [m, heads, head_dim]
+  void* cache_;
+  std::byte* scratch_;
+  size_t scratch_of_thread_;
+};
+
+// Vaswani et al., "Attention Is All You Need", 2017; heads of queries share
+// keys and values as in Ainslie et al., "GQA", 2023.
+class Attention : public Operator {
+ public:
+  bool IsSequential() const override { return true; }
+
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    for (const ValueInfo* input : inputs) {
+      CheckFloatInput(model, node, *input, 1);
+    }
+    const size_t heads = CountAttribute(node, "heads");
+    const size_t kv_heads = CountAttribute(node, "kv_heads");
+    if (heads % kv_heads != 0) {
+      throw NodeError(model, node,
+                      std::to_string(heads) + " heads cannot share " +
+                          std::to_string(kv_heads) + " heads of keys");
+    }
+    const auto q = static_cast<size_t>(inputs[0]->shape[0]);
+    const auto kv = static_cast<int64_t>(q / heads * kv_heads);
+    if (q % heads != 0 || inputs[1]->shape[0] != kv ||
+        inputs[2]->shape[0] != kv) {
+      throw NodeError(model, node,
+                      "inputs of shapes " + ShapeToString(inputs[0]->shape) +
+                          ", " + ShapeToString(inputs[1]->shape) + " and " +
+                          ShapeToString(inputs[2]->shape) + " do not fit " +
+                          std::to_string(heads) + " heads and " +
+                          std::to_string(kv_heads) + " heads of keys");
+    }
+    return inputs[0]->shape;
+  }
+
+  size_t StateBytes(const Model& model, const Node& node,
+                    const Execution& execution) const override {
+    if (execution.context == 0) {
+      throw NodeError(model, node,
+                      "the file does not say how long a sequence may be "
+                      "(lutra.context_length); a context must be given");
+    }
+    const AttentionShape shape = ShapeOf(model, node, execution);
+    if (!kernels::AttentionFits(shape)) {
+      throw OutOfMemory(std::string("a cache of ") +
+                        std::to_string(execution.context) +
+                        " tokens overflows memory");
+    }
+    return kernels::AttentionCacheBytes(shape);
+  }
+
+  size_t ScratchBytes(const Model& model, const Node& node,
+                      const Execution& execution, size_t) const override {
+    return ScratchOfThread(ShapeOf(model, node, execution)) *
+           execution.Threads();
+  }
+
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<AttentionStep>(ShapeOf(model, node, execution),
+                                           execution, binding);
+  }
+};
+
+}  // namespace
+
+const Operator& AttentionOperator() {
+  static const Attention op;
+  return op;
+}
+
+}  // namespace lutra

@@ -1,0 +1,164 @@
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "kernels/base/checked_math.h"
+#include "kernels/base/parallel.h"
+#include "runtime/base/out_of_memory.h"
+#include "runtime/ops/matrix_product.h"
+#include "runtime/ops/operators.h"
+#include "runtime/ops/window2d.h"
+
+namespace lutra {
+namespace {
+
+// Pixels that are rearranged and multiplied at a time: enough for the GEMM to
+// run at its speed, few enough to stay in the cache.
+constexpr size_t kBlockPixels = 128;
+// Pixels per piece of work when rows are gathered.
+constexpr size_t kGatherTile = 16;
+
+constexpr size_t kAlignment = 64;
+
+const ValueInfo& Input(const Model& model, const Node& node) {
+  return model.value(node.inputs[0]);
+}
+
+// A window of one pixel that moves by one: the image itself is the matrix.
+bool IsPointwise(const Window2d& w) {
+  return w.Taps() == 1 && w.stride[0] == 1 && w.stride[1] == 1 &&
+         std::all_of(std::begin(w.padding), std::end(w.padding),
+                     [](size_t p) { return p == 0; });
+}
+
+size_t BlockPixels(const Window2d& w, size_t m) {
+  const auto pixels = CheckedMultiply(m, w.OutputPixels());
+  return pixels ? std::min(*pixels, kBlockPixels) : kBlockPixels;
+}
+
+size_t GatheredBytes(const Window2d& w, size_t m) {
+  if (IsPointwise(w)) return 0;
+  const auto bytes =
+      CheckedMultiply(BlockPixels(w, m), w.Taps() * w.channels * sizeof(float));
+  if (!bytes) throw OutOfMemory("a convolution overflows memory");
+  const size_t padded = *bytes + DenseTailBytes();
+  return (padded + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+class Conv2dStep : public Step {
+ public:
+  Conv2dStep(const Model& model, const Node& node, const Execution& execution,
+             const Binding& binding)
+      : window_(MakeWindow2d(model, node, Input(model, node))),
+        m_(binding.m),
+        block_(BlockPixels(window_, m_)),
+        gathered_(static_cast<float*>(binding.scratch)),
+        product_(model, node, execution, block_,
+                 static_cast<std::byte*>(binding.scratch) +
+                     GatheredBytes(window_, m_)),
+        x_(static_cast<const float*>(binding.inputs[0])),
+        y_(binding.output),
+        pool_(execution.pool) {}
+
+  void Run() override {
+    const size_t pixels = m_ * window_.OutputPixels();
+    const size_t k = product_.weight().k;
+    const bool pointwise = IsPointwise(window_);
+    for (size_t first = 0; first < pixels; first += block_) {
+      const size_t count = std::min(block_, pixels - first);
+      if (!pointwise) {
+        ParallelFor(pool_, count, kGatherTile, [&](size_t begin, size_t end) {
+          for (size_t i = begin; i < end; ++i) {
+            Gather(first + i, gathered_ + i * k);
+          }
+        });
+      }
+      product_.Run(pointwise ? x_ + first * k : gathered_, count,
+                   y_ + first * product_.weight().n);
+    }
+  }
+
+  StepCost Cost() const override {
+    return product_.Cost(m_ * window_.OutputPixels());
+  }
+
+ private:
+  // What lies under the window at a pixel: [taps, channels].
+  void Gather(size_t pixel, float* row) const {
+    const Window2d& w = window_;
+    const float* image = x_ + pixel / w.OutputPixels() * w.InputSize();
+    const size_t out_y = pixel % w.OutputPixels() / w.out_width;
+    const size_t out_x = pixel % w.out_width;
+    for (size_t ky = 0; ky < w.kernel[0]; ++ky) {
+      for (size_t kx = 0; kx < w.kernel[1]; ++kx, row += w.channels) {
+        const size_t y = w.Row(out_y, ky);
+        const size_t x = w.Column(out_x, kx);
+        if (y < w.height && x < w.width) {
+          std::memcpy(row, image + (y * w.width + x) * w.channels,
+                      w.channels * sizeof(float));
+        } else {
+          std::fill(row, row + w.channels, 0.0f);
+        }
+      }
+    }
+  }
+
+  Window2d window_;
+  size_t m_;
+  size_t block_;
+  float* gathered_;  // [block, taps * channels]
+  MatrixProduct product_;
+  const float* x_;
+  float* y_;
+  pthreadpool_t pool_;
+};
+
+class Conv2d : public Operator {
+ public:
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    const Window2d window = MakeWindow2d(model, node, *inputs[0]);
+    const Weight w = GetWeight(model, node.weight);
+    const auto k = CheckedMultiply(window.Taps(), window.channels);
+    if (!k || *k != w.k) {
+      throw NodeError(model, node,
+                      std::string("a window of ") +
+                          std::to_string(window.kernel[0]) + " by " +
+                          std::to_string(window.kernel[1]) + " over " +
+                          std::to_string(window.channels) +
+                          " channels does not fit the weight '" + node.weight +
+                          "' of shape [" + std::to_string(w.n) + ", " +
+                          std::to_string(w.k) + "]");
+    }
+    GetBias(model, node, w.n);
+    return {static_cast<int64_t>(window.out_height),
+            static_cast<int64_t>(window.out_width), int64_t{w.n}};
+  }
+
+  size_t ScratchBytes(const Model& model, const Node& node,
+                      const Execution& execution, size_t m) const override {
+    const Window2d window = MakeWindow2d(model, node, Input(model, node));
+    const auto bytes =
+        CheckedAdd(GatheredBytes(window, m),
+                   MatrixProduct::ScratchBytes(model, node, execution,
+                                               BlockPixels(window, m)));
+    if (!bytes) throw OutOfMemory("a convolution overflows memory");
+    return *bytes;
+  }
+
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<Conv2dStep>(model, node, execution, binding);
+  }
+};
+
+}  // namespace
+
+const Operator& Conv2dOperator() {
+  static const Conv2d op;
+  return op;
+}
+
+}  // namespace lutra

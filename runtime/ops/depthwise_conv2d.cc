@@ -1,0 +1,108 @@
+#include <algorithm>
+#include <string>
+
+#include "runtime/ops/operators.h"
+#include "runtime/ops/weight.h"
+#include "runtime/ops/window2d.h"
+
+namespace lutra {
+namespace {
+
+class DepthwiseStep : public Step {
+ public:
+  DepthwiseStep(const Model& model, const Node& node,
+                const Execution& execution, const Binding& binding)
+      : window_(MakeWindow2d(model, node, model.value(node.inputs[0]))),
+        weight_(model.file().Get(node.weight).Floats(model.path()).data()),
+        bias_(node.bias.empty()
+                  ? nullptr
+                  : model.file().Get(node.bias).Floats(model.path()).data()),
+        m_(binding.m),
+        x_(static_cast<const float*>(binding.inputs[0])),
+        y_(binding.output),
+        pool_(execution.pool) {}
+
+  void Run() override {
+    ForEachOutputPixel(window_, m_, pool_, [this](size_t row, size_t column) {
+      Pixel(row, column);
+    });
+  }
+
+  StepCost Cost() const override {
+    const uint64_t size = window_.Taps() * window_.channels;
+    return {.bytes = size * sizeof(float),
+            .multiply_adds = size * m_ * window_.OutputPixels()};
+  }
+
+ private:
+  // `row` counts through all images.
+  void Pixel(size_t row, size_t column) const {
+    const Window2d& w = window_;
+    const float* image = x_ + row / w.out_height * w.InputSize();
+    float* out = y_ + (row * w.out_width + column) * w.channels;
+    std::fill(out, out + w.channels, 0.0f);
+    const float* weight = weight_;
+    for (size_t ky = 0; ky < w.kernel[0]; ++ky) {
+      for (size_t kx = 0; kx < w.kernel[1]; ++kx, weight += w.channels) {
+        const size_t y = w.Row(row % w.out_height, ky);
+        const size_t x = w.Column(column, kx);
+        if (y >= w.height || x >= w.width) continue;
+        const float* in = image + (y * w.width + x) * w.channels;
+        for (size_t c = 0; c < w.channels; ++c) out[c] += in[c] * weight[c];
+      }
+    }
+    if (bias_ == nullptr) return;
+    for (size_t c = 0; c < w.channels; ++c) out[c] += bias_[c];
+  }
+
+  Window2d window_;
+  const float* weight_;  // [taps, channels]
+  const float* bias_;    // [channels], or nullptr
+  size_t m_;
+  const float* x_;
+  float* y_;
+  pthreadpool_t pool_;
+};
+
+class DepthwiseConv2d : public Operator {
+ public:
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    const Window2d window = MakeWindow2d(model, node, *inputs[0]);
+    const TensorView& weight = model.file().Get(node.weight);
+    const std::vector<int64_t> expected = {
+        static_cast<int64_t>(window.Taps()),
+        static_cast<int64_t>(window.channels)};
+    if (weight.dtype != DType::kFloat32 || weight.shape != expected) {
+      throw Error::InTensor(
+          model.path(), node.weight,
+          "is " + std::string(Name(weight.dtype)) + " " +
+              ShapeToString(weight.shape) +
+              ", but the weight of a depthwise convolution must be F32 " +
+              ShapeToString(expected));
+    }
+    weight.Floats(model.path());
+    if (!node.bias.empty()) {
+      GetVector(model, node.bias, window.channels,
+                "the bias of weight '" + node.weight + "'");
+    }
+    return {static_cast<int64_t>(window.out_height),
+            static_cast<int64_t>(window.out_width), inputs[0]->shape[2]};
+  }
+
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<DepthwiseStep>(model, node, execution, binding);
+  }
+};
+
+}  // namespace
+
+const Operator& DepthwiseConv2dOperator() {
+  static const DepthwiseConv2d op;
+  return op;
+}
+
+}  // namespace lutra

@@ -1,0 +1,157 @@
+#include <string>
+
+#include "kernels/base/parallel.h"
+#include "lutra/kernels/vector_ops.h"
+#include "runtime/ops/operators.h"
+
+namespace lutra {
+namespace {
+
+// Elements per piece of work: some microseconds of the cheapest function, so
+// that small calls stay on one thread.
+constexpr size_t kTile = 16384;
+
+struct Add {
+  static float Apply(float a, float b) { return a + b; }
+};
+
+struct Mul {
+  static float Apply(float a, float b) { return a * b; }
+};
+
+// Inputs of one shape, which is also that of the output.
+class SameShapeOperator : public Operator {
+ public:
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    for (const ValueInfo* input : inputs) {
+      CheckFloatInput(model, node, *input);
+      if (input->shape != inputs[0]->shape) {
+        throw NodeError(model, node,
+                        "inputs have different shapes, " +
+                            ShapeToString(inputs[0]->shape) + " and " +
+                            ShapeToString(input->shape));
+      }
+    }
+    return inputs[0]->shape;
+  }
+
+ protected:
+  static size_t Count(const Model& model, const Node& node,
+                      const Binding& binding) {
+    return binding.m * model.value(node.output).ElementCount();
+  }
+};
+
+// y = kFunction(x)
+template <kernels::Function kFunction>
+class UnaryOperator : public SameShapeOperator {
+ public:
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<UnaryStep>(binding, Count(model, node, binding),
+                                       execution.pool);
+  }
+
+ private:
+  class UnaryStep : public Step {
+   public:
+    UnaryStep(const Binding& binding, size_t count, pthreadpool_t pool)
+        : x_(static_cast<const float*>(binding.inputs[0])),
+          y_(binding.output),
+          count_(count),
+          pool_(pool) {}
+
+    void Run() override {
+      ParallelFor(pool_, count_, kTile, [this](size_t begin, size_t end) {
+        kernels::Apply(kFunction, x_ + begin, end - begin, y_ + begin);
+      });
+    }
+
+   private:
+    const float* x_;
+    float* y_;
+    size_t count_;
+    pthreadpool_t pool_;
+  };
+};
+
+// y = Function(a, b)
+template <typename Function>
+class BinaryOperator : public SameShapeOperator {
+ public:
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<BinaryStep>(binding, Count(model, node, binding),
+                                        execution.pool);
+  }
+
+ private:
+  class BinaryStep : public Step {
+   public:
+    BinaryStep(const Binding& binding, size_t count, pthreadpool_t pool)
+        : a_(static_cast<const float*>(binding.inputs[0])),
+          b_(static_cast<const float*>(binding.inputs[1])),
+          y_(binding.output),
+          count_(count),
+          pool_(pool) {}
+
+    void Run() override {
+      ParallelFor(pool_, count_, kTile, [this](size_t begin, size_t end) {
+        const float* __restrict a = a_;
+        const float* __restrict b = b_;
+        float* __restrict y = y_;
+        for (size_t i = begin; i < end; ++i) y[i] = Function::Apply(a[i], b[i]);
+      });
+    }
+
+   private:
+    const float* a_;
+    const float* b_;
+    float* y_;
+    size_t count_;
+    pthreadpool_t pool_;
+  };
+};
+
+}  // namespace
+
+const Operator& ReluOperator() {
+  static const UnaryOperator<kernels::Function::kRelu> op;
+  return op;
+}
+
+const Operator& GeluOperator() {
+  static const UnaryOperator<kernels::Function::kGelu> op;
+  return op;
+}
+
+const Operator& SiluOperator() {
+  static const UnaryOperator<kernels::Function::kSilu> op;
+  return op;
+}
+
+const Operator& SigmoidOperator() {
+  static const UnaryOperator<kernels::Function::kSigmoid> op;
+  return op;
+}
+
+const Operator& TanhOperator() {
+  static const UnaryOperator<kernels::Function::kTanh> op;
+  return op;
+}
+
+const Operator& AddOperator() {
+  static const BinaryOperator<Add> op;
+  return op;
+}
+
+const Operator& MulOperator() {
+  static const BinaryOperator<Mul> op;
+  return op;
+}
+
+}  // namespace lutra

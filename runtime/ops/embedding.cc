@@ -1,0 +1,95 @@
+#include <cstddef>
+#include <string>
+
+#include "kernels/base/parallel.h"
+#include "runtime/ops/operators.h"
+#include "runtime/ops/weight.h"
+
+namespace lutra {
+namespace {
+
+// Rows per piece of work.
+constexpr size_t kTile = 16;
+
+class EmbeddingStep : public Step {
+ public:
+  EmbeddingStep(const Model& model, const Node& node, const Binding& binding,
+                pthreadpool_t pool)
+      : model_(model),
+        node_(node),
+        weight_(GetWeight(model, node.weight)),
+        ids_(static_cast<const int32_t*>(binding.inputs[0])),
+        output_(binding.output),
+        m_(binding.m),
+        pool_(pool) {}
+
+  void Run() override {
+    for (size_t i = 0; i < m_; ++i) {
+      if (ids_[i] < 0 || static_cast<uint32_t>(ids_[i]) >= weight_.n) {
+        throw NodeError(model_, node_,
+                        "id " + std::to_string(ids_[i]) + " of token " +
+                            std::to_string(i) + " is outside 0.." +
+                            std::to_string(weight_.n - 1));
+      }
+    }
+    ParallelFor(pool_, m_, kTile, [this](size_t begin, size_t end) {
+      const size_t k = weight_.k;
+      for (size_t i = begin; i < end; ++i) {
+        const auto row = static_cast<uint32_t>(ids_[i]);
+        float* y = output_ + i * k;
+        if (weight_.packed != nullptr) {
+          kernels::DequantizeRow(*weight_.packed, row, y);
+        } else {
+          const size_t row_bytes = k * kernels::ByteSize(weight_.type);
+          kernels::ToFloat32(
+              weight_.type,
+              static_cast<const std::byte*>(weight_.values) + row * row_bytes,
+              k, y);
+        }
+      }
+    });
+  }
+
+  StepCost Cost() const override {
+    return {.bytes = weight_.ByteCount() / weight_.n * m_};
+  }
+
+ private:
+  const Model& model_;
+  const Node& node_;
+  Weight weight_;
+  const int32_t* ids_;
+  float* output_;
+  size_t m_;
+  pthreadpool_t pool_;
+};
+
+class Embedding : public Operator {
+ public:
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    if (inputs[0]->type != ValueType::kInt32 || !inputs[0]->shape.empty()) {
+      throw NodeError(
+          model, node,
+          "input '" + inputs[0]->name + "' must be int32 ids of shape []");
+    }
+    return {int64_t{GetWeight(model, node.weight).k}};
+  }
+
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<EmbeddingStep>(model, node, binding,
+                                           execution.pool);
+  }
+};
+
+}  // namespace
+
+const Operator& EmbeddingOperator() {
+  static const Embedding op;
+  return op;
+}
+
+}  // namespace lutra

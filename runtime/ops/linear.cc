@@ -1,0 +1,136 @@
+#include "runtime/ops/linear.h"
+
+#include <string>
+#include <utility>
+
+#include "runtime/ops/matrix_product.h"
+#include "runtime/ops/operators.h"
+
+namespace lutra {
+namespace {
+
+class LinearStep : public Step {
+ public:
+  LinearStep(MatrixProduct product, const Binding& binding)
+      : product_(std::move(product)),
+        x_(static_cast<const float*>(binding.inputs[0])),
+        m_(binding.m),
+        y_(binding.output) {}
+
+  void Run() override { product_.Run(x_, m_, y_); }
+  StepCost Cost() const override { return product_.Cost(m_); }
+
+ private:
+  MatrixProduct product_;
+  const float* x_;
+  size_t m_;
+  float* y_;
+};
+
+class PackedLinearsStep : public Step {
+ public:
+  PackedLinearsStep(kernels::PreparedGemm gemm, pthreadpool_t pool,
+                    StepCost cost)
+      : gemm_(std::move(gemm)), pool_(pool), cost_(cost) {}
+
+  void Run() override { gemm_.Run(pool_); }
+  StepCost Cost() const override { return cost_; }
+
+ private:
+  kernels::PreparedGemm gemm_;
+  pthreadpool_t pool_;
+  StepCost cost_;
+};
+
+class Linear : public Operator {
+ public:
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    const ValueInfo& x = *inputs[0];
+    const Weight w = GetWeight(model, node.weight);
+    if (x.type != ValueType::kFloat32 || x.shape.size() != 1 ||
+        x.shape[0] != int64_t{w.k}) {
+      throw NodeError(
+          model, node,
+          "input '" + x.name + "' of shape " + ShapeToString(x.shape) +
+              (x.type == ValueType::kFloat32 ? "" : " (int32)") +
+              " does not fit the weight '" + node.weight + "' of shape [" +
+              std::to_string(w.n) + ", " + std::to_string(w.k) + "]");
+    }
+    GetBias(model, node, w.n);
+    return {int64_t{w.n}};
+  }
+
+  // Those of float weights; steps with packed ones are bound together.
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<LinearStep>(
+        MatrixProduct(model, node, execution, binding.m, binding.scratch),
+        binding);
+  }
+};
+
+}  // namespace
+
+const Operator& LinearOperator() {
+  static const Linear op;
+  return op;
+}
+
+bool IsPackedLinear(const Model& model, const Node& node) {
+  return node.op == OpType::kLinear && model.packed(node.weight) != nullptr;
+}
+
+std::optional<kernels::Fusion> FusionOf(OpType op) {
+  switch (op) {
+    case OpType::kRelu:
+      return kernels::Fusion::kRelu;
+    case OpType::kGelu:
+      return kernels::Fusion::kGelu;
+    case OpType::kSilu:
+      return kernels::Fusion::kSilu;
+    default:
+      return std::nullopt;
+  }
+}
+
+size_t LinearsScratchBytes(const Model& model, const ScheduledStep& step,
+                           const Execution& execution, size_t m) {
+  std::vector<kernels::GemmProduct> products;
+  for (const ScheduledNode& s : step) {
+    products.push_back({model.packed(model.graph().nodes[s.node].weight), {}});
+  }
+  return kernels::PreparedGemm::ScratchBytes(products, execution.activations,
+                                             m);
+}
+
+std::unique_ptr<Step> BindLinears(const Model& model, const ScheduledStep& step,
+                                  const Execution& execution,
+                                  const Binding& binding,
+                                  std::span<const LinearOutput> outputs) {
+  std::vector<kernels::GemmProduct> products;
+  StepCost cost;
+  for (size_t i = 0; i < step.size(); ++i) {
+    const Node& node = model.graph().nodes[step[i].node];
+    const Weight w = GetWeight(model, node.weight);
+    products.push_back({w.packed,
+                        {.x = static_cast<const float*>(binding.inputs[0]),
+                         .x_stride = w.k,
+                         .m = binding.m,
+                         .bias = GetBias(model, node, w.n),
+                         .y = outputs[i].y,
+                         .y_stride = w.n,
+                         .fusion = step[i].fusion,
+                         .residual = outputs[i].residual,
+                         .residual_stride = w.n}});
+    cost.bytes += w.ByteCount();
+    cost.multiply_adds += uint64_t{binding.m} * w.n * w.k;
+  }
+  return std::make_unique<PackedLinearsStep>(
+      kernels::PreparedGemm(products, execution.activations, binding.scratch),
+      execution.pool, cost);
+}
+
+}  // namespace lutra

@@ -1,0 +1,41 @@
+#ifndef LUTRA_RUNTIME_OPS_MATRIX_PRODUCT_H_
+#define LUTRA_RUNTIME_OPS_MATRIX_PRODUCT_H_
+
+#include <cstddef>
+#include <memory>
+
+#include "runtime/ops/dense.h"
+#include "runtime/ops/operator.h"
+#include "runtime/ops/weight.h"
+
+namespace lutra {
+
+// y [m, n] = x [m, k] * w^T + bias with a node's weight, packed or float: what
+// linear, conv2d and lstm_cell have in common.
+class MatrixProduct {
+ public:
+  // Scratch for calls with up to `m` rows.
+  static size_t ScratchBytes(const Model& model, const Node& node,
+                             const Execution& execution, size_t m);
+
+  // Ready for calls with up to `m` rows, which work in `scratch`. Throws Error.
+  MatrixProduct(const Model& model, const Node& node,
+                const Execution& execution, size_t m, void* scratch);
+
+  const Weight& weight() const { return weight_; }
+  // Allocates nothing. Throws Error.
+  void Run(const float* x, size_t m, float* y) const;
+  StepCost Cost(size_t m) const;
+
+ private:
+  Weight weight_;
+  const float* bias_;
+  kernels::ActivationType activations_;
+  pthreadpool_t pool_;
+  void* scratch_;
+  std::shared_ptr<DenseMatrix> dense_;  // if not packed
+};
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_OPS_MATRIX_PRODUCT_H_

@@ -1,0 +1,96 @@
+#include <string>
+
+#include "kernels/base/parallel.h"
+#include "lutra/kernels/vector_ops.h"
+#include "runtime/ops/operators.h"
+#include "runtime/ops/weight.h"
+
+namespace lutra {
+namespace {
+
+// Elements per piece of work, rounded up to whole rows.
+constexpr size_t kTile = 8192;
+
+// A norm over the last dimension: kRmsNorm or kLayerNorm.
+template <OpType kOp>
+class NormOperator : public Operator {
+ public:
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    CheckFloatInput(model, node, *inputs[0]);
+    if (inputs[0]->shape.empty()) {
+      throw NodeError(model, node, "its input is a scalar");
+    }
+    const auto columns = static_cast<size_t>(inputs[0]->shape.back());
+    GetVector(model, node.weight, columns, "the weight of the norm");
+    if (!node.bias.empty()) {
+      GetVector(model, node.bias, columns, "the bias of the norm");
+    }
+    return inputs[0]->shape;
+  }
+
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<NormStep>(model, node, binding, execution.pool);
+  }
+
+ private:
+  class NormStep : public Step {
+   public:
+    NormStep(const Model& model, const Node& node, const Binding& binding,
+             pthreadpool_t pool)
+        : x_(static_cast<const float*>(binding.inputs[0])),
+          weight_(model.file().Get(node.weight).Floats(model.path()).data()),
+          bias_(node.bias.empty()
+                    ? nullptr
+                    : model.file().Get(node.bias).Floats(model.path()).data()),
+          eps_(static_cast<float>(NumberAttribute(node, "eps"))),
+          y_(binding.output),
+          pool_(pool) {
+      const ValueInfo& value = model.value(node.output);
+      columns_ = static_cast<size_t>(value.shape.back());
+      rows_ = binding.m * (value.ElementCount() / columns_);
+    }
+
+    void Run() override {
+      const size_t tile = (kTile + columns_ - 1) / columns_;
+      ParallelFor(pool_, rows_, tile, [this](size_t begin, size_t end) {
+        for (size_t row = begin; row < end; ++row) {
+          const float* x = x_ + row * columns_;
+          float* y = y_ + row * columns_;
+          if constexpr (kOp == OpType::kRmsNorm) {
+            kernels::RmsNormRow(x, weight_, columns_, eps_, y);
+          } else {
+            kernels::LayerNormRow(x, weight_, bias_, columns_, eps_, y);
+          }
+        }
+      });
+    }
+
+   private:
+    const float* x_;
+    const float* weight_;
+    const float* bias_;
+    float eps_;
+    float* y_;
+    size_t rows_ = 0;
+    size_t columns_ = 0;
+    pthreadpool_t pool_;
+  };
+};
+
+}  // namespace
+
+const Operator& RmsNormOperator() {
+  static const NormOperator<OpType::kRmsNorm> op;
+  return op;
+}
+
+const Operator& LayerNormOperator() {
+  static const NormOperator<OpType::kLayerNorm> op;
+  return op;
+}
+
+}  // namespace lutra

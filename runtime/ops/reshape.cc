@@ -1,0 +1,57 @@
+#include <cstring>
+#include <string>
+
+#include "kernels/base/checked_math.h"
+#include "runtime/ops/operators.h"
+
+namespace lutra {
+namespace {
+
+class CopyStep : public Step {
+ public:
+  CopyStep(const Binding& binding, size_t bytes)
+      : x_(binding.inputs[0]), y_(binding.output), bytes_(bytes) {}
+
+  void Run() override { std::memcpy(y_, x_, bytes_); }
+
+ private:
+  const void* x_;
+  float* y_;
+  size_t bytes_;
+};
+
+class Reshape : public Operator {
+ public:
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    CheckFloatInput(model, node, *inputs[0]);
+    std::vector<int64_t> shape = ListAttribute(node, "shape");
+    const auto count = CheckedElementCount(shape);
+    if (!count || *count != inputs[0]->ElementCount()) {
+      throw NodeError(model, node,
+                      "shape " + ShapeToString(shape) +
+                          " has other elements than the input '" +
+                          inputs[0]->name + "' of shape " +
+                          ShapeToString(inputs[0]->shape));
+    }
+    return shape;
+  }
+
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution&,
+                             const Binding& binding) const override {
+    return std::make_unique<CopyStep>(
+        binding,
+        binding.m * model.value(node.output).ElementCount() * sizeof(float));
+  }
+};
+
+}  // namespace
+
+const Operator& ReshapeOperator() {
+  static const Reshape op;
+  return op;
+}
+
+}  // namespace lutra

@@ -1,0 +1,145 @@
+#include <algorithm>
+#include <string>
+
+#include "kernels/base/parallel.h"
+#include "runtime/ops/operators.h"
+#include "runtime/ops/rope_angles.h"
+
+namespace lutra {
+namespace {
+
+// Elements per piece of work, rounded up to whole rows.
+constexpr size_t kTile = 16384;
+
+// Inverse frequencies of a rope node.
+std::span<const float> Frequencies(const Model& model, const Node& node) {
+  return model.file().Get(node.weight).Floats(model.path());
+}
+
+// Rotates the pairs of a head. Nothing overlaps, so that compilers can use
+// vectors.
+void RotateAdjacent(const float* __restrict x, const float* __restrict cosines,
+                    const float* __restrict sines, size_t pairs,
+                    float* __restrict y) {
+  for (size_t i = 0; i < pairs; ++i) {
+    const float a = x[2 * i];
+    const float b = x[2 * i + 1];
+    y[2 * i] = a * cosines[i] - b * sines[i];
+    y[2 * i + 1] = b * cosines[i] + a * sines[i];
+  }
+}
+
+void RotateHalves(const float* __restrict x, const float* __restrict cosines,
+                  const float* __restrict sines, size_t pairs,
+                  float* __restrict y) {
+  for (size_t i = 0; i < pairs; ++i) {
+    const float a = x[i];
+    const float b = x[pairs + i];
+    y[i] = a * cosines[i] - b * sines[i];
+    y[pairs + i] = b * cosines[i] + a * sines[i];
+  }
+}
+
+class RopeStep : public Step {
+ public:
+  RopeStep(const Model& model, const Node& node, const Execution& execution,
+           const Binding& binding)
+      : execution_(execution),
+        pairs_(Frequencies(model, node).size()),
+        head_dim_(CountAttribute(node, "head_dim")),
+        heads_(model.value(node.output).ElementCount() / head_dim_),
+        adjacent_(WordAttribute(node, "pairing") == "adjacent"),
+        m_(binding.m),
+        x_(static_cast<const float*>(binding.inputs[0])),
+        y_(binding.output) {
+    std::shared_ptr<RopeAngles>& shared = execution.shared->rope[node.weight];
+    if (shared == nullptr) {
+      shared =
+          std::make_shared<RopeAngles>(Frequencies(model, node).data(), pairs_);
+    }
+    angles_ = shared;
+    angles_->Prepare(m_);
+  }
+
+  void Run() override {
+    angles_->Update(execution_.sequence->position, m_);
+    const size_t row_size = heads_ * head_dim_;
+    const size_t tile = (kTile + row_size - 1) / row_size;
+    ParallelFor(execution_.pool, m_, tile, [&](size_t begin, size_t end) {
+      for (size_t row = begin; row < end; ++row) {
+        for (size_t head = 0; head < heads_; ++head) {
+          RotateHead(row, row * row_size + head * head_dim_);
+        }
+      }
+    });
+  }
+
+ private:
+  void RotateHead(size_t row, size_t offset) const {
+    const float* x = x_ + offset;
+    float* y = y_ + offset;
+    const float* cosines = angles_->Cosines(row);
+    const float* sines = angles_->Sines(row);
+    (adjacent_ ? RotateAdjacent : RotateHalves)(x, cosines, sines, pairs_, y);
+    std::copy(x + 2 * pairs_, x + head_dim_, y + 2 * pairs_);
+  }
+
+  Execution execution_;
+  size_t pairs_;
+  size_t head_dim_;
+  size_t heads_;
+  bool adjacent_;
+  size_t m_;
+  const float* x_;
+  float* y_;
+  std::shared_ptr<RopeAngles> angles_;
+};
+
+// Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding",
+// 2021.
+class Rope : public Operator {
+ public:
+  bool IsSequential() const override { return true; }
+
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    CheckFloatInput(model, node, *inputs[0], 1);
+    const auto head_dim =
+        static_cast<int64_t>(CountAttribute(node, "head_dim"));
+    if (inputs[0]->shape[0] % head_dim != 0) {
+      throw NodeError(model, node,
+                      "input '" + inputs[0]->name + "' of shape " +
+                          ShapeToString(inputs[0]->shape) +
+                          " does not divide into heads of " +
+                          std::to_string(head_dim));
+    }
+    const TensorView& weight = model.file().Get(node.weight);
+    if (weight.dtype != DType::kFloat32 || weight.shape.size() != 1 ||
+        weight.shape[0] < 1 || weight.shape[0] > head_dim / 2) {
+      throw Error::InTensor(
+          model.path(), node.weight,
+          "is " + std::string(Name(weight.dtype)) + " " +
+              ShapeToString(weight.shape) +
+              ", but inverse frequencies are F32, at most half of head_dim " +
+              std::to_string(head_dim));
+    }
+    Frequencies(model, node);
+    return inputs[0]->shape;
+  }
+
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    return std::make_unique<RopeStep>(model, node, execution, binding);
+  }
+};
+
+}  // namespace
+
+const Operator& RopeOperator() {
+  static const Rope op;
+  return op;
+}
+
+}  // namespace lutra

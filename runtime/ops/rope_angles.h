@@ -1,0 +1,38 @@
+#ifndef LUTRA_RUNTIME_OPS_ROPE_ANGLES_H_
+#define LUTRA_RUNTIME_OPS_ROPE_ANGLES_H_
+
+#include <cstddef>
+#include <vector>
+
+namespace lutra {
+
+// Cosines and sines of position * frequency, for the positions of a call. One
+// object serves all rope nodes of a session that have the same frequencies, so
+// that they are computed once per call.
+class RopeAngles {
+ public:
+  // `frequencies` [count] must outlive this.
+  RopeAngles(const float* frequencies, size_t count);
+
+  // Makes ready for calls with up to `m` tokens.
+  void Prepare(size_t m);
+  // Computes the rows of positions [position, position + m) unless they are
+  // there. Allocates nothing.
+  void Update(size_t position, size_t m);
+
+  // Of row `row`, [count].
+  const float* Cosines(size_t row) const { return &cosines_[row * count_]; }
+  const float* Sines(size_t row) const { return &sines_[row * count_]; }
+
+ private:
+  const float* frequencies_;
+  size_t count_;
+  size_t position_ = 0;
+  size_t rows_ = 0;  // that are computed, from position_ on
+  std::vector<float> cosines_;
+  std::vector<float> sines_;
+};
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_OPS_ROPE_ANGLES_H_

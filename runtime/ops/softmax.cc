@@ -1,0 +1,65 @@
+#include "kernels/base/parallel.h"
+#include "lutra/kernels/vector_ops.h"
+#include "runtime/ops/operators.h"
+
+namespace lutra {
+namespace {
+
+// Elements per piece of work, rounded up to whole rows.
+constexpr size_t kTile = 4096;
+
+class SoftmaxStep : public Step {
+ public:
+  SoftmaxStep(const float* x, float* y, size_t rows, size_t columns,
+              pthreadpool_t pool)
+      : x_(x), y_(y), rows_(rows), columns_(columns), pool_(pool) {}
+
+  void Run() override {
+    const size_t tile = (kTile + columns_ - 1) / columns_;
+    ParallelFor(pool_, rows_, tile, [this](size_t begin, size_t end) {
+      for (size_t row = begin; row < end; ++row) {
+        kernels::SoftmaxRow(x_ + row * columns_, columns_, y_ + row * columns_);
+      }
+    });
+  }
+
+ private:
+  const float* x_;
+  float* y_;
+  size_t rows_;
+  size_t columns_;
+  pthreadpool_t pool_;
+};
+
+class Softmax : public Operator {
+ public:
+  std::vector<int64_t> InferShape(
+      const Model& model, const Node& node,
+      std::span<const ValueInfo* const> inputs) const override {
+    if (inputs[0]->type != ValueType::kFloat32 || inputs[0]->shape.empty()) {
+      throw NodeError(model, node,
+                      "input '" + inputs[0]->name +
+                          "' must be float32 with at least one dimension");
+    }
+    return inputs[0]->shape;
+  }
+
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const override {
+    const ValueInfo& value = model.value(node.output);
+    const auto columns = static_cast<size_t>(value.shape.back());
+    return std::make_unique<SoftmaxStep>(
+        static_cast<const float*>(binding.inputs[0]), binding.output,
+        binding.m * (value.ElementCount() / columns), columns, execution.pool);
+  }
+};
+
+}  // namespace
+
+const Operator& SoftmaxOperator() {
+  static const Softmax op;
+  return op;
+}
+
+}  // namespace lutra

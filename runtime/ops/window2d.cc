@@ -1,0 +1,51 @@
+#include "runtime/ops/window2d.h"
+
+#include <string>
+
+namespace lutra {
+namespace {
+
+template <size_t kCount>
+void Read(const Node& node, const char* name, size_t (&values)[kCount]) {
+  const std::vector<int64_t> list = ListAttribute(node, name);
+  for (size_t i = 0; i < kCount; ++i) values[i] = static_cast<size_t>(list[i]);
+}
+
+// Steps of the window along one side. Attributes are at most 2^20, sides 2^31:
+// nothing overflows.
+size_t Steps(const Model& model, const Node& node, size_t size, size_t before,
+             size_t after, size_t kernel, size_t dilation, size_t stride) {
+  const size_t padded = size + before + after;
+  const size_t covered = (kernel - 1) * dilation + 1;
+  if (covered > padded) {
+    throw NodeError(model, node,
+                    std::string("a window of ") + std::to_string(covered) +
+                        " is larger than the padded input of " +
+                        std::to_string(padded));
+  }
+  return (padded - covered) / stride + 1;
+}
+
+}  // namespace
+
+Window2d MakeWindow2d(const Model& model, const Node& node,
+                      const ValueInfo& input) {
+  CheckFloatInput(model, node, input, 3);
+  Window2d w;
+  w.height = static_cast<size_t>(input.shape[0]);
+  w.width = static_cast<size_t>(input.shape[1]);
+  w.channels = static_cast<size_t>(input.shape[2]);
+  Read(node, "kernel", w.kernel);
+  Read(node, "stride", w.stride);
+  Read(node, "padding", w.padding);
+  if (node.op == OpType::kConv2d || node.op == OpType::kDepthwiseConv2d) {
+    Read(node, "dilation", w.dilation);
+  }
+  w.out_height = Steps(model, node, w.height, w.padding[0], w.padding[1],
+                       w.kernel[0], w.dilation[0], w.stride[0]);
+  w.out_width = Steps(model, node, w.width, w.padding[2], w.padding[3],
+                      w.kernel[1], w.dilation[1], w.stride[1]);
+  return w;
+}
+
+}  // namespace lutra

@@ -1,0 +1,59 @@
+#ifndef LUTRA_RUNTIME_OPS_WINDOW2D_H_
+#define LUTRA_RUNTIME_OPS_WINDOW2D_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/base/parallel.h"
+#include "runtime/ops/operator.h"
+
+namespace lutra {
+
+// How a convolution or a pooling moves over an image [height, width, channels].
+struct Window2d {
+  size_t height = 0, width = 0, channels = 0;  // of the input
+  size_t out_height = 0, out_width = 0;
+  size_t kernel[2] = {1, 1};  // rows, columns
+  size_t stride[2] = {1, 1};
+  size_t padding[4] = {0, 0, 0, 0};  // top, bottom, left, right
+  size_t dilation[2] = {1, 1};
+
+  // Input row (or column) under tap `tap` of output row `out`; at least
+  // `height` (or `width`) where that is padding.
+  size_t Row(size_t out, size_t tap) const {
+    return out * stride[0] + tap * dilation[0] - padding[0];
+  }
+  size_t Column(size_t out, size_t tap) const {
+    return out * stride[1] + tap * dilation[1] - padding[2];
+  }
+  size_t Taps() const { return kernel[0] * kernel[1]; }
+  size_t InputSize() const { return height * width * channels; }
+  size_t OutputPixels() const { return out_height * out_width; }
+};
+
+// From the attributes of the node and the shape of its input. Throws Error if
+// the window is larger than the padded image.
+Window2d MakeWindow2d(const Model& model, const Node& node,
+                      const ValueInfo& input);
+
+// Calls pixel(row, column) for every output pixel of `m` images, on the threads
+// of `pool`; `row` counts through all images.
+template <typename Pixel>
+void ForEachOutputPixel(const Window2d& window, size_t m, pthreadpool_t pool,
+                        const Pixel& pixel) {
+  // Elements read per piece of work, rounded up to rows of pixels.
+  constexpr size_t kTile = 1 << 16;
+  const size_t work = window.out_width * window.Taps() * window.channels;
+  ParallelFor(pool, m * window.out_height, kTile / work + 1,
+              [&](size_t begin, size_t end) {
+                for (size_t row = begin; row < end; ++row) {
+                  for (size_t column = 0; column < window.out_width; ++column) {
+                    pixel(row, column);
+                  }
+                }
+              });
+}
+
+}  // namespace lutra
+
+#endif  // LUTRA_RUNTIME_OPS_WINDOW2D_H_

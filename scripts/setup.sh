@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs the packages that building (and testing) lutra needs, if they are
+# missing. Debian 12 or newer, Ubuntu 24.04 or newer.
+#
+#   scripts/setup.sh            what the build and the quick start need
+#   scripts/setup.sh test       also what the tests need
+#   scripts/setup.sh aarch64    also the cross compiler and emulator for 64-bit Arm
+#   scripts/setup.sh wasm       also the compiler and engine for WebAssembly
+#   scripts/setup.sh test ci    also what .ci/run needs (Debian 12's clang-format)
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build git ca-certificates
+  libhwy-dev libxnnpack-dev libcpuinfo-dev libpthreadpool-dev
+  libeigen3-dev zlib1g-dev nlohmann-json3-dev libcli11-dev
+  libpcre2-dev libutf8proc-dev libsentencepiece-dev
+  dataset-fashion-mnist
+)
+for purpose in "$@"; do
+  case "$purpose" in
+    test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev) ;;
+    ci) packages+=(clang-format-14) ;;
+    aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
+    wasm) packages+=(emscripten nodejs) ;;
+    *) echo "setup.sh: unknown argument '$purpose'" >&2; exit 2 ;;
+  esac
+done
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+  [[ "$status" == installed ]] || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+  exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then
+  as_root=(sudo)
+fi
+echo "Installing: ${missing[*]}"
+"${as_root[@]}" apt-get update -q
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+  apt-get install -q -y --no-install-recommends "${missing[@]}"

@@ -1,0 +1,76 @@
+#include "tools/cli/language_options.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <string>
+
+#include "lutra/runtime/error.h"
+#include "runtime/base/unknown_word.h"
+#include "tools/cli/options.h"
+
+namespace lutra::tools {
+namespace {
+
+constexpr std::array<std::string_view, 3> kCacheNames = {"float32", "float16",
+                                                         "int8"};
+constexpr std::array<CacheType, 3> kCacheTypes = {
+    CacheType::kFloat32, CacheType::kFloat16, CacheType::kInt8};
+
+constexpr size_t kMaxContext = size_t{1} << 24;
+
+CacheType ParseCache(std::string_view text) {
+  const auto found = std::find(kCacheNames.begin(), kCacheNames.end(), text);
+  if (found == kCacheNames.end()) {
+    throw Error(UnknownWord("cache type", text, kCacheNames));
+  }
+  return kCacheTypes[static_cast<size_t>(found - kCacheNames.begin())];
+}
+
+}  // namespace
+
+std::string_view Name(CacheType type) {
+  const auto found = std::find(kCacheTypes.begin(), kCacheTypes.end(), type);
+  return kCacheNames[static_cast<size_t>(found - kCacheTypes.begin())];
+}
+
+void AddLanguageOptions(CLI::App& app, LanguageModelOptions& options) {
+  app.add_option_function<std::string>(
+         "--cache",
+         [&options](const std::string& text) {
+           AsUsage("--cache",
+                   [&] { options.session.cache = ParseCache(text); });
+         },
+         "How keys and values are kept: float16 (the default), float32 or int8")
+      ->type_name("TYPE");
+  app.add_option("--chunk", options.chunk,
+                 "Most tokens of a prompt per call; a power of two")
+      ->type_name("N")
+      ->check(CLI::Range(size_t{1}, kMaxBatch))
+      ->check([](const std::string& text) {
+        return std::has_single_bit(std::stoull(text))
+                   ? std::string()
+                   : text + " is not a power of two";
+      })
+      ->capture_default_str();
+}
+
+void AddContextOption(CLI::App& app, size_t& context, const char* otherwise) {
+  app.add_option("-c,--context", context,
+                 std::string("Tokens of context; 0: ") + otherwise)
+      ->type_name("N")
+      ->check(CLI::Range(size_t{0}, kMaxContext))
+      ->capture_default_str();
+}
+
+std::shared_ptr<const Tokenizer> RequireTokenizer(const Model& model) {
+  auto tokenizer = Tokenizer::FromModel(model);
+  if (tokenizer == nullptr) {
+    throw Error::InFile(model.path(),
+                        "has no tokenizer (tensor 'lutra.tokenizer'); import "
+                        "the model together with its tokenizer");
+  }
+  return tokenizer;
+}
+
+}  // namespace lutra::tools

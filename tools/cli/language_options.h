@@ -1,0 +1,29 @@
+#ifndef LUTRA_TOOLS_CLI_LANGUAGE_OPTIONS_H_
+#define LUTRA_TOOLS_CLI_LANGUAGE_OPTIONS_H_
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string_view>
+
+#include "lutra/runtime/language_model.h"
+#include "lutra/runtime/tokenizer.h"
+
+// Options of the verbs that run language models.
+
+namespace lutra::tools {
+
+// "float32", "float16", "int8".
+std::string_view Name(CacheType type);
+
+// --cache TYPE, --chunk N.
+void AddLanguageOptions(CLI::App& app, LanguageModelOptions& options);
+
+// -c, --context N, 0 (the default) as `otherwise` says.
+void AddContextOption(CLI::App& app, size_t& context, const char* otherwise);
+
+// Throws lutra::Error if the file has none.
+std::shared_ptr<const Tokenizer> RequireTokenizer(const Model& model);
+
+}  // namespace lutra::tools
+
+#endif  // LUTRA_TOOLS_CLI_LANGUAGE_OPTIONS_H_

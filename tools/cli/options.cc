@@ -1,0 +1,141 @@
+#include "tools/cli/options.h"
+
+#include <algorithm>
+#include <array>
+
+#include "lutra/runtime/error.h"
+#include "runtime/base/thread_count.h"
+#include "runtime/base/unknown_word.h"
+
+namespace lutra::tools {
+namespace {
+
+using kernels::ActivationType;
+
+constexpr std::array<std::string_view, 5> kActivationNames = {
+    "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16"};
+constexpr std::array<ActivationType, 5> kActivationTypes = {
+    ActivationType::kInt8Asymmetric, ActivationType::kInt8Symmetric,
+    ActivationType::kInt8PerGroup, ActivationType::kFloat32,
+    ActivationType::kBFloat16};
+
+constexpr std::array<std::string_view, 4> kFormatNames = {"table", "markdown",
+                                                          "json", "csv"};
+
+size_t IndexOf(std::string_view what, std::string_view word,
+               std::span<const std::string_view> known) {
+  const auto found = std::find(known.begin(), known.end(), word);
+  if (found == known.end()) throw Error(UnknownWord(what, word, known));
+  return static_cast<size_t>(found - known.begin());
+}
+
+constexpr const char* kActivationsHelp =
+    "How packed layers take their activations: int8 (the default), "
+    "int8-symmetric, int8-per-group, float32 or bfloat16";
+
+}  // namespace
+
+void AsUsage(std::string_view option, const std::function<void()>& parse) {
+  try {
+    parse();
+  } catch (const Error& error) {
+    throw CLI::ValidationError(std::string(option), error.what());
+  }
+}
+
+void AddThreadsOption(CLI::App& app, size_t& threads) {
+  app.add_option("-t,--threads", threads, "Threads to use; 0: one per core")
+      ->type_name("N")
+      ->check(CLI::Range(size_t{0}, kMaxThreads))
+      ->capture_default_str();
+}
+
+std::string_view Name(ActivationType type) {
+  const auto found =
+      std::find(kActivationTypes.begin(), kActivationTypes.end(), type);
+  return kActivationNames[static_cast<size_t>(found -
+                                              kActivationTypes.begin())];
+}
+
+ActivationType ParseActivations(std::string_view text) {
+  return kActivationTypes[IndexOf("activation type", text, kActivationNames)];
+}
+
+void AddActivationsOption(CLI::App& app, ActivationType& type) {
+  app.add_option_function<std::string>(
+         "--activations",
+         [&type](const std::string& text) {
+           AsUsage("--activations", [&] { type = ParseActivations(text); });
+         },
+         kActivationsHelp)
+      ->type_name("TYPE");
+}
+
+void AddActivationsOption(CLI::App& app, std::vector<ActivationType>& types) {
+  app.add_option_function<std::vector<std::string>>(
+         "--activations",
+         [&types](const std::vector<std::string>& texts) {
+           types.clear();
+           AsUsage("--activations", [&] {
+             for (const std::string& text : texts) {
+               types.push_back(ParseActivations(text));
+             }
+           });
+         },
+         kActivationsHelp)
+      ->type_name("TYPE,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+}
+
+void AddSizesOption(CLI::App& app, const std::string& name,
+                    std::vector<size_t>& sizes, size_t minimum, size_t maximum,
+                    const std::string& description) {
+  app.add_option(name, sizes, description)
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(minimum, maximum))
+      ->capture_default_str();
+}
+
+void AddTimingOptions(CLI::App& app, TimingOptions& options) {
+  app.add_option("-r,--repeat", options.repeat,
+                 "Timed calls; 0: as many as fit --seconds")
+      ->type_name("N")
+      ->check(CLI::Range(size_t{0}, size_t{1} << 24))
+      ->capture_default_str();
+  app.add_option("--seconds", options.seconds, "Time for each measurement")
+      ->type_name("T")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+}
+
+void AddFormatOptions(CLI::App& app, OutputFormat& format, Csv csv) {
+  const std::span<const std::string_view> names =
+      std::span(kFormatNames).first(csv == Csv::kYes ? 4 : 3);
+  auto* option = app.add_option_function<std::string>(
+      "--format",
+      [&format, names](const std::string& text) {
+        AsUsage("--format", [&] {
+          format = static_cast<OutputFormat>(IndexOf("format", text, names));
+        });
+      },
+      std::string("Form of the output: table (the default), markdown") +
+          (csv == Csv::kYes ? ", json or csv" : " or json"));
+  option->type_name("FORM");
+  app.add_flag_callback(
+         "--json", [&format] { format = OutputFormat::kJson; },
+         "Short for --format json")
+      ->excludes(option);
+}
+
+ThreadPool MakeThreadPool(size_t threads) {
+  if (threads == 0) threads = DefaultThreadCount();
+  if (threads == 1) return nullptr;
+  ThreadPool pool(pthreadpool_create(threads));
+  if (pool == nullptr) throw Error("cannot start threads");
+  return pool;
+}
+
+}  // namespace lutra::tools

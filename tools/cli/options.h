@@ -1,0 +1,69 @@
+#ifndef LUTRA_TOOLS_CLI_OPTIONS_H_
+#define LUTRA_TOOLS_CLI_OPTIONS_H_
+
+#include <pthreadpool.h>
+
+#include <CLI/CLI.hpp>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/kernels/gemm.h"
+#include "tools/eval/timing.h"
+
+// Options that several verbs share, so that one spelling means one thing.
+
+namespace lutra::tools {
+
+// Runs `parse`; what it throws as lutra::Error becomes a usage error (exit code
+// 2) about `option`.
+void AsUsage(std::string_view option, const std::function<void()>& parse);
+
+// --threads N, 0 (the default) for all cores.
+void AddThreadsOption(CLI::App& app, size_t& threads);
+
+// "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16".
+std::string_view Name(kernels::ActivationType type);
+// Throws lutra::Error.
+kernels::ActivationType ParseActivations(std::string_view text);
+
+// --activations TYPE, or with a vector TYPE,... . The value before the call is
+// the default.
+void AddActivationsOption(CLI::App& app, kernels::ActivationType& type);
+void AddActivationsOption(CLI::App& app,
+                          std::vector<kernels::ActivationType>& types);
+
+// Limits of what options accept; more would only be a typing mistake.
+inline constexpr size_t kMaxThreads = 1024;
+inline constexpr size_t kMaxBatch = size_t{1} << 20;
+
+// NAME N,...: numbers from `minimum` to `maximum`. The value before the call is
+// the default.
+void AddSizesOption(CLI::App& app, const std::string& name,
+                    std::vector<size_t>& sizes, size_t minimum, size_t maximum,
+                    const std::string& description);
+
+// --repeat N and --seconds T.
+void AddTimingOptions(CLI::App& app, TimingOptions& options);
+
+enum class OutputFormat { kTable, kMarkdown, kJson, kCsv };
+
+// --format table|markdown|json, and --json for short. With csv only where a
+// verb says so.
+enum class Csv { kNo, kYes };
+void AddFormatOptions(CLI::App& app, OutputFormat& format, Csv csv = Csv::kNo);
+
+struct ThreadPoolDeleter {
+  void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }
+};
+using ThreadPool = std::unique_ptr<pthreadpool, ThreadPoolDeleter>;
+
+// 0: one thread per core. Null, which means the calling thread, for one.
+ThreadPool MakeThreadPool(size_t threads);
+
+}  // namespace lutra::tools
+
+#endif  // LUTRA_TOOLS_CLI_OPTIONS_H_

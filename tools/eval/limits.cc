@@ -1,0 +1,135 @@
+#include "tools/eval/limits.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <new>
+#include <vector>
+
+#include "kernels/lut/gemm_job.h"
+#include "kernels/target/dispatch.h"
+
+namespace lutra::tools {
+namespace {
+
+// Calls part(thread, threads) on every thread; returns the sum of the results
+// per second.
+template <typename Part>
+double Rate(pthreadpool_t pool, const Part& part) {
+  struct Done {
+    alignas(64) double amount = 0;
+  };
+  struct Context {
+    const Part& part;
+    std::vector<Done> done;
+  };
+  const size_t threads = pool ? pthreadpool_get_threads_count(pool) : 1;
+  Context context{part, std::vector<Done>(threads)};
+  const auto start = std::chrono::steady_clock::now();
+  pthreadpool_parallelize_1d(
+      pool,
+      [](void* c, size_t thread) {
+        auto* ctx = static_cast<Context*>(c);
+        ctx->done[thread].amount = ctx->part(thread, ctx->done.size());
+      },
+      &context, threads, 0);
+  const std::chrono::duration<double> seconds =
+      std::chrono::steady_clock::now() - start;
+  double sum = 0;
+  for (const Done& d : context.done) sum += d.amount;
+  return sum / seconds.count();
+}
+
+using CacheLine [[gnu::vector_size(64), gnu::may_alias]] = uint64_t;
+
+// Reads four streams; returns the number of bytes.
+double ReadStreams(const uint8_t* from, size_t bytes) {
+  const auto* lines = reinterpret_cast<const CacheLine*>(from);
+  const size_t stream = bytes / sizeof(CacheLine) / 4;
+  CacheLine sum = {};
+  for (size_t i = 0; i < stream; ++i) {
+    sum ^= lines[i] ^ lines[i + stream] ^ lines[i + 2 * stream] ^
+           lines[i + 3 * stream];
+  }
+  asm volatile("" : "+m"(sum));  // as if it were used
+  return static_cast<double>(4 * stream * sizeof(CacheLine));
+}
+
+double ReadingRate(const uint8_t* memory, size_t bytes, pthreadpool_t pool) {
+  return Rate(pool, [=](size_t thread, size_t threads) {
+    const size_t part = bytes / threads / 64 * 64;
+    return ReadStreams(memory + thread * part, part);
+  });
+}
+
+double PeakRate(pthreadpool_t pool, const kernels::KernelSet* set) {
+  if (set == nullptr || set->peak == nullptr) return 0;
+  constexpr size_t kRounds = 150000;
+  return Rate(pool, [set](size_t, size_t) { return set->peak(kRounds); });
+}
+
+template <typename Measure>
+double Best(int attempts, const Measure& measure) {
+  double best = 0;
+  for (int i = 0; i < attempts; ++i) best = std::max(best, measure());
+  return best;
+}
+
+}  // namespace
+
+HugePages AllocateHugePages(size_t bytes) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const size_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  HugePages memory(static_cast<uint8_t*>(std::aligned_alloc(kHugePage, size)));
+  if (memory == nullptr) throw std::bad_alloc();
+#if defined(__linux__)
+  madvise(memory.get(), size, MADV_HUGEPAGE);  // a wish: failing is no harm
+#endif
+  std::memset(memory.get(), 1, size);  // else all may be one page of zeros
+  return memory;
+}
+
+UncachedMemory::UncachedMemory()
+    : own_(AllocateHugePages(kBytes)), memory_(own_.get()), bytes_(kBytes) {}
+
+UncachedMemory::UncachedMemory(const uint8_t* memory, size_t bytes)
+    : memory_(memory), bytes_(bytes) {}
+
+double UncachedMemory::ReadRate(pthreadpool_t pool) {
+  const size_t bytes = std::min(kPieceBytes, bytes_);
+  if (at_ + bytes > bytes_) at_ = 0;
+  const uint8_t* const piece = memory_ + at_;
+  at_ += bytes;
+  return ReadingRate(piece, bytes, pool);
+}
+
+double UncachedMemory::ReadAllRate(pthreadpool_t pool) const {
+  return ReadingRate(memory_, bytes_, pool);
+}
+
+double Int8Rate(pthreadpool_t pool) {
+  return PeakRate(pool, kernels::GetActiveKernels().int8);
+}
+
+double FloatRate(pthreadpool_t pool) {
+  return PeakRate(pool, kernels::GetActiveKernels().floats);
+}
+
+double ReadBandwidth(pthreadpool_t pool) {
+  const UncachedMemory memory;
+  return Best(7, [&] { return memory.ReadAllRate(pool); });
+}
+
+double Int8Peak(pthreadpool_t pool) {
+  return Best(50, [pool] { return Int8Rate(pool); });
+}
+
+double FloatPeak(pthreadpool_t pool) {
+  return Best(50, [pool] { return FloatRate(pool); });
+}
+
+}  // namespace lutra::tools

@@ -1,0 +1,72 @@
+#ifndef LUTRA_TOOLS_EVAL_LIMITS_H_
+#define LUTRA_TOOLS_EVAL_LIMITS_H_
+
+#include <pthreadpool.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+// What the machine can do at best, measured, on all threads of a pool or, for
+// nullptr, on the calling thread.
+
+namespace lutra::tools {
+
+struct FreeDeleter {
+  void operator()(uint8_t* p) const { std::free(p); }
+};
+using HugePages = std::unique_ptr<uint8_t[], FreeDeleter>;
+
+// Memory that has been written to, in huge pages where the system has them:
+// with small ones the speed of reading depends on where it happens to put them.
+// Throws std::bad_alloc.
+HugePages AllocateHugePages(size_t bytes);
+
+// Memory, more than any cache holds, that is read a piece at a time.
+class UncachedMemory {
+ public:
+  // What a measurement reads, and so the most that it takes from the caches.
+  static constexpr size_t kPieceBytes = size_t{32} << 20;
+  static constexpr size_t kBytes = 8 * kPieceBytes;
+
+  // kBytes of its own, in huge pages. Throws std::bad_alloc.
+  UncachedMemory();
+  // Others' memory, aligned to 64, which must stay as long as this. If it is
+  // less than a piece, all of it is one.
+  UncachedMemory(const uint8_t* memory, size_t bytes);
+  UncachedMemory(const UncachedMemory&) = delete;
+  UncachedMemory& operator=(const UncachedMemory&) = delete;
+
+  // Bytes per second when reading the next piece, or all, in four streams per
+  // thread, which keeps more of the memory system busy than one.
+  double ReadRate(pthreadpool_t pool);
+  double ReadAllRate(pthreadpool_t pool) const;
+
+ private:
+  const HugePages own_;
+  const uint8_t* const memory_;
+  const size_t bytes_;
+  size_t at_ = 0;  // of the next piece
+};
+
+// A measurement of a rate takes about a millisecond: to be alternated, on the
+// same pool, with what is compared with it. Other work on the machine then
+// slows both.
+//
+// Operations per second (a multiply and an add are two) on registers, of the
+// instructions that the active kernel variant uses: its int8 dot product where
+// a table allows the fastest, and its float multiply-add. 0 if the variant is
+// the reference.
+double Int8Rate(pthreadpool_t pool);
+double FloatRate(pthreadpool_t pool);
+
+// The best of several such measurements, some tenths of a second together.
+// All of an UncachedMemory is read.
+double ReadBandwidth(pthreadpool_t pool);
+double Int8Peak(pthreadpool_t pool);
+double FloatPeak(pthreadpool_t pool);
+
+}  // namespace lutra::tools
+
+#endif  // LUTRA_TOOLS_EVAL_LIMITS_H_

@@ -1,0 +1,120 @@
+#include "tools/eval/perplexity.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <numbers>
+#include <vector>
+
+#include "lutra/runtime/error.h"
+
+namespace lutra::tools {
+namespace {
+
+bool ContinuesCharacter(char byte) { return (byte & 0xC0) == 0x80; }
+
+}  // namespace
+
+double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) {
+    sum += std::exp(static_cast<double>(logit) - largest);
+  }
+  const double logit = logits[static_cast<size_t>(token)];
+  return std::log(sum) + (largest - logit);
+}
+
+double TextScore::NatsPerToken() const {
+  return scored == 0 ? 0 : nats / static_cast<double>(scored);
+}
+
+double TextScore::Perplexity() const { return std::exp(NatsPerToken()); }
+
+double TextScore::BitsPerByte(size_t text_bytes) const {
+  return NatsPerToken() * static_cast<double>(tokens) /
+         (std::numbers::ln2 * static_cast<double>(text_bytes));
+}
+
+TextScore ScoreText(LanguageModel& model, std::span<const int32_t> ids,
+                    int32_t bos, size_t context,
+                    const std::function<void(const TextScore&)>& progress) {
+  const size_t window = bos < 0 ? context : context - 1;
+  if (window < 1 || context < 2) {
+    throw Error::InFile(model.model().path(),
+                        "a context of less than 2 tokens scores nothing");
+  }
+  const auto out_of_range = std::find_if(ids.begin(), ids.end(), [&](auto id) {
+    return id < 0 || static_cast<size_t>(id) >= model.vocabulary();
+  });
+  if (out_of_range != ids.end()) {
+    throw Error::InFile(
+        model.model().path(),
+        "the tokenizer gives token " + std::to_string(*out_of_range) +
+            ", but the model has " + std::to_string(model.vocabulary()));
+  }
+  TextScore score;
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<int32_t> chunk;
+  while (score.tokens < ids.size()) {
+    const auto targets =
+        ids.subspan(score.tokens, std::min(window, ids.size() - score.tokens));
+    chunk.clear();
+    if (bos >= 0) chunk.push_back(bos);
+    chunk.insert(chunk.end(), targets.begin(), targets.end());
+    // The last token is only predicted.
+    const std::span<const int32_t> fed =
+        std::span(chunk).first(chunk.size() - 1);
+    model.Reset();
+    if (!fed.empty()) {
+      model.Score(fed, [&](size_t i, std::span<const float> logits) {
+        const int32_t target = chunk[i + 1];
+        const double nats = NegativeLogLikelihood(logits, target);
+        if (!std::isfinite(nats)) {
+          throw Error::InFile(model.model().path(),
+                              "the logits after token " +
+                                  std::to_string(score.tokens + i) +
+                                  " of the text are not finite");
+        }
+        score.nats += nats;
+        const auto best = std::max_element(logits.begin(), logits.end());
+        if (best - logits.begin() == target) ++score.correct;
+        ++score.scored;
+      });
+    }
+    score.tokens += targets.size();
+    score.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+            .count();
+    progress(score);
+  }
+  return score;
+}
+
+std::string ReadText(const std::filesystem::path& path, size_t limit) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error::InFile(path.string(), "cannot open");
+  std::string text;
+  // In pieces, as the size of a pipe is not known.
+  constexpr size_t kPiece = size_t{1} << 16;
+  while (file && (limit == 0 || text.size() < limit)) {
+    const size_t begin = text.size();
+    text.resize(begin +
+                (limit == 0 ? kPiece : std::min(kPiece, limit - begin)));
+    file.read(text.data() + begin,
+              static_cast<std::streamsize>(text.size() - begin));
+    text.resize(begin + static_cast<size_t>(file.gcount()));
+  }
+  // Only if the limit cut into it; what the file holds is taken as it is.
+  if (file && file.peek() != std::ifstream::traits_type::eof() &&
+      ContinuesCharacter(static_cast<char>(file.peek()))) {
+    while (!text.empty() && ContinuesCharacter(text.back())) text.pop_back();
+    if (!text.empty()) text.pop_back();
+  }
+  if (file.bad()) throw Error::InFile(path.string(), "cannot read");
+  if (text.empty()) throw Error::InFile(path.string(), "holds no text");
+  return text;
+}
+
+}  // namespace lutra::tools

@@ -1,0 +1,119 @@
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "lutra/runtime/session.h"
+#include "tools/cli/table.h"
+#include "tools/eval/model_data.h"
+#include "tools/verbs/bench.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Measurement {
+  std::string path;
+  std::string activations;
+  size_t threads = 0;
+  size_t batch = 0;
+  size_t arena_bytes = 0;
+  Timing timing;
+
+  double MicrosecondsPerToken() const {
+    return timing.median / static_cast<double>(batch);
+  }
+  double TokensPerSecond() const { return 1e6 / MicrosecondsPerToken(); }
+};
+
+// All combinations for one model.
+std::vector<Measurement> Measure(const BenchOptions& options,
+                                 const std::shared_ptr<const Model>& model,
+                                 Progress& progress) {
+  // The activation type of a model without packed weights changes nothing.
+  std::vector<kernels::ActivationType> activations = options.activations;
+  const bool packed = HasPackedWeights(*model);
+  if (!packed) activations = {kernels::ActivationType::kFloat32};
+  const size_t total =
+      activations.size() * options.threads.size() * options.batches.size();
+  std::vector<Measurement> results;
+  for (const kernels::ActivationType type : activations) {
+    for (const size_t threads : options.threads) {
+      SessionOptions session_options;
+      session_options.activations = type;
+      session_options.threads = threads;
+      Session session(model, session_options);
+      for (const size_t batch : options.batches) {
+        progress.Show("measuring " + model->path(), results.size(), total);
+        Buffers buffers(*model, batch);
+        FillRandomly(*model, options.seed, buffers);
+        session.Prepare(batch);
+        Measurement result;
+        result.path = model->path();
+        result.activations = Name(type);
+        result.threads = session.threads();
+        result.batch = batch;
+        result.arena_bytes = session.ArenaBytes();
+        result.timing =
+            TimeCalls([&] { buffers.Run(session, batch); }, options.timing);
+        results.push_back(std::move(result));
+      }
+    }
+  }
+  return results;
+}
+
+ordered_json ToJson(const Measurement& result) {
+  ordered_json json = {{"model", result.path},
+                       {"activations", result.activations},
+                       {"threads", result.threads},
+                       {"batch", result.batch},
+                       {"arena_bytes", result.arena_bytes}};
+  json.update(ToJson(result.timing));
+  json["us_per_token"] = result.MicrosecondsPerToken();
+  json["tokens_per_second"] = result.TokensPerSecond();
+  return json;
+}
+
+Table ToTable(const std::vector<Measurement>& results) {
+  Table table({{"model", Table::Align::kLeft},
+               {"activations", Table::Align::kLeft},
+               {"threads"},
+               {"batch"},
+               {"us/call"},
+               {"deviation"},
+               {"p99"},
+               {"us/token"},
+               {"tokens/s"},
+               {"calls"}});
+  for (const Measurement& result : results) {
+    table.AddRow({result.path, result.activations,
+                  std::to_string(result.threads), std::to_string(result.batch),
+                  Short(result.timing.median), Short(result.timing.deviation),
+                  Short(result.timing.p99),
+                  Short(result.MicrosecondsPerToken()),
+                  WithCommas(static_cast<uint64_t>(result.TokensPerSecond())),
+                  WithCommas(result.timing.calls)});
+  }
+  return table;
+}
+
+}  // namespace
+
+BenchResults BenchCalls(const BenchOptions& options,
+                        const std::vector<std::shared_ptr<const Model>>& models,
+                        Progress& progress) {
+  std::vector<Measurement> measurements;
+  for (const std::shared_ptr<const Model>& model : models) {
+    for (Measurement& result : Measure(options, model, progress)) {
+      measurements.push_back(std::move(result));
+    }
+  }
+  BenchResults results{ordered_json::array(), ToTable(measurements)};
+  for (const Measurement& measurement : measurements) {
+    results.records.push_back(ToJson(measurement));
+  }
+  return results;
+}
+
+}  // namespace lutra::tools

@@ -1,0 +1,142 @@
+#include <cpuinfo.h>
+
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lutra/kernels/variants.h"
+#include "tools/cli/options.h"
+#include "tools/cli/table.h"
+#include "tools/verbs/verbs.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kExample =
+    "The environment variable LUTRA_KERNEL makes every program that uses "
+    "lutra\n"
+    "run another variant.\n"
+    "\n"
+    "Example:\n"
+    "  lutra cpu\n"
+    "  LUTRA_KERNEL=AVX2 lutra bench packed.safetensors";
+
+struct Cache {
+  const char* level;
+  uint32_t count = 0;
+  uint32_t bytes = 0;  // of one
+};
+
+// What cpuinfo found out; zeros and an empty name where it could not.
+struct Machine {
+  std::string name;
+  uint32_t cores = 0;
+  uint32_t threads = 0;
+  std::vector<Cache> caches;
+};
+
+Machine Detect() {
+  Machine machine;
+  if (!cpuinfo_initialize()) return machine;
+  if (const cpuinfo_package* package = cpuinfo_get_package(0)) {
+    machine.name = package->name;
+  }
+  machine.cores = cpuinfo_get_cores_count();
+  machine.threads = cpuinfo_get_processors_count();
+  const auto add = [&machine](const char* level, uint32_t count,
+                              const cpuinfo_cache* cache) {
+    if (count == 0 || cache == nullptr) return;
+    machine.caches.push_back({level, count, cache->size});
+  };
+  add("L1 data", cpuinfo_get_l1d_caches_count(), cpuinfo_get_l1d_cache(0));
+  add("L2", cpuinfo_get_l2_caches_count(), cpuinfo_get_l2_cache(0));
+  add("L3", cpuinfo_get_l3_caches_count(), cpuinfo_get_l3_cache(0));
+  return machine;
+}
+
+std::vector<kernels::Variant> Variants() {
+  size_t count = 0;
+  const kernels::Variant* variants = kernels::Variants(&count);
+  return std::vector<kernels::Variant>(variants, variants + count);
+}
+
+// Why the active variant runs.
+std::string Reason() {
+  const std::string best = kernels::BestVariant();
+  if (kernels::ActiveVariant() == best) {
+    return "the best in this build that the CPU supports";
+  }
+  return "LUTRA_KERNEL asks for it (the best is " + best + ")";
+}
+
+ordered_json ToJson(const Machine& machine) {
+  ordered_json caches = ordered_json::array();
+  for (const Cache& cache : machine.caches) {
+    caches.push_back({{"level", cache.level},
+                      {"count", cache.count},
+                      {"bytes", cache.bytes}});
+  }
+  ordered_json variants = ordered_json::array();
+  const std::string active = kernels::ActiveVariant();
+  for (const kernels::Variant& variant : Variants()) {
+    variants.push_back({{"name", variant.name},
+                        {"supported", variant.supported},
+                        {"chosen", variant.name == active}});
+  }
+  return {{"cpu", OneLine(machine.name)},
+          {"cores", machine.cores},
+          {"threads", machine.threads},
+          {"caches", caches},
+          {"chosen", active},
+          {"reason", Reason()},
+          {"variants", variants}};
+}
+
+void Print(const Machine& machine, OutputFormat format) {
+  if (format == OutputFormat::kJson) {
+    std::cout << ToJson(machine).dump(2) << "\n";
+    return;
+  }
+  std::cout << "cpu:     "
+            << (machine.name.empty() ? "unknown" : OneLine(machine.name))
+            << "\ncores:   " << machine.cores << " (" << machine.threads
+            << " hardware threads)\n";
+  std::cout << "caches:  ";
+  const char* separator = "";
+  for (const Cache& cache : machine.caches) {
+    std::cout << separator << cache.level << " " << cache.count << " x "
+              << Bytes(cache.bytes);
+    separator = ", ";
+  }
+  if (machine.caches.empty()) std::cout << "unknown";
+  const std::string active = kernels::ActiveVariant();
+  std::cout << "\nkernels: " << active << ", " << Reason() << "\n\n";
+  Table table({{"variant", Table::Align::kLeft},
+               {"supported", Table::Align::kLeft},
+               {"chosen", Table::Align::kLeft}});
+  for (const kernels::Variant& variant : Variants()) {
+    table.AddRow({variant.name, variant.supported ? "yes" : "no",
+                  variant.name == active ? "yes" : ""});
+  }
+  std::cout << (format == OutputFormat::kTable ? table.Text()
+                                               : table.Markdown());
+}
+
+}  // namespace
+
+void AddCpuVerb(CLI::App& app) {
+  auto format = std::make_shared<OutputFormat>(OutputFormat::kTable);
+  CLI::App* cpu = app.add_subcommand(
+      "cpu", "Show this CPU, the kernels' variants, and which one runs");
+  cpu->footer(kExample);
+  AddFormatOptions(*cpu, *format);
+  cpu->callback([format] { Print(Detect(), *format); });
+}
+
+}  // namespace lutra::tools

@@ -1,0 +1,144 @@
+#include "lutra/packer/diff.h"
+
+#include <cmath>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "lutra/runtime/error.h"
+#include "tools/cli/exit_status.h"
+#include "tools/cli/options.h"
+#include "tools/cli/table.h"
+#include "tools/verbs/verbs.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::ordered_json;
+using packer::TensorDifference;
+
+constexpr int kDifferent = 1;
+constexpr int kTrouble = 2;
+
+constexpr const char* kExample =
+    "Takes any two safetensors files. Tensors are compared by name; packed "
+    "and\n"
+    "float ones of one shape by their values. Exit code: 0 if nothing differs, "
+    "1 if\n"
+    "something does, 2 if a file cannot be read.\n"
+    "\n"
+    "Examples:\n"
+    "  lutra diff float.safetensors packed.safetensors\n"
+    "  lutra diff old.safetensors new.safetensors --json | jq .metadata";
+
+struct DiffVerb {
+  std::string before;
+  std::string after;
+  size_t threads = 0;
+  OutputFormat format = OutputFormat::kTable;
+
+  void Run() const;
+};
+
+const char* Name(TensorDifference::Kind kind) {
+  switch (kind) {
+    case TensorDifference::Kind::kAdded:
+      return "added";
+    case TensorDifference::Kind::kRemoved:
+      return "removed";
+    case TensorDifference::Kind::kChanged:
+      break;
+  }
+  return "changed";
+}
+
+ordered_json ToJson(const packer::FileDifferences& differences) {
+  ordered_json json;
+  json["same"] = !differences.Any();
+  json["same_tensors"] = differences.same_tensors;
+  json["tensors"] = ordered_json::array();
+  for (const TensorDifference& tensor : differences.tensors) {
+    ordered_json entry = {{"name", tensor.name},
+                          {"kind", Name(tensor.kind)},
+                          {"before", tensor.before},
+                          {"after", tensor.after}};
+    if (tensor.sqnr_db) {
+      // JSON has no infinity.
+      entry["sqnr_db"] = std::isfinite(*tensor.sqnr_db)
+                             ? ordered_json(*tensor.sqnr_db)
+                             : ordered_json(nullptr);
+      entry["max_error"] = std::isfinite(*tensor.max_error)
+                               ? ordered_json(*tensor.max_error)
+                               : ordered_json(nullptr);
+    }
+    json["tensors"].push_back(std::move(entry));
+  }
+  json["metadata"] = differences.metadata;
+  json["graph"] = differences.graph;
+  return json;
+}
+
+void PrintLines(const char* title, const std::vector<std::string>& lines) {
+  if (lines.empty()) return;
+  std::cout << title << ":\n";
+  for (const std::string& line : lines) {
+    std::cout << "  " << OneLine(line) << "\n";
+  }
+}
+
+void Print(const packer::FileDifferences& differences, OutputFormat format) {
+  if (format == OutputFormat::kJson) {
+    std::cout << ToJson(differences).dump(2) << "\n";
+    return;
+  }
+  if (!differences.tensors.empty()) {
+    Table table({{"tensor", Table::Align::kLeft},
+                 {"", Table::Align::kLeft},
+                 {"before", Table::Align::kLeft},
+                 {"after", Table::Align::kLeft},
+                 {"SQNR dB"},
+                 {"max error"}});
+    for (const TensorDifference& tensor : differences.tensors) {
+      table.AddRow({tensor.name, Name(tensor.kind), tensor.before, tensor.after,
+                    tensor.sqnr_db ? Fixed(*tensor.sqnr_db, 2) : "",
+                    tensor.max_error ? Short(*tensor.max_error) : ""});
+    }
+    std::cout << (format == OutputFormat::kTable ? table.Text()
+                                                 : table.Markdown());
+  }
+  PrintLines("metadata", differences.metadata);
+  PrintLines("graph", differences.graph);
+  std::cout << differences.same_tensors << " tensors are the same, "
+            << differences.tensors.size() << " differ\n";
+}
+
+void DiffVerb::Run() const {
+  packer::FileDifferences differences;
+  try {
+    const SafetensorsFile a = SafetensorsFile::Open(before);
+    const SafetensorsFile b = SafetensorsFile::Open(after);
+    const ThreadPool pool = MakeThreadPool(threads);
+    differences = packer::Diff(a, b, pool.get());
+  } catch (const Error& error) {
+    throw ExitStatus(kTrouble, error.what());
+  }
+  Print(differences, format);
+  if (differences.Any()) throw ExitStatus(kDifferent);
+}
+
+}  // namespace
+
+void AddDiffVerb(CLI::App& app) {
+  auto verb = std::make_shared<DiffVerb>();
+  CLI::App* diff =
+      app.add_subcommand("diff", "Show what differs between two model files");
+  diff->footer(kExample);
+  diff->add_option("BEFORE", verb->before, "A safetensors file")->required();
+  diff->add_option("AFTER", verb->after, "Another one")->required();
+  AddThreadsOption(*diff, verb->threads);
+  AddFormatOptions(*diff, verb->format);
+  diff->callback([verb] { verb->Run(); });
+}
+
+}  // namespace lutra::tools

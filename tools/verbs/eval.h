@@ -1,0 +1,41 @@
+#ifndef LUTRA_TOOLS_VERBS_EVAL_H_
+#define LUTRA_TOOLS_VERBS_EVAL_H_
+
+#include <string>
+#include <vector>
+
+#include "lutra/runtime/language_model.h"
+#include "tools/cli/options.h"
+#include "tools/eval/timing.h"
+
+namespace lutra::tools {
+
+// The options of the verb eval.
+struct EvalOptions {
+  std::vector<std::string> models;
+  std::vector<std::string> labels;  // one for each model
+  OutputFormat format = OutputFormat::kTable;
+  LanguageModelOptions language;  // its session options are for all models
+
+  // Accuracy.
+  std::string data;
+  double scale = 1;
+  int zero_point = 0;
+  std::string reference;
+  size_t limit = 0;
+  bool time = false;
+  std::vector<size_t> batches = {1, 64};
+  TimingOptions timing;
+
+  // Perplexity.
+  std::string text;
+  size_t bytes = 0;
+};
+
+// Print their table or JSON. Throw lutra::Error.
+void EvalAccuracy(const EvalOptions& options);
+void EvalPerplexity(const EvalOptions& options);
+
+}  // namespace lutra::tools
+
+#endif  // LUTRA_TOOLS_VERBS_EVAL_H_

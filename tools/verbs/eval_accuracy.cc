@@ -1,0 +1,187 @@
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "lutra/kernels/variants.h"
+#include "lutra/packer/weights.h"
+#include "lutra/qat/int8_folder.h"
+#include "lutra/runtime/error.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/table.h"
+#include "tools/eval/evaluate.h"
+#include "tools/eval/model_data.h"
+#include "tools/verbs/eval.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Row {
+  std::string label;
+  std::string path;
+  std::string activations;  // "float32" if nothing is packed
+  packer::WeightTotals weights;
+  Predictions predictions;
+  std::vector<Timing> timings;  // by batch
+};
+
+size_t FindReference(const EvalOptions& options) {
+  if (options.reference.empty()) return 0;
+  const std::vector<std::string>& labels = options.labels;
+  const auto found = std::find(labels.begin(), labels.end(), options.reference);
+  if (found == labels.end()) {
+    throw CLI::ValidationError(
+        "--reference", "no model has the label '" + options.reference + "'");
+  }
+  return static_cast<size_t>(found - labels.begin());
+}
+
+// Images in idx files, or one file of int8 values each.
+qat::LabelledImages LoadData(const EvalOptions& options) {
+  qat::LabelledImages images =
+      qat::IsInt8Folder(options.data)
+          ? qat::LoadInt8Folder(options.data, options.scale, options.zero_point)
+          : qat::LoadImageFolder(options.data, qat::DatasetPart::kTest);
+  if (options.limit > 0 && options.limit < images.count) {
+    images.images.resize(options.limit * images.Features());
+    images.labels.resize(options.limit);
+    images.count = options.limit;
+  }
+  if (images.count == 0) {
+    throw Error::InFile(options.data, "has no test images");
+  }
+  return images;
+}
+
+ordered_json ToJson(const Row& row, size_t different,
+                    const std::vector<size_t>& batches) {
+  ordered_json json = {{"label", row.label},
+                       {"file", row.path},
+                       {"activations", row.activations},
+                       {"accuracy", row.predictions.Accuracy()},
+                       {"correct", row.predictions.correct},
+                       {"total", row.predictions.classes.size()},
+                       {"differs", different},
+                       {"weights", row.weights.elements},
+                       {"weight_bytes", row.weights.bytes},
+                       {"bits_per_weight", row.weights.BitsPerWeight()},
+                       {"seconds", row.predictions.seconds}};
+  for (size_t i = 0; i < row.timings.size(); ++i) {
+    ordered_json timing = {{"batch", batches[i]}};
+    timing.update(ToJson(row.timings[i]));
+    timing["us_per_image"] =
+        row.timings[i].median / static_cast<double>(batches[i]);
+    json["timings"].push_back(timing);
+  }
+  return json;
+}
+
+Table ToTable(const std::vector<Row>& rows, const Row& reference,
+              const std::vector<size_t>& batches) {
+  const bool timed = !rows.front().timings.empty();
+  std::vector<Table::Column> columns = {{"model", Table::Align::kLeft},
+                                        {"activations", Table::Align::kLeft},
+                                        {"accuracy"},
+                                        {"correct"}};
+  if (rows.size() > 1) columns.push_back({"differs"});
+  columns.insert(columns.end(), {{"weight bytes"}, {"bits/weight"}});
+  if (timed) {
+    for (const size_t batch : batches) {
+      columns.push_back({"us/image, batch " + std::to_string(batch)});
+    }
+  } else {
+    columns.push_back({"seconds"});
+  }
+  Table table(std::move(columns));
+  for (const Row& row : rows) {
+    const Predictions& predictions = row.predictions;
+    std::vector<std::string> cells = {
+        row.label, row.activations,
+        Fixed(100 * predictions.Accuracy(), 2) + " %",
+        WithCommas(predictions.correct) + " of " +
+            WithCommas(predictions.classes.size())};
+    if (rows.size() > 1) {
+      cells.push_back(
+          WithCommas(CountDifferent(predictions, reference.predictions)));
+    }
+    cells.push_back(WithCommas(row.weights.bytes));
+    cells.push_back(Fixed(row.weights.BitsPerWeight(), 2));
+    for (size_t i = 0; i < row.timings.size(); ++i) {
+      cells.push_back(
+          Short(row.timings[i].median / static_cast<double>(batches[i])));
+    }
+    if (!timed) cells.push_back(Fixed(predictions.seconds, 2));
+    table.AddRow(std::move(cells));
+  }
+  return table;
+}
+
+}  // namespace
+
+void EvalAccuracy(const EvalOptions& options) {
+  const size_t reference_index = FindReference(options);
+
+  // Load everything first, so that a bad file is reported before long work.
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<Row> rows;
+  for (size_t i = 0; i < options.models.size(); ++i) {
+    const ModelChoice choice = ParseModelChoice(
+        options.models[i], options.language.session.activations);
+    const std::shared_ptr<const Model> model = Model::Load(choice.path);
+    SessionOptions session = options.language.session;
+    session.activations = choice.activations;
+    sessions.push_back(std::make_unique<Session>(model, session));
+    Row row;
+    row.label = options.labels[i];
+    row.path = choice.path;
+    row.activations =
+        HasPackedWeights(*model) ? Name(choice.activations) : "float32";
+    row.weights = packer::Total(packer::Weights(*model));
+    rows.push_back(std::move(row));
+  }
+  const qat::LabelledImages images = LoadData(options);
+  for (const auto& session : sessions) {
+    CheckClassifies(session->model(), images);
+  }
+
+  Progress progress;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].predictions = Classify(*sessions[i], images, [&](size_t done) {
+      progress.Show("evaluating " + rows[i].label, done, images.count);
+    });
+  }
+  for (size_t i = 0; options.time && i < rows.size(); ++i) {
+    for (const size_t batch : options.batches) {
+      progress.Show("timing", i, rows.size());
+      rows[i].timings.push_back(
+          TimeClassification(*sessions[i], images, batch, options.timing));
+    }
+  }
+  progress.Clear();
+
+  const Row& reference_row = rows[reference_index];
+  if (options.format == OutputFormat::kJson) {
+    ordered_json json = {{"data", options.data},
+                         {"images", images.count},
+                         {"threads", sessions.front()->threads()},
+                         {"variant", kernels::ActiveVariant()},
+                         {"reference", reference_row.label},
+                         {"models", ordered_json::array()}};
+    for (const Row& row : rows) {
+      json["models"].push_back(ToJson(
+          row, CountDifferent(row.predictions, reference_row.predictions),
+          options.batches));
+    }
+    std::cout << json.dump(2) << "\n";
+    return;
+  }
+  const Table table = ToTable(rows, reference_row, options.batches);
+  std::cout << (options.format == OutputFormat::kTable ? table.Text()
+                                                       : table.Markdown());
+}
+
+}  // namespace lutra::tools

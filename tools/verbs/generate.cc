@@ -1,0 +1,288 @@
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <iterator>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/text_generator.h"
+#include "tools/cli/exit_status.h"
+#include "tools/cli/interrupt.h"
+#include "tools/cli/language_options.h"
+#include "tools/cli/options.h"
+#include "tools/cli/table.h"
+#include "tools/eval/memory.h"
+#include "tools/eval/perplexity.h"
+#include "tools/verbs/verbs.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kExample =
+    "The prompt and its continuation go to standard output, speeds and memory\n"
+    "to standard error. Without a prompt the model begins a text of its own.\n"
+    "\n"
+    "With --interactive each further line from standard input is appended to\n"
+    "the text and continued; an empty line just goes on. Ctrl-C stops the\n"
+    "text that is being written and, where there is none, the command; the\n"
+    "exit code is then 130.\n"
+    "\n"
+    "The filters are applied in this order: repetition penalty, top-k, top-p,\n"
+    "min-p, temperature. One seed gives the same text each time.\n"
+    "\n"
+    "Example:\n"
+    "  lutra generate stories.safetensors -p \"Once upon a time\" "
+    "--temperature 0\n"
+    "  lutra generate stories.safetensors -p \"Lily had a\" -n 100 --seed 3 "
+    "\\\n"
+    "    --top-p 0.9 --stop \".\"\n"
+    "  lutra generate stories.safetensors --interactive --quiet";
+
+// 128 + SIGINT, as shells have it.
+constexpr int kInterrupted = 130;
+
+// Above these are only negative numbers, which are mistakes.
+constexpr size_t kMaxVocabulary = std::numeric_limits<int32_t>::max();
+constexpr size_t kMaxTokens = kMaxVocabulary;
+
+struct GenerateVerb {
+  std::string model;
+  std::string prompt;
+  std::string prompt_file;
+  GenerationOptions generation;
+  LanguageModelOptions language;
+  bool interactive = false;
+  bool no_echo = false;
+  bool quiet = false;
+  bool json = false;
+
+  void Run() const;
+};
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+double PerSecond(size_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
+std::string ReadAll(std::istream& in) {
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+// Of a whole run of the command.
+struct Totals {
+  double load_seconds = 0;
+  size_t prompt_tokens = 0;
+  double prompt_seconds = 0;
+  size_t tokens = 0;
+  double seconds = 0;
+
+  void Add(const TextGenerator& generator) {
+    prompt_tokens += generator.prompt_tokens().size();
+    prompt_seconds += generator.prompt_seconds();
+    tokens += generator.tokens().size();
+    seconds += generator.seconds();
+  }
+  double PromptSpeed() const {
+    return PerSecond(prompt_tokens, prompt_seconds);
+  }
+  double Speed() const { return PerSecond(tokens, seconds); }
+};
+
+void PrintTotals(const Totals& totals, const LanguageModel& model) {
+  const MemoryReport memory = model.Memory();
+  std::string used = WithCommas(model.position());
+  if (model.context() > 0) used += " of " + WithCommas(model.context());
+  std::cerr << "load " << Short(1e3 * totals.load_seconds) << " ms; prompt "
+            << WithCommas(totals.prompt_tokens) << " tokens, "
+            << Short(totals.PromptSpeed()) << " tokens/s; generated "
+            << WithCommas(totals.tokens) << " tokens, " << Short(totals.Speed())
+            << " tokens/s\n"
+            << "memory: weights " << Bytes(memory.weights) << " mapped, arena "
+            << Bytes(memory.arena) << ", state " << Bytes(memory.state) << " ("
+            << used << " tokens used), dense " << Bytes(memory.dense)
+            << ", peak " << Bytes(PeakMemoryBytes()) << std::endl;
+}
+
+ordered_json ToJson(const Totals& totals, const LanguageModel& model) {
+  const MemoryReport memory = model.Memory();
+  return {{"load_seconds", totals.load_seconds},
+          {"prompt_seconds", totals.prompt_seconds},
+          {"prompt_tokens_per_second", totals.PromptSpeed()},
+          {"seconds", totals.seconds},
+          {"tokens_per_second", totals.Speed()},
+          {"context", model.context()},
+          {"weight_bytes", memory.weights},
+          {"arena_bytes", memory.arena},
+          {"state_bytes", memory.state},
+          {"dense_bytes", memory.dense},
+          {"peak_bytes", PeakMemoryBytes()}};
+}
+
+// Writes text as it comes, and stops the command when nobody reads it.
+void Write(std::string_view text) {
+  std::cout << text << std::flush;
+  if (!std::cout) throw Error("cannot write to standard output");
+}
+
+void GenerateVerb::Run() const {
+  const auto start = std::chrono::steady_clock::now();
+  const std::shared_ptr<const Model> loaded = Model::Load(model);
+  const std::shared_ptr<const Tokenizer> tokenizer = RequireTokenizer(*loaded);
+  LanguageModel language_model(loaded, language);
+  TextGenerator generator(language_model, *tokenizer, generation);
+  Totals totals;
+  totals.load_seconds = SecondsSince(start);
+
+  std::string text = prompt;
+  if (prompt_file == "-") {
+    text = ReadAll(std::cin);
+  } else if (!prompt_file.empty()) {
+    text = ReadText(prompt_file, 0);
+  }
+  bool waiting = interactive && text.empty();
+  CancelOnInterrupt interrupt(language_model);
+  bool interrupted = false;
+  std::string shown;
+  GenerationEnd end = GenerationEnd::kMaxTokens;
+  do {
+    if (waiting && !std::getline(std::cin, text)) {
+      interrupted = interrupt.Take();
+      break;
+    }
+    interrupted = false;
+    if (!json && !no_echo && !waiting) Write(text);
+    try {
+      end = generator.Generate(text, [&](std::string_view piece) {
+        if (json) {
+          shown += piece;
+        } else {
+          Write(piece);
+        }
+      });
+    } catch (const Cancelled&) {
+      interrupted = interrupt.Take();
+    } catch (const Error&) {
+      if (!json) Write("\n");  // the message gets a line of its own
+      throw;
+    }
+    totals.Add(generator);
+    if (!json) Write("\n");
+    waiting = true;
+  } while (interactive);
+
+  if (json) {
+    ordered_json report = {{"model", model},
+                           {"prompt", text},
+                           {"text", shown},
+                           {"prompt_tokens", generator.prompt_tokens()},
+                           {"tokens", generator.tokens()},
+                           {"end", interrupted ? "cancelled" : Name(end)},
+                           {"seed", generation.sampler.seed}};
+    report.update(ToJson(totals, language_model));
+    std::cout << report.dump(2, ' ', false,
+                             ordered_json::error_handler_t::replace)
+              << "\n";
+  }
+  if (!quiet && !json) PrintTotals(totals, language_model);
+  if (interrupted) throw ExitStatus(kInterrupted);
+}
+
+void AddSamplerOptions(CLI::App& app, SamplerOptions& options) {
+  app.add_option("--temperature,--temp", options.temperature,
+                 "0: always the most probable token; above 1: more surprising")
+      ->type_name("T")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  app.add_option("--top-k", options.top_k,
+                 "Choose among the K most probable tokens; 0: all")
+      ->type_name("K")
+      ->check(CLI::Range(size_t{0}, kMaxVocabulary))
+      ->capture_default_str();
+  app.add_option("--top-p", options.top_p,
+                 "Choose among the most probable tokens that make up P; 1: all")
+      ->type_name("P")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--min-p", options.min_p,
+                 "Choose among tokens at least P times as probable as the most "
+                 "probable one; 0: all")
+      ->type_name("P")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--repetition-penalty", options.repetition_penalty,
+                 "Above 1: avoid recent tokens")
+      ->type_name("R")
+      ->check(CLI::Range(1e-6, 1e6))
+      ->capture_default_str();
+  app.add_option("--repetition-window", options.repetition_window,
+                 "Tokens that count as recent")
+      ->type_name("N")
+      ->check(CLI::Range(size_t{0}, Sampler::kMaxRepetitionWindow))
+      ->capture_default_str();
+  app.add_option("-s,--seed", options.seed, "Seed of the random choices")
+      ->type_name("N")
+      ->capture_default_str();
+}
+
+}  // namespace
+
+void AddGenerateVerb(CLI::App& app) {
+  auto verb = std::make_shared<GenerateVerb>();
+  CLI::App* generate =
+      app.add_subcommand("generate", "Let a language model continue a text");
+  generate->footer(kExample);
+  generate->add_option("MODEL", verb->model, "A language model")->required();
+  CLI::Option* prompt =
+      generate->add_option("-p,--prompt", verb->prompt, "The text to continue")
+          ->type_name("TEXT");
+  generate
+      ->add_option("-f,--file", verb->prompt_file,
+                   "File with the text to continue; '-': standard input")
+      ->type_name("FILE")
+      ->excludes(prompt);
+  generate
+      ->add_option("-n,--tokens", verb->generation.max_tokens,
+                   "Most tokens to generate; 0: until the text ends or the "
+                   "context is full")
+      ->type_name("N")
+      ->check(CLI::Range(size_t{0}, kMaxTokens))
+      ->capture_default_str();
+  AddSamplerOptions(*generate, verb->generation.sampler);
+  generate
+      ->add_option("--stop", verb->generation.stops,
+                   "Stop before this string; may be given several times")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  generate->add_flag("--ignore-eos", verb->generation.ignore_end,
+                     "Never choose a token that ends the text");
+  CLI::Option* interactive =
+      generate->add_flag("-i,--interactive", verb->interactive,
+                         "Continue the text with lines from standard input");
+  generate->add_flag("--no-echo", verb->no_echo,
+                     "Print only what the model wrote");
+  generate->add_flag("-q,--quiet", verb->quiet,
+                     "Do not print speeds and memory");
+  generate
+      ->add_flag("--json", verb->json,
+                 "One JSON object at the end: text, tokens, speeds, memory")
+      ->excludes(interactive);
+  AddContextOption(*generate, verb->language.session.context,
+                   "as long as the model is made for");
+  AddLanguageOptions(*generate, verb->language);
+  AddActivationsOption(*generate, verb->language.session.activations);
+  AddThreadsOption(*generate, verb->language.session.threads);
+  generate->callback([verb] { verb->Run(); });
+}
+
+}  // namespace lutra::tools

@@ -1,0 +1,149 @@
+#include "lutra/packer/import.h"
+
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tools/cli/interrupt.h"
+#include "tools/cli/options.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/table.h"
+#include "tools/verbs/verbs.h"
+
+namespace lutra::tools {
+namespace {
+
+constexpr const char* kExample =
+    "SOURCE is one of\n"
+    "  a Hugging Face folder: config.json, *.safetensors, tokenizer.json or\n"
+    "    tokenizer.model (Llama, Mistral and Qwen2 architectures)\n"
+    "  a llama2.c checkpoint: model.bin, with tokenizer.bin or tok<N>.bin\n"
+    "    beside it\n"
+    "  safetensors of any layers, with --graph graph.json or in a folder that\n"
+    "    has it\n"
+    "  the folder of MLPerf Tiny's keyword spotter, or of an ml5.js charRNN\n"
+    "docs/import.md says what is supported.\n"
+    "\n"
+    "Examples:\n"
+    "  lutra import TinyLlama-1.1B -o tinyllama.safetensors\n"
+    "  lutra import stories260K.bin --tokenizer tok512.bin -o "
+    "stories.safetensors\n"
+    "  lutra import weights.safetensors --graph graph.json -o "
+    "model.safetensors\n"
+    "  lutra generate stories.safetensors -p 'Once upon a time'";
+
+struct ImportVerb {
+  packer::ImportOptions options;
+  std::string format = "auto";
+  std::string dtype = "keep";
+  std::string rope = "float32";
+  bool json = false;
+
+  void Run();
+};
+
+nlohmann::ordered_json ToJson(const packer::ImportReport& report,
+                              const std::string& output) {
+  nlohmann::ordered_json json;
+  json["file"] = output;
+  json["file_bytes"] = report.file_bytes;
+  json["format"] = packer::Name(report.format);
+  json["architecture"] = report.architecture;
+  json["layers"] = report.layers;
+  json["parameters"] = report.parameters;
+  json["context"] = report.context;
+  json["tokenizer"] = report.tokenizer;
+  json["vocabulary"] = report.vocabulary;
+  return json;
+}
+
+std::string ToText(const packer::ImportReport& report,
+                   const std::string& output) {
+  std::string text = OneLine(output) + ": " + OneLine(report.architecture);
+  if (report.layers > 0) {
+    text += ", " + std::to_string(report.layers) + " layers";
+  }
+  text += ", " + WithCommas(report.parameters) + " parameters";
+  if (report.context > 0) {
+    text += ", context " + std::to_string(report.context);
+  }
+  text += report.tokenizer.empty() ? std::string(", no tokenizer")
+                                   : ", tokenizer: " + report.tokenizer + ", " +
+                                         WithCommas(report.vocabulary) + " ids";
+  return text + "; file " + WithCommas(report.file_bytes) + " bytes";
+}
+
+void ImportVerb::Run() {
+  AsUsage("--format",
+          [&] { options.format = packer::ParseImportFormat(format); });
+  options.float32 = dtype == "float32";
+  if (rope == "checkpoint") options.rope = packer::RopePrecision::kCheckpoint;
+  Progress progress;
+  const EndOnInterrupt interrupt;
+  const packer::ImportReport report = packer::ImportModel(
+      options, [&](std::string_view tensor, size_t index, size_t count) {
+        interrupt.Check();
+        progress.Show("importing " + std::string(tensor), index, count);
+      });
+  progress.Clear();
+  const std::string output = options.output.string();
+  if (json) {
+    std::cout << ToJson(report, output).dump(2) << "\n";
+  } else {
+    std::cout << ToText(report, output) << "\n";
+  }
+}
+
+}  // namespace
+
+void AddImportVerb(CLI::App& app) {
+  auto verb = std::make_shared<ImportVerb>();
+  CLI::App* import = app.add_subcommand(
+      "import", "Make a model file of another program's checkpoint");
+  import->footer(kExample);
+  import->add_option("SOURCE", verb->options.source, "Checkpoint or folder")
+      ->required();
+  import->add_option("-o,--output", verb->options.output, "File to write")
+      ->type_name("FILE")
+      ->required();
+  import
+      ->add_option("--format", verb->format,
+                   "What the source is: auto, huggingface, llama2c, graph, "
+                   "keyword-spotter, char-lstm")
+      ->type_name("NAME")
+      ->capture_default_str();
+  import
+      ->add_option("--tokenizer", verb->options.tokenizer,
+                   "Tokenizer, if it is not beside the source")
+      ->type_name("FILE");
+  import
+      ->add_option("--graph", verb->options.graph,
+                   "Graph of the network, as JSON")
+      ->type_name("FILE");
+  import
+      ->add_option("--context", verb->options.context,
+                   "Longest sequence in tokens [as in the checkpoint]")
+      ->type_name("N")
+      ->check(CLI::Range(size_t{1}, size_t{1} << 24));
+  import
+      ->add_option("--dtype", verb->dtype,
+                   "keep: 16-bit matrices stay so; float32: all weights become "
+                   "float32")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"keep", "float32"}))
+      ->capture_default_str();
+  import
+      ->add_option("--rope-dtype", verb->rope,
+                   "Frequencies of the rotary embedding of a 16-bit "
+                   "checkpoint: float32, as transformers loads them; "
+                   "checkpoint, rounded to 16 bits, as after model.to(dtype)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"float32", "checkpoint"}))
+      ->capture_default_str();
+  import->add_flag("--json", verb->json, "Print JSON");
+  import->callback([verb] { verb->Run();
+});
+}  // namespace lutra::tools
+
+}  // namespace lutra::tools

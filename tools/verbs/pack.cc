@@ -1,0 +1,177 @@
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "lutra/packer/pack.h"
+#include "tools/cli/interrupt.h"
+#include "tools/cli/options.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/scheme_options.h"
+#include "tools/cli/table.h"
+#include "tools/verbs/verbs.h"
+
+namespace lutra::tools {
+namespace {
+
+constexpr const char* kExample =
+    "Packs the weights of linear, embedding, conv2d and lstm_cell nodes; one\n"
+    "that several nodes share, once. Norms, biases and the like stay float. A\n"
+    "weight that was trained on a grid is packed without loss, one that was "
+    "not\n"
+    "is quantized now (post-training). Any of --bits, --group-size, "
+    "--quantizer,\n"
+    "--preset and --spec makes all weights post-training; --rule those it\n"
+    "matches.\n"
+    "\n"
+    "Quantizers (docs/packing.md), b bits:\n"
+    "  absmax         2^b - 1 levels up to the largest value\n"
+    "  stretched      2^b levels, none is zero; the scale from mean and "
+    "maximum\n"
+    "  mse            2^b levels; the scale with the smallest squared error\n"
+    "  mse-stretched  the levels of stretched with that scale\n"
+    "  lsbq           sums of +-v; a table per row (--group-size row)\n"
+    "  kmeans         a table learned for each tensor; kmeans-row: for each "
+    "row\n"
+    "\n"
+    "Examples:\n"
+    "  lutra pack llm.safetensors -o llm-4bit.safetensors --bits 4 \\\n"
+    "    --group-size 32 --quantizer mse --scale-type bfloat16 \\\n"
+    "    --rule 'op:embedding=bits:8'\n"
+    "  lutra pack model.safetensors -o packed.safetensors --bits 2 "
+    "--group-size 64 \\\n"
+    "    --rule 'fc3=bits:4,group-size:32' --exclude 'embedding'";
+
+struct PackVerb {
+  std::string model;
+  std::string output;
+  SchemeOptions schemes;
+  size_t threads = 0;
+  OutputFormat format = OutputFormat::kTable;
+
+  void Run();
+};
+
+nlohmann::ordered_json ToJson(const packer::TensorReport& tensor) {
+  nlohmann::ordered_json json;
+  json["name"] = tensor.name;
+  json["shape"] = {tensor.n, tensor.k};
+  json["method"] = packer::Name(tensor.method);
+  if (tensor.scheme.has_value()) {
+    json["quantizer"] = tensor.scheme->quantizer;
+    json["bits"] = tensor.scheme->bits;
+    json["group_size"] = tensor.scheme->group_size;
+    json["scale_type"] = qat::Name(tensor.scheme->scale_type);
+  }
+  json["bytes"] = tensor.bytes;
+  json["bits_per_weight"] = tensor.bits_per_weight;
+  json["lossless"] = tensor.max_error == 0;
+  // JSON has no infinity; an infinite ratio is null, and lossless says why.
+  json["sqnr_db"] = std::isfinite(tensor.sqnr_db)
+                        ? nlohmann::ordered_json(tensor.sqnr_db)
+                        : nlohmann::ordered_json(nullptr);
+  json["max_error"] = tensor.max_error;
+  json["table_utilisation"] = tensor.table_utilisation;
+  return json;
+}
+
+nlohmann::ordered_json ToJson(const packer::PackReport& report,
+                              const std::string& output) {
+  nlohmann::ordered_json json;
+  json["file"] = output;
+  json["file_bytes"] = report.file_bytes;
+  json["weights"] = report.weight_count;
+  json["weight_bytes"] = report.weight_bytes;
+  json["source_weight_bytes"] = report.source_weight_bytes;
+  json["bits_per_weight"] = report.BitsPerWeight();
+  json["unused_rules"] = report.unused_rules;
+  json["other_tensors"] = report.others;
+  json["tensors"] = nlohmann::ordered_json::array();
+  for (const packer::TensorReport& tensor : report.weights) {
+    json["tensors"].push_back(ToJson(tensor));
+  }
+  return json;
+}
+
+Table ToTable(const packer::PackReport& report) {
+  Table table({{"tensor", Table::Align::kLeft},
+               {"shape", Table::Align::kLeft},
+               {"scheme", Table::Align::kLeft},
+               {"method", Table::Align::kLeft},
+               {"bytes"},
+               {"bits/weight"},
+               {"SQNR dB"},
+               {"max error"},
+               {"table used"}});
+  for (const packer::TensorReport& tensor : report.weights) {
+    const bool packed = tensor.scheme.has_value();
+    const std::vector<int64_t> shape = {tensor.n, tensor.k};
+    table.AddRow(
+        {tensor.name, ShapeToString(shape),
+         packed ? qat::ToString(*tensor.scheme)
+                : std::string(Name(tensor.dtype)),
+         std::string(packer::Name(tensor.method)), WithCommas(tensor.bytes),
+         Fixed(tensor.bits_per_weight, 2), Fixed(tensor.sqnr_db, 2),
+         Short(tensor.max_error),
+         packed ? Fixed(100 * tensor.table_utilisation, 0) + " %" : ""});
+  }
+  return table;
+}
+
+void PackVerb::Run() {
+  packer::PackOptions options;
+  options.rules = schemes.Rules();
+  options.use_trained = !schemes.HasDefault();
+  const ThreadPool pool = MakeThreadPool(threads);
+  options.pool = pool.get();
+  const std::shared_ptr<const Model> source = Model::Load(model);
+  Progress progress;
+  const EndOnInterrupt interrupt;
+  const packer::PackReport report = packer::PackModel(
+      *source, output, options, [&](const packer::PackStatus& status) {
+        interrupt.Check();
+        progress.ShowRate("packing " + std::string(status.tensor), status.done,
+                          status.total, "weights");
+      });
+  progress.Clear();
+  for (const std::string& rule : report.unused_rules) {
+    std::cerr << "lutra: warning: '" << OneLine(rule)
+              << "' matches no weight\n";
+  }
+  if (format == OutputFormat::kJson) {
+    std::cout << ToJson(report, output).dump(2) << "\n";
+    return;
+  }
+  const Table table = ToTable(report);
+  std::cout << (format == OutputFormat::kTable ? table.Text()
+                                               : table.Markdown())
+            << "\n"
+            << OneLine(output) << ": " << WithCommas(report.weight_count)
+            << " weights in " << WithCommas(report.weight_bytes) << " bytes ("
+            << Fixed(report.BitsPerWeight(), 2) << " bits per weight; before "
+            << WithCommas(report.source_weight_bytes) << "), file "
+            << WithCommas(report.file_bytes) << " bytes; "
+            << report.others.size() << " other tensors copied\n";
+}
+
+}  // namespace
+
+void AddPackVerb(CLI::App& app) {
+  auto verb = std::make_shared<PackVerb>();
+  CLI::App* pack =
+      app.add_subcommand("pack", "Replace float weights by packed ones");
+  pack->footer(kExample);
+  pack->add_option("MODEL", verb->model, "Model with float weights")
+      ->required();
+  pack->add_option("-o,--output", verb->output, "File to write")
+      ->type_name("FILE")
+      ->required();
+  AddSchemeOptions(*pack, verb->schemes);
+  AddThreadsOption(*pack, verb->threads);
+  AddFormatOptions(*pack, verb->format);
+  pack->callback([verb] { verb->Run(); });
+}
+
+}  // namespace lutra::tools

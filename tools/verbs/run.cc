@@ -1,0 +1,255 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/session.h"
+#include "tools/cli/npy.h"
+#include "tools/cli/options.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/table.h"
+#include "tools/eval/model_data.h"
+#include "tools/verbs/verbs.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr const char* kExample =
+    "Inputs are .npy files (float32, int32, uint8) or idx files (also .gz),\n"
+    "[tokens, shape of the input]. Bytes for a float input are pixels and\n"
+    "divided by 255. Outputs are printed, or written as float32 .npy.\n"
+    "\n"
+    "Example:\n"
+    "  lutra run packed.safetensors --limit 5 \\\n"
+    "    --input "
+    "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz\n"
+    "  lutra run packed.safetensors --input x=images.npy --output scores.npy";
+
+// Values of an output that a table shows of one token.
+constexpr size_t kShownValues = 10;
+
+struct RunVerb {
+  std::string model;
+  std::vector<std::string> inputs;
+  std::vector<std::string> outputs;
+  kernels::ActivationType activations =
+      kernels::ActivationType::kInt8Asymmetric;
+  size_t limit = 0;
+  size_t batch = 64;
+  size_t threads = 0;
+  OutputFormat format = OutputFormat::kTable;
+
+  void Run() const;
+};
+
+// The results for all tokens, by output.
+struct Results {
+  size_t tokens = 0;
+  std::vector<std::vector<float>> values;
+};
+
+// Splits NAME=FILE; the name may be left out if there is only one value. Every
+// value that is named gets a file, each at most one.
+std::map<std::string, std::string> AssignFiles(
+    const std::string& option, const std::vector<std::string>& texts,
+    const std::vector<ValueInfo>& values) {
+  std::map<std::string, std::string> files;
+  for (const std::string& text : texts) {
+    // A name may hold '=' and so may a path, so look for the names themselves.
+    const auto named =
+        std::find_if(values.begin(), values.end(), [&](const ValueInfo& value) {
+          return text.starts_with(value.name + "=");
+        });
+    std::string name;
+    std::string file = text;
+    if (named != values.end()) {
+      name = named->name;
+      file = text.substr(name.size() + 1);
+    } else if (values.size() == 1) {
+      name = values[0].name;
+    } else {
+      std::string names;
+      for (const ValueInfo& value : values) names += " " + value.name;
+      throw CLI::ValidationError(
+          option, "'" + text + "' must be NAME=FILE; names are" + names);
+    }
+    if (!files.emplace(name, file).second) {
+      throw CLI::ValidationError(option, "'" + name + "' is given twice");
+    }
+  }
+  return files;
+}
+
+std::vector<InputData> ReadInputs(
+    const Model& model, const std::map<std::string, std::string>& files) {
+  std::vector<InputData> inputs;
+  for (const ValueInfo& value : model.inputs()) {
+    const auto file = files.find(value.name);
+    if (file == files.end()) {
+      throw CLI::ValidationError("--input",
+                                 "input '" + value.name + "' has no file");
+    }
+    inputs.push_back(ReadInput(file->second, value));
+    if (inputs.back().tokens != inputs.front().tokens) {
+      throw Error::InFile(file->second,
+                          "has " + std::to_string(inputs.back().tokens) +
+                              " tokens, but the first input has " +
+                              std::to_string(inputs.front().tokens));
+    }
+  }
+  return inputs;
+}
+
+Results Execute(Session& session, const std::vector<InputData>& inputs,
+                size_t tokens, size_t batch) {
+  const Model& model = session.model();
+  batch = std::min(batch, tokens);
+  Buffers buffers(model, batch);
+  Results results;
+  results.tokens = tokens;
+  for (const ValueInfo& output : model.outputs()) {
+    results.values.emplace_back();
+    results.values.back().reserve(tokens * output.ElementCount());
+  }
+  Progress progress;
+  for (size_t first = 0; first < tokens; first += batch) {
+    progress.Show("running", first, tokens);
+    const size_t count = std::min(batch, tokens - first);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const size_t bytes = buffers.InputTokenBytes(i);
+      std::memcpy(buffers.input(i).data(),
+                  inputs[i].bytes.data() + first * bytes, count * bytes);
+    }
+    buffers.Run(session, count);
+    for (size_t i = 0; i < results.values.size(); ++i) {
+      const std::span<const float> values =
+          buffers.output(i).first(count * model.outputs()[i].ElementCount());
+      results.values[i].insert(results.values[i].end(), values.begin(),
+                               values.end());
+    }
+  }
+  return results;
+}
+
+void PrintJson(const Model& model, const Results& results) {
+  ordered_json json = {{"model", model.path()}, {"tokens", results.tokens}};
+  json["outputs"] = ordered_json::object();
+  for (size_t i = 0; i < results.values.size(); ++i) {
+    const ValueInfo& output = model.outputs()[i];
+    const size_t width = output.ElementCount();
+    ordered_json tokens = ordered_json::array();
+    for (size_t token = 0; token < results.tokens; ++token) {
+      const std::span<const float> values =
+          std::span(results.values[i]).subspan(token * width, width);
+      tokens.push_back(values);  // not finite: null
+    }
+    json["outputs"][output.name] = {{"shape", output.shape},
+                                    {"values", tokens}};
+  }
+  std::cout << json.dump() << "\n";
+}
+
+void PrintTable(const Model& model, const Results& results,
+                OutputFormat format) {
+  std::vector<Table::Column> columns = {{"token"}};
+  for (const ValueInfo& output : model.outputs()) {
+    columns.push_back({"largest of " + output.name});
+    columns.push_back({output.name, Table::Align::kLeft});
+  }
+  Table table(std::move(columns));
+  for (size_t token = 0; token < results.tokens; ++token) {
+    std::vector<std::string> cells = {std::to_string(token)};
+    for (size_t i = 0; i < results.values.size(); ++i) {
+      const size_t width = model.outputs()[i].ElementCount();
+      const std::span<const float> values =
+          std::span(results.values[i]).subspan(token * width, width);
+      const auto largest = std::max_element(values.begin(), values.end());
+      cells.push_back(std::to_string(largest - values.begin()));
+      std::string text;
+      for (const float value : values.first(std::min(width, kShownValues))) {
+        if (!text.empty()) text += " ";
+        text += Short(value);
+      }
+      cells.push_back(text + (width > kShownValues ? " ..." : ""));
+    }
+    table.AddRow(std::move(cells));
+  }
+  std::cout << (format == OutputFormat::kTable ? table.Text()
+                                               : table.Markdown());
+}
+
+void WriteFiles(const Model& model, const Results& results,
+                const std::map<std::string, std::string>& files) {
+  for (size_t i = 0; i < results.values.size(); ++i) {
+    const ValueInfo& output = model.outputs()[i];
+    const auto file = files.find(output.name);
+    if (file == files.end()) continue;
+    std::vector<size_t> shape = {results.tokens};
+    for (const int64_t size : output.shape) {
+      shape.push_back(static_cast<size_t>(size));
+    }
+    WriteNpy(file->second, shape, results.values[i]);
+  }
+}
+
+void RunVerb::Run() const {
+  const std::shared_ptr<const Model> loaded = Model::Load(model);
+  const auto input_files = AssignFiles("--input", inputs, loaded->inputs());
+  const auto output_files = AssignFiles("--output", outputs, loaded->outputs());
+  const std::vector<InputData> data = ReadInputs(*loaded, input_files);
+  SessionOptions options;
+  options.activations = activations;
+  options.threads = threads;
+  Session session(loaded, options);
+  const size_t available = data.front().tokens;
+  const size_t tokens = limit > 0 ? std::min(limit, available) : available;
+  const Results results = Execute(session, data, tokens, batch);
+  if (!output_files.empty()) {
+    WriteFiles(*loaded, results, output_files);
+  } else if (format == OutputFormat::kJson) {
+    PrintJson(*loaded, results);
+  } else {
+    PrintTable(*loaded, results, format);
+  }
+}
+
+}  // namespace
+
+void AddRunVerb(CLI::App& app) {
+  auto verb = std::make_shared<RunVerb>();
+  CLI::App* run = app.add_subcommand("run", "Run a model on data from files");
+  run->footer(kExample);
+  run->add_option("MODEL", verb->model, "A model file")->required();
+  run->add_option("-i,--input", verb->inputs,
+                  "Where an input comes from; the name may be left out if "
+                  "there is only one")
+      ->type_name("[NAME=]FILE")
+      ->required()
+      ->allow_extra_args(false);
+  run->add_option("-o,--output", verb->outputs,
+                  "Where an output goes, instead of being printed")
+      ->type_name("[NAME=]FILE")
+      ->allow_extra_args(false);
+  AddActivationsOption(*run, verb->activations);
+  run->add_option("--limit", verb->limit, "Use only the first N tokens")
+      ->type_name("N");
+  run->add_option("--batch", verb->batch, "Tokens per call")
+      ->type_name("N")
+      ->check(CLI::Range(size_t{1}, kMaxBatch))
+      ->capture_default_str();
+  AddThreadsOption(*run, verb->threads);
+  AddFormatOptions(*run, verb->format);
+  run->callback([verb] { verb->Run(); });
+}
+
+}  // namespace lutra::tools

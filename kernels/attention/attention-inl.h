@@ -49,9 +49,13 @@ struct AttendJob {
   static constexpr bool kScaled = sizeof(T) == 1;
 };
 
+// The tiles are functions of their own: one that holds them all takes compilers
+// three times as long.
+
 // scores[h][t] = sum_d q[h][d] * key[t][d], for tokens of `kBlocks` blocks.
 template <size_t kHeads, size_t kBlocks, typename T>
-HWY_INLINE void ScoreTile(const AttendJob<T>& job, size_t head, size_t block) {
+HWY_NOINLINE void ScoreTile(const AttendJob<T>& job, size_t head,
+                            size_t block) {
   const size_t head_dim = job.layout.head_dim;
   const size_t block_elements = head_dim * kCacheBlock;
   const T* keys = job.keys + block * block_elements;
@@ -92,13 +96,6 @@ HWY_INLINE void Scores(const AttendJob<T>& job, size_t head) {
   }
 }
 
-struct ExpFunction {
-  template <class D, class V>
-  HWY_INLINE V operator()(D d, V x) const {
-    return Exp(d, x);
-  }
-};
-
 // Scores of the block that starts at token `begin`, -infinity for tokens that
 // are not seen. Done in registers: what is stored in parts cannot be loaded as
 // a vector until all of it has reached the cache.
@@ -126,7 +123,7 @@ HWY_INLINE Block SeenScores(const AttendJob<T>& job, const float* scores,
 // Scores become exp(score - largest), with kInt8 times the scale of the value.
 // Returns their sum, without the scales.
 template <typename T>
-HWY_INLINE float ExpOfScores(const AttendJob<T>& job, size_t head) {
+HWY_NOINLINE float ExpOfScores(const AttendJob<T>& job, size_t head) {
   const size_t begin = job.first_block * kCacheBlock;
   const size_t count = job.end_block * kCacheBlock - begin;
   float* const scores = job.scores + head * job.stride;
@@ -152,8 +149,8 @@ HWY_INLINE float ExpOfScores(const AttendJob<T>& job, size_t head) {
 // Adds weight[t] * value[t] for tokens [t0, t1) to the sums of `kBlocks` blocks
 // of 16 lanes, starting at lane d.
 template <size_t kHeads, size_t kBlocks, typename T>
-HWY_INLINE void ValueTile(const AttendJob<T>& job, size_t head, size_t d,
-                          size_t t0, size_t t1) {
+HWY_NOINLINE void ValueTile(const AttendJob<T>& job, size_t head, size_t d,
+                            size_t t0, size_t t1) {
   const size_t dim = job.layout.padded_dim;
   const float* weights =
       job.scores + head * job.stride - job.first_block * kCacheBlock;

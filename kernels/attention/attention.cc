@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "kernels/attention/attention_layout.h"
+#include "kernels/attention/int8_row.h"
 #include "kernels/target/dispatch.h"
-#include "kernels/vector/vector_kernels.h"
 
 namespace lutra::kernels {
 namespace {
@@ -46,22 +46,10 @@ void StoreRows(const CacheLayout& layout, size_t position, size_t heads,
   }
 }
 
-// The smallest scale keeps the inverse finite.
-float Int8Scale(const float* x, size_t n) {
-  float largest = 0.0f;
-  for (size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
-  return std::max(largest / 127.0f, 0x1p-126f);
-}
-
 struct ToInt8 {
-  float inverse;
+  const Int8Row& row;
   void operator()(const float* x, size_t n, int8_t* y) const {
-    for (size_t i = 0; i < n; ++i) {
-      const float scaled = std::clamp(x[i] * inverse, -127.0f, 127.0f);
-      // A row with an infinity or a NaN is lost in any case.
-      y[i] = std::isnan(scaled) ? int8_t{0}
-                                : static_cast<int8_t>(std::nearbyint(scaled));
-    }
+    for (size_t i = 0; i < n; ++i) y[i] = row.Quantize(x[i]);
   }
 };
 
@@ -108,14 +96,14 @@ void StoreToken(const AttentionShape& shape, size_t position, const float* k,
       for (size_t i = 0; i < shape.kv_heads; ++i, head += layout.head_bytes) {
         const float* key = k + i * shape.head_dim;
         const float* value = v + i * shape.head_dim;
-        const float key_scale = Int8Scale(key, shape.head_dim);
-        const float value_scale = Int8Scale(value, shape.head_dim);
-        StoreRows<int8_t>(layout, position, 1, key, value, head,
-                          ToInt8{1.0f / key_scale}, ToInt8{1.0f / value_scale});
+        const Int8Row keys(key, shape.head_dim);
+        const Int8Row values(value, shape.head_dim);
+        StoreRows<int8_t>(layout, position, 1, key, value, head, ToInt8{keys},
+                          ToInt8{values});
         reinterpret_cast<float*>(head + layout.key_scales)[position] =
-            key_scale;
+            keys.scale;
         reinterpret_cast<float*>(head + layout.value_scales)[position] =
-            value_scale;
+            values.scale;
       }
       break;
   }
@@ -124,8 +112,8 @@ void StoreToken(const AttentionShape& shape, size_t position, const float* k,
 void AttendToken(const AttentionShape& shape, size_t position, size_t first,
                  size_t count, const float* q, const void* cache, void* scratch,
                  float* y) noexcept {
-  GetActiveKernels().vectors->attend_token(shape, position, first, count, q,
-                                           cache, scratch, y);
+  GetActiveKernels().attend_token(shape, position, first, count, q, cache,
+                                  scratch, y);
 }
 
 }  // namespace lutra::kernels

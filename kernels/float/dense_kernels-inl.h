@@ -63,8 +63,8 @@ inline constexpr size_t kDenseRows = kLanes == kBlock ? 4 : 1;
 
 // y of `kRows` rows and of columns [n, n + count), count <= 4.
 template <typename T, size_t kRows>
-HWY_INLINE void DenseTile(const DenseArguments& a, size_t row, size_t n,
-                          size_t count) {
+HWY_NOINLINE void DenseTile(const DenseArguments& a, size_t row, size_t n,
+                            size_t count) {
   const size_t k = a.k;
   const T* w0 = static_cast<const T*>(a.w) + n * k;
   // Columns that are not there are computed from ones that are.

@@ -133,6 +133,15 @@ inline void SetIndex(size_t bits, uint8_t* unit, size_t row, size_t column,
   put(unit[byte], static_cast<size_t>(index) << (bits * tile));
 }
 
+// Columns of a token that lie together are at most this many, see dot-inl.h, so
+// units are multiples of it.
+inline constexpr size_t kMaxValueColumns = 8;
+static_assert(UnitColumns(1) % kMaxValueColumns == 0 &&
+              UnitColumns(2) % kMaxValueColumns == 0 &&
+              UnitColumns(3) % kMaxValueColumns == 0 &&
+              UnitColumns(4) % kMaxValueColumns == 0 &&
+              UnitColumns(8) % kMaxValueColumns == 0);
+
 }  // namespace lutra::kernels
 
 #endif  // LUTRA_KERNELS_FORMAT_LAYOUT_H_

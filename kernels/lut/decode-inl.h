@@ -11,19 +11,11 @@
 #include "kernels/format/tables.h"
 #include "kernels/lut/gemm_job.h"
 #include "kernels/target/hwy_compat-inl.h"
+#include "kernels/target/lanes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// A vector covers a whole tile or a strip of it: Lanes(DI32) rows. Kernels loop
-// over the strips of 16 rows, so that they work for every vector length.
-using DU8 = hn::CappedTag<uint8_t, kTileBytes>;
-using DI32 = hn::Repartition<int32_t, DU8>;
-using DF32 = hn::Repartition<float, DU8>;
-using VU8 = hn::Vec<DU8>;
-using VI32 = hn::Vec<DI32>;
-using VF32 = hn::Vec<DF32>;
 
 // Shifts 16-bit lanes; bits that cross bytes must be masked away.
 template <int kBits>

@@ -7,13 +7,17 @@
 #include "hwy/highway.h"
 
 #include "kernels/lut/gemm_job.h"
+#include "kernels/target/find_target.h"
 #include "kernels/target/hwy_compat-inl.h"
 
 #ifndef LUTRA_KERNELS_FLOAT_KERNELS_OF_
 #define LUTRA_KERNELS_FLOAT_KERNELS_OF_
 namespace lutra::kernels {
+// See find_target.h.
 template <int64_t kTarget>
-inline constexpr const KernelSet* (*kFloatKernelsOf)() = nullptr;
+struct FloatKernelsOf {
+  static constexpr const KernelSet* (*value)() = nullptr;
+};
 }  // namespace lutra::kernels
 #endif
 
@@ -54,29 +58,18 @@ HWY_AFTER_NAMESPACE();
 
 namespace lutra::kernels {
 template <>
-inline constexpr const KernelSet* (*kFloatKernelsOf<HWY_TARGET>)() =
-    HWY_NAMESPACE::FloatKernels;
+struct FloatKernelsOf<HWY_TARGET> {
+  static constexpr auto value = HWY_NAMESPACE::FloatKernels;
+};
 }  // namespace lutra::kernels
 #endif  // !LUTRA_USE_REFERENCE
 
 #if HWY_ONCE
 namespace lutra::kernels {
-namespace {
-
-template <int kBit = 0>
-const KernelSet* Find(int64_t target) {
-  if constexpr (kBit < 63) {
-    if (target != int64_t{1} << kBit) return Find<kBit + 1>(target);
-    constexpr auto kernels = kFloatKernelsOf<int64_t{1} << kBit>;
-    if constexpr (kernels != nullptr) return kernels();
-  }
-  return nullptr;
-}
-
-}  // namespace
 
 const KernelSet* FindFloatKernels(int64_t target) noexcept {
-  return Find(target);
+  const auto kernels = FindTargetOrWorse<FloatKernelsOf>(target);
+  return kernels == nullptr ? nullptr : kernels();
 }
 
 }  // namespace lutra::kernels

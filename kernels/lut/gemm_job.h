@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/format/layout.h"
+#include "kernels/target/kernel_tables.h"
 #include "lutra/kernels/gemm.h"
 
 // What one call of Gemm hands to the kernels of an instruction set.
@@ -16,15 +17,6 @@ namespace lutra::kernels {
 // Largest number of tokens in a tile: eight accumulators for each of two
 // vectors of rows leave 16 of 32 registers for everything else.
 inline constexpr size_t kMaxTileTokens = 8;
-
-// Columns of a token that lie together are at most this many, see dot-inl.h, so
-// units are multiples of it.
-inline constexpr size_t kMaxValueColumns = 8;
-static_assert(UnitColumns(1) % kMaxValueColumns == 0 &&
-              UnitColumns(2) % kMaxValueColumns == 0 &&
-              UnitColumns(3) % kMaxValueColumns == 0 &&
-              UnitColumns(4) % kMaxValueColumns == 0 &&
-              UnitColumns(8) % kMaxValueColumns == 0);
 
 // Activations are stored for tiles of `width` consecutive tokens, and columns
 // with zeros inserted so that each group starts with a unit:
@@ -100,24 +92,6 @@ inline GemmArguments WithSimpleFusion(GemmArguments arguments) {
   return arguments;
 }
 
-// The kernels of one variant for int8 or for float activations.
-struct KernelSet {
-  size_t tile_tokens = 0;
-  // Fills the arrays of the job that are not nullptr, for tokens
-  // [first, first + count).
-  void (*prepare)(const GemmJob& job, size_t first, size_t count) = nullptr;
-  // y of the one token, rows of row blocks [first, first + count).
-  void (*gemv)(const GemmJob& job, size_t first, size_t count) = nullptr;
-  // y of tokens [first, first + count), at most kTokenBlock, where `first` is a
-  // multiple of the width; rows of row blocks 2 * panel and 2 * panel + 1.
-  void (*gemm)(const GemmJob& job, size_t panel, size_t first,
-               size_t count) = nullptr;
-  // Does `rounds` (not 0) rounds of the multiply-accumulate of these kernels on
-  // registers, the peak of the variant; returns the number of operations (a
-  // multiply and an add are two).
-  double (*peak)(size_t rounds) = nullptr;
-};
-
 // What Gemm does before it multiplies, for measuring it alone: same arguments.
 void PrepareActivations(const LutMatrix& w, ActivationType activation_type,
                         const GemmArguments& arguments, void* scratch,
@@ -131,21 +105,6 @@ inline constexpr size_t kPanelRows = kPanelBlocks * kBlockRows;
 // per vector, 1/20 of the 64 dot products it then feeds; their sums,
 // 64 x 32 floats, fill 8 KiB of L1.
 inline constexpr size_t kTokenBlock = 64;
-
-// A Highway target with one of its extensions, see dot-inl.h.
-struct Int8Variant {
-  const char* extension;   // follows the target's name
-  bool (*is_supported)();  // by this CPU, if it supports the target
-  const KernelSet* kernels;
-};
-inline constexpr size_t kExtensions = 3;
-
-// nullptr where there are none; for a target without any the reference runs.
-const Int8Variant* FindInt8Variant(int64_t target, size_t extension) noexcept;
-const KernelSet* FindFloatKernels(int64_t target) noexcept;
-
-// The Highway targets of this build, as bits.
-int64_t CompiledTargets() noexcept;
 
 }  // namespace lutra::kernels
 

@@ -8,14 +8,17 @@
 #include "hwy/highway.h"
 
 #include "kernels/lut/gemm_job.h"
+#include "kernels/target/find_target.h"
 #include "kernels/target/hwy_compat-inl.h"
 
 #ifndef LUTRA_KERNELS_INT8_VARIANT_OF_
 #define LUTRA_KERNELS_INT8_VARIANT_OF_
 namespace lutra::kernels {
-// Every pass specialises this, so that no list of targets is needed.
+// See find_target.h.
 template <int64_t kTarget, size_t kExtension>
-inline constexpr const Int8Variant* (*kInt8VariantOf)() = nullptr;
+struct Int8VariantOf {
+  static constexpr const Int8Variant* (*value)() = nullptr;
+};
 }  // namespace lutra::kernels
 #endif
 
@@ -39,33 +42,20 @@ inline constexpr const Int8Variant* (*kInt8VariantOf)() = nullptr;
 namespace lutra::kernels {
 namespace {
 
-template <int kBit, size_t kExtension = 0>
-const Int8Variant* FindExtension(size_t extension) {
-  if constexpr (kExtension < kExtensions) {
-    if (extension != kExtension) {
-      return FindExtension<kBit, kExtension + 1>(extension);
-    }
-    constexpr auto variant = kInt8VariantOf<int64_t{1} << kBit, kExtension>;
-    if constexpr (variant != nullptr) return variant();
-  }
-  return nullptr;
-}
-
-template <int kBit = 0>
-const Int8Variant* Find(int64_t target, size_t extension) {
-  if constexpr (kBit < 63) {
-    if (target != int64_t{1} << kBit) {
-      return Find<kBit + 1>(target, extension);
-    }
-    return FindExtension<kBit>(extension);
-  }
-  return nullptr;
-}
+template <size_t kExtension>
+struct Extension {
+  template <int64_t kTarget>
+  using Of = Int8VariantOf<kTarget, kExtension>;
+};
 
 }  // namespace
 
 const Int8Variant* FindInt8Variant(int64_t target, size_t extension) noexcept {
-  return Find(target, extension);
+  static_assert(kExtensions == 3);
+  const auto variant = extension == 0   ? FindTarget<Extension<0>::Of>(target)
+                       : extension == 1 ? FindTarget<Extension<1>::Of>(target)
+                                        : FindTarget<Extension<2>::Of>(target);
+  return variant == nullptr ? nullptr : variant();
 }
 
 int64_t CompiledTargets() noexcept { return HWY_TARGETS; }

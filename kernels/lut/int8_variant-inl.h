@@ -62,9 +62,9 @@ LUTRA_AFTER_NAMESPACE();
 
 namespace lutra::kernels {
 template <>
-inline constexpr const Int8Variant* (
-    *kInt8VariantOf<HWY_TARGET, LUTRA_EXTENSION_INDEX>)() =
-    HWY_NAMESPACE::LUTRA_EXTENSION::GetInt8Variant;
+struct Int8VariantOf<HWY_TARGET, LUTRA_EXTENSION_INDEX> {
+  static constexpr auto value = HWY_NAMESPACE::LUTRA_EXTENSION::GetInt8Variant;
+};
 }  // namespace lutra::kernels
 
 #endif  // LUTRA_EXTENSION_NAME

@@ -7,13 +7,12 @@
 #include <cstring>
 
 #include "hwy/targets.h"
+#include "kernels/target/find_target.h"
 #include "lutra/kernels/variants.h"
 
 namespace lutra::kernels {
 namespace {
 
-// Highway gives better targets lower bits.
-constexpr int kTargetBits = 63;
 constexpr size_t kMaxVariants = 32;
 
 int64_t SupportedTargets() {
@@ -70,17 +69,18 @@ VariantTable::VariantTable() {
     if ((compiled & target) == 0) continue;
     const char* name = hwy::TargetName(target);
     const bool runs = (supported & target) != 0;
-    const KernelSet* floats = FindFloatKernels(target);
-    const VectorKernels* vectors = FindVectorKernels(target);
+    ActiveKernels set = {nullptr, FindFloatKernels(target),
+                         FindVectorKernels(target), FindDenseColumns(target),
+                         FindAttendToken(target)};
     bool has_kernels = false;
     for (size_t extension = kExtensions; extension-- > 0;) {
       const Int8Variant* variant = FindInt8Variant(target, extension);
       if (variant == nullptr) continue;
       has_kernels = true;
-      Add(name, variant->extension, runs && variant->is_supported(),
-          {variant->kernels, floats, vectors});
+      set.int8 = variant->kernels;
+      Add(name, variant->extension, runs && variant->is_supported(), set);
     }
-    if (!has_kernels) Add(name, "", runs, {nullptr, floats, vectors});
+    if (!has_kernels) Add(name, "", runs, set);
   }
   while (best + 1 < count && !variants[best].supported) ++best;
   chosen = best;

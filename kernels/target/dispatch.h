@@ -1,17 +1,19 @@
 #ifndef LUTRA_KERNELS_TARGET_DISPATCH_H_
 #define LUTRA_KERNELS_TARGET_DISPATCH_H_
 
-#include "kernels/lut/gemm_job.h"
-#include "kernels/vector/vector_kernels.h"
+#include "kernels/target/kernel_tables.h"
 
 namespace lutra::kernels {
 
-// The kernels of the active variant. nullptr: the reference.
+// The kernels of the active variant.
 struct ActiveKernels {
-  const KernelSet* int8;
-  const KernelSet* floats;
-  const VectorKernels* vectors;  // never nullptr
+  const KernelSet* int8;    // nullptr: the reference
+  const KernelSet* floats;  // nullptr: the reference
+  const VectorKernels* vectors;
+  DenseColumnsFunction dense_columns;
+  AttendTokenFunction attend_token;
 };
+
 const ActiveKernels& GetActiveKernels() noexcept;
 
 }  // namespace lutra::kernels

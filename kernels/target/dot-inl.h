@@ -22,10 +22,9 @@
 #include <cstring>
 
 #include "hwy/highway.h"
-#include "kernels/lut/decode-inl.h"
-#include "kernels/lut/gemm_job.h"
 #include "kernels/target/cpu_features.h"
 #include "kernels/target/hwy_compat-inl.h"
+#include "kernels/target/lanes-inl.h"
 
 // For each target, LUTRA_EXTENSION_INDEX counts from 0, the target as it is, to
 // kExtensions - 1; of two that exist, the higher is better. An extension has

@@ -21,6 +21,16 @@
 #define LUTRA_USE_REFERENCE 0
 #endif
 
+// Whether the target has blocks of 16 floats (kernels/vector/block-inl.h). A
+// struct cannot hold vectors of a length that the compiler does not know; CPUs
+// that have them have others, too.
+#undef LUTRA_HAS_BLOCKS
+#if HWY_HAVE_SCALABLE || LUTRA_USE_REFERENCE
+#define LUTRA_HAS_BLOCKS 0
+#else
+#define LUTRA_HAS_BLOCKS 1
+#endif
+
 #undef LUTRA_IS_SVE
 #if HWY_ARCH_ARM_A64 &&                                 \
     (HWY_TARGET == HWY_SVE || HWY_TARGET == HWY_SVE2 || \

@@ -1,5 +1,4 @@
-// The functions of exp.h in vectors of any length, the same bits; and the
-// sigmoid and the hyperbolic tangent made of them.
+// The functions of exp.h in vectors of any length, the same bits.
 
 #if defined(LUTRA_KERNELS_VECTOR_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_VECTOR_EXP_INL_H_
@@ -71,23 +70,27 @@ HWY_INLINE V Gelu(D d, V x) {
   return hn::Mul(x, phi);
 }
 
-// Relative error below 4e-7.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Tanh(D d, V x) {
-  // (tanh x - x) / x^3 in x^2, a Chebyshev fit up to x = 0.6.
-  static constexpr float kTail[] = {-0.333333303327f, 0.13332915367f,
-                                    -0.0538739488486f, 0.0211109590495f,
-                                    -0.00626911971965f};
+  using C = TanhConstants;
   const V magnitude = hn::Abs(x);
   const V square = hn::Mul(x, x);
   const V small =
-      hn::Add(x, hn::Mul(hn::Mul(x, square), Polynomial(d, square, kTail)));
+      hn::Add(x, hn::Mul(hn::Mul(x, square), Polynomial(d, square, C::kTail)));
   const V one = hn::Set(d, 1.0f);
   const V exp = Exp(d, hn::Add(magnitude, magnitude));
   const V large = hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(exp, one)));
-  return hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.6f)), small,
+  return hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, C::kSmall)), small,
                         hn::CopySign(large, x));
 }
+
+// For Map of block-inl.h.
+struct ExpFunction {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return Exp(d, x);
+  }
+};
 
 }  // namespace lutra::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <limits>
 
-// exp, silu and gelu with the same bits on every CPU: multiplications,
+// exp and what is made of it with the same bits on every CPU: multiplications,
 // additions and divisions in a fixed order, each rounded, none fused (Highway's
 // own exp fuses where the target can). exp-inl.h computes the same in vectors.
 //
@@ -14,6 +14,9 @@
 //         1e-7; 0 below -87 and infinity above 88, so that nothing is
 //         subnormal.
 //   silu: x / (1 + e^-x), relative error below 2e-7; -0 below -88.
+//   sigmoid: 1 / (1 + e^-x)
+//   tanh: below 0.6 a polynomial, else 1 - 2 / (e^2x + 1), with the sign of x.
+//         Relative error below 4e-7.
 //   gelu: x * Phi(x). With t = 1 / (1 + 0.3 |x|), Phi(-|x|) is e^(-x^2 / 2)
 //         times a polynomial in t. Relative error below 5e-6; 0 below -13.2.
 //
@@ -42,6 +45,14 @@ struct GeluConstants {
       -0.05716827512f, 0.2101194710f, -0.1593789905f, 0.03619502857f};
 };
 
+struct TanhConstants {
+  // Up to here the polynomial is used, (tanh x - x) / x^3 in x^2.
+  static constexpr float kSmall = 0.6f;
+  static constexpr float kTail[5] = {-0.333333303327f, 0.13332915367f,
+                                     -0.0538739488486f, 0.0211109590495f,
+                                     -0.00626911971965f};
+};
+
 inline float Exp(float x) {
   using C = ExpConstants;
   if (x < C::kLow) return 0.0f;
@@ -54,6 +65,19 @@ inline float Exp(float x) {
   const float e = ((r * r) * q + r) + 1.0f;
   const uint32_t exponent = std::bit_cast<uint32_t>(shifted) << 23;
   return e * std::bit_cast<float>(exponent + std::bit_cast<uint32_t>(1.0f));
+}
+
+inline float Sigmoid(float x) { return 1.0f / (1.0f + Exp(-x)); }
+
+inline float Tanh(float x) {
+  using C = TanhConstants;
+  const float magnitude = std::fabs(x);
+  const float square = x * x;
+  float p = C::kTail[4];
+  for (int i = 3; i >= 0; --i) p = p * square + C::kTail[i];
+  const float small = x + (x * square) * p;
+  const float large = 1.0f - 2.0f / (Exp(magnitude + magnitude) + 1.0f);
+  return magnitude < C::kSmall ? small : std::copysign(large, x);
 }
 
 inline float Silu(float x) { return x / (1.0f + Exp(-x)); }

@@ -11,8 +11,8 @@
 #include <limits>
 
 #include "hwy/highway.h"
-#include "kernels/attention/attention-inl.h"
 #include "kernels/vector/block-inl.h"
+#include "kernels/vector/exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {

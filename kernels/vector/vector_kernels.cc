@@ -1,5 +1,5 @@
-// The operations of vector_ops.h and attention.h, compiled for each Highway
-// target.
+// The operations of vector_ops.h, compiled for each Highway target.
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/vector/vector_kernels.cc"
 // Must come before highway.h.
@@ -7,22 +7,24 @@
 // Must come before the -inl.h files.
 #include "hwy/highway.h"
 
-#include "kernels/vector/vector_kernels.h"
+#include <cstring>
+
+#include "kernels/target/find_target.h"
+#include "kernels/target/hwy_compat-inl.h"
+#include "kernels/target/kernel_tables.h"
 
 #ifndef LUTRA_KERNELS_VECTOR_KERNELS_OF_
 #define LUTRA_KERNELS_VECTOR_KERNELS_OF_
 namespace lutra::kernels {
-// Every pass specialises this, so that no list of targets is needed.
+// See find_target.h.
 template <int64_t kTarget>
-inline constexpr const VectorKernels* (*kVectorKernelsOf)() = nullptr;
+struct VectorKernelsOf {
+  static constexpr const VectorKernels* (*value)() = nullptr;
+};
 }  // namespace lutra::kernels
 #endif
 
-// A struct cannot hold vectors of a length that the compiler does not know;
-// CPUs that have them have others, too.
-#if !HWY_HAVE_SCALABLE
-#include "kernels/attention/attention-inl.h"
-#include "kernels/float/dense_kernels-inl.h"
+#if LUTRA_HAS_BLOCKS
 #include "kernels/vector/norm-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -148,9 +150,9 @@ void ConvertToFloat16(const float* x, size_t n, uint16_t* y) {
 }
 
 const VectorKernels* Kernels() {
-  static constexpr VectorKernels kKernels = {
-      ApplyFunction, ConvertToFloat32, SoftmaxRow,       RmsNormRow,
-      LayerNormRow,  DenseColumns,     ConvertToFloat16, AttendToken};
+  static constexpr VectorKernels kKernels = {ApplyFunction,    ConvertToFloat32,
+                                             ConvertToFloat16, SoftmaxRow,
+                                             RmsNormRow,       LayerNormRow};
   return &kKernels;
 }
 
@@ -159,32 +161,21 @@ HWY_AFTER_NAMESPACE();
 
 namespace lutra::kernels {
 template <>
-inline constexpr const VectorKernels* (*kVectorKernelsOf<HWY_TARGET>)() =
-    HWY_NAMESPACE::Kernels;
+struct VectorKernelsOf<HWY_TARGET> {
+  static constexpr auto value = HWY_NAMESPACE::Kernels;
+};
 }  // namespace lutra::kernels
-#endif  // !HWY_HAVE_SCALABLE
+#endif  // LUTRA_HAS_BLOCKS
 
 #if HWY_ONCE
 namespace lutra::kernels {
-namespace {
-
-// Worse targets have higher bits.
-template <int kBit = 0>
-const VectorKernels* Find(int64_t target) {
-  if constexpr (kBit < 63) {
-    constexpr auto kernels = kVectorKernelsOf<int64_t{1} << kBit>;
-    if constexpr (kernels != nullptr) {
-      if (int64_t{1} << kBit >= target) return kernels();
-    }
-    return Find<kBit + 1>(target);
-  }
-  return nullptr;
-}
-
-}  // namespace
 
 const VectorKernels* FindVectorKernels(int64_t target) noexcept {
-  return Find(target);
+  static constexpr VectorKernels kReference = {
+      reference::Apply,      reference::ToFloat32,  reference::ToFloat16,
+      reference::SoftmaxRow, reference::RmsNormRow, reference::LayerNormRow};
+  const auto kernels = FindTargetOrWorse<VectorKernelsOf>(target);
+  return kernels == nullptr ? &kReference : kernels();
 }
 
 }  // namespace lutra::kernels

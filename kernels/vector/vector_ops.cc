@@ -1,7 +1,6 @@
 #include "lutra/kernels/vector_ops.h"
 
 #include "kernels/target/dispatch.h"
-#include "kernels/vector/vector_kernels.h"
 
 namespace lutra::kernels {
 namespace {
@@ -38,7 +37,7 @@ void LayerNormRow(const float* x, const float* weight, const float* bias,
 
 void DenseColumns(const DenseArguments& arguments, size_t first,
                   size_t count) noexcept {
-  Active().dense_columns(arguments, first, count);
+  GetActiveKernels().dense_columns(arguments, first, count);
 }
 
 }  // namespace lutra::kernels

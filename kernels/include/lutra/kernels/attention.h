@@ -8,12 +8,18 @@
 // Causal attention of one token over the keys and values of itself and the
 // tokens before, which lie in a cache:
 //
-//   s[t] = scale * sum_d q[d] * k[t][d]
-//   y[d] = sum_t exp(s[t] - max s) * v[t][d] / sum_t exp(s[t] - max s)
+//   s[t] = (sum over d of (scale * q[d]) * k[t][d]) (* ks[t])
+//   e[t] = exp(s[t] - max s)
+//   y[d] = (sum over t of (e[t] (* vs[t])) * v[t][d]) * (1 / lanes(e[t]))
 //
-// Bits are the same on every instruction set: sums over d and, in y, over t are
-// taken in order, the sum of the exponentials in 16 lanes as vector_ops.h says.
-// So they do not depend on how tokens come in calls, nor on threads.
+// over the tokens t that are seen, where k and v are what the cache holds: keys
+// and values as they are or rounded to float16, or with kInt8 integers whose
+// scales are ks and vs (cache_type.h). Every operation is rounded by itself.
+// Sums over d and, in y, over t start at 0 and are taken in order; lanes is the
+// sum in 16 lanes of vector_ops.h by the token's place t in the sequence, with
+// zeros for tokens that are not seen, and exp that of vector_ops.h. So bits are
+// the same on every instruction set, and depend neither on how tokens come in
+// calls nor on threads.
 
 namespace lutra::kernels {
 
@@ -49,6 +55,16 @@ void AttendToken(const AttentionShape& shape, size_t position, size_t first,
                  size_t count, const float* q, const void* cache, void* scratch,
                  float* y) noexcept;
 
+namespace reference {
+
+// The definition above in plain C++, from the keys and values themselves: y of
+// the token at `position`, [heads, head_dim] like `q`; `k` and `v` are float
+// [position + 1, kv_heads, head_dim], what StoreToken took; `scratch` has
+// position + 1 floats. Slow; what AttendToken is tested against, bit by bit.
+void Attend(const AttentionShape& shape, size_t position, const float* q,
+            const float* k, const float* v, float* scratch, float* y) noexcept;
+
+}  // namespace reference
 }  // namespace lutra::kernels
 
 #endif  // LUTRA_KERNELS_ATTENTION_H_

@@ -3,8 +3,11 @@
 
 namespace lutra::kernels {
 
-// How attention stores the keys and values of earlier tokens. kInt8 has a
-// float32 scale for each token and head: s = max|x| / 127, x = q * s.
+// How attention stores the keys and values of earlier tokens: as they are,
+// rounded to float16 (to nearest even), or as int8 with a float32 scale for
+// each token and head,
+//   s = max(max|x| / 127, 2^-126), q = rne(clamp(x * (1 / s), -127, 127))
+// where a NaN becomes 0.
 enum class CacheType { kFloat32, kFloat16, kInt8 };
 
 }  // namespace lutra::kernels

@@ -7,10 +7,18 @@
 // Float operations on rows. Every result is defined to the bit, so that it is
 // the same on every instruction set:
 //
-//   * multiplications and additions are rounded one by one (never fused);
-//   * a sum of n terms has 16 lanes, term i going to lane i % 16 in order of i;
-//     then lane i takes up lane i + 8, and so on by 4, 2 and 1;
-//   * exp and the functions made of it are the polynomials of exp-inl.h.
+//   * operations are those that the formulas below show, in their order, each
+//     rounded (never fused);
+//   * lanes(t[i]) is a sum of terms in 16 lanes that start at 0, t[i] going to
+//     lane i % 16 in order of i; then lane i takes up lane i + 8, and so on by
+//     4, 2 and 1;
+//   * exp and the functions made of it are the polynomials of
+//     kernels/vector/exp.h.
+//
+// A NaN among the inputs gives NaNs where the formulas give one; its bits are
+// not defined. The functions of the namespace `reference` are the same formulas
+// in plain C++, one loop per symbol: slow, and what all others are tested
+// against, bit by bit.
 //
 // Like all kernels they run on the active variant (see variants.h), allocate
 // nothing and may be called from several threads at once.
@@ -43,16 +51,21 @@ void ToFloat32(FloatType type, const void* x, size_t n, float* y) noexcept;
 // Rounds to nearest even; beyond 65504 to infinity.
 void ToFloat16(const float* x, size_t n, uint16_t* y) noexcept;
 
-// y[i] = exp(x[i] - max x) / sum_j exp(x[j] - max x). x == y is allowed.
+//   e[i] = exp(x[i] - max x)
+//   y[i] = e[i] * (1 / lanes(e[j]))
+// x == y is allowed.
 void SoftmaxRow(const float* x, size_t n, float* y) noexcept;
 
-// y[i] = x[i] / sqrt(mean_j x[j]^2 + eps) * weight[i]. x == y is allowed.
+//   y[i] = (x[i] * (1 / sqrt(lanes(x[j] * x[j]) / n + eps))) * weight[i]
+// x == y is allowed.
 // Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019.
 void RmsNormRow(const float* x, const float* weight, size_t n, float eps,
                 float* y) noexcept;
 
-// y[i] = (x[i] - mean) / sqrt(variance + eps) * weight[i] (+ bias[i]), where
-// `bias` may be nullptr. x == y is allowed.
+//   mean = lanes(x[j]) / n,  c[i] = x[i] - mean
+//   y[i] = (c[i] * (1 / sqrt(lanes(c[j] * c[j]) / n + eps))) * weight[i]
+//          (+ bias[i])
+// where `bias` may be nullptr. x == y is allowed.
 // Ba, Kiros and Hinton, "Layer Normalization", 2016.
 void LayerNormRow(const float* x, const float* weight, const float* bias,
                   size_t n, float eps, float* y) noexcept;
@@ -69,10 +82,25 @@ struct DenseArguments {
   float* y = nullptr;           // [m, n]
 };
 
-// Computes columns [first, first + count) of y. Every element is the sum above
-// of its k products, whatever m and the range.
+// Computes columns [first, first + count) of y, whatever m and the range:
+//   y[i][j] = lanes(x[i][c] * w[j][c]) (+ bias[j])
 void DenseColumns(const DenseArguments& arguments, size_t first,
                   size_t count) noexcept;
+
+namespace reference {
+
+void Apply(Function function, const float* x, size_t n, float* y) noexcept;
+void ToFloat32(FloatType type, const void* x, size_t n, float* y) noexcept;
+void ToFloat16(const float* x, size_t n, uint16_t* y) noexcept;
+void SoftmaxRow(const float* x, size_t n, float* y) noexcept;
+void RmsNormRow(const float* x, const float* weight, size_t n, float eps,
+                float* y) noexcept;
+void LayerNormRow(const float* x, const float* weight, const float* bias,
+                  size_t n, float eps, float* y) noexcept;
+void DenseColumns(const DenseArguments& arguments, size_t first,
+                  size_t count) noexcept;
+
+}  // namespace reference
 
 }  // namespace lutra::kernels
 

@@ -80,7 +80,7 @@ void TakeActivations(GemmJob& job, Scratch& scratch) {
 class Jobs {
  public:
   // Without products if they are too many.
-  Jobs(std::span<const GemmProduct> products, ActivationType type, size_t m,
+  Jobs(Span<const GemmProduct> products, ActivationType type, size_t m,
        size_t tile_tokens, void* scratch)
       : scratch_(scratch) {
     if (products.size() > kMaxGemmProducts) return;
@@ -220,7 +220,7 @@ const KernelSet* FindKernels(ActivationType type) {
 // What can be known before a call, of `kernels` or, if they are nullptr, the
 // reference.
 struct Call {
-  Call(std::span<const GemmProduct> products, ActivationType type,
+  Call(Span<const GemmProduct> products, ActivationType type,
        const KernelSet* set, void* scratch)
       : kernels(set),
         m(products[0].arguments.m),
@@ -308,7 +308,7 @@ struct PreparedGemm::Impl {
   Call call;
 };
 
-size_t PreparedGemm::ScratchBytes(std::span<const GemmProduct> products,
+size_t PreparedGemm::ScratchBytes(Span<const GemmProduct> products,
                                   ActivationType activation_type,
                                   size_t m) noexcept {
   if (m == 0) return 0;
@@ -316,7 +316,7 @@ size_t PreparedGemm::ScratchBytes(std::span<const GemmProduct> products,
       .scratch_bytes();
 }
 
-PreparedGemm::PreparedGemm(std::span<const GemmProduct> products,
+PreparedGemm::PreparedGemm(Span<const GemmProduct> products,
                            ActivationType activation_type, void* scratch)
     : impl_(new Impl{activation_type,
                      scratch,

@@ -31,7 +31,8 @@ RowSource::RowSource(const TensorView& tensor, std::string_view file)
       columns_(rows_ == 0 ? 0 : tensor.ElementCount() / rows_) {
   switch (dtype_) {
     case DType::kFloat32:
-      data_ = std::as_bytes(tensor.Floats(file));  // checks the alignment
+      data_ = std::as_bytes(
+          std::span(tensor.Floats(file)));  // checks the alignment
       break;
     case DType::kFloat16:
     case DType::kBFloat16:

@@ -151,7 +151,7 @@ size_t Backprop::FindValue(const std::string& name) const {
   return static_cast<size_t>(value - values_.begin());
 }
 
-void Backprop::Forward(size_t m, std::span<const void* const> inputs) {
+void Backprop::Forward(size_t m, Span<const void* const> inputs) {
   if (inputs.size() != inputs_.size()) {
     throw Error("graph: " + std::to_string(inputs.size()) +
                 " inputs given, takes " + std::to_string(inputs_.size()));
@@ -168,7 +168,7 @@ void Backprop::Forward(size_t m, std::span<const void* const> inputs) {
   }
 }
 
-std::span<const float> Backprop::Output(size_t index) const {
+Span<const float> Backprop::Output(size_t index) const {
   const Value& value = values_[outputs_[index]];
   return {value.Floats(), m_ * value.width};
 }
@@ -223,7 +223,7 @@ void Backprop::RunForward(const Operation& operation) {
   }
 }
 
-void Backprop::Backward(std::span<const float* const> output_gradients) {
+void Backprop::Backward(Span<const float* const> output_gradients) {
   if (output_gradients.size() != outputs_.size()) {
     throw Error("graph: " + std::to_string(output_gradients.size()) +
                 " output gradients given, takes " +

@@ -5,15 +5,15 @@
 
 namespace lutra::qat {
 
-ClassificationLoss SoftmaxCrossEntropy(std::span<const float> logits,
-                                       std::span<const uint8_t> labels,
-                                       std::span<float> gradient) {
+ClassificationLoss SoftmaxCrossEntropy(Span<const float> logits,
+                                       Span<const uint8_t> labels,
+                                       Span<float> gradient) {
   ClassificationLoss result;
   if (labels.empty()) return result;
   const size_t classes = logits.size() / labels.size();
   const float scale = 1.0f / static_cast<float>(labels.size());
   for (size_t row = 0; row < labels.size(); ++row) {
-    const std::span<const float> x = logits.subspan(row * classes, classes);
+    const Span<const float> x = logits.subspan(row * classes, classes);
     const auto largest = std::max_element(x.begin(), x.end());
     float sum = 0.0f;
     for (const float value : x) sum += std::exp(value - *largest);

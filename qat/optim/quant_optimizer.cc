@@ -140,8 +140,8 @@ int64_t QuantOptimizer::num_steps() const {
   return first == nullptr ? 0 : first->num_steps.value_or(0);
 }
 
-std::span<const float> QuantOptimizer::Entry(const std::string& parameter,
-                                             const char* entry) const {
+Span<const float> QuantOptimizer::Entry(const std::string& parameter,
+                                        const char* entry) const {
   const auto& states = base_->state();
   const auto state = states.find(parameter);
   if (state == states.end()) return {};
@@ -150,19 +150,17 @@ std::span<const float> QuantOptimizer::Entry(const std::string& parameter,
   return it->second;
 }
 
-std::span<const float> QuantOptimizer::Latent(
-    const std::string& parameter) const {
+Span<const float> QuantOptimizer::Latent(const std::string& parameter) const {
   return Entry(parameter, kLatent);
 }
 
-std::span<const float> QuantOptimizer::Grids(
-    const std::string& parameter) const {
+Span<const float> QuantOptimizer::Grids(const std::string& parameter) const {
   return Entry(parameter, kQuants);
 }
 
 void QuantOptimizer::RestoreLatents() {
   ForQuantized(groups(), [this](Parameter& parameter) {
-    const std::span<const float> latent = Latent(parameter.name);
+    const Span<const float> latent = Latent(parameter.name);
     std::copy(latent.begin(), latent.end(), parameter.value);
   });
 }

@@ -320,7 +320,7 @@ bool SchemeRules::HasRule(const RuleTarget& target) const {
 }
 
 std::vector<std::string> SchemeRules::Unused(
-    std::span<const RuleTarget> targets) const {
+    Span<const RuleTarget> targets) const {
   std::vector<std::string> unused;
   const auto check = [&](const Pattern& pattern) {
     for (const RuleTarget& target : targets) {

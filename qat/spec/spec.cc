@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <tuple>
 
 #include "lutra/runtime/error.h"
 #include "runtime/base/unknown_word.h"
@@ -131,6 +132,15 @@ std::string TextOf(const RulePattern& pattern) {
 }
 
 }  // namespace
+
+bool TensorSpec::operator==(const TensorSpec& other) const {
+  const auto fields = [](const TensorSpec& t) {
+    return std::tie(t.bits, t.is_signed, t.granularity, t.group_size,
+                    t.symmetric, t.observer, t.percentile, t.scale_type,
+                    t.rounding, t.dynamic, t.quantizer);
+  };
+  return fields(*this) == fields(other);
+}
 
 QuantScheme SchemeOf(const TensorSpec& weights) {
   const auto require = [](bool condition, const char* cause) {

@@ -30,7 +30,7 @@ Tensor ReadTensor(const Model& model, const std::string& name) {
                           "is packed; training needs float weights");
   }
   const TensorView& view = model.file().Get(name);
-  const std::span<const float> values = view.Floats(path);
+  const Span<const float> values = view.Floats(path);
   if (!std::all_of(values.begin(), values.end(),
                    [](float value) { return std::isfinite(value); })) {
     throw Error::InTensor(path, name, "has a value that is not finite");
@@ -43,7 +43,7 @@ Tensor ReadTensor(const Model& model, const std::string& name) {
 
 }  // namespace
 
-TrainableModel MakeMlp(size_t features, std::span<const size_t> hidden,
+TrainableModel MakeMlp(size_t features, Span<const size_t> hidden,
                        size_t classes, uint64_t seed) {
   std::vector<size_t> sizes{features};
   sizes.insert(sizes.end(), hidden.begin(), hidden.end());

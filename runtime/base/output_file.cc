@@ -58,7 +58,7 @@ OutputFile::~OutputFile() {
   if (state_) ::unlink(state_->temporary.c_str());
 }
 
-void OutputFile::WriteAt(uint64_t offset, std::span<const std::byte> data) {
+void OutputFile::WriteAt(uint64_t offset, Span<const std::byte> data) {
   while (!data.empty()) {
     const ssize_t written = ::pwrite(state_->file.get(), data.data(),
                                      std::min(data.size(), kMaxWriteBytes),

@@ -95,8 +95,8 @@ class Session::Impl {
     return report;
   }
 
-  void Run(Plan::Size size, std::span<const void* const> inputs,
-           std::span<float* const> outputs) {
+  void Run(Plan::Size size, Span<const void* const> inputs,
+           Span<float* const> outputs) {
     CheckCount(inputs.size(), model_->inputs().size(), "inputs");
     CheckCount(outputs.size(), model_->outputs().size(), "outputs");
     if (context() != 0 && size.m > context() - sequence_.position) {
@@ -205,13 +205,13 @@ void Session::PrepareLast(size_t m) { impl_->Prepare({m, true}); }
 size_t Session::ArenaBytes() const { return impl_->ArenaBytes(); }
 MemoryReport Session::Memory() const { return impl_->Memory(); }
 
-void Session::Run(size_t m, std::span<const void* const> inputs,
-                  std::span<float* const> outputs) {
+void Session::Run(size_t m, Span<const void* const> inputs,
+                  Span<float* const> outputs) {
   impl_->Run({m, false}, inputs, outputs);
 }
 
-void Session::RunLast(size_t m, std::span<const void* const> inputs,
-                      std::span<float* const> outputs) {
+void Session::RunLast(size_t m, Span<const void* const> inputs,
+                      Span<float* const> outputs) {
   impl_->Run({m, true}, inputs, outputs);
 }
 

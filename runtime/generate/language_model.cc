@@ -61,7 +61,7 @@ void LanguageModel::CheckRoom(size_t count) const {
           " are fed and " + std::to_string(count) + " more were given");
 }
 
-std::span<const float> LanguageModel::Feed(std::span<const int32_t> ids) {
+Span<const float> LanguageModel::Feed(Span<const int32_t> ids) {
   CheckRoom(ids.size());
   while (!ids.empty()) {
     const size_t m = std::min(chunk_, std::bit_floor(ids.size()));
@@ -73,7 +73,7 @@ std::span<const float> LanguageModel::Feed(std::span<const int32_t> ids) {
   return logits_;
 }
 
-void LanguageModel::Score(std::span<const int32_t> ids, const EachToken& each) {
+void LanguageModel::Score(Span<const int32_t> ids, const EachToken& each) {
   CheckRoom(ids.size());
   const size_t width = vocabulary();
   const size_t most =
@@ -85,7 +85,7 @@ void LanguageModel::Score(std::span<const int32_t> ids, const EachToken& each) {
     float* const outputs[] = {scores_.data()};
     session_.Run(m, inputs, outputs);
     for (size_t i = 0; i < m; ++i) {
-      each(done + i, std::span<const float>(scores_).subspan(i * width, width));
+      each(done + i, Span<const float>(scores_).subspan(i * width, width));
     }
     done += m;
   }

@@ -35,7 +35,7 @@ void CheckOptions(const SamplerOptions& options) {
 }
 
 // Throws unless all logits are finite or minus infinity.
-void CheckLogits(std::span<const float> logits) {
+void CheckLogits(Span<const float> logits) {
   bool usable = true;
   for (const float logit : logits) {
     // False for NaN too.
@@ -92,7 +92,7 @@ float Sampler::Penalised(float logit) const {
   return std::isinf(logit) ? logit : std::clamp(changed, -kMax, kMax);
 }
 
-int32_t Sampler::Sample(std::span<const float> logits) {
+int32_t Sampler::Sample(Span<const float> logits) {
   if (logits.size() != vocabulary_) {
     throw Error("sampler: " + std::to_string(logits.size()) +
                 " logits given for a vocabulary of " +
@@ -131,7 +131,7 @@ int32_t Sampler::Sample(std::span<const float> logits) {
   return Draw(Filter(count));
 }
 
-int32_t Sampler::Greedy(std::span<const float> logits) {
+int32_t Sampler::Greedy(Span<const float> logits) {
   const auto best = std::max_element(logits.begin(), logits.end());
   Require(!std::isinf(*best), "every token is excluded");
   return static_cast<int32_t>(best - logits.begin());

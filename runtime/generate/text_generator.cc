@@ -92,10 +92,10 @@ void TextGenerator::Reset() {
   pending_.clear();
 }
 
-std::span<const float> TextGenerator::FeedPending() {
+Span<const float> TextGenerator::FeedPending() {
   const size_t before = model_.position();
   try {
-    const std::span<const float> logits = model_.Feed(pending_);
+    const Span<const float> logits = model_.Feed(pending_);
     pending_.clear();
     return logits;
   } catch (const Error&) {
@@ -105,8 +105,7 @@ std::span<const float> TextGenerator::FeedPending() {
   }
 }
 
-std::span<const float> TextGenerator::WithoutExcluded(
-    std::span<const float> logits) {
+Span<const float> TextGenerator::WithoutExcluded(Span<const float> logits) {
   if (excluded_.empty()) return logits;
   std::copy(logits.begin(), logits.end(), masked_.begin());
   for (const int32_t id : excluded_) {
@@ -146,7 +145,7 @@ GenerationEnd TextGenerator::Generate(std::string_view prompt,
 
 GenerationEnd TextGenerator::Continue(Text& text) {
   Clock::time_point start = Clock::now();
-  std::span<const float> logits = FeedPending();
+  Span<const float> logits = FeedPending();
   for (const int32_t id : prompt_) sampler_.Accept(id);
   prompt_seconds_ = SecondsSince(start);
   start = Clock::now();

@@ -21,15 +21,14 @@ using nlohmann::json;
 
 constexpr size_t kMaxRank = 32;
 
-uint64_t ReadLength(std::span<const std::byte> bytes) {
+uint64_t ReadLength(Span<const std::byte> bytes) {
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof(length));
   return length;
 }
 
 // The JSON text; the data follows it.
-std::string_view Header(std::span<const std::byte> bytes,
-                        const std::string& path) {
+std::string_view Header(Span<const std::byte> bytes, const std::string& path) {
   if (bytes.size() < kLengthBytes) {
     throw Error::InFile(path, "is too short for a safetensors file (" +
                                   std::to_string(bytes.size()) + " bytes)");
@@ -69,7 +68,7 @@ std::map<std::string, std::string> ReadMetadata(const json& value,
 // Reads and checks single tensors of one file.
 class TensorReader {
  public:
-  TensorReader(const std::string& path, std::span<const std::byte> data)
+  TensorReader(const std::string& path, Span<const std::byte> data)
       : path_(path), data_(data) {}
 
   TensorView Read(const std::string& name, const json& entry) const {
@@ -142,8 +141,8 @@ class TensorReader {
     return shape;
   }
 
-  std::span<const std::byte> ReadExtent(const std::string& name,
-                                        const json& entry) const {
+  Span<const std::byte> ReadExtent(const std::string& name,
+                                   const json& entry) const {
     const json& value = Member(name, entry, "data_offsets");
     if (!value.is_array() || value.size() != 2) {
       Fail(name, "data_offsets is not a list of two numbers");
@@ -169,13 +168,13 @@ class TensorReader {
   }
 
   const std::string& path_;
-  std::span<const std::byte> data_;
+  Span<const std::byte> data_;
 };
 
 // The tensors must tile the data: bytes that belong to no tensor could hide
 // anything, and shared ones would alias.
 void CheckTiling(const std::vector<TensorView>& sorted,
-                 std::span<const std::byte> data, const TensorReader& reader,
+                 Span<const std::byte> data, const TensorReader& reader,
                  const std::string& path) {
   const std::byte* expected = data.data();
   for (const TensorView& tensor : sorted) {
@@ -196,7 +195,7 @@ void CheckTiling(const std::vector<TensorView>& sorted,
 
 }  // namespace
 
-std::string ShapeToString(std::span<const int64_t> shape) {
+std::string ShapeToString(Span<const int64_t> shape) {
   std::string text = "[";
   for (const int64_t dimension : shape) {
     if (text.size() > 1) text += ", ";
@@ -211,7 +210,7 @@ size_t TensorInfo::ElementCount() const {
   return count;
 }
 
-std::span<const float> TensorView::Floats(std::string_view file) const {
+Span<const float> TensorView::Floats(std::string_view file) const {
   if (dtype != DType::kFloat32) {
     throw Error::InTensor(
         file, name, "dtype is " + std::string(Name(dtype)) + ", expected F32");

@@ -150,7 +150,7 @@ SafetensorsWriter::SafetensorsWriter(
 SafetensorsWriter::~SafetensorsWriter() = default;
 
 void SafetensorsWriter::Write(std::string_view name,
-                              std::span<const std::byte> data) {
+                              Span<const std::byte> data) {
   const auto found = state_->placements.find(name);
   if (found == state_->placements.end()) {
     throw Error::InTensor(state_->name, name, "was not declared");

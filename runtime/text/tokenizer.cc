@@ -118,8 +118,8 @@ std::shared_ptr<const Tokenizer> Tokenizer::FromModel(const Model& model) {
   return Parse(tensor->data, model.path());
 }
 
-std::shared_ptr<const Tokenizer> Tokenizer::Parse(
-    std::span<const std::byte> bytes, std::string_view file) {
+std::shared_ptr<const Tokenizer> Tokenizer::Parse(Span<const std::byte> bytes,
+                                                  std::string_view file) {
   auto impl = std::make_unique<const Impl>(ParseTokenizer(bytes, file), file);
   return std::shared_ptr<const Tokenizer>(new Tokenizer(std::move(impl)));
 }
@@ -136,7 +136,7 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text,
   return ids;
 }
 
-std::string Tokenizer::Decode(std::span<const int32_t> ids,
+std::string Tokenizer::Decode(Span<const int32_t> ids,
                               bool with_special) const {
   std::string text;
   bool at_start = true;
@@ -158,9 +158,7 @@ bool Tokenizer::IsEnd(int32_t id) const {
   return std::find(ends.begin(), ends.end(), id) != ends.end();
 }
 
-std::span<const int32_t> Tokenizer::ends() const {
-  return impl_->data.recipe.ends;
-}
+Span<const int32_t> Tokenizer::ends() const { return impl_->data.recipe.ends; }
 
 bool Tokenizer::IsSpecial(int32_t id) const {
   impl_->CheckId(id);

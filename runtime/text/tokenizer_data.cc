@@ -48,7 +48,7 @@ void SortMerges(std::vector<Merge>& merges) {
                merges.end());
 }
 
-void AddMergesByScore(std::span<const float> scores, TokenizerData& data) {
+void AddMergesByScore(Span<const float> scores, TokenizerData& data) {
   // Pieces of equal score share a rank: the leftmost goes first then.
   std::vector<uint32_t> order;
   for (const uint32_t id : data.lookup) {

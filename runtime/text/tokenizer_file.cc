@@ -29,7 +29,7 @@ static_assert(sizeof(Merge) == 16);
 static_assert(std::is_trivially_copyable_v<Merge>);
 
 template <typename T>
-void Append(std::span<const T> values, std::vector<std::byte>& bytes) {
+void Append(Span<const T> values, std::vector<std::byte>& bytes) {
   const size_t begin = bytes.size();
   bytes.resize(begin + values.size_bytes());
   if (!values.empty()) {
@@ -39,7 +39,7 @@ void Append(std::span<const T> values, std::vector<std::byte>& bytes) {
 
 class Parser {
  public:
-  Parser(std::span<const std::byte> bytes, std::string_view file)
+  Parser(Span<const std::byte> bytes, std::string_view file)
       : bytes_(bytes), file_(file) {}
 
   TokenizerData Parse() {
@@ -128,7 +128,7 @@ class Parser {
     }
   }
 
-  std::span<const std::byte> bytes_;
+  Span<const std::byte> bytes_;
   std::string_view file_;
 };
 
@@ -158,7 +158,7 @@ std::vector<std::byte> SerializeTokenizer(const TokenizerData& data) {
   return bytes;
 }
 
-TokenizerData ParseTokenizer(std::span<const std::byte> bytes,
+TokenizerData ParseTokenizer(Span<const std::byte> bytes,
                              std::string_view file) {
   return Parser(bytes, file).Parse();
 }

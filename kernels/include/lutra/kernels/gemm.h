@@ -5,9 +5,9 @@
 
 #include <cstddef>
 #include <memory>
-#include <span>
 
 #include "lutra/kernels/lut_matrix.h"
+#include "lutra/kernels/span.h"
 
 // y = x * w^T + bias for a LUT matrix w [N, K] and float32 activations x
 // [M, K]. M = 1 is the GEMV, M > 1 the GEMM; both give the same bits per token.
@@ -109,12 +109,12 @@ inline constexpr size_t kMaxGemmProducts = 4;
 class PreparedGemm {
  public:
   // Of `products` only `w` is looked at.
-  static size_t ScratchBytes(std::span<const GemmProduct> products,
+  static size_t ScratchBytes(Span<const GemmProduct> products,
                              ActivationType activation_type, size_t m) noexcept;
 
   // 1 to kMaxGemmProducts products. Throws std::bad_alloc.
-  PreparedGemm(std::span<const GemmProduct> products,
-               ActivationType activation_type, void* scratch);
+  PreparedGemm(Span<const GemmProduct> products, ActivationType activation_type,
+               void* scratch);
   ~PreparedGemm();
   PreparedGemm(PreparedGemm&&) noexcept;
   PreparedGemm& operator=(PreparedGemm&&) noexcept;

@@ -4,8 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <span>
 #include <vector>
+
+#include "lutra/kernels/span.h"
 
 namespace lutra::qat {
 
@@ -37,8 +38,8 @@ struct LabelledImages {
   size_t Features() const { return count == 0 ? 0 : images.size() / count; }
   // Largest label + 1.
   size_t Classes() const;
-  std::span<const float> Image(size_t index) const {
-    return std::span(images).subspan(index * Features(), Features());
+  Span<const float> Image(size_t index) const {
+    return Span(images).subspan(index * Features(), Features());
   }
 };
 

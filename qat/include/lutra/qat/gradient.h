@@ -6,11 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/qat/tensor.h"
 #include "lutra/runtime/graph.h"
 
@@ -34,16 +34,16 @@ class Backprop {
   // inputs[i]: float or int32 [m, shape of input i], in the graph's order; used
   // in place until the next Forward. Throws lutra::Error for an id that is out
   // of range or a wrong number of inputs.
-  void Forward(size_t m, std::span<const void* const> inputs);
+  void Forward(size_t m, Span<const void* const> inputs);
 
   // [m, shape of output `index`], valid until the next Forward.
-  std::span<const float> Output(size_t index) const;
+  Span<const float> Output(size_t index) const;
   // Values per token of an output.
   size_t OutputWidth(size_t index) const;
 
   // Propagates the gradients of some loss with respect to every output, laid
   // out as the outputs, back to all parameters. Call after Forward.
-  void Backward(std::span<const float* const> output_gradients);
+  void Backward(Span<const float* const> output_gradients);
 
   // Gradients of the last Backward by parameter name, for the parameters that
   // the graph uses; the addresses stay the same. All zero for a parameter that

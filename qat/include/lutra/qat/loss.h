@@ -3,7 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+
+#include "lutra/kernels/span.h"
 
 namespace lutra::qat {
 
@@ -15,9 +16,9 @@ struct ClassificationLoss {
 // Softmax cross-entropy of logits [m, classes] against labels [m], each below
 // `classes`. If `gradient` is given (as long as the logits), it receives the
 // gradient of the *mean* loss: (softmax(logits) - onehot(label)) / m.
-ClassificationLoss SoftmaxCrossEntropy(std::span<const float> logits,
-                                       std::span<const uint8_t> labels,
-                                       std::span<float> gradient = {});
+ClassificationLoss SoftmaxCrossEntropy(Span<const float> logits,
+                                       Span<const uint8_t> labels,
+                                       Span<float> gradient = {});
 
 }  // namespace lutra::qat
 

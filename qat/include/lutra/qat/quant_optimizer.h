@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/qat/optimizer.h"
 #include "lutra/qat/prox_map.h"
 #include "lutra/qat/quantizer.h"
@@ -70,8 +70,8 @@ class QuantOptimizer : public Optimizer {
   // Steps done, warm-up included; 0 if no group is quantized.
   int64_t num_steps() const;
   // Empty before the first step after warm-up and for float parameters.
-  std::span<const float> Latent(const std::string& parameter) const;
-  std::span<const float> Grids(const std::string& parameter) const;
+  Span<const float> Latent(const std::string& parameter) const;
+  Span<const float> Grids(const std::string& parameter) const;
   // Writes the latent weights into the parameters, e.g. to quantize them
   // otherwise than they were trained.
   void RestoreLatents();
@@ -89,8 +89,8 @@ class QuantOptimizer : public Optimizer {
   View ViewOf(const ParamGroup& group, const Parameter& parameter) const;
   const Quantizer& QuantizerOf(int quantized_index) const;
   ParamGroup* FirstQuantizedGroup() const;
-  std::span<const float> Entry(const std::string& parameter,
-                               const char* entry) const;
+  Span<const float> Entry(const std::string& parameter,
+                          const char* entry) const;
   void StepLatents(bool first_step, pthreadpool_t pool);
   void ProjectGroup(ParamGroup& group, const Quantizer& quantizer, int64_t step,
                     pthreadpool_t pool);

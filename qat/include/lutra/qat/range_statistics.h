@@ -22,7 +22,10 @@ class RangeStatistics {
     uint64_t count = 0;          // of calls
     double sum_of_maxima = 0.0;  // of max|x| per call
 
-    bool operator==(const Entry&) const = default;
+    bool operator==(const Entry& other) const {
+      return count == other.count && sum_of_maxima == other.sum_of_maxima;
+    }
+    bool operator!=(const Entry& other) const { return !(*this == other); }
   };
   using Entries = std::map<std::string, Entry, std::less<>>;
 

@@ -5,12 +5,12 @@
 #include <map>
 #include <optional>
 #include <regex>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/qat/affine.h"
 #include "lutra/runtime/graph.h"
 
@@ -27,7 +27,11 @@ struct QuantScheme {
   // rounded scales take the level that is nearest then.
   ScaleType scale_type = ScaleType::kFloat;
 
-  bool operator==(const QuantScheme&) const = default;
+  bool operator==(const QuantScheme& other) const {
+    return quantizer == other.quantizer && bits == other.bits &&
+           group_size == other.group_size && scale_type == other.scale_type;
+  }
+  bool operator!=(const QuantScheme& other) const { return !(*this == other); }
 };
 
 // What is meant where bits are given and no quantizer is: "stretched", and
@@ -119,7 +123,7 @@ class SchemeRules {
 
   // The rules and exclusions, as given, whose pattern matches none of
   // `targets`: most likely typing mistakes.
-  std::vector<std::string> Unused(std::span<const RuleTarget> targets) const;
+  std::vector<std::string> Unused(Span<const RuleTarget> targets) const;
 
  private:
   struct Pattern {

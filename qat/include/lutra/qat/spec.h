@@ -39,7 +39,8 @@ struct TensorSpec {
   bool dynamic = true;    // ranges from the values at hand, not fixed ones
   std::string quantizer;  // of weights, see MakeQuantizer
 
-  bool operator==(const TensorSpec&) const = default;
+  bool operator==(const TensorSpec& other) const;
+  bool operator!=(const TensorSpec& other) const { return !(*this == other); }
 };
 
 // nullopt: float.
@@ -47,7 +48,10 @@ struct LayerSpec {
   std::optional<TensorSpec> weights;
   std::optional<TensorSpec> activations;  // the inputs of the node
 
-  bool operator==(const LayerSpec&) const = default;
+  bool operator==(const LayerSpec& other) const {
+    return weights == other.weights && activations == other.activations;
+  }
+  bool operator!=(const LayerSpec& other) const { return !(*this == other); }
 };
 
 // The grid that weights are trained and packed on. Throws lutra::Error for a

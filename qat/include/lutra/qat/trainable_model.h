@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <span>
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/tensor.h"
 #include "lutra/runtime/graph.h"
@@ -25,7 +25,7 @@ struct TrainableModel {
 // between them, from `features` to `classes` (logits). Weights and biases are
 // uniform in +-1/sqrt(K), the same for a seed on every machine. Throws
 // lutra::Error for sizes that are 0 or above 2^24.
-TrainableModel MakeMlp(size_t features, std::span<const size_t> hidden,
+TrainableModel MakeMlp(size_t features, Span<const size_t> hidden,
                        size_t classes, uint64_t seed);
 
 // Reads a model file with float weights. Throws lutra::Error, also for weights

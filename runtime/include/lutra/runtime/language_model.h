@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/session.h"
 
@@ -67,13 +67,12 @@ class LanguageModel {
   // Throws Error for no ids, ids outside the vocabulary and more than the
   // context holds, Cancelled after Cancel. position() then says what was fed.
   // Allocates nothing for sizes that were fed before, and never for one token.
-  std::span<const float> Feed(std::span<const int32_t> ids);
+  Span<const float> Feed(Span<const int32_t> ids);
 
   // As Feed, but gives `each` the logits after every token: its index in `ids`
   // and [vocabulary] values, valid during the call. For perplexity.
-  using EachToken =
-      std::function<void(size_t index, std::span<const float> logits)>;
-  void Score(std::span<const int32_t> ids, const EachToken& each);
+  using EachToken = std::function<void(size_t index, Span<const float> logits)>;
+  void Score(Span<const int32_t> ids, const EachToken& each);
 
   // Begins a new sequence.
   void Reset() { session_.Reset(); }

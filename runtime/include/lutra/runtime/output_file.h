@@ -5,9 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
+
+#include "lutra/kernels/span.h"
 
 namespace lutra {
 
@@ -24,7 +25,7 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
 
   // Writes at `offset` bytes from the start, in any order. Throws Error.
-  void WriteAt(uint64_t offset, std::span<const std::byte> data);
+  void WriteAt(uint64_t offset, Span<const std::byte> data);
   // Writes after the bytes appended so far. Throws Error.
   void Append(std::string_view text);
   // Where the bytes are until Commit: what was written can be read there.

@@ -6,10 +6,11 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "lutra/kernels/span.h"
 
 // Reader and writer of the safetensors container
 // (https://github.com/huggingface/safetensors): an 8-byte little-endian header
@@ -40,7 +41,7 @@ size_t ByteSize(DType dtype);
 std::string_view Name(DType dtype);
 
 // "[3, 4]", for messages and tables.
-std::string ShapeToString(std::span<const int64_t> shape);
+std::string ShapeToString(Span<const int64_t> shape);
 
 struct TensorInfo {
   std::string name;
@@ -53,11 +54,11 @@ struct TensorInfo {
 };
 
 struct TensorView : TensorInfo {
-  std::span<const std::byte> data;  // inside the mapping, not always aligned
+  Span<const std::byte> data;  // inside the mapping, not always aligned
 
   // The elements as T. Throws Error if the dtype is another or the data is not
   // aligned for T (lutra's writer aligns).
-  std::span<const float> Floats(std::string_view file) const;
+  Span<const float> Floats(std::string_view file) const;
 };
 
 // A memory-mapped file. Open checks everything before it returns: header
@@ -108,7 +109,7 @@ class SafetensorsWriter {
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
   // In any order, each once; `data` has the declared size. Throws Error.
-  void Write(std::string_view name, std::span<const std::byte> data);
+  void Write(std::string_view name, Span<const std::byte> data);
   // Replaces the metadata, e.g. by what is known only after writing. The header
   // has its place already: throws Error if it would be longer than at first.
   void ReplaceMetadata(const std::map<std::string, std::string>& metadata);

@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/runtime/random.h"
 
 namespace lutra {
@@ -51,7 +51,7 @@ class Sampler {
   // The token to come. A logit of minus infinity excludes its token. Throws
   // Error if a logit is NaN or plus infinity, if all are minus infinity, or if
   // their number is not that of the vocabulary.
-  int32_t Sample(std::span<const float> logits);
+  int32_t Sample(Span<const float> logits);
 
   // Tells the repetition penalty of a token of the text, sampled or not. Throws
   // Error for one outside the vocabulary.
@@ -67,7 +67,7 @@ class Sampler {
   };
 
   float Penalised(float logit) const;
-  int32_t Greedy(std::span<const float> logits);
+  int32_t Greedy(Span<const float> logits);
   // Of the first `count` candidates.
   double LargestLogit(size_t count) const;
   // Number of candidates that top-k and top-p and min-p keep; they come

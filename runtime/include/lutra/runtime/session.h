@@ -6,12 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "lutra/kernels/cache_type.h"
 #include "lutra/kernels/gemm.h"
+#include "lutra/kernels/span.h"
 #include "lutra/runtime/model.h"
 
 namespace lutra {
@@ -99,12 +99,12 @@ class Session {
   // Prepares `m` if that has not been done; otherwise allocates nothing.
   // Throws Error for wrong counts, for ids out of range, and where the tokens
   // would run past context(); the sequence is then as before the call.
-  void Run(size_t m, std::span<const void* const> inputs,
-           std::span<float* const> outputs);
+  void Run(size_t m, Span<const void* const> inputs,
+           Span<float* const> outputs);
   // The same, but outputs[i] is [shape of output i], that of the last token
   // only, and what only the outputs need is computed for that token alone.
-  void RunLast(size_t m, std::span<const void* const> inputs,
-               std::span<float* const> outputs);
+  void RunLast(size_t m, Span<const void* const> inputs,
+               Span<float* const> outputs);
 
   // Makes the call of Run that is in progress, or else the next one, throw
   // Cancelled before its next node. From any thread.

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/sampler.h"
 #include "lutra/runtime/tokenizer.h"
@@ -67,8 +67,8 @@ class TextGenerator {
 
   GenerationEnd Continue(Text& text);
   // Feeds what is chosen or given but not fed yet.
-  std::span<const float> FeedPending();
-  std::span<const float> WithoutExcluded(std::span<const float> logits);
+  Span<const float> FeedPending();
+  Span<const float> WithoutExcluded(Span<const float> logits);
 
   LanguageModel& model_;
   const Tokenizer& tokenizer_;

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/runtime/model.h"
 
 namespace lutra {
@@ -27,8 +27,8 @@ class Tokenizer {
   static std::shared_ptr<const Tokenizer> FromModel(const Model& model);
   // `bytes` as docs/tokenizer.md specifies; copied. `file` is for messages.
   // Throws Error.
-  static std::shared_ptr<const Tokenizer> Parse(
-      std::span<const std::byte> bytes, std::string_view file);
+  static std::shared_ptr<const Tokenizer> Parse(Span<const std::byte> bytes,
+                                                std::string_view file);
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
@@ -44,8 +44,7 @@ class Tokenizer {
   // unless `with_special`. Ids cut out of a longer text may start or end inside
   // a UTF-8 character. If the tokenizer put a space in front of the text, one
   // leading space is dropped. Throws Error for ids outside 0..size()-1.
-  std::string Decode(std::span<const int32_t> ids,
-                     bool with_special = false) const;
+  std::string Decode(Span<const int32_t> ids, bool with_special = false) const;
 
   // Number of ids. The model may know fewer or more.
   size_t size() const;
@@ -56,7 +55,7 @@ class Tokenizer {
   int32_t bos() const;
   // Whether the token ends a text.
   bool IsEnd(int32_t id) const;
-  std::span<const int32_t> ends() const;
+  Span<const int32_t> ends() const;
   // Whether the token is left out of decoded text.
   bool IsSpecial(int32_t id) const;
 

@@ -3,10 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "lutra/kernels/span.h"
 
 // What a tokenizer is made of, as importers fill it in and as the model file
 // stores it (docs/tokenizer.md).
@@ -98,7 +99,11 @@ struct Merge {
   uint32_t rank = 0;
   uint32_t result = 0;
 
-  friend bool operator==(const Merge&, const Merge&) = default;
+  friend bool operator==(const Merge& a, const Merge& b) {
+    return a.left == b.left && a.right == b.right && a.rank == b.rank &&
+           a.result == b.result;
+  }
+  friend bool operator!=(const Merge& a, const Merge& b) { return !(a == b); }
 };
 
 struct TokenizerData {
@@ -129,7 +134,7 @@ inline constexpr size_t kMaxMerges = size_t{1} << 24;
 // Merges by score, as sentencepiece and llama2.c do: any two pieces whose bytes
 // join to a normal piece may be merged, the highest score first. Pieces are cut
 // between characters. Fills `data.merges`; the lookup is already there.
-void AddMergesByScore(std::span<const float> scores, TokenizerData& data);
+void AddMergesByScore(Span<const float> scores, TokenizerData& data);
 
 // Sorts `merges` as TokenizerData wants them; of a pair that occurs twice the
 // last one counts.
@@ -143,7 +148,7 @@ void MakeLookup(std::vector<uint32_t> ids, TokenizerData& data);
 // aligned. `data` satisfies what ParseTokenizer checks.
 std::vector<std::byte> SerializeTokenizer(const TokenizerData& data);
 // Checks everything that Tokenizer relies on. Throws Error.
-TokenizerData ParseTokenizer(std::span<const std::byte> bytes,
+TokenizerData ParseTokenizer(Span<const std::byte> bytes,
                              std::string_view file);
 
 // `text`, which is UTF-8, after the steps of a normalizer. Throws Error for

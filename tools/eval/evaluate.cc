@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "lutra/runtime/error.h"
 #include "tools/cli/options.h"

@@ -88,13 +88,4 @@ MeanAndDeviation Average(std::span<const double> values) {
   return result;
 }
 
-nlohmann::ordered_json ToJson(const Timing& timing) {
-  return {{"calls", timing.calls},
-          {"median_us", timing.median},
-          {"deviation_us", timing.deviation},
-          {"mean_us", timing.mean},
-          {"min_us", timing.minimum},
-          {"p99_us", timing.p99}};
-}
-
 }  // namespace lutra::tools

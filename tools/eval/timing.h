@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <vector>
 
@@ -32,8 +31,6 @@ Timing TimeCalls(const std::function<void()>& call,
 
 // Statistics of durations in microseconds (at least one).
 Timing Summarise(std::vector<double> microseconds);
-
-nlohmann::ordered_json ToJson(const Timing& timing);
 
 double Median(std::vector<double> values);  // of at least one
 

@@ -2,11 +2,11 @@
 #define LUTRA_TOOLS_VERBS_BENCH_H_
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "lutra/runtime/language_model.h"
+#include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
@@ -32,7 +32,7 @@ struct BenchOptions {
 
 // The same measurements for programs, as flat objects, and for people.
 struct BenchResults {
-  nlohmann::ordered_json records;
+  Json records;
   Table table;
 };
 

@@ -1,4 +1,3 @@
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -6,11 +5,10 @@
 #include "tools/cli/table.h"
 #include "tools/eval/model_data.h"
 #include "tools/verbs/bench.h"
+#include "tools/verbs/timing_json.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 struct Measurement {
   std::string path;
@@ -63,13 +61,13 @@ std::vector<Measurement> Measure(const BenchOptions& options,
   return results;
 }
 
-ordered_json ToJson(const Measurement& result) {
-  ordered_json json = {{"model", result.path},
-                       {"activations", result.activations},
-                       {"threads", result.threads},
-                       {"batch", result.batch},
-                       {"arena_bytes", result.arena_bytes}};
-  json.update(ToJson(result.timing));
+Json ToJson(const Measurement& result) {
+  Json json = {{"model", result.path},
+               {"activations", result.activations},
+               {"threads", result.threads},
+               {"batch", result.batch},
+               {"arena_bytes", result.arena_bytes}};
+  json.Update(ToJson(result.timing));
   json["us_per_token"] = result.MicrosecondsPerToken();
   json["tokens_per_second"] = result.TokensPerSecond();
   return json;
@@ -109,9 +107,9 @@ BenchResults BenchCalls(const BenchOptions& options,
       measurements.push_back(std::move(result));
     }
   }
-  BenchResults results{ordered_json::array(), ToTable(measurements)};
+  BenchResults results{Json::Array(), ToTable(measurements)};
   for (const Measurement& measurement : measurements) {
-    results.records.push_back(ToJson(measurement));
+    results.records.PushBack(ToJson(measurement));
   }
   return results;
 }

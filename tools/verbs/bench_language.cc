@@ -9,6 +9,7 @@
 #include "lutra/packer/weights.h"
 #include "lutra/runtime/random.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/usage_error.h"
 #include "tools/eval/limits.h"
 #include "tools/eval/memory.h"
 #include "tools/eval/model_data.h"
@@ -17,7 +18,6 @@
 namespace lutra::tools {
 namespace {
 
-using nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kDefaultRepeat = 5;
@@ -237,13 +237,13 @@ std::vector<Setting> MeasureModel(const BenchOptions& options,
   return settings;
 }
 
-ordered_json ToJson(const BenchOptions& options, const Model& model,
-                    const Setting& setting, const Measurement& result) {
+Json ToJson(const BenchOptions& options, const Model& model,
+            const Setting& setting, const Measurement& result) {
   const packer::WeightTotals totals = packer::Total(packer::Weights(model));
   const MeanAndDeviation speed = Average(result.tokens_per_second);
   const bool prompt = result.test.prompt;
-  const ordered_json none;
-  const ordered_json limit = Median(result.limits);
+  const Json none;
+  const Json limit = Median(result.limits);
   return {{"model", model.path()},
           {"file_bytes", model.file().byte_size()},
           {"weights", totals.elements},
@@ -267,7 +267,7 @@ ordered_json ToJson(const BenchOptions& options, const Model& model,
           {"read_bandwidth", prompt ? none : limit},
           {"peak_operations_per_second", prompt ? limit : none},
           {"share_of_limit",
-           result.HasLimit() ? ordered_json(Median(result.shares)) : none},
+           result.HasLimit() ? Json(Median(result.shares)) : none},
           {"load_ms", 1e3 * setting.load_seconds},
           {"peak_bytes", setting.peak_bytes},
           {"weight_bytes", setting.memory.weights},
@@ -296,10 +296,10 @@ BenchResults BenchLanguage(
     const std::vector<std::shared_ptr<const Model>>& models,
     Progress& progress) {
   if (Tests(options).empty()) {
-    throw CLI::ValidationError(
-        "bench", "--prompt 0 and --tokens 0 leave nothing to measure");
+    throw UsageError("bench",
+                     "--prompt 0 and --tokens 0 leave nothing to measure");
   }
-  BenchResults results{ordered_json::array(),
+  BenchResults results{Json::Array(),
                        Table({{"model", Table::Align::kLeft},
                               {"size"},
                               {"activations", Table::Align::kLeft},
@@ -314,7 +314,7 @@ BenchResults BenchLanguage(
   for (const std::shared_ptr<const Model>& model : models) {
     for (const Setting& setting : MeasureModel(options, *model, progress)) {
       for (const Measurement& result : setting.measurements) {
-        results.records.push_back(ToJson(options, *model, setting, result));
+        results.records.PushBack(ToJson(options, *model, setting, result));
         AddRow(*model, setting, result, results.table);
       }
     }

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -9,16 +8,17 @@
 #include "lutra/packer/weights.h"
 #include "lutra/qat/int8_folder.h"
 #include "lutra/runtime/error.h"
+#include "tools/cli/json.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
+#include "tools/cli/usage_error.h"
 #include "tools/eval/evaluate.h"
 #include "tools/eval/model_data.h"
 #include "tools/verbs/eval.h"
+#include "tools/verbs/timing_json.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 struct Row {
   std::string label;
@@ -34,8 +34,8 @@ size_t FindReference(const EvalOptions& options) {
   const std::vector<std::string>& labels = options.labels;
   const auto found = std::find(labels.begin(), labels.end(), options.reference);
   if (found == labels.end()) {
-    throw CLI::ValidationError(
-        "--reference", "no model has the label '" + options.reference + "'");
+    throw UsageError("--reference",
+                     "no model has the label '" + options.reference + "'");
   }
   return static_cast<size_t>(found - labels.begin());
 }
@@ -57,25 +57,25 @@ qat::LabelledImages LoadData(const EvalOptions& options) {
   return images;
 }
 
-ordered_json ToJson(const Row& row, size_t different,
-                    const std::vector<size_t>& batches) {
-  ordered_json json = {{"label", row.label},
-                       {"file", row.path},
-                       {"activations", row.activations},
-                       {"accuracy", row.predictions.Accuracy()},
-                       {"correct", row.predictions.correct},
-                       {"total", row.predictions.classes.size()},
-                       {"differs", different},
-                       {"weights", row.weights.elements},
-                       {"weight_bytes", row.weights.bytes},
-                       {"bits_per_weight", row.weights.BitsPerWeight()},
-                       {"seconds", row.predictions.seconds}};
+Json ToJson(const Row& row, size_t different,
+            const std::vector<size_t>& batches) {
+  Json json = {{"label", row.label},
+               {"file", row.path},
+               {"activations", row.activations},
+               {"accuracy", row.predictions.Accuracy()},
+               {"correct", row.predictions.correct},
+               {"total", row.predictions.classes.size()},
+               {"differs", different},
+               {"weights", row.weights.elements},
+               {"weight_bytes", row.weights.bytes},
+               {"bits_per_weight", row.weights.BitsPerWeight()},
+               {"seconds", row.predictions.seconds}};
   for (size_t i = 0; i < row.timings.size(); ++i) {
-    ordered_json timing = {{"batch", batches[i]}};
-    timing.update(ToJson(row.timings[i]));
+    Json timing = {{"batch", batches[i]}};
+    timing.Update(ToJson(row.timings[i]));
     timing["us_per_image"] =
         row.timings[i].median / static_cast<double>(batches[i]);
-    json["timings"].push_back(timing);
+    json["timings"].PushBack(timing);
   }
   return json;
 }
@@ -165,18 +165,18 @@ void EvalAccuracy(const EvalOptions& options) {
 
   const Row& reference_row = rows[reference_index];
   if (options.format == OutputFormat::kJson) {
-    ordered_json json = {{"data", options.data},
-                         {"images", images.count},
-                         {"threads", sessions.front()->threads()},
-                         {"variant", kernels::ActiveVariant()},
-                         {"reference", reference_row.label},
-                         {"models", ordered_json::array()}};
+    Json json = {{"data", options.data},
+                 {"images", images.count},
+                 {"threads", sessions.front()->threads()},
+                 {"variant", kernels::ActiveVariant()},
+                 {"reference", reference_row.label},
+                 {"models", Json::Array()}};
     for (const Row& row : rows) {
-      json["models"].push_back(ToJson(
+      json["models"].PushBack(ToJson(
           row, CountDifferent(row.predictions, reference_row.predictions),
           options.batches));
     }
-    std::cout << json.dump(2) << "\n";
+    std::cout << json.Dump(2) << "\n";
     return;
   }
   const Table table = ToTable(rows, reference_row, options.batches);

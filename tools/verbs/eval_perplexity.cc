@@ -3,13 +3,13 @@
 #include <iostream>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "lutra/kernels/variants.h"
 #include "lutra/packer/weights.h"
 #include "lutra/runtime/error.h"
+#include "tools/cli/json.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
@@ -20,8 +20,6 @@
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 // Where --context does not say: short enough for every model, so that figures
 // of different models compare.
@@ -61,7 +59,7 @@ Candidate Load(const ModelChoice& choice, const EvalOptions& options) {
   return candidate;
 }
 
-ordered_json ToJson(const Row& row, size_t text_bytes) {
+Json ToJson(const Row& row, size_t text_bytes) {
   return {{"label", row.label},
           {"file", row.path},
           {"activations", row.activations},
@@ -148,16 +146,16 @@ void EvalPerplexity(const EvalOptions& options) {
   progress.Clear();
 
   if (options.format == OutputFormat::kJson) {
-    ordered_json json = {{"text", options.text},
-                         {"bytes", text.size()},
-                         {"threads", threads},
-                         {"variant", kernels::ActiveVariant()},
-                         {"cache", Name(options.language.session.cache)},
-                         {"models", ordered_json::array()}};
+    Json json = {{"text", options.text},
+                 {"bytes", text.size()},
+                 {"threads", threads},
+                 {"variant", kernels::ActiveVariant()},
+                 {"cache", Name(options.language.session.cache)},
+                 {"models", Json::Array()}};
     for (const Row& row : rows) {
-      json["models"].push_back(ToJson(row, text.size()));
+      json["models"].PushBack(ToJson(row, text.size()));
     }
-    std::cout << json.dump(2) << "\n";
+    std::cout << json.Dump(2) << "\n";
     return;
   }
   const Table table = ToTable(rows, text.size());

@@ -11,8 +11,8 @@
 
 namespace lutra::tools {
 
-Option Option::TypeName(const std::string& name) const {
-  return Option(option_->type_name(name));
+Option Option::TypeName(std::string_view name) const {
+  return Option(option_->type_name(std::string(name)));
 }
 
 Option Option::Required() const { return Option(option_->required()); }
@@ -21,8 +21,8 @@ Option Option::ShowDefault() const {
   return Option(option_->capture_default_str());
 }
 
-Option Option::ShowDefault(const std::string& text) const {
-  return Option(option_->default_str(text));
+Option Option::ShowDefault(std::string_view text) const {
+  return Option(option_->default_str(std::string(text)));
 }
 
 template <typename T>
@@ -44,8 +44,9 @@ Option Option::NotNegative() const {
   return Option(option_->check(CLI::NonNegativeNumber));
 }
 
-Option Option::OneOf(const std::vector<std::string>& words) const {
-  return Option(option_->check(CLI::IsMember(words)));
+Option Option::OneOf(std::initializer_list<std::string_view> words) const {
+  return Option(option_->check(
+      CLI::IsMember(std::vector<std::string>(words.begin(), words.end()))));
 }
 
 Option Option::Check(
@@ -72,79 +73,82 @@ Option Option::Needs(const Option& other) const {
 bool Option::Given() const { return option_->count() > 0; }
 
 template <typename T>
-Option Verb::Add(const std::string& names, T& value,
-                 const std::string& description) {
-  return Option(app_->add_option(names, value, description));
+Option Verb::Add(std::string_view names, T& value,
+                 std::string_view description) {
+  return Option(
+      app_->add_option(std::string(names), value, std::string(description)));
 }
 // By the names of the language, as the others' differ between systems.
-template Option Verb::Add(const std::string&, int&, const std::string&);
-template Option Verb::Add(const std::string&, unsigned&, const std::string&);
-template Option Verb::Add(const std::string&, long&, const std::string&);
-template Option Verb::Add(const std::string&, unsigned long&,
-                          const std::string&);
-template Option Verb::Add(const std::string&, long long&, const std::string&);
-template Option Verb::Add(const std::string&, unsigned long long&,
-                          const std::string&);
-template Option Verb::Add(const std::string&, float&, const std::string&);
-template Option Verb::Add(const std::string&, double&, const std::string&);
-template Option Verb::Add(const std::string&, std::optional<double>&,
-                          const std::string&);
-template Option Verb::Add(const std::string&, std::string&, const std::string&);
-template Option Verb::Add(const std::string&, std::filesystem::path&,
-                          const std::string&);
-template Option Verb::Add(const std::string&, std::vector<std::string>&,
-                          const std::string&);
-template Option Verb::Add(const std::string&, std::vector<size_t>&,
-                          const std::string&);
+template Option Verb::Add(std::string_view, int&, std::string_view);
+template Option Verb::Add(std::string_view, unsigned&, std::string_view);
+template Option Verb::Add(std::string_view, long&, std::string_view);
+template Option Verb::Add(std::string_view, unsigned long&, std::string_view);
+template Option Verb::Add(std::string_view, long long&, std::string_view);
+template Option Verb::Add(std::string_view, unsigned long long&,
+                          std::string_view);
+template Option Verb::Add(std::string_view, float&, std::string_view);
+template Option Verb::Add(std::string_view, double&, std::string_view);
+template Option Verb::Add(std::string_view, std::optional<double>&,
+                          std::string_view);
+template Option Verb::Add(std::string_view, std::string&, std::string_view);
+template Option Verb::Add(std::string_view, std::filesystem::path&,
+                          std::string_view);
+template Option Verb::Add(std::string_view, std::vector<std::string>&,
+                          std::string_view);
+template Option Verb::Add(std::string_view, std::vector<size_t>&,
+                          std::string_view);
 
-Option Verb::AddParsed(const std::string& names,
+Option Verb::AddParsed(std::string_view names,
                        const std::function<void(const std::string&)>& parse,
-                       const std::string& description) {
-  return Option(
-      app_->add_option_function<std::string>(names, parse, description));
+                       std::string_view description) {
+  return Option(app_->add_option_function<std::string>(
+      std::string(names), parse, std::string(description)));
 }
 
 Option Verb::AddParsedList(
-    const std::string& names,
+    std::string_view names,
     const std::function<void(const std::vector<std::string>&)>& parse,
-    const std::string& description) {
+    std::string_view description) {
   return Option(app_->add_option_function<std::vector<std::string>>(
-      names, parse, description));
+      std::string(names), parse, std::string(description)));
 }
 
-Option Verb::AddFlag(const std::string& names, bool& value,
-                     const std::string& description) {
-  return Option(app_->add_flag(names, value, description));
+Option Verb::AddFlag(std::string_view names, bool& value,
+                     std::string_view description) {
+  return Option(
+      app_->add_flag(std::string(names), value, std::string(description)));
 }
 
-Option Verb::AddFlag(const std::string& names,
-                     const std::function<void()>& given,
-                     const std::string& description) {
-  return Option(app_->add_flag_callback(names, given, description));
+Option Verb::AddFlag(std::string_view names, const std::function<void()>& given,
+                     std::string_view description) {
+  return Option(app_->add_flag_callback(std::string(names), given,
+                                        std::string(description)));
 }
 
-void Verb::Footer(const std::string& text) { app_->footer(text); }
+void Verb::Footer(std::string_view text) { app_->footer(std::string(text)); }
 
 void Verb::OnRun(const std::function<void()>& run) { app_->callback(run); }
 
-CommandLine::CommandLine(const std::string& name,
-                         const std::string& description)
-    : app_(std::make_unique<CLI::App>(description, name)) {
+CommandLine::CommandLine(std::string_view name, std::string_view description)
+    : app_(std::make_unique<CLI::App>(std::string(description),
+                                      std::string(name))) {
   app_->require_subcommand(1);
 }
 
 CommandLine::~CommandLine() = default;
 
-Verb CommandLine::AddVerb(const std::string& name,
-                          const std::string& description) {
-  return Verb(app_->add_subcommand(name, description));
+Verb CommandLine::AddVerb(std::string_view name, std::string_view description) {
+  return Verb(
+      app_->add_subcommand(std::string(name), std::string(description)));
 }
 
-void CommandLine::Version(const std::string& text) {
-  app_->set_version_flag("--version", text);
+void CommandLine::Version(std::string_view text) {
+  app_->set_version_flag("--version", std::string(text));
 }
 
-void CommandLine::Footer(const std::string& text) { app_->footer(text); }
+void CommandLine::Footer(std::string_view text) {
+  app_->footer(std::string(text));
+}
 
 void CommandLine::OnParsed(const std::function<void()>& check) {
   app_->parse_complete_callback(check);

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 // What a command understands: verbs, each with options and a help text. The
@@ -27,11 +29,11 @@ class Option {
   explicit Option(CLI::Option* option) : option_(option) {}
 
   // What the help text calls the value, e.g. "FILE".
-  Option TypeName(const std::string& name) const;
+  Option TypeName(std::string_view name) const;
   Option Required() const;
   // The help text shows the value that the variable has now, or `text`.
   Option ShowDefault() const;
-  Option ShowDefault(const std::string& text) const;
+  Option ShowDefault(std::string_view text) const;
 
   // What values are accepted. The type is that of the variable, and of a
   // vector's elements: it is part of the messages.
@@ -39,7 +41,7 @@ class Option {
   Option Range(T minimum, T maximum) const;
   Option Positive() const;
   Option NotNegative() const;
-  Option OneOf(const std::vector<std::string>& words) const;
+  Option OneOf(std::initializer_list<std::string_view> words) const;
   // `check` gets the text of a value; it returns what is wrong, or "".
   Option Check(
       const std::function<std::string(const std::string&)>& check) const;
@@ -71,25 +73,24 @@ class Verb {
   // (not bool), std::string, std::filesystem::path, std::optional<double>, or a
   // vector of std::string or of size_t.
   template <typename T>
-  Option Add(const std::string& names, T& value,
-             const std::string& description);
+  Option Add(std::string_view names, T& value, std::string_view description);
   // Options whose text, or texts, `parse` is called with; it throws UsageError
   // for what it does not take.
-  Option AddParsed(const std::string& names,
+  Option AddParsed(std::string_view names,
                    const std::function<void(const std::string&)>& parse,
-                   const std::string& description);
+                   std::string_view description);
   Option AddParsedList(
-      const std::string& names,
+      std::string_view names,
       const std::function<void(const std::vector<std::string>&)>& parse,
-      const std::string& description);
+      std::string_view description);
   // Options without a value: `value` becomes true, `given` is called.
-  Option AddFlag(const std::string& names, bool& value,
-                 const std::string& description);
-  Option AddFlag(const std::string& names, const std::function<void()>& given,
-                 const std::string& description);
+  Option AddFlag(std::string_view names, bool& value,
+                 std::string_view description);
+  Option AddFlag(std::string_view names, const std::function<void()>& given,
+                 std::string_view description);
 
   // Stands at the end of the help text.
-  void Footer(const std::string& text);
+  void Footer(std::string_view text);
   // What the verb does, once all of the command line is understood.
   void OnRun(const std::function<void()>& run);
 
@@ -100,16 +101,16 @@ class Verb {
 // A command that is called with one of its verbs.
 class CommandLine {
  public:
-  CommandLine(const std::string& name, const std::string& description);
+  CommandLine(std::string_view name, std::string_view description);
   ~CommandLine();
   CommandLine(const CommandLine&) = delete;
   CommandLine& operator=(const CommandLine&) = delete;
 
-  Verb AddVerb(const std::string& name, const std::string& description);
+  Verb AddVerb(std::string_view name, std::string_view description);
   // What --version prints.
-  void Version(const std::string& text);
+  void Version(std::string_view text);
   // Stands at the end of the help text.
-  void Footer(const std::string& text);
+  void Footer(std::string_view text);
   // Is called before the verb runs.
   void OnParsed(const std::function<void()>& check);
 

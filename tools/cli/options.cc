@@ -88,9 +88,9 @@ void AddActivationsOption(Verb& verb, std::vector<ActivationType>& types) {
       .CommaList();
 }
 
-Option AddSizesOption(Verb& verb, const std::string& name,
+Option AddSizesOption(Verb& verb, std::string_view name,
                       std::vector<size_t>& sizes, size_t minimum,
-                      size_t maximum, const std::string& description) {
+                      size_t maximum, std::string_view description) {
   return verb.Add(name, sizes, description)
       .TypeName("N,...")
       .CommaList()
@@ -98,7 +98,7 @@ Option AddSizesOption(Verb& verb, const std::string& name,
       .ShowDefault();
 }
 
-void AddTimingOptions(Verb& verb, TimingOptions& options) {
+void AddTimingOptions(Verb& verb, eval::TimingOptions& options) {
   verb.Add("-r,--repeat", options.repeat,
            "Timed calls; 0: as many as fit --seconds")
       .TypeName("N")

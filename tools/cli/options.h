@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "lutra/eval/timing.h"
 #include "lutra/kernels/gemm.h"
 #include "tools/cli/command_line.h"
-#include "tools/eval/timing.h"
 
 // Options that several verbs share, so that one spelling means one thing.
 
@@ -42,12 +42,12 @@ inline constexpr size_t kMaxBatch = size_t{1} << 20;
 
 // NAME N,...: numbers from `minimum` to `maximum`. The value before the call is
 // the default.
-Option AddSizesOption(Verb& verb, const std::string& name,
+Option AddSizesOption(Verb& verb, std::string_view name,
                       std::vector<size_t>& sizes, size_t minimum,
-                      size_t maximum, const std::string& description);
+                      size_t maximum, std::string_view description);
 
 // --repeat N and --seconds T.
-void AddTimingOptions(Verb& verb, TimingOptions& options);
+void AddTimingOptions(Verb& verb, eval::TimingOptions& options);
 
 enum class OutputFormat { kTable, kMarkdown, kJson, kCsv };
 

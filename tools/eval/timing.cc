@@ -1,11 +1,11 @@
-#include "tools/eval/timing.h"
+#include "lutra/eval/timing.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numeric>
 
-namespace lutra::tools {
+namespace lutra::eval {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -75,7 +75,7 @@ Timing Summarise(std::vector<double> microseconds) {
   return timing;
 }
 
-MeanAndDeviation Average(std::span<const double> values) {
+MeanAndDeviation Average(const std::vector<double>& values) {
   MeanAndDeviation result;
   const auto count = static_cast<double>(values.size());
   for (const double value : values) result.mean += value / count;
@@ -88,4 +88,4 @@ MeanAndDeviation Average(std::span<const double> values) {
   return result;
 }
 
-}  // namespace lutra::tools
+}  // namespace lutra::eval

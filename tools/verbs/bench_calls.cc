@@ -1,9 +1,10 @@
 #include <string>
 #include <vector>
 
+#include "lutra/eval/buffers.h"
+#include "lutra/eval/packed_weights.h"
 #include "lutra/runtime/session.h"
 #include "tools/cli/table.h"
-#include "tools/eval/model_data.h"
 #include "tools/verbs/bench.h"
 #include "tools/verbs/timing_json.h"
 
@@ -16,7 +17,7 @@ struct Measurement {
   size_t threads = 0;
   size_t batch = 0;
   size_t arena_bytes = 0;
-  Timing timing;
+  eval::Timing timing;
 
   double MicrosecondsPerToken() const {
     return timing.median / static_cast<double>(batch);
@@ -30,7 +31,7 @@ std::vector<Measurement> Measure(const BenchOptions& options,
                                  Progress& progress) {
   // The activation type of a model without packed weights changes nothing.
   std::vector<kernels::ActivationType> activations = options.activations;
-  const bool packed = HasPackedWeights(*model);
+  const bool packed = eval::HasPackedWeights(*model);
   if (!packed) activations = {kernels::ActivationType::kFloat32};
   const size_t total =
       activations.size() * options.threads.size() * options.batches.size();
@@ -43,8 +44,8 @@ std::vector<Measurement> Measure(const BenchOptions& options,
       Session session(model, session_options);
       for (const size_t batch : options.batches) {
         progress.Show("measuring " + model->path(), results.size(), total);
-        Buffers buffers(*model, batch);
-        FillRandomly(*model, options.seed, buffers);
+        eval::Buffers buffers(*model, batch);
+        eval::FillRandomly(*model, options.seed, buffers);
         session.Prepare(batch);
         Measurement result;
         result.path = model->path();
@@ -52,8 +53,8 @@ std::vector<Measurement> Measure(const BenchOptions& options,
         result.threads = session.threads();
         result.batch = batch;
         result.arena_bytes = session.ArenaBytes();
-        result.timing =
-            TimeCalls([&] { buffers.Run(session, batch); }, options.timing);
+        result.timing = eval::TimeCalls([&] { buffers.Run(session, batch); },
+                                        options.timing);
         results.push_back(std::move(result));
       }
     }
@@ -67,7 +68,7 @@ Json ToJson(const Measurement& result) {
                {"threads", result.threads},
                {"batch", result.batch},
                {"arena_bytes", result.arena_bytes}};
-  json.Update(ToJson(result.timing));
+  json.Update(TimingToJson(result.timing));
   json["us_per_token"] = result.MicrosecondsPerToken();
   json["tokens_per_second"] = result.TokensPerSecond();
   return json;

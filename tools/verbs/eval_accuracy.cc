@@ -4,16 +4,17 @@
 #include <string>
 #include <vector>
 
+#include "lutra/eval/accuracy.h"
+#include "lutra/eval/packed_weights.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/packer/weights.h"
 #include "lutra/qat/int8_folder.h"
 #include "lutra/runtime/error.h"
 #include "tools/cli/json.h"
+#include "tools/cli/model_choice.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
-#include "tools/eval/evaluate.h"
-#include "tools/eval/model_data.h"
 #include "tools/verbs/eval.h"
 #include "tools/verbs/timing_json.h"
 
@@ -25,8 +26,8 @@ struct Row {
   std::string path;
   std::string activations;  // "float32" if nothing is packed
   packer::WeightTotals weights;
-  Predictions predictions;
-  std::vector<Timing> timings;  // by batch
+  eval::Predictions predictions;
+  std::vector<eval::Timing> timings;  // by batch
 };
 
 size_t FindReference(const EvalOptions& options) {
@@ -72,7 +73,7 @@ Json ToJson(const Row& row, size_t different,
                {"seconds", row.predictions.seconds}};
   for (size_t i = 0; i < row.timings.size(); ++i) {
     Json timing = {{"batch", batches[i]}};
-    timing.Update(ToJson(row.timings[i]));
+    timing.Update(TimingToJson(row.timings[i]));
     timing["us_per_image"] =
         row.timings[i].median / static_cast<double>(batches[i]);
     json["timings"].PushBack(timing);
@@ -98,7 +99,7 @@ Table ToTable(const std::vector<Row>& rows, const Row& reference,
   }
   Table table(std::move(columns));
   for (const Row& row : rows) {
-    const Predictions& predictions = row.predictions;
+    const eval::Predictions& predictions = row.predictions;
     std::vector<std::string> cells = {
         row.label, row.activations,
         Fixed(100 * predictions.Accuracy(), 2) + " %",
@@ -106,7 +107,7 @@ Table ToTable(const std::vector<Row>& rows, const Row& reference,
             WithCommas(predictions.classes.size())};
     if (rows.size() > 1) {
       cells.push_back(
-          WithCommas(CountDifferent(predictions, reference.predictions)));
+          WithCommas(eval::CountDifferent(predictions, reference.predictions)));
     }
     cells.push_back(WithCommas(row.weights.bytes));
     cells.push_back(Fixed(row.weights.BitsPerWeight(), 2));
@@ -139,26 +140,27 @@ void EvalAccuracy(const EvalOptions& options) {
     row.label = options.labels[i];
     row.path = choice.path;
     row.activations =
-        HasPackedWeights(*model) ? Name(choice.activations) : "float32";
+        eval::HasPackedWeights(*model) ? Name(choice.activations) : "float32";
     row.weights = packer::Total(packer::Weights(*model));
     rows.push_back(std::move(row));
   }
   const qat::LabelledImages images = LoadData(options);
   for (const auto& session : sessions) {
-    CheckClassifies(session->model(), images);
+    eval::CheckClassifies(session->model(), images);
   }
 
   Progress progress;
   for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].predictions = Classify(*sessions[i], images, [&](size_t done) {
-      progress.Show("evaluating " + rows[i].label, done, images.count);
-    });
+    rows[i].predictions =
+        eval::Classify(*sessions[i], images, [&](size_t done) {
+          progress.Show("evaluating " + rows[i].label, done, images.count);
+        });
   }
   for (size_t i = 0; options.time && i < rows.size(); ++i) {
     for (const size_t batch : options.batches) {
       progress.Show("timing", i, rows.size());
-      rows[i].timings.push_back(
-          TimeClassification(*sessions[i], images, batch, options.timing));
+      rows[i].timings.push_back(eval::TimeClassification(
+          *sessions[i], images, batch, options.timing));
     }
   }
   progress.Clear();
@@ -173,7 +175,7 @@ void EvalAccuracy(const EvalOptions& options) {
                  {"models", Json::Array()}};
     for (const Row& row : rows) {
       json["models"].PushBack(ToJson(
-          row, CountDifferent(row.predictions, reference_row.predictions),
+          row, eval::CountDifferent(row.predictions, reference_row.predictions),
           options.batches));
     }
     std::cout << json.Dump(2) << "\n";

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lutra/eval/memory.h"
+#include "lutra/eval/perplexity.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/text_generator.h"
 #include "tools/cli/exit_status.h"
@@ -16,8 +18,6 @@
 #include "tools/cli/language_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
-#include "tools/eval/memory.h"
-#include "tools/eval/perplexity.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -109,7 +109,7 @@ void PrintTotals(const Totals& totals, const LanguageModel& model) {
             << "memory: weights " << Bytes(memory.weights) << " mapped, arena "
             << Bytes(memory.arena) << ", state " << Bytes(memory.state) << " ("
             << used << " tokens used), dense " << Bytes(memory.dense)
-            << ", peak " << Bytes(PeakMemoryBytes()) << std::endl;
+            << ", peak " << Bytes(eval::PeakMemoryBytes()) << std::endl;
 }
 
 Json ToJson(const Totals& totals, const LanguageModel& model) {
@@ -124,7 +124,7 @@ Json ToJson(const Totals& totals, const LanguageModel& model) {
           {"arena_bytes", memory.arena},
           {"state_bytes", memory.state},
           {"dense_bytes", memory.dense},
-          {"peak_bytes", PeakMemoryBytes()}};
+          {"peak_bytes", eval::PeakMemoryBytes()}};
 }
 
 // Writes text as it comes, and stops the command when nobody reads it.
@@ -146,7 +146,7 @@ void GenerateVerb::Run() const {
   if (prompt_file == "-") {
     text = ReadAll(std::cin);
   } else if (!prompt_file.empty()) {
-    text = ReadText(prompt_file, 0);
+    text = eval::ReadText(prompt_file, 0);
   }
   bool waiting = interactive && text.empty();
   CancelOnInterrupt interrupt(language_model);

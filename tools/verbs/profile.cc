@@ -5,14 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "lutra/eval/buffers.h"
+#include "lutra/eval/limits.h"
+#include "lutra/eval/packed_weights.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/random.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
-#include "tools/eval/limits.h"
-#include "tools/eval/model_data.h"
 #include "tools/verbs/profile_lines.h"
 #include "tools/verbs/verbs.h"
 
@@ -84,8 +85,8 @@ ProfileResult ProfileLanguage(LanguageModel& model, const ProfileVerb& verb) {
 }
 
 ProfileResult ProfileCalls(Session& session, const ProfileVerb& verb) {
-  Buffers buffers(session.model(), verb.batch);
-  FillRandomly(session.model(), verb.seed, buffers);
+  eval::Buffers buffers(session.model(), verb.batch);
+  eval::FillRandomly(session.model(), verb.seed, buffers);
   return Profile(session, verb.batch, verb.repeat, [&] {
     session.Reset();
     buffers.Run(session, verb.batch);
@@ -112,11 +113,11 @@ void ProfileVerb::Run() const {
     thread_count = session.threads();
     result = ProfileCalls(session, *this);
   }
-  const bool int8 = MultipliesInt8(*loaded, options.session.activations);
+  const bool int8 = eval::MultipliesInt8(*loaded, options.session.activations);
   const ThreadPool pool = MakeThreadPool(thread_count);
   const ProfileLimits limits{
-      ReadBandwidth(pool.get()),
-      int8 ? Int8Peak(pool.get()) : FloatPeak(pool.get())};
+      eval::ReadBandwidth(pool.get()),
+      int8 ? eval::Int8Peak(pool.get()) : eval::FloatPeak(pool.get())};
   progress.Clear();
 
   const std::vector<ProfileLine> node_lines = NodeLines(result);

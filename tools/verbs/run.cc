@@ -6,18 +6,16 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "lutra/runtime/error.h"
+#include "lutra/eval/buffers.h"
 #include "lutra/runtime/session.h"
 #include "tools/cli/json.h"
 #include "tools/cli/npy.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
-#include "tools/cli/usage_error.h"
-#include "tools/eval/model_data.h"
+#include "tools/verbs/run_files.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -57,62 +55,11 @@ struct Results {
   std::vector<std::vector<float>> values;
 };
 
-// Splits NAME=FILE; the name may be left out if there is only one value. Every
-// value that is named gets a file, each at most one.
-std::map<std::string, std::string> AssignFiles(
-    const std::string& option, const std::vector<std::string>& texts,
-    const std::vector<ValueInfo>& values) {
-  std::map<std::string, std::string> files;
-  for (const std::string& text : texts) {
-    // A name may hold '=' and so may a path, so look for the names themselves.
-    const auto named =
-        std::find_if(values.begin(), values.end(), [&](const ValueInfo& value) {
-          return text.starts_with(value.name + "=");
-        });
-    std::string name;
-    std::string file = text;
-    if (named != values.end()) {
-      name = named->name;
-      file = text.substr(name.size() + 1);
-    } else if (values.size() == 1) {
-      name = values[0].name;
-    } else {
-      std::string names;
-      for (const ValueInfo& value : values) names += " " + value.name;
-      throw UsageError(option,
-                       "'" + text + "' must be NAME=FILE; names are" + names);
-    }
-    if (!files.emplace(name, file).second) {
-      throw UsageError(option, "'" + name + "' is given twice");
-    }
-  }
-  return files;
-}
-
-std::vector<InputData> ReadInputs(
-    const Model& model, const std::map<std::string, std::string>& files) {
-  std::vector<InputData> inputs;
-  for (const ValueInfo& value : model.inputs()) {
-    const auto file = files.find(value.name);
-    if (file == files.end()) {
-      throw UsageError("--input", "input '" + value.name + "' has no file");
-    }
-    inputs.push_back(ReadInput(file->second, value));
-    if (inputs.back().tokens != inputs.front().tokens) {
-      throw Error::InFile(file->second,
-                          "has " + std::to_string(inputs.back().tokens) +
-                              " tokens, but the first input has " +
-                              std::to_string(inputs.front().tokens));
-    }
-  }
-  return inputs;
-}
-
 Results Execute(Session& session, const std::vector<InputData>& inputs,
                 size_t tokens, size_t batch) {
   const Model& model = session.model();
   batch = std::min(batch, tokens);
-  Buffers buffers(model, batch);
+  eval::Buffers buffers(model, batch);
   Results results;
   results.tokens = tokens;
   for (const ValueInfo& output : model.outputs()) {
@@ -125,13 +72,14 @@ Results Execute(Session& session, const std::vector<InputData>& inputs,
     const size_t count = std::min(batch, tokens - first);
     for (size_t i = 0; i < inputs.size(); ++i) {
       const size_t bytes = buffers.InputTokenBytes(i);
-      std::memcpy(buffers.input(i).data(),
-                  inputs[i].bytes.data() + first * bytes, count * bytes);
+      std::memcpy(buffers.input(i), inputs[i].bytes.data() + first * bytes,
+                  count * bytes);
     }
     buffers.Run(session, count);
     for (size_t i = 0; i < results.values.size(); ++i) {
       const std::span<const float> values =
-          buffers.output(i).first(count * model.outputs()[i].ElementCount());
+          std::span(buffers.output(i))
+              .first(count * model.outputs()[i].ElementCount());
       results.values[i].insert(results.values[i].end(), values.begin(),
                                values.end());
     }

@@ -2,7 +2,7 @@
 
 namespace lutra::tools {
 
-Json ToJson(const Timing& timing) {
+Json TimingToJson(const eval::Timing& timing) {
   return {{"calls", timing.calls},
           {"median_us", timing.median},
           {"deviation_us", timing.deviation},

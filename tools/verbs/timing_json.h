@@ -1,13 +1,13 @@
 #ifndef LUTRA_TOOLS_VERBS_TIMING_JSON_H_
 #define LUTRA_TOOLS_VERBS_TIMING_JSON_H_
 
+#include "lutra/eval/timing.h"
 #include "tools/cli/json.h"
-#include "tools/eval/timing.h"
 
 namespace lutra::tools {
 
 // As the verbs bench and eval print it: calls, and microseconds per call.
-Json ToJson(const Timing& timing);
+Json TimingToJson(const eval::Timing& timing);
 
 }  // namespace lutra::tools
 

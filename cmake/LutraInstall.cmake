@@ -5,10 +5,11 @@ include(CMakePackageConfigHelpers)
 set(lutra_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/lutra")
 
 set(lutra_installed_targets)
-foreach(room kernels runtime qat packer)
-  if(TARGET lutra_${room})
-    list(APPEND lutra_installed_targets lutra_${room})
-    install(DIRECTORY "${PROJECT_SOURCE_DIR}/${room}/include/"
+foreach(folder kernels runtime qat packer tools/eval)
+  cmake_path(GET folder FILENAME name)
+  if(TARGET lutra_${name})
+    list(APPEND lutra_installed_targets lutra_${name})
+    install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}/include/"
             DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
   endif()
 endforeach()

@@ -9,15 +9,14 @@
 #include <iostream>
 #include <new>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "lutra.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/runtime/error.h"
-#include "runtime/base/unknown_word.h"
+#include "tools/cli/command_line.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/table.h"
+#include "tools/cli/usage_error.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -38,34 +37,6 @@ void PrintError(const std::string& message) {
   std::cerr << "lutra: error: " << OneLine(message) << std::endl;
 }
 
-// If the command line has a verb or an option that does not exist, says so and
-// suggests the nearest; otherwise the parser's own message.
-std::string UsageMessage(const CLI::App& app, const CLI::ParseError& error) {
-  const CLI::App* verb = &app;
-  if (!app.get_subcommands().empty()) verb = app.get_subcommands().front();
-  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
-  if (unknown.empty()) return error.what();
-  const bool is_option = unknown.front().starts_with("--");
-  if (!is_option && verb != &app) return error.what();
-
-  std::vector<std::string> words;
-  if (is_option) {
-    for (const CLI::Option* option : verb->get_options()) {
-      for (const std::string& name : option->get_lnames()) {
-        words.push_back("--" + name);
-      }
-    }
-  } else {
-    for (const CLI::App* sub : app.get_subcommands({})) {
-      words.push_back(sub->get_name());
-    }
-  }
-  const std::vector<std::string_view> known(words.begin(), words.end());
-  const std::string& full = unknown.front();
-  return UnknownWord(is_option ? "option" : "verb",
-                     full.substr(0, full.find('=')), known);
-}
-
 // Refuses a LUTRA_KERNEL that cannot run: another variant would say little
 // about the one that was meant.
 void CheckKernelRequest() {
@@ -83,35 +54,33 @@ void CheckKernelRequest() {
 }
 
 int RunCommand(int argc, const char* const* argv) {
-  CLI::App app("Neural networks whose weights are table look-ups.", "lutra");
-  app.set_version_flag("--version", std::string("lutra ") + lutra_version());
-  app.require_subcommand(1);
-  app.footer(kExample);
-  app.parse_complete_callback(CheckKernelRequest);
-  AddTrainVerb(app);
-  AddImportVerb(app);
-  AddPackVerb(app);
-  AddSynthVerb(app);
-  AddInspectVerb(app);
-  AddVerifyVerb(app);
-  AddDiffVerb(app);
-  AddEvalVerb(app);
-  AddBenchVerb(app);
-  AddProfileVerb(app);
-  AddGenerateVerb(app);
-  AddRunVerb(app);
-  AddGoldenVerb(app);
-  AddCpuVerb(app);
+  CommandLine line("lutra",
+                   "Neural networks whose weights are table look-ups.");
+  line.Version(std::string("lutra ") + lutra_version());
+  line.Footer(kExample);
+  line.OnParsed(CheckKernelRequest);
+  AddTrainVerb(line);
+  AddImportVerb(line);
+  AddPackVerb(line);
+  AddSynthVerb(line);
+  AddInspectVerb(line);
+  AddVerifyVerb(line);
+  AddDiffVerb(line);
+  AddEvalVerb(line);
+  AddBenchVerb(line);
+  AddProfileVerb(line);
+  AddGenerateVerb(line);
+  AddRunVerb(line);
+  AddGoldenVerb(line);
+  AddCpuVerb(line);
   int code = 0;
   try {
-    app.parse(argc, argv);
+    line.Parse(argc, argv);
   } catch (const ExitStatus& status) {
     if (*status.what() != '\0') PrintError(status.what());
     code = status.code();
-  } catch (const CLI::Success& success) {  // --help, --version
-    app.exit(success, std::cout, std::cerr);
-  } catch (const CLI::ParseError& error) {
-    PrintError(UsageMessage(app, error) + " (see --help)");
+  } catch (const UsageError& error) {
+    PrintError(std::string(error.what()) + " (see --help)");
     return kUsage;
   }
   // A full disk or a closed pipe shows only now.

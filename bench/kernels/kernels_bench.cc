@@ -22,8 +22,8 @@
 #include "bench/kernels/lut_case.h"
 #include "bench/kernels/measure.h"
 #include "bench/kernels/peers.h"
+#include "lutra/eval/limits.h"
 #include "lutra/kernels/variants.h"
-#include "tools/eval/limits.h"
 
 namespace lutra::bench {
 namespace {
@@ -67,20 +67,20 @@ void RegisterPeers(const LutCase& c) {
   char end[80];
   std::snprintf(end, sizeof(end), "/%zux%zu/m:%zu/threads:%zu", shape.n,
                 shape.k, shape.m, threads);
-  Register(
-      std::string("peer/xnnpack_float").append(end), [=](benchmark::State& s) {
-        RunPeer(s, shape, threads, MakeXnnpackFloat(shape, PoolOf(threads)),
-                tools::FloatRate);
-      });
+  Register(std::string("peer/xnnpack_float").append(end),
+           [=](benchmark::State& s) {
+             RunPeer(s, shape, threads,
+                     MakeXnnpackFloat(shape, PoolOf(threads)), eval::FloatRate);
+           });
   Register(std::string("peer/xnnpack_int8").append(end),
            [=](benchmark::State& s) {
              RunPeer(s, shape, threads, MakeXnnpackInt8(shape, PoolOf(threads)),
-                     tools::Int8Rate);
+                     eval::Int8Rate);
            });
   if (threads > 1) return;
   Register(std::string("peer/eigen_float").append(end),
            [=](benchmark::State& s) {
-             RunPeer(s, shape, threads, MakeEigenGemm(shape), tools::FloatRate);
+             RunPeer(s, shape, threads, MakeEigenGemm(shape), eval::FloatRate);
            });
 }
 
@@ -96,9 +96,9 @@ void RegisterLimits() {
         }
       })->Iterations(1);
     };
-    add("read_bandwidth", tools::ReadBandwidth);
-    add("int8_dot", tools::Int8Peak);
-    add("float_multiply_add", tools::FloatPeak);
+    add("read_bandwidth", eval::ReadBandwidth);
+    add("int8_dot", eval::Int8Peak);
+    add("float_multiply_add", eval::FloatPeak);
   }
 }
 

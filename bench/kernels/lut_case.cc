@@ -9,8 +9,8 @@
 
 #include "bench/kernels/measure.h"
 #include "kernels/lut/gemm_job.h"
+#include "lutra/eval/limits.h"
 #include "lutra/kernels/variants.h"
-#include "tools/eval/limits.h"
 
 namespace lutra::bench {
 namespace {
@@ -36,7 +36,7 @@ Memory Allocate(size_t bytes) {
 
 // Copies of a blob, one after the other.
 struct Weights {
-  tools::HugePages memory;
+  eval::HugePages memory;
   size_t bytes = 0;  // of a copy
   std::vector<LutMatrix> matrices;
 };
@@ -65,7 +65,7 @@ Weights MakeWeights(const LutFormat& format, bool cold) {
   Weights w;
   w.bytes = kernels::BlobBytes(format);
   const size_t copies = cold ? kColdBytes / w.bytes + 2 : 1;
-  w.memory = tools::AllocateHugePages(copies * w.bytes);
+  w.memory = eval::AllocateHugePages(copies * w.bytes);
   kernels::PackLutMatrix(format,
                          {.indices = indices.data(),
                           .scales = scales.data(),
@@ -189,11 +189,11 @@ void RunLutCase(benchmark::State& state, const LutCase& c) {
   arguments.clamp_max = 1;
 
   const bool bandwidth_bound = c.cold && c.m == 1;
-  tools::UncachedMemory memory(w.memory.get(), w.matrices.size() * w.bytes);
+  eval::UncachedMemory memory(w.memory.get(), w.matrices.size() * w.bytes);
   const auto read = [&] { return memory.ReadRate(pool); };
   const auto peak = [&] {
-    return kernels::IsFloat(c.type) ? tools::FloatRate(pool)
-                                    : tools::Int8Rate(pool);
+    return kernels::IsFloat(c.type) ? eval::FloatRate(pool)
+                                    : eval::Int8Rate(pool);
   };
   const auto call = [&](size_t i) {
     const LutMatrix& matrix = w.matrices[i % w.matrices.size()];

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "bench/report/bench_reach.h"
+#include "lutra/eval/timing.h"
 #include "lutra/runtime/error.h"
 #include "tools/cli/table.h"
-#include "tools/eval/timing.h"
 
 namespace lutra::tools {
 namespace {
@@ -26,8 +26,8 @@ std::string Measured(const ReachRow& row) {
   for (const ReachRow::Case& c : row.cases) values.push_back(c.value);
   if (values.size() == 1) return WithUnit(values[0], row.unit);
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  return WithUnit(Median(values), row.unit) + " (" + WithUnit(*low, row.unit) +
-         " to " + WithUnit(*high, row.unit) + ", " +
+  return WithUnit(eval::Median(values), row.unit) + " (" +
+         WithUnit(*low, row.unit) + " to " + WithUnit(*high, row.unit) + ", " +
          std::to_string(values.size()) + " cases)";
 }
 

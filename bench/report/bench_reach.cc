@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <regex>
 
-#include "tools/eval/timing.h"
+#include "lutra/eval/timing.h"
 
 namespace lutra::tools {
 namespace {
@@ -92,7 +92,8 @@ ReachRow MeasureThreads(const BenchRun& run) {
     const BenchResult* one =
         run.Find(Replaced(two.name, "threads:2", "threads:1"));
     if (one == nullptr) continue;
-    row.cases.push_back({two.name, Median(two.speeds) / Median(one->speeds)});
+    row.cases.push_back(
+        {two.name, eval::Median(two.speeds) / eval::Median(one->speeds)});
   }
   return row;
 }

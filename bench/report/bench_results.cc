@@ -5,8 +5,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "lutra/eval/timing.h"
 #include "lutra/runtime/error.h"
-#include "tools/eval/timing.h"
 
 namespace lutra::tools {
 namespace {
@@ -101,7 +101,7 @@ BenchRun Convert(const json& file) {
   }
   for (size_t i = 0; i < counters.size(); ++i) {
     for (auto& [key, values] : counters[i]) {
-      run.results[i].counters[key] = Median(std::move(values));
+      run.results[i].counters[key] = eval::Median(std::move(values));
     }
   }
   return run;
@@ -109,7 +109,7 @@ BenchRun Convert(const json& file) {
 
 // "12.3 us" or "24.1 G/s", with half the range of the repetitions.
 std::string Describe(const BenchResult& result) {
-  const double median = Median(result.speeds);
+  const double median = eval::Median(result.speeds);
   const bool is_rate = result.counters.contains("G/s");
   std::string text =
       is_rate ? Short(median) + " G/s" : Short(1e6 / median) + " us";
@@ -186,7 +186,7 @@ Table CompareBenchRuns(const BenchRun& a, const BenchRun& b) {
   for (const BenchResult& of_a : a.results) {
     const BenchResult* of_b = b.Find(of_a.name);
     if (of_b == nullptr) continue;
-    const double ratio = Median(of_b->speeds) / Median(of_a.speeds);
+    const double ratio = eval::Median(of_b->speeds) / eval::Median(of_a.speeds);
     table.AddRow({of_a.name, Describe(of_a), Describe(*of_b), Fixed(ratio, 3),
                   Verdict(of_a, *of_b)});
     if (ratio > 0 && std::isfinite(ratio)) {

@@ -60,6 +60,11 @@ if(NOT actual STREQUAL "trained 2 bits\n")
   message(FATAL_ERROR "use_tools_rooms printed '${actual}'")
 endif()
 
+run(actual "${WORK_DIR}/app/use_eval" "${model}")
+if(NOT actual STREQUAL "4 calls, packed: 1, perplexity 4.000\n")
+  message(FATAL_ERROR "use_eval printed '${actual}'")
+endif()
+
 run(actual "${WORK_DIR}/app/readme" "${model}")
 if(NOT actual MATCHES "^class 0: .*\nclass 9: [^\n]*\n$")
   message(FATAL_ERROR "readme printed '${actual}'")

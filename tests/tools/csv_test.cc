@@ -5,12 +5,10 @@
 namespace lutra::tools {
 namespace {
 
-using nlohmann::ordered_json;
-
 TEST(CsvTest, KeysInOrderAndQuotes) {
-  const ordered_json records = {
-      {{"name", "plain"}, {"value", 1.5}},
-      {{"name", "a \"b\", c"}, {"other", true}, {"value", nullptr}}};
+  const Json records = Json::Array(
+      {{{"name", "plain"}, {"value", 1.5}},
+       {{"name", "a \"b\", c"}, {"other", true}, {"value", nullptr}}});
   EXPECT_EQ(ToCsv(records),
             "name,value,other\n"
             "plain,1.5,\n"

@@ -1,4 +1,4 @@
-#include "tools/eval/limits.h"
+#include "lutra/eval/limits.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include "lutra/kernels/variants.h"
 #include "tools/cli/options.h"
 
-namespace lutra::tools {
+namespace lutra::eval {
 namespace {
 
 struct alignas(64) Line {
@@ -21,7 +21,7 @@ struct alignas(64) Line {
 void ExpectRates(size_t bytes) {
   const std::vector<Line> lines(bytes / sizeof(Line));
   for (const size_t threads : {size_t{1}, size_t{2}, size_t{3}}) {
-    const ThreadPool pool = MakeThreadPool(threads);
+    const tools::ThreadPool pool = tools::MakeThreadPool(threads);
     UncachedMemory memory(reinterpret_cast<const uint8_t*>(lines.data()),
                           lines.size() * sizeof(Line));
     for (int piece = 0; piece < 3; ++piece) {
@@ -43,7 +43,7 @@ TEST(LimitsTest, PeaksOfEveryVariant) {
   const std::string before = kernels::ActiveVariant();
   size_t count = 0;
   const kernels::Variant* const variants = kernels::Variants(&count);
-  const ThreadPool pool = MakeThreadPool(2);
+  const tools::ThreadPool pool = tools::MakeThreadPool(2);
   for (size_t i = 0; i < count; ++i) {
     if (!kernels::ForceVariant(variants[i].name)) continue;
     SCOPED_TRACE(variants[i].name);
@@ -57,4 +57,4 @@ TEST(LimitsTest, PeaksOfEveryVariant) {
 }
 
 }  // namespace
-}  // namespace lutra::tools
+}  // namespace lutra::eval

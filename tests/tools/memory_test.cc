@@ -1,4 +1,4 @@
-#include "tools/eval/memory.h"
+#include "lutra/eval/memory.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <cstring>
 #endif
 
-namespace lutra::tools {
+namespace lutra::eval {
 namespace {
 
 #if defined(__linux__)
@@ -31,4 +31,4 @@ TEST(MemoryTest, PeakCanBeReset) {
 #endif
 
 }  // namespace
-}  // namespace lutra::tools
+}  // namespace lutra::eval

@@ -1,10 +1,11 @@
-#include "tools/eval/perplexity.h"
+#include "lutra/eval/perplexity.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <numbers>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,19 +14,23 @@
 #include "tests/runtime/tiny_language.h"
 #include "tests/temp_dir.h"
 
-namespace lutra::tools {
+namespace lutra::eval {
 namespace {
 
 using ::testing::HasSubstr;
 
+double Nats(std::span<const float> logits, int32_t token) {
+  return NegativeLogLikelihood(logits.data(), logits.size(), token);
+}
+
 TEST(PerplexityTest, NegativeLogLikelihood) {
   const std::vector<float> logits = {1, 2, -1000};
   const double sum = std::exp(1.0) + std::exp(2.0);
-  EXPECT_NEAR(NegativeLogLikelihood(logits, 0), std::log(sum) - 1, 1e-12);
-  EXPECT_NEAR(NegativeLogLikelihood(logits, 1), std::log(sum) - 2, 1e-12);
-  EXPECT_NEAR(NegativeLogLikelihood(logits, 2), std::log(sum) + 1000, 1e-9);
+  EXPECT_NEAR(Nats(logits, 0), std::log(sum) - 1, 1e-12);
+  EXPECT_NEAR(Nats(logits, 1), std::log(sum) - 2, 1e-12);
+  EXPECT_NEAR(Nats(logits, 2), std::log(sum) + 1000, 1e-9);
   const std::vector<float> large = {1e30f, 1e30f};
-  EXPECT_NEAR(NegativeLogLikelihood(large, 1), std::numbers::ln2, 1e-12);
+  EXPECT_NEAR(Nats(large, 1), std::numbers::ln2, 1e-12);
 }
 
 // The protocol written down once more, token by token.
@@ -40,7 +45,7 @@ double Expected(LanguageModel& model, const std::vector<int32_t>& ids,
     if (starts && bos < 0) continue;
     const int32_t before = starts ? bos : ids[i - 1];
     const std::span<const float> logits = model.Feed({&before, 1});
-    sum += NegativeLogLikelihood(logits, ids[i]);
+    sum += Nats(logits, ids[i]);
     ++*scored;
   }
   return sum;
@@ -73,10 +78,10 @@ TEST(PerplexityTest, ScoresByTheProtocol) {
                        score.NatsPerToken() * 50 / std::numbers::ln2 / 100);
     }
   }
-  EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, 1, 1, [](auto&) {}); }),
+  EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, 1, 1); }),
               HasSubstr("scores nothing"));
   ids[20] = 37;
-  EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, 1, 9, [](auto&) {}); }),
+  EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, 1, 9); }),
               HasSubstr("gives token 37"));
 }
 
@@ -106,4 +111,4 @@ TEST(PerplexityTest, ReadText) {
 }
 
 }  // namespace
-}  // namespace lutra::tools
+}  // namespace lutra::eval

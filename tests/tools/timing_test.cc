@@ -1,4 +1,4 @@
-#include "tools/eval/timing.h"
+#include "lutra/eval/timing.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <numeric>
 #include <vector>
 
-namespace lutra::tools {
+namespace lutra::eval {
 namespace {
 
 TEST(TimingTest, Statistics) {
@@ -51,4 +51,4 @@ TEST(TimingTest, SecondsLimitTheTime) {
 }
 
 }  // namespace
-}  // namespace lutra::tools
+}  // namespace lutra::eval

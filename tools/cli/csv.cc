@@ -16,20 +16,21 @@ std::string Quoted(const std::string& text) {
   return quoted + "\"";
 }
 
-std::string Cell(const nlohmann::ordered_json& record, const std::string& key) {
-  const auto found = record.find(key);
-  if (found == record.end() || found->is_null()) return "";
-  return Quoted(found->is_string() ? found->get<std::string>() : found->dump());
+std::string Cell(const Json& record, const std::string& key) {
+  const Json* const found = record.Find(key);
+  if (found == nullptr || found->IsNull()) return "";
+  const std::string* const text = found->AsString();
+  return Quoted(text != nullptr ? *text : found->Dump());
 }
 
 }  // namespace
 
-std::string ToCsv(const nlohmann::ordered_json& records) {
+std::string ToCsv(const Json& records) {
   std::vector<std::string> keys;
-  for (const auto& record : records) {
-    for (const auto& item : record.items()) {
-      if (std::find(keys.begin(), keys.end(), item.key()) == keys.end()) {
-        keys.push_back(item.key());
+  for (const Json& record : records.items()) {
+    for (const Json::Member& member : record.members()) {
+      if (std::find(keys.begin(), keys.end(), member.key) == keys.end()) {
+        keys.push_back(member.key);
       }
     }
   }
@@ -42,7 +43,7 @@ std::string ToCsv(const nlohmann::ordered_json& records) {
     text += '\n';
   };
   add_line(Quoted);
-  for (const auto& record : records) {
+  for (const Json& record : records.items()) {
     add_line([&](const std::string& key) { return Cell(record, key); });
   }
   return text;

@@ -34,33 +34,34 @@ std::string_view Name(CacheType type) {
   return kCacheNames[static_cast<size_t>(found - kCacheTypes.begin())];
 }
 
-void AddLanguageOptions(CLI::App& app, LanguageModelOptions& options) {
-  app.add_option_function<std::string>(
-         "--cache",
-         [&options](const std::string& text) {
-           AsUsage("--cache",
-                   [&] { options.session.cache = ParseCache(text); });
-         },
-         "How keys and values are kept: float16 (the default), float32 or int8")
-      ->type_name("TYPE");
-  app.add_option("--chunk", options.chunk,
-                 "Most tokens of a prompt per call; a power of two")
-      ->type_name("N")
-      ->check(CLI::Range(size_t{1}, kMaxBatch))
-      ->check([](const std::string& text) {
+void AddLanguageOptions(Verb& verb, LanguageModelOptions& options) {
+  verb.AddParsed(
+          "--cache",
+          [&options](const std::string& text) {
+            AsUsage("--cache",
+                    [&] { options.session.cache = ParseCache(text); });
+          },
+          "How keys and values are kept: float16 (the default), float32 or "
+          "int8")
+      .TypeName("TYPE");
+  verb.Add("--chunk", options.chunk,
+           "Most tokens of a prompt per call; a power of two")
+      .TypeName("N")
+      .Range(size_t{1}, kMaxBatch)
+      .Check([](const std::string& text) {
         return std::has_single_bit(std::stoull(text))
                    ? std::string()
                    : text + " is not a power of two";
       })
-      ->capture_default_str();
+      .ShowDefault();
 }
 
-void AddContextOption(CLI::App& app, size_t& context, const char* otherwise) {
-  app.add_option("-c,--context", context,
-                 std::string("Tokens of context; 0: ") + otherwise)
-      ->type_name("N")
-      ->check(CLI::Range(size_t{0}, kMaxContext))
-      ->capture_default_str();
+void AddContextOption(Verb& verb, size_t& context, const char* otherwise) {
+  verb.Add("-c,--context", context,
+           std::string("Tokens of context; 0: ") + otherwise)
+      .TypeName("N")
+      .Range(size_t{0}, kMaxContext)
+      .ShowDefault();
 }
 
 std::shared_ptr<const Tokenizer> RequireTokenizer(const Model& model) {

@@ -1,12 +1,12 @@
 #ifndef LUTRA_TOOLS_CLI_LANGUAGE_OPTIONS_H_
 #define LUTRA_TOOLS_CLI_LANGUAGE_OPTIONS_H_
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <string_view>
 
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/tokenizer.h"
+#include "tools/cli/command_line.h"
 
 // Options of the verbs that run language models.
 
@@ -16,10 +16,10 @@ namespace lutra::tools {
 std::string_view Name(CacheType type);
 
 // --cache TYPE, --chunk N.
-void AddLanguageOptions(CLI::App& app, LanguageModelOptions& options);
+void AddLanguageOptions(Verb& verb, LanguageModelOptions& options);
 
 // -c, --context N, 0 (the default) as `otherwise` says.
-void AddContextOption(CLI::App& app, size_t& context, const char* otherwise);
+void AddContextOption(Verb& verb, size_t& context, const char* otherwise);
 
 // Throws lutra::Error if the file has none.
 std::shared_ptr<const Tokenizer> RequireTokenizer(const Model& model);

@@ -6,6 +6,7 @@
 #include "lutra/runtime/error.h"
 #include "runtime/base/thread_count.h"
 #include "runtime/base/unknown_word.h"
+#include "tools/cli/usage_error.h"
 
 namespace lutra::tools {
 namespace {
@@ -39,15 +40,15 @@ void AsUsage(std::string_view option, const std::function<void()>& parse) {
   try {
     parse();
   } catch (const Error& error) {
-    throw CLI::ValidationError(std::string(option), error.what());
+    throw UsageError(std::string(option), error.what());
   }
 }
 
-void AddThreadsOption(CLI::App& app, size_t& threads) {
-  app.add_option("-t,--threads", threads, "Threads to use; 0: one per core")
-      ->type_name("N")
-      ->check(CLI::Range(size_t{0}, kMaxThreads))
-      ->capture_default_str();
+void AddThreadsOption(Verb& verb, size_t& threads) {
+  verb.Add("-t,--threads", threads, "Threads to use; 0: one per core")
+      .TypeName("N")
+      .Range(size_t{0}, kMaxThreads)
+      .ShowDefault();
 }
 
 std::string_view Name(ActivationType type) {
@@ -61,73 +62,73 @@ ActivationType ParseActivations(std::string_view text) {
   return kActivationTypes[IndexOf("activation type", text, kActivationNames)];
 }
 
-void AddActivationsOption(CLI::App& app, ActivationType& type) {
-  app.add_option_function<std::string>(
-         "--activations",
-         [&type](const std::string& text) {
-           AsUsage("--activations", [&] { type = ParseActivations(text); });
-         },
-         kActivationsHelp)
-      ->type_name("TYPE");
+void AddActivationsOption(Verb& verb, ActivationType& type) {
+  verb.AddParsed(
+          "--activations",
+          [&type](const std::string& text) {
+            AsUsage("--activations", [&] { type = ParseActivations(text); });
+          },
+          kActivationsHelp)
+      .TypeName("TYPE");
 }
 
-void AddActivationsOption(CLI::App& app, std::vector<ActivationType>& types) {
-  app.add_option_function<std::vector<std::string>>(
-         "--activations",
-         [&types](const std::vector<std::string>& texts) {
-           types.clear();
-           AsUsage("--activations", [&] {
-             for (const std::string& text : texts) {
-               types.push_back(ParseActivations(text));
-             }
-           });
-         },
-         kActivationsHelp)
-      ->type_name("TYPE,...")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+void AddActivationsOption(Verb& verb, std::vector<ActivationType>& types) {
+  verb.AddParsedList(
+          "--activations",
+          [&types](const std::vector<std::string>& texts) {
+            types.clear();
+            AsUsage("--activations", [&] {
+              for (const std::string& text : texts) {
+                types.push_back(ParseActivations(text));
+              }
+            });
+          },
+          kActivationsHelp)
+      .TypeName("TYPE,...")
+      .CommaList();
 }
 
-void AddSizesOption(CLI::App& app, const std::string& name,
-                    std::vector<size_t>& sizes, size_t minimum, size_t maximum,
-                    const std::string& description) {
-  app.add_option(name, sizes, description)
-      ->type_name("N,...")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->check(CLI::Range(minimum, maximum))
-      ->capture_default_str();
+Option AddSizesOption(Verb& verb, std::string_view name,
+                      std::vector<size_t>& sizes, size_t minimum,
+                      size_t maximum, std::string_view description) {
+  return verb.Add(name, sizes, description)
+      .TypeName("N,...")
+      .CommaList()
+      .Range(minimum, maximum)
+      .ShowDefault();
 }
 
-void AddTimingOptions(CLI::App& app, TimingOptions& options) {
-  app.add_option("-r,--repeat", options.repeat,
-                 "Timed calls; 0: as many as fit --seconds")
-      ->type_name("N")
-      ->check(CLI::Range(size_t{0}, size_t{1} << 24))
-      ->capture_default_str();
-  app.add_option("--seconds", options.seconds, "Time for each measurement")
-      ->type_name("T")
-      ->check(CLI::Range(0.0, 3600.0))
-      ->capture_default_str();
+void AddTimingOptions(Verb& verb, eval::TimingOptions& options) {
+  verb.Add("-r,--repeat", options.repeat,
+           "Timed calls; 0: as many as fit --seconds")
+      .TypeName("N")
+      .Range(size_t{0}, size_t{1} << 24)
+      .ShowDefault();
+  verb.Add("--seconds", options.seconds, "Time for each measurement")
+      .TypeName("T")
+      .Range(0.0, 3600.0)
+      .ShowDefault();
 }
 
-void AddFormatOptions(CLI::App& app, OutputFormat& format, Csv csv) {
+void AddFormatOptions(Verb& verb, OutputFormat& format, Csv csv) {
   const std::span<const std::string_view> names =
       std::span(kFormatNames).first(csv == Csv::kYes ? 4 : 3);
-  auto* option = app.add_option_function<std::string>(
-      "--format",
-      [&format, names](const std::string& text) {
-        AsUsage("--format", [&] {
-          format = static_cast<OutputFormat>(IndexOf("format", text, names));
-        });
-      },
-      std::string("Form of the output: table (the default), markdown") +
-          (csv == Csv::kYes ? ", json or csv" : " or json"));
-  option->type_name("FORM");
-  app.add_flag_callback(
-         "--json", [&format] { format = OutputFormat::kJson; },
-         "Short for --format json")
-      ->excludes(option);
+  const Option option =
+      verb.AddParsed(
+              "--format",
+              [&format, names](const std::string& text) {
+                AsUsage("--format", [&] {
+                  format =
+                      static_cast<OutputFormat>(IndexOf("format", text, names));
+                });
+              },
+              std::string("Form of the output: table (the default), markdown") +
+                  (csv == Csv::kYes ? ", json or csv" : " or json"))
+          .TypeName("FORM");
+  verb.AddFlag(
+          "--json", [&format] { format = OutputFormat::kJson; },
+          "Short for --format json")
+      .Excludes(option);
 }
 
 ThreadPool MakeThreadPool(size_t threads) {

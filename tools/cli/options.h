@@ -3,7 +3,6 @@
 
 #include <pthreadpool.h>
 
-#include <CLI/CLI.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -11,8 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "lutra/eval/timing.h"
 #include "lutra/kernels/gemm.h"
-#include "tools/eval/timing.h"
+#include "tools/cli/command_line.h"
 
 // Options that several verbs share, so that one spelling means one thing.
 
@@ -23,7 +23,7 @@ namespace lutra::tools {
 void AsUsage(std::string_view option, const std::function<void()>& parse);
 
 // --threads N, 0 (the default) for all cores.
-void AddThreadsOption(CLI::App& app, size_t& threads);
+void AddThreadsOption(Verb& verb, size_t& threads);
 
 // "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16".
 std::string_view Name(kernels::ActivationType type);
@@ -32,8 +32,8 @@ kernels::ActivationType ParseActivations(std::string_view text);
 
 // --activations TYPE, or with a vector TYPE,... . The value before the call is
 // the default.
-void AddActivationsOption(CLI::App& app, kernels::ActivationType& type);
-void AddActivationsOption(CLI::App& app,
+void AddActivationsOption(Verb& verb, kernels::ActivationType& type);
+void AddActivationsOption(Verb& verb,
                           std::vector<kernels::ActivationType>& types);
 
 // Limits of what options accept; more would only be a typing mistake.
@@ -42,19 +42,19 @@ inline constexpr size_t kMaxBatch = size_t{1} << 20;
 
 // NAME N,...: numbers from `minimum` to `maximum`. The value before the call is
 // the default.
-void AddSizesOption(CLI::App& app, const std::string& name,
-                    std::vector<size_t>& sizes, size_t minimum, size_t maximum,
-                    const std::string& description);
+Option AddSizesOption(Verb& verb, std::string_view name,
+                      std::vector<size_t>& sizes, size_t minimum,
+                      size_t maximum, std::string_view description);
 
 // --repeat N and --seconds T.
-void AddTimingOptions(CLI::App& app, TimingOptions& options);
+void AddTimingOptions(Verb& verb, eval::TimingOptions& options);
 
 enum class OutputFormat { kTable, kMarkdown, kJson, kCsv };
 
 // --format table|markdown|json, and --json for short. With csv only where a
 // verb says so.
 enum class Csv { kNo, kYes };
-void AddFormatOptions(CLI::App& app, OutputFormat& format, Csv csv = Csv::kNo);
+void AddFormatOptions(Verb& verb, OutputFormat& format, Csv csv = Csv::kNo);
 
 struct ThreadPoolDeleter {
   void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }

@@ -8,10 +8,9 @@
 namespace lutra::tools {
 
 bool SchemeOptions::HasDefault() const {
-  return bits_option->count() + group_size_option->count() +
-             quantizer_option->count() + spec_option->count() +
-             scale_type_option->count() + preset_option->count() >
-         0;
+  return bits_option.Given() || group_size_option.Given() ||
+         quantizer_option.Given() || spec_option.Given() ||
+         scale_type_option.Given() || preset_option.Given();
 }
 
 qat::SchemeRules SchemeOptions::Rules() {
@@ -27,7 +26,7 @@ qat::SchemeRules SchemeOptions::Rules() {
   qat::SchemeRules result;
   AsUsage("--scale-type",
           [&] { scheme.scale_type = qat::ParseScaleType(scale_type); });
-  if (quantizer_option->count() == 0) {
+  if (!quantizer_option.Given()) {
     scheme.quantizer = qat::DefaultQuantizer(scheme.bits);
   }
   AsUsage("--bits, --quantizer", [&] {
@@ -44,58 +43,56 @@ qat::SchemeRules SchemeOptions::Rules() {
   return result;
 }
 
-void AddSchemeOptions(CLI::App& app, SchemeOptions& options) {
-  options.bits_option = app.add_option("--bits,--quant-bits",
-                                       options.scheme.bits, "Bits per weight")
-                            ->type_name("N")
-                            ->capture_default_str();
-  options.group_size_option =
-      app.add_option("--group-size", options.group_size,
-                     "Columns that share a scale, or 'row'")
-          ->type_name("N|row")
-          ->capture_default_str();
+void AddSchemeOptions(Verb& verb, SchemeOptions& options) {
+  options.bits_option =
+      verb.Add("--bits,--quant-bits", options.scheme.bits, "Bits per weight")
+          .TypeName("N")
+          .ShowDefault();
+  options.group_size_option = verb.Add("--group-size", options.group_size,
+                                       "Columns that share a scale, or 'row'")
+                                  .TypeName("N|row")
+                                  .ShowDefault();
   options.quantizer_option =
-      app.add_option("--quantizer,--quant-method", options.scheme.quantizer,
-                     "How the levels are chosen [stretched; absmax above 4 "
-                     "bits]")
-          ->type_name("NAME");
+      verb.Add("--quantizer,--quant-method", options.scheme.quantizer,
+               "How the levels are chosen [stretched; absmax above 4 "
+               "bits]")
+          .TypeName("NAME");
   options.scale_type_option =
-      app.add_option("--scale-type", options.scale_type,
-                     "How packed scales are stored: float32, bfloat16 or "
-                     "float16")
-          ->type_name("TYPE")
-          ->capture_default_str();
+      verb.Add("--scale-type", options.scale_type,
+               "How packed scales are stored: float32, bfloat16 or "
+               "float16")
+          .TypeName("TYPE")
+          .ShowDefault();
   options.rule_option =
-      app.add_option("--rule", options.rules,
-                     "Another scheme for tensors whose name matches a regular "
-                     "expression, or op:linear, op:embedding; may be repeated, "
-                     "the first match counts")
-          ->type_name("PATTERN=KEY:VALUE,...")
-          ->allow_extra_args(false);
+      verb.Add("--rule", options.rules,
+               "Another scheme for tensors whose name matches a regular "
+               "expression, or op:linear, op:embedding; may be repeated, "
+               "the first match counts")
+          .TypeName("PATTERN=KEY:VALUE,...")
+          .OneAtATime();
   options.exclude_option =
-      app.add_option("--exclude", options.exclusions,
-                     "Leave tensors whose name matches as they are; may be "
-                     "repeated")
-          ->type_name("PATTERN")
-          ->allow_extra_args(false);
+      verb.Add("--exclude", options.exclusions,
+               "Leave tensors whose name matches as they are; may be "
+               "repeated")
+          .TypeName("PATTERN")
+          .OneAtATime();
   std::string presets;
   for (const std::string_view preset : qat::ExamplePresets()) {
     presets += presets.empty() ? "e.g. " : ", ";
     presets += preset;
   }
   options.preset_option =
-      app.add_option("--preset", options.preset,
-                     "A specification by name (docs/qat.md), " + presets)
-          ->type_name("NAME");
-  options.spec_option =
-      app.add_option("--spec", options.spec,
-                     "File with a specification (docs/qat.md)")
-          ->type_name("FILE.json")
-          ->excludes(options.preset_option);
-  for (CLI::Option* option :
+      verb.Add("--preset", options.preset,
+               "A specification by name (docs/qat.md), " + presets)
+          .TypeName("NAME");
+  options.spec_option = verb.Add("--spec", options.spec,
+                                 "File with a specification (docs/qat.md)")
+                            .TypeName("FILE.json")
+                            .Excludes(options.preset_option);
+  for (const Option& option :
        {options.bits_option, options.group_size_option,
         options.quantizer_option, options.scale_type_option}) {
-    option->excludes(options.spec_option)->excludes(options.preset_option);
+    option.Excludes(options.spec_option).Excludes(options.preset_option);
   }
 }
 

@@ -39,6 +39,8 @@ std::string OneLine(std::string text) {
   return text;
 }
 
+Table::Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+
 void Table::AddRow(std::vector<std::string> cells) {
   cells.resize(columns_.size());
   for (std::string& cell : cells) cell = OneLine(std::move(cell));

@@ -18,7 +18,7 @@ class Table {
     Align align = Align::kRight;
   };
 
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  explicit Table(std::vector<Column> columns);
 
   // One cell per column.
   void AddRow(std::vector<std::string> cells);

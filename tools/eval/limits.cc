@@ -1,4 +1,4 @@
-#include "tools/eval/limits.h"
+#include "lutra/eval/limits.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -10,10 +10,9 @@
 #include <new>
 #include <vector>
 
-#include "kernels/lut/gemm_job.h"
-#include "kernels/target/dispatch.h"
+#include "lutra/kernels/peak.h"
 
-namespace lutra::tools {
+namespace lutra::eval {
 namespace {
 
 // Calls part(thread, threads) on every thread; returns the sum of the results
@@ -66,10 +65,9 @@ double ReadingRate(const uint8_t* memory, size_t bytes, pthreadpool_t pool) {
   });
 }
 
-double PeakRate(pthreadpool_t pool, const kernels::KernelSet* set) {
-  if (set == nullptr || set->peak == nullptr) return 0;
+double PeakRate(pthreadpool_t pool, double (*run)(size_t rounds)) {
   constexpr size_t kRounds = 150000;
-  return Rate(pool, [set](size_t, size_t) { return set->peak(kRounds); });
+  return Rate(pool, [run](size_t, size_t) { return run(kRounds); });
 }
 
 template <typename Measure>
@@ -112,11 +110,11 @@ double UncachedMemory::ReadAllRate(pthreadpool_t pool) const {
 }
 
 double Int8Rate(pthreadpool_t pool) {
-  return PeakRate(pool, kernels::GetActiveKernels().int8);
+  return PeakRate(pool, &kernels::RunInt8Peak);
 }
 
 double FloatRate(pthreadpool_t pool) {
-  return PeakRate(pool, kernels::GetActiveKernels().floats);
+  return PeakRate(pool, &kernels::RunFloatPeak);
 }
 
 double ReadBandwidth(pthreadpool_t pool) {
@@ -132,4 +130,4 @@ double FloatPeak(pthreadpool_t pool) {
   return Best(50, [pool] { return FloatRate(pool); });
 }
 
-}  // namespace lutra::tools
+}  // namespace lutra::eval

@@ -1,4 +1,4 @@
-#include "tools/eval/memory.h"
+#include "lutra/eval/memory.h"
 
 #include <fstream>
 #include <string>
@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #endif
 
-namespace lutra::tools {
+namespace lutra::eval {
 
 uint64_t PeakMemoryBytes() {
 #if defined(__linux__)
@@ -34,4 +34,4 @@ void ResetPeakMemory() {
 #endif
 }
 
-}  // namespace lutra::tools
+}  // namespace lutra::eval

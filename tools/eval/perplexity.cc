@@ -1,26 +1,27 @@
-#include "tools/eval/perplexity.h"
+#include "lutra/eval/perplexity.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <fstream>
 #include <numbers>
+#include <span>
 #include <vector>
 
 #include "lutra/runtime/error.h"
 
-namespace lutra::tools {
+namespace lutra::eval {
 namespace {
 
 bool ContinuesCharacter(char byte) { return (byte & 0xC0) == 0x80; }
 
 }  // namespace
 
-double NegativeLogLikelihood(std::span<const float> logits, int32_t token) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
+double NegativeLogLikelihood(const float* logits, size_t count, int32_t token) {
+  const double largest = *std::max_element(logits, logits + count);
   double sum = 0;
-  for (const float logit : logits) {
-    sum += std::exp(static_cast<double>(logit) - largest);
+  for (size_t i = 0; i < count; ++i) {
+    sum += std::exp(static_cast<double>(logits[i]) - largest);
   }
   const double logit = logits[static_cast<size_t>(token)];
   return std::log(sum) + (largest - logit);
@@ -37,7 +38,7 @@ double TextScore::BitsPerByte(size_t text_bytes) const {
          (std::numbers::ln2 * static_cast<double>(text_bytes));
 }
 
-TextScore ScoreText(LanguageModel& model, std::span<const int32_t> ids,
+TextScore ScoreText(LanguageModel& model, const std::vector<int32_t>& ids,
                     int32_t bos, size_t context,
                     const std::function<void(const TextScore&)>& progress) {
   const size_t window = bos < 0 ? context : context - 1;
@@ -58,8 +59,8 @@ TextScore ScoreText(LanguageModel& model, std::span<const int32_t> ids,
   const auto start = std::chrono::steady_clock::now();
   std::vector<int32_t> chunk;
   while (score.tokens < ids.size()) {
-    const auto targets =
-        ids.subspan(score.tokens, std::min(window, ids.size() - score.tokens));
+    const std::span<const int32_t> targets = std::span(ids).subspan(
+        score.tokens, std::min(window, ids.size() - score.tokens));
     chunk.clear();
     if (bos >= 0) chunk.push_back(bos);
     chunk.insert(chunk.end(), targets.begin(), targets.end());
@@ -70,7 +71,8 @@ TextScore ScoreText(LanguageModel& model, std::span<const int32_t> ids,
     if (!fed.empty()) {
       model.Score(fed, [&](size_t i, std::span<const float> logits) {
         const int32_t target = chunk[i + 1];
-        const double nats = NegativeLogLikelihood(logits, target);
+        const double nats =
+            NegativeLogLikelihood(logits.data(), logits.size(), target);
         if (!std::isfinite(nats)) {
           throw Error::InFile(model.model().path(),
                               "the logits after token " +
@@ -87,7 +89,7 @@ TextScore ScoreText(LanguageModel& model, std::span<const int32_t> ids,
     score.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
             .count();
-    progress(score);
+    if (progress) progress(score);
   }
   return score;
 }
@@ -117,4 +119,4 @@ std::string ReadText(const std::filesystem::path& path, size_t limit) {
   return text;
 }
 
-}  // namespace lutra::tools
+}  // namespace lutra::eval

@@ -1,11 +1,11 @@
-#include "tools/eval/timing.h"
+#include "lutra/eval/timing.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numeric>
 
-namespace lutra::tools {
+namespace lutra::eval {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -75,7 +75,7 @@ Timing Summarise(std::vector<double> microseconds) {
   return timing;
 }
 
-MeanAndDeviation Average(std::span<const double> values) {
+MeanAndDeviation Average(const std::vector<double>& values) {
   MeanAndDeviation result;
   const auto count = static_cast<double>(values.size());
   for (const double value : values) result.mean += value / count;
@@ -88,13 +88,4 @@ MeanAndDeviation Average(std::span<const double> values) {
   return result;
 }
 
-nlohmann::ordered_json ToJson(const Timing& timing) {
-  return {{"calls", timing.calls},
-          {"median_us", timing.median},
-          {"deviation_us", timing.deviation},
-          {"mean_us", timing.mean},
-          {"min_us", timing.minimum},
-          {"p99_us", timing.p99}};
-}
-
-}  // namespace lutra::tools
+}  // namespace lutra::eval

@@ -13,8 +13,6 @@
 namespace lutra::tools {
 namespace {
 
-using nlohmann::ordered_json;
-
 constexpr const char* kExample =
     "Language models: each test is repeated, 5 times unless --repeat says\n"
     "otherwise, from an empty context. pp128 is a prompt of 128 tokens, tg32\n"
@@ -85,46 +83,46 @@ void Run(const BenchOptions& options) {
     PrintModels(loaded);
     return;
   }
-  ordered_json records = ordered_json::array();
+  Json records = Json::Array();
   for (const BenchResults& part : results) {
-    records.insert(records.end(), part.records.begin(), part.records.end());
+    for (const Json& record : part.records.items()) records.PushBack(record);
   }
   if (options.format == OutputFormat::kCsv) {
     std::cout << ToCsv(records);
     return;
   }
-  const ordered_json json = {{"version", lutra_version()},
-                             {"variant", kernels::ActiveVariant()},
-                             {"seed", options.seed},
-                             {"results", std::move(records)}};
-  std::cout << json.dump(2) << "\n";
+  const Json json = {{"version", lutra_version()},
+                     {"variant", kernels::ActiveVariant()},
+                     {"seed", options.seed},
+                     {"results", std::move(records)}};
+  std::cout << json.Dump(2) << "\n";
 }
 
 }  // namespace
 
-void AddBenchVerb(CLI::App& app) {
+void AddBenchVerb(CommandLine& line) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App* bench = app.add_subcommand("bench", "Measure a model's speed");
-  bench->footer(kExample);
-  bench->add_option("MODEL", options->models, "Models")->required();
-  AddSizesOption(*bench, "-p,--prompt", options->prompts, 0, kMaxBatch,
+  Verb bench = line.AddVerb("bench", "Measure a model's speed");
+  bench.Footer(kExample);
+  bench.Add("MODEL", options->models, "Models").Required();
+  AddSizesOption(bench, "-p,--prompt", options->prompts, 0, kMaxBatch,
                  "Language models: tokens of a prompt; 0: no such test");
-  AddSizesOption(*bench, "-n,--tokens", options->tokens, 0, kMaxBatch,
+  AddSizesOption(bench, "-n,--tokens", options->tokens, 0, kMaxBatch,
                  "Language models: tokens to generate; 0: no such test");
-  AddContextOption(*bench, options->language.session.context,
+  AddContextOption(bench, options->language.session.context,
                    "as many as the longest test");
-  AddLanguageOptions(*bench, options->language);
-  AddSizesOption(*bench, "--batch", options->batches, 1, kMaxBatch,
+  AddLanguageOptions(bench, options->language);
+  AddSizesOption(bench, "--batch", options->batches, 1, kMaxBatch,
                  "Other models: tokens (or images) per call");
-  AddSizesOption(*bench, "-t,--threads", options->threads, 0, kMaxThreads,
+  AddSizesOption(bench, "-t,--threads", options->threads, 0, kMaxThreads,
                  "Threads to use; 0: one per core");
-  AddActivationsOption(*bench, options->activations);
-  AddTimingOptions(*bench, options->timing);
-  bench->add_option("--seed", options->seed, "Seed of the random inputs")
-      ->type_name("N")
-      ->capture_default_str();
-  AddFormatOptions(*bench, options->format, Csv::kYes);
-  bench->callback([options] { Run(*options); });
+  AddActivationsOption(bench, options->activations);
+  AddTimingOptions(bench, options->timing);
+  bench.Add("--seed", options->seed, "Seed of the random inputs")
+      .TypeName("N")
+      .ShowDefault();
+  AddFormatOptions(bench, options->format, Csv::kYes);
+  bench.OnRun([options] { Run(*options); });
 }
 
 }  // namespace lutra::tools

@@ -2,15 +2,15 @@
 #define LUTRA_TOOLS_VERBS_BENCH_H_
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "lutra/eval/timing.h"
 #include "lutra/runtime/language_model.h"
+#include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
-#include "tools/eval/timing.h"
 
 namespace lutra::tools {
 
@@ -22,7 +22,7 @@ struct BenchOptions {
       kernels::ActivationType::kInt8Asymmetric};
   uint32_t seed = 1;
   OutputFormat format = OutputFormat::kTable;
-  TimingOptions timing;
+  eval::TimingOptions timing;
   std::vector<size_t> batches = {1, 64};
   // For language models.
   LanguageModelOptions language;
@@ -32,7 +32,7 @@ struct BenchOptions {
 
 // The same measurements for programs, as flat objects, and for people.
 struct BenchResults {
-  nlohmann::ordered_json records;
+  Json records;
   Table table;
 };
 

@@ -1,16 +1,15 @@
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "lutra/eval/buffers.h"
+#include "lutra/eval/packed_weights.h"
 #include "lutra/runtime/session.h"
 #include "tools/cli/table.h"
-#include "tools/eval/model_data.h"
 #include "tools/verbs/bench.h"
+#include "tools/verbs/timing_json.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 struct Measurement {
   std::string path;
@@ -18,7 +17,7 @@ struct Measurement {
   size_t threads = 0;
   size_t batch = 0;
   size_t arena_bytes = 0;
-  Timing timing;
+  eval::Timing timing;
 
   double MicrosecondsPerToken() const {
     return timing.median / static_cast<double>(batch);
@@ -32,7 +31,7 @@ std::vector<Measurement> Measure(const BenchOptions& options,
                                  Progress& progress) {
   // The activation type of a model without packed weights changes nothing.
   std::vector<kernels::ActivationType> activations = options.activations;
-  const bool packed = HasPackedWeights(*model);
+  const bool packed = eval::HasPackedWeights(*model);
   if (!packed) activations = {kernels::ActivationType::kFloat32};
   const size_t total =
       activations.size() * options.threads.size() * options.batches.size();
@@ -45,8 +44,8 @@ std::vector<Measurement> Measure(const BenchOptions& options,
       Session session(model, session_options);
       for (const size_t batch : options.batches) {
         progress.Show("measuring " + model->path(), results.size(), total);
-        Buffers buffers(*model, batch);
-        FillRandomly(*model, options.seed, buffers);
+        eval::Buffers buffers(*model, batch);
+        eval::FillRandomly(*model, options.seed, buffers);
         session.Prepare(batch);
         Measurement result;
         result.path = model->path();
@@ -54,8 +53,8 @@ std::vector<Measurement> Measure(const BenchOptions& options,
         result.threads = session.threads();
         result.batch = batch;
         result.arena_bytes = session.ArenaBytes();
-        result.timing =
-            TimeCalls([&] { buffers.Run(session, batch); }, options.timing);
+        result.timing = eval::TimeCalls([&] { buffers.Run(session, batch); },
+                                        options.timing);
         results.push_back(std::move(result));
       }
     }
@@ -63,13 +62,13 @@ std::vector<Measurement> Measure(const BenchOptions& options,
   return results;
 }
 
-ordered_json ToJson(const Measurement& result) {
-  ordered_json json = {{"model", result.path},
-                       {"activations", result.activations},
-                       {"threads", result.threads},
-                       {"batch", result.batch},
-                       {"arena_bytes", result.arena_bytes}};
-  json.update(ToJson(result.timing));
+Json ToJson(const Measurement& result) {
+  Json json = {{"model", result.path},
+               {"activations", result.activations},
+               {"threads", result.threads},
+               {"batch", result.batch},
+               {"arena_bytes", result.arena_bytes}};
+  json.Update(TimingToJson(result.timing));
   json["us_per_token"] = result.MicrosecondsPerToken();
   json["tokens_per_second"] = result.TokensPerSecond();
   return json;
@@ -109,9 +108,9 @@ BenchResults BenchCalls(const BenchOptions& options,
       measurements.push_back(std::move(result));
     }
   }
-  BenchResults results{ordered_json::array(), ToTable(measurements)};
+  BenchResults results{Json::Array(), ToTable(measurements)};
   for (const Measurement& measurement : measurements) {
-    results.records.push_back(ToJson(measurement));
+    results.records.PushBack(ToJson(measurement));
   }
   return results;
 }

@@ -5,19 +5,19 @@
 #include <string>
 #include <utility>
 
+#include "lutra/eval/limits.h"
+#include "lutra/eval/memory.h"
+#include "lutra/eval/packed_weights.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/packer/weights.h"
 #include "lutra/runtime/random.h"
 #include "tools/cli/language_options.h"
-#include "tools/eval/limits.h"
-#include "tools/eval/memory.h"
-#include "tools/eval/model_data.h"
+#include "tools/cli/usage_error.h"
 #include "tools/verbs/bench.h"
 
 namespace lutra::tools {
 namespace {
 
-using nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kDefaultRepeat = 5;
@@ -54,10 +54,10 @@ struct Measurement {
   std::vector<double> tokens_per_second;
   std::vector<double> limits;  // per second
   std::vector<double> shares;  // of the limit
-  Timing per_token;
+  eval::Timing per_token;
 
   // Kernels without SIMD have no peak to be a share of.
-  bool HasLimit() const { return Median(limits) > 0; }
+  bool HasLimit() const { return eval::Median(limits) > 0; }
 };
 
 // Everything measured on a session. It does not hold the model: what is mapped
@@ -125,7 +125,7 @@ Measurement Measure(LanguageModel& model, const Test& test, const Cost& cost,
                     const std::function<double()>& limit) {
   constexpr size_t kTimes = 4;
   const bool between_tokens =
-      !test.prompt && cost.bytes > double{UncachedMemory::kBytes};
+      !test.prompt && cost.bytes > double{eval::UncachedMemory::kBytes};
   Measurement result;
   result.test = test;
   result.cost = cost;
@@ -150,17 +150,17 @@ Measurement Measure(LanguageModel& model, const Test& test, const Cost& cost,
     }
     const double speed = static_cast<double>(test.tokens) / total;
     result.tokens_per_second.push_back(speed);
-    result.limits.push_back(Median(limits));
+    result.limits.push_back(eval::Median(limits));
     result.shares.push_back(cost.Limited(test) * speed / result.limits.back());
   }
-  result.per_token = Summarise(std::move(microseconds));
+  result.per_token = eval::Summarise(std::move(microseconds));
   return result;
 }
 
 Setting MeasureSetting(const BenchOptions& options, const std::string& path,
                        LanguageModelOptions session,
                        const std::vector<Test>& tests, Progress& progress) {
-  ResetPeakMemory();
+  eval::ResetPeakMemory();
   const Clock::time_point start = Clock::now();
   Setting setting;
   // One pool, as the idle threads of a second one would spin for a while.
@@ -191,16 +191,17 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
     costs.push_back(MeasureCost(model, test, ids));
   }
   setting.memory = model.Memory();
-  setting.peak_bytes = PeakMemoryBytes();  // without the memory made below
+  setting.peak_bytes =
+      eval::PeakMemoryBytes();  // without the memory made below
   const kernels::ActivationType type = session.session.activations;
   setting.activations =
-      HasPackedWeights(model.model()) ? Name(type) : "float32";
+      eval::HasPackedWeights(model.model()) ? Name(type) : "float32";
 
-  UncachedMemory memory;
+  eval::UncachedMemory memory;
   const auto read = [&] { return memory.ReadRate(pool.get()); };
-  const bool int8 = MultipliesInt8(model.model(), type);
+  const bool int8 = eval::MultipliesInt8(model.model(), type);
   const auto peak = [&] {
-    return int8 ? Int8Rate(pool.get()) : FloatRate(pool.get());
+    return int8 ? eval::Int8Rate(pool.get()) : eval::FloatRate(pool.get());
   };
   for (size_t i = 0; i < tests.size(); ++i) {
     const Test& test = tests[i];
@@ -224,7 +225,7 @@ std::vector<Setting> MeasureModel(const BenchOptions& options,
   }
   // The activation type of a model without packed weights changes nothing.
   std::vector<kernels::ActivationType> activations = options.activations;
-  if (!HasPackedWeights(model)) activations.resize(1);
+  if (!eval::HasPackedWeights(model)) activations.resize(1);
   std::vector<Setting> settings;
   for (const kernels::ActivationType type : activations) {
     for (const size_t threads : options.threads) {
@@ -237,13 +238,13 @@ std::vector<Setting> MeasureModel(const BenchOptions& options,
   return settings;
 }
 
-ordered_json ToJson(const BenchOptions& options, const Model& model,
-                    const Setting& setting, const Measurement& result) {
+Json ToJson(const BenchOptions& options, const Model& model,
+            const Setting& setting, const Measurement& result) {
   const packer::WeightTotals totals = packer::Total(packer::Weights(model));
-  const MeanAndDeviation speed = Average(result.tokens_per_second);
+  const eval::MeanAndDeviation speed = eval::Average(result.tokens_per_second);
   const bool prompt = result.test.prompt;
-  const ordered_json none;
-  const ordered_json limit = Median(result.limits);
+  const Json none;
+  const Json limit = eval::Median(result.limits);
   return {{"model", model.path()},
           {"file_bytes", model.file().byte_size()},
           {"weights", totals.elements},
@@ -267,7 +268,7 @@ ordered_json ToJson(const BenchOptions& options, const Model& model,
           {"read_bandwidth", prompt ? none : limit},
           {"peak_operations_per_second", prompt ? limit : none},
           {"share_of_limit",
-           result.HasLimit() ? ordered_json(Median(result.shares)) : none},
+           result.HasLimit() ? Json(eval::Median(result.shares)) : none},
           {"load_ms", 1e3 * setting.load_seconds},
           {"peak_bytes", setting.peak_bytes},
           {"weight_bytes", setting.memory.weights},
@@ -278,9 +279,10 @@ ordered_json ToJson(const BenchOptions& options, const Model& model,
 
 void AddRow(const Model& model, const Setting& setting,
             const Measurement& result, Table& table) {
-  const MeanAndDeviation speed = Average(result.tokens_per_second);
+  const eval::MeanAndDeviation speed = eval::Average(result.tokens_per_second);
   const std::string share =
-      result.HasLimit() ? Fixed(100 * Median(result.shares), 1) + " %" : "";
+      result.HasLimit() ? Fixed(100 * eval::Median(result.shares), 1) + " %"
+                        : "";
   table.AddRow(
       {model.path(), Bytes(model.file().byte_size()), setting.activations,
        std::to_string(setting.threads), result.test.Name(),
@@ -296,10 +298,10 @@ BenchResults BenchLanguage(
     const std::vector<std::shared_ptr<const Model>>& models,
     Progress& progress) {
   if (Tests(options).empty()) {
-    throw CLI::ValidationError(
-        "bench", "--prompt 0 and --tokens 0 leave nothing to measure");
+    throw UsageError("bench",
+                     "--prompt 0 and --tokens 0 leave nothing to measure");
   }
-  BenchResults results{ordered_json::array(),
+  BenchResults results{Json::Array(),
                        Table({{"model", Table::Align::kLeft},
                               {"size"},
                               {"activations", Table::Align::kLeft},
@@ -314,7 +316,7 @@ BenchResults BenchLanguage(
   for (const std::shared_ptr<const Model>& model : models) {
     for (const Setting& setting : MeasureModel(options, *model, progress)) {
       for (const Measurement& result : setting.measurements) {
-        results.records.push_back(ToJson(options, *model, setting, result));
+        results.records.PushBack(ToJson(options, *model, setting, result));
         AddRow(*model, setting, result, results.table);
       }
     }

@@ -3,20 +3,18 @@
 #include <cstdint>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "lutra/kernels/variants.h"
+#include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 constexpr const char* kExample =
     "The environment variable LUTRA_KERNEL makes every program that uses "
@@ -75,19 +73,19 @@ std::string Reason() {
   return "LUTRA_KERNEL asks for it (the best is " + best + ")";
 }
 
-ordered_json ToJson(const Machine& machine) {
-  ordered_json caches = ordered_json::array();
+Json ToJson(const Machine& machine) {
+  Json caches = Json::Array();
   for (const Cache& cache : machine.caches) {
-    caches.push_back({{"level", cache.level},
-                      {"count", cache.count},
-                      {"bytes", cache.bytes}});
+    caches.PushBack({{"level", cache.level},
+                     {"count", cache.count},
+                     {"bytes", cache.bytes}});
   }
-  ordered_json variants = ordered_json::array();
+  Json variants = Json::Array();
   const std::string active = kernels::ActiveVariant();
   for (const kernels::Variant& variant : Variants()) {
-    variants.push_back({{"name", variant.name},
-                        {"supported", variant.supported},
-                        {"chosen", variant.name == active}});
+    variants.PushBack({{"name", variant.name},
+                       {"supported", variant.supported},
+                       {"chosen", variant.name == active}});
   }
   return {{"cpu", OneLine(machine.name)},
           {"cores", machine.cores},
@@ -100,7 +98,7 @@ ordered_json ToJson(const Machine& machine) {
 
 void Print(const Machine& machine, OutputFormat format) {
   if (format == OutputFormat::kJson) {
-    std::cout << ToJson(machine).dump(2) << "\n";
+    std::cout << ToJson(machine).Dump(2) << "\n";
     return;
   }
   std::cout << "cpu:     "
@@ -130,13 +128,13 @@ void Print(const Machine& machine, OutputFormat format) {
 
 }  // namespace
 
-void AddCpuVerb(CLI::App& app) {
+void AddCpuVerb(CommandLine& line) {
   auto format = std::make_shared<OutputFormat>(OutputFormat::kTable);
-  CLI::App* cpu = app.add_subcommand(
+  Verb cpu = line.AddVerb(
       "cpu", "Show this CPU, the kernels' variants, and which one runs");
-  cpu->footer(kExample);
-  AddFormatOptions(*cpu, *format);
-  cpu->callback([format] { Print(Detect(), *format); });
+  cpu.Footer(kExample);
+  AddFormatOptions(cpu, *format);
+  cpu.OnRun([format] { Print(Detect(), *format); });
 }
 
 }  // namespace lutra::tools

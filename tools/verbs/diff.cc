@@ -1,13 +1,12 @@
 #include "lutra/packer/diff.h"
 
-#include <cmath>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "lutra/runtime/error.h"
 #include "tools/cli/exit_status.h"
+#include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/verbs.h"
@@ -15,7 +14,6 @@
 namespace lutra::tools {
 namespace {
 
-using nlohmann::ordered_json;
 using packer::TensorDifference;
 
 constexpr int kDifferent = 1;
@@ -53,26 +51,22 @@ const char* Name(TensorDifference::Kind kind) {
   return "changed";
 }
 
-ordered_json ToJson(const packer::FileDifferences& differences) {
-  ordered_json json;
+Json ToJson(const packer::FileDifferences& differences) {
+  Json json;
   json["same"] = !differences.Any();
   json["same_tensors"] = differences.same_tensors;
-  json["tensors"] = ordered_json::array();
+  json["tensors"] = Json::Array();
   for (const TensorDifference& tensor : differences.tensors) {
-    ordered_json entry = {{"name", tensor.name},
-                          {"kind", Name(tensor.kind)},
-                          {"before", tensor.before},
-                          {"after", tensor.after}};
+    Json entry = {{"name", tensor.name},
+                  {"kind", Name(tensor.kind)},
+                  {"before", tensor.before},
+                  {"after", tensor.after}};
     if (tensor.sqnr_db) {
-      // JSON has no infinity.
-      entry["sqnr_db"] = std::isfinite(*tensor.sqnr_db)
-                             ? ordered_json(*tensor.sqnr_db)
-                             : ordered_json(nullptr);
-      entry["max_error"] = std::isfinite(*tensor.max_error)
-                               ? ordered_json(*tensor.max_error)
-                               : ordered_json(nullptr);
+      // Null if infinite.
+      entry["sqnr_db"] = *tensor.sqnr_db;
+      entry["max_error"] = *tensor.max_error;
     }
-    json["tensors"].push_back(std::move(entry));
+    json["tensors"].PushBack(std::move(entry));
   }
   json["metadata"] = differences.metadata;
   json["graph"] = differences.graph;
@@ -89,7 +83,7 @@ void PrintLines(const char* title, const std::vector<std::string>& lines) {
 
 void Print(const packer::FileDifferences& differences, OutputFormat format) {
   if (format == OutputFormat::kJson) {
-    std::cout << ToJson(differences).dump(2) << "\n";
+    std::cout << ToJson(differences).Dump(2) << "\n";
     return;
   }
   if (!differences.tensors.empty()) {
@@ -129,16 +123,15 @@ void DiffVerb::Run() const {
 
 }  // namespace
 
-void AddDiffVerb(CLI::App& app) {
+void AddDiffVerb(CommandLine& line) {
   auto verb = std::make_shared<DiffVerb>();
-  CLI::App* diff =
-      app.add_subcommand("diff", "Show what differs between two model files");
-  diff->footer(kExample);
-  diff->add_option("BEFORE", verb->before, "A safetensors file")->required();
-  diff->add_option("AFTER", verb->after, "Another one")->required();
-  AddThreadsOption(*diff, verb->threads);
-  AddFormatOptions(*diff, verb->format);
-  diff->callback([verb] { verb->Run(); });
+  Verb diff = line.AddVerb("diff", "Show what differs between two model files");
+  diff.Footer(kExample);
+  diff.Add("BEFORE", verb->before, "A safetensors file").Required();
+  diff.Add("AFTER", verb->after, "Another one").Required();
+  AddThreadsOption(diff, verb->threads);
+  AddFormatOptions(diff, verb->format);
+  diff.OnRun([verb] { verb->Run(); });
 }
 
 }  // namespace lutra::tools

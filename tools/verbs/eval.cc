@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "tools/cli/language_options.h"
+#include "tools/cli/usage_error.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -36,11 +37,11 @@ constexpr const char* kExample =
 
 void Run(EvalOptions& options) {
   if (options.data.empty() == options.text.empty()) {
-    throw CLI::ValidationError("eval", "give either --data or --text");
+    throw UsageError("eval", "give either --data or --text");
   }
   std::vector<std::string>& labels = options.labels;
   if (labels.size() > options.models.size()) {
-    throw CLI::ValidationError("--label", "there are more labels than models");
+    throw UsageError("--label", "there are more labels than models");
   }
   labels.insert(
       labels.end(),
@@ -53,60 +54,58 @@ void Run(EvalOptions& options) {
   }
 }
 
-void AddAccuracyOptions(CLI::App& app, EvalOptions& options) {
-  app.add_option("--data", options.data, "Folder with labelled samples")
-      ->type_name("DIR");
-  app.add_option("--scale", options.scale,
-                 "What signed bytes are multiplied by")
-      ->capture_default_str();
-  app.add_option("--zero-point", options.zero_point,
-                 "What is subtracted from signed bytes before")
-      ->check(CLI::Range(-128, 127))
-      ->capture_default_str();
-  app.add_option("--reference", options.reference,
-                 "Label of the model that 'differs' compares with; the "
-                 "first model if not given")
-      ->type_name("LABEL");
-  app.add_option("--limit", options.limit, "Use only the first N samples")
-      ->type_name("N");
-  app.add_flag("--time", options.time, "Also measure the time per sample");
-  AddSizesOption(app, "--batch", options.batches, 1, kMaxBatch,
+void AddAccuracyOptions(Verb& verb, EvalOptions& options) {
+  verb.Add("--data", options.data, "Folder with labelled samples")
+      .TypeName("DIR");
+  verb.Add("--scale", options.scale, "What signed bytes are multiplied by")
+      .ShowDefault();
+  verb.Add("--zero-point", options.zero_point,
+           "What is subtracted from signed bytes before")
+      .Range(-128, 127)
+      .ShowDefault();
+  verb.Add("--reference", options.reference,
+           "Label of the model that 'differs' compares with; the "
+           "first model if not given")
+      .TypeName("LABEL");
+  verb.Add("--limit", options.limit, "Use only the first N samples")
+      .TypeName("N");
+  verb.AddFlag("--time", options.time, "Also measure the time per sample");
+  AddSizesOption(verb, "--batch", options.batches, 1, kMaxBatch,
                  "Samples per call when measuring time");
-  AddTimingOptions(app, options.timing);
+  AddTimingOptions(verb, options.timing);
 }
 
-void AddPerplexityOptions(CLI::App& app, EvalOptions& options) {
-  app.add_option("--text", options.text, "File with text")->type_name("FILE");
-  app.add_option("--bytes", options.bytes,
-                 "Use only the first N bytes of it; 0: all")
-      ->type_name("N")
-      ->capture_default_str();
-  AddContextOption(app, options.language.session.context,
+void AddPerplexityOptions(Verb& verb, EvalOptions& options) {
+  verb.Add("--text", options.text, "File with text").TypeName("FILE");
+  verb.Add("--bytes", options.bytes, "Use only the first N bytes of it; 0: all")
+      .TypeName("N")
+      .ShowDefault();
+  AddContextOption(verb, options.language.session.context,
                    "256, or what the model is made for if that is less");
-  AddLanguageOptions(app, options.language);
+  AddLanguageOptions(verb, options.language);
 }
 
 }  // namespace
 
-void AddEvalVerb(CLI::App& app) {
+void AddEvalVerb(CommandLine& line) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App* eval = app.add_subcommand(
+  Verb eval = line.AddVerb(
       "eval", "Measure accuracy on samples or perplexity on a text");
-  eval->footer(kExample);
-  eval->add_option("MODEL", options->models,
-                   "Models; ':int8', ':float32' or another activation type "
-                   "after a name chooses its activations")
-      ->required();
-  eval->add_option("--label", options->labels,
-                   "What the table calls the models, in their order")
-      ->type_name("TEXT")
-      ->allow_extra_args(false);
-  AddAccuracyOptions(*eval, *options);
-  AddPerplexityOptions(*eval, *options);
-  AddActivationsOption(*eval, options->language.session.activations);
-  AddThreadsOption(*eval, options->language.session.threads);
-  AddFormatOptions(*eval, options->format);
-  eval->callback([options] { Run(*options); });
+  eval.Footer(kExample);
+  eval.Add("MODEL", options->models,
+           "Models; ':int8', ':float32' or another activation type "
+           "after a name chooses its activations")
+      .Required();
+  eval.Add("--label", options->labels,
+           "What the table calls the models, in their order")
+      .TypeName("TEXT")
+      .OneAtATime();
+  AddAccuracyOptions(eval, *options);
+  AddPerplexityOptions(eval, *options);
+  AddActivationsOption(eval, options->language.session.activations);
+  AddThreadsOption(eval, options->language.session.threads);
+  AddFormatOptions(eval, options->format);
+  eval.OnRun([options] { Run(*options); });
 }
 
 }  // namespace lutra::tools

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "lutra/eval/timing.h"
 #include "lutra/runtime/language_model.h"
 #include "tools/cli/options.h"
-#include "tools/eval/timing.h"
 
 namespace lutra::tools {
 
@@ -25,7 +25,7 @@ struct EvalOptions {
   size_t limit = 0;
   bool time = false;
   std::vector<size_t> batches = {1, 64};
-  TimingOptions timing;
+  eval::TimingOptions timing;
 
   // Perplexity.
   std::string text;

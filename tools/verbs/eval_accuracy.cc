@@ -1,32 +1,33 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "lutra/eval/accuracy.h"
+#include "lutra/eval/packed_weights.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/packer/weights.h"
 #include "lutra/qat/int8_folder.h"
 #include "lutra/runtime/error.h"
+#include "tools/cli/json.h"
+#include "tools/cli/model_choice.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
-#include "tools/eval/evaluate.h"
-#include "tools/eval/model_data.h"
+#include "tools/cli/usage_error.h"
 #include "tools/verbs/eval.h"
+#include "tools/verbs/timing_json.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 struct Row {
   std::string label;
   std::string path;
   std::string activations;  // "float32" if nothing is packed
   packer::WeightTotals weights;
-  Predictions predictions;
-  std::vector<Timing> timings;  // by batch
+  eval::Predictions predictions;
+  std::vector<eval::Timing> timings;  // by batch
 };
 
 size_t FindReference(const EvalOptions& options) {
@@ -34,8 +35,8 @@ size_t FindReference(const EvalOptions& options) {
   const std::vector<std::string>& labels = options.labels;
   const auto found = std::find(labels.begin(), labels.end(), options.reference);
   if (found == labels.end()) {
-    throw CLI::ValidationError(
-        "--reference", "no model has the label '" + options.reference + "'");
+    throw UsageError("--reference",
+                     "no model has the label '" + options.reference + "'");
   }
   return static_cast<size_t>(found - labels.begin());
 }
@@ -57,25 +58,25 @@ qat::LabelledImages LoadData(const EvalOptions& options) {
   return images;
 }
 
-ordered_json ToJson(const Row& row, size_t different,
-                    const std::vector<size_t>& batches) {
-  ordered_json json = {{"label", row.label},
-                       {"file", row.path},
-                       {"activations", row.activations},
-                       {"accuracy", row.predictions.Accuracy()},
-                       {"correct", row.predictions.correct},
-                       {"total", row.predictions.classes.size()},
-                       {"differs", different},
-                       {"weights", row.weights.elements},
-                       {"weight_bytes", row.weights.bytes},
-                       {"bits_per_weight", row.weights.BitsPerWeight()},
-                       {"seconds", row.predictions.seconds}};
+Json ToJson(const Row& row, size_t different,
+            const std::vector<size_t>& batches) {
+  Json json = {{"label", row.label},
+               {"file", row.path},
+               {"activations", row.activations},
+               {"accuracy", row.predictions.Accuracy()},
+               {"correct", row.predictions.correct},
+               {"total", row.predictions.classes.size()},
+               {"differs", different},
+               {"weights", row.weights.elements},
+               {"weight_bytes", row.weights.bytes},
+               {"bits_per_weight", row.weights.BitsPerWeight()},
+               {"seconds", row.predictions.seconds}};
   for (size_t i = 0; i < row.timings.size(); ++i) {
-    ordered_json timing = {{"batch", batches[i]}};
-    timing.update(ToJson(row.timings[i]));
+    Json timing = {{"batch", batches[i]}};
+    timing.Update(TimingToJson(row.timings[i]));
     timing["us_per_image"] =
         row.timings[i].median / static_cast<double>(batches[i]);
-    json["timings"].push_back(timing);
+    json["timings"].PushBack(timing);
   }
   return json;
 }
@@ -98,7 +99,7 @@ Table ToTable(const std::vector<Row>& rows, const Row& reference,
   }
   Table table(std::move(columns));
   for (const Row& row : rows) {
-    const Predictions& predictions = row.predictions;
+    const eval::Predictions& predictions = row.predictions;
     std::vector<std::string> cells = {
         row.label, row.activations,
         Fixed(100 * predictions.Accuracy(), 2) + " %",
@@ -106,7 +107,7 @@ Table ToTable(const std::vector<Row>& rows, const Row& reference,
             WithCommas(predictions.classes.size())};
     if (rows.size() > 1) {
       cells.push_back(
-          WithCommas(CountDifferent(predictions, reference.predictions)));
+          WithCommas(eval::CountDifferent(predictions, reference.predictions)));
     }
     cells.push_back(WithCommas(row.weights.bytes));
     cells.push_back(Fixed(row.weights.BitsPerWeight(), 2));
@@ -139,44 +140,45 @@ void EvalAccuracy(const EvalOptions& options) {
     row.label = options.labels[i];
     row.path = choice.path;
     row.activations =
-        HasPackedWeights(*model) ? Name(choice.activations) : "float32";
+        eval::HasPackedWeights(*model) ? Name(choice.activations) : "float32";
     row.weights = packer::Total(packer::Weights(*model));
     rows.push_back(std::move(row));
   }
   const qat::LabelledImages images = LoadData(options);
   for (const auto& session : sessions) {
-    CheckClassifies(session->model(), images);
+    eval::CheckClassifies(session->model(), images);
   }
 
   Progress progress;
   for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].predictions = Classify(*sessions[i], images, [&](size_t done) {
-      progress.Show("evaluating " + rows[i].label, done, images.count);
-    });
+    rows[i].predictions =
+        eval::Classify(*sessions[i], images, [&](size_t done) {
+          progress.Show("evaluating " + rows[i].label, done, images.count);
+        });
   }
   for (size_t i = 0; options.time && i < rows.size(); ++i) {
     for (const size_t batch : options.batches) {
       progress.Show("timing", i, rows.size());
-      rows[i].timings.push_back(
-          TimeClassification(*sessions[i], images, batch, options.timing));
+      rows[i].timings.push_back(eval::TimeClassification(
+          *sessions[i], images, batch, options.timing));
     }
   }
   progress.Clear();
 
   const Row& reference_row = rows[reference_index];
   if (options.format == OutputFormat::kJson) {
-    ordered_json json = {{"data", options.data},
-                         {"images", images.count},
-                         {"threads", sessions.front()->threads()},
-                         {"variant", kernels::ActiveVariant()},
-                         {"reference", reference_row.label},
-                         {"models", ordered_json::array()}};
+    Json json = {{"data", options.data},
+                 {"images", images.count},
+                 {"threads", sessions.front()->threads()},
+                 {"variant", kernels::ActiveVariant()},
+                 {"reference", reference_row.label},
+                 {"models", Json::Array()}};
     for (const Row& row : rows) {
-      json["models"].push_back(ToJson(
-          row, CountDifferent(row.predictions, reference_row.predictions),
+      json["models"].PushBack(ToJson(
+          row, eval::CountDifferent(row.predictions, reference_row.predictions),
           options.batches));
     }
-    std::cout << json.dump(2) << "\n";
+    std::cout << json.Dump(2) << "\n";
     return;
   }
   const Table table = ToTable(rows, reference_row, options.batches);

@@ -3,25 +3,23 @@
 #include <iostream>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "lutra/eval/packed_weights.h"
+#include "lutra/eval/perplexity.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/packer/weights.h"
 #include "lutra/runtime/error.h"
+#include "tools/cli/json.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/model_choice.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
-#include "tools/eval/evaluate.h"
-#include "tools/eval/model_data.h"
-#include "tools/eval/perplexity.h"
 #include "tools/verbs/eval.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 // Where --context does not say: short enough for every model, so that figures
 // of different models compare.
@@ -34,7 +32,7 @@ struct Row {
   packer::WeightTotals weights;
   size_t file_bytes = 0;
   size_t context = 0;
-  TextScore score;
+  eval::TextScore score;
 
   double TokensPerSecond() const {
     return static_cast<double>(score.tokens) / score.seconds;
@@ -61,7 +59,7 @@ Candidate Load(const ModelChoice& choice, const EvalOptions& options) {
   return candidate;
 }
 
-ordered_json ToJson(const Row& row, size_t text_bytes) {
+Json ToJson(const Row& row, size_t text_bytes) {
   return {{"label", row.label},
           {"file", row.path},
           {"activations", row.activations},
@@ -118,13 +116,13 @@ void EvalPerplexity(const EvalOptions& options) {
     row.label = options.labels[i];
     row.path = choice.path;
     row.activations =
-        HasPackedWeights(model) ? Name(choice.activations) : "float32";
+        eval::HasPackedWeights(model) ? Name(choice.activations) : "float32";
     row.weights = packer::Total(packer::Weights(model));
     row.file_bytes = model.file().byte_size();
     row.context = candidates.back().options.session.context;
     rows.push_back(std::move(row));
   }
-  const std::string text = ReadText(options.text, options.bytes);
+  const std::string text = eval::ReadText(options.text, options.bytes);
 
   Progress progress;
   size_t threads = 0;
@@ -135,8 +133,9 @@ void EvalPerplexity(const EvalOptions& options) {
     threads = model.session().threads();
     progress.Show("encoding " + options.text);
     const std::vector<int32_t> ids = tokenizer.Encode(text, false);
-    row.score = ScoreText(
-        model, ids, tokenizer.bos(), row.context, [&](const TextScore& score) {
+    row.score = eval::ScoreText(
+        model, ids, tokenizer.bos(), row.context,
+        [&](const eval::TextScore& score) {
           progress.Show("evaluating " + row.label + ", perplexity " +
                             Fixed(score.Perplexity(), 3),
                         score.tokens, ids.size());
@@ -148,16 +147,16 @@ void EvalPerplexity(const EvalOptions& options) {
   progress.Clear();
 
   if (options.format == OutputFormat::kJson) {
-    ordered_json json = {{"text", options.text},
-                         {"bytes", text.size()},
-                         {"threads", threads},
-                         {"variant", kernels::ActiveVariant()},
-                         {"cache", Name(options.language.session.cache)},
-                         {"models", ordered_json::array()}};
+    Json json = {{"text", options.text},
+                 {"bytes", text.size()},
+                 {"threads", threads},
+                 {"variant", kernels::ActiveVariant()},
+                 {"cache", Name(options.language.session.cache)},
+                 {"models", Json::Array()}};
     for (const Row& row : rows) {
-      json["models"].push_back(ToJson(row, text.size()));
+      json["models"].PushBack(ToJson(row, text.size()));
     }
-    std::cout << json.dump(2) << "\n";
+    std::cout << json.Dump(2) << "\n";
     return;
   }
   const Table table = ToTable(rows, text.size());

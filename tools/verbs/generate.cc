@@ -4,26 +4,24 @@
 #include <iterator>
 #include <limits>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lutra/eval/memory.h"
+#include "lutra/eval/perplexity.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/text_generator.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/interrupt.h"
+#include "tools/cli/json.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
-#include "tools/eval/memory.h"
-#include "tools/eval/perplexity.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 constexpr const char* kExample =
     "The prompt and its continuation go to standard output, speeds and memory\n"
@@ -111,10 +109,10 @@ void PrintTotals(const Totals& totals, const LanguageModel& model) {
             << "memory: weights " << Bytes(memory.weights) << " mapped, arena "
             << Bytes(memory.arena) << ", state " << Bytes(memory.state) << " ("
             << used << " tokens used), dense " << Bytes(memory.dense)
-            << ", peak " << Bytes(PeakMemoryBytes()) << std::endl;
+            << ", peak " << Bytes(eval::PeakMemoryBytes()) << std::endl;
 }
 
-ordered_json ToJson(const Totals& totals, const LanguageModel& model) {
+Json ToJson(const Totals& totals, const LanguageModel& model) {
   const MemoryReport memory = model.Memory();
   return {{"load_seconds", totals.load_seconds},
           {"prompt_seconds", totals.prompt_seconds},
@@ -126,7 +124,7 @@ ordered_json ToJson(const Totals& totals, const LanguageModel& model) {
           {"arena_bytes", memory.arena},
           {"state_bytes", memory.state},
           {"dense_bytes", memory.dense},
-          {"peak_bytes", PeakMemoryBytes()}};
+          {"peak_bytes", eval::PeakMemoryBytes()}};
 }
 
 // Writes text as it comes, and stops the command when nobody reads it.
@@ -148,7 +146,7 @@ void GenerateVerb::Run() const {
   if (prompt_file == "-") {
     text = ReadAll(std::cin);
   } else if (!prompt_file.empty()) {
-    text = ReadText(prompt_file, 0);
+    text = eval::ReadText(prompt_file, 0);
   }
   bool waiting = interactive && text.empty();
   CancelOnInterrupt interrupt(language_model);
@@ -182,107 +180,104 @@ void GenerateVerb::Run() const {
   } while (interactive);
 
   if (json) {
-    ordered_json report = {{"model", model},
-                           {"prompt", text},
-                           {"text", shown},
-                           {"prompt_tokens", generator.prompt_tokens()},
-                           {"tokens", generator.tokens()},
-                           {"end", interrupted ? "cancelled" : Name(end)},
-                           {"seed", generation.sampler.seed}};
-    report.update(ToJson(totals, language_model));
-    std::cout << report.dump(2, ' ', false,
-                             ordered_json::error_handler_t::replace)
-              << "\n";
+    Json report = {{"model", model},
+                   {"prompt", text},
+                   {"text", shown},
+                   {"prompt_tokens", generator.prompt_tokens()},
+                   {"tokens", generator.tokens()},
+                   {"end", interrupted ? "cancelled" : Name(end)},
+                   {"seed", generation.sampler.seed}};
+    report.Update(ToJson(totals, language_model));
+    std::cout << report.Dump(2, Json::BadText::kReplace) << "\n";
   }
   if (!quiet && !json) PrintTotals(totals, language_model);
   if (interrupted) throw ExitStatus(kInterrupted);
 }
 
-void AddSamplerOptions(CLI::App& app, SamplerOptions& options) {
-  app.add_option("--temperature,--temp", options.temperature,
-                 "0: always the most probable token; above 1: more surprising")
-      ->type_name("T")
-      ->check(CLI::Range(0.0, 100.0))
-      ->capture_default_str();
-  app.add_option("--top-k", options.top_k,
-                 "Choose among the K most probable tokens; 0: all")
-      ->type_name("K")
-      ->check(CLI::Range(size_t{0}, kMaxVocabulary))
-      ->capture_default_str();
-  app.add_option("--top-p", options.top_p,
-                 "Choose among the most probable tokens that make up P; 1: all")
-      ->type_name("P")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  app.add_option("--min-p", options.min_p,
-                 "Choose among tokens at least P times as probable as the most "
-                 "probable one; 0: all")
-      ->type_name("P")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  app.add_option("--repetition-penalty", options.repetition_penalty,
-                 "Above 1: avoid recent tokens")
-      ->type_name("R")
-      ->check(CLI::Range(1e-6, 1e6))
-      ->capture_default_str();
-  app.add_option("--repetition-window", options.repetition_window,
-                 "Tokens that count as recent")
-      ->type_name("N")
-      ->check(CLI::Range(size_t{0}, Sampler::kMaxRepetitionWindow))
-      ->capture_default_str();
-  app.add_option("-s,--seed", options.seed, "Seed of the random choices")
-      ->type_name("N")
-      ->capture_default_str();
+void AddSamplerOptions(Verb& verb, SamplerOptions& options) {
+  verb.Add("--temperature,--temp", options.temperature,
+           "0: always the most probable token; above 1: more surprising")
+      .TypeName("T")
+      .Range(0.0, 100.0)
+      .ShowDefault();
+  verb.Add("--top-k", options.top_k,
+           "Choose among the K most probable tokens; 0: all")
+      .TypeName("K")
+      .Range(size_t{0}, kMaxVocabulary)
+      .ShowDefault();
+  verb.Add("--top-p", options.top_p,
+           "Choose among the most probable tokens that make up P; 1: all")
+      .TypeName("P")
+      .Range(0.0, 1.0)
+      .ShowDefault();
+  verb.Add("--min-p", options.min_p,
+           "Choose among tokens at least P times as probable as the most "
+           "probable one; 0: all")
+      .TypeName("P")
+      .Range(0.0, 1.0)
+      .ShowDefault();
+  verb.Add("--repetition-penalty", options.repetition_penalty,
+           "Above 1: avoid recent tokens")
+      .TypeName("R")
+      .Range(1e-6, 1e6)
+      .ShowDefault();
+  verb.Add("--repetition-window", options.repetition_window,
+           "Tokens that count as recent")
+      .TypeName("N")
+      .Range(size_t{0}, Sampler::kMaxRepetitionWindow)
+      .ShowDefault();
+  verb.Add("-s,--seed", options.seed, "Seed of the random choices")
+      .TypeName("N")
+      .ShowDefault();
 }
 
 }  // namespace
 
-void AddGenerateVerb(CLI::App& app) {
+void AddGenerateVerb(CommandLine& line) {
   auto verb = std::make_shared<GenerateVerb>();
-  CLI::App* generate =
-      app.add_subcommand("generate", "Let a language model continue a text");
-  generate->footer(kExample);
-  generate->add_option("MODEL", verb->model, "A language model")->required();
-  CLI::Option* prompt =
-      generate->add_option("-p,--prompt", verb->prompt, "The text to continue")
-          ->type_name("TEXT");
+  Verb generate =
+      line.AddVerb("generate", "Let a language model continue a text");
+  generate.Footer(kExample);
+  generate.Add("MODEL", verb->model, "A language model").Required();
+  Option prompt =
+      generate.Add("-p,--prompt", verb->prompt, "The text to continue")
+          .TypeName("TEXT");
   generate
-      ->add_option("-f,--file", verb->prompt_file,
-                   "File with the text to continue; '-': standard input")
-      ->type_name("FILE")
-      ->excludes(prompt);
+      .Add("-f,--file", verb->prompt_file,
+           "File with the text to continue; '-': standard input")
+      .TypeName("FILE")
+      .Excludes(prompt);
   generate
-      ->add_option("-n,--tokens", verb->generation.max_tokens,
-                   "Most tokens to generate; 0: until the text ends or the "
-                   "context is full")
-      ->type_name("N")
-      ->check(CLI::Range(size_t{0}, kMaxTokens))
-      ->capture_default_str();
-  AddSamplerOptions(*generate, verb->generation.sampler);
+      .Add("-n,--tokens", verb->generation.max_tokens,
+           "Most tokens to generate; 0: until the text ends or the "
+           "context is full")
+      .TypeName("N")
+      .Range(size_t{0}, kMaxTokens)
+      .ShowDefault();
+  AddSamplerOptions(generate, verb->generation.sampler);
   generate
-      ->add_option("--stop", verb->generation.stops,
-                   "Stop before this string; may be given several times")
-      ->type_name("TEXT")
-      ->allow_extra_args(false);
-  generate->add_flag("--ignore-eos", verb->generation.ignore_end,
-                     "Never choose a token that ends the text");
-  CLI::Option* interactive =
-      generate->add_flag("-i,--interactive", verb->interactive,
-                         "Continue the text with lines from standard input");
-  generate->add_flag("--no-echo", verb->no_echo,
-                     "Print only what the model wrote");
-  generate->add_flag("-q,--quiet", verb->quiet,
-                     "Do not print speeds and memory");
+      .Add("--stop", verb->generation.stops,
+           "Stop before this string; may be given several times")
+      .TypeName("TEXT")
+      .OneAtATime();
+  generate.AddFlag("--ignore-eos", verb->generation.ignore_end,
+                   "Never choose a token that ends the text");
+  Option interactive =
+      generate.AddFlag("-i,--interactive", verb->interactive,
+                       "Continue the text with lines from standard input");
+  generate.AddFlag("--no-echo", verb->no_echo,
+                   "Print only what the model wrote");
+  generate.AddFlag("-q,--quiet", verb->quiet, "Do not print speeds and memory");
   generate
-      ->add_flag("--json", verb->json,
-                 "One JSON object at the end: text, tokens, speeds, memory")
-      ->excludes(interactive);
-  AddContextOption(*generate, verb->language.session.context,
+      .AddFlag("--json", verb->json,
+               "One JSON object at the end: text, tokens, speeds, memory")
+      .Excludes(interactive);
+  AddContextOption(generate, verb->language.session.context,
                    "as long as the model is made for");
-  AddLanguageOptions(*generate, verb->language);
-  AddActivationsOption(*generate, verb->language.session.activations);
-  AddThreadsOption(*generate, verb->language.session.threads);
-  generate->callback([verb] { verb->Run(); });
+  AddLanguageOptions(generate, verb->language);
+  AddActivationsOption(generate, verb->language.session.activations);
+  AddThreadsOption(generate, verb->language.session.threads);
+  generate.OnRun([verb] { verb->Run(); });
 }
 
 }  // namespace lutra::tools

@@ -1,14 +1,13 @@
 #include "lutra/qat/golden.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "lutra/runtime/error.h"
+#include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/verbs.h"
@@ -63,39 +62,33 @@ FileSummary Total(const std::vector<qat::GoldenResult>& results) {
   return total;
 }
 
-// JSON has no infinity: a deviation that is infinite is null.
-nlohmann::ordered_json Deviation(double worst) {
-  if (!std::isfinite(worst)) return nullptr;
-  return worst;
-}
-
-nlohmann::ordered_json ToJson(const FileSummary& summary) {
+Json ToJson(const FileSummary& summary) {
   return {{"file", summary.file},
           {"cases", summary.cases},
           {"passed", summary.passed},
           {"values", summary.values},
           {"mismatches", summary.mismatches},
-          {"worst", Deviation(summary.worst)}};
+          {"worst", summary.worst}};
 }
 
-nlohmann::ordered_json ToJson(const std::vector<qat::GoldenResult>& results) {
+Json ToJson(const std::vector<qat::GoldenResult>& results) {
   const FileSummary total = Total(results);
-  nlohmann::ordered_json json;
+  Json json;
   json["passed"] = total.passed == total.cases;
   json["total"] = ToJson(total);
-  json["files"] = nlohmann::ordered_json::array();
+  json["files"] = Json::Array();
   for (const FileSummary& summary : Summarise(results)) {
-    json["files"].push_back(ToJson(summary));
+    json["files"].PushBack(ToJson(summary));
   }
-  json["cases"] = nlohmann::ordered_json::array();
+  json["cases"] = Json::Array();
   for (const qat::GoldenResult& result : results) {
-    json["cases"].push_back({{"file", result.file},
-                             {"case", result.name},
-                             {"values", result.values},
-                             {"mismatches", result.mismatches},
-                             {"worst", Deviation(result.worst)},
-                             {"passed", result.passed},
-                             {"note", result.note}});
+    json["cases"].PushBack({{"file", result.file},
+                            {"case", result.name},
+                            {"values", result.values},
+                            {"mismatches", result.mismatches},
+                            {"worst", result.worst},
+                            {"passed", result.passed},
+                            {"note", result.note}});
   }
   return json;
 }
@@ -139,10 +132,7 @@ struct GoldenVerb {
     const std::vector<qat::GoldenResult> results = qat::ReplayGolden(folder);
     if (format == OutputFormat::kJson) {
       // A file's names may hold bytes that are not UTF-8.
-      std::cout << ToJson(results).dump(
-                       2, ' ', false,
-                       nlohmann::ordered_json::error_handler_t::replace)
-                << "\n";
+      std::cout << ToJson(results).Dump(2, Json::BadText::kReplace) << "\n";
     } else {
       const bool text = format == OutputFormat::kTable;
       for (const Table& table : {CaseTable(results), FileTable(results)}) {
@@ -160,17 +150,15 @@ struct GoldenVerb {
 
 }  // namespace
 
-void AddGoldenVerb(CLI::App& app) {
+void AddGoldenVerb(CommandLine& line) {
   auto verb = std::make_shared<GoldenVerb>();
-  CLI::App* golden = app.add_subcommand(
+  Verb golden = line.AddVerb(
       "golden", "Check the numerics of training against recorded ones");
-  golden->footer(kExample);
-  golden
-      ->add_option("DIR", verb->folder,
-                   "Folder with golden files (.safetensors)")
-      ->required();
-  AddFormatOptions(*golden, verb->format);
-  golden->callback([verb] { verb->Run(); });
+  golden.Footer(kExample);
+  golden.Add("DIR", verb->folder, "Folder with golden files (.safetensors)")
+      .Required();
+  AddFormatOptions(golden, verb->format);
+  golden.OnRun([verb] { verb->Run(); });
 }
 
 }  // namespace lutra::tools

@@ -2,10 +2,10 @@
 
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "tools/cli/interrupt.h"
+#include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
@@ -43,9 +43,8 @@ struct ImportVerb {
   void Run();
 };
 
-nlohmann::ordered_json ToJson(const packer::ImportReport& report,
-                              const std::string& output) {
-  nlohmann::ordered_json json;
+Json ToJson(const packer::ImportReport& report, const std::string& output) {
+  Json json;
   json["file"] = output;
   json["file_bytes"] = report.file_bytes;
   json["format"] = packer::Name(report.format);
@@ -89,7 +88,7 @@ void ImportVerb::Run() {
   progress.Clear();
   const std::string output = options.output.string();
   if (json) {
-    std::cout << ToJson(report, output).dump(2) << "\n";
+    std::cout << ToJson(report, output).Dump(2) << "\n";
   } else {
     std::cout << ToText(report, output) << "\n";
   }
@@ -97,52 +96,49 @@ void ImportVerb::Run() {
 
 }  // namespace
 
-void AddImportVerb(CLI::App& app) {
+void AddImportVerb(CommandLine& line) {
   auto verb = std::make_shared<ImportVerb>();
-  CLI::App* import = app.add_subcommand(
+  Verb import = line.AddVerb(
       "import", "Make a model file of another program's checkpoint");
-  import->footer(kExample);
-  import->add_option("SOURCE", verb->options.source, "Checkpoint or folder")
-      ->required();
-  import->add_option("-o,--output", verb->options.output, "File to write")
-      ->type_name("FILE")
-      ->required();
+  import.Footer(kExample);
+  import.Add("SOURCE", verb->options.source, "Checkpoint or folder").Required();
+  import.Add("-o,--output", verb->options.output, "File to write")
+      .TypeName("FILE")
+      .Required();
   import
-      ->add_option("--format", verb->format,
-                   "What the source is: auto, huggingface, llama2c, graph, "
-                   "keyword-spotter, char-lstm")
-      ->type_name("NAME")
-      ->capture_default_str();
+      .Add("--format", verb->format,
+           "What the source is: auto, huggingface, llama2c, graph, "
+           "keyword-spotter, char-lstm")
+      .TypeName("NAME")
+      .ShowDefault();
   import
-      ->add_option("--tokenizer", verb->options.tokenizer,
-                   "Tokenizer, if it is not beside the source")
-      ->type_name("FILE");
+      .Add("--tokenizer", verb->options.tokenizer,
+           "Tokenizer, if it is not beside the source")
+      .TypeName("FILE");
+  import.Add("--graph", verb->options.graph, "Graph of the network, as JSON")
+      .TypeName("FILE");
   import
-      ->add_option("--graph", verb->options.graph,
-                   "Graph of the network, as JSON")
-      ->type_name("FILE");
+      .Add("--context", verb->options.context,
+           "Longest sequence in tokens [as in the checkpoint]")
+      .TypeName("N")
+      .Range(size_t{1}, size_t{1} << 24);
   import
-      ->add_option("--context", verb->options.context,
-                   "Longest sequence in tokens [as in the checkpoint]")
-      ->type_name("N")
-      ->check(CLI::Range(size_t{1}, size_t{1} << 24));
+      .Add("--dtype", verb->dtype,
+           "keep: 16-bit matrices stay so; float32: all weights become "
+           "float32")
+      .TypeName("NAME")
+      .OneOf({"keep", "float32"})
+      .ShowDefault();
   import
-      ->add_option("--dtype", verb->dtype,
-                   "keep: 16-bit matrices stay so; float32: all weights become "
-                   "float32")
-      ->type_name("NAME")
-      ->check(CLI::IsMember({"keep", "float32"}))
-      ->capture_default_str();
-  import
-      ->add_option("--rope-dtype", verb->rope,
-                   "Frequencies of the rotary embedding of a 16-bit "
-                   "checkpoint: float32, as transformers loads them; "
-                   "checkpoint, rounded to 16 bits, as after model.to(dtype)")
-      ->type_name("NAME")
-      ->check(CLI::IsMember({"float32", "checkpoint"}))
-      ->capture_default_str();
-  import->add_flag("--json", verb->json, "Print JSON");
-  import->callback([verb] { verb->Run();
+      .Add("--rope-dtype", verb->rope,
+           "Frequencies of the rotary embedding of a 16-bit "
+           "checkpoint: float32, as transformers loads them; "
+           "checkpoint, rounded to 16 bits, as after model.to(dtype)")
+      .TypeName("NAME")
+      .OneOf({"float32", "checkpoint"})
+      .ShowDefault();
+  import.AddFlag("--json", verb->json, "Print JSON");
+  import.OnRun([verb] { verb->Run();
 });
 }  // namespace lutra::tools
 

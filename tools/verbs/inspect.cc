@@ -1,24 +1,18 @@
-#include <cmath>
 #include <iostream>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "lutra/packer/pack.h"
 #include "lutra/packer/weights.h"
-#include "lutra/qat/scheme.h"
 #include "lutra/runtime/model.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
+#include "tools/verbs/inspection.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 constexpr const char* kExample =
     "Takes any safetensors file; one without a graph is listed, too, and what\n"
@@ -29,102 +23,6 @@ constexpr const char* kExample =
     "  lutra inspect packed.safetensors --graph\n"
     "  lutra inspect packed.safetensors --json | jq '.tensors[].bytes'";
 
-// A tensor of the file, with what lutra knows about it.
-struct TensorLine {
-  const TensorView* tensor = nullptr;
-  std::optional<packer::Weight> weight;    // of nodes that can be packed
-  std::optional<qat::QuantScheme> scheme;  // as recorded
-  std::optional<packer::PackRecord> pack;  // likewise
-  size_t uses = 0;                         // nodes that refer to it
-
-  // Shape of what it stands for: a packed weight's bytes stand for a matrix.
-  std::vector<int64_t> Shape() const {
-    if (!weight.has_value()) return tensor->shape;
-    return {weight->n, weight->k};
-  }
-  double BitsPerElement() const {
-    if (weight.has_value()) return weight->BitsPerWeight();
-    return 8.0 * static_cast<double>(ByteSize(tensor->dtype));
-  }
-  bool Packed() const { return weight.has_value() && weight->packed; }
-  std::string Type() const;
-  std::string Scheme() const;
-};
-
-std::string TensorLine::Type() const {
-  if (!Packed()) return std::string(Name(tensor->dtype));
-  return std::to_string(weight->packed->format.bits) + "-bit LUT";
-}
-
-std::string TensorLine::Scheme() const {
-  if (scheme.has_value()) {
-    return (Packed() ? "" : "trained: ") + qat::ToString(*scheme);
-  }
-  if (!Packed()) return "";
-  const kernels::LutFormat& format = weight->packed->format;
-  return format.group_size >= format.k
-             ? "one scale per row"
-             : "groups of " + std::to_string(format.group_size);
-}
-
-// Entries of a packed weight's table, if it has one for all rows.
-std::vector<int> TableEntries(const kernels::LutMatrix& matrix) {
-  if (matrix.table == nullptr) return {};
-  return std::vector<int>(matrix.table,
-                          matrix.table + matrix.format.TableEntries());
-}
-
-struct Inspection {
-  SafetensorsFile file;
-  std::shared_ptr<const Model> model;  // null: there is no graph
-  std::vector<TensorLine> tensors;
-};
-
-Inspection Inspect(const std::string& path) {
-  Inspection result{SafetensorsFile::Open(path), nullptr, {}};
-  std::map<std::string_view, packer::Weight> weights;
-  std::map<std::string_view, size_t> uses;
-  qat::SchemeMap schemes;
-  std::map<std::string, packer::PackRecord> records;
-  const auto& metadata = result.file.metadata();
-  if (metadata.contains(std::string(kGraphKey))) {
-    result.model = Model::Load(path);
-    for (packer::Weight& weight : packer::Weights(*result.model)) {
-      const std::string_view name = result.file.Get(weight.name).name;
-      weights.emplace(name, std::move(weight));
-    }
-    for (const Node& node : result.model->graph().nodes) {
-      if (!node.weight.empty()) ++uses[node.weight];
-      if (!node.bias.empty()) ++uses[node.bias];
-    }
-    const auto entry = metadata.find(std::string(kSchemesKey));
-    if (entry != metadata.end()) {
-      schemes = qat::ParseSchemes(entry->second, path);
-    }
-    const auto note = metadata.find(std::string(packer::kPackKey));
-    if (note != metadata.end()) {
-      records = packer::ReadPackNote(note->second, path);
-    }
-  }
-  for (const TensorView& tensor : result.file.tensors()) {
-    TensorLine line;
-    line.tensor = &tensor;
-    const auto weight = weights.find(tensor.name);
-    if (weight != weights.end()) line.weight = weight->second;
-    const auto scheme = schemes.find(tensor.name);
-    if (scheme != schemes.end()) line.scheme = scheme->second;
-    const auto record = records.find(tensor.name);
-    if (line.Packed() && record != records.end()) line.pack = record->second;
-    line.uses = uses[tensor.name];
-    result.tensors.push_back(std::move(line));
-  }
-  return result;
-}
-
-std::string_view Name(ValueType type) {
-  return type == ValueType::kFloat32 ? "float32" : "int32";
-}
-
 std::string Join(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) {
@@ -132,89 +30,6 @@ std::string Join(const std::vector<std::string>& words) {
     text += word;
   }
   return text;
-}
-
-ordered_json ToJson(const ValueInfo& value) {
-  return {
-      {"name", value.name}, {"type", Name(value.type)}, {"shape", value.shape}};
-}
-
-// As in the file, with the shapes of the outputs.
-ordered_json NodesToJson(const Model& model) {
-  ordered_json nodes = ordered_json::parse(GraphToJson(model.graph()))["nodes"];
-  for (ordered_json& node : nodes) {
-    node["shape"] = model.value(node["output"].get<std::string>()).shape;
-  }
-  return nodes;
-}
-
-// Metadata that is shown in another form.
-bool IsShownElsewhere(std::string_view key) {
-  return key == kGraphKey || key == kSchemesKey || key == packer::kPackKey;
-}
-
-ordered_json ToJson(const TensorLine& line, bool has_graph) {
-  ordered_json json = {{"name", line.tensor->name},
-                       {"dtype", Name(line.tensor->dtype)},
-                       {"shape", line.Shape()},
-                       {"bytes", line.tensor->data.size()},
-                       {"bits_per_element", line.BitsPerElement()}};
-  if (has_graph) json["uses"] = line.uses;
-  if (line.scheme.has_value()) {
-    json["scheme"] = {{"quantizer", line.scheme->quantizer},
-                      {"bits", line.scheme->bits},
-                      {"group_size", line.scheme->group_size}};
-  }
-  json["packed"] = line.Packed();
-  if (line.Packed()) {
-    const kernels::LutMatrix& matrix = *line.weight->packed;
-    json["bits"] = matrix.format.bits;
-    json["group_size"] = matrix.format.group_size;
-    json["table"] = TableEntries(matrix);
-  }
-  if (line.pack) {
-    const double sqnr = line.pack->sqnr_db;
-    json["method"] = line.pack->method;
-    json["lossless"] = line.pack->max_error == 0;
-    // JSON has no infinity.
-    json["sqnr_db"] =
-        std::isfinite(sqnr) ? ordered_json(sqnr) : ordered_json(nullptr);
-    json["max_error"] = line.pack->max_error;
-  }
-  return json;
-}
-
-ordered_json ToJson(const Inspection& inspection) {
-  const SafetensorsFile& file = inspection.file;
-  const bool has_graph = inspection.model != nullptr;
-  ordered_json json;
-  json["file"] = file.path();
-  json["file_bytes"] = file.byte_size();
-  ordered_json metadata = ordered_json::object();
-  for (const auto& [key, value] : file.metadata()) {
-    if (!IsShownElsewhere(key)) metadata[key] = value;
-  }
-  json["metadata"] = metadata;
-  json["runnable"] = has_graph;
-  if (has_graph) {
-    const Model& model = *inspection.model;
-    for (const ValueInfo& value : model.inputs()) {
-      json["inputs"].push_back(ToJson(value));
-    }
-    for (const ValueInfo& value : model.outputs()) {
-      json["outputs"].push_back(ToJson(value));
-    }
-    json["nodes"] = NodesToJson(model);
-    const packer::WeightTotals totals = packer::Total(packer::Weights(model));
-    json["weights"] = totals.elements;
-    json["weight_bytes"] = totals.bytes;
-    json["bits_per_weight"] = totals.BitsPerWeight();
-  }
-  json["tensors"] = ordered_json::array();
-  for (const TensorLine& line : inspection.tensors) {
-    json["tensors"].push_back(ToJson(line, has_graph));
-  }
-  return json;
 }
 
 std::string Describe(const std::vector<ValueInfo>& values) {
@@ -305,7 +120,7 @@ void PrintTotals(const Inspection& inspection) {
 
 void Print(const Inspection& inspection, bool graph, OutputFormat format) {
   if (format == OutputFormat::kJson) {
-    std::cout << ToJson(inspection).dump(2) << "\n";
+    std::cout << ToJson(inspection).Dump(2) << "\n";
     return;
   }
   const SafetensorsFile& file = inspection.file;
@@ -328,21 +143,20 @@ void Print(const Inspection& inspection, bool graph, OutputFormat format) {
 
 }  // namespace
 
-void AddInspectVerb(CLI::App& app) {
+void AddInspectVerb(CommandLine& line) {
   struct Options {
     std::string model;
     bool graph = false;
     OutputFormat format = OutputFormat::kTable;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* inspect =
-      app.add_subcommand("inspect", "Show a model's graph, tensors and sizes");
-  inspect->footer(kExample);
-  inspect->add_option("MODEL", options->model, "A safetensors file")
-      ->required();
-  inspect->add_flag("--graph", options->graph, "Show every node of the graph");
-  AddFormatOptions(*inspect, options->format);
-  inspect->callback([options] {
+  Verb inspect =
+      line.AddVerb("inspect", "Show a model's graph, tensors and sizes");
+  inspect.Footer(kExample);
+  inspect.Add("MODEL", options->model, "A safetensors file").Required();
+  inspect.AddFlag("--graph", options->graph, "Show every node of the graph");
+  AddFormatOptions(inspect, options->format);
+  inspect.OnRun([options] {
     Print(Inspect(options->model), options->graph, options->format);
   });
 }

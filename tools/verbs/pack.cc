@@ -1,12 +1,11 @@
-#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "lutra/packer/pack.h"
 #include "tools/cli/interrupt.h"
+#include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/scheme_options.h"
@@ -54,10 +53,10 @@ struct PackVerb {
   void Run();
 };
 
-nlohmann::ordered_json ToJson(const packer::TensorReport& tensor) {
-  nlohmann::ordered_json json;
+Json ToJson(const packer::TensorReport& tensor) {
+  Json json;
   json["name"] = tensor.name;
-  json["shape"] = {tensor.n, tensor.k};
+  json["shape"] = Json::Array({tensor.n, tensor.k});
   json["method"] = packer::Name(tensor.method);
   if (tensor.scheme.has_value()) {
     json["quantizer"] = tensor.scheme->quantizer;
@@ -69,17 +68,14 @@ nlohmann::ordered_json ToJson(const packer::TensorReport& tensor) {
   json["bits_per_weight"] = tensor.bits_per_weight;
   json["lossless"] = tensor.max_error == 0;
   // JSON has no infinity; an infinite ratio is null, and lossless says why.
-  json["sqnr_db"] = std::isfinite(tensor.sqnr_db)
-                        ? nlohmann::ordered_json(tensor.sqnr_db)
-                        : nlohmann::ordered_json(nullptr);
+  json["sqnr_db"] = tensor.sqnr_db;
   json["max_error"] = tensor.max_error;
   json["table_utilisation"] = tensor.table_utilisation;
   return json;
 }
 
-nlohmann::ordered_json ToJson(const packer::PackReport& report,
-                              const std::string& output) {
-  nlohmann::ordered_json json;
+Json ToJson(const packer::PackReport& report, const std::string& output) {
+  Json json;
   json["file"] = output;
   json["file_bytes"] = report.file_bytes;
   json["weights"] = report.weight_count;
@@ -88,9 +84,9 @@ nlohmann::ordered_json ToJson(const packer::PackReport& report,
   json["bits_per_weight"] = report.BitsPerWeight();
   json["unused_rules"] = report.unused_rules;
   json["other_tensors"] = report.others;
-  json["tensors"] = nlohmann::ordered_json::array();
+  json["tensors"] = Json::Array();
   for (const packer::TensorReport& tensor : report.weights) {
-    json["tensors"].push_back(ToJson(tensor));
+    json["tensors"].PushBack(ToJson(tensor));
   }
   return json;
 }
@@ -141,7 +137,7 @@ void PackVerb::Run() {
               << "' matches no weight\n";
   }
   if (format == OutputFormat::kJson) {
-    std::cout << ToJson(report, output).dump(2) << "\n";
+    std::cout << ToJson(report, output).Dump(2) << "\n";
     return;
   }
   const Table table = ToTable(report);
@@ -158,20 +154,18 @@ void PackVerb::Run() {
 
 }  // namespace
 
-void AddPackVerb(CLI::App& app) {
+void AddPackVerb(CommandLine& line) {
   auto verb = std::make_shared<PackVerb>();
-  CLI::App* pack =
-      app.add_subcommand("pack", "Replace float weights by packed ones");
-  pack->footer(kExample);
-  pack->add_option("MODEL", verb->model, "Model with float weights")
-      ->required();
-  pack->add_option("-o,--output", verb->output, "File to write")
-      ->type_name("FILE")
-      ->required();
-  AddSchemeOptions(*pack, verb->schemes);
-  AddThreadsOption(*pack, verb->threads);
-  AddFormatOptions(*pack, verb->format);
-  pack->callback([verb] { verb->Run(); });
+  Verb pack = line.AddVerb("pack", "Replace float weights by packed ones");
+  pack.Footer(kExample);
+  pack.Add("MODEL", verb->model, "Model with float weights").Required();
+  pack.Add("-o,--output", verb->output, "File to write")
+      .TypeName("FILE")
+      .Required();
+  AddSchemeOptions(pack, verb->schemes);
+  AddThreadsOption(pack, verb->threads);
+  AddFormatOptions(pack, verb->format);
+  pack.OnRun([verb] { verb->Run(); });
 }
 
 }  // namespace lutra::tools

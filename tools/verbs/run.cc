@@ -4,25 +4,22 @@
 #include <iostream>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "lutra/runtime/error.h"
+#include "lutra/eval/buffers.h"
 #include "lutra/runtime/session.h"
+#include "tools/cli/json.h"
 #include "tools/cli/npy.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
-#include "tools/eval/model_data.h"
+#include "tools/verbs/run_files.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 constexpr const char* kExample =
     "Inputs are .npy files (float32, int32, uint8) or idx files (also .gz),\n"
@@ -58,63 +55,11 @@ struct Results {
   std::vector<std::vector<float>> values;
 };
 
-// Splits NAME=FILE; the name may be left out if there is only one value. Every
-// value that is named gets a file, each at most one.
-std::map<std::string, std::string> AssignFiles(
-    const std::string& option, const std::vector<std::string>& texts,
-    const std::vector<ValueInfo>& values) {
-  std::map<std::string, std::string> files;
-  for (const std::string& text : texts) {
-    // A name may hold '=' and so may a path, so look for the names themselves.
-    const auto named =
-        std::find_if(values.begin(), values.end(), [&](const ValueInfo& value) {
-          return text.starts_with(value.name + "=");
-        });
-    std::string name;
-    std::string file = text;
-    if (named != values.end()) {
-      name = named->name;
-      file = text.substr(name.size() + 1);
-    } else if (values.size() == 1) {
-      name = values[0].name;
-    } else {
-      std::string names;
-      for (const ValueInfo& value : values) names += " " + value.name;
-      throw CLI::ValidationError(
-          option, "'" + text + "' must be NAME=FILE; names are" + names);
-    }
-    if (!files.emplace(name, file).second) {
-      throw CLI::ValidationError(option, "'" + name + "' is given twice");
-    }
-  }
-  return files;
-}
-
-std::vector<InputData> ReadInputs(
-    const Model& model, const std::map<std::string, std::string>& files) {
-  std::vector<InputData> inputs;
-  for (const ValueInfo& value : model.inputs()) {
-    const auto file = files.find(value.name);
-    if (file == files.end()) {
-      throw CLI::ValidationError("--input",
-                                 "input '" + value.name + "' has no file");
-    }
-    inputs.push_back(ReadInput(file->second, value));
-    if (inputs.back().tokens != inputs.front().tokens) {
-      throw Error::InFile(file->second,
-                          "has " + std::to_string(inputs.back().tokens) +
-                              " tokens, but the first input has " +
-                              std::to_string(inputs.front().tokens));
-    }
-  }
-  return inputs;
-}
-
 Results Execute(Session& session, const std::vector<InputData>& inputs,
                 size_t tokens, size_t batch) {
   const Model& model = session.model();
   batch = std::min(batch, tokens);
-  Buffers buffers(model, batch);
+  eval::Buffers buffers(model, batch);
   Results results;
   results.tokens = tokens;
   for (const ValueInfo& output : model.outputs()) {
@@ -127,13 +72,14 @@ Results Execute(Session& session, const std::vector<InputData>& inputs,
     const size_t count = std::min(batch, tokens - first);
     for (size_t i = 0; i < inputs.size(); ++i) {
       const size_t bytes = buffers.InputTokenBytes(i);
-      std::memcpy(buffers.input(i).data(),
-                  inputs[i].bytes.data() + first * bytes, count * bytes);
+      std::memcpy(buffers.input(i), inputs[i].bytes.data() + first * bytes,
+                  count * bytes);
     }
     buffers.Run(session, count);
     for (size_t i = 0; i < results.values.size(); ++i) {
       const std::span<const float> values =
-          buffers.output(i).first(count * model.outputs()[i].ElementCount());
+          std::span(buffers.output(i))
+              .first(count * model.outputs()[i].ElementCount());
       results.values[i].insert(results.values[i].end(), values.begin(),
                                values.end());
     }
@@ -142,21 +88,21 @@ Results Execute(Session& session, const std::vector<InputData>& inputs,
 }
 
 void PrintJson(const Model& model, const Results& results) {
-  ordered_json json = {{"model", model.path()}, {"tokens", results.tokens}};
-  json["outputs"] = ordered_json::object();
+  Json json = {{"model", model.path()}, {"tokens", results.tokens}};
+  json["outputs"] = Json::Object();
   for (size_t i = 0; i < results.values.size(); ++i) {
     const ValueInfo& output = model.outputs()[i];
     const size_t width = output.ElementCount();
-    ordered_json tokens = ordered_json::array();
+    Json tokens = Json::Array();
     for (size_t token = 0; token < results.tokens; ++token) {
       const std::span<const float> values =
           std::span(results.values[i]).subspan(token * width, width);
-      tokens.push_back(values);  // not finite: null
+      tokens.PushBack(std::vector<float>(values.begin(), values.end()));
     }
     json["outputs"][output.name] = {{"shape", output.shape},
                                     {"values", tokens}};
   }
-  std::cout << json.dump() << "\n";
+  std::cout << json.Dump() << "\n";
 }
 
 void PrintTable(const Model& model, const Results& results,
@@ -225,31 +171,30 @@ void RunVerb::Run() const {
 
 }  // namespace
 
-void AddRunVerb(CLI::App& app) {
+void AddRunVerb(CommandLine& line) {
   auto verb = std::make_shared<RunVerb>();
-  CLI::App* run = app.add_subcommand("run", "Run a model on data from files");
-  run->footer(kExample);
-  run->add_option("MODEL", verb->model, "A model file")->required();
-  run->add_option("-i,--input", verb->inputs,
-                  "Where an input comes from; the name may be left out if "
-                  "there is only one")
-      ->type_name("[NAME=]FILE")
-      ->required()
-      ->allow_extra_args(false);
-  run->add_option("-o,--output", verb->outputs,
-                  "Where an output goes, instead of being printed")
-      ->type_name("[NAME=]FILE")
-      ->allow_extra_args(false);
-  AddActivationsOption(*run, verb->activations);
-  run->add_option("--limit", verb->limit, "Use only the first N tokens")
-      ->type_name("N");
-  run->add_option("--batch", verb->batch, "Tokens per call")
-      ->type_name("N")
-      ->check(CLI::Range(size_t{1}, kMaxBatch))
-      ->capture_default_str();
-  AddThreadsOption(*run, verb->threads);
-  AddFormatOptions(*run, verb->format);
-  run->callback([verb] { verb->Run(); });
+  Verb run = line.AddVerb("run", "Run a model on data from files");
+  run.Footer(kExample);
+  run.Add("MODEL", verb->model, "A model file").Required();
+  run.Add("-i,--input", verb->inputs,
+          "Where an input comes from; the name may be left out if "
+          "there is only one")
+      .TypeName("[NAME=]FILE")
+      .Required()
+      .OneAtATime();
+  run.Add("-o,--output", verb->outputs,
+          "Where an output goes, instead of being printed")
+      .TypeName("[NAME=]FILE")
+      .OneAtATime();
+  AddActivationsOption(run, verb->activations);
+  run.Add("--limit", verb->limit, "Use only the first N tokens").TypeName("N");
+  run.Add("--batch", verb->batch, "Tokens per call")
+      .TypeName("N")
+      .Range(size_t{1}, kMaxBatch)
+      .ShowDefault();
+  AddThreadsOption(run, verb->threads);
+  AddFormatOptions(run, verb->format);
+  run.OnRun([verb] { verb->Run(); });
 }
 
 }  // namespace lutra::tools

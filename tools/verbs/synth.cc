@@ -95,28 +95,26 @@ void SynthVerb::Run() {
 
 }  // namespace
 
-void AddSynthVerb(CLI::App& app) {
+void AddSynthVerb(CommandLine& line) {
   auto verb = std::make_shared<SynthVerb>();
-  CLI::App* synth = app.add_subcommand(
+  Verb synth = line.AddVerb(
       "synth", "Make a language model with random weights, to measure with");
-  synth->footer(kExample);
+  synth.Footer(kExample);
   std::string names;
   for (const std::string_view name : packer::ArchitectureNames()) {
     if (!names.empty()) names += ", ";
     names += name;
   }
-  synth->add_option("--like", verb->like, "Shape of the model: " + names)
-      ->type_name("NAME")
-      ->capture_default_str();
-  synth->add_option("-o,--output", verb->output, "File to write")
-      ->type_name("FILE")
-      ->required();
+  synth.Add("--like", verb->like, "Shape of the model: " + names)
+      .TypeName("NAME")
+      .ShowDefault();
+  synth.Add("-o,--output", verb->output, "File to write")
+      .TypeName("FILE")
+      .Required();
   constexpr int64_t kMost = int64_t{1} << 30;
   const auto add_size = [&](const char* name, int64_t& size,
                             const char* description) {
-    synth->add_option(name, size, description)
-        ->type_name("N")
-        ->check(CLI::Range(int64_t{1}, kMost));
+    synth.Add(name, size, description).TypeName("N").Range(int64_t{1}, kMost);
   };
   add_size("--vocab", verb->sizes.vocab, "Another number of tokens");
   add_size("--dim", verb->sizes.dim, "Another width");
@@ -129,18 +127,18 @@ void AddSynthVerb(CLI::App& app) {
   add_size("--context", verb->sizes.context, "Another longest sequence");
   add_size("--window", verb->sizes.window, "Tokens that attention looks back");
   synth
-      ->add_option("--dtype", verb->dtype,
-                   "Type of the matrices that are not packed: float32, "
-                   "bfloat16 or float16")
-      ->type_name("TYPE")
-      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
-      ->capture_default_str();
-  synth->add_option("--seed", verb->seed, "Other random numbers")
-      ->type_name("N")
-      ->capture_default_str();
-  AddSchemeOptions(*synth, verb->schemes);
-  AddThreadsOption(*synth, verb->threads);
-  synth->callback([verb] { verb->Run(); });
+      .Add("--dtype", verb->dtype,
+           "Type of the matrices that are not packed: float32, "
+           "bfloat16 or float16")
+      .TypeName("TYPE")
+      .OneOf({"float32", "bfloat16", "float16"})
+      .ShowDefault();
+  synth.Add("--seed", verb->seed, "Other random numbers")
+      .TypeName("N")
+      .ShowDefault();
+  AddSchemeOptions(synth, verb->schemes);
+  AddThreadsOption(synth, verb->threads);
+  synth.OnRun([verb] { verb->Run(); });
 }
 
 }  // namespace lutra::tools

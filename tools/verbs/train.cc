@@ -1,6 +1,4 @@
-#include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -19,6 +17,8 @@
 #include "tools/cli/progress.h"
 #include "tools/cli/scheme_options.h"
 #include "tools/cli/table.h"
+#include "tools/cli/usage_error.h"
+#include "tools/verbs/train_progress.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -65,32 +65,6 @@ struct TrainVerb {
   void Quantize(const Graph& graph, const qat::SchemeRules& rules);
 };
 
-// "1:07:09" or "7:09".
-std::string Duration(double seconds) {
-  const auto total = std::llround(std::isfinite(seconds) ? seconds : 0.0);
-  char text[32];
-  if (total >= 3600) {
-    std::snprintf(text, sizeof(text), "%lld:%02lld:%02lld", total / 3600,
-                  total / 60 % 60, total % 60);
-  } else {
-    std::snprintf(text, sizeof(text), "%lld:%02lld", total / 60, total % 60);
-  }
-  return text;
-}
-
-std::string ProgressLine(const qat::TrainProgress& progress) {
-  std::string line = "epoch " + std::to_string(progress.epoch) + "/" +
-                     std::to_string(progress.epochs) + "  step " +
-                     WithCommas(static_cast<uint64_t>(progress.step)) + "/" +
-                     WithCommas(static_cast<uint64_t>(progress.total_steps)) +
-                     "  loss " + Fixed(progress.loss, 4) + "  accuracy " +
-                     Fixed(100 * progress.accuracy, 2) + " %";
-  if (progress.inverse_slope) {
-    line += "  inverse slope " + Fixed(*progress.inverse_slope, 4);
-  }
-  return line + "  " + Duration(progress.seconds_left) + " left";
-}
-
 void TrainVerb::Quantize(const Graph& graph, const qat::SchemeRules& rules) {
   quantization.anneal_end =
       anneal_end.value_or(kAnnealEnd * static_cast<double>(options.epochs));
@@ -108,8 +82,8 @@ void TrainVerb::Quantize(const Graph& graph, const qat::SchemeRules& rules) {
 void TrainVerb::Run() {
   const bool quantized = schemes.HasDefault();
   if (!quantized && !(schemes.rules.empty() && schemes.exclusions.empty())) {
-    throw CLI::RequiresError("--rule and --exclude",
-                             "--bits, --preset or --spec");
+    throw UsageError(
+        "--rule and --exclude requires --bits, --preset or --spec");
   }
   const qat::SchemeRules rules = schemes.Rules();
   options.learning_rate = learning_rate.value_or(
@@ -152,112 +126,112 @@ void TrainVerb::Run() {
 
 }  // namespace
 
-void AddTrainVerb(CLI::App& app) {
+void AddTrainVerb(CommandLine& line) {
   auto verb = std::make_shared<TrainVerb>();
-  CLI::App* train =
-      app.add_subcommand("train", "Train a model, in float or with few bits");
-  train->footer(kExample);
-  train->add_option("--data", verb->data, "Folder with the four idx files")
-      ->type_name("DIR")
-      ->required();
-  train->add_option("-o,--output", verb->output, "Model file to write")
-      ->type_name("FILE")
-      ->required();
-  auto* init = train
-                   ->add_option("--init", verb->init,
-                                "Model file with float weights to start from")
-                   ->type_name("FILE");
-  AddSizesOption(*train, "--hidden", verb->hidden, 1, size_t{1} << 20,
-                 "Sizes of the hidden layers of a new model");
-  train->get_option("--hidden")->excludes(init);
+  Verb train =
+      line.AddVerb("train", "Train a model, in float or with few bits");
+  train.Footer(kExample);
+  train.Add("--data", verb->data, "Folder with the four idx files")
+      .TypeName("DIR")
+      .Required();
+  train.Add("-o,--output", verb->output, "Model file to write")
+      .TypeName("FILE")
+      .Required();
+  const Option init = train
+                          .Add("--init", verb->init,
+                               "Model file with float weights to start from")
+                          .TypeName("FILE");
+  AddSizesOption(train, "--hidden", verb->hidden, 1, size_t{1} << 20,
+                 "Sizes of the hidden layers of a new model")
+      .Excludes(init);
 
   qat::TrainOptions& options = verb->options;
-  train->add_option("--epochs", options.epochs, "Passes over the images")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
-      ->capture_default_str();
-  train->add_option("--batch", options.batch_size, "Images per step")
-      ->type_name("N")
-      ->check(CLI::Range(size_t{1}, kMaxBatch))
-      ->capture_default_str();
+  train.Add("--epochs", options.epochs, "Passes over the images")
+      .TypeName("N")
+      .Range(int64_t{1}, int64_t{1} << 20)
+      .ShowDefault();
+  train.Add("--batch", options.batch_size, "Images per step")
+      .TypeName("N")
+      .Range(size_t{1}, kMaxBatch)
+      .ShowDefault();
   train
-      ->add_option("--lr", verb->learning_rate,
-                   "Highest learning rate (" + Short(kFloatLearningRate) +
-                       ", with --bits " + Short(kQuantizedLearningRate) +
-                       "); it falls as a cosine")
-      ->type_name("X")
-      ->check(CLI::PositiveNumber);
+      .Add("--lr", verb->learning_rate,
+           "Highest learning rate (" + Short(kFloatLearningRate) +
+               ", with --bits " + Short(kQuantizedLearningRate) +
+               "); it falls as a cosine")
+      .TypeName("X")
+      .Positive();
   train
-      ->add_option("--warmup", options.warmup_epochs,
-                   "Epochs in which the learning rate rises")
-      ->type_name("X")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+      .Add("--warmup", options.warmup_epochs,
+           "Epochs in which the learning rate rises")
+      .TypeName("X")
+      .NotNegative()
+      .ShowDefault();
   train
-      ->add_option("--weight-decay", options.weight_decay,
-                   "AdamW's, on weights but not on biases")
-      ->type_name("X")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+      .Add("--weight-decay", options.weight_decay,
+           "AdamW's, on weights but not on biases")
+      .TypeName("X")
+      .NotNegative()
+      .ShowDefault();
   train
-      ->add_option("--seed", options.seed,
-                   "Of the new model's weights and the order of the images")
-      ->type_name("N")
-      ->capture_default_str();
+      .Add("--seed", options.seed,
+           "Of the new model's weights and the order of the images")
+      .TypeName("N")
+      .ShowDefault();
 
-  AddSchemeOptions(*train, verb->schemes);
-  CLI::Option* bits = verb->schemes.bits_option;
-  bits->default_str("");  // without it nothing is quantized
-  verb->schemes.group_size_option->needs(bits);
-  verb->schemes.quantizer_option->needs(bits);
+  AddSchemeOptions(train, verb->schemes);
+  const Option bits = verb->schemes.bits_option;
+  bits.ShowDefault("");  // without it nothing is quantized
+  verb->schemes.group_size_option.Needs(bits);
+  verb->schemes.quantizer_option.Needs(bits);
   train
-      ->add_option("--prox,--quant-proxmap", verb->quantization.prox_map,
-                   "How weights are pulled to the grid: parq, hard, "
-                   "binaryrelax")
-      ->type_name("NAME")
-      ->check(CLI::IsMember({"parq", "hard", "binaryrelax"}))
-      ->capture_default_str();
+      .Add("--prox,--quant-proxmap", verb->quantization.prox_map,
+           "How weights are pulled to the grid: parq, hard, "
+           "binaryrelax")
+      .TypeName("NAME")
+      .OneOf({"parq", "hard", "binaryrelax"})
+      .ShowDefault();
   train
-      ->add_option("--anneal-start", verb->quantization.anneal_start,
-                   "Epoch at which the pull begins")
-      ->type_name("X")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+      .Add("--anneal-start", verb->quantization.anneal_start,
+           "Epoch at which the pull begins")
+      .TypeName("X")
+      .NotNegative()
+      .ShowDefault();
   train
-      ->add_option("--anneal-end", verb->anneal_end,
-                   "Epoch from which weights are on the grid (" +
-                       Short(kAnnealEnd) + " of --epochs)")
-      ->type_name("X")
-      ->check(CLI::NonNegativeNumber);
+      .Add("--anneal-end", verb->anneal_end,
+           "Epoch from which weights are on the grid (" + Short(kAnnealEnd) +
+               " of --epochs)")
+      .TypeName("X")
+      .NotNegative();
   train
-      ->add_option("--anneal-steepness", verb->quantization.anneal_steepness,
-                   "Of parq's schedule")
-      ->type_name("X")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+      .Add("--anneal-steepness", verb->quantization.anneal_steepness,
+           "Of parq's schedule")
+      .TypeName("X")
+      .Positive()
+      .ShowDefault();
   train
-      ->add_option("--quant-period", verb->quantization.period,
-                   "Steps between two grids")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
-      ->capture_default_str();
+      .Add("--quant-period", verb->quantization.period,
+           "Steps between two grids")
+      .TypeName("N")
+      .Range(int64_t{1}, int64_t{1} << 40)
+      .ShowDefault();
 
-  auto* checkpoint =
+  const Option checkpoint =
       train
-          ->add_option("--checkpoint", options.checkpoint,
-                       "Folder to keep a checkpoint in, renewed every epoch")
-          ->type_name("DIR");
+          .Add("--checkpoint", options.checkpoint,
+               "Folder to keep a checkpoint in, renewed every epoch")
+          .TypeName("DIR");
   train
-      ->add_option("--checkpoint-steps", options.checkpoint_steps,
-                   "Renew it every N steps as well; 0: do not")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
-      ->needs(checkpoint)
-      ->capture_default_str();
-  train->add_flag("--resume", verb->resume, "Continue from the checkpoint")
-      ->needs(checkpoint);
-  AddThreadsOption(*train, verb->threads);
-  train->callback([verb] { verb->Run(); });
+      .Add("--checkpoint-steps", options.checkpoint_steps,
+           "Renew it every N steps as well; 0: do not")
+      .TypeName("N")
+      .Range(int64_t{0}, int64_t{1} << 40)
+      .Needs(checkpoint)
+      .ShowDefault();
+  train.AddFlag("--resume", verb->resume, "Continue from the checkpoint")
+      .Needs(checkpoint);
+  AddThreadsOption(train, verb->threads);
+  train.OnRun([verb] { verb->Run(); });
 }
 
 }  // namespace lutra::tools

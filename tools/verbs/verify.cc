@@ -1,22 +1,19 @@
 #include "lutra/packer/verify.h"
 
-#include <cmath>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
+#include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
 namespace {
-
-using nlohmann::ordered_json;
 
 constexpr const char* kExample =
     "Reads all of a model: container, graph, header and checksum of every "
@@ -50,21 +47,19 @@ std::string Problems(const packer::TensorVerdict& tensor) {
   return text;
 }
 
-ordered_json Number(const std::optional<double>& value) {
-  // JSON has no infinity.
-  if (!value || !std::isfinite(*value)) return nullptr;
+Json Number(const std::optional<double>& value) {
+  if (!value) return nullptr;
   return *value;
 }
 
-ordered_json ToJson(const packer::VerifyReport& report,
-                    const std::string& file) {
-  ordered_json json;
+Json ToJson(const packer::VerifyReport& report, const std::string& file) {
+  Json json;
   json["file"] = file;
   json["ok"] = report.problem_count == 0;
   json["problems"] = report.problems;
-  json["tensors"] = ordered_json::array();
+  json["tensors"] = Json::Array();
   for (const packer::TensorVerdict& tensor : report.tensors) {
-    ordered_json entry;
+    Json entry;
     entry["name"] = tensor.name;
     entry["packed"] = tensor.packed;
     entry["problems"] = tensor.problems;
@@ -74,7 +69,7 @@ ordered_json ToJson(const packer::VerifyReport& report,
       entry["sqnr_db"] = Number(tensor.sqnr_db);
       entry["max_error"] = Number(tensor.max_error);
     }
-    json["tensors"].push_back(std::move(entry));
+    json["tensors"].PushBack(std::move(entry));
   }
   return json;
 }
@@ -121,7 +116,7 @@ void VerifyVerb::Run() const {
   options.pool = pool.get();
   const packer::VerifyReport report = packer::VerifyModel(*subject, options);
   if (format == OutputFormat::kJson) {
-    std::cout << ToJson(report, model).dump(2) << "\n";
+    std::cout << ToJson(report, model).Dump(2) << "\n";
   } else {
     const Table table = ToTable(report);
     std::cout << (format == OutputFormat::kTable ? table.Text()
@@ -145,24 +140,24 @@ void VerifyVerb::Run() const {
 
 }  // namespace
 
-void AddVerifyVerb(CLI::App& app) {
+void AddVerifyVerb(CommandLine& line) {
   auto verb = std::make_shared<VerifyVerb>();
-  CLI::App* verify = app.add_subcommand(
+  Verb verify = line.AddVerb(
       "verify", "Check all bytes of a model, and its error against another");
-  verify->footer(kExample);
-  verify->add_option("MODEL", verb->model, "A model file")->required();
+  verify.Footer(kExample);
+  verify.Add("MODEL", verb->model, "A model file").Required();
+  const Option against =
+      verify
+          .Add("--against", verb->against, "The model that it was packed from")
+          .TypeName("FLOAT");
   verify
-      ->add_option("--against", verb->against,
-                   "The model that it was packed from")
-      ->type_name("FLOAT");
-  verify
-      ->add_option("--min-sqnr", verb->min_sqnr_db,
-                   "Smallest ratio of signal to error that is accepted")
-      ->type_name("DB")
-      ->needs("--against");
-  AddThreadsOption(*verify, verb->threads);
-  AddFormatOptions(*verify, verb->format);
-  verify->callback([verb] { verb->Run(); });
+      .Add("--min-sqnr", verb->min_sqnr_db,
+           "Smallest ratio of signal to error that is accepted")
+      .TypeName("DB")
+      .Needs(against);
+  AddThreadsOption(verify, verb->threads);
+  AddFormatOptions(verify, verb->format);
+  verify.OnRun([verb] { verb->Run(); });
 }
 
 }  // namespace lutra::tools

@@ -1,5 +1,5 @@
-#ifndef LUTRA_TOOLS_EVAL_LIMITS_H_
-#define LUTRA_TOOLS_EVAL_LIMITS_H_
+#ifndef LUTRA_EVAL_LIMITS_H_
+#define LUTRA_EVAL_LIMITS_H_
 
 #include <pthreadpool.h>
 
@@ -9,9 +9,10 @@
 #include <memory>
 
 // What the machine can do at best, measured, on all threads of a pool or, for
-// nullptr, on the calling thread.
+// nullptr, on the calling thread. Rates are per second. The pool must be idle
+// and is used by one call at a time.
 
-namespace lutra::tools {
+namespace lutra::eval {
 
 struct FreeDeleter {
   void operator()(uint8_t* p) const { std::free(p); }
@@ -56,17 +57,18 @@ class UncachedMemory {
 //
 // Operations per second (a multiply and an add are two) on registers, of the
 // instructions that the active kernel variant uses: its int8 dot product where
-// a table allows the fastest, and its float multiply-add. 0 if the variant is
-// the reference.
+// a table allows the fastest, and its float multiply-add
+// (lutra/kernels/peak.h). 0 if the variant is the reference.
 double Int8Rate(pthreadpool_t pool);
 double FloatRate(pthreadpool_t pool);
 
 // The best of several such measurements, some tenths of a second together.
-// All of an UncachedMemory is read.
+// All of an UncachedMemory is read, which is made for that: ReadBandwidth
+// throws std::bad_alloc.
 double ReadBandwidth(pthreadpool_t pool);
 double Int8Peak(pthreadpool_t pool);
 double FloatPeak(pthreadpool_t pool);
 
-}  // namespace lutra::tools
+}  // namespace lutra::eval
 
-#endif  // LUTRA_TOOLS_EVAL_LIMITS_H_
+#endif  // LUTRA_EVAL_LIMITS_H_

@@ -1,15 +1,17 @@
-#include "tools/eval/evaluate.h"
+#include "lutra/eval/accuracy.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <optional>
+#include <span>
+#include <string>
 
+#include "lutra/eval/buffers.h"
 #include "lutra/runtime/error.h"
-#include "tools/cli/options.h"
-#include "tools/eval/model_data.h"
 
-namespace lutra::tools {
+namespace lutra::eval {
 namespace {
 
 // Images per call: enough to keep the matrix kernels busy.
@@ -17,11 +19,12 @@ constexpr size_t kBatch = 256;
 
 void CopyImages(const qat::LabelledImages& data, size_t first, size_t count,
                 Buffers& buffers) {
-  const std::span<std::byte> input = buffers.input(0);
-  const size_t bytes = data.Features() * sizeof(float);
+  const size_t features = data.Features();
+  const size_t bytes = features * sizeof(float);
   for (size_t i = 0; i < count; ++i) {
-    const std::span<const float> image = data.Image((first + i) % data.count);
-    std::memcpy(input.data() + i * bytes, image.data(), bytes);
+    const size_t image = (first + i) % data.count;
+    std::memcpy(buffers.input(0) + i * bytes,
+                data.images.data() + image * features, bytes);
   }
 }
 
@@ -37,20 +40,6 @@ std::optional<uint32_t> LargestScore(std::span<const float> scores) {
 }
 
 }  // namespace
-
-ModelChoice ParseModelChoice(std::string_view text,
-                             kernels::ActivationType default_activations) {
-  const size_t colon = text.rfind(':');
-  if (colon != std::string_view::npos) {
-    try {
-      return {std::string(text.substr(0, colon)),
-              ParseActivations(text.substr(colon + 1))};
-    } catch (const Error&) {
-      // A colon that belongs to the file's name.
-    }
-  }
-  return {std::string(text), default_activations};
-}
 
 void CheckClassifies(const Model& model, const qat::LabelledImages& data) {
   if (model.inputs().size() != 1 || model.outputs().size() != 1 ||
@@ -81,7 +70,7 @@ double Predictions::Accuracy() const {
 }
 
 Predictions Classify(Session& session, const qat::LabelledImages& data,
-                     const std::function<void(size_t)>& progress) {
+                     const std::function<void(size_t done)>& progress) {
   const Model& model = session.model();
   const size_t scores = model.outputs()[0].ElementCount();
   const size_t batch = std::min(kBatch, std::max<size_t>(data.count, 1));
@@ -90,13 +79,14 @@ Predictions Classify(Session& session, const qat::LabelledImages& data,
   Predictions predictions;
   const auto start = std::chrono::steady_clock::now();
   for (size_t first = 0; first < data.count; first += batch) {
-    progress(first);
+    if (progress) progress(first);
     const size_t count = std::min(batch, data.count - first);
     CopyImages(data, first, count, buffers);
     buffers.Run(session, count);
+    const std::span<const float> outputs = buffers.output(0);
     for (size_t i = 0; i < count; ++i) {
       const std::optional<uint32_t> predicted =
-          LargestScore(buffers.output(0).subspan(i * scores, scores));
+          LargestScore(outputs.subspan(i * scores, scores));
       if (!predicted.has_value()) {
         throw Error::InFile(model.path(), "output '" + model.outputs()[0].name +
                                               "' is not finite for image " +
@@ -128,4 +118,4 @@ Timing TimeClassification(Session& session, const qat::LabelledImages& data,
   return TimeCalls([&] { buffers.Run(session, batch); }, options);
 }
 
-}  // namespace lutra::tools
+}  // namespace lutra::eval

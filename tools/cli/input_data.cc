@@ -1,13 +1,13 @@
-#include "tools/eval/model_data.h"
+#include "tools/cli/input_data.h"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <fstream>
-#include <limits>
-#include <random>
+#include <span>
+#include <string>
+#include <utility>
 
-#include "lutra/packer/weights.h"
 #include "lutra/qat/dataset.h"
 #include "lutra/runtime/error.h"
 #include "tools/cli/npy.h"
@@ -17,18 +17,6 @@ namespace {
 
 // Both types of values have four bytes.
 constexpr size_t kValueBytes = 4;
-
-// Ids of `input` must be below this.
-int64_t IdLimit(const Model& model, const std::string& input) {
-  int64_t limit = std::numeric_limits<int32_t>::max();
-  for (const Node& node : model.graph().nodes) {
-    if (node.op != OpType::kEmbedding || node.inputs[0] != input) continue;
-    for (const packer::Weight& weight : packer::Weights(model)) {
-      if (weight.name == node.weight) limit = std::min(limit, weight.n);
-    }
-  }
-  return limit;
-}
 
 template <typename T>
 void Store(T value, size_t index, std::span<std::byte> bytes) {
@@ -86,42 +74,6 @@ size_t CountTokens(const NpyArray& array, const ValueInfo& value) {
 
 }  // namespace
 
-Buffers::Buffers(const Model& model, size_t m) {
-  for (const ValueInfo& input : model.inputs()) {
-    input_token_bytes_.push_back(input.ElementCount() * kValueBytes);
-    inputs_.emplace_back(m * input_token_bytes_.back());
-    input_pointers_.push_back(inputs_.back().data());
-  }
-  for (const ValueInfo& output : model.outputs()) {
-    outputs_.emplace_back(m * output.ElementCount());
-    output_pointers_.push_back(outputs_.back().data());
-  }
-}
-
-void Buffers::Run(Session& session, size_t m) {
-  session.Run(m, input_pointers_, output_pointers_);
-}
-
-void FillRandomly(const Model& model, uint32_t seed, Buffers& buffers) {
-  // Numbers straight from the generator: the standard's distributions differ
-  // between libraries.
-  std::mt19937 generator(seed);
-  for (size_t i = 0; i < model.inputs().size(); ++i) {
-    const ValueInfo& input = model.inputs()[i];
-    const std::span<std::byte> bytes = buffers.input(i);
-    const bool ids = input.type == ValueType::kInt32;
-    const int64_t limit = ids ? IdLimit(model, input.name) : 0;
-    for (size_t j = 0; j < bytes.size() / kValueBytes; ++j) {
-      const auto random = static_cast<uint32_t>(generator());
-      if (ids) {
-        Store(static_cast<int32_t>(random % limit), j, bytes);
-      } else {
-        Store(static_cast<float>(random >> 8) * 0x1p-23f - 1.0f, j, bytes);
-      }
-    }
-  }
-}
-
 InputData ReadInput(const std::filesystem::path& path, const ValueInfo& value) {
   NpyArray array = ReadArray(path);
   InputData data;
@@ -149,19 +101,6 @@ InputData ReadInput(const std::filesystem::path& path, const ValueInfo& value) {
     throw Error::InFile(path.string(), error.what());
   }
   return data;
-}
-
-bool HasPackedWeights(const Model& model) {
-  const std::vector<packer::Weight> weights = packer::Weights(model);
-  return std::any_of(
-      weights.begin(), weights.end(),
-      [](const packer::Weight& weight) { return weight.packed != nullptr; });
-}
-
-bool MultipliesInt8(const Model& model, kernels::ActivationType activations) {
-  return HasPackedWeights(model) &&
-         activations != kernels::ActivationType::kFloat32 &&
-         activations != kernels::ActivationType::kBFloat16;
 }
 
 }  // namespace lutra::tools

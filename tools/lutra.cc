@@ -100,7 +100,6 @@ int RunCommand(int argc, const char* const* argv) {
   AddProfileVerb(app);
   AddGenerateVerb(app);
   AddRunVerb(app);
-  AddGoldenVerb(app);
   AddCpuVerb(app);
   int code = 0;
   try {

@@ -21,7 +21,6 @@ void AddBenchVerb(CLI::App& app);
 void AddProfileVerb(CLI::App& app);
 void AddGenerateVerb(CLI::App& app);
 void AddRunVerb(CLI::App& app);
-void AddGoldenVerb(CLI::App& app);
 void AddCpuVerb(CLI::App& app);
 
 }  // namespace lutra::tools

@@ -15,6 +15,7 @@
 
 #include "lutra/qat/trainer.h"
 #include "lutra/runtime/random.h"
+#include "tests/qat/plain_grids.h"
 
 namespace lutra::qat {
 namespace {
@@ -25,8 +26,6 @@ constexpr size_t kImages = 50;
 
 // What float32 may lose over a run.
 constexpr double kTolerance = 1e-5;
-
-using Vector = std::vector<double>;
 
 LabelledImages Data() {
   Random random(5);
@@ -66,39 +65,6 @@ struct Adam {
     }
   }
 };
-
-// The grid of "max-uniform": 2^bits - 1 levels, evenly from minus the largest
-// magnitude to it.
-Vector MaxUniform(const double* p, size_t n, int bits) {
-  double largest = 0;
-  for (size_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(p[i]));
-  const int last = (1 << (bits - 1)) - 1;
-  Vector grid;
-  for (int k = -last; k <= last; ++k) grid.push_back(largest * k / last);
-  return grid;
-}
-
-double Nearest(const Vector& grid, double p) {
-  return *std::min_element(grid.begin(), grid.end(), [p](double a, double b) {
-    return std::abs(a - p) < std::abs(b - p);
-  });
-}
-
-// Away from the middle of the two levels around p, 1 / r times as far.
-double Parq(const Vector& grid, double p, double r) {
-  if (p <= grid.front() || p >= grid.back()) return Nearest(grid, p);
-  const auto above = std::lower_bound(grid.begin(), grid.end(), p);
-  const double middle = (above[-1] + above[0]) / 2;
-  return std::clamp(middle + (p - middle) / r, above[-1], above[0]);
-}
-
-// As the paper of PARQ has it, with a sigmoid that falls.
-double Slope(double done, double steepness) {
-  const auto fall = [steepness](double x) {
-    return 1 / (1 + std::exp(steepness * (x - 0.5)));
-  };
-  return (fall(done) - fall(1)) / (fall(0) - fall(1));
-}
 
 // A step of training one linear layer, and what is there after it.
 struct Record {

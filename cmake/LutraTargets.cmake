@@ -34,6 +34,6 @@ function(lutra_library room)
     PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/${room}/include>
            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
     PRIVATE ${PROJECT_SOURCE_DIR})
-  target_compile_features(lutra_${room} PUBLIC cxx_std_20)
+  target_compile_features(lutra_${room} PUBLIC cxx_std_17)
   target_link_libraries(lutra_${room} PRIVATE $<BUILD_INTERFACE:lutra_options>)
 endfunction()

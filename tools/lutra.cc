@@ -71,7 +71,6 @@ int RunCommand(int argc, const char* const* argv) {
   AddProfileVerb(line);
   AddGenerateVerb(line);
   AddRunVerb(line);
-  AddGoldenVerb(line);
   AddCpuVerb(line);
   int code = 0;
   try {

@@ -1,13 +1,11 @@
 // Imported models against the numbers of independent programs
-// (reference_values.json, golden/hf).
+// (reference_values.json). Those of golden/hf are golden_replay's.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <numeric>
 
 #include "lutra/packer/import.h"
 #include "lutra/runtime/language_model.h"
@@ -129,43 +127,6 @@ TEST(ImportReferenceTest, TinyStories656k) {
   EXPECT_EQ(imported.report.vocabulary, 2048u);
   ExpectReference(imported, "tinystories_656k", "greedy_next", data);
 }
-
-class GoldenFolderTest : public ::testing::TestWithParam<const char*> {};
-
-TEST_P(GoldenFolderTest, AgreesWithTransformers) {
-  LUTRA_REQUIRE_DATA(folder, std::string("golden/hf/") + GetParam());
-  for (const bool float32 : {false, true}) {
-    const Imported imported = Import({.source = folder, .float32 = float32});
-    const auto golden = SafetensorsFile::Open(folder / "golden.safetensors");
-    std::vector<int32_t> ids(golden.Get("ids").ElementCount());
-    std::memcpy(ids.data(), golden.Get("ids").data.data(),
-                ids.size() * sizeof(int32_t));
-    const auto logits = golden.Get("logits").Floats(golden.path());
-    LanguageModel language = Exact(imported);
-    const size_t vocab = language.vocabulary();
-    ASSERT_EQ(logits.size(), ids.size() * vocab);
-    double worst = 0;
-    language.Score(ids, [&](size_t index, std::span<const float> row) {
-      for (size_t i = 0; i < vocab; ++i) {
-        worst = std::max<double>(worst,
-                                 std::abs(row[i] - logits[index * vocab + i]));
-      }
-    });
-    EXPECT_LT(worst, 2e-4);
-    std::vector<int32_t> expected(24);
-    std::memcpy(expected.data(), golden.Get("greedy_from_first_8").data.data(),
-                expected.size() * sizeof(int32_t));
-    EXPECT_EQ(Greedy(language, std::span(ids).first(8), 24), expected);
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Folders, GoldenFolderTest,
-                         ::testing::Values("llama3-scaled", "qwen2-bias-tied"),
-                         [](const auto& test) {
-                           std::string name = test.param;
-                           std::erase(name, '-');
-                           return name;
-                         });
 
 TEST(ImportReferenceTest, KeywordSpotter) {
   LUTRA_REQUIRE_DATA(data, "data");

@@ -31,29 +31,6 @@ std::vector<int32_t> Ids(const nlohmann::json& list) {
   return list.get<std::vector<int32_t>>();
 }
 
-class GoldenTokensTest : public ::testing::TestWithParam<const char*> {};
-
-TEST_P(GoldenTokensTest, AgreesWithTransformers) {
-  LUTRA_REQUIRE_DATA(folder, std::string("golden/hf/") + GetParam());
-  const auto tokenizer = Make(ReadTokenizerJson(folder / "tokenizer.json"));
-  const auto golden = ReadJsonFile(folder / "golden_tokens.json");
-  for (const auto& sample : golden.at("samples")) {
-    const auto text = sample.at("text").get<std::string>();
-    const auto ids = Ids(sample.at("ids"));
-    EXPECT_EQ(tokenizer->Encode(text, false), ids) << text;
-    EXPECT_EQ(tokenizer->Decode(ids), sample.at("decoded").get<std::string>())
-        << text;
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Folders, GoldenTokensTest,
-                         ::testing::Values("llama3-scaled", "qwen2-bias-tied"),
-                         [](const auto& test) {
-                           std::string name = test.param;
-                           std::erase(name, '-');
-                           return name;
-                         });
-
 // The prompts and the file prefixes of reference_values.json.
 void ExpectReferenceIds(const Tokenizer& tokenizer, const std::string& model,
                         const std::filesystem::path& data) {

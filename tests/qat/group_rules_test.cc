@@ -54,19 +54,25 @@ TEST_F(GroupRulesTest, OneGroupPerRuleThenTheRest) {
   EXPECT_EQ(got.group_quantizers.at(1)->name(), "intx");
 }
 
-TEST_F(GroupRulesTest, OptimizerQuantizesFromTheFirstStep) {
+// With grids of the weights of that step, in every step.
+TEST_F(GroupRulesTest, OptimizerQuantizesFromTheFirstStepOn) {
+  const std::vector<float> gradient(64, 1.0f);
+  parameters_[0].grad = gradient.data();
   const auto optimizer =
-      MakeQuantOptimizer(BuildGroups(parameters_, {Rule(2, "a")}, 0.1, 0.0),
+      MakeQuantOptimizer(BuildGroups(parameters_, {Rule(2, "a")}, 0.5, 0.0),
                          [](std::vector<ParamGroup> groups) {
                            return MakeSgd(std::move(groups), {});
                          });
-  const std::vector<float> before = a_;
+  std::vector<float> latent = a_;
   std::vector<float> expected(64);
   std::vector<float> grid(16);
-  MakeStretchedQuantizer()->Quantize({before.data(), 4, 16, true}, 2,
-                                     expected.data(), grid.data());
-  optimizer->Step(nullptr);
-  EXPECT_EQ(a_, expected);
+  for (int step = 0; step < 3; ++step) {
+    for (float& w : latent) w -= 0.5f;
+    MakeStretchedQuantizer()->Quantize({latent.data(), 4, 16, true}, 2,
+                                       expected.data(), grid.data());
+    optimizer->Step(nullptr);
+    EXPECT_EQ(a_, expected) << step;
+  }
 }
 
 TEST_F(GroupRulesTest, AmbiguousAndImpossibleRulesAreRefused) {

@@ -68,6 +68,33 @@ TEST(ProxParqTest, MovesValuesAwayFromMidpointsMoreAndMore) {
   EXPECT_EQ(last, 0.5f);
 }
 
+// m + (p - m) / r, worked out by the formula of the header.
+TEST(ProxParqTest, MovesByTheInverseSlope) {
+  for (const ParqSchedule& schedule :
+       {ParqSchedule{0, 10, 10.0, 0.5}, ParqSchedule{2, 9, 3.0, 0.5},
+        ParqSchedule{0, 10, 6.0, 0.25}}) {
+    const auto map = MakeProxParq(schedule);
+    for (int64_t step = schedule.start; step < schedule.end; ++step) {
+      const double f = static_cast<double>(step - schedule.start) /
+                       static_cast<double>(schedule.end - schedule.start);
+      const auto fall = [&](double x) {
+        return 1 / (1 + std::exp(schedule.steepness * x));
+      };
+      const double r =
+          (fall(f - schedule.center) - fall(0.5)) / (fall(-0.5) - fall(0.5));
+      EXPECT_NEAR(InverseSlope(schedule, step), r, 1e-14);
+      const double positive = std::max(r, double{1e-30});
+      const std::vector<float> p = {0.125f, -0.3f, 1.1f, -1.5f, 7.0f};
+      const std::vector<float> got = Apply(*map, p, step);
+      EXPECT_NEAR(got[0], std::min(0.125 / positive, 0.5), 1e-6);
+      EXPECT_NEAR(got[1], std::max(-0.3 / positive, -0.5), 1e-6);
+      EXPECT_NEAR(got[2], std::min(1 + 0.1 / positive, 1.5), 1e-5);
+      EXPECT_EQ(got[3], -1.5f);
+      EXPECT_EQ(got[4], 1.5f);
+    }
+  }
+}
+
 TEST(ProxParqTest, StaysBetweenTheLevels) {
   const auto p = RandomValues(3000, 3, 2.0f);
   const auto map = MakeProxParq({0, 10, 10.0, 0.5});
@@ -104,6 +131,10 @@ TEST(ProxBinaryRelaxTest, BlendsThenQuantizes) {
   EXPECT_EQ(Apply(*map, {0.1f}, 0), (std::vector<float>{0.1f}));
   EXPECT_NEAR(Apply(*map, {0.1f}, 2)[0], 0.3f, 1e-6f);
   EXPECT_EQ(Apply(*map, {0.1f}, 4), (std::vector<float>{0.5f}));
+  // Towards what is handed over, not towards the grid.
+  const std::vector<float> q = {2.0f};
+  EXPECT_NEAR(Apply(*map, {0.5f}, 1, q.data())[0], 0.875f, 1e-6f);
+  EXPECT_NEAR(Apply(*map, {0.5f}, 3, q.data())[0], 1.625f, 1e-6f);
 }
 
 TEST(ProxMapTest, RowsUseTheirOwnGrids) {

@@ -104,9 +104,13 @@ TEST(SchemeRulesTest, LearnedTablesAndScaleTypes) {
             (QuantScheme{"kmeans-row", 4, 0, ScaleType::kBFloat16}));
   EXPECT_EQ(ToString(*rules.Match("a")),
             "4-bit kmeans-row, one scale per row, bfloat16 scales");
-  // Stretched grids of 8 bits have no table.
-  rules.AddRule("c=bits:8");
-  EXPECT_EQ(rules.Match("c"), (QuantScheme{"absmax", 8, 0}));
+  // Stretched grids of more than 4 bits have no table.
+  rules.AddRule("c4=bits:4");
+  rules.AddRule("c5=bits:5");
+  rules.AddRule("c8=bits:8");
+  EXPECT_EQ(rules.Match("c4"), (QuantScheme{"stretched", 4, 0}));
+  EXPECT_EQ(rules.Match("c5"), (QuantScheme{"absmax", 5, 0}));
+  EXPECT_EQ(rules.Match("c8"), (QuantScheme{"absmax", 8, 0}));
   EXPECT_THAT(ErrorMessage([&] { rules.AddRule("b=scale-type:float15"); }),
               HasSubstr("did you mean 'float16'?"));
   EXPECT_THAT(ErrorMessage([&] { rules.AddRule("b=quantizer:kmean"); }),
@@ -165,7 +169,12 @@ TEST(SchemeRulesTest, FarWordsGetNoSuggestion) {
 TEST(SchemeRulesTest, EndlessNameIsAnError) {
   SchemeRules rules;
   rules.AddRule("(a|b)*c=bits:4");
-  EXPECT_THROW(rules.Match(std::string(1 << 20, 'a')), Error);
+  const auto match = [&rules](size_t length) {
+    return ErrorMessage([&] { rules.Match(std::string(length, 'a')); });
+  };
+  EXPECT_EQ(rules.Match(std::string(1024, 'a')), QuantScheme());
+  EXPECT_THAT(match(1025), HasSubstr("too long for rules (1025 characters)"));
+  EXPECT_THAT(match(1 << 20), HasSubstr("too long for rules"));
 }
 
 TEST(SchemeRulesTest, UnusedRulesAreFound) {

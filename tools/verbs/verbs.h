@@ -21,7 +21,6 @@ void AddBenchVerb(CommandLine& line);
 void AddProfileVerb(CommandLine& line);
 void AddGenerateVerb(CommandLine& line);
 void AddRunVerb(CommandLine& line);
-void AddGoldenVerb(CommandLine& line);
 void AddCpuVerb(CommandLine& line);
 
 }  // namespace lutra::tools

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "lutra/qat/base_optimizers.h"
 #include "lutra/qat/conversion.h"
@@ -8,8 +9,8 @@
 #include "lutra/qat/prox_maps.h"
 #include "lutra/qat/quant_optimizer.h"
 #include "lutra/qat/quantizers.h"
-#include "qat/golden/cases.h"
-#include "qat/golden/linear.h"
+#include "tests/golden_replay/parq/cases.h"
+#include "tests/golden_replay/parq/linear.h"
 
 namespace lutra::qat {
 namespace {
@@ -33,8 +34,8 @@ AffineMapping MappingOf(const std::string& mapping) {
   throw Error("unknown mapping '" + mapping + "'");
 }
 
-void CompareIntegers(const GoldenFile& file, const std::string& prefix,
-                     const IntegerForm& form, Comparison& comparison) {
+void CompareIntegers(const golden::GoldenFile& file, const std::string& prefix,
+                     const IntegerForm& form, golden::Comparison& comparison) {
   comparison.Exact("qdata", form.data, file.Load<int8_t>(prefix + "/qdata"));
   comparison.Exact("scale", form.scales, file.Load<float>(prefix + "/scale"));
   const std::string zero_point = prefix + "/zero_point";
@@ -54,8 +55,8 @@ void CompareIntegers(const GoldenFile& file, const std::string& prefix,
   }
 }
 
-void CompareTable(const GoldenFile& file, const std::string& prefix,
-                  const IntegerForm& form, Comparison& comparison) {
+void CompareTable(const golden::GoldenFile& file, const std::string& prefix,
+                  const IntegerForm& form, golden::Comparison& comparison) {
   const LutForm lut = ToLutForm(form);
   if (file.Has(prefix + "/lut")) {
     comparison.Exact("lut", lut.table, file.Load<int8_t>(prefix + "/lut"));
@@ -72,8 +73,8 @@ void CompareTable(const GoldenFile& file, const std::string& prefix,
       Dequantize(form));
 }
 
-void CompareOutputs(const GoldenFile& file, const std::string& prefix,
-                    const IntegerForm& form, Comparison& comparison) {
+void CompareOutputs(const golden::GoldenFile& file, const std::string& prefix,
+                    const IntegerForm& form, golden::Comparison& comparison) {
   const size_t m = file.Dimension("x", 0);
   std::vector<float> x = file.Load<float>("x");
   const std::vector<float> w = Dequantize(form);
@@ -89,8 +90,50 @@ void CompareOutputs(const GoldenFile& file, const std::string& prefix,
                 file.Load<float>(prefix + "/y_int8act"), comparison);
 }
 
-void ReplayWeights(const GoldenFile& file, const json& c,
-                   Comparison& comparison) {
+// The three ways to quantize activations that are recorded.
+void CompareActivations(const golden::GoldenFile& file, const std::string& name,
+                        golden::Comparison& comparison) {
+  const size_t m = file.Dimension("x", 0);
+  const size_t k = file.Dimension("x", 1);
+  const std::vector<float> x = file.Load<float>("x");
+  AffineScheme scheme{AffineMapping::kSymmetric, SignedBounds(8)};
+  if (name == "asym") {
+    scheme.mapping = AffineMapping::kAsymmetric;
+  } else if (name == "sym") {
+    scheme.bounds.lo = -scheme.bounds.hi;
+  } else if (name != "sym_full") {
+    throw Error("unknown kind of activations '" + name + "'");
+  }
+  std::vector<int8_t> q;
+  std::vector<int8_t> zero_points;
+  std::vector<float> scales;
+  std::vector<float> dequantized;
+  for (size_t row = 0; row < m; ++row) {
+    const auto values = std::span(x).subspan(row * k, k);
+    const auto [min, max] = std::ranges::minmax(values);
+    const AffineParameters parameters = ChooseAffine(scheme, min, max);
+    const AffineCode code(parameters, scheme);
+    scales.push_back(parameters.scale);
+    zero_points.push_back(static_cast<int8_t>(parameters.zero_point));
+    for (const float value : values) {
+      const float integer = code.Clip(code.Raw(value));
+      q.push_back(static_cast<int8_t>(integer));
+      dequantized.push_back(code.Dequantize(integer));
+    }
+  }
+  const std::string prefix = "act/" + name;
+  comparison.Exact("q", q, file.Load<int8_t>(prefix + "/q"));
+  comparison.Exact("scale", scales, file.Load<float>(prefix + "/scale"));
+  comparison.Exact("zero_point", zero_points,
+                   file.Load<int8_t>(prefix + "/zero_point"));
+  comparison.Exact("dequant", dequantized,
+                   file.Load<float>(prefix + "/dequant"));
+}
+
+}  // namespace
+
+void ReplayConversion(const golden::GoldenFile& file, const json& c,
+                      golden::Comparison& comparison) {
   const auto prefix = c.at("prefix").get<std::string>();
   const auto name = "w/" + c.at("w").get<std::string>();
   const std::vector<float> w = file.Load<float>(name);
@@ -112,9 +155,8 @@ void ReplayWeights(const GoldenFile& file, const json& c,
   CompareOutputs(file, prefix, form, comparison);
 }
 
-// One hard step with learning rate 0, then conversion from the latent weights.
-void ReplayOptimizerPath(const GoldenFile& file, const json& c,
-                         Comparison& comparison) {
+void ReplayStepAndConversion(const golden::GoldenFile& file, const json& c,
+                             golden::Comparison& comparison) {
   const auto prefix = c.at("prefix").get<std::string>();
   const int bits = c.at("bits").get<int>();
   const auto group_size = GroupSizeOf(c.at("group"));
@@ -144,64 +186,19 @@ void ReplayOptimizerPath(const GoldenFile& file, const json& c,
                   comparison);
 }
 
-// The three ways to quantize activations that are recorded.
-void ReplayActivations(const GoldenFile& file, const std::string& name,
-                       Comparison& comparison) {
-  const size_t m = file.Dimension("x", 0);
-  const size_t k = file.Dimension("x", 1);
-  const std::vector<float> x = file.Load<float>("x");
-  AffineScheme scheme{
-      name == "asym" ? AffineMapping::kAsymmetric : AffineMapping::kSymmetric,
-      SignedBounds(8)};
-  if (name == "sym") scheme.bounds.lo = -scheme.bounds.hi;
-  std::vector<int8_t> q;
-  std::vector<int8_t> zero_points;
-  std::vector<float> scales;
-  std::vector<float> dequantized;
-  for (size_t row = 0; row < m; ++row) {
-    const auto values = std::span(x).subspan(row * k, k);
-    const auto [min, max] = std::ranges::minmax(values);
-    const AffineParameters parameters = ChooseAffine(scheme, min, max);
-    const AffineCode code(parameters, scheme);
-    scales.push_back(parameters.scale);
-    zero_points.push_back(static_cast<int8_t>(parameters.zero_point));
-    for (const float value : values) {
-      const float integer = code.Clip(code.Raw(value));
-      q.push_back(static_cast<int8_t>(integer));
-      dequantized.push_back(code.Dequantize(integer));
-    }
+void ReplayActivations(const golden::GoldenFile& file, golden::Sink& sink) {
+  const std::string prefix = "act/";
+  std::set<std::string> names;
+  for (const TensorView& tensor : file.file().tensors()) {
+    if (!tensor.name.starts_with(prefix)) continue;
+    const size_t end = tensor.name.find('/', prefix.size());
+    names.insert(tensor.name.substr(prefix.size(), end - prefix.size()));
   }
-  const std::string prefix = "act/" + name;
-  comparison.Exact("q", q, file.Load<int8_t>(prefix + "/q"));
-  comparison.Exact("scale", scales, file.Load<float>(prefix + "/scale"));
-  comparison.Exact("zero_point", zero_points,
-                   file.Load<int8_t>(prefix + "/zero_point"));
-  comparison.Exact("dequant", dequantized,
-                   file.Load<float>(prefix + "/dequant"));
-}
-
-}  // namespace
-
-void ReplayConversion(const GoldenFile& file, std::vector<GoldenResult>& out) {
-  for (const std::string name : {"asym", "sym", "sym_full"}) {
-    if (!file.Has("act/" + name + "/q")) continue;
-    RunCase(
-        file, "act/" + name,
-        [&](Comparison& comparison) {
-          ReplayActivations(file, name, comparison);
-        },
-        out);
+  for (const std::string& name : names) {
+    golden::RunCase(sink, prefix + name, [&](golden::Comparison& comparison) {
+      CompareActivations(file, name, comparison);
+    });
   }
-  ForCases(
-      file, "prefix",
-      [&file](const json& c, Comparison& comparison) {
-        if (c.contains("w")) {
-          ReplayWeights(file, c, comparison);
-        } else {
-          ReplayOptimizerPath(file, c, comparison);
-        }
-      },
-      out);
 }
 
 }  // namespace lutra::qat

@@ -1,5 +1,5 @@
-#ifndef LUTRA_QAT_GOLDEN_UPSTREAM_H_
-#define LUTRA_QAT_GOLDEN_UPSTREAM_H_
+#ifndef LUTRA_TESTS_GOLDEN_REPLAY_PARQ_UPSTREAM_H_
+#define LUTRA_TESTS_GOLDEN_REPLAY_PARQ_UPSTREAM_H_
 
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -35,4 +35,4 @@ void CheckKeys(const nlohmann::json& object, const std::string& what,
 
 }  // namespace lutra::qat
 
-#endif  // LUTRA_QAT_GOLDEN_UPSTREAM_H_
+#endif  // LUTRA_TESTS_GOLDEN_REPLAY_PARQ_UPSTREAM_H_

@@ -1,4 +1,4 @@
-#include "qat/golden/upstream.h"
+#include "tests/golden_replay/parq/upstream.h"
 
 #include <algorithm>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "qat/golden/recorded_run.h"
+#include "tests/golden_replay/parq/recorded_run.h"
 
 #include <cmath>
 #include <limits>
@@ -7,7 +7,7 @@
 #include <set>
 
 #include "lutra/qat/optimizer_state.h"
-#include "qat/golden/upstream.h"
+#include "tests/golden_replay/parq/upstream.h"
 
 namespace lutra::qat {
 namespace {
@@ -55,7 +55,8 @@ std::span<const float> Slice(const std::vector<float>& recorded, size_t step,
 
 }  // namespace
 
-RecordedRun::RecordedRun(const GoldenFile& file, const json& description)
+RecordedRun::RecordedRun(const golden::GoldenFile& file,
+                         const json& description)
     : file_(file),
       case_(description),
       name_(description.at("name").get<std::string>()) {
@@ -184,7 +185,7 @@ void RecordedRun::Resume() {
   LoadState(file.path(), *optimizer_);
 }
 
-void RecordedRun::CompareStep(size_t step, Comparison& comparison) {
+void RecordedRun::CompareStep(size_t step, golden::Comparison& comparison) {
   const std::string at = " after step " + std::to_string(step);
   for (const auto& [name, values] : values_) {
     comparison.Exact(
@@ -202,7 +203,7 @@ void RecordedRun::CompareStep(size_t step, Comparison& comparison) {
   if (file_.Has(name_ + "/group/lr")) CompareGroups(step, comparison);
 }
 
-void RecordedRun::CompareGroups(size_t step, Comparison& comparison) {
+void RecordedRun::CompareGroups(size_t step, golden::Comparison& comparison) {
   const auto compare = [&](const std::string& field,
                            const std::vector<double>& got) {
     const auto all = file_.Load<double>(name_ + "/group/" + field);
@@ -227,7 +228,7 @@ void RecordedRun::CompareGroups(size_t step, Comparison& comparison) {
   compare("num_steps", {static_cast<double>(optimizer_->num_steps())});
 }
 
-void RecordedRun::CompareFinal(Comparison& comparison) {
+void RecordedRun::CompareFinal(golden::Comparison& comparison) {
   const std::string prefix = name_ + "/final/";
   for (const TensorView& tensor : file_.file().tensors()) {
     if (!tensor.name.starts_with(prefix)) continue;

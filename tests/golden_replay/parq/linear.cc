@@ -1,4 +1,4 @@
-#include "qat/golden/linear.h"
+#include "tests/golden_replay/parq/linear.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +11,7 @@ namespace lutra::qat {
 void CompareLinear(const std::string& what, const LinearShape& shape,
                    std::span<const float> x, std::span<const float> w,
                    std::span<const float> bias, std::span<const float> expected,
-                   Comparison& comparison) {
+                   golden::Comparison& comparison) {
   constexpr double kTolerance = 1e-5;
   const auto [m, n, k] = shape;
   if (x.size() != m * k || w.size() != n * k ||

@@ -1,7 +1,6 @@
-#ifndef LUTRA_QAT_GOLDEN_RECORDED_RUN_H_
-#define LUTRA_QAT_GOLDEN_RECORDED_RUN_H_
+#ifndef LUTRA_TESTS_GOLDEN_REPLAY_PARQ_RECORDED_RUN_H_
+#define LUTRA_TESTS_GOLDEN_REPLAY_PARQ_RECORDED_RUN_H_
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,7 +8,8 @@
 #include <vector>
 
 #include "lutra/qat/quant_optimizer.h"
-#include "qat/golden/golden_file.h"
+#include "tests/golden_replay/comparison.h"
+#include "tests/golden_replay/golden_file.h"
 
 namespace lutra::qat {
 
@@ -19,7 +19,8 @@ class RecordedRun {
  public:
   using Buffers = std::map<std::string, std::vector<float>>;
 
-  RecordedRun(const GoldenFile& file, const nlohmann::json& description);
+  RecordedRun(const golden::GoldenFile& file,
+              const nlohmann::json& description);
 
   // Steps that were recorded.
   size_t steps() const { return steps_; }
@@ -34,19 +35,19 @@ class RecordedRun {
   void Step(size_t step);
 
   // Compares values, latents and group fields with the record of that step.
-  void CompareStep(size_t step, Comparison& comparison);
+  void CompareStep(size_t step, golden::Comparison& comparison);
   // Compares the optimizer's state with what was recorded after the last step.
-  void CompareFinal(Comparison& comparison);
+  void CompareFinal(golden::Comparison& comparison);
 
  private:
   std::unique_ptr<QuantOptimizer> MakeOptimizer();
   std::vector<ParamGroup> MakeGroups();
   void AddParameter(const std::string& name, ParamGroup& group);
   void Resume();
-  void CompareGroups(size_t step, Comparison& comparison);
+  void CompareGroups(size_t step, golden::Comparison& comparison);
   const std::vector<float>& Recorded(const std::string& tensor);
 
-  const GoldenFile& file_;
+  const golden::GoldenFile& file_;
   const nlohmann::json& case_;
   std::string name_;
   size_t steps_ = 0;
@@ -59,4 +60,4 @@ class RecordedRun {
 
 }  // namespace lutra::qat
 
-#endif  // LUTRA_QAT_GOLDEN_RECORDED_RUN_H_
+#endif  // LUTRA_TESTS_GOLDEN_REPLAY_PARQ_RECORDED_RUN_H_

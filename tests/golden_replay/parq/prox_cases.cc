@@ -1,8 +1,9 @@
+#include <cmath>
 #include <limits>
 
 #include "lutra/qat/prox_maps.h"
-#include "qat/golden/cases.h"
-#include "qat/golden/upstream.h"
+#include "tests/golden_replay/parq/cases.h"
+#include "tests/golden_replay/parq/upstream.h"
 
 namespace lutra::qat {
 namespace {
@@ -10,8 +11,33 @@ namespace {
 using nlohmann::json;
 
 constexpr double kSlopeTolerance = 1e-14;
+constexpr const char* kScheduleSlopes = "schedule/inv_slope";
 
-void ReplayMap(const GoldenFile& file, const json& c, Comparison& comparison) {
+// A step number that is recorded as float64.
+int64_t StepOf(double value) {
+  constexpr double kMost = 9007199254740992.0;  // 2^53
+  if (!(std::fabs(value) <= kMost)) throw Error("a step number is absurd");
+  return static_cast<int64_t>(value);
+}
+
+void CompareSchedule(const golden::GoldenFile& file,
+                     golden::Comparison& comparison) {
+  constexpr size_t kColumns = 5;  // step, start, end, steepness, center
+  const auto args = file.Load<double>("schedule/args_t_start_end_steep_center");
+  std::vector<double> slopes;
+  for (size_t i = 0; i + kColumns <= args.size(); i += kColumns) {
+    const ParqSchedule schedule{StepOf(args[i + 1]), StepOf(args[i + 2]),
+                                args[i + 3], args[i + 4]};
+    slopes.push_back(InverseSlope(schedule, StepOf(args[i])));
+  }
+  comparison.Relative("inv_slope", slopes, file.Load<double>(kScheduleSlopes),
+                      kSlopeTolerance);
+}
+
+}  // namespace
+
+void ReplayProxMap(const golden::GoldenFile& file, const json& c,
+                   golden::Comparison& comparison) {
   const auto prefix = c.at("prefix").get<std::string>();
   const auto grid_name = c.at("grid").get<std::string>();
   const auto map = MakeUpstreamProxMap(c.at("class").get<std::string>(),
@@ -47,35 +73,11 @@ void ReplayMap(const GoldenFile& file, const json& c, Comparison& comparison) {
                       kSlopeTolerance);
 }
 
-void ReplaySchedule(const GoldenFile& file, Comparison& comparison) {
-  constexpr size_t kColumns = 5;  // step, start, end, steepness, center
-  const auto args = file.Load<double>("schedule/args_t_start_end_steep_center");
-  std::vector<double> slopes;
-  for (size_t i = 0; i + kColumns <= args.size(); i += kColumns) {
-    const ParqSchedule schedule{static_cast<int64_t>(args[i + 1]),
-                                static_cast<int64_t>(args[i + 2]), args[i + 3],
-                                args[i + 4]};
-    slopes.push_back(InverseSlope(schedule, static_cast<int64_t>(args[i])));
-  }
-  comparison.Relative("inv_slope", slopes,
-                      file.Load<double>("schedule/inv_slope"), kSlopeTolerance);
-}
-
-}  // namespace
-
-void ReplayProxMaps(const GoldenFile& file, std::vector<GoldenResult>& out) {
-  ForCases(
-      file, "prefix",
-      [&file](const json& c, Comparison& comparison) {
-        ReplayMap(file, c, comparison);
-      },
-      out);
-  if (file.Has("schedule/inv_slope")) {
-    RunCase(
-        file, "schedule",
-        [&file](Comparison& comparison) { ReplaySchedule(file, comparison); },
-        out);
-  }
+void ReplaySchedule(const golden::GoldenFile& file, golden::Sink& sink) {
+  if (!file.Has(kScheduleSlopes)) return;
+  golden::RunCase(sink, "schedule", [&file](golden::Comparison& comparison) {
+    CompareSchedule(file, comparison);
+  });
 }
 
 }  // namespace lutra::qat

@@ -1,30 +1,19 @@
 #include <cmath>
 #include <string>
 
-#include "qat/golden/cases.h"
-#include "qat/golden/recorded_run.h"
+#include "tests/golden_replay/parq/cases.h"
+#include "tests/golden_replay/parq/recorded_run.h"
 
 namespace lutra::qat {
 namespace {
 
 using nlohmann::json;
 
-void ReplayWithRecordedGradients(const GoldenFile& file, const json& c,
-                                 Comparison& comparison) {
-  RecordedRun run(file, c);
-  for (size_t step = 0; step < run.steps(); ++step) {
-    run.LoadGradients(step);
-    run.Step(step);
-    run.CompareStep(step, comparison);
-  }
-  run.CompareFinal(comparison);
-}
-
 // relu(x w1^T + b1) w2^T + b2 with the mean of squared errors over all outputs,
 // the one model that golden training runs have.
 class Regression {
  public:
-  explicit Regression(const GoldenFile& file)
+  explicit Regression(const golden::GoldenFile& file)
       : x_(file.Load<float>("x")),
         y_(file.Load<float>("y")),
         rows_(file.Dimension("x", 0)),
@@ -102,10 +91,22 @@ class Regression {
   size_t outputs_;
 };
 
-// Trains with gradients computed here. Errors accumulate, so the loss is
-// compared ever more loosely.
-void TrainAfresh(const GoldenFile& file, const json& c,
-                 Comparison& comparison) {
+}  // namespace
+
+void ReplayOptimizer(const golden::GoldenFile& file, const json& c,
+                     golden::Comparison& comparison) {
+  RecordedRun run(file, c);
+  for (size_t step = 0; step < run.steps(); ++step) {
+    run.LoadGradients(step);
+    run.Step(step);
+    run.CompareStep(step, comparison);
+  }
+  run.CompareFinal(comparison);
+}
+
+// Errors accumulate, so the loss is compared ever more loosely.
+void ReplayTraining(const golden::GoldenFile& file, const json& c,
+                    golden::Comparison& comparison) {
   constexpr size_t kEarly = 5;
   constexpr double kEarlyTolerance = 1e-5;
   constexpr double kTolerance = 1e-3;
@@ -132,30 +133,6 @@ void TrainAfresh(const GoldenFile& file, const json& c,
                       expected.subspan(early, last - early), kTolerance);
   comparison.Relative("final loss", got.last(1), expected.last(1),
                       kFinalTolerance);
-}
-
-}  // namespace
-
-void ReplayTrajectories(const GoldenFile& file,
-                        std::vector<GoldenResult>& out) {
-  ForCases(
-      file, "name",
-      [&file](const json& c, Comparison& comparison) {
-        ReplayWithRecordedGradients(file, c, comparison);
-      },
-      out);
-}
-
-void ReplayTraining(const GoldenFile& file, std::vector<GoldenResult>& out) {
-  ReplayTrajectories(file, out);
-  const size_t first = out.size();
-  ForCases(
-      file, "name",
-      [&file](const json& c, Comparison& comparison) {
-        TrainAfresh(file, c, comparison);
-      },
-      out);
-  for (size_t i = first; i < out.size(); ++i) out[i].name += "/loss";
 }
 
 }  // namespace lutra::qat

@@ -1,10 +1,10 @@
-#ifndef LUTRA_QAT_GOLDEN_LINEAR_H_
-#define LUTRA_QAT_GOLDEN_LINEAR_H_
+#ifndef LUTRA_TESTS_GOLDEN_REPLAY_PARQ_LINEAR_H_
+#define LUTRA_TESTS_GOLDEN_REPLAY_PARQ_LINEAR_H_
 
 #include <span>
 #include <string>
 
-#include "qat/golden/comparison.h"
+#include "tests/golden_replay/comparison.h"
 
 namespace lutra::qat {
 
@@ -20,8 +20,8 @@ struct LinearShape {
 void CompareLinear(const std::string& what, const LinearShape& shape,
                    std::span<const float> x, std::span<const float> w,
                    std::span<const float> bias, std::span<const float> expected,
-                   Comparison& comparison);
+                   golden::Comparison& comparison);
 
 }  // namespace lutra::qat
 
-#endif  // LUTRA_QAT_GOLDEN_LINEAR_H_
+#endif  // LUTRA_TESTS_GOLDEN_REPLAY_PARQ_LINEAR_H_

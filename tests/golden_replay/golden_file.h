@@ -1,28 +1,25 @@
-#ifndef LUTRA_QAT_GOLDEN_GOLDEN_FILE_H_
-#define LUTRA_QAT_GOLDEN_GOLDEN_FILE_H_
+#ifndef LUTRA_TESTS_GOLDEN_REPLAY_GOLDEN_FILE_H_
+#define LUTRA_TESTS_GOLDEN_REPLAY_GOLDEN_FILE_H_
 
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "lutra/qat/golden.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/safetensors.h"
-#include "qat/golden/comparison.h"
 
-namespace lutra::qat {
+namespace lutra::golden {
 
-// A golden file: its tensors, and its metadata "golden" as JSON.
+// A safetensors file with recorded values.
 class GoldenFile {
  public:
   // Throws lutra::Error.
   static GoldenFile Open(const std::filesystem::path& path);
 
   std::string name() const;  // without the folder
-  std::filesystem::path folder() const;
+  // The metadata "golden" as JSON, null if the file has none.
   const nlohmann::json& description() const { return description_; }
   const SafetensorsFile& file() const { return file_; }
 
@@ -32,7 +29,8 @@ class GoldenFile {
   const std::vector<int64_t>& Shape(const std::string& tensor) const {
     return file_.Get(tensor).shape;
   }
-  // Size of one dimension; throws lutra::Error if there are fewer.
+  // Size of one dimension; throws lutra::Error if there are fewer or it is 0:
+  // an empty tensor proves nothing.
   size_t Dimension(const std::string& tensor, size_t index) const;
 
   // The elements of a tensor of dtype T, copied: golden files do not align
@@ -47,16 +45,10 @@ class GoldenFile {
   nlohmann::json description_;
 };
 
-// Replays the cases of a file by `replay`, which gets the case's JSON and
-// compares; anything it throws fails that case.
-void ForCases(
-    const GoldenFile& file, const char* name_key,
-    const std::function<void(const nlohmann::json&, Comparison&)>& replay,
-    std::vector<GoldenResult>& results);
-// One case that no list names.
-void RunCase(const GoldenFile& file, const std::string& name,
-             const std::function<void(Comparison&)>& replay,
-             std::vector<GoldenResult>& results);
+// The files of a folder whose names end in ".safetensors", sorted by name.
+// Throws lutra::Error.
+std::vector<std::filesystem::path> SafetensorsIn(
+    const std::filesystem::path& folder);
 
 template <typename T>
 constexpr DType DTypeOf() {
@@ -83,6 +75,6 @@ std::vector<T> GoldenFile::Load(const std::string& tensor) const {
   return values;
 }
 
-}  // namespace lutra::qat
+}  // namespace lutra::golden
 
-#endif  // LUTRA_QAT_GOLDEN_GOLDEN_FILE_H_
+#endif  // LUTRA_TESTS_GOLDEN_REPLAY_GOLDEN_FILE_H_

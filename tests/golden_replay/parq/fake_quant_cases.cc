@@ -2,9 +2,9 @@
 #include <sstream>
 
 #include "lutra/qat/fake_quant.h"
-#include "qat/golden/cases.h"
-#include "qat/golden/linear.h"
-#include "qat/golden/upstream.h"
+#include "tests/golden_replay/parq/cases.h"
+#include "tests/golden_replay/parq/linear.h"
+#include "tests/golden_replay/parq/upstream.h"
 
 namespace lutra::qat {
 namespace {
@@ -20,7 +20,7 @@ struct Matrix {
   std::vector<float> values;
 };
 
-Matrix LoadMatrix(const GoldenFile& file, const std::string& name) {
+Matrix LoadMatrix(const golden::GoldenFile& file, const std::string& name) {
   Matrix matrix;
   matrix.values = file.Load<float>(name);
   if (file.Shape(name).empty() || matrix.values.empty()) {
@@ -48,7 +48,11 @@ void SetDType(const std::string& dtype, FakeQuantOptions& options) {
     throw Error("unknown dtype '" + dtype + "'");
   }
   options.is_signed = !is_unsigned;
-  options.bits = std::stoi(dtype.substr(is_unsigned ? 4 : 3));
+  const std::string bits = dtype.substr(is_unsigned ? 4 : 3);
+  if (bits.size() != 1 || bits < "1" || bits > "8") {
+    throw Error("unknown dtype '" + dtype + "'");
+  }
+  options.bits = bits[0] - '0';
 }
 
 // "int4 symmetric group 32", "int8 asymmetric per token".
@@ -98,8 +102,9 @@ void ForConventions(const F& f) {
   f("_closed", true);
 }
 
-void CompareZeroPoints(const GoldenFile& file, const std::string& name,
-                       const std::vector<float>& got, Comparison& comparison) {
+void CompareZeroPoints(const golden::GoldenFile& file, const std::string& name,
+                       const std::vector<float>& got,
+                       golden::Comparison& comparison) {
   if (file.file().Get(name).dtype == DType::kFloat32) {
     comparison.Exact("zero_point", got, file.Load<float>(name));
     return;
@@ -109,8 +114,10 @@ void CompareZeroPoints(const GoldenFile& file, const std::string& name,
   comparison.Exact("zero_point", integers, file.Load<int32_t>(name));
 }
 
-void ReplayTensor(const GoldenFile& file, const json& c,
-                  Comparison& comparison) {
+}  // namespace
+
+void ReplayFakeQuant(const golden::GoldenFile& file, const json& c,
+                     golden::Comparison& comparison) {
   const auto prefix = c.at("prefix").get<std::string>();
   const auto input = c.at("input").get<std::string>();
   const Matrix x = LoadMatrix(file, input);
@@ -136,8 +143,8 @@ void ReplayTensor(const GoldenFile& file, const json& c,
 }
 
 // Forward and backward of one linear layer.
-void ReplayLinear(const GoldenFile& file, const json& c,
-                  Comparison& comparison) {
+void ReplayFakeQuantLinear(const golden::GoldenFile& file, const json& c,
+                           golden::Comparison& comparison) {
   const auto prefix = c.at("prefix").get<std::string>();
   const Matrix x = LoadMatrix(file, "x");
   const Matrix w = LoadMatrix(file, "w");
@@ -203,8 +210,8 @@ void ReplayLinear(const GoldenFile& file, const json& c,
   });
 }
 
-void ReplayLearnedRanges(const GoldenFile& file, const json& c,
-                         Comparison& comparison) {
+void ReplayLearnedRanges(const golden::GoldenFile& file, const json& c,
+                         golden::Comparison& comparison) {
   const auto prefix = c.at("prefix").get<std::string>();
   const Matrix w = LoadMatrix(file, "w");
   const std::vector<float> upstream = file.Load<float>("upstream_w");
@@ -253,23 +260,6 @@ void ReplayLearnedRanges(const GoldenFile& file, const json& c,
     compare("grad_scale" + suffix, grad_scale);
     if (!options.symmetric) compare("grad_zero_point" + suffix, grad_zero);
   });
-}
-
-}  // namespace
-
-void ReplayFakeQuant(const GoldenFile& file, std::vector<GoldenResult>& out) {
-  ForCases(
-      file, "prefix",
-      [&file](const json& c, Comparison& comparison) {
-        if (c.contains("weight")) {
-          ReplayLinear(file, c, comparison);
-        } else if (c.contains("group")) {
-          ReplayLearnedRanges(file, c, comparison);
-        } else {
-          ReplayTensor(file, c, comparison);
-        }
-      },
-      out);
 }
 
 }  // namespace lutra::qat

@@ -1,0 +1,37 @@
+#ifndef LUTRA_TESTS_GOLDEN_REPLAY_KIND_H_
+#define LUTRA_TESTS_GOLDEN_REPLAY_KIND_H_
+
+#include <filesystem>
+#include <span>
+
+#include "tests/golden_replay/sink.h"
+
+// The kinds of golden folders. A new one is a file that defines a Kind, and its
+// line in kinds.cc.
+
+namespace lutra::golden {
+
+struct Kind {
+  const char* name;
+  // Whether a folder is of this kind: by what its files hold, since names,
+  // sizes and numbers of cases differ from set to set. The first kind that
+  // accepts a folder gets it. What is thrown fails the folder.
+  bool (*recognise)(const std::filesystem::path& folder);
+  // Replays all cases of such a folder. A case or file that cannot be replayed
+  // is a failed one. What is thrown fails the folder.
+  void (*replay)(const std::filesystem::path& folder, Sink& sink);
+};
+
+// Numerics of the original PARQ and torchao code: safetensors files whose
+// metadata lists the cases (shared/golden/parq/README.md).
+extern const Kind kParq;
+// Hugging Face folders with the logits, ids and texts that transformers gives
+// (shared/golden/hf/README.md).
+extern const Kind kHuggingFace;
+
+// All of them.
+std::span<const Kind* const> Kinds();
+
+}  // namespace lutra::golden
+
+#endif  // LUTRA_TESTS_GOLDEN_REPLAY_KIND_H_

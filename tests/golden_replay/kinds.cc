@@ -1,0 +1,13 @@
+#include "tests/golden_replay/kind.h"
+
+namespace lutra::golden {
+
+std::span<const Kind* const> Kinds() {
+  static constexpr const Kind* kKinds[] = {
+      &kHuggingFace,
+      &kParq,
+  };
+  return kKinds;
+}
+
+}  // namespace lutra::golden

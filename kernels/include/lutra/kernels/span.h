@@ -25,13 +25,14 @@ class Span {
   template <size_t n>
   constexpr Span(T (&array)[n]) noexcept : data_(array), size_(n) {}
   // Containers, std::span and Span<U>, where a U(*)[] is a T(*)[].
-  template <typename Container,
-            typename U = std::remove_pointer_t<
-                decltype(std::declval<Container&>().data())>,
-            typename = decltype(std::declval<Container&>().size()),
-            typename = std::enable_if_t<
-                std::is_convertible_v<U (*)[], T (*)[]> &&
-                !std::is_same_v<std::decay_t<Container>, Span>>>
+  template <
+      typename Container,
+      typename U =
+          std::remove_pointer_t<decltype(std::declval<Container&>().data())>,
+      typename = decltype(std::declval<Container&>().size()),
+      typename =
+          std::enable_if_t<std::is_convertible_v<U (*)[], T (*)[]> &&
+                           !std::is_same_v<std::decay_t<Container>, Span>>>
   constexpr Span(Container&& container) noexcept
       : data_(container.data()), size_(container.size()) {}
 

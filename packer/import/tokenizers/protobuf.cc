@@ -1,4 +1,4 @@
-#include "packer/import/protobuf.h"
+#include "packer/import/tokenizers/protobuf.h"
 
 #include "lutra/runtime/error.h"
 

@@ -1,5 +1,5 @@
-#ifndef LUTRA_PACKER_IMPORT_PROTOBUF_H_
-#define LUTRA_PACKER_IMPORT_PROTOBUF_H_
+#ifndef LUTRA_PACKER_IMPORT_TOKENIZERS_PROTOBUF_H_
+#define LUTRA_PACKER_IMPORT_TOKENIZERS_PROTOBUF_H_
 
 #include <cstdint>
 #include <functional>
@@ -40,4 +40,4 @@ class Protobuf {
 
 }  // namespace lutra::packer
 
-#endif  // LUTRA_PACKER_IMPORT_PROTOBUF_H_
+#endif  // LUTRA_PACKER_IMPORT_TOKENIZERS_PROTOBUF_H_

@@ -112,16 +112,16 @@ std::vector<BadInput> ModelFiles() {
        {"none.safetensors", "No such file"}},
       {"EmptyModel",
        [](Workshop& s) { return Inspect(WithBytes(s, "e.safetensors", "")); },
-       {"e.safetensors"}},
+       {"e.safetensors", "too short", "0 bytes"}},
       {"FolderAsModel",
        [](Workshop& s) { return Inspect(s.data()); },
-       {"data"}},
+       {"data", "is a folder"}},
       {"WrongMagic",
        [](Workshop& s) {
          return Inspect(
              WithBytes(s, "z.safetensors", "PK\x03\x04 this is an archive"));
        },
-       {"z.safetensors"}},
+       {"z.safetensors", "not a safetensors file"}},
       {"HeaderLengthOverflows",
        [](Workshop& s) {
          std::string bytes = ReadBytes(s / "float.safetensors");
@@ -142,12 +142,12 @@ std::vector<BadInput> ModelFiles() {
          bytes.resize(bytes.size() - 100);
          return Eval(s, WithBytes(s, "bad.safetensors", bytes));
        },
-       {"bad.safetensors"}},
+       {"bad.safetensors", "'fc2.weight'", "past the end"}},
       {"BytesAfterTheData",
        [](Workshop& s) {
          return Eval(s, Changed(s, [](RawFile& f) { f.data += "more"; }));
        },
-       {"bad.safetensors"}},
+       {"bad.safetensors", "4 bytes at the end"}},
       {"HeaderIsNotJson",
        [](Workshop& s) {
          return Inspect(Changed(s, [](RawFile& f) { f.header[0] = '?'; }));
@@ -159,19 +159,19 @@ std::vector<BadInput> ModelFiles() {
            f.Replace("[24,16]", "[4294967296,4294967296]");
          }));
        },
-       {"bad.safetensors", "'fc1.weight'"}},
+       {"bad.safetensors", "'fc1.weight'", "overflows"}},
       {"NegativeShape",
        [](Workshop& s) {
          return Inspect(
              Changed(s, [](RawFile& f) { f.Replace("[24,16]", "[-24,16]"); }));
        },
-       {"bad.safetensors", "'fc1.weight'"}},
+       {"bad.safetensors", "'fc1.weight'", "-24"}},
       {"ShapeDoesNotFitTheData",
        [](Workshop& s) {
          return Inspect(
              Changed(s, [](RawFile& f) { f.Replace("[24,16]", "[24,17]"); }));
        },
-       {"bad.safetensors", "'fc1.weight'"}},
+       {"bad.safetensors", "'fc1.weight'", "1632 bytes", "1536"}},
       {"PlainSafetensorsCannotRun",
        [](Workshop& s) {
          s.Network(s.w1, s.w2)
@@ -220,21 +220,21 @@ std::vector<BadInput> Graphs() {
          return Inspect(
              WithGraph(s, R"({"op":"relu","inputs":["q"],"output":"y"})"));
        },
-       {"bad.safetensors", "'q'"}},
+       {"bad.safetensors", "'q'", "not defined"}},
       {"MissingTensor",
        [](Workshop& s) {
          return Inspect(
              WithGraph(s, R"({"op":"linear","inputs":["x"],"output":"y",)"
                           R"("weight":"fc9"})"));
        },
-       {"bad.safetensors", "'fc9'"}},
+       {"bad.safetensors", "'fc9'", "missing"}},
       {"ShapesThatDoNotMeet",
        [](Workshop& s) {
          return Inspect(
              WithGraph(s, R"({"op":"linear","inputs":["x"],"output":"y",)"
                           R"("weight":"fc2.weight"})"));
        },
-       {"bad.safetensors", "fc2.weight"}},
+       {"bad.safetensors", "'fc2.weight'", "[16]", "[3, 24]"}},
       {"BiasOfAnotherLength",
        [](Workshop& s) {
          return Inspect(
@@ -243,7 +243,7 @@ std::vector<BadInput> Graphs() {
                           R"({"op":"linear","inputs":["h"],"output":"y",)"
                           R"("weight":"fc2.weight","bias":"fc1.bias"})"));
        },
-       {"bad.safetensors", "'fc1.bias'"}},
+       {"bad.safetensors", "'fc1.bias'", "[24]", "[3]"}},
   };
 }
 
@@ -283,7 +283,7 @@ std::vector<BadInput> Packing() {
        {"bad.safetensors", "'fc1.weight'", "unknown quantizer 'magic'"}},
       {"SchemesAreNotJson",
        [](Workshop& s) { return Pack(s, WithMetadata(s, kSchemesKey, "[")); },
-       {"bad.safetensors", "lutra.schemes"}},
+       {"bad.safetensors", "lutra.schemes", "not valid JSON"}},
       {"WeightOffItsGrid",
        [](Workshop& s) {
          return Pack(s, WithMetadata(s, kSchemesKey,
@@ -291,7 +291,7 @@ std::vector<BadInput> Packing() {
                                      R"("stretched","bits":2,)"
                                      R"("group_size":16}})"));
        },
-       {"bad.safetensors", "'fc1.weight'", "row 0"}},
+       {"bad.safetensors", "'fc1.weight'", "row 0", "not a multiple"}},
       {"AlreadyPacked",
        [](Workshop& s) { return Pack(s, Packed(s)); },
        {"packed.safetensors", "'fc1.weight'", "already packed"}},
@@ -323,7 +323,7 @@ std::vector<BadInput> Packing() {
              .Write(s / "bad.safetensors");
          return Inspect(s / "bad.safetensors");
        },
-       {"bad.safetensors", "'w'"}},
+       {"bad.safetensors", "'w'", "[24]", "[24, 16]"}},
   };
 }
 
@@ -333,46 +333,46 @@ std::vector<BadInput> DataSets() {
        [](Workshop& s) {
          return Words{"eval", s / "float.safetensors", "--data", s / "nowhere"};
        },
-       {"nowhere"}},
+       {"nowhere", "no such folder"}},
       {"TrainingWithoutData",
        [](Workshop& s) {
          return Words{"train", "--data", s / "nowhere", "-o",
                       s / "out.safetensors"};
        },
-       {"nowhere"}},
+       {"nowhere", "no such folder"}},
       {"MissingLabels",
        [](Workshop& s) {
          std::filesystem::remove(s.data() + "/t10k-labels-idx1-ubyte");
          return Eval(s, s / "float.safetensors");
        },
-       {"t10k-labels-idx1-ubyte"}},
+       {"holds neither t10k-labels-idx1-ubyte nor"}},
       {"IdxMagic",
        [](Workshop& s) {
          WithBytes(s, "data/t10k-images-idx3-ubyte", "not an idx file at all");
          return Eval(s, s / "float.safetensors");
        },
-       {"t10k-images-idx3-ubyte"}},
+       {"t10k-images-idx3-ubyte", "not an idx file"}},
       {"IdxCut",
        [](Workshop& s) {
          WithBytes(s, "data/t10k-images-idx3-ubyte",
                    IdxBytes({30, 4, 4}, s.pixels).substr(0, 300));
          return Eval(s, s / "float.safetensors");
        },
-       {"t10k-images-idx3-ubyte"}},
+       {"t10k-images-idx3-ubyte", "480 bytes", "284"}},
       {"IdxSizeOverflows",
        [](Workshop& s) {
          WithBytes(s, "data/t10k-images-idx3-ubyte",
                    IdxBytes({0xffffffff, 0xffffffff, 0xffffffff}, s.pixels));
          return Eval(s, s / "float.safetensors");
        },
-       {"t10k-images-idx3-ubyte"}},
+       {"t10k-images-idx3-ubyte", "too much data"}},
       {"FewerLabelsThanImages",
        [](Workshop& s) {
          s.labels.pop_back();
          WithBytes(s, "data/t10k-labels-idx1-ubyte", IdxBytes({29}, s.labels));
          return Eval(s, s / "float.safetensors");
        },
-       {"29"}},
+       {"30 images but 29 labels"}},
       {"MoreClassesThanScores",
        [](Workshop& s) {
          s.labels[5] = 9;
@@ -427,7 +427,7 @@ std::vector<BadInput> Arrays() {
        [](Workshop& s) {
          return Run(s, WithBytes(s, "x.npy", Npy("<f4", "(0, 16)", 0)));
        },
-       {"x.npy", "[0, 16]"}},
+       {"x.npy", "[0, 16]", "does not fit"}},
       {"NpyOfIntegers",
        [](Workshop& s) {
          return Run(s, WithBytes(s, "x.npy", Npy("<i4", "(1, 16)", 64)));
@@ -448,7 +448,7 @@ std::vector<BadInput> Arrays() {
        [](Workshop& s) {
          return Run(s, WithBytes(s, "x.gz", "\x1f\x8b\x08 and then nonsense"));
        },
-       {"x.gz"}},
+       {"x.gz", "damaged gzip"}},
       {"NoFolderForTheScores",
        [](Workshop& s) {
          return Words{"run", s / "float.safetensors",

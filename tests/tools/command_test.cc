@@ -25,7 +25,10 @@ const char* const kVerbs[] = {"train",    "import", "pack", "synth", "inspect",
 
 TEST(CommandTest, HelpNamesTheVerbs) {
   const std::string help = OutputOf({"--help"});
-  for (const char* verb : kVerbs) EXPECT_THAT(help, HasSubstr(verb));
+  // As a line of its own, not only inside of a word.
+  for (const char* verb : kVerbs) {
+    EXPECT_THAT(help, HasSubstr(std::string("\n  ") + verb + "  "));
+  }
   EXPECT_THAT(help, HasSubstr("Example:"));
 }
 
@@ -34,8 +37,10 @@ TEST(CommandTest, EveryVerbHasHelpWithAnExample) {
     SCOPED_TRACE(verb);
     const std::string help = OutputOf({verb, "--help"});
     EXPECT_THAT(help, HasSubstr("Options:"));
-    EXPECT_THAT(help, HasSubstr("Example"));
-    EXPECT_THAT(help, HasSubstr(std::string("lutra ") + verb));
+    const size_t example = help.find("\nExample");
+    ASSERT_NE(example, std::string::npos) << help;
+    EXPECT_THAT(help.substr(example),
+                HasSubstr(std::string("  lutra ") + verb));
   }
 }
 
@@ -80,7 +85,7 @@ TEST(CommandTest, UsageErrors) {
   ExpectUsageError({"pack", "m", "-o", "p", "--json", "--format", "table"},
                    "--format");
   ExpectUsageError({"inspect"}, "MODEL");
-  ExpectUsageError({"inspect", "a", "b"}, "b");
+  ExpectUsageError({"inspect", "a", "b"}, "was not expected: b");
   ExpectUsageError({"inspect", "a", "--format", "jsn"}, "did you mean 'json'?");
   ExpectUsageError({"eval", "m"}, "--data");
   ExpectUsageError({"eval", "m", "--data", "d", "--activations", "int9"},

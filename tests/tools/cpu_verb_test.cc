@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "lutra/kernels/variants.h"
 #include "tests/tools/command.h"
 
 namespace lutra::tools {
@@ -29,6 +30,14 @@ json Cpu() { return json::parse(OutputOf({"cpu", "--json"})); }
 TEST(CpuVerbTest, ListsVariantsAndChoosesTheFirstSupported) {
   const json cpu = Cpu();
   EXPECT_GE(cpu["cores"], 1);
+  EXPECT_LE(cpu["cores"], cpu["threads"]);
+  size_t count = 0;
+  const kernels::Variant* const variants = kernels::Variants(&count);
+  ASSERT_EQ(cpu["variants"].size(), count);
+  for (size_t i = 0; i < count; ++i) {
+    EXPECT_EQ(cpu["variants"][i]["name"], variants[i].name);
+    EXPECT_EQ(cpu["variants"][i]["supported"], variants[i].supported);
+  }
   size_t chosen = 0;
   bool better = true;  // than the chosen one
   for (const json& variant : cpu["variants"]) {
@@ -50,6 +59,7 @@ TEST(CpuVerbTest, ListsVariantsAndChoosesTheFirstSupported) {
 
 TEST(CpuVerbTest, EnvironmentChoosesAVariant) {
   const json cpu = Cpu();
+  ASSERT_FALSE(cpu["variants"].empty());
   for (const json& variant : cpu["variants"]) {
     const KernelRequest request(variant["name"]);
     if (variant["supported"].get<bool>()) {

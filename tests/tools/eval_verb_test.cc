@@ -117,6 +117,11 @@ TEST(EvalVerbTest, LimitTakesTheFirstImages) {
       json::parse(OutputOf({"eval", "--data", shop.data(), "--json", "--limit",
                             "7", shop / "float.safetensors"}));
   EXPECT_EQ(report["models"][0]["total"], 7);
+  const std::vector<size_t> classes = Workshop::Classes(
+      shop.Scores(shop / "float.safetensors", ActivationType::kFloat32));
+  size_t correct = 0;
+  for (size_t i = 0; i < 7; ++i) correct += classes[i] == shop.labels[i];
+  EXPECT_EQ(report["models"][0]["correct"], correct);
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "lutra/runtime/language_model.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/runtime/tiny_language.h"
 #include "tests/temp_dir.h"
@@ -59,6 +61,11 @@ TEST_F(GenerateVerbTest, SeedsAndThreads) {
       Call({"-p", "the", "-n", "40", "--seed", "5"});
   const std::string text = OutputOf(call);
   EXPECT_EQ(OutputOf(call), text);
+  for (const char* threads : {"1", "2"}) {
+    std::vector<std::string> with_threads = call;
+    with_threads.insert(with_threads.end(), {"--threads", threads});
+    EXPECT_EQ(OutputOf(with_threads), text) << threads;
+  }
   EXPECT_NE(OutputOf(Call({"-p", "the", "-n", "40", "--seed", "6"})), text);
 }
 
@@ -74,8 +81,11 @@ TEST_F(GenerateVerbTest, StopStringSpansTokens) {
 
 TEST_F(GenerateVerbTest, Json) {
   const std::string text = OutputOf(Call({"-p", "the ", "-n", "30"}));
+  const auto start = std::chrono::steady_clock::now();
   const json report =
       json::parse(OutputOf(Call({"-p", "the ", "-n", "30", "--json"})));
+  const std::chrono::duration<double> elapsed =
+      std::chrono::steady_clock::now() - start;
   EXPECT_EQ(report["prompt"], "the ");
   EXPECT_EQ(report["prompt"].get<std::string>() +
                 report["text"].get<std::string>() + "\n",
@@ -84,10 +94,25 @@ TEST_F(GenerateVerbTest, Json) {
   EXPECT_EQ(report["tokens"].size(), 30u);
   EXPECT_EQ(report["end"], "length");
   EXPECT_EQ(report["context"], 200);
-  for (const char* key :
-       {"load_seconds", "tokens_per_second", "prompt_tokens_per_second",
-        "weight_bytes", "arena_bytes", "state_bytes", "peak_bytes"}) {
+  // Times are parts of the command's, speeds are tokens in those times.
+  double times = 0;
+  for (const char* key : {"load_seconds", "seconds", "prompt_seconds"}) {
     EXPECT_GT(report[key].get<double>(), 0.0) << key;
+    times += report[key].get<double>();
+  }
+  EXPECT_LT(times, elapsed.count());
+  EXPECT_NEAR(report["tokens_per_second"].get<double>() *
+                  report["seconds"].get<double>(),
+              30, 1e-9);
+  EXPECT_NEAR(report["prompt_tokens_per_second"].get<double>() *
+                  report["prompt_seconds"].get<double>(),
+              static_cast<double>(report["prompt_tokens"].size()), 1e-9);
+  const LanguageModel model(Model::Load(model_));
+  EXPECT_EQ(report["weight_bytes"], model.Memory().weights);
+  EXPECT_EQ(report["state_bytes"], model.Memory().state);
+  EXPECT_GT(report["arena_bytes"], 0);
+  if (report["peak_bytes"] != 0) {  // where the system says it
+    EXPECT_GT(report["peak_bytes"], report["weight_bytes"]);
   }
   EXPECT_EQ(json::parse(OutputOf(Call({"-p", "the ", "--json"})))["end"],
             "context");
@@ -129,13 +154,17 @@ TEST_F(GenerateVerbTest, Interactive) {
 }
 
 TEST_F(GenerateVerbTest, ContextAndCache) {
+  std::vector<size_t> state_bytes;
   for (const char* cache : {"float32", "float16", "int8"}) {
     const json report = json::parse(
         OutputOf(Call({"-p", "the", "--context", "50", "--cache", cache,
                        "--json", "--chunk", "4", "--threads", "1"})));
     EXPECT_EQ(report["context"], 50);
     EXPECT_EQ(report["tokens"].size(), 50 - 3 + 1);
+    state_bytes.push_back(report["state_bytes"]);
   }
+  EXPECT_EQ(state_bytes[0], 2 * state_bytes[1]);
+  EXPECT_LT(state_bytes[2], state_bytes[1]);
   const Outcome full =
       RunLutra(Call({"-p", "the he the he", "--context", "5"}));
   EXPECT_EQ(full.exit_code, 1);

@@ -30,6 +30,9 @@ TEST(ImportVerbTest, ReportsWhatWasImported) {
       {"import", data->string(), "-o", model, "--context", "64", "--json"}));
   EXPECT_EQ(report["format"], "llama2c");
   EXPECT_EQ(report["context"], 64);
+  EXPECT_EQ(report["layers"], 5);
+  EXPECT_EQ(report["parameters"], 260032);
+  EXPECT_EQ(report["vocabulary"], 512);
   EXPECT_EQ(report["file_bytes"], std::filesystem::file_size(model));
 }
 

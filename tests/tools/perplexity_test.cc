@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <span>
@@ -34,21 +35,22 @@ TEST(PerplexityTest, NegativeLogLikelihood) {
 }
 
 // The protocol written down once more, token by token.
-double Expected(LanguageModel& model, const std::vector<int32_t>& ids,
-                int32_t bos, size_t context, size_t* scored) {
+TextScore Expected(LanguageModel& model, const std::vector<int32_t>& ids,
+                   int32_t bos, size_t context) {
   const size_t window = bos < 0 ? context : context - 1;
-  double sum = 0;
-  *scored = 0;
+  TextScore score;
   for (size_t i = 0; i < ids.size(); ++i) {
     const bool starts = i % window == 0;
     if (starts) model.Reset();
     if (starts && bos < 0) continue;
     const int32_t before = starts ? bos : ids[i - 1];
     const std::span<const float> logits = model.Feed({&before, 1});
-    sum += Nats(logits, ids[i]);
-    ++*scored;
+    score.nats += Nats(logits, ids[i]);
+    ++score.scored;
+    const auto best = std::max_element(logits.begin(), logits.end());
+    if (best - logits.begin() == ids[i]) ++score.correct;
   }
-  return sum;
+  return score;
 }
 
 TEST(PerplexityTest, ScoresByTheProtocol) {
@@ -57,10 +59,10 @@ TEST(PerplexityTest, ScoresByTheProtocol) {
   LanguageModel model(Model::Load(dir / "m.safetensors"));
   std::vector<int32_t> ids;
   for (int32_t i = 0; i < 50; ++i) ids.push_back(i * 11 % 37);
+  size_t correct = 0;  // in all cases together
   for (const int32_t bos : {1, -1}) {
     for (const size_t context : {size_t{2}, size_t{9}, size_t{60}}) {
-      size_t scored = 0;
-      const double nats = Expected(model, ids, bos, context, &scored);
+      const TextScore expected = Expected(model, ids, bos, context);
       size_t calls = 0;
       const TextScore score =
           ScoreText(model, ids, bos, context, [&](const TextScore& part) {
@@ -68,16 +70,21 @@ TEST(PerplexityTest, ScoresByTheProtocol) {
             EXPECT_LE(part.tokens, ids.size());
           });
       EXPECT_EQ(score.tokens, ids.size());
-      EXPECT_EQ(score.scored, scored);
-      EXPECT_NEAR(score.nats, nats, 1e-9 * nats) << bos << " " << context;
+      EXPECT_EQ(score.scored, expected.scored);
+      EXPECT_EQ(score.correct, expected.correct);
+      correct += score.correct;
+      EXPECT_NEAR(score.nats, expected.nats, 1e-9 * expected.nats)
+          << bos << " " << context;
       const size_t window = bos < 0 ? context : context - 1;
       EXPECT_EQ(calls, (ids.size() + window - 1) / window);
-      EXPECT_DOUBLE_EQ(score.Perplexity(),
-                       std::exp(score.nats / static_cast<double>(scored)));
+      EXPECT_DOUBLE_EQ(
+          score.Perplexity(),
+          std::exp(score.nats / static_cast<double>(expected.scored)));
       EXPECT_DOUBLE_EQ(score.BitsPerByte(100),
                        score.NatsPerToken() * 50 / std::numbers::ln2 / 100);
     }
   }
+  EXPECT_GT(correct, 0u);
   EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, 1, 1); }),
               HasSubstr("scores nothing"));
   ids[20] = 37;

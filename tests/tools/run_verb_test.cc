@@ -86,17 +86,36 @@ TEST(RunVerbTest, FloatsAndBytesAreTheSamePixels) {
   EXPECT_EQ(a["tokens"], 30);
   const json& values = a["outputs"]["y"]["values"];
   ASSERT_EQ(values.size(), Workshop::kImages);
-  EXPECT_EQ(values[0].size(), kWidth);
+  ASSERT_EQ(values[0].size(), kWidth);
+  const std::vector<float> expected =
+      shop.Scores(model, kernels::ActivationType::kFloat32);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(values[i / kWidth][i % kWidth].get<float>(), expected[i],
+                1e-4f);
+  }
 }
 
 TEST(RunVerbTest, OneTokenWithoutItsDimension) {
   const Workshop shop;
-  const std::vector<float> x(Workshop::kFeatures, 0.5f);
+  // The first image.
+  std::vector<float> x;
+  for (size_t i = 0; i < Workshop::kFeatures; ++i) {
+    x.push_back(static_cast<float>(shop.pixels[i]) / 255.0f);
+  }
   WriteBytes(shop / "x.npy",
              NpyOf("<f4", "(16,)", x.data(), x.size() * sizeof(float)));
-  const json result = json::parse(OutputOf(
-      {"run", shop / "float.safetensors", "-i", shop / "x.npy", "--json"}));
+  const std::string model = shop / "float.safetensors";
+  const json result =
+      json::parse(OutputOf({"run", model, "-i", shop / "x.npy", "--json"}));
   EXPECT_EQ(result["tokens"], 1);
+  const json& values = result["outputs"]["y"]["values"];
+  ASSERT_EQ(values.size(), 1u);
+  ASSERT_EQ(values[0].size(), kWidth);
+  const std::vector<float> expected =
+      shop.Scores(model, kernels::ActivationType::kFloat32);
+  for (size_t i = 0; i < kWidth; ++i) {
+    EXPECT_NEAR(values[0][i].get<float>(), expected[i], 1e-4f);
+  }
 }
 
 TEST(RunVerbTest, IdsAndLimitAndTable) {
@@ -108,6 +127,21 @@ TEST(RunVerbTest, IdsAndLimitAndTable) {
   const json result = json::parse(OutputOf(
       {"run", model, "-i", shop / "ids.npy", "--limit", "3", "--json"}));
   EXPECT_EQ(result["tokens"], 3);
+  // The table gives the embedding and the output: y[j] is the product of the
+  // rows of the id and of j.
+  const std::vector<float> table = RandomFloats(32 * 16, 4);
+  const json& values = result["outputs"]["y"]["values"];
+  ASSERT_EQ(values.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    ASSERT_EQ(values[i].size(), 32u);
+    for (size_t j = 0; j < 32; ++j) {
+      float sum = 0;
+      for (size_t k = 0; k < 16; ++k) {
+        sum += table[static_cast<size_t>(ids[i]) * 16 + k] * table[j * 16 + k];
+      }
+      EXPECT_NEAR(values[i][j].get<float>(), sum, 1e-4f) << i << " " << j;
+    }
+  }
   const std::string text =
       OutputOf({"run", model, "-i", "ids=" + (shop / "ids.npy")});
   EXPECT_THAT(text, AllOf(HasSubstr("largest of y"), HasSubstr(" ...")));

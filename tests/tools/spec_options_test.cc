@@ -29,6 +29,7 @@ TEST(SpecOptionsTest, Preset) {
   const Workshop shop;
   const json report =
       PackReport(shop, "trained.safetensors", {"--preset", "int8da-int4w-g16"});
+  ASSERT_EQ(report["tensors"].size(), 2u);
   for (const json& tensor : report["tensors"]) {
     EXPECT_EQ(tensor["method"], "post-training");
     EXPECT_EQ(tensor["quantizer"], "intx");
@@ -63,6 +64,7 @@ TEST(SpecOptionsTest, RulesByOperator) {
     "weights": {"dtype": "int2"}})");
   const json tensors = PackReport(shop, "float.safetensors",
                                   {"--spec", shop / "spec.json"})["tensors"];
+  ASSERT_EQ(tensors.size(), 2u);
   for (const json& tensor : tensors) EXPECT_EQ(tensor["method"], "kept");
 }
 

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 namespace lutra::eval {
@@ -42,6 +44,19 @@ TEST(TimingTest, RepeatIsTheNumberOfTimedCalls) {
   const Timing timing = TimeCalls([&] { ++calls; }, options);
   EXPECT_EQ(timing.calls, 17u);
   EXPECT_GT(calls, 17u);  // some to warm up
+}
+
+TEST(TimingTest, TimesAreInMicroseconds) {
+  TimingOptions options;
+  options.repeat = 3;
+  const auto start = std::chrono::steady_clock::now();
+  const Timing timing = TimeCalls(
+      [] { std::this_thread::sleep_for(std::chrono::milliseconds(2)); },
+      options);
+  const std::chrono::duration<double, std::micro> all =
+      std::chrono::steady_clock::now() - start;
+  EXPECT_GE(timing.minimum, 2000);
+  EXPECT_LE(3 * timing.mean, all.count());
 }
 
 TEST(TimingTest, SecondsLimitTheTime) {

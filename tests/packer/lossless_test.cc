@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -98,10 +99,38 @@ TEST(TrainedTest, ValueOffTheGridIsNamed) {
   const auto model = layers.Load(dir / "trained.safetensors");
   const std::string message =
       ErrorMessage([&] { PackModel(*model, dir / "packed.safetensors", {}); });
-  EXPECT_THAT(message, AllOf(HasSubstr("trained.safetensors"),
-                             HasSubstr("'fc1.weight'"), HasSubstr("row 7"),
-                             HasSubstr("2-bit stretched, groups of 16")));
+  EXPECT_THAT(message,
+              AllOf(HasSubstr("trained.safetensors"), HasSubstr("'fc1.weight'"),
+                    HasSubstr("row 7, column 3"), HasSubstr("(group 2): "),
+                    HasSubstr("2-bit stretched, groups of 16")));
   EXPECT_FALSE(std::filesystem::exists(dir / "packed.safetensors"));
+}
+
+// Rows are packed task by task, 1365 of these at a time; messages count from
+// the first.
+TEST(TrainedTest, ValuesOfLaterTasksAreNamed) {
+  constexpr size_t kRows = 3000;
+  const qat::QuantScheme scheme{"stretched", 2, 16};
+  const std::vector<float> good =
+      Quantized(RandomFloats(kRows * kK1, 4), kK1, scheme);
+  const auto message = [&](float wrong) {
+    const TempDir dir;
+    std::vector<float> w = good;
+    w[2345 * kK1 + 17] = wrong;
+    ModelBuilder builder;
+    builder.Input("x", {kK1})
+        .Add(OpType::kLinear, {"x"}, "y", "w")
+        .Output("y")
+        .Floats("w", {kRows, kK1}, w)
+        .Metadata(kSchemesKey, qat::SchemesToJson({{"w", scheme}}));
+    builder.Write(dir / "m.safetensors");
+    const auto model = Model::Load(dir / "m.safetensors");
+    return ErrorMessage([&] { PackModel(*model, dir / "p.safetensors", {}); });
+  };
+  EXPECT_THAT(message(99.5f),
+              AllOf(HasSubstr("row 2345, column 1"), HasSubstr("(group 1): ")));
+  EXPECT_THAT(message(std::numeric_limits<float>::infinity()),
+              HasSubstr("the value at row 2345, column 17 is inf"));
 }
 
 // The scheme may be wrong rather than the weights.

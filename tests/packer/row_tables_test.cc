@@ -96,6 +96,43 @@ TEST(RowTablesTest, TrainedWeightsWithTooManyLevelsAreRefused) {
   EXPECT_FALSE(std::filesystem::exists(dir / "packed.safetensors"));
 }
 
+// Levels that differ by rounding are one; those that differ by more are not.
+TEST(RowTablesTest, LevelsThatDifferByRoundingAreOne) {
+  const qat::QuantScheme scheme{"lsbq", 2, 0};
+  for (const float difference : {4e-6f, 4e-5f}) {
+    const TempDir dir;
+    TwoLayers layers = TrainedLayers(scheme);
+    const float levels[] = {-1.0f, -0.25f, 0.25f, 1.0f, 1.0f + difference};
+    for (size_t i = 0; i < kK1; ++i) layers.w1[2 * kK1 + i] = levels[i % 5];
+    const auto model = layers.Load(dir / "trained.safetensors");
+    const auto pack = [&] {
+      PackModel(*model, dir / "packed.safetensors", {});
+    };
+    if (difference > 1e-5f) {
+      EXPECT_THAT(ErrorMessage(pack),
+                  HasSubstr("row 2 has more than 4 levels"));
+      continue;
+    }
+    pack();
+    const auto packed = Model::Load(dir / "packed.safetensors");
+    ExpectRoundedLevels(Dequantized(*packed->packed("fc1.weight")), layers.w1,
+                        kK1);
+  }
+}
+
+// A table has 16 entries at most.
+TEST(RowTablesTest, FiveBitsAreRefused) {
+  const TempDir dir;
+  const auto model = TwoLayers().Load(dir / "float.safetensors");
+  PackOptions options;
+  options.rules = qat::SchemeRules({"lsbq", 5, 0});
+  EXPECT_THAT(ErrorMessage([&] {
+                PackModel(*model, dir / "packed.safetensors", options);
+              }),
+              HasSubstr("its levels are no int8 values, nor do they fit a "
+                        "table"));
+}
+
 TEST(RowTablesTest, GroupsAreRefused) {
   const TempDir dir;
   const TwoLayers layers;

@@ -3,14 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/random.h"
 #include "tests/runtime/throws.h"
@@ -268,6 +271,16 @@ class BadCheckpointTest : public TrainerTest {
     return message;
   }
   std::string ResumeMessage() { return ResumeMessage(SmallMlp(), train_); }
+  // Empty if the run can be resumed.
+  std::string ErrorMessageOrNone() {
+    Trainer trainer(SmallMlp(), train_, options_, nullptr);
+    try {
+      trainer.Resume();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
 
   void Overwrite(const char* name, const std::string& bytes) {
     std::ofstream(dir_ / "run" / name, std::ios::binary) << bytes;
@@ -284,6 +297,36 @@ TEST_F(BadCheckpointTest, OfOtherOptions) {
   options_ = SmallOptions();
   options_.checkpoint = dir_ / "run";
   EXPECT_THAT(ResumeMessage(), HasSubstr("this run has none"));
+}
+
+// All that determines the result is compared.
+TEST_F(BadCheckpointTest, EveryOptionIsCompared) {
+  const TrainOptions same = options_;
+  EXPECT_EQ(ErrorMessageOrNone(), "");
+  const auto expect_refused =
+      [&](const char* name, const std::function<void(TrainOptions&)>& change) {
+        options_ = same;
+        change(options_);
+        EXPECT_THAT(ErrorMessageOrNone(),
+                    HasSubstr(std::string("another run: its ") + name + " is"));
+      };
+  expect_refused("batch size", [](auto& o) { o.batch_size = 31; });
+  expect_refused("learning rate", [](auto& o) { o.learning_rate = 2e-2; });
+  expect_refused("warm-up", [](auto& o) { o.warmup_epochs = 0.25; });
+  expect_refused("weight decay", [](auto& o) { o.weight_decay = 0.02; });
+  expect_refused("seed", [](auto& o) { o.seed = 2; });
+  expect_refused("proximal map",
+                 [](auto& o) { o.quantization->prox_map = "hard"; });
+  expect_refused("anneal start",
+                 [](auto& o) { o.quantization->anneal_start = 0.25; });
+  expect_refused("anneal end",
+                 [](auto& o) { o.quantization->anneal_end = 3.5; });
+  expect_refused("anneal steepness",
+                 [](auto& o) { o.quantization->anneal_steepness = 9; });
+  expect_refused("period", [](auto& o) { o.quantization->period = 2; });
+  expect_refused("schemes", [](auto& o) {
+    o.quantization->schemes.at("fc2.weight").bits = 3;
+  });
 }
 
 TEST_F(BadCheckpointTest, OfOtherData) {
@@ -412,9 +455,15 @@ TEST(MlpTest, HasTheLayersAskedFor) {
   EXPECT_EQ(
       model.parameters.find("fc1.weight")->second.values,
       MakeMlp(4, hidden, 5, 1).parameters.find("fc1.weight")->second.values);
+  float largest = 0.0f;
   for (const float value : model.parameters.find("fc1.weight")->second.values) {
-    EXPECT_LE(std::abs(value), 0.5f);
+    largest = std::max(largest, std::abs(value));
   }
+  EXPECT_LE(largest, 0.5f);
+  EXPECT_GT(largest, 0.35f);
+  EXPECT_NE(
+      model.parameters.find("fc1.weight")->second.values,
+      MakeMlp(4, hidden, 5, 2).parameters.find("fc1.weight")->second.values);
   EXPECT_THAT(ErrorMessage([] { MakeMlp(0, {}, 5, 1); }),
               HasSubstr("a layer of 0 values"));
 }

@@ -175,13 +175,30 @@ TEST_F(LanguageModelTest, CancelBeforeACall) {
   EXPECT_NO_THROW(model.Feed(Ids(3)));
 }
 
+// Prompts of any length run in calls of 8, 4, 2 and 1 tokens.
+TEST_F(LanguageModelTest, FewSizesNeedMemory) {
+  LanguageModel model(Write({.context = 64}), WithChunk(8));
+  model.Feed(Ids(15));
+  const size_t arena = model.Memory().arena;
+  for (const size_t count :
+       {size_t{3}, size_t{5}, size_t{6}, size_t{7}, size_t{21}}) {
+    model.Reset();
+    model.Feed(Ids(count));
+    EXPECT_EQ(model.Memory().arena, arena) << count;
+  }
+}
+
 TEST_F(LanguageModelTest, Memory) {
   LanguageModelOptions options = WithChunk(8);
   options.session.cache = CacheType::kFloat32;
   const auto model = Write({.context = 64});
   LanguageModel language(model, options);
   const MemoryReport report = language.Memory();
-  EXPECT_GT(report.weights, 0u);
+  size_t weights = 0;
+  for (const TensorView& tensor : model->file().tensors()) {
+    weights += tensor.data.size();
+  }
+  EXPECT_EQ(report.weights, weights);
   EXPECT_GT(report.arena, 0u);
   // Keys and values of two heads of 8.
   EXPECT_GE(report.state, 64u * 2 * 2 * 8 * sizeof(float));

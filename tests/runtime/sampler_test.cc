@@ -126,23 +126,25 @@ TEST(SamplerTest, TopPKeepsTheFewestThatReachIt) {
   ExpectShares(Count(options, Logs(kShares)), kShares);
 }
 
-// More candidates than are sorted at first.
+// More candidates than are sorted at first, in another order than they come.
 TEST(SamplerTest, TopPOfManyTokens) {
   SamplerOptions options = Plain();
   options.top_p = 0.5f;
+  // Token id is the (id * 7 % 1000)-th best, and 143 * 7 = 1001.
   std::vector<float> logits;
   double total = 0;
   for (int i = 0; i < 1000; ++i) {
-    logits.push_back(static_cast<float>(i) * -0.001f);
+    logits.push_back(static_cast<float>(i * 7 % 1000) * -0.001f);
     total += std::exp(-0.001 * i);
   }
   int expected = 0;
   for (double sum = 0; sum < total / 2; ++expected) {
     sum += std::exp(-0.001 * expected);
   }
-  const auto counts = Count(options, logits);
-  EXPECT_EQ(counts.rbegin()->first, expected - 1);
-  EXPECT_EQ(static_cast<int>(counts.size()), expected);
+  std::vector<int32_t> best;
+  for (int rank = 0; rank < expected; ++rank) best.push_back(rank * 143 % 1000);
+  EXPECT_THAT(Kept(options, logits),
+              ::testing::UnorderedElementsAreArray(best));
 }
 
 TEST(SamplerTest, MinPIsRelativeToTheMostProbable) {
@@ -150,6 +152,11 @@ TEST(SamplerTest, MinPIsRelativeToTheMostProbable) {
   options.min_p = 0.3f;  // 0.12 of probability
   ExpectShares(Count(options, Logs(kShares)),
                {0, 0.4 / 0.85, 0, 0.3 / 0.85, 0.15 / 0.85});
+  // 0.15 is 0.375 of 0.4.
+  options.min_p = 0.37f;
+  EXPECT_THAT(Kept(options, Logs(kShares)), ElementsAre(1, 3, 4));
+  options.min_p = 0.38f;
+  EXPECT_THAT(Kept(options, Logs(kShares)), ElementsAre(1, 3));
   options.min_p = 1;
   EXPECT_THAT(Kept(options, Logs(kShares)), ElementsAre(1));
   EXPECT_THAT(Kept(options, {1, 3, 3, 2}), ElementsAre(1, 2));
@@ -204,7 +211,22 @@ TEST(SamplerTest, RepetitionPenaltyOfTheWindow) {
   sampler.Reset();
   EXPECT_EQ(sampler.Sample(std::vector<float>{1, 3, 2}), 1);
 
+  // The oldest leaves first, again and again.
+  options.repetition_window = 3;
+  options.repetition_penalty = 100;
+  Sampler ring(options, 8);
+  const std::vector<float> falling = {8, 7, 6, 5, 4, 3, 2, 1};
+  for (const int32_t id : {0, 1, 2, 3, 4, 5}) ring.Accept(id);
+  EXPECT_EQ(ring.Sample(falling), 0);  // 3, 4 and 5 are in the window
+  for (const int32_t id : {0, 1}) ring.Accept(id);
+  EXPECT_EQ(ring.Sample(falling), 2);  // 5, 0, 1
+  ring.Accept(2);
+  EXPECT_EQ(ring.Sample(falling), 3);  // 0, 1, 2
+  ring.Accept(6);
+  EXPECT_EQ(ring.Sample(falling), 0);  // 1, 2, 6
+
   options.repetition_window = 0;
+  options.repetition_penalty = 2;
   Sampler without(options, 3);
   without.Accept(0);
   EXPECT_EQ(without.Sample(positive), 0);

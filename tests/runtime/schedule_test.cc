@@ -102,6 +102,19 @@ TEST_F(ScheduleTest, OfAtMostFourNodes) {
   EXPECT_EQ(Steps(*Load({"a", "b", "c", "d", "e"})), (Names{"a b c d", "e"}));
 }
 
+// As when only the last token's outputs are wanted.
+TEST_F(ScheduleTest, NodesOfOtherNumbersOfTokensAreApart) {
+  Linear("x", "a").Linear("x", "b").Linear("x", "c");
+  const auto model = Load({"a", "b", "c"});
+  const std::vector<size_t> rows = {3, 1, 3};
+  std::vector<std::vector<size_t>> steps;
+  for (const ScheduledStep& step : ScheduleNodes(*model, rows)) {
+    steps.emplace_back();
+    for (const ScheduledNode& s : step) steps.back().push_back(s.node);
+  }
+  EXPECT_EQ(steps, (std::vector<std::vector<size_t>>{{0, 2}, {1}}));
+}
+
 TEST_F(ScheduleTest, FunctionsAndSumsBelongToTheLinearNode) {
   Linear("x", "a").Add(OpType::kSilu, {"a"}, "a1");
   Linear("a1", "b").Add(OpType::kAdd, {"x", "b"}, "y");

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include <algorithm>
 #include <filesystem>
@@ -10,6 +13,7 @@
 #include <random>
 #include <thread>
 
+#include "runtime/ops/dense.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/model_builder.h"
 #include "tests/runtime/throws.h"
@@ -106,10 +110,27 @@ TEST_F(SessionTest, ThreadsOfAnyNumberGiveTheSameBits) {
   }
 }
 
+#if defined(__linux__)
+// As many as the process may run on, of which a thread may be one.
 TEST_F(SessionTest, DefaultThreads) {
-  Session session(MixedModel(), {});
-  EXPECT_GE(session.threads(), 1u);
+  const auto model = MixedModel();
+  size_t threads = 0;
+  std::thread([&] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<size_t>(sched_getcpu()), &one);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    threads = Session(model, {}).threads();
+  }).join();
+  EXPECT_EQ(threads, 1u);
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  ASSERT_EQ(sched_getaffinity(0, sizeof(all), &all), 0);
+  const auto processors = static_cast<size_t>(CPU_COUNT(&all));
+  EXPECT_LE(Session(model, {}).threads(), processors);
+  EXPECT_GE(Session(model, {}).threads(), (processors + 1) / 2);
 }
+#endif
 
 TEST_F(SessionTest, UsesThePoolOfTheApp) {
   const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
@@ -164,6 +185,21 @@ TEST_F(SessionTest, ArenaBytes) {
   EXPECT_EQ(session.ArenaBytes(), large);
 }
 
+// Float weights are used in place by calls of fewer than 32 tokens, and copied
+// with their bias for the others, once, where XNNPACK runs these.
+TEST_F(SessionTest, CopiesOfFloatWeightsAreReported) {
+  const float one = 1.0f;
+  const bool copies = MakeDenseBlocks(&one, nullptr, 1, 1, nullptr) != nullptr;
+  Session session(MixedModel(), {.threads = 1});
+  session.Prepare(31);
+  EXPECT_EQ(session.Memory().dense, 0u);
+  for (const size_t m : {size_t{32}, size_t{64}}) {
+    session.Prepare(m);
+    EXPECT_EQ(session.Memory().dense,
+              copies ? (70 + 1) * kOutputs * sizeof(float) : 0);
+  }
+}
+
 TEST_F(SessionTest, ArenaOfADeepGraphIsReused) {
   ModelBuilder builder;
   builder.Input("0", {1000});
@@ -180,8 +216,8 @@ TEST_F(SessionTest, RefusesWrongUse) {
   const auto model = MixedModel();
   EXPECT_THAT(ErrorMessage([] { Session(nullptr, {}); }),
               HasSubstr("no model"));
-  EXPECT_THAT(ErrorMessage([&] { Session(model, {.threads = 1000000}); }),
-              HasSubstr("limit"));
+  EXPECT_THAT(ErrorMessage([&] { Session(model, {.threads = 1025}); }),
+              HasSubstr("1025 threads are more than the limit of 1024"));
   Session session(model, {.threads = 1});
   EXPECT_THAT(ErrorMessage([&] { session.Prepare(0); }),
               HasSubstr("at least one token"));

@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "lutra/runtime/tokenizer_data.h"
 #include "tests/runtime/throws.h"
 #include "tests/runtime/tiny_language.h"
 #include "tests/temp_dir.h"
@@ -59,8 +61,10 @@ GenerationOptions Sampled(uint64_t seed, size_t tokens) {
   return options;
 }
 
+// The penalty is on the prompt's tokens and on those that were chosen.
 TEST_F(TextGeneratorTest, IsTokenizerModelAndSamplerTogether) {
-  const GenerationOptions options = Sampled(3, 30);
+  GenerationOptions options = Sampled(3, 30);
+  options.sampler.repetition_penalty = 3;
   const Outcome outcome = Generate(options);
   EXPECT_EQ(outcome.end, GenerationEnd::kMaxTokens);
   ASSERT_EQ(outcome.tokens.size(), 30u);
@@ -69,13 +73,15 @@ TEST_F(TextGeneratorTest, IsTokenizerModelAndSamplerTogether) {
   Sampler sampler(options.sampler, language.vocabulary());
   TextStream stream(*tokenizer_, /*continues=*/true);
   std::string text;
-  std::span<const float> logits =
-      language.Feed(tokenizer_->Encode("the ", /*add_special=*/true));
+  const auto prompt = tokenizer_->Encode("the ", /*add_special=*/true);
+  for (const int32_t id : prompt) sampler.Accept(id);
+  std::span<const float> logits = language.Feed(prompt);
   for (int i = 0; i < 30; ++i) {
     std::vector<float> allowed(logits.begin(), logits.end());
     allowed[TinyLanguage::kEos] = -std::numeric_limits<float>::infinity();
     const int32_t id = sampler.Sample(allowed);
     EXPECT_EQ(id, outcome.tokens[static_cast<size_t>(i)]);
+    sampler.Accept(id);
     text += stream.Add(id);
     logits = language.Feed({&id, 1});
   }
@@ -177,6 +183,58 @@ TEST_F(TextGeneratorTest, APromptThatDoesNotFitLeavesNothing) {
       HasSubstr("too short"));
   generator.Generate("", show);
   EXPECT_EQ(text, Generate(Sampled(3, 20)).text);
+}
+
+// A tokenizer of `size` ids: a to z, then A to Z. The last one ends a text.
+std::shared_ptr<const Tokenizer> Letters(size_t size) {
+  TokenizerData data;
+  std::vector<uint32_t> all;
+  for (uint32_t id = 0; id < size; ++id) {
+    const uint32_t letter = id < 26 ? 'a' + id : 'A' + id - 26;
+    data.AddPiece(std::string(1, static_cast<char>(letter)),
+                  PieceType::kNormal);
+    all.push_back(id);
+  }
+  MakeLookup(all, data);
+  AddMergesByScore(std::vector<float>(size), data);
+  data.recipe.kind = "letters";
+  data.recipe.ends = {static_cast<int32_t>(size) - 1};
+  return Tokenizer::Parse(SerializeTokenizer(data), "letters");
+}
+
+TEST_F(TextGeneratorTest, TokensThatTheTokenizerDoesNotKnowAreNotChosen) {
+  constexpr size_t kKnown = 30;  // of 37
+  const auto letters = Letters(kKnown);
+  LanguageModel language(model_);
+  GenerationOptions options = Sampled(1, 150);
+  options.sampler.temperature = 50;
+  TextGenerator generator(language, *letters, options);
+  generator.Generate("ab", [](std::string_view) {});
+  ASSERT_EQ(generator.tokens().size(), 150u);
+  const auto& tokens = generator.tokens();
+  // All others come, but for the last one, which ends a text.
+  EXPECT_EQ(*std::ranges::max_element(tokens), int32_t{kKnown} - 2);
+}
+
+// Among them the one that ends a text.
+TEST_F(TextGeneratorTest, TokensThatTheModelDoesNotKnow) {
+  const auto letters = Letters(TinyLanguage::kVocabulary + 5);
+  LanguageModelOptions eight;
+  eight.chunk = 8;
+  LanguageModel language(model_, eight);
+  TextGenerator generator(language, *letters, Sampled(1, 10));
+  const auto show = [](std::string_view) {};
+  generator.Generate("ab", show);
+  EXPECT_EQ(generator.tokens().size(), 10u);
+  EXPECT_EQ(language.position(), 11u);  // the last one waits
+
+  // What waits and nine letters are fed, in calls of 8 and 2 tokens; the last
+  // letter must not wait.
+  EXPECT_THAT(ErrorMessage([&] { generator.Generate("abcdefghiO", show); }),
+              HasSubstr("40"));
+  EXPECT_EQ(language.position(), 11u + 1 + 9);
+  generator.Generate("xyz", show);
+  EXPECT_EQ(language.position(), 21u + 3 + 9);
 }
 
 TEST_F(TextGeneratorTest, WrongUse) {

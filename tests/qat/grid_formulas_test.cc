@@ -74,6 +74,9 @@ TEST(GridFormulasTest, Ternary) {
 TEST(GridFormulasTest, AsymmetricUniform) {
   ExpectQuantized("asymmetric-uniform", 2, {-4, 2, -1, 1.2f, -2.5f},
                   {-4, 2, 0, 2, -2}, {-4, -2, 0, 2});
+  // 3 is nearest to 2 of the levels, though rne(3/2) = 2.
+  ExpectQuantized("asymmetric-uniform", 2, {-3, 3, -1.2f}, {-4, 2, -2},
+                  {-4, -2, 0, 2});
   // z = rne(-1/2) = 0, so the minimum is not a level.
   const Values p = {-1, 5, 0.9f, 1, 3.2f};
   const Values q = {0, 4, 0, 0, 4};
@@ -88,8 +91,12 @@ TEST(GridFormulasTest, Lsbq) {
   ExpectQuantized("lsbq", 2, p, {-3.25f, -0.75f, 0.75f, 0.75f},
                   {-3.25f, -0.75f, 0.75f, 3.25f});
   ExpectQuantized("lsbq", 1, p, {-2, -2, 2, 2}, {-2, 2});
-  const float v = 2 * 1.1f;
+  const float v = 2 * 1.1f;  // half of it is 1.1
   ExpectQuantized("lsbq", 0, p, {-v, 0, v, 0}, {-v, 0, v});
+  ExpectQuantized("lsbq", 0, {4.5f, 1, -1.375f, -1.125f}, {v, 0, -v, -v},
+                  {-v, 0, v});
+  ExpectQuantized("lsbq", 0, {-4.5f, -1, 1.375f, 1.125f}, {-v, 0, v, v},
+                  {-v, 0, v});
   LsbqOptions options;
   options.ternary_multiplier = 0.875;  // 1 is more than half of 1.75
   ExpectQuantized(*MakeLsbqQuantizer(options), 0, p,

@@ -70,7 +70,8 @@ struct Adam {
 struct Record {
   double rate = 0;
   double slope = 0;
-  double loss = 0;  // mean over the images of the epoch so far
+  double loss = 0;  // means over the images of the epoch so far
+  double accuracy = 0;
   Vector weights;
   Vector biases;
 };
@@ -105,6 +106,7 @@ class PlainTraining {
       Random random(options_.seed, static_cast<uint64_t>(epoch));
       Shuffle(order_, random);
       loss_ = 0;
+      correct_ = 0;
     }
     const size_t begin =
         static_cast<size_t>(step % steps_per_epoch_) * options_.batch_size;
@@ -119,8 +121,9 @@ class PlainTraining {
     bias_.Step(bias_gradient, Rate(step), 0, step + 1);
     weights_ = latent_.value;
     const double slope = options_.quantization ? Project(step) : 1;
-    return {Rate(step), slope, loss_ / static_cast<double>(end), weights_,
-            bias_.value};
+    const auto seen = static_cast<double>(end);
+    return {Rate(step),      slope,    loss_ / seen,
+            correct_ / seen, weights_, bias_.value};
   }
 
   void AddGradient(size_t image, double count, Vector& weight_gradient,
@@ -136,6 +139,8 @@ class PlainTraining {
     }
     const double sum = std::accumulate(odds.begin(), odds.end(), 0.0);
     const size_t label = data_.labels[image];
+    const auto best = std::max_element(odds.begin(), odds.end());
+    if (best == odds.begin() + data_.labels[image]) ++correct_;
     loss_ -= std::log(odds[label] / sum);
     for (size_t c = 0; c < kClasses; ++c) {
       const double g = (odds[c] / sum - (c == label ? 1 : 0)) / count;
@@ -151,7 +156,8 @@ class PlainTraining {
   }
 
   double Rate(int64_t step) const {
-    const int64_t warmup = Steps(options_.warmup_epochs);
+    // The last step is never one of warm-up.
+    const int64_t warmup = std::min(Steps(options_.warmup_epochs), total_ - 1);
     if (step < warmup) {
       return options_.learning_rate * static_cast<double>(step + 1) /
              static_cast<double>(warmup);
@@ -201,7 +207,8 @@ class PlainTraining {
   std::vector<size_t> order_;
   int64_t steps_per_epoch_ = 0;
   int64_t total_ = 0;
-  double loss_ = 0;  // sum over the images of the epoch so far
+  double loss_ = 0;  // sums over the images of the epoch so far
+  double correct_ = 0;
 };
 
 TrainOptions FloatOptions() {
@@ -261,6 +268,7 @@ TEST_P(TrainerReferenceTest, GivesTheSameNumbers) {
     const Record& record = records[steps++];
     EXPECT_NEAR(progress.learning_rate, record.rate, 1e-15);
     EXPECT_NEAR(progress.loss, record.loss, kTolerance);
+    EXPECT_NEAR(progress.accuracy, record.accuracy, 1e-12);
     if (options.quantization && options.quantization->prox_map == "parq") {
       EXPECT_NEAR(progress.inverse_slope.value(), record.slope, 1e-14);
     } else {
@@ -317,6 +325,8 @@ INSTANTIATE_TEST_SUITE_P(
                [](TrainOptions& o) { o.weight_decay = 0; }},
         Change{"FloatWithoutWarmUp", false,
                [](TrainOptions& o) { o.warmup_epochs = 0; }},
+        Change{"FloatWarmUpOnly", false,
+               [](TrainOptions& o) { o.warmup_epochs = 100; }},
         Change{"FloatAtOnce", false,
                [](TrainOptions& o) { o.batch_size = 50; }},
         Change{"Parq", true, [](TrainOptions&) {}},

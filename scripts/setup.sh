@@ -6,7 +6,7 @@
 #   scripts/setup.sh test       also what the tests need
 #   scripts/setup.sh aarch64    also the cross compiler and emulator for 64-bit Arm
 #   scripts/setup.sh wasm       also the compiler and engine for WebAssembly
-#   scripts/setup.sh test ci    also what .ci/run needs (Debian 12's clang-format)
+#   scripts/setup.sh test ci    also what .ci/run needs (Debian 12's clang tools)
 set -euo pipefail
 
 packages=(
@@ -19,7 +19,7 @@ packages=(
 for purpose in "$@"; do
   case "$purpose" in
     test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev) ;;
-    ci) packages+=(clang-format-14) ;;
+    ci) packages+=(clang-format-14 clang-tidy-14) ;;
     aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
     wasm) packages+=(emscripten nodejs) ;;
     *) echo "setup.sh: unknown argument '$purpose'" >&2; exit 2 ;;

@@ -214,7 +214,7 @@ void PackLutMatrix(const LutFormat& format, const LutMatrixValues& values,
     max = *range.second;
   }
   std::memset(blob, 0, size);
-  std::memcpy(blob + kMagicAt, kMagic, 8);
+  std::copy_n(kMagic, 8, blob + kMagicAt);
   Store(blob + kVersionAt, kVersion);
   blob[kBitsAt] = static_cast<uint8_t>(format.bits);
   blob[kGranularityAt] = static_cast<uint8_t>(format.table_granularity);

@@ -78,7 +78,7 @@ class Builder {
   }
 
   std::string Norm(const std::string& x, const std::string& name) {
-    const std::string output = value_ + name;
+    std::string output = value_ + name;
     Node& norm = Add(OpType::kRmsNorm, {x}, output);
     norm.weight = prefix_ + name + ".weight";
     norm.attributes["eps"] = config_.norm_eps;
@@ -88,7 +88,7 @@ class Builder {
 
   std::string Linear(const std::string& x, const std::string& name, int64_t n,
                      int64_t k, bool bias) {
-    const std::string output = value_ + name;
+    std::string output = value_ + name;
     Node& linear = Add(OpType::kLinear, {x}, output);
     linear.weight = prefix_ + name + ".weight";
     Use(linear.weight, Role::kMatrix, {n, k});
@@ -100,7 +100,7 @@ class Builder {
   }
 
   std::string Rotate(const std::string& x) {
-    const std::string output = x + ".rotated";
+    std::string output = x + ".rotated";
     Node& rope = Add(OpType::kRope, {x}, output);
     rope.weight = config_.rope;
     rope.attributes["head_dim"] = static_cast<double>(config_.head_dim);

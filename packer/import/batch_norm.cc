@@ -149,6 +149,8 @@ std::vector<BatchNormNode> TakeBatchNorms(std::string& graph,
                                           std::string_view file) {
   json root = ParseJson(graph, file, "graph");
   const JsonObject object(root, file, "graph");
+  // A copy, since the root changes below.
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
   const json nodes = object.List("nodes", kMaxNodes);
   const auto is_norm = [](const json& node) {
     return node.is_object() && node.value("op", json()) == kBatchNorm;

@@ -1,3 +1,5 @@
+#include "runtime/ops/rope.h"
+
 #include <algorithm>
 #include <string>
 
@@ -95,8 +97,7 @@ class RopeStep : public Step {
   std::shared_ptr<RopeAngles> angles_;
 };
 
-// Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding",
-// 2021.
+// See rope.h.
 class Rope : public Operator {
  public:
   bool IsSequential() const override { return true; }
@@ -136,6 +137,21 @@ class Rope : public Operator {
 };
 
 }  // namespace
+
+void ReferenceRope(std::span<const float> x, size_t position,
+                   std::span<const float> frequencies, bool adjacent,
+                   float* y) {
+  const size_t pairs = frequencies.size();
+  for (size_t i = 0; i < pairs; ++i) {
+    const Direction d =
+        DirectionOf(static_cast<float>(position), frequencies[i]);
+    const size_t a = adjacent ? 2 * i : i;
+    const size_t b = adjacent ? 2 * i + 1 : i + pairs;
+    y[a] = x[a] * d.cosine - x[b] * d.sine;
+    y[b] = x[b] * d.cosine + x[a] * d.sine;
+  }
+  for (size_t i = 2 * pairs; i < x.size(); ++i) y[i] = x[i];
+}
 
 const Operator& RopeOperator() {
   static const Rope op;

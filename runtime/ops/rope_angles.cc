@@ -8,18 +8,18 @@
 namespace lutra {
 namespace {
 
-struct Direction {
-  double cosine;
-  double sine;
-};
+Direction Rounded(double cosine, double sine) {
+  return {static_cast<float>(cosine), static_cast<float>(sine)};
+}
 
-// The C library's functions may give other bits on other CPUs. These are less
-// than 1e-9 off for angles up to 2^24; a float has 6e-8.
-Direction MakeDirection(double angle) {
+}  // namespace
+
+Direction DirectionOf(float place, float frequency) {
+  const double angle = place * frequency;
   constexpr double kLimit = 1e15;  // also refuses infinities and NaNs
   if (!(std::abs(angle) < kLimit)) {
-    return {std::numeric_limits<double>::quiet_NaN(),
-            std::numeric_limits<double>::quiet_NaN()};
+    constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+    return {kNaN, kNaN};
   }
   // angle = n * pi/2 + r, |r| <= pi/4. Pi/2 in parts: the first two have 33
   // bits, so that n times them is exact.
@@ -41,17 +41,15 @@ Direction MakeDirection(double angle) {
   }
   switch (static_cast<int64_t>(n) & 3) {
     case 0:
-      return {cosine, sine};
+      return Rounded(cosine, sine);
     case 1:
-      return {-sine, cosine};
+      return Rounded(-sine, cosine);
     case 2:
-      return {-cosine, -sine};
+      return Rounded(-cosine, -sine);
     default:
-      return {sine, -cosine};
+      return Rounded(sine, -cosine);
   }
 }
-
-}  // namespace
 
 RopeAngles::RopeAngles(const float* frequencies, size_t count)
     : frequencies_(frequencies), count_(count) {}
@@ -65,13 +63,11 @@ void RopeAngles::Prepare(size_t m) {
 void RopeAngles::Update(size_t position, size_t m) {
   if (position == position_ && m <= rows_) return;
   for (size_t row = 0; row < m; ++row) {
-    // Rounded like this by the models' own code.
     const float place = static_cast<float>(position + row);
     for (size_t i = 0; i < count_; ++i) {
-      const Direction direction =
-          MakeDirection(double{place * frequencies_[i]});
-      cosines_[row * count_ + i] = static_cast<float>(direction.cosine);
-      sines_[row * count_ + i] = static_cast<float>(direction.sine);
+      const Direction direction = DirectionOf(place, frequencies_[i]);
+      cosines_[row * count_ + i] = direction.cosine;
+      sines_[row * count_ + i] = direction.sine;
     }
   }
   position_ = position;

@@ -6,6 +6,17 @@
 
 namespace lutra {
 
+// The direction of an angle: cosine and sine, each rounded to float32.
+struct Direction {
+  float cosine = 0;
+  float sine = 0;
+};
+// Of the angle place * frequency, rounded to float32 as the models' own code
+// does; then in double precision by polynomials, since the C library's
+// functions may give other bits on other CPUs. Less than 1e-9 off before the
+// last rounding, for angles up to 2^24. NaNs for angles from 1e15 on.
+Direction DirectionOf(float place, float frequency);
+
 // Cosines and sines of position * frequency, for the positions of a call. One
 // object serves all rope nodes of a session that have the same frequencies, so
 // that they are computed once per call.

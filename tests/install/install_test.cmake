@@ -17,6 +17,16 @@ file(MAKE_DIRECTORY "${WORK_DIR}")
 set(prefix "${WORK_DIR}/prefix")
 run(ignored "${CMAKE_COMMAND}" --install "${BUILD_DIR}" --config "${CONFIG}"
     --prefix "${prefix}")
+# Every installed header, for a program of C++17.
+file(GLOB_RECURSE headers RELATIVE "${prefix}/include" "${prefix}/include/*.h")
+list(LENGTH headers header_count)
+if(header_count LESS 40)
+  message(FATAL_ERROR "only ${header_count} headers were installed")
+endif()
+list(TRANSFORM headers REPLACE "(.+)" "#include <\\1>\n")
+list(JOIN headers "" headers)
+file(WRITE "${WORK_DIR}/all_headers.cc" "${headers}")
+
 # Builds a project of its own against the installed package.
 function(build_project source folder)
   run(ignored "${CMAKE_COMMAND}" -G "${GENERATOR}" -S "${source}" -B
@@ -26,7 +36,8 @@ function(build_project source folder)
       "-DCMAKE_CXX_FLAGS=${FLAGS}" ${ARGN})
   run(ignored "${CMAKE_COMMAND}" --build "${folder}" --config "${CONFIG}")
 endfunction()
-build_project("${APP_DIR}" "${WORK_DIR}/app" "-DEXPECTED_VERSION=${VERSION}")
+build_project("${APP_DIR}" "${WORK_DIR}/app" "-DEXPECTED_VERSION=${VERSION}"
+              "-DALL_HEADERS=${WORK_DIR}/all_headers.cc")
 build_project("${EXAMPLES_DIR}" "${WORK_DIR}/examples")
 
 # All three print the outputs of the model for the same input.

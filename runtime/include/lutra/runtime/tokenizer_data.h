@@ -118,7 +118,8 @@ struct TokenizerData {
   size_t size() const { return ends.size(); }
   std::string_view Piece(size_t id) const {
     const size_t begin = id == 0 ? 0 : ends[id - 1];
-    return std::string_view(text).substr(begin, ends[id] - begin);
+    const std::string_view all = text;
+    return all.substr(begin, ends[id] - begin);
   }
   // Ids count from 0 in the order of the calls.
   void AddPiece(std::string_view piece, PieceType type);

@@ -51,9 +51,10 @@ void CheckPacked(const kernels::LutMatrix& matrix, TensorVerdict& verdict) {
                            offsets.data(), tables.data());
   std::bitset<256> used;
   for (const uint8_t index : indices) used.set(index);
+  const size_t entries =
+      format.HasTable() ? format.TableEntries() : used.size();
   verdict.table_utilisation =
-      static_cast<double>(used.count()) /
-      (format.HasTable() ? format.TableEntries() : used.size());
+      static_cast<double>(used.count()) / static_cast<double>(entries);
   const auto bad = std::find_if(scales.begin(), scales.end(),
                                 [](float s) { return !std::isfinite(s); });
   if (bad != scales.end()) {

@@ -6,9 +6,10 @@
 
 namespace lutra {
 
-// The rotary position embedding (Su et al., "RoFormer: Enhanced Transformer with
-// Rotary Position Embedding", 2021) of one head x [head_dim] at `position`,
-// defined to the bit. Pair i of x turns by position * frequencies[i]:
+// The rotary position embedding (Su et al., "RoFormer: Enhanced Transformer
+// with Rotary Position Embedding", 2021) of one head x [head_dim] at
+// `position`, defined to the bit. Pair i of x turns by position *
+// frequencies[i]:
 //   (c, s) = DirectionOf(float(position), frequencies[i])
 //   y[a] = x[a] * c - x[b] * s
 //   y[b] = x[b] * c + x[a] * s

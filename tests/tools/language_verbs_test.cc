@@ -166,7 +166,6 @@ TEST_F(LanguageVerbsTest, BenchAllTests) {
     EXPECT_GT(result["load_ms"].get<double>(), 0.0);
     EXPECT_LT(result["load_ms"].get<double>() * 1e3, elapsed.count());
     // Each kind of test has a limit of its own.
-    const bool prompt = result["test"].get<std::string>().starts_with("pp");
     // q, k, v, and scores and sums of attention for every token; o, gate, up,
     // down and the output for the last token of each call: of a prompt of 40
     // these have 32 and 8 tokens.

@@ -26,6 +26,26 @@ if(LUTRA_SANITIZE)
   endif()
 endif()
 
+# lutra_precompile(NAME HEADERS...) compiles headers in advance, for the targets
+# that lutra_use_precompiled(TARGET NAME) then names. Sources include what they
+# need all the same: builds without LUTRA_PRECOMPILE show it. Compiled headers
+# serve targets with the same compiler flags only.
+set(lutra_common_headers <algorithm> <filesystem> <functional> <map> <memory>
+                         <optional> <span> <string> <vector>)
+function(lutra_precompile name)
+  if(NOT LUTRA_PRECOMPILE)
+    return()
+  endif()
+  add_library(${name} OBJECT ${PROJECT_SOURCE_DIR}/cmake/precompiled.cc)
+  target_link_libraries(${name} PRIVATE lutra_options)
+  target_precompile_headers(${name} PRIVATE ${ARGN})
+endfunction()
+function(lutra_use_precompiled target name)
+  if(LUTRA_PRECOMPILE)
+    target_precompile_headers(${target} REUSE_FROM ${name})
+  endif()
+endfunction()
+
 # lutra_library(ROOM SOURCES...) makes lutra_ROOM, alias lutra::ROOM. Its public
 # headers are under ROOM/include; private ones are included by their path from
 # the repository root.

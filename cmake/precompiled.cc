@@ -1,0 +1,1 @@
+// Carries compiled headers, see lutra_precompile in LutraTargets.cmake.

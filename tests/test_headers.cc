@@ -1,1 +1,0 @@
-// Carries the headers that tests/CMakeLists.txt has compiled in advance.

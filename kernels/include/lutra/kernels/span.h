@@ -23,8 +23,7 @@ class Span {
   constexpr Span() noexcept = default;
   constexpr Span(T* data, size_t size) noexcept : data_(data), size_(size) {}
   template <size_t n>
-  constexpr Span(T (&array)[n]) noexcept  // NOLINT(google-explicit-constructor)
-      : data_(array), size_(n) {}
+  constexpr Span(T (&array)[n]) noexcept : data_(array), size_(n) {}
   // Containers, std::span and Span<U>, where a U(*)[] is a T(*)[].
   template <
       typename Container,
@@ -34,8 +33,6 @@ class Span {
       typename =
           std::enable_if_t<std::is_convertible_v<U (*)[], T (*)[]> &&
                            !std::is_same_v<std::decay_t<Container>, Span>>>
-  // NOLINTNEXTLINE(google-explicit-constructor,
-  // bugprone-forwarding-reference-overload)
   constexpr Span(Container&& container) noexcept
       : data_(container.data()), size_(container.size()) {}
 

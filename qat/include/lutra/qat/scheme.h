@@ -60,10 +60,9 @@ std::string SchemesToJson(const SchemeMap& schemes);
 
 // A weight as rules see it.
 struct RuleTarget {
-  // A name will do. NOLINTBEGIN(google-explicit-constructor)
+  // A name will do.
   RuleTarget(std::string name) : tensor(std::move(name)) {}
   RuleTarget(const char* name) : tensor(name) {}
-  // NOLINTEND(google-explicit-constructor)
   RuleTarget(std::string name, OpType type)
       : tensor(std::move(name)), op(type) {}
 

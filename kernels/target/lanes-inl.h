@@ -10,7 +10,6 @@
 #include "hwy/highway.h"
 #include "kernels/format/layout.h"
 
-HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -24,6 +23,5 @@ using VI32 = hn::Vec<DI32>;
 using VF32 = hn::Vec<DF32>;
 
 }  // namespace lutra::kernels::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
 
 #endif  // per-target include guard

@@ -48,22 +48,4 @@
 #define LUTRA_REGISTERS 32
 #endif
 
-HWY_BEFORE_NAMESPACE();
-namespace lutra::kernels::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-// Bits of `yes` where `mask` has ones, else bits of `no`. IfVecThenElse is not
-// that on AVX2 and below, where it looks at the top bit of each lane.
-template <class V>
-HWY_INLINE V SelectBits(V mask, V yes, V no) {
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  return hn::IfVecThenElse(mask, yes, no);
-#else
-  return hn::Or(hn::And(mask, yes), hn::AndNot(mask, no));
-#endif
-}
-
-}  // namespace lutra::kernels::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
-
 #endif  // per-target include guard

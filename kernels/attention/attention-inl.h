@@ -28,17 +28,12 @@ constexpr size_t TileBlocks(size_t heads) {
   return heads == 1 ? 4 : heads == 2 ? 2 : 1;
 }
 
-// Tokens whose values stay in L1 while all their lanes are summed.
-inline constexpr size_t kValueTokens = 64;
-
 // The call's arguments, resolved.
 template <typename T>
 struct AttendJob {
-  CacheLayout layout;
-  const T* keys;
-  const T* values;
-  const float* key_scales;  // kInt8 only
-  const float* value_scales;
+  PageLayout layout;
+  AttentionCache cache;
+  size_t kv_head;
   size_t first, last;             // tokens seen
   size_t first_block, end_block;  // blocks of 16 that hold them
   float* queries;                 // [heads][padded_dim]
@@ -47,18 +42,42 @@ struct AttendJob {
   size_t stride;
 
   static constexpr bool kScaled = sizeof(T) == 1;
+
+  // What lies in the page of a token.
+  const std::byte* Head(size_t token) const {
+    return HeadInPage(cache, layout, kv_head, token);
+  }
+  // Of the block that begins with `token`.
+  const T* Keys(size_t token) const {
+    return reinterpret_cast<const T*>(Head(token)) +
+           layout.Key(token % kCachePageTokens, 0);
+  }
+  const T* Values(size_t token) const {
+    return reinterpret_cast<const T*>(Head(token) + layout.values) +
+           layout.Value(token % kCachePageTokens, 0);
+  }
+  // kInt8 only.
+  const float* KeyScales(size_t token) const {
+    return reinterpret_cast<const float*>(Head(token) + layout.key_scales) +
+           token % kCachePageTokens;
+  }
+  const float* ValueScales(size_t token) const {
+    return reinterpret_cast<const float*>(Head(token) + layout.value_scales) +
+           token % kCachePageTokens;
+  }
 };
 
 // The tiles are functions of their own: one that holds them all takes compilers
 // three times as long.
 
-// scores[h][t] = sum_d q[h][d] * key[t][d], for tokens of `kBlocks` blocks.
+// scores[h][t] = sum_d q[h][d] * key[t][d], for tokens of `kBlocks` blocks of a
+// page.
 template <size_t kHeads, size_t kBlocks, typename T>
 HWY_NOINLINE void ScoreTile(const AttendJob<T>& job, size_t head,
                             size_t block) {
   const size_t head_dim = job.layout.head_dim;
   const size_t block_elements = head_dim * kCacheBlock;
-  const T* keys = job.keys + block * block_elements;
+  const T* keys = job.Keys(block * kCacheBlock);
   const float* q = job.queries + head * job.layout.padded_dim;
   Block sums[kHeads * kBlocks];
   for (Block& sum : sums) sum = SetBlock(0.0f);
@@ -75,8 +94,7 @@ HWY_NOINLINE void ScoreTile(const AttendJob<T>& job, size_t head,
     for (size_t b = 0; b < kBlocks; ++b) {
       Block score = sums[h * kBlocks + b];
       if constexpr (AttendJob<T>::kScaled) {
-        score =
-            Mul(score, LoadBlock(job.key_scales + (block + b) * kCacheBlock));
+        score = Mul(score, LoadBlock(job.KeyScales((block + b) * kCacheBlock)));
       }
       StoreBlock(score, job.scores + (head + h) * job.stride +
                             (block + b - job.first_block) * kCacheBlock);
@@ -87,12 +105,17 @@ HWY_NOINLINE void ScoreTile(const AttendJob<T>& job, size_t head,
 template <size_t kHeads, typename T>
 HWY_INLINE void Scores(const AttendJob<T>& job, size_t head) {
   constexpr size_t kBlocks = TileBlocks(kHeads);
+  static_assert(kPageBlocks % kBlocks == 0);
   size_t block = job.first_block;
-  for (; block + kBlocks <= job.end_block; block += kBlocks) {
-    ScoreTile<kHeads, kBlocks>(job, head, block);
-  }
-  for (; block < job.end_block; ++block) {
-    ScoreTile<kHeads, 1>(job, head, block);
+  while (block < job.end_block) {
+    // Of whole tiles none crosses the end of a page.
+    if (block % kBlocks == 0 && block + kBlocks <= job.end_block) {
+      ScoreTile<kHeads, kBlocks>(job, head, block);
+      block += kBlocks;
+    } else {
+      ScoreTile<kHeads, 1>(job, head, block);
+      ++block;
+    }
   }
 }
 
@@ -139,21 +162,22 @@ HWY_NOINLINE float ExpOfScores(const AttendJob<T>& job, size_t head) {
     Block e = Map(ExpFunction(), Sub(LoadBlock(scores + i), largest));
     sum = Add(sum, e);
     if constexpr (AttendJob<T>::kScaled) {
-      e = Mul(e, LoadBlock(job.value_scales + begin + i));
+      e = Mul(e, LoadBlock(job.ValueScales(begin + i)));
     }
     StoreBlock(e, scores + i);
   }
   return SumOf(sum);
 }
 
-// Adds weight[t] * value[t] for tokens [t0, t1) to the sums of `kBlocks` blocks
-// of 16 lanes, starting at lane d.
+// Adds weight[t] * value[t] for tokens [t0, t1) of a page to the sums of
+// `kBlocks` blocks of 16 lanes, starting at lane d.
 template <size_t kHeads, size_t kBlocks, typename T>
 HWY_NOINLINE void ValueTile(const AttendJob<T>& job, size_t head, size_t d,
                             size_t t0, size_t t1) {
   const size_t dim = job.layout.padded_dim;
   const float* weights =
       job.scores + head * job.stride - job.first_block * kCacheBlock;
+  const T* values = job.Values(t0) + d;
   float* out = job.sums + head * dim + d;
   Block sums[kHeads * kBlocks];
   for (size_t h = 0; h < kHeads; ++h) {
@@ -161,9 +185,9 @@ HWY_NOINLINE void ValueTile(const AttendJob<T>& job, size_t head, size_t d,
       sums[h * kBlocks + b] = LoadBlock(out + h * dim + b * kCacheBlock);
     }
   }
-  for (size_t t = t0; t < t1; ++t) {
+  for (size_t t = t0; t < t1; ++t, values += dim) {
     for (size_t b = 0; b < kBlocks; ++b) {
-      const Block value = LoadAs(job.values + t * dim + d + b * kCacheBlock);
+      const Block value = LoadAs(values + b * kCacheBlock);
       for (size_t h = 0; h < kHeads; ++h) {
         Block& sum = sums[h * kBlocks + b];
         sum = Add(sum, Mul(SetBlock(weights[h * job.stride + t]), value));
@@ -246,9 +270,11 @@ void AttendHead(const AttentionShape& shape, const AttendJob<T>& job,
   for (size_t h = 0; h < heads; ++h) {
     y[h * shape.head_dim] = ExpOfScores(job, h);
   }
-  for (size_t t = job.first; t <= job.last; t += kValueTokens) {
-    const size_t end = std::min(t + kValueTokens, job.last + 1);
+  // The values of a page stay in L1 while all their lanes are summed.
+  for (size_t t = job.first; t <= job.last;) {
+    const size_t end = std::min(RoundUp(t + 1, kCachePageTokens), job.last + 1);
     ForTilesOfHeads(heads, ValuePass<T>{job, t, end});
+    t = end;
   }
   for (size_t h = 0; h < heads; ++h) {
     const float* HWY_RESTRICT from = job.sums + h * padded_dim;
@@ -260,18 +286,16 @@ void AttendHead(const AttentionShape& shape, const AttendJob<T>& job,
 
 template <typename T>
 void AttendTokenAs(const AttentionShape& shape, size_t position, size_t first,
-                   size_t count, const float* q, const void* cache,
+                   size_t count, const float* q, const AttentionCache& cache,
                    void* scratch, float* y) {
-  const CacheLayout layout(shape);
+  const PageLayout layout(shape);
   const AttentionScratch parts(shape);
   const size_t first_token = shape.window != 0 && position >= shape.window
                                  ? position + 1 - shape.window
                                  : 0;
   AttendJob<T> job = {.layout = layout,
-                      .keys = nullptr,
-                      .values = nullptr,
-                      .key_scales = nullptr,
-                      .value_scales = nullptr,
+                      .cache = cache,
+                      .kv_head = 0,
                       .first = first_token,
                       .last = position,
                       .first_block = first_token / kCacheBlock,
@@ -282,20 +306,14 @@ void AttendTokenAs(const AttentionShape& shape, size_t position, size_t first,
                       .stride = parts.tokens};
   const size_t row = parts.heads * shape.head_dim;
   for (size_t i = first; i < first + count; ++i) {
-    const uint8_t* head =
-        static_cast<const uint8_t*>(cache) + i * layout.head_bytes;
-    job.keys = reinterpret_cast<const T*>(head);
-    job.values = reinterpret_cast<const T*>(head + layout.values);
-    job.key_scales = reinterpret_cast<const float*>(head + layout.key_scales);
-    job.value_scales =
-        reinterpret_cast<const float*>(head + layout.value_scales);
+    job.kv_head = i;
     AttendHead(shape, job, parts.heads, q + i * row, y + i * row);
   }
 }
 
 inline void AttendToken(const AttentionShape& shape, size_t position,
                         size_t first, size_t count, const float* q,
-                        const void* cache, void* scratch, float* y) {
+                        const AttentionCache& cache, void* scratch, float* y) {
   switch (shape.cache) {
     case CacheType::kFloat32:
       return AttendTokenAs<float>(shape, position, first, count, q, cache,

@@ -15,12 +15,12 @@ namespace {
 // Elements converted at a time.
 constexpr size_t kRun = 64;
 
-// Puts rows of keys and of values, [heads, head_dim], into the cache from
-// `head` on, as `convert` makes kRun elements of them. Runs take no notice of
-// heads, which may be short.
+// Puts rows of keys and of values, [heads, head_dim], to token `token` of a
+// page, from `head` on, as `convert` makes kRun elements of them. Runs take no
+// notice of heads, which may be short.
 template <typename T, class Convert>
-void StoreRows(const CacheLayout& layout, size_t position, size_t heads,
-               const float* k, const float* v, uint8_t* head,
+void StoreRows(const PageLayout& layout, size_t token, size_t heads,
+               const float* k, const float* v, std::byte* head,
                const Convert& convert_keys, const Convert& convert_values) {
   T* keys = nullptr;
   T* values = nullptr;
@@ -33,9 +33,9 @@ void StoreRows(const CacheLayout& layout, size_t position, size_t heads,
     convert_values(v + i, count, new_values);
     for (size_t j = 0; j < count; ++j, ++d) {
       if (d == layout.head_dim) {
-        keys = reinterpret_cast<T*>(head) + layout.Key(position, 0);
-        values = reinterpret_cast<T*>(head + layout.values) +
-                 layout.Value(position, 0);
+        keys = reinterpret_cast<T*>(head) + layout.Key(token, 0);
+        values =
+            reinterpret_cast<T*>(head + layout.values) + layout.Value(token, 0);
         std::fill(values + layout.head_dim, values + layout.padded_dim, T{});
         head += layout.head_bytes;
         d = 0;
@@ -55,8 +55,8 @@ struct ToInt8 {
 
 }  // namespace
 
-size_t AttentionCacheBytes(const AttentionShape& shape) noexcept {
-  return CacheLayout(shape).head_bytes * shape.kv_heads;
+size_t AttentionPageBytes(const AttentionShape& shape) noexcept {
+  return PageLayout(shape).head_bytes * shape.kv_heads;
 }
 
 size_t AttentionScratchBytes(const AttentionShape& shape) noexcept {
@@ -74,22 +74,22 @@ bool AttentionFits(const AttentionShape& shape) noexcept {
 }
 
 void StoreToken(const AttentionShape& shape, size_t position, const float* k,
-                const float* v, void* cache) noexcept {
-  const CacheLayout layout(shape);
-  uint8_t* head = static_cast<uint8_t*>(cache);
+                const float* v, const AttentionCache& cache) noexcept {
+  const PageLayout layout(shape);
+  std::byte* head = HeadInPage(cache, layout, 0, position);
+  const size_t token = position % kCachePageTokens;
   switch (shape.cache) {
     case CacheType::kFloat32: {
       const auto copy = [](const float* x, size_t n, float* y) {
         std::copy(x, x + n, y);
       };
-      StoreRows<float>(layout, position, shape.kv_heads, k, v, head, copy,
-                       copy);
+      StoreRows<float>(layout, token, shape.kv_heads, k, v, head, copy, copy);
       break;
     }
     case CacheType::kFloat16: {
       const auto to_float16 = GetActiveKernels().vectors->to_float16;
-      StoreRows<uint16_t>(layout, position, shape.kv_heads, k, v, head,
-                          to_float16, to_float16);
+      StoreRows<uint16_t>(layout, token, shape.kv_heads, k, v, head, to_float16,
+                          to_float16);
       break;
     }
     case CacheType::kInt8:
@@ -98,11 +98,10 @@ void StoreToken(const AttentionShape& shape, size_t position, const float* k,
         const float* value = v + i * shape.head_dim;
         const Int8Row keys(key, shape.head_dim);
         const Int8Row values(value, shape.head_dim);
-        StoreRows<int8_t>(layout, position, 1, key, value, head, ToInt8{keys},
+        StoreRows<int8_t>(layout, token, 1, key, value, head, ToInt8{keys},
                           ToInt8{values});
-        reinterpret_cast<float*>(head + layout.key_scales)[position] =
-            keys.scale;
-        reinterpret_cast<float*>(head + layout.value_scales)[position] =
+        reinterpret_cast<float*>(head + layout.key_scales)[token] = keys.scale;
+        reinterpret_cast<float*>(head + layout.value_scales)[token] =
             values.scale;
       }
       break;
@@ -110,8 +109,8 @@ void StoreToken(const AttentionShape& shape, size_t position, const float* k,
 }
 
 void AttendToken(const AttentionShape& shape, size_t position, size_t first,
-                 size_t count, const float* q, const void* cache, void* scratch,
-                 float* y) noexcept {
+                 size_t count, const float* q, const AttentionCache& cache,
+                 void* scratch, float* y) noexcept {
   GetActiveKernels().attend_token(shape, position, first, count, q, cache,
                                   scratch, y);
 }

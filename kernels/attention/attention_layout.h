@@ -11,27 +11,30 @@ namespace lutra::kernels {
 // Tokens whose keys lie side by side, and lanes of a row of values.
 inline constexpr size_t kCacheBlock = 16;
 
-// A cache holds, for each head of keys and values:
-//   keys    [blocks][head_dim][16]
-//   values  [blocks * 16][padded_dim]
-//   with kInt8, scales of the keys and then of the values, float [blocks * 16]
-struct CacheLayout {
-  explicit CacheLayout(const AttentionShape& shape)
+inline constexpr size_t kPageBlocks = kCachePageTokens / kCacheBlock;
+
+// A page holds, for each head of keys and values:
+//   keys    [kPageBlocks][head_dim][16]
+//   values  [kCachePageTokens][padded_dim]
+//   with kInt8, scales of the keys and then of the values, float
+//   [kCachePageTokens]
+struct PageLayout {
+  explicit PageLayout(const AttentionShape& shape)
       : element_bytes(shape.cache == CacheType::kFloat32   ? 4
                       : shape.cache == CacheType::kFloat16 ? 2
                                                            : 1),
         head_dim(shape.head_dim),
         padded_dim(RoundUp(shape.head_dim, kCacheBlock)),
-        tokens(RoundUp(shape.context, kCacheBlock)) {
-    values = RoundUp(tokens * head_dim * element_bytes, kBlobAlignment);
-    key_scales = values + tokens * padded_dim * element_bytes;
+        values(RoundUp(kCachePageTokens * head_dim * element_bytes,
+                       kBlobAlignment)),
+        key_scales(values + kCachePageTokens * padded_dim * element_bytes) {
     const size_t scale_bytes =
-        shape.cache == CacheType::kInt8 ? tokens * sizeof(float) : 0;
+        shape.cache == CacheType::kInt8 ? kCachePageTokens * sizeof(float) : 0;
     value_scales = key_scales + scale_bytes;
     head_bytes = RoundUp(value_scales + scale_bytes, kBlobAlignment);
   }
 
-  // Index of an element.
+  // Index of an element of a token of the page.
   size_t Key(size_t token, size_t d) const {
     return (token / kCacheBlock * head_dim + d) * kCacheBlock +
            token % kCacheBlock;
@@ -41,13 +44,20 @@ struct CacheLayout {
   size_t element_bytes;
   size_t head_dim;
   size_t padded_dim;
-  size_t tokens;
   // Bytes from the start of a head; its keys come first.
   size_t values;
   size_t key_scales;
   size_t value_scales;
   size_t head_bytes;
 };
+
+// Where a head of keys and values lies in the page of a token.
+inline std::byte* HeadInPage(const AttentionCache& cache,
+                             const PageLayout& layout, size_t head,
+                             size_t token) {
+  return cache.pages[token / kCachePageTokens] + cache.offset +
+         head * layout.head_bytes;
+}
 
 // What a call works in, float arrays for the heads that share keys.
 struct AttentionScratch {

@@ -81,10 +81,14 @@ struct StoredRows {
 // The same from a cache.
 struct CachedRows {
   CacheType type;
-  const CacheLayout& layout;
-  const uint8_t* head;
+  const PageLayout& layout;
+  const AttentionCache& cache;
+  size_t head;
 
-  float Element(const uint8_t* elements, size_t i) const {
+  const std::byte* Head(size_t t) const {
+    return HeadInPage(cache, layout, head, t);
+  }
+  float Element(const std::byte* elements, size_t i) const {
     switch (type) {
       case CacheType::kFloat32:
         return reinterpret_cast<const float*>(elements)[i];
@@ -97,15 +101,16 @@ struct CachedRows {
   }
   float Scale(size_t at, size_t t) const {
     if (type != CacheType::kInt8) return 1.0f;
-    return reinterpret_cast<const float*>(head + at)[t];
+    return reinterpret_cast<const float*>(Head(t) + at)[t % kCachePageTokens];
   }
 
   float Key(size_t t, size_t d) const {
-    return Element(head, layout.Key(t, d));
+    return Element(Head(t), layout.Key(t % kCachePageTokens, d));
   }
   float KeyScale(size_t t) const { return Scale(layout.key_scales, t); }
   float Value(size_t t, size_t d) const {
-    return Element(head + layout.values, layout.Value(t, d));
+    return Element(Head(t) + layout.values,
+                   layout.Value(t % kCachePageTokens, d));
   }
   float ValueScale(size_t t) const { return Scale(layout.value_scales, t); }
 };
@@ -114,13 +119,11 @@ struct CachedRows {
 
 void AttendTokenPlainly(const AttentionShape& shape, size_t position,
                         size_t first, size_t count, const float* q,
-                        const void* cache, void* scratch, float* y) {
-  const CacheLayout layout(shape);
+                        const AttentionCache& cache, void* scratch, float* y) {
+  const PageLayout layout(shape);
   const AttentionScratch parts(shape);
   for (size_t i = first; i < first + count; ++i) {
-    const CachedRows rows{
-        shape.cache, layout,
-        static_cast<const uint8_t*>(cache) + i * layout.head_bytes};
+    const CachedRows rows{shape.cache, layout, cache, i};
     for (size_t h = i * parts.heads; h < (i + 1) * parts.heads; ++h) {
       AttendHead(shape, position, q + h * shape.head_dim, rows,
                  parts.Scores(scratch), y + h * shape.head_dim);

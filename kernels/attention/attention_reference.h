@@ -10,7 +10,7 @@ namespace lutra::kernels {
 // AttendToken of attention.h in plain C++, for targets without vectors.
 void AttendTokenPlainly(const AttentionShape& shape, size_t position,
                         size_t first, size_t count, const float* q,
-                        const void* cache, void* scratch, float* y);
+                        const AttentionCache& cache, void* scratch, float* y);
 
 }  // namespace lutra::kernels
 

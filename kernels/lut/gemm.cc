@@ -220,10 +220,10 @@ const KernelSet* FindKernels(ActivationType type) {
 // What can be known before a call, of `kernels` or, if they are nullptr, the
 // reference.
 struct Call {
-  Call(Span<const GemmProduct> products, ActivationType type,
+  Call(Span<const GemmProduct> products, ActivationType type, size_t tokens,
        const KernelSet* set, void* scratch)
       : kernels(set),
-        m(products[0].arguments.m),
+        m(tokens),
         jobs(products, type, m,
              set == nullptr ? kMaxTileTokens : set->tile_tokens, scratch) {
     if (m == 0) return;  // nothing else needs to make sense
@@ -231,8 +231,7 @@ struct Call {
     assert(reinterpret_cast<uintptr_t>(scratch) % kBlobAlignment == 0);
     for (const GemmJob& job : jobs) {
       const LutFormat& format = job.w->format;
-      assert(job.arguments.m == m &&
-             job.arguments.x == products[0].arguments.x &&
+      assert(job.arguments.x == products[0].arguments.x &&
              job.arguments.x_stride == products[0].arguments.x_stride &&
              job.arguments.x_stride >= format.k &&
              job.arguments.y_stride >= format.n &&
@@ -297,7 +296,8 @@ void Gemm(const LutMatrix& w, ActivationType activation_type,
           const GemmArguments& arguments, void* scratch,
           pthreadpool_t pool) noexcept {
   const GemmProduct product = {&w, arguments};
-  Call({&product, 1}, activation_type, FindKernels(activation_type), scratch)
+  Call({&product, 1}, activation_type, arguments.m,
+       FindKernels(activation_type), scratch)
       .Run(pool);
 }
 
@@ -305,7 +305,7 @@ struct PreparedGemm::Impl {
   ActivationType type;
   void* scratch;
   std::vector<GemmProduct> products;
-  Call call;
+  Call call;  // the last one
 };
 
 size_t PreparedGemm::ScratchBytes(Span<const GemmProduct> products,
@@ -321,17 +321,19 @@ PreparedGemm::PreparedGemm(Span<const GemmProduct> products,
     : impl_(new Impl{activation_type,
                      scratch,
                      {products.begin(), products.end()},
-                     Call(products, activation_type,
+                     Call(products, activation_type, 0,
                           FindKernels(activation_type), scratch)}) {}
 PreparedGemm::~PreparedGemm() = default;
 PreparedGemm::PreparedGemm(PreparedGemm&&) noexcept = default;
 PreparedGemm& PreparedGemm::operator=(PreparedGemm&&) noexcept = default;
 
-void PreparedGemm::Run(pthreadpool_t pool) const noexcept {
+void PreparedGemm::Run(size_t m, pthreadpool_t pool) noexcept {
   const KernelSet* const active = FindKernels(impl_->type);
-  if (active == impl_->call.kernels) return impl_->call.Run(pool);
-  // Another variant was forced since.
-  Call(impl_->products, impl_->type, active, impl_->scratch).Run(pool);
+  Call& call = impl_->call;
+  if (m != call.m || active != call.kernels) {
+    call = Call(impl_->products, impl_->type, m, active, impl_->scratch);
+  }
+  call.Run(pool);
 }
 
 }  // namespace lutra::kernels

@@ -64,7 +64,7 @@ using DenseColumnsFunction = void (*)(const DenseArguments& arguments,
 using AttendTokenFunction = void (*)(const AttentionShape& shape,
                                      size_t position, size_t first,
                                      size_t count, const float* q,
-                                     const void* cache, void* scratch,
+                                     const AttentionCache& cache, void* scratch,
                                      float* y);
 
 // Of a target or, where it has none, of the best of the worse ones: bits are

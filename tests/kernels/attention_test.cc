@@ -44,22 +44,40 @@ struct Data {
   std::vector<float> q, k, v;
 };
 
+// A cache for the context. It begins somewhere inside of its pages.
+class Pages {
+ public:
+  explicit Pages(const AttentionShape& shape) {
+    const size_t bytes = kOffset + AttentionPageBytes(shape);
+    for (size_t t = 0; t < shape.context; t += kCachePageTokens) {
+      memory_.push_back(Allocate(bytes));
+      pages_.push_back(reinterpret_cast<std::byte*>(memory_.back().get()));
+    }
+  }
+  AttentionCache cache() const { return {pages_.data(), kOffset}; }
+
+ private:
+  static constexpr size_t kOffset = 128;
+  std::vector<AlignedBytes> memory_;
+  std::vector<std::byte*> pages_;
+};
+
 // All tokens of the context, one after the other.
 std::vector<float> AttendAll(const AttentionShape& shape, const Data& data) {
   EXPECT_TRUE(AttentionFits(shape));
-  const AlignedBytes cache = Allocate(AttentionCacheBytes(shape));
+  const Pages pages(shape);
   const AlignedBytes scratch = Allocate(AttentionScratchBytes(shape));
   const size_t q_size = shape.heads * shape.head_dim;
   const size_t kv_size = shape.kv_heads * shape.head_dim;
   std::vector<float> y(shape.context * q_size);
   for (size_t t = 0; t < shape.context; ++t) {
     StoreToken(shape, t, &data.k[t * kv_size], &data.v[t * kv_size],
-               cache.get());
+               pages.cache());
     // The heads in two parts.
     const size_t half = shape.kv_heads / 2;
     for (const auto& [first, count] :
          {std::pair{size_t{0}, half}, std::pair{half, shape.kv_heads - half}}) {
-      AttendToken(shape, t, first, count, &data.q[t * q_size], cache.get(),
+      AttendToken(shape, t, first, count, &data.q[t * q_size], pages.cache(),
                   scratch.get(), &y[t * q_size]);
     }
   }
@@ -109,10 +127,12 @@ std::vector<AttentionShape> Shapes() {
                           .scale = 0.3f,
                           .window = window};
   };
-  return {shape(1, 1, 1, 3, 0),    shape(1, 1, 8, 70, 0),
-          shape(2, 2, 20, 33, 0),  shape(4, 2, 16, 40, 7),
-          shape(3, 1, 24, 50, 16), shape(8, 2, 64, 90, 0),
-          shape(7, 1, 32, 80, 33), shape(9, 1, 80, 20, 1)};
+  return {shape(1, 1, 1, 3, 0), shape(1, 1, 8, 70, 0), shape(2, 2, 20, 33, 0),
+          shape(4, 2, 16, 40, 7), shape(3, 1, 24, 50, 16),
+          shape(8, 2, 64, 90, 0), shape(7, 1, 32, 80, 33),
+          shape(9, 1, 80, 20, 1),
+          // Windows that begin and end in several pages.
+          shape(2, 1, 16, 300, 70), shape(1, 1, 16, 200, 0)};
 }
 
 class AttentionTest : public ::testing::TestWithParam<CacheType> {};

@@ -62,6 +62,12 @@ class Products {
   }
 
   const std::vector<GemmProduct>& products() const { return products_; }
+  size_t m() const { return m_; }
+  // From now on there are fewer tokens.
+  void set_m(size_t m) {
+    m_ = m;
+    for (GemmProduct& product : products_) product.arguments.m = m;
+  }
 
   // Clears the outputs, calls run() and returns them.
   template <class Run>
@@ -112,9 +118,9 @@ void ExpectSame(const std::vector<std::vector<float>>& expected,
 class PreparedGemmBase {
  protected:
   static std::vector<std::vector<float>> RunPrepared(Products& products,
-                                                     const PreparedGemm& gemm,
+                                                     PreparedGemm& gemm,
                                                      pthreadpool_t pool) {
-    return products.Outputs([&] { gemm.Run(pool); });
+    return products.Outputs([&] { gemm.Run(products.m(), pool); });
   }
 
   static AlignedBytes Scratch(const Products& products, ActivationType type,
@@ -164,7 +170,7 @@ TEST_P(PreparedGemmTest, GivesTheBitsOfSeparateCalls) {
         const auto expected = products.Separately(type);
         if (exact) ExpectSame(reference, expected, products.products());
         const AlignedBytes scratch = Scratch(products, type, m);
-        const PreparedGemm gemm(products.products(), type, scratch.get());
+        PreparedGemm gemm(products.products(), type, scratch.get());
         ExpectSame(expected, RunPrepared(products, gemm, nullptr),
                    products.products());
         ExpectSame(expected, RunPrepared(products, gemm, pool.get()),
@@ -185,12 +191,30 @@ TEST_F(PreparedGemmOnceTest, SurvivesAnotherVariant) {
   const ActivationType type = ActivationType::kInt8Asymmetric;
   const auto expected = products.ByReference(type);
   const AlignedBytes scratch = Scratch(products, type, 9);
-  const PreparedGemm gemm(products.products(), type, scratch.get());
+  PreparedGemm gemm(products.products(), type, scratch.get());
   ForEachVariant([&](const char* variant) {
     SCOPED_TRACE(variant);
     ExpectSame(expected, RunPrepared(products, gemm, nullptr),
                products.products());
   });
+}
+
+// One object serves calls of any number of tokens, in any order.
+TEST_F(PreparedGemmOnceTest, RunsAnyNumberOfTokens) {
+  std::mt19937 rng(24);
+  const LutFormat format{.n = 50, .k = 96, .bits = 3, .group_size = 32};
+  for (const ActivationType type : kTypes) {
+    Products products({format, format}, 40, rng);
+    const AlignedBytes scratch = Scratch(products, type, 40);
+    PreparedGemm gemm(products.products(), type, scratch.get());
+    for (const size_t m : std::vector<size_t>{40, 3, 1, 1, 17, 2, 40}) {
+      SCOPED_TRACE(std::to_string(static_cast<int>(type)) + " " +
+                   std::to_string(m));
+      products.set_m(m);
+      ExpectSame(products.Separately(type),
+                 RunPrepared(products, gemm, nullptr), products.products());
+    }
+  }
 }
 
 TEST_F(PreparedGemmOnceTest, NothingToDoForNoTokens) {
@@ -201,9 +225,8 @@ TEST_F(PreparedGemmOnceTest, NothingToDoForNoTokens) {
   EXPECT_EQ(PreparedGemm::ScratchBytes({&product, 1},
                                        ActivationType::kInt8Symmetric, 0),
             0u);
-  const PreparedGemm gemm({&product, 1}, ActivationType::kInt8Symmetric,
-                          nullptr);
-  gemm.Run(nullptr);
+  PreparedGemm gemm({&product, 1}, ActivationType::kInt8Symmetric, nullptr);
+  gemm.Run(0, nullptr);
 }
 
 }  // namespace

@@ -104,22 +104,25 @@ inline constexpr size_t kMaxGemmProducts = 4;
 // instance those that make queries, keys and values. Activations are quantized
 // once for matrices with the same K, bits, group size and smallest entry,
 // threads are woken once, and what does not depend on the activations is worked
-// out once: for small matrices that is half of the time. Gives the same bits as
-// separate calls. Run may not be called by several threads at once.
+// out once for calls that have as many tokens as the one before: for small
+// matrices that is half of the time. Gives the same bits as separate calls. Run
+// may not be called by several threads at once.
 class PreparedGemm {
  public:
-  // Of `products` only `w` is looked at.
+  // For calls of up to `m` tokens. Of `products` only `w` is looked at.
   static size_t ScratchBytes(Span<const GemmProduct> products,
                              ActivationType activation_type, size_t m) noexcept;
 
-  // 1 to kMaxGemmProducts products. Throws std::bad_alloc.
+  // 1 to kMaxGemmProducts products; their `m` is not looked at. Throws
+  // std::bad_alloc.
   PreparedGemm(Span<const GemmProduct> products, ActivationType activation_type,
                void* scratch);
   ~PreparedGemm();
   PreparedGemm(PreparedGemm&&) noexcept;
   PreparedGemm& operator=(PreparedGemm&&) noexcept;
 
-  void Run(pthreadpool_t pool) const noexcept;
+  // For the first `m` tokens.
+  void Run(size_t m, pthreadpool_t pool) noexcept;
 
  private:
   struct Impl;

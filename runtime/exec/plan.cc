@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstring>
 #include <set>
+#include <utility>
 
 #include "kernels/base/checked_math.h"
 #include "runtime/ops/dense.h"
@@ -34,54 +35,56 @@ uint64_t Nanoseconds() {
           .count());
 }
 
-void RunProfiled(Step& step, NodeProfile& profile) {
-  const StepCost cost = step.Cost();
+void RunProfiled(Step& step, size_t m, const Call& call, NodeProfile& profile) {
+  const StepCost cost = step.Cost(m, call);
   const uint64_t begin = Nanoseconds();
-  step.Run();
+  step.Run(m, call);
   profile.nanoseconds += Nanoseconds() - begin;
   profile.calls += 1;
   profile.bytes += cost.bytes;
   profile.multiply_adds += cost.multiply_adds;
 }
 
-}  // namespace
-
-Plan::Plan(const Model& model, const Execution& execution,
-           std::span<void* const> states, Size size) {
-  FindRows(model, size);
-  schedule_ = ScheduleNodes(model, rows_);
-  PlaceBlocks(model, execution);
-  arena_ = AllocateAligned(memory_.bytes, "an arena");
-  BindSteps(model, execution, states);
-  for (const ValueInfo& input : model.inputs()) {
-    inputs_.push_back(Rows(input.name, size.m));
+// Rows of `row_bytes`: those whose outputs are wanted, of all that are at
+// `from`.
+void CopyWanted(const Call& call, Outputs wanted, const void* from,
+                size_t row_bytes, void* to) {
+  if (wanted == Outputs::kAll) {
+    std::memcpy(to, from, call.rows.size() * row_bytes);
+    return;
   }
-  for (const ValueInfo& output : model.outputs()) {
-    outputs_.push_back(Rows(output.name, size.last ? 1 : size.m));
+  const auto* rows = static_cast<const std::byte*>(from);
+  auto* out = static_cast<std::byte*>(to);
+  for (const SequenceRows& sequence : call.sequences) {
+    const size_t last = sequence.first + sequence.count - 1;
+    std::memcpy(out, rows + last * row_bytes, row_bytes);
+    out += row_bytes;
   }
 }
 
-// If only the last token is wanted, all tokens are still needed by sequential
-// nodes and by whatever these depend on.
-void Plan::FindRows(const Model& model, Size size) {
+}  // namespace
+
+Plan::Plan(const Model& model, const Execution& execution,
+           const StateLayout& layout, Capacity capacity)
+    : capacity_(capacity) {
+  FindTail(model);
+  schedule_ = ScheduleNodes(model, in_tail_);
+  PlaceBlocks(model, execution);
+  arena_ = AllocateAligned(memory_.bytes, "an arena");
+  BindSteps(model, execution, layout);
+  BindValues(model);
+}
+
+// All rows are needed by sequential nodes and by whatever these depend on.
+void Plan::FindTail(const Model& model) {
   const Graph& graph = model.graph();
   std::set<std::string_view> whole;
-  rows_.assign(graph.nodes.size(), size.m);
+  in_tail_.assign(graph.nodes.size(), false);
   for (size_t i = graph.nodes.size(); i-- > 0;) {
     const Node& node = graph.nodes[i];
-    if (size.last && !whole.contains(node.output) &&
-        !GetOperator(node.op).IsSequential()) {
-      rows_[i] = 1;
-      continue;
-    }
-    whole.insert(node.inputs.begin(), node.inputs.end());
-  }
-  for (const ValueInfo& input : model.inputs()) {
-    values_[input.name] = {0, size.m, input.ElementCount()};
-  }
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    const std::string& output = graph.nodes[i].output;
-    values_[output] = {0, rows_[i], model.value(output).ElementCount()};
+    in_tail_[i] =
+        !whole.contains(node.output) && !GetOperator(node.op).IsSequential();
+    if (!in_tail_[i]) whole.insert(node.inputs.begin(), node.inputs.end());
   }
 }
 
@@ -94,65 +97,109 @@ void Plan::PlaceBlocks(const Model& model, const Execution& execution) {
     blocks.push_back({bytes, step, step});
     return blocks.size() - 1;
   };
-  const auto add_value = [&](const ValueInfo& info, size_t step) {
-    Value& value = values_.at(info.name);
-    value.block = add(ValueBytes(info, value.rows), step);
+  // When a value is there, to make tail copies at.
+  std::map<std::string_view, size_t> made;
+  const auto use = [&](const std::string& name, bool tail, size_t step) {
+    Value& value = values_.at(name);
+    std::optional<size_t>& block = tail ? value.tail : value.all;
+    if (!block) {
+      block = add(ValueBytes(model.value(name), Rows(tail)), made.at(name));
+    }
+    blocks[*block].last = step;
   };
-  for (const ValueInfo& input : model.inputs()) add_value(input, 0);
+  const auto make = [&](const ValueInfo& info, size_t step) {
+    values_[info.name].row_bytes = info.ElementCount() * kElementBytes;
+    made[info.name] = step;
+  };
+  for (const ValueInfo& input : model.inputs()) make(input, 0);
   for (size_t i = 0; i < schedule_.size(); ++i) {
     const ScheduledStep& step = schedule_[i];
     const Node& first = graph.nodes[step[0].node];
-    const size_t rows = rows_[step[0].node];
-    for (const std::string& input : first.inputs) {
-      blocks[values_.at(input).block].last = i + 1;
-    }
+    const bool tail = in_tail_[step[0].node];
+    for (const std::string& input : first.inputs) use(input, tail, i + 1);
     for (const ScheduledNode& s : step) {
-      if (s.residual != nullptr) {
-        blocks[values_.at(*s.residual).block].last = i + 1;
-      }
-      add_value(model.value(graph.nodes[s.result].output), i + 1);
+      if (s.residual != nullptr) use(*s.residual, tail, i + 1);
+      const std::string& output = graph.nodes[s.result].output;
+      make(model.value(output), i + 1);
+      use(output, tail, i + 1);
     }
+    const size_t m = Rows(tail);
     const size_t scratch =
         IsPackedLinear(model, first)
-            ? LinearsScratchBytes(model, step, execution, rows)
-            : GetOperator(first.op).ScratchBytes(model, first, execution, rows);
+            ? LinearsScratchBytes(model, step, execution, m)
+            : GetOperator(first.op).ScratchBytes(model, first, execution, m);
     scratch_.push_back(add(scratch, i + 1));
   }
   for (const ValueInfo& output : model.outputs()) {
-    blocks[values_.at(output.name).block].last = schedule_.size() + 1;
+    const Value& value = values_.at(output.name);
+    // Of an input that is also an output nothing may be there yet.
+    use(output.name, value.tail || !value.all, schedule_.size() + 1);
   }
   memory_ = PlanMemory(blocks);
 }
 
 void Plan::BindSteps(const Model& model, const Execution& execution,
-                     std::span<void* const> states) {
-  const Graph& graph = model.graph();
-  const auto floats = [this](std::string_view value, size_t rows) {
-    return reinterpret_cast<float*>(Rows(value, rows).first);
-  };
+                     const StateLayout& layout) {
   for (size_t i = 0; i < schedule_.size(); ++i) {
-    const ScheduledStep& step = schedule_[i];
-    const Node& first = graph.nodes[step[0].node];
-    Binding binding;
-    binding.m = rows_[step[0].node];
-    for (const std::string& input : first.inputs) {
-      binding.inputs.push_back(Rows(input, binding.m).first);
+    const size_t first = schedule_[i][0].node;
+    BoundStep bound;
+    bound.step = BindStep(model, execution, layout, i);
+    bound.in_tail = in_tail_[first];
+    bound.node = first;
+    for (const ScheduledNode& s : schedule_[i]) {
+      const Value& value = values_.at(model.graph().nodes[s.result].output);
+      if (!value.all || !value.tail) continue;
+      bound.gatherings.push_back(
+          {Address(*value.all), Address(*value.tail), value.row_bytes});
     }
-    binding.output = floats(graph.nodes[step[0].result].output, binding.m);
-    binding.scratch = Address(scratch_[i]);
-    binding.state = states[step[0].node];
-    if (!IsPackedLinear(model, first)) {
-      steps_.push_back(
-          GetOperator(first.op).Bind(model, first, execution, binding));
-      continue;
-    }
-    std::vector<LinearOutput> outputs;
-    for (const ScheduledNode& s : step) {
-      outputs.push_back(
-          {floats(graph.nodes[s.result].output, binding.m),
-           s.residual == nullptr ? nullptr : floats(*s.residual, binding.m)});
-    }
-    steps_.push_back(BindLinears(model, step, execution, binding, outputs));
+    steps_.push_back(std::move(bound));
+  }
+}
+
+std::unique_ptr<Step> Plan::BindStep(const Model& model,
+                                     const Execution& execution,
+                                     const StateLayout& layout, size_t index) {
+  const Graph& graph = model.graph();
+  const ScheduledStep& step = schedule_[index];
+  const Node& first = graph.nodes[step[0].node];
+  const bool tail = in_tail_[step[0].node];
+  const auto floats = [&](std::string_view value) {
+    return reinterpret_cast<float*>(Address(value, tail));
+  };
+  Binding binding;
+  binding.m = Rows(tail);
+  for (const std::string& input : first.inputs) {
+    binding.inputs.push_back(Address(input, tail));
+  }
+  binding.output = floats(graph.nodes[step[0].result].output);
+  binding.scratch = Address(scratch_[index]);
+  binding.page_offset = layout.page_offsets[step[0].node];
+  binding.state_offset = layout.state_offsets[step[0].node];
+  if (!IsPackedLinear(model, first)) {
+    return GetOperator(first.op).Bind(model, first, execution, binding);
+  }
+  std::vector<LinearOutput> outputs;
+  for (const ScheduledNode& s : step) {
+    outputs.push_back({floats(graph.nodes[s.result].output),
+                       s.residual == nullptr ? nullptr : floats(*s.residual)});
+  }
+  return BindLinears(model, step, execution, binding, outputs);
+}
+
+void Plan::BindValues(const Model& model) {
+  const auto address = [this](std::optional<size_t> block) {
+    return block ? Address(*block) : nullptr;
+  };
+  for (const ValueInfo& input : model.inputs()) {
+    const Value& value = values_.at(input.name);
+    inputs_.push_back(
+        {address(value.all), address(value.tail), value.row_bytes});
+  }
+  for (const ValueInfo& output : model.outputs()) {
+    const Value& value = values_.at(output.name);
+    const bool gathered = value.tail.has_value();
+    outputs_.push_back({address(gathered ? value.tail : value.all), gathered,
+                        value.row_bytes});
   }
 }
 
@@ -160,35 +207,50 @@ std::byte* Plan::Address(size_t block) const {
   return arena_.get() + memory_.offsets[block];
 }
 
-std::pair<std::byte*, size_t> Plan::Rows(std::string_view name,
-                                         size_t rows) const {
+std::byte* Plan::Address(std::string_view name, bool tail) const {
   const Value& value = values_.find(name)->second;
-  const size_t row_bytes = value.elements * kElementBytes;
-  return {Address(value.block) + (value.rows - rows) * row_bytes,
-          rows * row_bytes};
+  return Address(tail ? *value.tail : *value.all);
 }
 
-void Plan::Run(std::span<const void* const> inputs,
-               std::span<float* const> outputs, std::atomic<bool>& cancelled,
+void Plan::Run(const Call& call, Outputs wanted, Span<const void* const> inputs,
+               Span<float* const> outputs, std::atomic<bool>& cancelled,
                std::span<NodeProfile> profiles) {
+  const size_t rows = call.rows.size();
+  const size_t wanted_rows =
+      wanted == Outputs::kAll ? rows : call.sequences.size();
   // Steps are bound to the arena, where everything is aligned and may be read
   // past its end.
   for (size_t i = 0; i < inputs.size(); ++i) {
-    std::memcpy(inputs_[i].first, inputs[i], inputs_[i].second);
+    const Input& input = inputs_[i];
+    if (input.all != nullptr) {
+      std::memcpy(input.all, inputs[i], rows * input.row_bytes);
+    }
+    if (input.tail != nullptr) {
+      CopyWanted(call, wanted, inputs[i], input.row_bytes, input.tail);
+    }
   }
-  for (size_t i = 0; i < steps_.size(); ++i) {
+  for (const BoundStep& bound : steps_) {
     if (cancelled.load(std::memory_order_relaxed)) {
       cancelled = false;
       throw Cancelled("the call was cancelled");
     }
+    const size_t m = bound.in_tail ? wanted_rows : rows;
     if (profiles.empty()) {
-      steps_[i]->Run();
+      bound.step->Run(m, call);
     } else {
-      RunProfiled(*steps_[i], profiles[schedule_[i][0].node]);
+      RunProfiled(*bound.step, m, call, profiles[bound.node]);
+    }
+    for (const Gathering& g : bound.gatherings) {
+      CopyWanted(call, wanted, g.from, g.row_bytes, g.to);
     }
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
-    std::memcpy(outputs[i], outputs_[i].first, outputs_[i].second);
+    const Output& output = outputs_[i];
+    if (output.gathered) {
+      std::memcpy(outputs[i], output.from, wanted_rows * output.row_bytes);
+    } else {
+      CopyWanted(call, wanted, output.from, output.row_bytes, outputs[i]);
+    }
   }
 }
 

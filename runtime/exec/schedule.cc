@@ -12,10 +12,10 @@ namespace {
 
 class Scheduler {
  public:
-  Scheduler(const Model& model, std::span<const size_t> rows)
+  Scheduler(const Model& model, const std::vector<bool>& in_tail)
       : model_(model),
         nodes_(model.graph().nodes),
-        rows_(rows),
+        in_tail_(in_tail),
         scheduled_(nodes_.size(), false) {
     for (const ValueInfo& input : model.inputs()) ready_.insert(input.name);
     for (size_t i = 0; i < nodes_.size(); ++i) {
@@ -91,13 +91,13 @@ class Scheduler {
     for (const size_t i : users_[nodes_[first].inputs[0]]) {
       if (step.size() == kernels::kMaxGemmProducts) return;
       if (i == nodes_.size() || scheduled_[i] || !IsPackedLinear(i)) continue;
-      if (rows_[i] == rows_[first]) Add(i, step);
+      if (in_tail_[i] == in_tail_[first]) Add(i, step);
     }
   }
 
   const Model& model_;
   const std::vector<Node>& nodes_;
-  std::span<const size_t> rows_;
+  const std::vector<bool>& in_tail_;
   std::vector<bool> scheduled_;
   // Values that earlier steps have written.
   std::set<std::string_view> ready_;
@@ -108,8 +108,8 @@ class Scheduler {
 }  // namespace
 
 std::vector<ScheduledStep> ScheduleNodes(const Model& model,
-                                         std::span<const size_t> rows) {
-  return Scheduler(model, rows).Schedule();
+                                         const std::vector<bool>& in_tail) {
+  return Scheduler(model, in_tail).Schedule();
 }
 
 }  // namespace lutra

@@ -2,7 +2,6 @@
 #define LUTRA_RUNTIME_EXEC_SCHEDULE_H_
 
 #include <cstddef>
-#include <span>
 #include <vector>
 
 #include "lutra/runtime/model.h"
@@ -10,10 +9,11 @@
 
 namespace lutra {
 
-// All nodes, in an order that can be executed. `rows` is how many tokens each
-// node computes. Refers to the graph of `model`.
+// All nodes, in an order that can be executed. Of linear nodes those are put
+// together that are alike in `in_tail` (see plan.h). Refers to the graph of
+// `model`.
 std::vector<ScheduledStep> ScheduleNodes(const Model& model,
-                                         std::span<const size_t> rows);
+                                         const std::vector<bool>& in_tail);
 
 }  // namespace lutra
 

@@ -81,7 +81,7 @@ typedef struct lutra_session_options {
   struct pthreadpool* thread_pool; /* the app's own pool, or NULL */
   size_t context; /* most tokens of a sequence; 0: what the model is made for */
   lutra_cache cache;
-  size_t chunk; /* most tokens of a prompt per call; 0: 128; a power of two */
+  size_t chunk; /* most tokens of a prompt per call; 0: 128 */
 } lutra_session_options;
 
 /* Bytes of memory of a session. */

@@ -53,35 +53,35 @@ class AttentionStep : public Step {
                 const Binding& binding)
       : shape_(shape),
         execution_(execution),
-        m_(binding.m),
         q_(static_cast<const float*>(binding.inputs[0])),
         k_(static_cast<const float*>(binding.inputs[1])),
         v_(static_cast<const float*>(binding.inputs[2])),
         y_(binding.output),
-        cache_(binding.state),
+        page_offset_(binding.page_offset),
         scratch_(static_cast<std::byte*>(binding.scratch)),
         scratch_of_thread_(ScratchOfThread(shape)) {}
 
-  void Run() override {
-    const size_t position = execution_.sequence->position;
+  void Run(size_t m, const Call& call) override {
     const size_t kv_size = shape_.kv_heads * shape_.head_dim;
-    ParallelFor(execution_.pool, m_, kStoreTile, [&](size_t begin, size_t end) {
+    ParallelFor(execution_.pool, m, kStoreTile, [&](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
-        kernels::StoreToken(shape_, position + row, k_ + row * kv_size,
-                            v_ + row * kv_size, cache_);
+        const RowPlace& place = call.rows[row];
+        kernels::StoreToken(shape_, place.position, k_ + row * kv_size,
+                            v_ + row * kv_size, Cache(place));
       }
     });
     // Each thread takes every n-th piece, so that all have about as many tokens
     // to look back at. A piece is a token or, if there are few, some heads.
-    const size_t workers =
-        Cost().multiply_adds < kMinParallelWork ? 1 : execution_.Threads();
-    const size_t parts = m_ >= workers ? 1 : std::min(workers, shape_.kv_heads);
+    const size_t workers = Cost(m, call).multiply_adds < kMinParallelWork
+                               ? 1
+                               : execution_.Threads();
+    const size_t parts = m >= workers ? 1 : std::min(workers, shape_.kv_heads);
     ParallelFor(execution_.pool, workers, 1, [&](size_t begin, size_t end) {
       for (size_t worker = begin; worker < end; ++worker) {
-        for (size_t i = worker; i < m_ * parts; i += workers) {
+        for (size_t i = worker; i < m * parts; i += workers) {
           const size_t row = i / parts;
           const size_t part = i % parts;
-          Attend(row, part * shape_.kv_heads / parts,
+          Attend(call.rows[row], row, part * shape_.kv_heads / parts,
                  (part + 1) * shape_.kv_heads / parts,
                  scratch_ + worker * scratch_of_thread_);
         }
@@ -89,19 +89,14 @@ class AttentionStep : public Step {
     });
   }
 
-  StepCost Cost() const override {
-    const uint64_t position = execution_.sequence->position;
-    // By all rows together, and by each of them.
-    uint64_t tokens = position + m_;
-    if (shape_.window > 0) {
-      tokens = std::min<uint64_t>(tokens, shape_.window + m_ - 1);
-    }
+  StepCost Cost(size_t, const Call& call) const override {
+    // By all rows of a sequence together, and by each of them.
+    uint64_t tokens = 0;
     uint64_t seen = 0;
-    for (size_t row = 0; row < m_; ++row) {
-      const uint64_t before = position + row + 1;
-      seen += shape_.window == 0 ? before
-                                 : std::min<uint64_t>(before, shape_.window);
+    for (const SequenceRows& rows : call.sequences) {
+      tokens += Seen(rows.position + rows.count, rows.count - 1);
     }
+    for (const RowPlace& row : call.rows) seen += Seen(row.position + 1, 0);
     const uint64_t element_bytes =
         shape_.cache == kernels::CacheType::kFloat32   ? 4
         : shape_.cache == kernels::CacheType::kFloat16 ? 2
@@ -112,22 +107,33 @@ class AttentionStep : public Step {
   }
 
  private:
+  // Of `tokens` tokens, those that are in the window or at most `before` in
+  // front of it.
+  uint64_t Seen(uint64_t tokens, uint64_t before) const {
+    return shape_.window == 0 ? tokens
+                              : std::min(tokens, shape_.window + before);
+  }
+
+  kernels::AttentionCache Cache(const RowPlace& place) const {
+    return {place.sequence->pages, page_offset_};
+  }
+
   // For heads [first, end) of keys.
-  void Attend(size_t row, size_t first, size_t end, void* scratch) const {
+  void Attend(const RowPlace& place, size_t row, size_t first, size_t end,
+              void* scratch) const {
     const size_t size = shape_.heads * shape_.head_dim;
-    kernels::AttendToken(shape_, execution_.sequence->position + row, first,
-                         end - first, q_ + row * size, cache_, scratch,
+    kernels::AttendToken(shape_, place.position, first, end - first,
+                         q_ + row * size, Cache(place), scratch,
                          y_ + row * size);
   }
 
   AttentionShape shape_;
   Execution execution_;
-  size_t m_;
   const float* q_;  // [m, heads, head_dim]
   const float* k_;  // [m, kv_heads, head_dim]
   const float* v_;  // [m, kv_heads, head_dim]
   float* y_;        // [m, heads, head_dim]
-  void* cache_;
+  size_t page_offset_;
   std::byte* scratch_;
   size_t scratch_of_thread_;
 };
@@ -165,8 +171,8 @@ class Attention : public Operator {
     return inputs[0]->shape;
   }
 
-  size_t StateBytes(const Model& model, const Node& node,
-                    const Execution& execution) const override {
+  size_t PageBytes(const Model& model, const Node& node,
+                   const Execution& execution) const override {
     if (execution.context == 0) {
       throw NodeError(model, node,
                       "the file does not say how long a sequence may be "
@@ -178,7 +184,7 @@ class Attention : public Operator {
                         std::to_string(execution.context) +
                         " tokens overflows memory");
     }
-    return kernels::AttentionCacheBytes(shape);
+    return kernels::AttentionPageBytes(shape);
   }
 
   size_t ScratchBytes(const Model& model, const Node& node,

@@ -50,18 +50,17 @@ class Conv2dStep : public Step {
   Conv2dStep(const Model& model, const Node& node, const Execution& execution,
              const Binding& binding)
       : window_(MakeWindow2d(model, node, Input(model, node))),
-        m_(binding.m),
-        block_(BlockPixels(window_, m_)),
+        block_(BlockPixels(window_, binding.m)),
         gathered_(static_cast<float*>(binding.scratch)),
         product_(model, node, execution, block_,
                  static_cast<std::byte*>(binding.scratch) +
-                     GatheredBytes(window_, m_)),
+                     GatheredBytes(window_, binding.m)),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output),
         pool_(execution.pool) {}
 
-  void Run() override {
-    const size_t pixels = m_ * window_.OutputPixels();
+  void Run(size_t m, const Call&) override {
+    const size_t pixels = m * window_.OutputPixels();
     const size_t k = product_.weight().k;
     const bool pointwise = IsPointwise(window_);
     for (size_t first = 0; first < pixels; first += block_) {
@@ -78,8 +77,8 @@ class Conv2dStep : public Step {
     }
   }
 
-  StepCost Cost() const override {
-    return product_.Cost(m_ * window_.OutputPixels());
+  StepCost Cost(size_t m, const Call&) const override {
+    return product_.Cost(m * window_.OutputPixels());
   }
 
  private:
@@ -104,7 +103,6 @@ class Conv2dStep : public Step {
   }
 
   Window2d window_;
-  size_t m_;
   size_t block_;
   float* gathered_;  // [block, taps * channels]
   MatrixProduct product_;

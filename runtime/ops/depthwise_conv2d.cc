@@ -17,21 +17,20 @@ class DepthwiseStep : public Step {
         bias_(node.bias.empty()
                   ? nullptr
                   : model.file().Get(node.bias).Floats(model.path()).data()),
-        m_(binding.m),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output),
         pool_(execution.pool) {}
 
-  void Run() override {
-    ForEachOutputPixel(window_, m_, pool_, [this](size_t row, size_t column) {
+  void Run(size_t m, const Call&) override {
+    ForEachOutputPixel(window_, m, pool_, [this](size_t row, size_t column) {
       Pixel(row, column);
     });
   }
 
-  StepCost Cost() const override {
+  StepCost Cost(size_t m, const Call&) const override {
     const uint64_t size = window_.Taps() * window_.channels;
     return {.bytes = size * sizeof(float),
-            .multiply_adds = size * m_ * window_.OutputPixels()};
+            .multiply_adds = size * m * window_.OutputPixels()};
   }
 
  private:
@@ -58,7 +57,6 @@ class DepthwiseStep : public Step {
   Window2d window_;
   const float* weight_;  // [taps, channels]
   const float* bias_;    // [channels], or nullptr
-  size_t m_;
   const float* x_;
   float* y_;
   pthreadpool_t pool_;

@@ -36,12 +36,6 @@ class SameShapeOperator : public Operator {
     }
     return inputs[0]->shape;
   }
-
- protected:
-  static size_t Count(const Model& model, const Node& node,
-                      const Binding& binding) {
-    return binding.m * model.value(node.output).ElementCount();
-  }
 };
 
 // y = kFunction(x)
@@ -51,29 +45,30 @@ class UnaryOperator : public SameShapeOperator {
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
-    return std::make_unique<UnaryStep>(binding, Count(model, node, binding),
-                                       execution.pool);
+    return std::make_unique<UnaryStep>(
+        binding, model.value(node.output).ElementCount(), execution.pool);
   }
 
  private:
   class UnaryStep : public Step {
    public:
-    UnaryStep(const Binding& binding, size_t count, pthreadpool_t pool)
+    UnaryStep(const Binding& binding, size_t row_size, pthreadpool_t pool)
         : x_(static_cast<const float*>(binding.inputs[0])),
           y_(binding.output),
-          count_(count),
+          row_size_(row_size),
           pool_(pool) {}
 
-    void Run() override {
-      ParallelFor(pool_, count_, kTile, [this](size_t begin, size_t end) {
-        kernels::Apply(kFunction, x_ + begin, end - begin, y_ + begin);
-      });
+    void Run(size_t m, const Call&) override {
+      ParallelFor(
+          pool_, m * row_size_, kTile, [this](size_t begin, size_t end) {
+            kernels::Apply(kFunction, x_ + begin, end - begin, y_ + begin);
+          });
     }
 
    private:
     const float* x_;
     float* y_;
-    size_t count_;
+    size_t row_size_;
     pthreadpool_t pool_;
   };
 };
@@ -85,34 +80,36 @@ class BinaryOperator : public SameShapeOperator {
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
-    return std::make_unique<BinaryStep>(binding, Count(model, node, binding),
-                                        execution.pool);
+    return std::make_unique<BinaryStep>(
+        binding, model.value(node.output).ElementCount(), execution.pool);
   }
 
  private:
   class BinaryStep : public Step {
    public:
-    BinaryStep(const Binding& binding, size_t count, pthreadpool_t pool)
+    BinaryStep(const Binding& binding, size_t row_size, pthreadpool_t pool)
         : a_(static_cast<const float*>(binding.inputs[0])),
           b_(static_cast<const float*>(binding.inputs[1])),
           y_(binding.output),
-          count_(count),
+          row_size_(row_size),
           pool_(pool) {}
 
-    void Run() override {
-      ParallelFor(pool_, count_, kTile, [this](size_t begin, size_t end) {
-        const float* __restrict a = a_;
-        const float* __restrict b = b_;
-        float* __restrict y = y_;
-        for (size_t i = begin; i < end; ++i) y[i] = Function::Apply(a[i], b[i]);
-      });
+    void Run(size_t m, const Call&) override {
+      ParallelFor(pool_, m * row_size_, kTile,
+                  [this](size_t begin, size_t end) {
+                    const float* __restrict a = a_;
+                    const float* __restrict b = b_;
+                    float* __restrict y = y_;
+                    for (size_t i = begin; i < end; ++i)
+                      y[i] = Function::Apply(a[i], b[i]);
+                  });
     }
 
    private:
     const float* a_;
     const float* b_;
     float* y_;
-    size_t count_;
+    size_t row_size_;
     pthreadpool_t pool_;
   };
 };

@@ -20,11 +20,10 @@ class EmbeddingStep : public Step {
         weight_(GetWeight(model, node.weight)),
         ids_(static_cast<const int32_t*>(binding.inputs[0])),
         output_(binding.output),
-        m_(binding.m),
         pool_(pool) {}
 
-  void Run() override {
-    for (size_t i = 0; i < m_; ++i) {
+  void Run(size_t m, const Call&) override {
+    for (size_t i = 0; i < m; ++i) {
       if (ids_[i] < 0 || static_cast<uint32_t>(ids_[i]) >= weight_.n) {
         throw NodeError(model_, node_,
                         "id " + std::to_string(ids_[i]) + " of token " +
@@ -32,7 +31,7 @@ class EmbeddingStep : public Step {
                             std::to_string(weight_.n - 1));
       }
     }
-    ParallelFor(pool_, m_, kTile, [this](size_t begin, size_t end) {
+    ParallelFor(pool_, m, kTile, [this](size_t begin, size_t end) {
       const size_t k = weight_.k;
       for (size_t i = begin; i < end; ++i) {
         const auto row = static_cast<uint32_t>(ids_[i]);
@@ -50,8 +49,8 @@ class EmbeddingStep : public Step {
     });
   }
 
-  StepCost Cost() const override {
-    return {.bytes = weight_.ByteCount() / weight_.n * m_};
+  StepCost Cost(size_t m, const Call&) const override {
+    return {.bytes = weight_.ByteCount() / weight_.n * m};
   }
 
  private:
@@ -60,7 +59,6 @@ class EmbeddingStep : public Step {
   Weight weight_;
   const int32_t* ids_;
   float* output_;
-  size_t m_;
   pthreadpool_t pool_;
 };
 

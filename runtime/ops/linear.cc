@@ -14,27 +14,30 @@ class LinearStep : public Step {
   LinearStep(MatrixProduct product, const Binding& binding)
       : product_(std::move(product)),
         x_(static_cast<const float*>(binding.inputs[0])),
-        m_(binding.m),
         y_(binding.output) {}
 
-  void Run() override { product_.Run(x_, m_, y_); }
-  StepCost Cost() const override { return product_.Cost(m_); }
+  void Run(size_t m, const Call&) override { product_.Run(x_, m, y_); }
+  StepCost Cost(size_t m, const Call&) const override {
+    return product_.Cost(m);
+  }
 
  private:
   MatrixProduct product_;
   const float* x_;
-  size_t m_;
   float* y_;
 };
 
 class PackedLinearsStep : public Step {
  public:
+  // `cost` is that of one row.
   PackedLinearsStep(kernels::PreparedGemm gemm, pthreadpool_t pool,
                     StepCost cost)
       : gemm_(std::move(gemm)), pool_(pool), cost_(cost) {}
 
-  void Run() override { gemm_.Run(pool_); }
-  StepCost Cost() const override { return cost_; }
+  void Run(size_t m, const Call&) override { gemm_.Run(m, pool_); }
+  StepCost Cost(size_t m, const Call&) const override {
+    return {.bytes = cost_.bytes, .multiply_adds = m * cost_.multiply_adds};
+  }
 
  private:
   kernels::PreparedGemm gemm_;
@@ -118,7 +121,6 @@ std::unique_ptr<Step> BindLinears(const Model& model, const ScheduledStep& step,
     products.push_back({w.packed,
                         {.x = static_cast<const float*>(binding.inputs[0]),
                          .x_stride = w.k,
-                         .m = binding.m,
                          .bias = GetBias(model, node, w.n),
                          .y = outputs[i].y,
                          .y_stride = w.n,
@@ -126,7 +128,7 @@ std::unique_ptr<Step> BindLinears(const Model& model, const ScheduledStep& step,
                          .residual = outputs[i].residual,
                          .residual_stride = w.n}});
     cost.bytes += w.ByteCount();
-    cost.multiply_adds += uint64_t{binding.m} * w.n * w.k;
+    cost.multiply_adds += uint64_t{w.n} * w.k;
   }
   return std::make_unique<PackedLinearsStep>(
       kernels::PreparedGemm(products, execution.activations, binding.scratch),

@@ -27,14 +27,12 @@ class LstmCellStep : public Step {
   LstmCellStep(const Model& model, const Node& node, const Execution& execution,
                const Binding& binding)
       : units_(Units(model, node)),
-        m_(binding.m),
-        sequence_(execution.sequence),
         product_(model, node, execution, 1,
                  static_cast<std::byte*>(binding.scratch) + GateBytes(units_)),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output),
         gates_(static_cast<float*>(binding.scratch)),
-        state_(static_cast<float*>(binding.state)) {
+        state_offset_(binding.state_offset) {
     const std::string order = WordAttribute(node, "gates");
     input_ = gates_ + order.find('i') * units_;
     forget_ = gates_ + order.find('f') * units_;
@@ -42,33 +40,34 @@ class LstmCellStep : public Step {
     output_ = gates_ + order.find('o') * units_;
   }
 
-  void Run() override {
-    // A call reads one state and writes the other, so that one that fails
-    // leaves the sequence as it was.
-    float* old_state = State(sequence_->calls);
-    float* new_state = State(sequence_->calls + 1);
-    if (sequence_->position == 0) {
-      std::fill(old_state, old_state + 2 * units_, 0.0f);
-    }
-    const float* h = old_state;
-    float* c = new_state + units_;
-    std::copy(old_state + units_, old_state + 2 * units_, c);
-    for (size_t row = 0; row < m_; ++row) {
-      float* y = y_ + row * units_;
-      RunToken(h, x_ + row * kGates * units_, c, y);
-      h = y;
-    }
-    std::copy(h, h + units_, new_state);
+  void Run(size_t, const Call& call) override {
+    for (const SequenceRows& rows : call.sequences) RunSequence(rows);
   }
 
-  StepCost Cost() const override {
-    return {.bytes = m_ * product_.Cost(1).bytes,
-            .multiply_adds = product_.Cost(m_).multiply_adds};
+  StepCost Cost(size_t m, const Call&) const override {
+    return {.bytes = m * product_.Cost(1).bytes,
+            .multiply_adds = product_.Cost(m).multiply_adds};
   }
 
  private:
-  // h [units], then c [units].
-  float* State(size_t call) const { return state_ + call % 2 * 2 * units_; }
+  void RunSequence(const SequenceRows& rows) const {
+    // A state is h [units], then c [units].
+    float* state = reinterpret_cast<float*>(rows.new_state + state_offset_);
+    if (rows.position == 0) {
+      std::fill(state, state + 2 * units_, 0.0f);
+    } else {
+      const auto* old_state =
+          reinterpret_cast<const float*>(rows.old_state + state_offset_);
+      std::copy(old_state, old_state + 2 * units_, state);
+    }
+    const float* h = state;
+    for (size_t row = rows.first; row < rows.first + rows.count; ++row) {
+      float* y = y_ + row * units_;
+      RunToken(h, x_ + row * kGates * units_, state + units_, y);
+      h = y;
+    }
+    std::copy(h, h + units_, state);
+  }
 
   void RunToken(const float* h, const float* x, float* c, float* y) const {
     product_.Run(h, 1, gates_);
@@ -85,13 +84,11 @@ class LstmCellStep : public Step {
   }
 
   size_t units_;
-  size_t m_;
-  const Sequence* sequence_;
   MatrixProduct product_;
   const float* x_;  // [m, 4 * units]
   float* y_;        // [m, units]
   float* gates_;    // [4 * units]
-  float* state_;    // two of [2 * units]
+  size_t state_offset_;
   float* input_;
   float* forget_;
   float* cell_;
@@ -120,9 +117,8 @@ class LstmCell : public Operator {
     return {int64_t{w.k}};
   }
 
-  size_t StateBytes(const Model& model, const Node& node,
-                    const Execution&) const override {
-    return 2 * 2 * Units(model, node) * sizeof(float);
+  size_t StateBytes(const Model& model, const Node& node) const override {
+    return 2 * Units(model, node) * sizeof(float);
   }
 
   size_t ScratchBytes(const Model& model, const Node& node,

@@ -51,12 +51,12 @@ class NormOperator : public Operator {
           pool_(pool) {
       const ValueInfo& value = model.value(node.output);
       columns_ = static_cast<size_t>(value.shape.back());
-      rows_ = binding.m * (value.ElementCount() / columns_);
+      rows_ = value.ElementCount() / columns_;
     }
 
-    void Run() override {
+    void Run(size_t m, const Call&) override {
       const size_t tile = (kTile + columns_ - 1) / columns_;
-      ParallelFor(pool_, rows_, tile, [this](size_t begin, size_t end) {
+      ParallelFor(pool_, m * rows_, tile, [this](size_t begin, size_t end) {
         for (size_t row = begin; row < end; ++row) {
           const float* x = x_ + row * columns_;
           float* y = y_ + row * columns_;
@@ -75,7 +75,7 @@ class NormOperator : public Operator {
     const float* bias_;
     float eps_;
     float* y_;
-    size_t rows_ = 0;
+    size_t rows_ = 0;  // that are normalized in a row of the call
     size_t columns_ = 0;
     pthreadpool_t pool_;
   };

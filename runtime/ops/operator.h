@@ -18,7 +18,7 @@
 #include "lutra/runtime/graph.h"
 #include "lutra/runtime/model.h"
 
-// What the model and the session know of an operator. To add one: its row in
+// What the model and the program know of an operator. To add one: its row in
 // op_table.cc, one file with an Operator, one line in operators.cc.
 
 namespace lutra {
@@ -32,36 +32,58 @@ struct StepCost {
   uint64_t multiply_adds = 0;
 };
 
-// A node bound to a number of tokens, to addresses and to a thread pool.
+// The rows of a call that belong to one sequence: `count` from row `first` on.
+// They follow the `position` tokens of the calls before.
+struct SequenceRows {
+  size_t first = 0;
+  size_t count = 0;
+  size_t position = 0;
+  // Memory of all tokens, in pages of kernels::kCachePageTokens tokens: keys
+  // and values. Written at [position, position + count) only.
+  std::byte* const* pages = nullptr;
+  // The state after `position` tokens, which means nothing if there are none,
+  // and where the one after the call is put; so a call that fails changes
+  // nothing.
+  const std::byte* old_state = nullptr;
+  std::byte* new_state = nullptr;
+};
+
+// The sequence of a row, and its place there.
+struct RowPlace {
+  const SequenceRows* sequence = nullptr;
+  size_t position = 0;
+};
+
+struct Call {
+  uint64_t id = 0;  // another one for every call
+  std::span<const RowPlace> rows;
+  std::span<const SequenceRows> sequences;  // in the order of their rows
+};
+
+// A node bound to addresses and to a thread pool.
 class Step {
  public:
   virtual ~Step() = default;
-  // Allocates nothing. Throws Error for input values that cannot be (ids).
-  virtual void Run() = 0;
-  // Of the next run.
-  virtual StepCost Cost() const { return {}; }
+  // Computes the first `m` rows, which are those of the call unless nothing
+  // about the operator is sequential. Allocates nothing. Throws Error for input
+  // values that cannot be (ids).
+  virtual void Run(size_t m, const Call& call) = 0;
+  virtual StepCost Cost(size_t /*m*/, const Call& /*call*/) const { return {}; }
 };
 
-// Where a session is in its sequence. Changes between calls.
-struct Sequence {
-  size_t position = 0;  // tokens of the calls before
-  size_t calls = 0;     // calls that came to their end
-};
-
-// What the steps of a session share, by tensor name.
+// What the steps of a program share, by tensor name.
 struct SharedData {
   std::map<std::string, std::shared_ptr<DenseMatrix>, std::less<>> dense;
   std::map<std::string, std::shared_ptr<RopeAngles>, std::less<>> rope;
 };
 
-// How a session executes nodes, and where.
+// How a program executes nodes, and where.
 struct Execution {
   kernels::ActivationType activations =
       kernels::ActivationType::kInt8Asymmetric;
   pthreadpool_t pool = nullptr;  // nullptr: the calling thread
   size_t context = 0;            // tokens of a sequence; 0: no limit
   kernels::CacheType cache = kernels::CacheType::kFloat16;
-  const Sequence* sequence = nullptr;
   SharedData* shared = nullptr;
 
   size_t Threads() const {
@@ -70,14 +92,17 @@ struct Execution {
 };
 
 // Memory of a step. All pointers stay valid as long as the step, and have
-// DenseTailBytes() readable bytes after their end. Those that are written, and
-// the state, are aligned to 64 bytes; inputs to their type.
+// DenseTailBytes() readable bytes after their end. Those that are written are
+// aligned to 64 bytes; inputs to their type.
 struct Binding {
-  size_t m = 0;                     // tokens
+  size_t m = 0;                     // the most rows of a call
   std::vector<const void*> inputs;  // [m, shape of input i]
   float* output = nullptr;          // [m, shape of the output]
   void* scratch = nullptr;          // ScratchBytes()
-  void* state = nullptr;            // StateBytes()
+  // Where the node's memory begins in each page and in each state of a
+  // sequence, multiples of 64.
+  size_t page_offset = 0;
+  size_t state_offset = 0;
 };
 
 // Operators are stateless; `node` is always of the operator's type.
@@ -96,11 +121,13 @@ class Operator {
   // Whether a row depends on the place of its token in the sequence.
   virtual bool IsSequential() const { return false; }
 
-  // Memory that a session keeps for the node from call to call. It is not
-  // cleared: what it holds at position 0 means nothing. Throws Error.
-  virtual size_t StateBytes(const Model& model, const Node& node,
-                            const Execution& execution) const;
+  // Memory that a sequence keeps for the node from call to call: for each
+  // kernels::kCachePageTokens tokens, and once. Throws Error.
+  virtual size_t PageBytes(const Model& model, const Node& node,
+                           const Execution& execution) const;
+  virtual size_t StateBytes(const Model& model, const Node& node) const;
 
+  // For calls of up to `m` rows.
   virtual size_t ScratchBytes(const Model& model, const Node& node,
                               const Execution& execution, size_t m) const;
 

@@ -52,9 +52,11 @@ const Operator& GetOperator(OpType op) {
   throw Error("unknown operator");
 }
 
-size_t Operator::StateBytes(const Model&, const Node&, const Execution&) const {
+size_t Operator::PageBytes(const Model&, const Node&, const Execution&) const {
   return 0;
 }
+
+size_t Operator::StateBytes(const Model&, const Node&) const { return 0; }
 
 size_t Operator::ScratchBytes(const Model&, const Node&, const Execution&,
                               size_t) const {

@@ -51,13 +51,12 @@ class PoolOperator : public Operator {
     PoolStep(const Model& model, const Node& node, const Execution& execution,
              const Binding& binding)
         : window_(MakeWindow2d(model, node, model.value(node.inputs[0]))),
-          m_(binding.m),
           x_(static_cast<const float*>(binding.inputs[0])),
           y_(binding.output),
           pool_(execution.pool) {}
 
-    void Run() override {
-      ForEachOutputPixel(window_, m_, pool_, [this](size_t row, size_t column) {
+    void Run(size_t m, const Call&) override {
+      ForEachOutputPixel(window_, m, pool_, [this](size_t row, size_t column) {
         Pixel(row, column);
       });
     }
@@ -88,7 +87,6 @@ class PoolOperator : public Operator {
     }
 
     Window2d window_;
-    size_t m_;
     const float* x_;
     float* y_;
     pthreadpool_t pool_;

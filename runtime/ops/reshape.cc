@@ -9,15 +9,17 @@ namespace {
 
 class CopyStep : public Step {
  public:
-  CopyStep(const Binding& binding, size_t bytes)
-      : x_(binding.inputs[0]), y_(binding.output), bytes_(bytes) {}
+  CopyStep(const Binding& binding, size_t row_bytes)
+      : x_(binding.inputs[0]), y_(binding.output), row_bytes_(row_bytes) {}
 
-  void Run() override { std::memcpy(y_, x_, bytes_); }
+  void Run(size_t m, const Call&) override {
+    std::memcpy(y_, x_, m * row_bytes_);
+  }
 
  private:
   const void* x_;
   float* y_;
-  size_t bytes_;
+  size_t row_bytes_;
 };
 
 class Reshape : public Operator {
@@ -42,8 +44,7 @@ class Reshape : public Operator {
                              const Execution&,
                              const Binding& binding) const override {
     return std::make_unique<CopyStep>(
-        binding,
-        binding.m * model.value(node.output).ElementCount() * sizeof(float));
+        binding, model.value(node.output).ElementCount() * sizeof(float));
   }
 };
 

@@ -46,12 +46,11 @@ class RopeStep : public Step {
  public:
   RopeStep(const Model& model, const Node& node, const Execution& execution,
            const Binding& binding)
-      : execution_(execution),
+      : pool_(execution.pool),
         pairs_(Frequencies(model, node).size()),
         head_dim_(CountAttribute(node, "head_dim")),
         heads_(model.value(node.output).ElementCount() / head_dim_),
         adjacent_(WordAttribute(node, "pairing") == "adjacent"),
-        m_(binding.m),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output) {
     std::shared_ptr<RopeAngles>& shared = execution.shared->rope[node.weight];
@@ -60,14 +59,14 @@ class RopeStep : public Step {
           std::make_shared<RopeAngles>(Frequencies(model, node).data(), pairs_);
     }
     angles_ = shared;
-    angles_->Prepare(m_);
+    angles_->Prepare(binding.m);
   }
 
-  void Run() override {
-    angles_->Update(execution_.sequence->position, m_);
+  void Run(size_t m, const Call& call) override {
+    angles_->Update(call);
     const size_t row_size = heads_ * head_dim_;
     const size_t tile = (kTile + row_size - 1) / row_size;
-    ParallelFor(execution_.pool, m_, tile, [&](size_t begin, size_t end) {
+    ParallelFor(pool_, m, tile, [&](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
         for (size_t head = 0; head < heads_; ++head) {
           RotateHead(row, row * row_size + head * head_dim_);
@@ -86,12 +85,11 @@ class RopeStep : public Step {
     std::copy(x + 2 * pairs_, x + head_dim_, y + 2 * pairs_);
   }
 
-  Execution execution_;
+  pthreadpool_t pool_;
   size_t pairs_;
   size_t head_dim_;
   size_t heads_;
   bool adjacent_;
-  size_t m_;
   const float* x_;
   float* y_;
   std::shared_ptr<RopeAngles> angles_;

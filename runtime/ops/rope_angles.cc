@@ -60,18 +60,17 @@ void RopeAngles::Prepare(size_t m) {
   sines_.resize(size);
 }
 
-void RopeAngles::Update(size_t position, size_t m) {
-  if (position == position_ && m <= rows_) return;
-  for (size_t row = 0; row < m; ++row) {
-    const float place = static_cast<float>(position + row);
+void RopeAngles::Update(const Call& call) {
+  if (call.id == call_) return;
+  for (size_t row = 0; row < call.rows.size(); ++row) {
+    const float place = static_cast<float>(call.rows[row].position);
     for (size_t i = 0; i < count_; ++i) {
       const Direction direction = DirectionOf(place, frequencies_[i]);
       cosines_[row * count_ + i] = direction.cosine;
       sines_[row * count_ + i] = direction.sine;
     }
   }
-  position_ = position;
-  rows_ = m;
+  call_ = call.id;
 }
 
 }  // namespace lutra

@@ -2,7 +2,10 @@
 #define LUTRA_RUNTIME_OPS_ROPE_ANGLES_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
+
+#include "runtime/ops/operator.h"
 
 namespace lutra {
 
@@ -17,19 +20,18 @@ struct Direction {
 // last rounding, for angles up to 2^24. NaNs for angles from 1e15 on.
 Direction DirectionOf(float place, float frequency);
 
-// Cosines and sines of position * frequency, for the positions of a call. One
-// object serves all rope nodes of a session that have the same frequencies, so
-// that they are computed once per call.
+// Cosines and sines of position * frequency, for the rows of a call. One object
+// serves all rope nodes of a program that have the same frequencies, so that
+// they are computed once per call.
 class RopeAngles {
  public:
   // `frequencies` [count] must outlive this.
   RopeAngles(const float* frequencies, size_t count);
 
-  // Makes ready for calls with up to `m` tokens.
+  // Makes ready for calls with up to `m` rows.
   void Prepare(size_t m);
-  // Computes the rows of positions [position, position + m) unless they are
-  // there. Allocates nothing.
-  void Update(size_t position, size_t m);
+  // Computes the rows of the call unless they are there. Allocates nothing.
+  void Update(const Call& call);
 
   // Of row `row`, [count].
   const float* Cosines(size_t row) const { return &cosines_[row * count_]; }
@@ -38,8 +40,7 @@ class RopeAngles {
  private:
   const float* frequencies_;
   size_t count_;
-  size_t position_ = 0;
-  size_t rows_ = 0;  // that are computed, from position_ on
+  uint64_t call_ = 0;  // whose rows they are
   std::vector<float> cosines_;
   std::vector<float> sines_;
 };

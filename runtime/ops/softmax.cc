@@ -14,9 +14,9 @@ class SoftmaxStep : public Step {
               pthreadpool_t pool)
       : x_(x), y_(y), rows_(rows), columns_(columns), pool_(pool) {}
 
-  void Run() override {
+  void Run(size_t m, const Call&) override {
     const size_t tile = (kTile + columns_ - 1) / columns_;
-    ParallelFor(pool_, rows_, tile, [this](size_t begin, size_t end) {
+    ParallelFor(pool_, m * rows_, tile, [this](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
         kernels::SoftmaxRow(x_ + row * columns_, columns_, y_ + row * columns_);
       }
@@ -26,7 +26,7 @@ class SoftmaxStep : public Step {
  private:
   const float* x_;
   float* y_;
-  size_t rows_;
+  size_t rows_;  // of `columns_` in a row of the call
   size_t columns_;
   pthreadpool_t pool_;
 };
@@ -51,7 +51,7 @@ class Softmax : public Operator {
     const auto columns = static_cast<size_t>(value.shape.back());
     return std::make_unique<SoftmaxStep>(
         static_cast<const float*>(binding.inputs[0]), binding.output,
-        binding.m * (value.ElementCount() / columns), columns, execution.pool);
+        value.ElementCount() / columns, columns, execution.pool);
   }
 };
 

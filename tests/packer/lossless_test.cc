@@ -71,7 +71,7 @@ TEST(TrainedTest, PackedModelComputesWhatTheTrainedOneDoes) {
 
   const std::vector<float> x = RandomFloats(kK1, 9);
   const auto run = [&x](std::shared_ptr<const Model> m) {
-    SessionOptions options;
+    ProgramOptions options;
     options.activations = kernels::ActivationType::kFloat32;
     options.threads = 1;
     Session session(std::move(m), options);

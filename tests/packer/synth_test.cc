@@ -35,7 +35,7 @@ SynthOptions Small() {
 
 std::vector<float> LogitsOf(const std::filesystem::path& path, size_t tokens) {
   const auto model = Model::Load(path);
-  SessionOptions options;
+  ProgramOptions options;
   options.threads = 1;
   Session session(model, options);
   std::vector<int32_t> ids(tokens);

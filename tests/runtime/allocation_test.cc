@@ -135,6 +135,7 @@ TEST_F(AllocationTest, RunAllocatesNothing) {
       for (const size_t m : {size_t{1}, size_t{4}, kMaxTokens}) {
         session.Prepare(m);
         session.PrepareLast(m);
+        session.sequence().Reserve(4 * m);
         const size_t before = AllocationCount();
         for (int i = 0; i < 3; ++i) session.Run(m, inputs_, outputs_);
         session.RunLast(m, inputs_, outputs_);

@@ -53,7 +53,7 @@ TEST_F(LanguageModelTest, CutsDoNotMatter) {
   LanguageModel one_by_one(model, WithChunk(1));
   std::vector<float> expected;
   for (const int32_t id : ids) expected = Copy(one_by_one.Feed({&id, 1}));
-  for (const size_t chunk : {size_t{1}, size_t{4}, size_t{16}, size_t{128}}) {
+  for (const size_t chunk : {size_t{1}, size_t{4}, size_t{13}, size_t{128}}) {
     LanguageModel whole(model, WithChunk(chunk));
     EXPECT_EQ(Copy(whole.Feed(ids)), expected) << chunk;
     EXPECT_EQ(whole.position(), 45u);
@@ -119,8 +119,8 @@ TEST_F(LanguageModelTest, WrongUse) {
   EXPECT_THAT(ErrorMessage([&] { model.Feed({}); }), HasSubstr("no tokens"));
   const int32_t wrong[] = {3, 37};
   EXPECT_THAT(ErrorMessage([&] { model.Feed(wrong); }), HasSubstr("37"));
-  EXPECT_THAT(ErrorMessage([&] { LanguageModel(Write({}), WithChunk(12)); }),
-              HasSubstr("power of two, not 12"));
+  EXPECT_THAT(ErrorMessage([&] { LanguageModel(Write({}), WithChunk(0)); }),
+              HasSubstr("at least one token"));
   EXPECT_THAT(ErrorMessage([&] { LanguageModel(nullptr); }),
               HasSubstr("no model"));
 
@@ -175,8 +175,8 @@ TEST_F(LanguageModelTest, CancelBeforeACall) {
   EXPECT_NO_THROW(model.Feed(Ids(3)));
 }
 
-// Prompts of any length run in calls of 8, 4, 2 and 1 tokens.
-TEST_F(LanguageModelTest, FewSizesNeedMemory) {
+// One arena serves prompts of any length.
+TEST_F(LanguageModelTest, OneArenaForAllSizes) {
   LanguageModel model(Write({.context = 64}), WithChunk(8));
   model.Feed(Ids(15));
   const size_t arena = model.Memory().arena;
@@ -200,10 +200,9 @@ TEST_F(LanguageModelTest, Memory) {
   }
   EXPECT_EQ(report.weights, weights);
   EXPECT_GT(report.arena, 0u);
-  // Keys and values of two heads of 8.
+  // Keys and values of two heads of 8, for the tokens of a page.
   EXPECT_GE(report.state, 64u * 2 * 2 * 8 * sizeof(float));
-  options.session.context = 32;
-  EXPECT_LT(LanguageModel(model, options).Memory().state, report.state);
+  EXPECT_EQ(report.state, language.program().SequenceBytes(1));
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ using List = std::vector<int64_t>;
 // Runs a model with one float input and one output.
 std::vector<float> RunModel(const ModelBuilder& builder, size_t m,
                             const std::vector<float>& x,
-                            SessionOptions options = {.threads = 2}) {
+                            ProgramOptions options = {.threads = 2}) {
   const TempDir dir;
   builder.Write(dir / "m.safetensors");
   const auto model = Model::Load(dir / "m.safetensors");

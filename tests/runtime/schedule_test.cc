@@ -58,7 +58,7 @@ class ScheduleTest : public ::testing::Test {
     const std::vector<Node>& nodes = model.graph().nodes;
     std::vector<std::string> steps;
     for (const ScheduledStep& step :
-         ScheduleNodes(model, std::vector<size_t>(nodes.size(), 3))) {
+         ScheduleNodes(model, std::vector<bool>(nodes.size(), false))) {
       std::string text;
       for (const ScheduledNode& s : step) {
         if (!text.empty()) text += " ";
@@ -102,13 +102,12 @@ TEST_F(ScheduleTest, OfAtMostFourNodes) {
   EXPECT_EQ(Steps(*Load({"a", "b", "c", "d", "e"})), (Names{"a b c d", "e"}));
 }
 
-// As when only the last token's outputs are wanted.
-TEST_F(ScheduleTest, NodesOfOtherNumbersOfTokensAreApart) {
+TEST_F(ScheduleTest, NodesOfTheTailAreApart) {
   Linear("x", "a").Linear("x", "b").Linear("x", "c");
   const auto model = Load({"a", "b", "c"});
-  const std::vector<size_t> rows = {3, 1, 3};
+  const std::vector<bool> in_tail = {false, true, false};
   std::vector<std::vector<size_t>> steps;
-  for (const ScheduledStep& step : ScheduleNodes(*model, rows)) {
+  for (const ScheduledStep& step : ScheduleNodes(*model, in_tail)) {
     steps.emplace_back();
     for (const ScheduledNode& s : step) steps.back().push_back(s.node);
   }

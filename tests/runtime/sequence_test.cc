@@ -240,12 +240,18 @@ TEST_F(SequenceTest, MemoryIsReported) {
     weights += tensor.data.size();
   }
   EXPECT_EQ(memory.weights, weights);
-  EXPECT_GT(memory.arena, session.ArenaBytes());  // two plans
+  EXPECT_EQ(memory.arena, session.ArenaBytes());
   EXPECT_EQ(memory.dense, 0u);
-  // Keys and values of two layers and two heads; values are padded to 16.
+  // A page of 64 tokens: keys and values of two layers and two heads; values
+  // are padded to 16.
   EXPECT_EQ(memory.state, 2u * 2 * (12 + 16) * 64 * 2);
   Session large(model, {.threads = 1, .cache = CacheType::kFloat32});
+  EXPECT_EQ(large.Memory().state, 0u);
+  large.Prepare(1);
   EXPECT_EQ(large.Memory().state, 2 * memory.state);
+  EXPECT_EQ(large.program().SequenceBytes(1), 2 * memory.state);
+  EXPECT_EQ(large.program().SequenceBytes(64), 2 * memory.state);
+  EXPECT_EQ(large.program().SequenceBytes(65), 4 * memory.state);
   // Float weights are used in place by small calls and copied for large ones.
   Session floats(Write(TinyLlama{}.Build()), {.threads = 1});
   floats.Prepare(1);
@@ -303,6 +309,7 @@ TEST_F(SequenceTest, AbsurdContextsAreRefused) {
   for (const size_t context : {size_t{1} << 50, ~size_t{0}, ~size_t{0} / 64}) {
     EXPECT_THAT(ErrorMessage([&] {
                   Session session(model, {.threads = 1, .context = context});
+                  session.Prepare(1);
                 }),
                 HasSubstr("memory"));
   }

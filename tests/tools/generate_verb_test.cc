@@ -199,7 +199,7 @@ TEST_F(GenerateVerbTest, WrongUse) {
       {"generate", model_, "--temperature", "-1"},
       {"generate", model_, "--top-p", "1.5"},
       {"generate", model_, "--cache", "int4"},
-      {"generate", model_, "--chunk", "12"},
+      {"generate", model_, "--chunk", "0"},
       {"generate", model_, "--tokens", "-1"},
       {"generate", model_, "--top-k", "-1"},
       {"bench", model_, "--prompt", "0", "--tokens", "0"},

@@ -65,7 +65,7 @@ ModelBuilder Workshop::Network(const std::vector<float>& first,
 
 std::vector<float> Workshop::Scores(const std::string& model,
                                     kernels::ActivationType activations) const {
-  SessionOptions options;
+  ProgramOptions options;
   options.activations = activations;
   options.threads = 1;
   Session session(Model::Load(model), options);

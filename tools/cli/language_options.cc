@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <string>
 
 #include "lutra/runtime/error.h"
@@ -44,15 +43,9 @@ void AddLanguageOptions(Verb& verb, LanguageModelOptions& options) {
           "How keys and values are kept: float16 (the default), float32 or "
           "int8")
       .TypeName("TYPE");
-  verb.Add("--chunk", options.chunk,
-           "Most tokens of a prompt per call; a power of two")
+  verb.Add("--chunk", options.chunk, "Most tokens of a prompt per call")
       .TypeName("N")
       .Range(size_t{1}, kMaxBatch)
-      .Check([](const std::string& text) {
-        return std::has_single_bit(std::stoull(text))
-                   ? std::string()
-                   : text + " is not a power of two";
-      })
       .ShowDefault();
 }
 

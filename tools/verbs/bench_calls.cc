@@ -38,7 +38,7 @@ std::vector<Measurement> Measure(const BenchOptions& options,
   std::vector<Measurement> results;
   for (const kernels::ActivationType type : activations) {
     for (const size_t threads : options.threads) {
-      SessionOptions session_options;
+      ProgramOptions session_options;
       session_options.activations = type;
       session_options.threads = threads;
       Session session(model, session_options);

@@ -133,7 +133,7 @@ void EvalAccuracy(const EvalOptions& options) {
     const ModelChoice choice = ParseModelChoice(
         options.models[i], options.language.session.activations);
     const std::shared_ptr<const Model> model = Model::Load(choice.path);
-    SessionOptions session = options.language.session;
+    ProgramOptions session = options.language.session;
     session.activations = choice.activations;
     sessions.push_back(std::make_unique<Session>(model, session));
     Row row;

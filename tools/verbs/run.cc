@@ -153,7 +153,7 @@ void RunVerb::Run() const {
   const auto input_files = AssignFiles("--input", inputs, loaded->inputs());
   const auto output_files = AssignFiles("--output", outputs, loaded->outputs());
   const std::vector<InputData> data = ReadInputs(*loaded, input_files);
-  SessionOptions options;
+  ProgramOptions options;
   options.activations = activations;
   options.threads = threads;
   Session session(loaded, options);

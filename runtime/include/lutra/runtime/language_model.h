@@ -14,10 +14,9 @@
 namespace lutra {
 
 struct LanguageModelOptions {
-  SessionOptions session;
-  // Most tokens of one call; a power of two. A prompt is run in calls of this
-  // size, what is left over in falling powers of two, so that few sizes need a
-  // plan and memory. More than the context is of no use.
+  ProgramOptions session;
+  // Most tokens of one call, at least 1. A prompt is run in calls of this size
+  // and one of what is left over.
   size_t chunk = 128;
 };
 
@@ -55,8 +54,10 @@ class LanguageModel {
   Session& session() { return session_; }
   const Session& session() const { return session_; }
 
+  Program& program() { return session_.program(); }
+
   // Logits per token.
-  size_t vocabulary() const { return logits_.size(); }
+  size_t vocabulary() const { return vocabulary_; }
   // Longest sequence, 0 if there is no limit, and how much of it is fed.
   size_t context() const { return session_.context(); }
   size_t position() const { return session_.position(); }
@@ -66,13 +67,29 @@ class LanguageModel {
   // how a sequence is split into calls (to the bit if all weights are packed).
   // Throws Error for no ids, ids outside the vocabulary and more than the
   // context holds, Cancelled after Cancel. position() then says what was fed.
-  // Allocates nothing for sizes that were fed before, and never for one token.
+  // Allocates pages of the sequence, and else nothing for one token and for no
+  // more than were fed at once before.
   Span<const float> Feed(Span<const int32_t> ids);
 
   // As Feed, but gives `each` the logits after every token: its index in `ids`
   // and [vocabulary] values, valid during the call. For perplexity.
   using EachToken = std::function<void(size_t index, Span<const float> logits)>;
   void Score(Span<const int32_t> ids, const EachToken& each);
+
+  // Several sequences at once, which costs little more than one while the
+  // weights are what takes the time. Made by program().NewSequence(); the
+  // model's own is session().sequence().
+  struct Tokens {
+    Sequence* sequence = nullptr;
+    Span<const int32_t> ids;
+  };
+  // Feed for each of them: the logits that follow the last token of each,
+  // [sequences, vocabulary], valid until the next call.
+  Span<const float> FeedAll(Span<const Tokens> tokens);
+  // Score for each of them.
+  using EachTokenOf = std::function<void(size_t sequence, size_t index,
+                                         Span<const float> logits)>;
+  void ScoreAll(Span<const Tokens> tokens, const EachTokenOf& each);
 
   // Begins a new sequence.
   void Reset() { session_.Reset(); }
@@ -86,13 +103,21 @@ class LanguageModel {
   MemoryReport Memory() const { return session_.Memory(); }
 
  private:
-  // Throws unless `count` more tokens fit.
-  void CheckRoom(size_t count) const;
+  // A call with the next tokens of some sequences: `begin` is the first.
+  struct Part;
+  // Calls run(part) for parts of at most `most` tokens.
+  template <class Run>
+  void ForEachPart(Span<const Tokens> tokens, size_t most, const Run& run);
+  // Throws unless all tokens fit.
+  void CheckRoom(Span<const Tokens> tokens) const;
 
   Session session_;
   size_t chunk_;
+  size_t vocabulary_;
   std::vector<float> logits_;
   std::vector<float> scores_;  // of a call of Score; made by the first
+  std::vector<int32_t> ids_;   // of a call
+  std::vector<Program::Rows> rows_;
 };
 
 }  // namespace lutra

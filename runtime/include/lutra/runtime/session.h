@@ -1,123 +1,67 @@
 #ifndef LUTRA_RUNTIME_SESSION_H_
 #define LUTRA_RUNTIME_SESSION_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
-#include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
-#include "lutra/kernels/cache_type.h"
-#include "lutra/kernels/gemm.h"
 #include "lutra/kernels/span.h"
-#include "lutra/runtime/model.h"
+#include "lutra/runtime/program.h"
 
 namespace lutra {
 
-using CacheType = kernels::CacheType;
-
-struct SessionOptions {
-  // How packed weights take their activations.
-  kernels::ActivationType activations =
-      kernels::ActivationType::kInt8Asymmetric;
-  // Threads to run on. If `pool` is given it is used (and must outlive the
-  // session) and `threads` is ignored; otherwise the session makes its own
-  // pool of `threads`, where 0 means one per core that cpuinfo reports.
-  pthreadpool_t pool = nullptr;
-  size_t threads = 0;
-  // Tokens that the state of the session holds; 0 means the model's own
-  // `lutra.context_length`. A model with attention needs one of the two.
-  size_t context = 0;
-  CacheType cache = CacheType::kFloat16;
-};
-
-// Bytes of memory by purpose.
-struct MemoryReport {
-  size_t weights = 0;  // of the model's tensors, mapped and shared by sessions
-  size_t arena = 0;    // values and scratch, of all prepared sizes
-  // Keys and values of attention, states of recurrent nodes. The pages of a
-  // cache are taken from the machine as tokens are fed.
-  size_t state = 0;
-  size_t dense = 0;  // rearranged or converted copies of float weights
-};
-
-// What a node of the graph has done while profiling was on. Linear nodes with
-// packed weights and the same input are computed together, and with each the
-// activation function that alone uses its output: the first of them has the
-// cost of all, and the others have no calls.
-struct NodeProfile {
-  std::string name;  // the node's output
-  OpType op = OpType::kLinear;
-  uint64_t calls = 0;
-  uint64_t nanoseconds = 0;
-  uint64_t bytes = 0;  // of weights and state read
-  uint64_t multiply_adds = 0;
-};
-
-// Executes a model. One session is used by one thread at a time (Cancel
-// excepted); many sessions may share a model.
-//
-// In a model with a stateful node (see IsStateful) a session is one sequence:
-// the rows of a call are the tokens that follow those of the calls before. In
-// other models the rows are independent, and only position() counts them.
+// A program with one sequence, what most apps need. One thread at a time,
+// Cancel excepted; many sessions may share a model.
 class Session {
  public:
   // Throws Error.
-  Session(std::shared_ptr<const Model> model, const SessionOptions& options);
-  ~Session();
-  Session(Session&&) noexcept;
-  Session& operator=(Session&&) noexcept;
+  Session(std::shared_ptr<const Model> model, const ProgramOptions& options);
 
-  const Model& model() const;
-  size_t threads() const;
+  const Model& model() const { return program_.model(); }
+  size_t threads() const { return program_.threads(); }
+  Program& program() { return program_; }
+  const Program& program() const { return program_; }
+  // To fork and save it, or to go on with another one.
+  Sequence& sequence() { return sequence_; }
+  const Sequence& sequence() const { return sequence_; }
 
   // Tokens fed since the session was made or Reset.
-  size_t position() const;
+  size_t position() const { return sequence_.position(); }
   // The most tokens a sequence may have; 0 if there is no limit.
-  size_t context() const;
+  size_t context() const { return program_.context(); }
   // Begins a new sequence.
-  void Reset();
-  // Forgets the tokens from `position` on, so that others may follow the first
-  // `position` ones. Throws Error if there are fewer, or if the model has
-  // recurrent nodes (lstm_cell), which cannot go back.
-  void Rewind(size_t position);
+  void Reset() { sequence_.Truncate(0); }
+  // See Sequence::Truncate.
+  void Rewind(size_t position) { sequence_.Truncate(position); }
 
-  // Plans all memory for calls of Run, or of RunLast, with `m` tokens. Plans of
-  // earlier sizes are kept; each has its own arena, so use few different sizes.
-  // Throws Error (0 tokens, or more memory than the machine gives).
+  // Plans all memory for calls of Run, or of RunLast, with up to `m` rows, and
+  // for as many more tokens of the sequence, if the context has room for them.
+  // Throws Error (0 rows, or more memory than the machine gives).
   void Prepare(size_t m);
   void PrepareLast(size_t m);
 
-  // Bytes of the activation arena (with scratch) for the largest prepared m.
-  size_t ArenaBytes() const;
+  // Bytes of the arena, with scratch.
+  size_t ArenaBytes() const { return program_.ArenaBytes(); }
   MemoryReport Memory() const;
 
-  // Runs `m` tokens. inputs[i] points to float or int32 [m, shape of input i],
-  // outputs[i] to float [m, shape of output i]; both in the model's order.
-  // Prepares `m` if that has not been done; otherwise allocates nothing.
-  // Throws Error for wrong counts, for ids out of range, and where the tokens
-  // would run past context(); the sequence is then as before the call.
+  // Runs the next `m` rows of the sequence, see Program::Run and RunLast:
+  // inputs[i] is [m, shape of input i], outputs[i] [m, shape of output i], or
+  // [shape of output i] with RunLast.
   void Run(size_t m, Span<const void* const> inputs,
            Span<float* const> outputs);
-  // The same, but outputs[i] is [shape of output i], that of the last token
-  // only, and what only the outputs need is computed for that token alone.
   void RunLast(size_t m, Span<const void* const> inputs,
                Span<float* const> outputs);
 
-  // Makes the call of Run that is in progress, or else the next one, throw
-  // Cancelled before its next node. From any thread.
-  void Cancel() noexcept;
-
-  // Off at first. Turning it on forgets what was recorded.
-  void EnableProfiling(bool on);
-  // One entry for each node of the graph, in its order.
-  std::vector<NodeProfile> Profile() const;
+  // See Program.
+  void Cancel() noexcept { program_.Cancel(); }
+  void EnableProfiling(bool on) { program_.EnableProfiling(on); }
+  std::vector<NodeProfile> Profile() const { return program_.Profile(); }
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  void PrepareTokens(size_t m);
+
+  Program program_;
+  Sequence sequence_;
 };
 
 }  // namespace lutra

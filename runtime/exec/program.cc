@@ -1,0 +1,261 @@
+#include "lutra/runtime/program.h"
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "kernels/base/checked_math.h"
+#include "lutra/kernels/variants.h"
+#include "lutra/runtime/error.h"
+#include "runtime/base/thread_count.h"
+#include "runtime/exec/plan.h"
+#include "runtime/exec/saved_sequence.h"
+#include "runtime/exec/sequence_state.h"
+#include "runtime/ops/dense.h"
+#include "runtime/ops/operator.h"
+#include "runtime/ops/rope_angles.h"
+
+namespace lutra {
+namespace {
+
+// More is a mistake, and pthreadpool would try.
+constexpr size_t kMaxThreads = 1024;
+
+struct DestroyPool {
+  void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }
+};
+using Pool = std::unique_ptr<pthreadpool, DestroyPool>;
+
+}  // namespace
+
+class Program::Impl {
+ public:
+  Impl(std::shared_ptr<const Model> model, const ProgramOptions& options)
+      : model_(std::move(model)) {
+    if (model_ == nullptr) throw Error("session: no model given");
+    execution_.activations = options.activations;
+    execution_.cache = options.cache;
+    execution_.context =
+        options.context == 0 ? model_->context_length() : options.context;
+    execution_.shared = &shared_;
+    execution_.pool = options.pool;
+    if (options.pool == nullptr) StartThreads(options.threads);
+    kernels::ActiveVariant();  // the first look at the CPU allocates
+    layout_ = std::make_shared<StateLayout>(model_, execution_);
+  }
+
+  const Model& model() const { return *model_; }
+  size_t threads() const { return execution_.Threads(); }
+  const std::shared_ptr<const StateLayout>& layout() const { return layout_; }
+
+  void Reserve(Capacity capacity) {
+    if (capacity.rows == 0) {
+      throw Error("session: a call needs at least one token");
+    }
+    if (plan_) {
+      const Capacity old = plan_->capacity();
+      if (capacity.rows <= old.rows && capacity.outputs <= old.outputs) return;
+      capacity.rows = std::max(capacity.rows, old.rows);
+      capacity.outputs = std::max(capacity.outputs, old.outputs);
+    }
+    Plan plan(*model_, execution_, *layout_, capacity);
+    places_.resize(capacity.rows);
+    sequences_.resize(capacity.rows);
+    plan_ = std::move(plan);
+  }
+
+  size_t ArenaBytes() const { return plan_ ? plan_->arena_bytes() : 0; }
+
+  MemoryReport Memory() const {
+    MemoryReport report;
+    for (const TensorView& tensor : model_->file().tensors()) {
+      report.weights += tensor.data.size();
+    }
+    report.arena = ArenaBytes();
+    for (const auto& [name, matrix] : shared_.dense) {
+      report.dense += matrix->copy_bytes();
+    }
+    return report;
+  }
+
+  void Run(Span<const Rows> calls, Outputs wanted,
+           Span<const void* const> inputs, Span<float* const> outputs) {
+    CheckCount(inputs.size(), model_->inputs().size(), "inputs");
+    CheckCount(outputs.size(), model_->outputs().size(), "outputs");
+    const size_t rows = CheckedRows(calls);
+    Reserve({rows, wanted == Outputs::kAll ? rows : calls.size()});
+    for (const Rows& call : calls) StateOf(call).PrepareCall(call.count);
+    plan_->Run(MakeCall(calls), wanted, inputs, outputs, cancelled_, profiles_);
+    for (const Rows& call : calls) StateOf(call).Advance(call.count);
+  }
+
+  void Cancel() noexcept { cancelled_ = true; }
+
+  void EnableProfiling(bool on) {
+    if (!on && !profiling_) return;
+    profiling_ = on;
+    if (!on) {
+      recorded_ = std::move(profiles_);
+      profiles_.clear();
+      return;
+    }
+    profiles_.clear();
+    for (const Node& node : model_->graph().nodes) {
+      profiles_.push_back({.name = node.output, .op = node.op});
+    }
+  }
+
+  std::vector<NodeProfile> Profile() const {
+    return profiling_ ? profiles_ : recorded_;
+  }
+
+ private:
+  void StartThreads(size_t wanted) {
+    const size_t threads = wanted == 0 ? DefaultThreadCount() : wanted;
+    if (threads > kMaxThreads) {
+      throw Error(std::string("session: ") + std::to_string(threads) +
+                  " threads are more than the limit of " +
+                  std::to_string(kMaxThreads));
+    }
+    if (threads == 1) return;  // the calling thread
+    own_pool_.reset(pthreadpool_create(threads));
+    if (!own_pool_) throw Error("session: cannot start threads");
+    execution_.pool = own_pool_.get();
+  }
+
+  void CheckCount(size_t given, size_t expected, const char* what) const {
+    if (given != expected) {
+      throw Error::InFile(model_->path(), std::to_string(given) + " " + what +
+                                              " given, but the model has " +
+                                              std::to_string(expected));
+    }
+  }
+
+  static SequenceState& StateOf(const Rows& call) {
+    return *call.sequence->state_;
+  }
+
+  // The number of rows, which the sequences have room for.
+  size_t CheckedRows(Span<const Rows> calls) const {
+    size_t rows = 0;
+    for (size_t i = 0; i < calls.size(); ++i) {
+      const Rows& call = calls[i];
+      if (call.sequence == nullptr || call.sequence->state_ == nullptr ||
+          !layout_->Accepts(StateOf(call).layout())) {
+        throw Error::InFile(model_->path(),
+                            "sequence " + std::to_string(i) +
+                                " of the call is not one of this program");
+      }
+      const auto same = [&call](const Rows& other) {
+        return other.sequence == call.sequence;
+      };
+      if (std::any_of(calls.begin(), calls.begin() + i, same)) {
+        throw Error::InFile(model_->path(), "sequence " + std::to_string(i) +
+                                                " is in the call twice");
+      }
+      CheckRoom(call);
+      const auto sum = CheckedAdd(rows, call.count);
+      if (!sum) throw OutOfMemory("the rows of a call overflow memory");
+      rows = *sum;
+    }
+    return rows;
+  }
+
+  void CheckRoom(const Rows& call) const {
+    if (call.count == 0) {
+      throw Error("session: a call needs at least one token");
+    }
+    const size_t position = call.sequence->position();
+    const size_t context = layout_->context;
+    if (context == 0 ||
+        (position <= context && call.count <= context - position)) {
+      return;
+    }
+    throw Error::InFile(model_->path(), std::to_string(call.count) +
+                                            " tokens after " +
+                                            std::to_string(position) +
+                                            " run past the context of " +
+                                            std::to_string(context));
+  }
+
+  Call MakeCall(Span<const Rows> calls) {
+    size_t row = 0;
+    for (size_t i = 0; i < calls.size(); ++i) {
+      sequences_[i] = StateOf(calls[i]).Rows(row, calls[i].count);
+      for (size_t j = 0; j < calls[i].count; ++j, ++row) {
+        places_[row] = {&sequences_[i], sequences_[i].position + j};
+      }
+    }
+    return {.id = ++calls_,
+            .rows = {places_.data(), row},
+            .sequences = {sequences_.data(), calls.size()}};
+  }
+
+  std::shared_ptr<const Model> model_;
+  Pool own_pool_;
+  Execution execution_;
+  std::shared_ptr<const StateLayout> layout_;
+  SharedData shared_;
+  std::optional<Plan> plan_;  // destroyed before the pool
+  uint64_t calls_ = 0;
+  // Of the call, with room for all that the plan takes.
+  std::vector<RowPlace> places_;
+  std::vector<SequenceRows> sequences_;
+  std::atomic<bool> cancelled_ = false;
+  bool profiling_ = false;
+  std::vector<NodeProfile> profiles_;  // empty if profiling is off
+  std::vector<NodeProfile> recorded_;  // when it was turned off
+};
+
+Program::Program(std::shared_ptr<const Model> model,
+                 const ProgramOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(model), options)) {}
+Program::~Program() = default;
+Program::Program(Program&&) noexcept = default;
+Program& Program::operator=(Program&&) noexcept = default;
+
+const Model& Program::model() const { return impl_->model(); }
+size_t Program::threads() const { return impl_->threads(); }
+size_t Program::context() const { return impl_->layout()->context; }
+
+Sequence Program::NewSequence() const {
+  return Sequence(std::make_unique<SequenceState>(impl_->layout()));
+}
+
+Sequence Program::Restore(Span<const std::byte> saved) const {
+  return Sequence(RestoreSequence(impl_->layout(), saved));
+}
+
+size_t Program::SequenceBytes(size_t tokens) const {
+  const StateLayout& layout = *impl_->layout();
+  const auto pages =
+      CheckedMultiply(layout.PageCount(tokens), layout.page_bytes);
+  const auto bytes =
+      pages ? CheckedAdd(*pages, 2 * layout.state_bytes) : std::nullopt;
+  if (!bytes) throw OutOfMemory("the state of the model overflows memory");
+  return *bytes;
+}
+
+void Program::Reserve(size_t rows, size_t outputs) {
+  impl_->Reserve({rows, std::min(rows, outputs)});
+}
+
+void Program::Run(Span<const Rows> calls, Span<const void* const> inputs,
+                  Span<float* const> outputs) {
+  impl_->Run(calls, Outputs::kAll, inputs, outputs);
+}
+
+void Program::RunLast(Span<const Rows> calls, Span<const void* const> inputs,
+                      Span<float* const> outputs) {
+  impl_->Run(calls, Outputs::kLast, inputs, outputs);
+}
+
+void Program::Cancel() noexcept { impl_->Cancel(); }
+size_t Program::ArenaBytes() const { return impl_->ArenaBytes(); }
+MemoryReport Program::Memory() const { return impl_->Memory(); }
+void Program::EnableProfiling(bool on) { impl_->EnableProfiling(on); }
+std::vector<NodeProfile> Program::Profile() const { return impl_->Profile(); }
+
+}  // namespace lutra

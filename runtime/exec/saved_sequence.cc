@@ -1,0 +1,178 @@
+#include "runtime/exec/saved_sequence.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "kernels/base/checked_math.h"
+#include "lutra/runtime/error.h"
+
+namespace lutra {
+namespace {
+
+static_assert(std::endian::native == std::endian::little);
+
+constexpr uint64_t kMagic = 0x7165736172'74756cULL;  // "lutraseq"
+constexpr uint32_t kVersion = 1;
+
+// What is in front of the pages and the state.
+struct Header {
+  uint64_t magic = kMagic;
+  uint32_t version = kVersion;
+  uint32_t cache = 0;  // kernels::CacheType
+  uint64_t model = 0;  // Fingerprint
+  uint64_t position = 0;
+  uint64_t page_bytes = 0;
+  uint64_t state_bytes = 0;
+  uint64_t checksum = 0;  // of what follows the header
+  uint64_t reserved = 0;
+
+  bool operator==(const Header&) const = default;
+};
+static_assert(sizeof(Header) == 64);
+
+// FNV-1a (Fowler, Noll, Vo, 1991) with words of 8 bytes.
+class Hash {
+ public:
+  void Add(Span<const std::byte> bytes) {
+    size_t i = 0;
+    for (; i + 8 <= bytes.size(); i += 8) AddWord(bytes.data() + i, 8);
+    if (i < bytes.size()) AddWord(bytes.data() + i, bytes.size() - i);
+  }
+  void Add(std::string_view text) {
+    Add({reinterpret_cast<const std::byte*>(text.data()), text.size()});
+  }
+  uint64_t value() const { return value_; }
+
+ private:
+  void AddWord(const std::byte* bytes, size_t count) {
+    uint64_t word = 0;
+    std::memcpy(&word, bytes, count);
+    value_ = (value_ ^ word) * 0x100000001b3ULL;
+    // Upper bits reach lower ones, which multiplication alone does not do.
+    value_ ^= value_ >> 32;
+  }
+
+  uint64_t value_ = 0xcbf29ce484222325ULL;
+};
+
+// Tells models apart without reading all weights: the graph, and of each tensor
+// its name, type, shape and first bytes, which of packed ones hold a checksum.
+uint64_t Fingerprint(const Model& model) {
+  constexpr size_t kBytes = 64;
+  Hash hash;
+  hash.Add(GraphToJson(model.graph()));
+  for (const TensorView& tensor : model.file().tensors()) {
+    hash.Add(tensor.name);
+    hash.Add(Name(tensor.dtype));
+    hash.Add(ShapeToString(tensor.shape));
+    hash.Add({tensor.data.data(), std::min(kBytes, tensor.data.size())});
+  }
+  return hash.value();
+}
+
+Header HeaderOf(const StateLayout& layout, size_t position) {
+  return {.cache = static_cast<uint32_t>(layout.cache),
+          .model = Fingerprint(*layout.model),
+          .position = position,
+          .page_bytes = layout.page_bytes,
+          .state_bytes = layout.state_bytes};
+}
+
+[[noreturn]] void Fail(const StateLayout& layout, const std::string& cause) {
+  throw Error::InFile(layout.model->path(), "saved sequence: " + cause);
+}
+
+// The header, which fits the layout.
+Header ReadHeader(const StateLayout& layout, Span<const std::byte> saved) {
+  Header header;
+  if (saved.size() < sizeof(Header)) {
+    Fail(layout, "its " + std::to_string(saved.size()) +
+                     " bytes are less than a header");
+  }
+  std::memcpy(&header, saved.data(), sizeof(Header));
+  if (header.magic != kMagic) Fail(layout, "is not one (other magic number)");
+  if (header.version != kVersion) {
+    Fail(layout, "has version " + std::to_string(header.version) +
+                     ", this build reads " + std::to_string(kVersion));
+  }
+  const Header expected =
+      HeaderOf(layout, static_cast<size_t>(header.position));
+  if (header.cache != expected.cache) {
+    Fail(layout, "has a cache of another type than the program");
+  }
+  if (header.model != expected.model) Fail(layout, "is of another model");
+  Header rest = header;
+  rest.checksum = 0;
+  if (rest != expected || header.position > SIZE_MAX) {
+    Fail(layout, "has a damaged header");
+  }
+  if (layout.context != 0 && header.position > layout.context) {
+    Fail(layout, "has " + std::to_string(header.position) +
+                     " tokens, more than the context of " +
+                     std::to_string(layout.context));
+  }
+  return header;
+}
+
+}  // namespace
+
+std::vector<std::byte> SaveSequence(const SequenceState& state) {
+  const StateLayout& layout = state.layout();
+  const size_t pages = layout.PageCount(state.position());
+  const size_t state_bytes = state.position() == 0 ? 0 : layout.state_bytes;
+  std::vector<std::byte> saved(sizeof(Header) + pages * layout.page_bytes +
+                               state_bytes);
+  std::byte* at = saved.data() + sizeof(Header);
+  for (size_t i = 0; i < pages; ++i, at += layout.page_bytes) {
+    std::memcpy(at, state.Page(i).data(), layout.page_bytes);
+  }
+  if (state_bytes != 0) {
+    std::memcpy(at, state.CurrentState().data(), state_bytes);
+  }
+  Hash hash;
+  hash.Add(Span<const std::byte>(saved).subspan(sizeof(Header)));
+  Header header = HeaderOf(layout, state.position());
+  header.checksum = hash.value();
+  std::memcpy(saved.data(), &header, sizeof(Header));
+  return saved;
+}
+
+std::unique_ptr<SequenceState> RestoreSequence(
+    std::shared_ptr<const StateLayout> shared, Span<const std::byte> saved) {
+  const StateLayout& layout = *shared;
+  const Header header = ReadHeader(layout, saved);
+  const auto position = static_cast<size_t>(header.position);
+  const size_t pages = layout.PageCount(position);
+  const size_t state_bytes = position == 0 ? 0 : layout.state_bytes;
+  Span<const std::byte> rest = saved.subspan(sizeof(Header));
+  const auto page_bytes = CheckedMultiply(pages, layout.page_bytes);
+  const auto expected =
+      page_bytes ? CheckedAdd(*page_bytes, state_bytes) : std::nullopt;
+  if (!expected || rest.size() != *expected) {
+    Fail(layout, "has " + std::to_string(saved.size()) +
+                     " bytes, which do not fit its " +
+                     std::to_string(position) + " tokens");
+  }
+  Hash hash;
+  hash.Add(rest);
+  if (hash.value() != header.checksum) {
+    Fail(layout, "its checksum does not match: the bytes are damaged");
+  }
+  auto state = std::make_unique<SequenceState>(std::move(shared));
+  state->Reserve(position);
+  for (size_t i = 0; i < pages; ++i) {
+    std::memcpy(state->Page(i).data(), rest.data() + i * layout.page_bytes,
+                layout.page_bytes);
+  }
+  if (state_bytes != 0) {
+    std::memcpy(state->CurrentState().data(), rest.data() + *page_bytes,
+                state_bytes);
+  }
+  state->SetPosition(position);
+  return state;
+}
+
+}  // namespace lutra

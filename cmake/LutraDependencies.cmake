@@ -73,21 +73,10 @@ if("runtime" IN_LIST LUTRA_ROOMS)
     GIT_TAG v3.11.3
     FIND_PACKAGE_ARGS 3.10 NAMES nlohmann_json)
   FetchContent_MakeAvailable(nlohmann_json)
-  if(LUTRA_XNNPACK)
-    find_package(XNNPACK)
-    if(NOT XNNPACK_FOUND)
-      message(STATUS "XNNPACK not found: dense float operators use the "
-                     "portable implementation (much slower)")
-    endif()
-  endif()
   # Tokenizers of some models need these two; without one, such a tokenizer is
   # refused and the message says why.
   find_package(PCRE2)
   find_package(utf8proc)
-  set(LUTRA_HAVE_XNNPACK ${XNNPACK_FOUND})
-  if(NOT LUTRA_XNNPACK OR NOT XNNPACK_FOUND)
-    set(LUTRA_HAVE_XNNPACK OFF)
-  endif()
 endif()
 
 if("qat" IN_LIST LUTRA_ROOMS)

@@ -38,7 +38,6 @@ install(
         "${PROJECT_BINARY_DIR}/lutraConfigVersion.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/FindPCRE2.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/FindSentencePiece.cmake"
-        "${PROJECT_SOURCE_DIR}/cmake/FindXNNPACK.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/Findcpuinfo.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/Findpthreadpool.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/Findutf8proc.cmake"

@@ -273,7 +273,6 @@ lutra_status lutra_session_memory(const lutra_session* session,
     values.weights = memory.weights;
     values.arena = memory.arena;
     values.state = memory.state;
-    values.dense = memory.dense;
     InitSized(values, size, report);
   });
 }

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "kernels/base/checked_math.h"
-#include "runtime/ops/dense.h"
 #include "runtime/ops/linear.h"
 
 namespace lutra {
@@ -19,13 +18,11 @@ size_t ValueBytes(const ValueInfo& value, size_t m) {
   const auto elements = CheckedMultiply(m, value.ElementCount());
   const auto bytes =
       elements ? CheckedMultiply(*elements, kElementBytes) : std::nullopt;
-  const auto padded =
-      bytes ? CheckedAdd(*bytes, DenseTailBytes()) : std::nullopt;
-  if (!padded) {
+  if (!bytes) {
     throw OutOfMemory(std::to_string(m) + " tokens of value '" + value.name +
                       "' overflow memory");
   }
-  return *padded;
+  return *bytes;
 }
 
 uint64_t Nanoseconds() {
@@ -218,8 +215,7 @@ void Plan::Run(const Call& call, Outputs wanted, Span<const void* const> inputs,
   const size_t rows = call.rows.size();
   const size_t wanted_rows =
       wanted == Outputs::kAll ? rows : call.sequences.size();
-  // Steps are bound to the arena, where everything is aligned and may be read
-  // past its end.
+  // Steps are bound to the arena, where everything is aligned.
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Input& input = inputs_[i];
     if (input.all != nullptr) {

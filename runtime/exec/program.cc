@@ -13,7 +13,6 @@
 #include "runtime/exec/plan.h"
 #include "runtime/exec/saved_sequence.h"
 #include "runtime/exec/sequence_state.h"
-#include "runtime/ops/dense.h"
 #include "runtime/ops/operator.h"
 #include "runtime/ops/rope_angles.h"
 
@@ -74,9 +73,6 @@ class Program::Impl {
       report.weights += tensor.data.size();
     }
     report.arena = ArenaBytes();
-    for (const auto& [name, matrix] : shared_.dense) {
-      report.dense += matrix->copy_bytes();
-    }
     return report;
   }
 

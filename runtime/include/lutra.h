@@ -90,7 +90,6 @@ typedef struct lutra_memory_report {
   size_t weights; /* mapped from the file, shared by all sessions */
   size_t arena;   /* values and scratch */
   size_t state;   /* keys and values of attention, recurrent states */
-  size_t dense;   /* rearranged or converted copies of float weights */
 } lutra_memory_report;
 
 /* See lutra/runtime/sampler.h for what the filters do; they are applied in this

@@ -41,8 +41,7 @@ size_t GatheredBytes(const Window2d& w, size_t m) {
   const auto bytes =
       CheckedMultiply(BlockPixels(w, m), w.Taps() * w.channels * sizeof(float));
   if (!bytes) throw OutOfMemory("a convolution overflows memory");
-  const size_t padded = *bytes + DenseTailBytes();
-  return (padded + kAlignment - 1) / kAlignment * kAlignment;
+  return (*bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
 class Conv2dStep : public Step {
@@ -52,7 +51,7 @@ class Conv2dStep : public Step {
       : window_(MakeWindow2d(model, node, Input(model, node))),
         block_(BlockPixels(window_, binding.m)),
         gathered_(static_cast<float*>(binding.scratch)),
-        product_(model, node, execution, block_,
+        product_(model, node, execution,
                  static_cast<std::byte*>(binding.scratch) +
                      GatheredBytes(window_, binding.m)),
         x_(static_cast<const float*>(binding.inputs[0])),

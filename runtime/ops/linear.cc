@@ -70,8 +70,7 @@ class Linear : public Operator {
                              const Execution& execution,
                              const Binding& binding) const override {
     return std::make_unique<LinearStep>(
-        MatrixProduct(model, node, execution, binding.m, binding.scratch),
-        binding);
+        MatrixProduct(model, node, execution, binding.scratch), binding);
   }
 };
 

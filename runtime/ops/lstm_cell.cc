@@ -18,7 +18,7 @@ size_t Units(const Model& model, const Node& node) {
 
 // Bytes of the gates of one token, in front of the scratch of the product.
 size_t GateBytes(size_t units) {
-  const size_t bytes = kGates * units * sizeof(float) + DenseTailBytes();
+  const size_t bytes = kGates * units * sizeof(float);
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
@@ -27,7 +27,7 @@ class LstmCellStep : public Step {
   LstmCellStep(const Model& model, const Node& node, const Execution& execution,
                const Binding& binding)
       : units_(Units(model, node)),
-        product_(model, node, execution, 1,
+        product_(model, node, execution,
                  static_cast<std::byte*>(binding.scratch) + GateBytes(units_)),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output),

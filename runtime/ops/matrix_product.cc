@@ -1,25 +1,6 @@
 #include "runtime/ops/matrix_product.h"
 
 namespace lutra {
-namespace {
-
-// The session's copy of a float weight; with its bias, as tensors may serve
-// nodes with several.
-std::shared_ptr<DenseMatrix> SharedDense(const Node& node, const Weight& weight,
-                                         const float* bias,
-                                         const Execution& execution) {
-  auto& all = execution.shared->dense;
-  // Names hold no zero byte.
-  const std::string key = node.weight + '\0' + node.bias;
-  const auto found = all.find(key);
-  if (found != all.end()) return found->second;
-  return all
-      .emplace(key, std::make_shared<DenseMatrix>(weight, bias, execution.pool))
-      .first->second;
-}
-
-}  // namespace
-
 size_t MatrixProduct::ScratchBytes(const Model& model, const Node& node,
                                    const Execution& execution, size_t m) {
   const kernels::LutMatrix* packed = model.packed(node.weight);
@@ -28,24 +9,17 @@ size_t MatrixProduct::ScratchBytes(const Model& model, const Node& node,
 }
 
 MatrixProduct::MatrixProduct(const Model& model, const Node& node,
-                             const Execution& execution, size_t m,
-                             void* scratch)
+                             const Execution& execution, void* scratch)
     : weight_(GetWeight(model, node.weight)),
       bias_(GetBias(model, node, weight_.n)),
       activations_(execution.activations),
       pool_(execution.pool),
-      scratch_(scratch) {
-  if (weight_.packed != nullptr) return;
-  dense_ = SharedDense(node, weight_, bias_, execution);
-  try {
-    dense_->Prepare(m);
-  } catch (const Error& error) {
-    throw NodeError(model, node, error.what());
-  }
-}
+      scratch_(scratch) {}
 
 void MatrixProduct::Run(const float* x, size_t m, float* y) const {
-  if (weight_.packed == nullptr) return dense_->Run(x, m, y);
+  if (weight_.packed == nullptr) {
+    return MultiplyDense(weight_, bias_, x, m, y, pool_);
+  }
   kernels::Gemm(*weight_.packed, activations_,
                 {.x = x,
                  .x_stride = weight_.k,

@@ -2,7 +2,6 @@
 #define LUTRA_RUNTIME_OPS_MATRIX_PRODUCT_H_
 
 #include <cstddef>
-#include <memory>
 
 #include "runtime/ops/dense.h"
 #include "runtime/ops/operator.h"
@@ -18,12 +17,12 @@ class MatrixProduct {
   static size_t ScratchBytes(const Model& model, const Node& node,
                              const Execution& execution, size_t m);
 
-  // Ready for calls with up to `m` rows, which work in `scratch`. Throws Error.
+  // Calls work in `scratch`. Throws Error.
   MatrixProduct(const Model& model, const Node& node,
-                const Execution& execution, size_t m, void* scratch);
+                const Execution& execution, void* scratch);
 
   const Weight& weight() const { return weight_; }
-  // Allocates nothing. Throws Error.
+  // Allocates nothing.
   void Run(const float* x, size_t m, float* y) const;
   StepCost Cost(size_t m) const;
 
@@ -33,7 +32,6 @@ class MatrixProduct {
   kernels::ActivationType activations_;
   pthreadpool_t pool_;
   void* scratch_;
-  std::shared_ptr<DenseMatrix> dense_;  // if not packed
 };
 
 }  // namespace lutra

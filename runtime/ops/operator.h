@@ -23,7 +23,6 @@
 
 namespace lutra {
 
-class DenseMatrix;
 class RopeAngles;
 
 // How much a run of a step read and computed, for profiles.
@@ -73,7 +72,6 @@ class Step {
 
 // What the steps of a program share, by tensor name.
 struct SharedData {
-  std::map<std::string, std::shared_ptr<DenseMatrix>, std::less<>> dense;
   std::map<std::string, std::shared_ptr<RopeAngles>, std::less<>> rope;
 };
 
@@ -91,9 +89,8 @@ struct Execution {
   }
 };
 
-// Memory of a step. All pointers stay valid as long as the step, and have
-// DenseTailBytes() readable bytes after their end. Those that are written are
-// aligned to 64 bytes; inputs to their type.
+// Memory of a step. All pointers stay valid as long as the step. Those that are
+// written are aligned to 64 bytes; inputs to their type.
 struct Binding {
   size_t m = 0;                     // the most rows of a call
   std::vector<const void*> inputs;  // [m, shape of input i]

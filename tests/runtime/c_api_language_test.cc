@@ -167,7 +167,6 @@ TEST_F(CApiLanguageTest, SequenceAndMemory) {
   EXPECT_EQ(report.weights, expected.weights);
   EXPECT_EQ(report.arena, expected.arena);
   EXPECT_EQ(report.state, expected.state);
-  EXPECT_EQ(report.dense, expected.dense);
 
   lutra_session_options options;
   lutra_session_options_init(&options);

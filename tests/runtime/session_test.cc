@@ -13,7 +13,6 @@
 #include <random>
 #include <thread>
 
-#include "runtime/ops/dense.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/model_builder.h"
 #include "tests/runtime/throws.h"
@@ -183,21 +182,6 @@ TEST_F(SessionTest, ArenaBytes) {
   EXPECT_GT(large, 50 * kInputs * sizeof(float));
   session.Prepare(1);
   EXPECT_EQ(session.ArenaBytes(), large);
-}
-
-// Float weights are used in place by calls of fewer than 32 tokens, and copied
-// with their bias for the others, once, where XNNPACK runs these.
-TEST_F(SessionTest, CopiesOfFloatWeightsAreReported) {
-  const float one = 1.0f;
-  const bool copies = MakeDenseBlocks(&one, nullptr, 1, 1, nullptr) != nullptr;
-  Session session(MixedModel(), {.threads = 1});
-  session.Prepare(31);
-  EXPECT_EQ(session.Memory().dense, 0u);
-  for (const size_t m : {size_t{32}, size_t{64}}) {
-    session.Prepare(m);
-    EXPECT_EQ(session.Memory().dense,
-              copies ? (70 + 1) * kOutputs * sizeof(float) : 0);
-  }
 }
 
 TEST_F(SessionTest, ArenaOfADeepGraphIsReused) {

@@ -273,8 +273,7 @@ Json ToJson(const BenchOptions& options, const Model& model,
           {"peak_bytes", setting.peak_bytes},
           {"weight_bytes", setting.memory.weights},
           {"arena_bytes", setting.memory.arena},
-          {"state_bytes", setting.memory.state},
-          {"dense_bytes", setting.memory.dense}};
+          {"state_bytes", setting.memory.state}};
 }
 
 void AddRow(const Model& model, const Setting& setting,

@@ -108,8 +108,8 @@ void PrintTotals(const Totals& totals, const LanguageModel& model) {
             << " tokens/s\n"
             << "memory: weights " << Bytes(memory.weights) << " mapped, arena "
             << Bytes(memory.arena) << ", state " << Bytes(memory.state) << " ("
-            << used << " tokens used), dense " << Bytes(memory.dense)
-            << ", peak " << Bytes(eval::PeakMemoryBytes()) << std::endl;
+            << used << " tokens used), peak " << Bytes(eval::PeakMemoryBytes())
+            << std::endl;
 }
 
 Json ToJson(const Totals& totals, const LanguageModel& model) {
@@ -123,7 +123,6 @@ Json ToJson(const Totals& totals, const LanguageModel& model) {
           {"weight_bytes", memory.weights},
           {"arena_bytes", memory.arena},
           {"state_bytes", memory.state},
-          {"dense_bytes", memory.dense},
           {"peak_bytes", eval::PeakMemoryBytes()}};
 }
 

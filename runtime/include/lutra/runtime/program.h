@@ -41,7 +41,6 @@ struct MemoryReport {
   // Of a session's sequence: keys and values of the tokens so far, states of
   // recurrent nodes.
   size_t state = 0;
-  size_t dense = 0;  // rearranged or converted copies of float weights
 };
 
 // What a node of the graph has done while profiling was on. Linear nodes with

@@ -168,8 +168,8 @@ std::pair<std::byte*, size_t> Plan::Rows(std::string_view name,
           rows * row_bytes};
 }
 
-void Plan::Run(std::span<const void* const> inputs,
-               std::span<float* const> outputs, std::atomic<bool>& cancelled,
+void Plan::Run(const Execution& execution, std::span<const void* const> inputs,
+               std::span<float* const> outputs,
                std::span<NodeProfile> profiles) {
   // Steps are bound to the arena, where everything is aligned and may be read
   // past its end.
@@ -177,10 +177,7 @@ void Plan::Run(std::span<const void* const> inputs,
     std::memcpy(inputs_[i].first, inputs[i], inputs_[i].second);
   }
   for (size_t i = 0; i < steps_.size(); ++i) {
-    if (cancelled.load(std::memory_order_relaxed)) {
-      cancelled = false;
-      throw Cancelled("the call was cancelled");
-    }
+    execution.CheckCancelled();
     if (profiles.empty()) {
       steps_[i]->Run();
     } else {

@@ -1,7 +1,6 @@
 #ifndef LUTRA_RUNTIME_EXEC_PLAN_H_
 #define LUTRA_RUNTIME_EXEC_PLAN_H_
 
-#include <atomic>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -36,10 +35,10 @@ class Plan {
 
   size_t arena_bytes() const { return memory_.bytes; }
 
-  // Throws Cancelled, and clears the flag, once `cancelled` is set. `profiles`,
-  // if not empty, has an entry for each node.
-  void Run(std::span<const void* const> inputs, std::span<float* const> outputs,
-           std::atomic<bool>& cancelled, std::span<NodeProfile> profiles);
+  // `execution` is the constructor's. Throws Cancelled. `profiles`, if not
+  // empty, has an entry for each node.
+  void Run(const Execution& execution, std::span<const void* const> inputs,
+           std::span<float* const> outputs, std::span<NodeProfile> profiles);
 
  private:
   struct Value {

@@ -40,6 +40,7 @@ class Session::Impl {
         options.context == 0 ? model_->context_length() : options.context;
     execution_.sequence = &sequence_;
     execution_.shared = &shared_;
+    execution_.cancelled = &cancelled_;
     execution_.pool = options.pool;
     if (options.pool == nullptr) StartThreads(options.threads);
     kernels::ActiveVariant();  // the first look at the CPU allocates
@@ -106,7 +107,13 @@ class Session::Impl {
                               " run past the context of " +
                               std::to_string(context()));
     }
-    Prepare(size).Run(inputs, outputs, cancelled_, profiles_);
+    Plan& plan = Prepare(size);
+    try {
+      plan.Run(execution_, inputs, outputs, profiles_);
+    } catch (const Cancelled&) {
+      cancelled_ = false;
+      throw;
+    }
     sequence_.position += size.m;
     sequence_.calls += 1;
   }

@@ -20,16 +20,16 @@ class DepthwiseStep : public Step {
         m_(binding.m),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output),
-        pool_(execution.pool) {}
+        execution_(execution) {}
 
   void Run() override {
-    ForEachOutputPixel(window_, m_, pool_, [this](size_t row, size_t column) {
-      Pixel(row, column);
-    });
+    ForEachOutputPixel(
+        window_, m_, execution_,
+        [this](size_t row, size_t column) { Pixel(row, column); });
   }
 
   StepCost Cost() const override {
-    const uint64_t size = window_.Taps() * window_.channels;
+    const uint64_t size = uint64_t{window_.Taps()} * window_.channels;
     return {.bytes = size * sizeof(float),
             .multiply_adds = size * m_ * window_.OutputPixels()};
   }
@@ -61,7 +61,7 @@ class DepthwiseStep : public Step {
   size_t m_;
   const float* x_;
   float* y_;
-  pthreadpool_t pool_;
+  Execution execution_;
 };
 
 class DepthwiseConv2d : public Operator {

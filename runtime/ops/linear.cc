@@ -1,5 +1,6 @@
 #include "runtime/ops/linear.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -9,19 +10,33 @@
 namespace lutra {
 namespace {
 
+// Rows of a product after which the call may be cancelled: enough for a product
+// to run at its speed.
+constexpr size_t kBlockRows = 8 * kDenseBlockRows;
+
 class LinearStep : public Step {
  public:
-  LinearStep(MatrixProduct product, const Binding& binding)
+  LinearStep(MatrixProduct product, const Execution& execution,
+             const Binding& binding)
       : product_(std::move(product)),
+        execution_(execution),
         x_(static_cast<const float*>(binding.inputs[0])),
         m_(binding.m),
         y_(binding.output) {}
 
-  void Run() override { product_.Run(x_, m_, y_); }
+  void Run() override {
+    const Weight& w = product_.weight();
+    for (size_t row = 0; row < m_; row += kBlockRows) {
+      execution_.CheckCancelled();
+      product_.Run(x_ + row * w.k, std::min(kBlockRows, m_ - row),
+                   y_ + row * w.n);
+    }
+  }
   StepCost Cost() const override { return product_.Cost(m_); }
 
  private:
   MatrixProduct product_;
+  Execution execution_;
   const float* x_;
   size_t m_;
   float* y_;
@@ -68,7 +83,7 @@ class Linear : public Operator {
                              const Binding& binding) const override {
     return std::make_unique<LinearStep>(
         MatrixProduct(model, node, execution, binding.m, binding.scratch),
-        binding);
+        execution, binding);
   }
 };
 

@@ -28,7 +28,7 @@ class LstmCellStep : public Step {
                const Binding& binding)
       : units_(Units(model, node)),
         m_(binding.m),
-        sequence_(execution.sequence),
+        execution_(execution),
         product_(model, node, execution, 1,
                  static_cast<std::byte*>(binding.scratch) + GateBytes(units_)),
         x_(static_cast<const float*>(binding.inputs[0])),
@@ -45,15 +45,17 @@ class LstmCellStep : public Step {
   void Run() override {
     // A call reads one state and writes the other, so that one that fails
     // leaves the sequence as it was.
-    float* old_state = State(sequence_->calls);
-    float* new_state = State(sequence_->calls + 1);
-    if (sequence_->position == 0) {
+    const Sequence& sequence = *execution_.sequence;
+    float* old_state = State(sequence.calls);
+    float* new_state = State(sequence.calls + 1);
+    if (sequence.position == 0) {
       std::fill(old_state, old_state + 2 * units_, 0.0f);
     }
     const float* h = old_state;
     float* c = new_state + units_;
     std::copy(old_state + units_, old_state + 2 * units_, c);
     for (size_t row = 0; row < m_; ++row) {
+      execution_.CheckCancelled();
       float* y = y_ + row * units_;
       RunToken(h, x_ + row * kGates * units_, c, y);
       h = y;
@@ -86,7 +88,7 @@ class LstmCellStep : public Step {
 
   size_t units_;
   size_t m_;
-  const Sequence* sequence_;
+  Execution execution_;
   MatrixProduct product_;
   const float* x_;  // [m, 4 * units]
   float* y_;        // [m, units]

@@ -3,6 +3,7 @@
 
 #include <pthreadpool.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -36,7 +37,8 @@ struct StepCost {
 class Step {
  public:
   virtual ~Step() = default;
-  // Allocates nothing. Throws Error for input values that cannot be (ids).
+  // Allocates nothing. Throws Error for input values that cannot be (ids), and
+  // where it may take long, Cancelled: then its output is worth nothing.
   virtual void Run() = 0;
   // Of the next run.
   virtual StepCost Cost() const { return {}; }
@@ -63,9 +65,16 @@ struct Execution {
   kernels::CacheType cache = kernels::CacheType::kFloat16;
   const Sequence* sequence = nullptr;
   SharedData* shared = nullptr;
+  const std::atomic<bool>* cancelled = nullptr;
 
   size_t Threads() const {
     return pool == nullptr ? 1 : pthreadpool_get_threads_count(pool);
+  }
+  // Throws Cancelled if the call is. From any thread.
+  void CheckCancelled() const {
+    if (cancelled->load(std::memory_order_relaxed)) {
+      throw Cancelled("the call was cancelled");
+    }
   }
 };
 

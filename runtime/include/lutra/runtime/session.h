@@ -107,7 +107,8 @@ class Session {
                Span<float* const> outputs);
 
   // Makes the call of Run that is in progress, or else the next one, throw
-  // Cancelled before its next node. From any thread.
+  // Cancelled: before its next node, and within nodes that can take long (but
+  // not within one product with packed weights). From any thread.
   void Cancel() noexcept;
 
   // Off at first. Turning it on forgets what was recorded.

@@ -44,7 +44,7 @@ class Session::Impl {
     execution_.pool = options.pool;
     if (options.pool == nullptr) StartThreads(options.threads);
     kernels::ActiveVariant();  // the first look at the CPU allocates
-    AllocateState();
+    NameContext([this] { AllocateState(); });
   }
 
   const Model& model() const { return *model_; }
@@ -75,8 +75,10 @@ class Session::Impl {
     const auto found = plans_.find(size);
     if (found != plans_.end()) return found->second;
     if (size.m == 0) throw Error("session: a call needs at least one token");
-    return plans_.try_emplace(size, *model_, execution_, states_, size)
-        .first->second;
+    return NameContext([&]() -> Plan& {
+      return plans_.try_emplace(size, *model_, execution_, states_, size)
+          .first->second;
+    });
   }
 
   size_t ArenaBytes() const {
@@ -166,6 +168,20 @@ class Session::Impl {
     for (const size_t bytes : sizes) {
       state_memory_.push_back(AllocateAligned(bytes, "a state"));
       states_.push_back(state_memory_.back().get());
+    }
+  }
+
+  // Memory that is missing is most often the context's.
+  template <typename Allocate>
+  auto NameContext(const Allocate& allocate) const -> decltype(allocate()) {
+    try {
+      return allocate();
+    } catch (const OutOfMemory& error) {
+      if (context() == 0) throw;
+      throw OutOfMemory(Error::InFile(
+          model_->path(), std::string(error.what()) + ", with a context of " +
+                              std::to_string(context()) +
+                              " tokens (the option 'context')"));
     }
   }
 

@@ -28,7 +28,10 @@ struct SessionOptions {
   pthreadpool_t pool = nullptr;
   size_t threads = 0;
   // Tokens that the state of the session holds; 0 means the model's own
-  // `lutra.context_length`. A model with attention needs one of the two.
+  // `lutra.context_length`. A model with attention needs one of the two. Memory
+  // grows with it. More than Model::context_length() is allowed and not warned
+  // of, but past the length that a model was trained for its outputs are often
+  // worth nothing: compare the two before you show them to anybody.
   size_t context = 0;
   CacheType cache = CacheType::kFloat16;
 };

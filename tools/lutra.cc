@@ -98,7 +98,9 @@ int RunCommand(int argc, const char* const* argv) {
 int main(int argc, char** argv) {
   // A reader that stops early (as in "lutra inspect x | head") is an error to
   // report, not a reason to be killed half-way through writing a file.
+  // So is a limit on the size of files (ulimit -f).
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return lutra::tools::RunCommand(argc, argv);
   } catch (const std::bad_alloc&) {

@@ -11,7 +11,8 @@
 
 namespace lutra {
 
-// Throws Error "file: what is not valid JSON ...".
+// Throws Error "file: what is not valid JSON ...". NaN and Infinity, which
+// Python writes, are refused under their key.
 nlohmann::json ParseJson(std::string_view text, std::string_view file,
                          std::string_view what);
 

@@ -9,6 +9,7 @@ namespace lutra {
 class OutOfMemory : public Error {
  public:
   using Error::Error;
+  explicit OutOfMemory(const Error& error) : Error(error) {}
 };
 
 }  // namespace lutra

@@ -1,6 +1,7 @@
 #include "runtime/exec/memory_plan.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "kernels/base/checked_math.h"
 #include "runtime/base/aligned_memory.h"
@@ -8,10 +9,6 @@
 
 namespace lutra {
 namespace {
-
-bool Overlap(const BlockLifetime& a, const BlockLifetime& b) {
-  return a.first <= b.last && b.first <= a.last;
-}
 
 // The sum bounds every offset below.
 void CheckSum(std::span<const BlockLifetime> blocks) {
@@ -28,37 +25,128 @@ size_t AlignUp(size_t bytes) {
   return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
 }
 
+// A set of bytes: ranges that do not touch, by rising offset.
+class ByteSet {
+ public:
+  void Add(size_t begin, size_t end) {
+    const auto first = EndsAtOrAfter(begin);
+    auto last = first;
+    for (; last != ranges_.end() && last->begin <= end; ++last) {
+      begin = std::min(begin, last->begin);
+      end = std::max(end, last->end);
+    }
+    if (first == last) {
+      ranges_.insert(first, {begin, end});
+    } else {
+      *first = {begin, end};
+      ranges_.erase(first + 1, last);
+    }
+  }
+
+  // The lowest offset from `offset` on at which `bytes` are not in the set.
+  size_t Free(size_t offset, size_t bytes) {
+    for (auto range = EndsAtOrAfter(offset);
+         range != ranges_.end() && range->begin < offset + bytes; ++range) {
+      offset = std::max(offset, range->end);
+    }
+    return offset;
+  }
+
+ private:
+  struct Range {
+    size_t begin, end;
+  };
+
+  std::vector<Range>::iterator EndsAtOrAfter(size_t offset) {
+    return std::partition_point(
+        ranges_.begin(), ranges_.end(),
+        [offset](const Range& range) { return range.end < offset; });
+  }
+
+  std::vector<Range> ranges_;
+};
+
+// Which bytes are taken at which step: a binary tree whose nodes stand for
+// spans of steps, so that a lifetime of any length is a few nodes.
+class Arena {
+ public:
+  explicit Arena(size_t steps)
+      : leaves_(std::bit_ceil(steps)), spans_(2 * leaves_) {}
+
+  // Takes `bytes` for a lifetime at the lowest offset that is free.
+  size_t Place(const BlockLifetime& life, size_t bytes) {
+    sets_.clear();
+    ForSpans(
+        life, [&](Span& inside) { sets_.push_back(&inside.some_step); },
+        [&](Span& around) { sets_.push_back(&around.all_steps); });
+    size_t offset = 0;
+    for (size_t agreed = 0, i = 0; agreed < sets_.size();
+         ++agreed, i = (i + 1) % sets_.size()) {
+      const size_t next = sets_[i]->Free(offset, bytes);
+      if (next != offset) agreed = 0;
+      offset = next;
+    }
+    ForSpans(
+        life,
+        [&](Span& inside) {
+          inside.all_steps.Add(offset, offset + bytes);
+          inside.some_step.Add(offset, offset + bytes);
+        },
+        [&](Span& around) { around.some_step.Add(offset, offset + bytes); });
+    return offset;
+  }
+
+ private:
+  struct Span {
+    ByteSet all_steps;  // taken by lifetimes that cover the span
+    ByteSet some_step;  // ... and by those that cover a part of it
+  };
+
+  // Calls inside(span) for the largest spans that make up the lifetime, and
+  // around(span) for those that contain one of these.
+  template <typename Inside, typename Around>
+  void ForSpans(const BlockLifetime& life, const Inside& inside,
+                const Around& around) {
+    ForSpans(life, inside, around, /*node=*/1, /*first=*/0, leaves_ - 1);
+  }
+  template <typename Inside, typename Around>
+  void ForSpans(const BlockLifetime& life, const Inside& inside,
+                const Around& around, size_t node, size_t first, size_t last) {
+    if (last < life.first || life.last < first) return;
+    if (life.first <= first && last <= life.last) return inside(spans_[node]);
+    around(spans_[node]);
+    const size_t middle = first + (last - first) / 2;
+    ForSpans(life, inside, around, 2 * node, first, middle);
+    ForSpans(life, inside, around, 2 * node + 1, middle + 1, last);
+  }
+
+  size_t leaves_;
+  std::vector<Span> spans_;  // the root is 1, below i are 2 i and 2 i + 1
+  std::vector<ByteSet*> sets_;
+};
+
 }  // namespace
 
 MemoryPlan PlanMemory(std::span<const BlockLifetime> blocks) {
   CheckSum(blocks);
   std::vector<size_t> order(blocks.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return blocks[a].bytes != blocks[b].bytes
-               ? blocks[a].bytes > blocks[b].bytes
-               : a < b;
+  size_t steps = 1;
+  for (size_t i = 0; i < order.size(); ++i) {
+    order[i] = i;
+    steps = std::max(steps, blocks[i].last + 1);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return blocks[a].bytes > blocks[b].bytes;
   });
 
   MemoryPlan plan;
   plan.offsets.resize(blocks.size());
-  std::vector<size_t> placed;  // by rising offset
+  Arena arena(steps);
   for (const size_t block : order) {
     const size_t bytes = AlignUp(blocks[block].bytes);
-    size_t offset = 0;
-    for (const size_t other : placed) {
-      if (!Overlap(blocks[block], blocks[other])) continue;
-      if (plan.offsets[other] >= offset + bytes) break;
-      offset =
-          std::max(offset, plan.offsets[other] + AlignUp(blocks[other].bytes));
-    }
-    plan.offsets[block] = offset;
-    plan.bytes = std::max(plan.bytes, offset + bytes);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), block,
-                                   [&](size_t a, size_t b) {
-                                     return plan.offsets[a] < plan.offsets[b];
-                                   }),
-                  block);
+    if (bytes == 0) break;  // so are the others
+    plan.offsets[block] = arena.Place(blocks[block], bytes);
+    plan.bytes = std::max(plan.bytes, plan.offsets[block] + bytes);
   }
   return plan;
 }

@@ -21,8 +21,8 @@ struct MemoryPlan {
 };
 
 // Places the blocks so that those in use at the same step do not overlap:
-// largest first, each at the lowest offset that is free for its lifetime.
-// Throws Error if the sum of the sizes overflows.
+// largest first, each at the lowest offset that is free for its lifetime. Takes
+// about n log n time. Throws Error if the sum of the sizes overflows.
 MemoryPlan PlanMemory(std::span<const BlockLifetime> blocks);
 
 }  // namespace lutra

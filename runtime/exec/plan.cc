@@ -209,8 +209,8 @@ std::byte* Plan::Address(std::string_view name, bool tail) const {
   return Address(tail ? *value.tail : *value.all);
 }
 
-void Plan::Run(const Call& call, Outputs wanted, Span<const void* const> inputs,
-               Span<float* const> outputs, std::atomic<bool>& cancelled,
+void Plan::Run(const Call& call, Outputs wanted, const Execution& execution,
+               Span<const void* const> inputs, Span<float* const> outputs,
                std::span<NodeProfile> profiles) {
   const size_t rows = call.rows.size();
   const size_t wanted_rows =
@@ -226,10 +226,7 @@ void Plan::Run(const Call& call, Outputs wanted, Span<const void* const> inputs,
     }
   }
   for (const BoundStep& bound : steps_) {
-    if (cancelled.load(std::memory_order_relaxed)) {
-      cancelled = false;
-      throw Cancelled("the call was cancelled");
-    }
+    execution.CheckCancelled();
     const size_t m = bound.in_tail ? wanted_rows : rows;
     if (profiles.empty()) {
       bound.step->Run(m, call);

@@ -1,7 +1,6 @@
 #ifndef LUTRA_RUNTIME_EXEC_PLAN_H_
 #define LUTRA_RUNTIME_EXEC_PLAN_H_
 
-#include <atomic>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -44,10 +43,10 @@ class Plan {
   Capacity capacity() const { return capacity_; }
   size_t arena_bytes() const { return memory_.bytes; }
 
-  // Throws Cancelled, and clears the flag, once `cancelled` is set. `profiles`,
-  // if not empty, has an entry for each node.
-  void Run(const Call& call, Outputs wanted, Span<const void* const> inputs,
-           Span<float* const> outputs, std::atomic<bool>& cancelled,
+  // `execution` is the constructor's. Throws Cancelled. `profiles`, if not
+  // empty, has an entry for each node.
+  void Run(const Call& call, Outputs wanted, const Execution& execution,
+           Span<const void* const> inputs, Span<float* const> outputs,
            std::span<NodeProfile> profiles);
 
  private:

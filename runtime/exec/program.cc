@@ -39,10 +39,13 @@ class Program::Impl {
     execution_.context =
         options.context == 0 ? model_->context_length() : options.context;
     execution_.shared = &shared_;
+    execution_.cancelled = &cancelled_;
     execution_.pool = options.pool;
     if (options.pool == nullptr) StartThreads(options.threads);
     kernels::ActiveVariant();  // the first look at the CPU allocates
-    layout_ = std::make_shared<StateLayout>(model_, execution_);
+    NameContext([this] {
+      layout_ = std::make_shared<StateLayout>(model_, execution_);
+    });
   }
 
   const Model& model() const { return *model_; }
@@ -59,10 +62,12 @@ class Program::Impl {
       capacity.rows = std::max(capacity.rows, old.rows);
       capacity.outputs = std::max(capacity.outputs, old.outputs);
     }
-    Plan plan(*model_, execution_, *layout_, capacity);
-    places_.resize(capacity.rows);
-    sequences_.resize(capacity.rows);
-    plan_ = std::move(plan);
+    NameContext([&] {
+      Plan plan(*model_, execution_, *layout_, capacity);
+      places_.resize(capacity.rows);
+      sequences_.resize(capacity.rows);
+      plan_ = std::move(plan);
+    });
   }
 
   size_t ArenaBytes() const { return plan_ ? plan_->arena_bytes() : 0; }
@@ -83,7 +88,13 @@ class Program::Impl {
     const size_t rows = CheckedRows(calls);
     Reserve({rows, wanted == Outputs::kAll ? rows : calls.size()});
     for (const Rows& call : calls) StateOf(call).PrepareCall(call.count);
-    plan_->Run(MakeCall(calls), wanted, inputs, outputs, cancelled_, profiles_);
+    try {
+      plan_->Run(MakeCall(calls), wanted, execution_, inputs, outputs,
+                 profiles_);
+    } catch (const Cancelled&) {
+      cancelled_ = false;
+      throw;
+    }
     for (const Rows& call : calls) StateOf(call).Advance(call.count);
   }
 
@@ -119,6 +130,20 @@ class Program::Impl {
     own_pool_.reset(pthreadpool_create(threads));
     if (!own_pool_) throw Error("session: cannot start threads");
     execution_.pool = own_pool_.get();
+  }
+
+  // Memory that is missing is most often the context's.
+  template <typename Allocate>
+  void NameContext(const Allocate& allocate) const {
+    try {
+      allocate();
+    } catch (const OutOfMemory& error) {
+      if (execution_.context == 0) throw;
+      throw OutOfMemory(Error::InFile(
+          model_->path(), std::string(error.what()) + ", with a context of " +
+                              std::to_string(execution_.context) +
+                              " tokens (the option 'context')"));
+    }
   }
 
   void CheckCount(size_t given, size_t expected, const char* what) const {

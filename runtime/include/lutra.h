@@ -79,7 +79,10 @@ typedef struct lutra_session_options {
   lutra_activations activations;
   size_t threads; /* 0: one per core; ignored when thread_pool is given */
   struct pthreadpool* thread_pool; /* the app's own pool, or NULL */
-  size_t context; /* most tokens of a sequence; 0: what the model is made for */
+  /* Most tokens of a sequence; 0: what the model is made for (see
+   * lutra_session_context). More is allowed and not warned of, but past the
+   * length that a model was trained for its outputs are often worth nothing. */
+  size_t context;
   lutra_cache cache;
   size_t chunk; /* most tokens of a prompt per call; 0: 128 */
 } lutra_session_options;

@@ -79,6 +79,7 @@ class AttentionStep : public Step {
     ParallelFor(execution_.pool, workers, 1, [&](size_t begin, size_t end) {
       for (size_t worker = begin; worker < end; ++worker) {
         for (size_t i = worker; i < m * parts; i += workers) {
+          execution_.CheckCancelled();
           const size_t row = i / parts;
           const size_t part = i % parts;
           Attend(call.rows[row], row, part * shape_.kv_heads / parts,

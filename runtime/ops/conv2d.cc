@@ -38,10 +38,14 @@ size_t BlockPixels(const Window2d& w, size_t m) {
 
 size_t GatheredBytes(const Window2d& w, size_t m) {
   if (IsPointwise(w)) return 0;
+  const auto floats = CheckedElementCount(
+      {{static_cast<int64_t>(BlockPixels(w, m)), static_cast<int64_t>(w.Taps()),
+        static_cast<int64_t>(w.channels)}});
   const auto bytes =
-      CheckedMultiply(BlockPixels(w, m), w.Taps() * w.channels * sizeof(float));
-  if (!bytes) throw OutOfMemory("a convolution overflows memory");
-  return (*bytes + kAlignment - 1) / kAlignment * kAlignment;
+      floats ? CheckedMultiply(*floats, sizeof(float)) : std::nullopt;
+  const auto padded = bytes ? CheckedAdd(*bytes, kAlignment - 1) : std::nullopt;
+  if (!padded) throw OutOfMemory("a convolution overflows memory");
+  return *padded / kAlignment * kAlignment;
 }
 
 class Conv2dStep : public Step {
@@ -56,20 +60,22 @@ class Conv2dStep : public Step {
                      GatheredBytes(window_, binding.m)),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output),
-        pool_(execution.pool) {}
+        execution_(execution) {}
 
   void Run(size_t m, const Call&) override {
     const size_t pixels = m * window_.OutputPixels();
     const size_t k = product_.weight().k;
     const bool pointwise = IsPointwise(window_);
     for (size_t first = 0; first < pixels; first += block_) {
+      execution_.CheckCancelled();
       const size_t count = std::min(block_, pixels - first);
       if (!pointwise) {
-        ParallelFor(pool_, count, kGatherTile, [&](size_t begin, size_t end) {
-          for (size_t i = begin; i < end; ++i) {
-            Gather(first + i, gathered_ + i * k);
-          }
-        });
+        ParallelFor(execution_.pool, count, kGatherTile,
+                    [&](size_t begin, size_t end) {
+                      for (size_t i = begin; i < end; ++i) {
+                        Gather(first + i, gathered_ + i * k);
+                      }
+                    });
       }
       product_.Run(pointwise ? x_ + first * k : gathered_, count,
                    y_ + first * product_.weight().n);
@@ -107,7 +113,7 @@ class Conv2dStep : public Step {
   MatrixProduct product_;
   const float* x_;
   float* y_;
-  pthreadpool_t pool_;
+  Execution execution_;
 };
 
 class Conv2d : public Operator {

@@ -19,16 +19,16 @@ class DepthwiseStep : public Step {
                   : model.file().Get(node.bias).Floats(model.path()).data()),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output),
-        pool_(execution.pool) {}
+        execution_(execution) {}
 
   void Run(size_t m, const Call&) override {
-    ForEachOutputPixel(window_, m, pool_, [this](size_t row, size_t column) {
-      Pixel(row, column);
-    });
+    ForEachOutputPixel(
+        window_, m, execution_,
+        [this](size_t row, size_t column) { Pixel(row, column); });
   }
 
   StepCost Cost(size_t m, const Call&) const override {
-    const uint64_t size = window_.Taps() * window_.channels;
+    const uint64_t size = uint64_t{window_.Taps()} * window_.channels;
     return {.bytes = size * sizeof(float),
             .multiply_adds = size * m * window_.OutputPixels()};
   }
@@ -59,7 +59,7 @@ class DepthwiseStep : public Step {
   const float* bias_;    // [channels], or nullptr
   const float* x_;
   float* y_;
-  pthreadpool_t pool_;
+  Execution execution_;
 };
 
 class DepthwiseConv2d : public Operator {

@@ -1,5 +1,6 @@
 #include "runtime/ops/linear.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -9,20 +10,34 @@
 namespace lutra {
 namespace {
 
+// Rows of a product after which the call may be cancelled: enough for a product
+// to run at its speed.
+constexpr size_t kBlockRows = 256;
+
 class LinearStep : public Step {
  public:
-  LinearStep(MatrixProduct product, const Binding& binding)
+  LinearStep(MatrixProduct product, const Execution& execution,
+             const Binding& binding)
       : product_(std::move(product)),
+        execution_(execution),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output) {}
 
-  void Run(size_t m, const Call&) override { product_.Run(x_, m, y_); }
+  void Run(size_t m, const Call&) override {
+    const Weight& w = product_.weight();
+    for (size_t row = 0; row < m; row += kBlockRows) {
+      execution_.CheckCancelled();
+      product_.Run(x_ + row * w.k, std::min(kBlockRows, m - row),
+                   y_ + row * w.n);
+    }
+  }
   StepCost Cost(size_t m, const Call&) const override {
     return product_.Cost(m);
   }
 
  private:
   MatrixProduct product_;
+  Execution execution_;
   const float* x_;
   float* y_;
 };
@@ -70,7 +85,8 @@ class Linear : public Operator {
                              const Execution& execution,
                              const Binding& binding) const override {
     return std::make_unique<LinearStep>(
-        MatrixProduct(model, node, execution, binding.scratch), binding);
+        MatrixProduct(model, node, execution, binding.scratch), execution,
+        binding);
   }
 };
 

@@ -27,6 +27,7 @@ class LstmCellStep : public Step {
   LstmCellStep(const Model& model, const Node& node, const Execution& execution,
                const Binding& binding)
       : units_(Units(model, node)),
+        execution_(execution),
         product_(model, node, execution,
                  static_cast<std::byte*>(binding.scratch) + GateBytes(units_)),
         x_(static_cast<const float*>(binding.inputs[0])),
@@ -62,6 +63,7 @@ class LstmCellStep : public Step {
     }
     const float* h = state;
     for (size_t row = rows.first; row < rows.first + rows.count; ++row) {
+      execution_.CheckCancelled();
       float* y = y_ + row * units_;
       RunToken(h, x_ + row * kGates * units_, state + units_, y);
       h = y;
@@ -84,6 +86,7 @@ class LstmCellStep : public Step {
   }
 
   size_t units_;
+  Execution execution_;
   MatrixProduct product_;
   const float* x_;  // [m, 4 * units]
   float* y_;        // [m, units]

@@ -3,6 +3,7 @@
 
 #include <pthreadpool.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -65,7 +66,8 @@ class Step {
   virtual ~Step() = default;
   // Computes the first `m` rows, which are those of the call unless nothing
   // about the operator is sequential. Allocates nothing. Throws Error for input
-  // values that cannot be (ids).
+  // values that cannot be (ids), and where it may take long, Cancelled: then
+  // its output is worth nothing.
   virtual void Run(size_t m, const Call& call) = 0;
   virtual StepCost Cost(size_t /*m*/, const Call& /*call*/) const { return {}; }
 };
@@ -83,9 +85,16 @@ struct Execution {
   size_t context = 0;            // tokens of a sequence; 0: no limit
   kernels::CacheType cache = kernels::CacheType::kFloat16;
   SharedData* shared = nullptr;
+  const std::atomic<bool>* cancelled = nullptr;
 
   size_t Threads() const {
     return pool == nullptr ? 1 : pthreadpool_get_threads_count(pool);
+  }
+  // Throws Cancelled if the call is. From any thread.
+  void CheckCancelled() const {
+    if (cancelled->load(std::memory_order_relaxed)) {
+      throw Cancelled("the call was cancelled");
+    }
   }
 };
 

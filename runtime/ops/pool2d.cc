@@ -8,6 +8,10 @@
 namespace lutra {
 namespace {
 
+// Additions (or comparisons) per image: some minutes of one core. The size of
+// the file bounds the work of the other operators, but not of this one.
+constexpr double kMaxWork = 0x1p40;
+
 struct Average {
   static constexpr float kStart = 0.0f;
   static float Add(float sum, float x) { return sum + x; }
@@ -35,6 +39,12 @@ class PoolOperator : public Operator {
         std::max(w.padding[2], w.padding[3]) >= w.kernel[1]) {
       throw NodeError(model, node, "padding must be smaller than the kernel");
     }
+    const double work = static_cast<double>(w.out_height) *
+                        static_cast<double>(w.out_width) *
+                        static_cast<double>(w.channels) * w.TapsOnImage();
+    if (work > kMaxWork) {
+      throw NodeError(model, node, "needs more than 2^40 additions per image");
+    }
     return {static_cast<int64_t>(w.out_height),
             static_cast<int64_t>(w.out_width), inputs[0]->shape[2]};
   }
@@ -53,12 +63,12 @@ class PoolOperator : public Operator {
         : window_(MakeWindow2d(model, node, model.value(node.inputs[0]))),
           x_(static_cast<const float*>(binding.inputs[0])),
           y_(binding.output),
-          pool_(execution.pool) {}
+          execution_(execution) {}
 
     void Run(size_t m, const Call&) override {
-      ForEachOutputPixel(window_, m, pool_, [this](size_t row, size_t column) {
-        Pixel(row, column);
-      });
+      ForEachOutputPixel(
+          window_, m, execution_,
+          [this](size_t row, size_t column) { Pixel(row, column); });
     }
 
    private:
@@ -68,13 +78,14 @@ class PoolOperator : public Operator {
       const float* image = x_ + row / w.out_height * w.InputSize();
       float* out = y_ + (row * w.out_width + column) * w.channels;
       std::fill(out, out + w.channels, Function::kStart);
-      size_t count = 0;
-      for (size_t ky = 0; ky < w.kernel[0]; ++ky) {
-        for (size_t kx = 0; kx < w.kernel[1]; ++kx) {
+      const auto rows = w.RowTaps(row % w.out_height);
+      const auto columns = w.ColumnTaps(column);
+      const size_t count =
+          (rows.end - rows.begin) * (columns.end - columns.begin);
+      for (size_t ky = rows.begin; ky < rows.end; ++ky) {
+        for (size_t kx = columns.begin; kx < columns.end; ++kx) {
           const size_t y = w.Row(row % w.out_height, ky);
           const size_t x = w.Column(column, kx);
-          if (y >= w.height || x >= w.width) continue;
-          ++count;
           const float* in = image + (y * w.width + x) * w.channels;
           for (size_t c = 0; c < w.channels; ++c) {
             out[c] = Function::Add(out[c], in[c]);
@@ -89,7 +100,7 @@ class PoolOperator : public Operator {
     Window2d window_;
     const float* x_;
     float* y_;
-    pthreadpool_t pool_;
+    Execution execution_;
   };
 };
 

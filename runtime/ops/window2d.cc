@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "kernels/base/checked_math.h"
+
 namespace lutra {
 namespace {
 
@@ -12,18 +14,19 @@ void Read(const Node& node, const char* name, size_t (&values)[kCount]) {
 }
 
 // Steps of the window along one side. Attributes are at most 2^20, sides 2^31:
-// nothing overflows.
+// nothing overflows 64 bits, and what is no larger than the padded side
+// fits 32.
 size_t Steps(const Model& model, const Node& node, size_t size, size_t before,
              size_t after, size_t kernel, size_t dilation, size_t stride) {
-  const size_t padded = size + before + after;
-  const size_t covered = (kernel - 1) * dilation + 1;
+  const uint64_t padded = uint64_t{size} + before + after;
+  const uint64_t covered = uint64_t{kernel - 1} * dilation + 1;
   if (covered > padded) {
     throw NodeError(model, node,
                     std::string("a window of ") + std::to_string(covered) +
                         " is larger than the padded input of " +
                         std::to_string(padded));
   }
-  return (padded - covered) / stride + 1;
+  return static_cast<size_t>((padded - covered) / stride + 1);
 }
 
 }  // namespace
@@ -45,6 +48,9 @@ Window2d MakeWindow2d(const Model& model, const Node& node,
                        w.kernel[0], w.dilation[0], w.stride[0]);
   w.out_width = Steps(model, node, w.width, w.padding[2], w.padding[3],
                       w.kernel[1], w.dilation[1], w.stride[1]);
+  if (!CheckedMultiply(w.kernel[0], w.kernel[1])) {
+    throw NodeError(model, node, "its window has too many taps");
+  }
   return w;
 }
 

@@ -1,8 +1,8 @@
 #ifndef LUTRA_RUNTIME_OPS_WINDOW2D_H_
 #define LUTRA_RUNTIME_OPS_WINDOW2D_H_
 
+#include <algorithm>
 #include <cstddef>
-#include <cstdint>
 
 #include "kernels/base/parallel.h"
 #include "runtime/ops/operator.h"
@@ -26,28 +26,58 @@ struct Window2d {
   size_t Column(size_t out, size_t tap) const {
     return out * stride[1] + tap * dilation[1] - padding[2];
   }
+  // Taps [begin, end) of an output row (or column) that lie on the image.
+  struct Range {
+    size_t begin = 0, end = 0;
+  };
+  Range RowTaps(size_t out) const {
+    return OnImage(out * stride[0], padding[0], height, kernel[0], dilation[0]);
+  }
+  Range ColumnTaps(size_t out) const {
+    return OnImage(out * stride[1], padding[2], width, kernel[1], dilation[1]);
+  }
   size_t Taps() const { return kernel[0] * kernel[1]; }
+  // The most that can lie on the image.
+  double TapsOnImage() const {
+    return static_cast<double>(std::min(kernel[0], height)) *
+           static_cast<double>(std::min(kernel[1], width));
+  }
   size_t InputSize() const { return height * width * channels; }
   size_t OutputPixels() const { return out_height * out_width; }
+
+ private:
+  // Of a window that begins at `place` of the padded side.
+  static Range OnImage(size_t place, size_t before, size_t size, size_t taps,
+                       size_t step) {
+    const auto steps_to = [&](size_t end) {
+      return end <= place ? 0 : std::min(taps, (end - place + step - 1) / step);
+    };
+    return {steps_to(before), steps_to(before + size)};
+  }
 };
 
 // From the attributes of the node and the shape of its input. Throws Error if
-// the window is larger than the padded image.
+// the window is larger than the padded image, or has more taps than memory has
+// bytes.
 Window2d MakeWindow2d(const Model& model, const Node& node,
                       const ValueInfo& input);
 
 // Calls pixel(row, column) for every output pixel of `m` images, on the threads
-// of `pool`; `row` counts through all images.
+// of `execution`; `row` counts through all images.
 template <typename Pixel>
-void ForEachOutputPixel(const Window2d& window, size_t m, pthreadpool_t pool,
-                        const Pixel& pixel) {
+void ForEachOutputPixel(const Window2d& window, size_t m,
+                        const Execution& execution, const Pixel& pixel) {
   // Elements read per piece of work, rounded up to rows of pixels.
-  constexpr size_t kTile = 1 << 16;
-  const size_t work = window.out_width * window.Taps() * window.channels;
-  ParallelFor(pool, m * window.out_height, kTile / work + 1,
+  constexpr double kTile = 1 << 16;
+  const double work = static_cast<double>(window.out_width) *
+                      static_cast<double>(window.channels) *
+                      window.TapsOnImage();
+  ParallelFor(execution.pool, m * window.out_height,
+              static_cast<size_t>(kTile / work) + 1,
               [&](size_t begin, size_t end) {
                 for (size_t row = begin; row < end; ++row) {
                   for (size_t column = 0; column < window.out_width; ++column) {
+                    execution.CheckCancelled();
                     pixel(row, column);
                   }
                 }

@@ -120,6 +120,22 @@ TEST(ImportConfigTest, BothSpellingsOfRope) {
             InverseFrequencies(Read(LlamaJson()).rope, 16));
 }
 
+// As transformers has it: the older spelling replaces the other one whole.
+TEST(ImportConfigTest, OfTwoSpellingsOfRopeTheOlderCounts) {
+  const RopeScheme both = Read(LlamaJson(), R"({"rope_theta": null,
+      "rope_scaling": {"type": "linear", "factor": 2.0},
+      "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}})")
+                              .rope;
+  EXPECT_EQ(both.scaling, RopeScheme::Scaling::kLinear);
+  EXPECT_EQ(both.factor, 2);
+  EXPECT_EQ(both.theta, 10000);
+  const RopeScheme empty = Read(LlamaJson(), R"({"rope_scaling": {},
+      "rope_parameters": {"rope_type": "linear", "factor": 3.0}})")
+                               .rope;
+  EXPECT_EQ(empty.factor, 3);
+  EXPECT_EQ(empty.theta, 500000);
+}
+
 TEST(ImportConfigTest, LinearScalingSlowsAllPairs) {
   const auto plain = InverseFrequencies(Read(LlamaJson()).rope, 16);
   const auto scaled = InverseFrequencies(
@@ -171,6 +187,9 @@ TEST(ImportConfigTest, RefusesByName) {
        "rope type 'yarn'"},
       {R"({"rope_parameters": {"rope_type": "longrope"}})",
        "rope type 'longrope'"},
+      {R"({"rope_scaling": {"type": "dynamic", "factor": 2.0},
+           "rope_parameters": {"rope_type": "default"}})",
+       "rope type 'dynamic'"},
       {R"({"rope_scaling": {"type": "linear"}})", "has no 'factor'"},
       {R"({"rope_scaling": {"type": "linear", "factor": 0}})", "'factor' is 0"},
       {R"({"rope_scaling": {"rope_type": "llama3", "factor": 8,

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -57,6 +59,65 @@ TEST(MemoryPlanTest, LiveBlocksNeverOverlap) {
             << "round " << round << ", blocks " << a << " and " << b;
       }
     }
+  }
+}
+
+// Tries offset after offset against every block placed so far.
+std::vector<size_t> SimplePlan(const std::vector<BlockLifetime>& blocks) {
+  std::vector<size_t> order(blocks.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return blocks[a].bytes > blocks[b].bytes;
+  });
+  std::vector<size_t> offsets(blocks.size());
+  for (size_t i = 0; i < order.size(); ++i) {
+    const BlockLifetime& block = blocks[order[i]];
+    size_t& offset = offsets[order[i]];
+    const auto collides = [&](size_t other) {
+      const BlockLifetime& b = blocks[other];
+      return block.first <= b.last && b.first <= block.last &&
+             offset < offsets[other] + b.bytes &&
+             offsets[other] < offset + block.bytes;
+    };
+    while (std::any_of(order.begin(),
+                       order.begin() + static_cast<std::ptrdiff_t>(i),
+                       collides)) {
+      offset += kMemoryAlignment;
+    }
+  }
+  return offsets;
+}
+
+TEST(MemoryPlanTest, IsTheSimplePlan) {
+  std::mt19937 rng(2);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<BlockLifetime> blocks(1 + rng() % 60);
+    const size_t steps = 1 + rng() % 40;
+    for (BlockLifetime& block : blocks) {
+      block.bytes = rng() % 8 * (rng() % 200);
+      block.first = rng() % steps;
+      block.last = block.first + rng() % (rng() % 4 == 0 ? steps : 3);
+    }
+    EXPECT_EQ(PlanMemory(blocks).offsets, SimplePlan(blocks)) << round;
+  }
+}
+
+// Milliseconds; pair by pair it takes seconds.
+TEST(MemoryPlanTest, ManyBlocksTakeLittleTime) {
+  constexpr size_t kBlocks = 65000;
+  std::mt19937 rng(3);
+  std::vector<BlockLifetime> chain, branches, outputs;
+  for (size_t i = 0; i < kBlocks; ++i) {
+    chain.push_back({1 + i % 5 * 1000, i, i + 1 + i % 2});
+    branches.push_back({1 + rng() % 100000, i, i + rng() % 100});
+    outputs.push_back({1 + rng() % 100000, i, kBlocks});
+  }
+  for (const auto& blocks : {chain, branches, outputs}) {
+    const auto start = std::chrono::steady_clock::now();
+    const size_t bytes = PlanMemory(blocks).bytes;
+    const std::chrono::duration<double> taken =
+        std::chrono::steady_clock::now() - start;
+    EXPECT_LT(taken.count(), 2.0) << bytes;
   }
 }
 

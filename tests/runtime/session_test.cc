@@ -21,6 +21,7 @@
 namespace lutra {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr int64_t kInputs = 48;
@@ -236,6 +237,26 @@ TEST_F(SessionTest, RefusesMoreTokensThanMemoryHolds) {
   EXPECT_THAT(ErrorMessage([&] { session.Prepare(size_t{1} << 50); }),
               HasSubstr("memory"));
   EXPECT_EQ(session.ArenaBytes(), 0u);
+}
+
+TEST_F(SessionTest, MemoryOfTheContextIsNamed) {
+  ModelBuilder builder;
+  builder.Input("x", {64})
+      .Add(OpType::kAttention, {"x", "x", "x"}, "y")
+      .Set("heads", 1.0)
+      .Set("kv_heads", 1.0)
+      .Output("y");
+  const auto model = Load(builder);
+  for (const int shift : {42, 62}) {  // more than there is; more than 64 bits
+    const size_t context = size_t{1} << shift;
+    EXPECT_THAT(ErrorMessage([&] {
+                  Session(model, {.threads = 1, .context = context})
+                      .Prepare(1);
+                }),
+                AllOf(HasSubstr("m.safetensors: "),
+                      HasSubstr("with a context of " + std::to_string(context) +
+                                " tokens (the option 'context')")));
+  }
 }
 
 TEST_F(SessionTest, RefusesIdsOutOfRange) {

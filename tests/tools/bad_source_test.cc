@@ -47,6 +47,13 @@ Change Patch(const std::string& patch) {
   };
 }
 
+// A first member of the JSON file's object, which need not be JSON.
+Change Member(const std::string& member) {
+  return [member](std::string& text) {
+    text.insert(text.find('{') + 1, member + ",");
+  };
+}
+
 // A 32-bit number at a position.
 Change Word(size_t at, int64_t value) {
   return [at, value](std::string& bytes) {
@@ -200,6 +207,21 @@ INSTANTIATE_TEST_SUITE_P(
                   "config.json",
                   Patch(R"({"rms_norm_eps": -1})"),
                   {"config.json", "rms_norm_eps"}},
+        BadSource{"NotANumber",
+                  WriteHuggingFace,
+                  "config.json",
+                  Member(R"("initializer_range": NaN)"),
+                  {"config.json", "'initializer_range' is NaN"}},
+        BadSource{"InfiniteTemperature",
+                  WriteHuggingFace,
+                  "generation_config.json",
+                  Member(R"("temperature": Infinity)"),
+                  {"generation_config.json", "'temperature' is Infinity"}},
+        BadSource{"InfiniteLength",
+                  WriteHuggingFace,
+                  "tokenizer.json",
+                  Member(R"("truncation": {"max_length": -Infinity})"),
+                  {"tokenizer.json", "'truncation.max_length' is -Infinity"}},
         BadSource{"EndIsNoNumber",
                   WriteHuggingFace,
                   "generation_config.json",

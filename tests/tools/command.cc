@@ -48,6 +48,23 @@ class Pipe {
   int ends_[2];
 };
 
+// Limits the files of this process and of those it starts.
+class FileLimit {
+ public:
+  explicit FileLimit(size_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    struct rlimit limit = before_;
+    if (bytes != 0) limit.rlim_cur = bytes;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+  FileLimit(const FileLimit&) = delete;
+  FileLimit& operator=(const FileLimit&) = delete;
+
+ private:
+  struct rlimit before_ = {};
+};
+
 int Open(const std::filesystem::path& path, int flags) {
   const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
   if (descriptor < 0) throw std::runtime_error("cannot open " + path.string());
@@ -104,8 +121,12 @@ Outcome RunLutra(const std::vector<std::string>& arguments,
   ::posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
   pid_t child = 0;
-  const int failure =
-      ::posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  int failure = 0;
+  {
+    const FileLimit limit(settings.file_limit);
+    failure =
+        ::posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  }
   ::posix_spawn_file_actions_destroy(&actions);
   ::close(in);
   ::close(out);

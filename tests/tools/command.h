@@ -28,6 +28,8 @@ struct RunSettings {
   // Standard input is a pipe instead, in which nothing ever comes. An interrupt
   // is repeated then, for one that comes before the command waits is in vain.
   bool silent_input = false;
+  // The longest file it may write, in bytes (ulimit -f); 0: any.
+  size_t file_limit = 0;
   // Sends SIGINT (Ctrl-C) as soon as there is output.
   bool interrupt = false;
   // Sends SIGINT as soon as there is a file in this folder.

@@ -124,6 +124,19 @@ TEST(CommandTest, CtrlCLeavesNothingBehind) {
   EXPECT_THAT(FilesIn(dir.path()), ::testing::IsEmpty());
 }
 
+// By default the system ends a program that writes too long a file.
+TEST(CommandTest, LimitOnFileSizesIsReported) {
+  const Workshop shop;
+  const TempDir dir;
+  const std::string path = (dir / "packed.safetensors").string();
+  const Outcome outcome =
+      RunLutra({"pack", shop / "float.safetensors", "-o", path},
+               RunSettings{.file_limit = 512});
+  ExpectError(outcome);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr(path), HasSubstr("too large")));
+  EXPECT_THAT(FilesIn(dir.path()), ::testing::IsEmpty());
+}
+
 TEST(CommandTest, ClosedPipeIsReported) {
   const Workshop shop;
   const Outcome outcome =

@@ -129,6 +129,49 @@ TEST_F(LanguageVerbsTest, EvalWrongUse) {
                                  HasSubstr("less than 2 tokens")));
 }
 
+// A token of this model takes megabytes of cache.
+TEST_F(LanguageVerbsTest, ContextWithoutMemoryIsNamed) {
+  constexpr int64_t kWidth = 1 << 20;
+  const std::vector<float> weight(3 * kWidth, 0.5f);
+  ModelBuilder builder;
+  builder.Input("ids", {}, ValueType::kInt32)
+      .Add(OpType::kEmbedding, {"ids"}, "e", "w")
+      .Add(OpType::kAttention, {"e", "e", "e"}, "a")
+      .Set("heads", 16.0)
+      .Set("kv_heads", 16.0)
+      .Add(OpType::kLinear, {"a"}, "logits", "w")
+      .Floats("w", {3, kWidth}, weight)
+      .Output("logits")
+      .Write(float_);
+  const Outcome outcome =
+      RunLutra({"bench", float_, "-p", "1", "-n", "0", "--context", "16777216",
+                "--cache", "float32", "--threads", "1"});
+  ExpectError(outcome);
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr(float_), HasSubstr("16777216 tokens"),
+                    HasSubstr("--context")));
+}
+
+// One line, however many settings are measured.
+TEST_F(LanguageVerbsTest, ContextBeyondTheModelIsAWarning) {
+  const std::vector<std::vector<std::string>> calls = {
+      {"generate", float_, "-p", "the", "-n", "2", "-q"},
+      {"eval", float_, "--text", text_},
+      {"bench", float_, "-p", "4", "-n", "2", "-t", "1,2", "-r", "1"},
+      {"profile", float_, "-n", "2", "--repeat", "1"}};
+  for (std::vector<std::string> call : calls) {
+    call.insert(call.end(), {"--context", "65"});
+    const Outcome outcome = RunLutra(call);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_THAT(outcome.err,
+                MatchesRegex("lutra: warning: [^\n]+ 64 tokens[^\n]+ 65: "
+                             "[^\n]+\n"))
+        << call[0];
+    call.back() = "64";
+    EXPECT_EQ(RunLutra(call).err, "") << call[0];
+  }
+}
+
 TEST_F(LanguageVerbsTest, BenchAllTests) {
   const auto start = std::chrono::steady_clock::now();
   const json report =

@@ -56,6 +56,7 @@ Candidate Load(const ModelChoice& choice, const EvalOptions& options) {
     const size_t own = candidate.model->context_length();
     context = own == 0 ? kDefaultContext : std::min(kDefaultContext, own);
   }
+  WarnOfContext(*candidate.model, context);
   return candidate;
 }
 
@@ -129,7 +130,8 @@ void EvalPerplexity(const EvalOptions& options) {
   for (size_t i = 0; i < rows.size(); ++i) {
     Row& row = rows[i];
     const Tokenizer& tokenizer = *candidates[i].tokenizer;
-    LanguageModel model(candidates[i].model, candidates[i].options);
+    LanguageModel model =
+        OpenLanguageModel(candidates[i].model, candidates[i].options);
     threads = model.session().threads();
     progress.Show("encoding " + options.text);
     const std::vector<int32_t> ids = tokenizer.Encode(text, false);

@@ -136,7 +136,8 @@ void GenerateVerb::Run() const {
   const auto start = std::chrono::steady_clock::now();
   const std::shared_ptr<const Model> loaded = Model::Load(model);
   const std::shared_ptr<const Tokenizer> tokenizer = RequireTokenizer(*loaded);
-  LanguageModel language_model(loaded, language);
+  WarnOfContext(*loaded, language.session.context);
+  LanguageModel language_model = OpenLanguageModel(loaded, language);
   TextGenerator generator(language_model, *tokenizer, generation);
   Totals totals;
   totals.load_seconds = SecondsSince(start);

@@ -100,12 +100,13 @@ void ProfileVerb::Run() const {
   if (is_language && options.session.context == 0) {
     options.session.context = prompt > 0 ? prompt : tokens;
   }
+  WarnOfContext(*loaded, options.session.context);
   Progress progress;
   progress.Show("profiling " + model);
   ProfileResult result;
   size_t thread_count = 0;
   if (is_language) {
-    LanguageModel language_model(loaded, options);
+    LanguageModel language_model = OpenLanguageModel(loaded, options);
     thread_count = language_model.session().threads();
     result = ProfileLanguage(language_model, *this);
   } else {

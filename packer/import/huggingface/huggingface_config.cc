@@ -162,6 +162,16 @@ void ReadScaling(const JsonObject& scaling, int64_t context,
   }
 }
 
+// The member that counts, nullptr if there is none. As in transformers: unless
+// it is empty, rope_scaling replaces all of rope_parameters, the base too.
+const char* RopeKey(const JsonObject& config) {
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    const json* value = config.Find(key);
+    if (value != nullptr && !(value->is_object() && value->empty())) return key;
+  }
+  return nullptr;
+}
+
 RopeScheme ReadRope(const JsonObject& config, int64_t context) {
   RopeScheme scheme;
   const auto read_theta = [&](const JsonObject& object) {
@@ -171,20 +181,17 @@ RopeScheme ReadRope(const JsonObject& config, int64_t context) {
   if (config.Number("partial_rotary_factor", 0, 1, 1) != 1) {
     config.Fail("partial_rotary_factor is not supported");
   }
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    if (!config.Has(key)) continue;
-    const JsonObject scaling = config.Object(key);
-    for (const char* layer_type : {"full_attention", "sliding_attention"}) {
-      if (scaling.Has(layer_type)) {
-        scaling.Fail(
-            "rotary embeddings that differ between layers are not "
-            "supported");
-      }
+  const char* key = RopeKey(config);
+  if (key == nullptr) return scheme;
+  const JsonObject scaling = config.Object(key);
+  for (const char* layer_type : {"full_attention", "sliding_attention"}) {
+    if (scaling.Has(layer_type)) {
+      scaling.Fail(
+          "rotary embeddings that differ between layers are not supported");
     }
-    read_theta(scaling);
-    ReadScaling(scaling, context, scheme);
-    break;
   }
+  read_theta(scaling);
+  ReadScaling(scaling, context, scheme);
   return scheme;
 }
 

@@ -14,7 +14,13 @@ namespace lutra {
 
 // A file that appears under its name only when it is complete: bytes go to a
 // temporary file in the same folder, which Commit renames and the destructor
-// removes. One thread at a time.
+// removes. What a writer that was killed left behind is removed by the next one
+// of the same path. One thread at a time.
+//
+// Where the size of files is limited (RLIMIT_FSIZE, ulimit -f), the system ends
+// a process that writes past it by SIGXFSZ, before anything can be removed. A
+// library does not change what signals do: a program that ignores this one gets
+// an Error instead, as the lutra command does.
 class OutputFile {
  public:
   // Throws Error, e.g. if the folder is missing or `path` is a folder or a

@@ -29,7 +29,10 @@ struct ProgramOptions {
   pthreadpool_t pool = nullptr;
   size_t threads = 0;
   // The most tokens of a sequence; 0 means the model's own
-  // `lutra.context_length`. A model with attention needs one of the two.
+  // `lutra.context_length`. A model with attention needs one of the two. More
+  // than Model::context_length() is allowed and not warned of, but past the
+  // length that a model was trained for its outputs are often worth nothing:
+  // compare the two before you show them to anybody.
   size_t context = 0;
   CacheType cache = CacheType::kFloat16;
 };
@@ -118,8 +121,9 @@ class Program {
   void RunLast(Span<const Rows> calls, Span<const void* const> inputs,
                Span<float* const> outputs);
 
-  // Makes the call that is in progress, or else the next one, throw Cancelled
-  // before its next node. From any thread.
+  // Makes the call that is in progress, or else the next one, throw Cancelled:
+  // before its next node, and within nodes that can take long (but not within
+  // one product with packed weights). From any thread.
   void Cancel() noexcept;
 
   // Bytes of the arena, with scratch.

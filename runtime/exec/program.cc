@@ -160,6 +160,7 @@ class Program::Impl {
 
   // The number of rows, which the sequences have room for.
   size_t CheckedRows(Span<const Rows> calls) const {
+    if (calls.empty()) throw Error("session: a call needs at least one token");
     size_t rows = 0;
     for (size_t i = 0; i < calls.size(); ++i) {
       const Rows& call = calls[i];

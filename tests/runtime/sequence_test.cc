@@ -14,6 +14,7 @@
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/throws.h"
 #include "tests/runtime/tiny_llama.h"
+#include "tests/runtime/tiny_lstm.h"
 #include "tests/temp_dir.h"
 
 namespace lutra {
@@ -310,28 +311,8 @@ TEST_F(SequenceTest, AbsurdContextsAreRefused) {
   }
 }
 
-// x [5] -> linear -> lstm_cell -> linear -> y [3], packed.
-ModelBuilder Lstm() {
-  constexpr uint32_t kUnits = 24;
-  std::mt19937 rng(3);
-  const auto packed = kernels::MakeRandomMatrix(
-      {.n = 4 * kUnits, .k = kUnits, .bits = 4, .group_size = 24},
-      kernels::TableKind::kSmall, rng);
-  ModelBuilder builder;
-  builder.Input("x", {5})
-      .Add(OpType::kLinear, {"x"}, "gates", "w0")
-      .Add(OpType::kLstmCell, {"gates"}, "h", "w1")
-      .Set("gates", std::string("ifgo"))
-      .Add(OpType::kLinear, {"h"}, "y", "w2")
-      .Output("y")
-      .Floats("w0", {4 * kUnits, 5}, RandomFloats(4 * kUnits * 5, 1))
-      .Packed("w1", {packed.blob.get(), packed.blob_bytes})
-      .Floats("w2", {3, kUnits}, RandomFloats(3 * kUnits, 2));
-  return builder;
-}
-
 TEST_F(SequenceTest, LstmRemembers) {
-  const auto model = Write(Lstm());
+  const auto model = Write(TinyLstm());
   const auto x = RandomFloats(12 * 5, 1);
   const auto feed = [&](Session& session, size_t first, size_t m) {
     std::vector<float> y(m * 3);

@@ -250,8 +250,7 @@ TEST_F(SessionTest, MemoryOfTheContextIsNamed) {
   for (const int shift : {42, 62}) {  // more than there is; more than 64 bits
     const size_t context = size_t{1} << shift;
     EXPECT_THAT(ErrorMessage([&] {
-                  Session(model, {.threads = 1, .context = context})
-                      .Prepare(1);
+                  Session(model, {.threads = 1, .context = context}).Prepare(1);
                 }),
                 AllOf(HasSubstr("m.safetensors: "),
                       HasSubstr("with a context of " + std::to_string(context) +

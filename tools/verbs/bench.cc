@@ -13,10 +13,14 @@
 namespace lutra::tools {
 namespace {
 
+constexpr size_t kMaxSequences = 1024;
+
 constexpr const char* kExample =
     "Language models: each test is repeated, 5 times unless --repeat says\n"
     "otherwise, from an empty context. pp128 is a prompt of 128 tokens, tg32\n"
-    "the generation of 32, one by one, without sampling. Tokens per second\n"
+    "the generation of 32, one by one, without sampling; tg32 x8 is that of\n"
+    "32 in each of eight texts at once, and tg32 @512 what follows 512 tokens\n"
+    "that are not timed. Tokens per second, of all texts together,\n"
     "are the mean and the standard deviation of the repetitions, p50 and p99\n"
     "are of the time per token. 'of limit' is the share of what the machine\n"
     "can do at best: for tg of the read bandwidth, by the bytes that a token\n"
@@ -40,6 +44,7 @@ constexpr const char* kExample =
     "\n"
     "Example:\n"
     "  lutra bench stories.safetensors -p 128,512 -n 32 -t 1,2 -r 5\n"
+    "  lutra bench stories.safetensors -p 0 --sequences 1,2,4,8 -d 256\n"
     "  lutra bench packed.safetensors --batch 1,64 --threads 1,2 \\\n"
     "    --activations int8,float32";
 
@@ -109,6 +114,10 @@ void AddBenchVerb(CommandLine& line) {
                  "Language models: tokens of a prompt; 0: no such test");
   AddSizesOption(bench, "-n,--tokens", options->tokens, 0, kMaxBatch,
                  "Language models: tokens to generate; 0: no such test");
+  AddSizesOption(bench, "-d,--depth", options->depths, 0, kMaxBatch,
+                 "Language models: tokens that are in the context already");
+  AddSizesOption(bench, "--sequences", options->sequences, 1, kMaxSequences,
+                 "Language models: texts at once");
   AddContextOption(bench, options->language.session.context,
                    "as many as the longest test");
   AddLanguageOptions(bench, options->language);

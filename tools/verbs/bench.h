@@ -28,6 +28,8 @@ struct BenchOptions {
   LanguageModelOptions language;
   std::vector<size_t> prompts = {128};
   std::vector<size_t> tokens = {32};
+  std::vector<size_t> depths = {0};
+  std::vector<size_t> sequences = {1};
 };
 
 // The same measurements for programs, as flat objects, and for people.

@@ -26,13 +26,20 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// A prompt (pp) or a generation (tg) of some tokens.
+// A prompt (pp) or a generation (tg) of some tokens in each of some sequences
+// that hold `depth` tokens already.
 struct Test {
   bool prompt = false;
   size_t tokens = 0;
+  size_t depth = 0;
+  size_t sequences = 1;
 
+  size_t TotalTokens() const { return tokens * sequences; }
   std::string Name() const {
-    return (prompt ? "pp" : "tg") + std::to_string(tokens);
+    std::string name = (prompt ? "pp" : "tg") + std::to_string(tokens);
+    if (sequences > 1) name += " x" + std::to_string(sequences);
+    if (depth > 0) name += " @" + std::to_string(depth);
+    return name;
   }
 };
 
@@ -74,45 +81,81 @@ struct Setting {
 
 std::vector<Test> Tests(const BenchOptions& options) {
   std::vector<Test> tests;
-  for (const size_t n : options.prompts) {
-    if (n > 0) tests.push_back({true, n});
-  }
-  for (const size_t n : options.tokens) {
-    if (n > 0) tests.push_back({false, n});
+  for (const size_t depth : options.depths) {
+    for (const size_t sequences : options.sequences) {
+      for (const size_t n : options.prompts) {
+        if (n > 0) tests.push_back({true, n, depth, sequences});
+      }
+      for (const size_t n : options.tokens) {
+        if (n > 0) tests.push_back({false, n, depth, sequences});
+      }
+    }
   }
   return tests;
 }
 
+// Sequences that hold the first `depth` of the ids.
+class Sequences {
+ public:
+  Sequences(LanguageModel& model, const Test& test,
+            std::span<const int32_t> ids)
+      : start_(model.program().NewSequence()), count_(test.sequences) {
+    if (test.depth == 0) return;
+    const LanguageModel::Tokens tokens = {&start_, ids.first(test.depth)};
+    model.FeedAll({&tokens, 1});
+  }
+
+  std::vector<Sequence> Make() const {
+    std::vector<Sequence> sequences;
+    for (size_t i = 0; i < count_; ++i) sequences.push_back(start_.Fork());
+    return sequences;
+  }
+
+ private:
+  Sequence start_;
+  size_t count_;
+};
+
 // Feeds a test's tokens, pausing after each call; returns the seconds of each.
 std::vector<double> Feed(LanguageModel& model, const Test& test,
                          std::span<const int32_t> ids,
+                         std::vector<Sequence>& sequences,
                          const std::function<void()>& pause) {
   const size_t step = test.prompt ? test.tokens : 1;
   std::vector<double> seconds;
   seconds.reserve(test.tokens / step);
-  model.Reset();
+  std::vector<LanguageModel::Tokens> tokens;
   for (size_t done = 0; done < test.tokens; done += step) {
+    tokens.clear();
+    for (Sequence& sequence : sequences) {
+      tokens.push_back({&sequence, ids.subspan(test.depth + done, step)});
+    }
     const Clock::time_point start = Clock::now();
-    model.Feed(ids.subspan(done, step));
+    model.FeedAll(tokens);
     seconds.push_back(SecondsSince(start));
     pause();
   }
   return seconds;
 }
 
-// Also the warm-up.
+// Also the warm-up. `state_bytes`: of the sequences in the end.
 Cost MeasureCost(LanguageModel& model, const Test& test,
-                 std::span<const int32_t> ids) {
+                 std::span<const int32_t> ids, size_t& state_bytes) {
+  std::vector<Sequence> sequences = Sequences(model, test, ids).Make();
   model.session().EnableProfiling(true);
-  Feed(model, test, ids, [] {});
+  Feed(model, test, ids, sequences, [] {});
+  state_bytes = 0;
+  for (const Sequence& sequence : sequences) {
+    state_bytes += sequence.ByteCount();
+  }
   Cost cost;
   for (const NodeProfile& node : model.session().Profile()) {
     cost.bytes += static_cast<double>(node.bytes);
     cost.multiply_adds += static_cast<double>(node.multiply_adds);
   }
   model.session().EnableProfiling(false);
-  cost.bytes /= static_cast<double>(test.tokens);
-  cost.multiply_adds /= static_cast<double>(test.tokens);
+  cost.bytes /= static_cast<double>(test.TotalTokens());
+  cost.multiply_adds /= static_cast<double>(test.TotalTokens());
   return cost;
 }
 
@@ -130,6 +173,7 @@ Measurement Measure(LanguageModel& model, const Test& test, const Cost& cost,
   result.test = test;
   result.cost = cost;
   std::vector<double> microseconds;
+  const Sequences start(model, test, ids);
   for (size_t r = 0; r < repeat; ++r) {
     std::vector<double> limits;
     const auto measure_limit = [&](size_t times) {
@@ -138,17 +182,19 @@ Measurement Measure(LanguageModel& model, const Test& test, const Cost& cost,
     measure_limit(kTimes);
     model.Reset();
     model.Feed(ids.first(1));
-    const std::vector<double> calls =
-        Feed(model, test, ids, [&] { measure_limit(between_tokens ? 1 : 0); });
+    std::vector<Sequence> sequences = start.Make();
+    const std::vector<double> calls = Feed(model, test, ids, sequences, [&] {
+      measure_limit(between_tokens ? 1 : 0);
+    });
     measure_limit(kTimes);
     double total = 0;
     for (const double seconds : calls) {
       total += seconds;
-      const auto per_call =
-          static_cast<double>(test.tokens) / static_cast<double>(calls.size());
+      const auto per_call = static_cast<double>(test.TotalTokens()) /
+                            static_cast<double>(calls.size());
       microseconds.push_back(1e6 * seconds / per_call);
     }
-    const double speed = static_cast<double>(test.tokens) / total;
+    const double speed = static_cast<double>(test.TotalTokens()) / total;
     result.tokens_per_second.push_back(speed);
     result.limits.push_back(eval::Median(limits));
     result.shares.push_back(cost.Limited(test) * speed / result.limits.back());
@@ -173,7 +219,9 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
   setting.context = model.context();
 
   size_t longest = 0;
-  for (const Test& test : tests) longest = std::max(longest, test.tokens);
+  for (const Test& test : tests) {
+    longest = std::max(longest, test.depth + test.tokens);
+  }
   Random random(options.seed);
   std::vector<int32_t> ids(longest);
   for (int32_t& id : ids) {
@@ -186,11 +234,15 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
                   std::to_string(setting.threads) + " threads");
   };
   std::vector<Cost> costs;
+  size_t state_bytes = 0;
   for (const Test& test : tests) {
     show(test);
-    costs.push_back(MeasureCost(model, test, ids));
+    size_t bytes = 0;
+    costs.push_back(MeasureCost(model, test, ids, bytes));
+    state_bytes = std::max(state_bytes, bytes);
   }
   setting.memory = model.Memory();
+  setting.memory.state = state_bytes;
   setting.peak_bytes =
       eval::PeakMemoryBytes();  // without the memory made below
   const kernels::ActivationType type = session.session.activations;
@@ -220,7 +272,8 @@ std::vector<Setting> MeasureModel(const BenchOptions& options,
   LanguageModelOptions session = options.language;
   if (session.session.context == 0) {
     for (const Test& test : tests) {
-      session.session.context = std::max(session.session.context, test.tokens);
+      session.session.context =
+          std::max(session.session.context, test.depth + test.tokens);
     }
   }
   progress.Clear();
@@ -259,6 +312,8 @@ Json ToJson(const BenchOptions& options, const Model& model,
           {"chunk", options.language.chunk},
           {"test", result.test.Name()},
           {"tokens", result.test.tokens},
+          {"depth", result.test.depth},
+          {"sequences", result.test.sequences},
           {"repeat", result.tokens_per_second.size()},
           {"tokens_per_second", speed.mean},
           {"tokens_per_second_deviation", speed.deviation},

@@ -115,6 +115,9 @@ LUTRA_EXPORT const char* lutra_version(void);
  * call on this thread. */
 LUTRA_EXPORT const char* lutra_last_error(void);
 
+/* The file is mapped and must keep its bytes as long as the model lives: if
+ * another process makes it shorter, the system ends this one (SIGBUS). Replace
+ * model files by renaming. */
 LUTRA_EXPORT lutra_status lutra_model_load(const char* path,
                                            lutra_model** model);
 /* NULL is allowed. */

@@ -34,10 +34,11 @@ int main(int argc, char** argv) {
 
   /* The prompt's tokens: first how many, then which. */
   size_t count = 0;
-  Check(lutra_model_encode(model, prompt, strlen(prompt), 1, NULL, 0, &count));
+  Check(lutra_model_encode(model, prompt, strlen(prompt), LUTRA_SPECIAL_PROMPT,
+                           NULL, 0, &count));
   int32_t* ids = malloc((count + 1) * sizeof(int32_t));
-  Check(
-      lutra_model_encode(model, prompt, strlen(prompt), 1, ids, count, &count));
+  Check(lutra_model_encode(model, prompt, strlen(prompt), LUTRA_SPECIAL_PROMPT,
+                           ids, count, &count));
   const float* logits = NULL;
   Check(lutra_session_feed(session, ids, count, &logits));
   free(ids);

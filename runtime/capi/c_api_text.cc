@@ -43,8 +43,11 @@ lutra_status lutra_model_encode(const lutra_model* model, const char* text,
   if (ids == nullptr && capacity > 0) return NullArgument("ids");
   return Guard(LUTRA_INVALID_MODEL, [&] {
     const std::string_view view(text == nullptr ? "" : text, bytes);
+    const auto tokenizer = model->RequireTokenizer();
     const std::vector<int32_t> encoded =
-        model->RequireTokenizer()->Encode(view, add_special != 0);
+        add_special == LUTRA_SPECIAL_PROMPT
+            ? tokenizer->EncodePrompt(view)
+            : tokenizer->Encode(view, add_special != LUTRA_SPECIAL_NONE);
     std::copy_n(encoded.begin(), std::min(capacity, encoded.size()), ids);
     *count = encoded.size();
   });
@@ -75,6 +78,18 @@ lutra_status lutra_model_is_end(const lutra_model* model, int32_t id,
   if (is_end == nullptr) return NullArgument("is_end");
   return Guard(LUTRA_INVALID_MODEL,
                [&] { *is_end = model->RequireTokenizer()->IsEnd(id) ? 1 : 0; });
+}
+
+lutra_status lutra_model_is_unused(const lutra_model* model, int32_t id,
+                                   int* is_unused) {
+  if (model == nullptr) return NullArgument("model");
+  if (is_unused == nullptr) return NullArgument("is_unused");
+  std::shared_ptr<const lutra::Tokenizer> tokenizer;
+  const lutra_status status = Guard(
+      LUTRA_INVALID_MODEL, [&] { tokenizer = model->RequireTokenizer(); });
+  if (status != LUTRA_OK) return status;
+  return Guard(LUTRA_INVALID_ARGUMENT,
+               [&] { *is_unused = tokenizer->IsUnused(id) ? 1 : 0; });
 }
 
 lutra_status lutra_text_stream_create(const lutra_model* model, int continues,

@@ -17,8 +17,9 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Tokens that must not be chosen: those the tokenizer does not know (models
-// pad their vocabularies), and on demand those that end the text.
+// Tokens that must not be chosen: those the tokenizer does not know or has no
+// meaning for (models pad their vocabularies), and on demand those that end the
+// text.
 std::vector<int32_t> Excluded(const LanguageModel& model,
                               const Tokenizer& tokenizer, bool ignore_end) {
   std::vector<int32_t> excluded;
@@ -28,9 +29,9 @@ std::vector<int32_t> Excluded(const LanguageModel& model,
       if (id < vocabulary) excluded.push_back(id);
     }
   }
-  for (auto id = static_cast<int32_t>(tokenizer.size()); id < vocabulary;
-       ++id) {
-    excluded.push_back(id);
+  const auto known = static_cast<int32_t>(tokenizer.size());
+  for (int32_t id = 0; id < vocabulary; ++id) {
+    if (id >= known || tokenizer.IsUnused(id)) excluded.push_back(id);
   }
   return excluded;
 }
@@ -98,9 +99,29 @@ Span<const float> TextGenerator::FeedPending() {
     const Span<const float> logits = model_.Feed(pending_);
     pending_.clear();
     return logits;
-  } catch (const Error&) {
+  } catch (...) {
     const auto fed = static_cast<std::ptrdiff_t>(model_.position() - before);
     pending_.erase(pending_.begin(), pending_.begin() + fed);
+    throw;
+  }
+}
+
+Span<const float> TextGenerator::FeedPrompt() {
+  const size_t waiting = pending_.size();
+  pending_.insert(pending_.end(), prompt_.begin(), prompt_.end());
+  if (pending_.empty()) {
+    throw Error::InFile(model_.model().path(),
+                        "the prompt is empty and the tokenizer has no token "
+                        "that begins a text");
+  }
+  const size_t before = model_.position();
+  try {
+    return FeedPending();
+  } catch (const Cancelled&) {
+    throw;
+  } catch (...) {
+    // Of a prompt that cannot be fed nothing must stay in the way of another.
+    pending_.resize(model_.position() == before ? waiting : 0);
     throw;
   }
 }
@@ -117,16 +138,11 @@ Span<const float> TextGenerator::WithoutExcluded(Span<const float> logits) {
 GenerationEnd TextGenerator::Generate(std::string_view prompt,
                                       const Show& show) {
   const bool begins = model_.position() == 0 && pending_.empty();
-  prompt_ = tokenizer_.Encode(prompt, begins);
+  prompt_.clear();
   tokens_.clear();
   prompt_seconds_ = seconds_ = 0;
-  const size_t waiting = pending_.size();
-  pending_.insert(pending_.end(), prompt_.begin(), prompt_.end());
-  if (pending_.empty()) {
-    throw Error::InFile(model_.model().path(),
-                        "the prompt is empty and the tokenizer has no token "
-                        "that begins a text");
-  }
+  prompt_ = begins ? tokenizer_.EncodePrompt(prompt)
+                   : tokenizer_.Encode(prompt, /*add_special=*/false);
   Text text(tokenizer_, !begins || !prompt.empty(), options_.stops, show);
   try {
     const GenerationEnd end = Continue(text);
@@ -135,21 +151,26 @@ GenerationEnd TextGenerator::Generate(std::string_view prompt,
   } catch (const Cancelled&) {
     text.Finish();
     throw;
-  } catch (const Error&) {
-    // Of a prompt that cannot be fed nothing must stay in the way of another.
-    const bool untouched = pending_.size() == waiting + prompt_.size();
-    pending_.resize(untouched ? waiting : 0);
-    throw;
+  }
+}
+
+// So that a token that was chosen cannot get lost.
+void TextGenerator::MakeRoom() {
+  constexpr size_t kTokens = 64;
+  pending_.reserve(pending_.size() + 1);
+  if (tokens_.size() == tokens_.capacity()) {
+    tokens_.reserve(2 * tokens_.size() + kTokens);
   }
 }
 
 GenerationEnd TextGenerator::Continue(Text& text) {
   Clock::time_point start = Clock::now();
-  Span<const float> logits = FeedPending();
+  Span<const float> logits = FeedPrompt();
   for (const int32_t id : prompt_) sampler_.Accept(id);
   prompt_seconds_ = SecondsSince(start);
   start = Clock::now();
   while (true) {
+    MakeRoom();
     const int32_t id = sampler_.Sample(WithoutExcluded(logits));
     sampler_.Accept(id);
     pending_.push_back(id);

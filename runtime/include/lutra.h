@@ -114,6 +114,9 @@ LUTRA_EXPORT const char* lutra_version(void);
  * call on this thread. */
 LUTRA_EXPORT const char* lutra_last_error(void);
 
+/* The file is mapped and must keep its bytes as long as the model lives: if
+ * another process makes it shorter, the system ends this one (SIGBUS). Replace
+ * model files by renaming. */
 LUTRA_EXPORT lutra_status lutra_model_load(const char* path,
                                            lutra_model** model);
 /* NULL is allowed. */
@@ -148,7 +151,7 @@ LUTRA_EXPORT lutra_status lutra_session_prepare(lutra_session* session,
 
 /* inputs[i]: float or int32 [tokens, shape of input i], dense, row-major;
  * outputs[i]: float [tokens, shape of output i]. The counts must be those of
- * the model. */
+ * the model. After a failure the sequence is as it was before the call. */
 LUTRA_EXPORT lutra_status lutra_session_run(
     lutra_session* session, size_t tokens, const void* const* inputs,
     size_t input_count, float* const* outputs, size_t output_count);
@@ -180,17 +183,30 @@ LUTRA_EXPORT size_t lutra_model_vocabulary(const lutra_model* model);
 
 /* Appends `count` tokens to the session's sequence, long ones in chunks. If
  * `logits` is not NULL it is set to the logits that follow the last token,
- * float [vocabulary], owned by the session and valid until its next call. */
+ * float [vocabulary], owned by the session and valid until its next call.
+ *
+ * What was fed before a failure (LUTRA_CANCELLED, too), a number of whole
+ * chunks, stays part of the sequence: lutra_session_position says how much that
+ * is, and lutra_session_rewind or _reset takes it back. Ids outside the
+ * vocabulary fail in their chunk; more tokens than the context holds fail
+ * before the first. */
 LUTRA_EXPORT lutra_status lutra_session_feed(lutra_session* session,
                                              const int32_t* ids, size_t count,
                                              const float** logits);
+
+/* Which special tokens lutra_model_encode adds. */
+enum {
+  LUTRA_SPECIAL_NONE = 0,
+  LUTRA_SPECIAL_TEXT = 1,  /* those that belong around a whole text: BOS, EOS */
+  LUTRA_SPECIAL_PROMPT = 2 /* those before it: the text is to be continued */
+};
 
 /* The functions from here to lutra_text_stream_create return
  * LUTRA_INVALID_MODEL if the file holds no tokenizer, or a damaged one. */
 
 /* Encodes `bytes` bytes of UTF-8 text. Writes at most `capacity` ids and sets
- * *count to how many there are; ids may be NULL if capacity is 0. With
- * add_special other than 0 the tokens that begin a text (BOS) are added. */
+ * *count to how many there are; ids may be NULL if capacity is 0. add_special
+ * is a LUTRA_SPECIAL_*; other numbers count as LUTRA_SPECIAL_TEXT. */
 LUTRA_EXPORT lutra_status lutra_model_encode(const lutra_model* model,
                                              const char* text, size_t bytes,
                                              int add_special, int32_t* ids,
@@ -206,6 +222,12 @@ LUTRA_EXPORT lutra_status lutra_model_decode(const lutra_model* model,
 /* Sets *is_end to 1 if the token ends a text, else to 0. */
 LUTRA_EXPORT lutra_status lutra_model_is_end(const lutra_model* model,
                                              int32_t id, int* is_end);
+
+/* Sets *is_unused to 1 if no text leads to the token and none comes from it,
+ * else to 0. Such rows pad a vocabulary: sample from a copy of the logits with
+ * minus infinity in their place. */
+LUTRA_EXPORT lutra_status lutra_model_is_unused(const lutra_model* model,
+                                                int32_t id, int* is_unused);
 
 /* Decodes token by token into whole UTF-8 characters. With continues other
  * than 0 the tokens follow others of the same text (a prompt). */

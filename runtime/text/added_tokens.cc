@@ -74,10 +74,11 @@ void AddedTokens::Cut(
     }
     size_t begin = at;
     size_t end = at + token->text.size();
-    at = end;  // the search goes on there, whatever else the token takes
-    if (begin < done || (token->single_word && WordTouches(text, begin, end))) {
-      continue;
-    }
+    // The search goes on there, also in white space that the token takes along:
+    // another token in it is found nevertheless, as in Hugging Face's library,
+    // and what follows that one is text again.
+    at = end;
+    if (token->single_word && WordTouches(text, begin, end)) continue;
     if (token->strip_left) {
       size_t before = 0;
       while (begin > done &&

@@ -126,13 +126,20 @@ std::shared_ptr<const Tokenizer> Tokenizer::Parse(Span<const std::byte> bytes,
 
 std::vector<int32_t> Tokenizer::Encode(std::string_view text,
                                        bool add_special) const {
-  const TokenizerRecipe& recipe = impl_->data.recipe;
-  std::vector<int32_t> ids;
-  if (add_special) ids = recipe.before;
-  impl_->Encode(text, ids);
   if (add_special) {
-    ids.insert(ids.end(), recipe.after.begin(), recipe.after.end());
+    const std::vector<int32_t>& after = impl_->data.recipe.after;
+    std::vector<int32_t> ids = EncodePrompt(text);
+    ids.insert(ids.end(), after.begin(), after.end());
+    return ids;
   }
+  std::vector<int32_t> ids;
+  impl_->Encode(text, ids);
+  return ids;
+}
+
+std::vector<int32_t> Tokenizer::EncodePrompt(std::string_view text) const {
+  std::vector<int32_t> ids = impl_->data.recipe.before;
+  impl_->Encode(text, ids);
   return ids;
 }
 
@@ -164,6 +171,11 @@ bool Tokenizer::IsSpecial(int32_t id) const {
   impl_->CheckId(id);
   const PieceType type = impl_->data.types[static_cast<size_t>(id)];
   return type == PieceType::kControl || type == PieceType::kUnused;
+}
+
+bool Tokenizer::IsUnused(int32_t id) const {
+  impl_->CheckId(id);
+  return impl_->data.types[static_cast<size_t>(id)] == PieceType::kUnused;
 }
 
 }  // namespace lutra

@@ -13,8 +13,8 @@ void CheckUnicodeSupport(std::string_view file);
 // Unicode normalization form C of UTF-8 text. Throws std::bad_alloc.
 std::string ToNfc(std::string_view text);
 
-// Letters, marks, digits and connecting punctuation, as in the \w of Unicode
-// (UTS #18) but for the joiners.
+// The \w of Unicode (UTS #18, annex C): letters and what else is alphabetic,
+// marks, digits, connecting punctuation and the two joiners.
 bool IsWordCharacter(char32_t c);
 
 // Unicode's White_Space.

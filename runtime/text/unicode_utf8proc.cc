@@ -38,6 +38,12 @@ std::string ToNfc(std::string_view text) {
 }
 
 bool IsWordCharacter(char32_t c) {
+  // Alphabetic without being letters: circled and squared ones.
+  if ((c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+      (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189)) {
+    return true;
+  }
+  if (c == 0x200C || c == 0x200D) return true;  // the joiners
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <random>
@@ -246,6 +247,77 @@ TEST(TokenizerJsonTest, TemplateAddsSpecialTokens) {
                          "</s>": {"id": "</s>", "ids": [257]}}}]})");
   EXPECT_THAT(json.Make()->Encode("a", true), ElementsAre(256, 'a', 257));
   EXPECT_THAT(json.Make()->Encode("a", false), ElementsAre('a'));
+}
+
+// The library gives them other ids than the file says.
+TEST(TokenizerJsonTest, IdsOfAddedTokensMustAgreeWithTheVocab) {
+  struct Case {
+    std::vector<std::pair<int, const char*>> added;
+    const char* expected;  // "": accepted
+  };
+  const Case cases[] = {
+      {{{257, "<y>"}, {256, "<x>"}, {97, "a"}}, ""},
+      {{{256, "<x>"}, {256, "<x>"}}, ""},
+      {{{256, ""}, {256, "<x>"}}, ""},
+      {{{5, "a"}}, "'a' has the id 5, but by the vocab and the other tokens"},
+      {{{98, "<x>"}},
+       "'<x>' has the id 98, but by the vocab and the other "
+       "tokens it is 256"},
+      {{{257, "<x>"}}, "it is 256"},
+      {{{256, "<x>"}, {257, "<x>"}}, "it is 256"},
+      {{{256, "<x>"}, {256, "<y>"}}, "it is 257"},
+  };
+  for (const Case& test : cases) {
+    TokenizerJson json;
+    json.ByteLevel("");
+    for (const auto& [id, text] : test.added) {
+      json.root["added_tokens"].push_back({{"id", id}, {"content", text}});
+    }
+    if (*test.expected == '\0') {
+      json.Make();
+    } else {
+      EXPECT_THAT(ErrorMessage([&] { json.Make(); }), HasSubstr(test.expected));
+    }
+  }
+}
+
+TEST(TokenizerJsonTest, BytesAmongAddedTokensStayBytes) {
+  TokenizerJson json;
+  json.Metaspace("never");
+  for (int byte = 0; byte < 256; ++byte) {
+    char text[8];
+    std::snprintf(text, sizeof(text), "<0x%02X>", byte);
+    json.Piece(text);
+  }
+  json.root["model"]["byte_fallback"] = true;
+  const int32_t newline = json.root["model"]["vocab"]["<0x0A>"];
+  json.root["added_tokens"].push_back(
+      {{"id", newline}, {"content", "<0x0A>"}, {"special", true}});
+  const auto tokenizer = json.Make();
+  const std::vector<int32_t> ids = tokenizer->Encode("a\n<0x0A>", false);
+  EXPECT_THAT(ids, ElementsAre(0, newline, newline));
+  EXPECT_EQ(tokenizer->Decode(ids), "a\n\n");
+}
+
+TEST(TokenizerJsonTest, TokensWithoutARowAreRefused) {
+  TokenizerJson json;
+  json.ByteLevel("");
+  json.Special("<s>");
+  const TempDir dir;
+  WriteText(dir / "tokenizer.json", json.root.dump());
+  const TokenizerData data = ReadTokenizerJson(dir / "tokenizer.json");
+  const auto fit = [&](size_t rows) {
+    TokenizerData fitted = data;
+    FitTokenizer(rows, "tokenizer.json", fitted);
+    return fitted;
+  };
+  EXPECT_THAT(ErrorMessage([&] { fit(256); }),
+              HasSubstr("tokenizer.json: has the token '<s>' with the id 256, "
+                        "but the model has 256 rows"));
+  EXPECT_EQ(fit(257).size(), 257u);
+  const TokenizerData padded = fit(300);
+  EXPECT_EQ(padded.size(), 300u);
+  EXPECT_EQ(padded.types.back(), PieceType::kUnused);
 }
 
 TEST(TokenizerJsonTest, RefusesByName) {

@@ -8,12 +8,15 @@ namespace {
 
 std::atomic<size_t> allocations = 0;
 std::atomic<size_t> largest = 0;
+std::atomic<size_t> failing = 0;  // of `allocations`
 
-void Note(size_t bytes) {
-  ++allocations;
+// Whether the allocation may succeed.
+bool Note(size_t bytes) {
+  const size_t count = ++allocations;
   size_t seen = largest.load();
   while (bytes > seen && !largest.compare_exchange_weak(seen, bytes)) {
   }
+  return count != failing;
 }
 
 }  // namespace
@@ -39,7 +42,7 @@ extern "C" {
 
 #if defined(LUTRA_TEST_ASAN)
 
-// The sanitizer has malloc to itself and offers a hook.
+// The sanitizer offers a hook.
 int __sanitizer_install_malloc_and_free_hooks(
     void (*malloc_hook)(const volatile void*, size_t),
     void (*free_hook)(const volatile void*));
@@ -59,34 +62,26 @@ void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* memory, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
 
-void* malloc(size_t size) {
-  Note(size);
-  return __libc_malloc(size);
-}
+void* malloc(size_t size) { return Note(size) ? __libc_malloc(size) : nullptr; }
 
 void* calloc(size_t count, size_t size) {
-  Note(count * size);
-  return __libc_calloc(count, size);
+  return Note(count * size) ? __libc_calloc(count, size) : nullptr;
 }
 
 void* realloc(void* memory, size_t size) {
-  Note(size);
-  return __libc_realloc(memory, size);
+  return Note(size) ? __libc_realloc(memory, size) : nullptr;
 }
 
 void* memalign(size_t alignment, size_t size) {
-  Note(size);
-  return __libc_memalign(alignment, size);
+  return Note(size) ? __libc_memalign(alignment, size) : nullptr;
 }
 
 void* aligned_alloc(size_t alignment, size_t size) {
-  Note(size);
-  return __libc_memalign(alignment, size);
+  return Note(size) ? __libc_memalign(alignment, size) : nullptr;
 }
 
 int posix_memalign(void** memory, size_t alignment, size_t size) {
-  Note(size);
-  *memory = __libc_memalign(alignment, size);
+  *memory = Note(size) ? __libc_memalign(alignment, size) : nullptr;
   return *memory == nullptr ? ENOMEM : 0;
 }
 #pragma GCC visibility pop
@@ -94,3 +89,16 @@ int posix_memalign(void** memory, size_t alignment, size_t size) {
 #endif
 
 }  // extern "C"
+
+namespace lutra {
+
+bool FailAllocation([[maybe_unused]] size_t n) {
+#if defined(LUTRA_TEST_ASAN)
+  return false;
+#else
+  failing = n == 0 ? 0 : allocations + n;
+  return true;
+#endif
+}
+
+}  // namespace lutra

@@ -13,6 +13,10 @@ size_t AllocationCount();
 size_t LargestAllocation();
 void ForgetLargest();
 
+// Lets the n-th allocation from now fail, once; 0: none. False where it cannot:
+// the sanitizer has malloc to itself.
+bool FailAllocation(size_t n);
+
 }  // namespace lutra
 
 #endif  // LUTRA_TESTS_RUNTIME_ALLOCATION_COUNTER_H_

@@ -13,15 +13,18 @@
 #include <vector>
 
 #include "lutra.h"
+#include "lutra/runtime/error.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/sampler.h"
 #include "lutra/runtime/tokenizer.h"
+#include "lutra/runtime/tokenizer_data.h"
 #include "tests/runtime/tiny_language.h"
 #include "tests/temp_dir.h"
 
 namespace lutra {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class CApiLanguageTest : public ::testing::Test {
@@ -140,6 +143,83 @@ TEST_F(CApiLanguageTest, Tokens) {
   EXPECT_EQ(is_end, 1);
   EXPECT_EQ(lutra_model_is_end(model_, TinyLanguage::kBos, &is_end), LUTRA_OK);
   EXPECT_EQ(is_end, 0);
+}
+
+TEST_F(CApiLanguageTest, SpecialTokens) {
+  TokenizerData data = ParseTokenizer(
+      Model::Load(path_)->file().Get(kTokenizerTensor).data, "test");
+  data.recipe.after = {TinyLanguage::kEos};
+  const std::vector<std::byte> bytes = SerializeTokenizer(data);
+  TinyLanguage{}
+      .Build()
+      .Tensor(std::string(kTokenizerTensor), DType::kUInt8,
+              {static_cast<int64_t>(bytes.size())}, bytes)
+      .Write(path_);
+  lutra_model* model = nullptr;
+  ASSERT_EQ(lutra_model_load(path_.c_str(), &model), LUTRA_OK);
+  const auto encode = [&](int add_special) {
+    std::vector<int32_t> ids(4);
+    size_t count = 0;
+    EXPECT_EQ(lutra_model_encode(model, "a", 1, add_special, ids.data(),
+                                 ids.size(), &count),
+              LUTRA_OK);
+    ids.resize(count);
+    return ids;
+  };
+  const int32_t a = TinyLanguage::kFirstLetter;
+  EXPECT_THAT(encode(LUTRA_SPECIAL_NONE), ElementsAre(a));
+  EXPECT_THAT(encode(LUTRA_SPECIAL_TEXT),
+              ElementsAre(TinyLanguage::kBos, a, TinyLanguage::kEos));
+  EXPECT_THAT(encode(LUTRA_SPECIAL_PROMPT), ElementsAre(TinyLanguage::kBos, a));
+  int is_unused = -1;
+  EXPECT_EQ(lutra_model_is_unused(model, 0, &is_unused), LUTRA_OK);
+  EXPECT_EQ(is_unused, 1);
+  EXPECT_EQ(lutra_model_is_unused(model, a, &is_unused), LUTRA_OK);
+  EXPECT_EQ(is_unused, 0);
+  EXPECT_EQ(lutra_model_is_unused(model, 1000, &is_unused),
+            LUTRA_INVALID_ARGUMENT);
+  EXPECT_EQ(lutra_model_is_unused(nullptr, 0, &is_unused),
+            LUTRA_INVALID_ARGUMENT);
+  EXPECT_EQ(lutra_model_is_unused(model, 0, nullptr), LUTRA_INVALID_ARGUMENT);
+  lutra_model_free(model);
+}
+
+// In the middle of a prompt, the same in both interfaces.
+TEST_F(CApiLanguageTest, WhatWasFedBeforeAFailureStays) {
+  lutra_session_options options;
+  lutra_session_options_init(&options);
+  options.chunk = 4;
+  lutra_session* session = nullptr;
+  ASSERT_EQ(lutra_session_create(model_, &options, &session), LUTRA_OK);
+  LanguageModelOptions four;
+  four.chunk = 4;
+  LanguageModel language(Model::Load(path_), four);
+  std::vector<int32_t> ids = {1, 3, 4, 5,  6,
+                              7, 8, 9, 10, 99};  // the last is bad
+  EXPECT_EQ(lutra_session_feed(session, ids.data(), ids.size(), nullptr),
+            LUTRA_INVALID_ARGUMENT);
+  EXPECT_THROW(language.Feed(ids), Error);
+  EXPECT_EQ(lutra_session_position(session), 8u);
+  EXPECT_EQ(language.position(), 8u);
+  // What is fed goes on from there.
+  const float* logits = nullptr;
+  ASSERT_EQ(lutra_session_feed(session, &ids[8], 1, &logits), LUTRA_OK);
+  const std::vector<float> result(logits, logits + TinyLanguage::kVocabulary);
+  const auto expected = language.Feed({&ids[8], 1});
+  EXPECT_TRUE(std::equal(result.begin(), result.end(), expected.begin()));
+  ids.pop_back();
+  language.Reset();
+  const auto whole = language.Feed(ids);
+  EXPECT_TRUE(std::equal(result.begin(), result.end(), whole.begin()));
+  // More than the context holds: nothing is fed.
+  const std::vector<int32_t> long_text(200, 3);
+  EXPECT_EQ(
+      lutra_session_feed(session, long_text.data(), long_text.size(), nullptr),
+      LUTRA_INVALID_ARGUMENT);
+  EXPECT_THROW(language.Feed(long_text), Error);
+  EXPECT_EQ(lutra_session_position(session), 9u);
+  EXPECT_EQ(language.position(), 9u);
+  lutra_session_free(session);
 }
 
 TEST_F(CApiLanguageTest, SequenceAndMemory) {

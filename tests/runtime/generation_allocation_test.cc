@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <exception>
 #include <vector>
 
 #include "lutra.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/sampler.h"
+#include "lutra/runtime/text_generator.h"
 #include "tests/runtime/allocation_counter.h"
 #include "tests/runtime/tiny_language.h"
 #include "tests/temp_dir.h"
@@ -58,6 +61,58 @@ TEST(GenerationAllocationTest, APreparedPromptAllocatesNothing) {
   model.Reset();
   model.Feed(prompt);
   EXPECT_EQ(AllocationCount() - before, 0u);
+}
+
+// Whichever allocation fails, a generator can be used on as its header says.
+TEST(GenerationAllocationTest, AGeneratorOutlivesEveryFailure) {
+  if (!FailAllocation(0)) GTEST_SKIP() << "allocations cannot fail";
+  const TempDir dir;
+  TinyLanguage{.packed = true}.Build().Write(dir / "m.safetensors");
+  const auto model = Model::Load(dir / "m.safetensors");
+  const auto tokenizer = Tokenizer::FromModel(*model);
+  LanguageModelOptions options;
+  options.chunk = 4;
+  options.session.threads = 1;
+  constexpr const char* kPrompt = "he said to the fox";
+  const auto generate = [](TextGenerator& generator, const char* prompt) {
+    generator.Generate(prompt, [](std::string_view) {});
+    return generator.tokens();
+  };
+  GenerationOptions six;
+  six.max_tokens = 6;
+  six.ignore_end = true;
+  GenerationOptions twelve = six;
+  twelve.max_tokens = 12;
+  LanguageModel reference(model, options);
+  TextGenerator expected(reference, *tokenizer, twelve);
+  const std::vector<int32_t> whole = generate(expected, kPrompt);
+
+  size_t failures = 0;
+  for (bool failed = true; failed;) {
+    LanguageModel language(model, options);
+    TextGenerator generator(language, *tokenizer, six);
+    FailAllocation(failures + 1);
+    try {
+      generate(generator, kPrompt);
+      failed = false;
+    } catch (const std::exception&) {
+      ++failures;
+    }
+    FailAllocation(0);
+    SCOPED_TRACE(failures);
+    std::vector<int32_t> tokens = generator.tokens();
+    if (tokens.empty()) {
+      // No more than a part of the prompt is fed.
+      if (language.position() > 0) generator.Reset();
+      tokens = generate(generator, kPrompt);
+    } else {
+      const std::vector<int32_t> more = generate(generator, "");
+      tokens.insert(tokens.end(), more.begin(), more.end());
+    }
+    ASSERT_LE(tokens.size(), whole.size());
+    EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), whole.begin()));
+  }
+  EXPECT_GT(failures, 50u);
 }
 
 TEST(GenerationAllocationTest, TheCApiAllocatesNothing) {

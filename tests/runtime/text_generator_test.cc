@@ -49,6 +49,8 @@ class TextGeneratorTest : public ::testing::Test {
   std::shared_ptr<const Tokenizer> tokenizer_;
 };
 
+constexpr int32_t kUnused = 0;  // of TinyLanguage
+
 GenerationOptions Sampled(uint64_t seed, size_t tokens) {
   GenerationOptions options;
   options.sampler.temperature = 1.5f;
@@ -78,7 +80,10 @@ TEST_F(TextGeneratorTest, IsTokenizerModelAndSamplerTogether) {
   std::span<const float> logits = language.Feed(prompt);
   for (int i = 0; i < 30; ++i) {
     std::vector<float> allowed(logits.begin(), logits.end());
-    allowed[TinyLanguage::kEos] = -std::numeric_limits<float>::infinity();
+    for (const int32_t excluded : {kUnused, TinyLanguage::kEos}) {
+      allowed[static_cast<size_t>(excluded)] =
+          -std::numeric_limits<float>::infinity();
+    }
     const int32_t id = sampler.Sample(allowed);
     EXPECT_EQ(id, outcome.tokens[static_cast<size_t>(i)]);
     sampler.Accept(id);
@@ -214,6 +219,47 @@ TEST_F(TextGeneratorTest, TokensThatTheTokenizerDoesNotKnowAreNotChosen) {
   const auto& tokens = generator.tokens();
   // All others come, but for the last one, which ends a text.
   EXPECT_EQ(*std::ranges::max_element(tokens), int32_t{kKnown} - 2);
+}
+
+// Rows that pad the vocabulary, or lie in its midst.
+TEST_F(TextGeneratorTest, TokensWithoutAMeaningAreNotChosen) {
+  GenerationOptions options = Sampled(1, 150);
+  options.sampler.temperature = 50;
+  EXPECT_THAT(Generate(options).tokens,
+              ::testing::Not(::testing::Contains(kUnused)));
+}
+
+// What the tokenizer puts after a text would end it.
+TEST_F(TextGeneratorTest, APromptDoesNotEndTheText) {
+  TokenizerData data =
+      ParseTokenizer(model_->file().Get(kTokenizerTensor).data, "test");
+  data.recipe.after = {TinyLanguage::kEos};
+  const auto ending = Tokenizer::Parse(SerializeTokenizer(data), "test");
+  LanguageModel language(model_);
+  TextGenerator generator(language, *ending, Sampled(1, 10));
+  std::string text;
+  generator.Generate("the ", [&](std::string_view piece) { text += piece; });
+  EXPECT_THAT(generator.prompt_tokens(),
+              ::testing::Not(::testing::Contains(TinyLanguage::kEos)));
+  EXPECT_EQ(text, Generate(Sampled(1, 10)).text);
+}
+
+// What a program's function throws is none of the library's errors.
+TEST_F(TextGeneratorTest, GoesOnAfterAnyException) {
+  const Outcome whole = Generate(Sampled(5, 40));
+  LanguageModel language(model_);
+  TextGenerator generator(language, *tokenizer_, Sampled(5, 20));
+  std::vector<int32_t> tokens;
+  EXPECT_THROW(generator.Generate("the ", [](std::string_view) { throw 1; }),
+               int);
+  ASSERT_FALSE(generator.tokens().empty());
+  for (int i = 0; i < 2; ++i) {
+    tokens.insert(tokens.end(), generator.tokens().begin(),
+                  generator.tokens().end());
+    generator.Generate("", [](std::string_view) {});
+  }
+  EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), whole.tokens.begin()));
+  EXPECT_GT(tokens.size(), 20u);
 }
 
 // Among them the one that ends a text.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -248,6 +249,46 @@ TEST_F(AddedTokenTest, TakesWhiteSpaceAlong) {
   EXPECT_EQ(Ids(), "x0y");
 }
 
+// As Hugging Face's library has it: another token in the white space counts,
+// and what follows it is text again.
+TEST_F(AddedTokenTest, WhiteSpaceTakenAlongHidesNoToken) {
+  Add("<a>").strip_right = true;
+  Add("\n\n");
+  Add("<b>").strip_left = true;
+  Add(" c");
+  Add("  ");
+  for (const auto& [text, ids] :
+       std::map<std::string, std::string>{{"<a> \n\n b", "01 b"},
+                                          {"<a>\n\nb", "01b"},
+                                          {"<a> cd", "03d"},
+                                          {"<a> c<b>", "032"},
+                                          {"a  <b>", "a42"},
+                                          {"<a>   <b>", "042"},
+                                          {"a c <b>", "a32"},
+                                          {"<a>  \n\n  <b>d", "04142d"}}) {
+    text_ = text;
+    EXPECT_EQ(Ids(), ids) << text;
+  }
+}
+
+TEST_F(AddedTokenTest, WhatAWordIs) {
+  Add("cat").single_word = true;
+  // Joiners, circled letters, a mark, a connector.
+  for (const char* part : {"\u200D", "\u200C", "\u24B6", "\u24E9", "\U0001F130",
+                           "\U0001F169", "\U0001F189", "\u0301", "\u203F"}) {
+    text_ = std::string("cat") + part;
+    EXPECT_EQ(Ids(), text_) << part;
+    text_ = std::string(part) + "cat";
+    EXPECT_EQ(Ids(), text_) << part;
+  }
+  // Beside them: no word.
+  for (const char* other : {"\u200B", "\u200E", "\u24B5", "\u24EA",
+                            "\U0001F14A", "\U0001F18A", "\u00B2"}) {
+    text_ = std::string("cat") + other;
+    EXPECT_EQ(Ids(), std::string("0") + other) << other;
+  }
+}
+
 TEST_F(AddedTokenTest, SingleWord) {
   Add("cat").single_word = true;
   text_ = "cat concat cats (cat) cat";
@@ -283,6 +324,21 @@ TEST(TokenizerTest, SpecialTokens) {
   EXPECT_TRUE(tokenizer->IsSpecial(258));
   EXPECT_FALSE(tokenizer->IsSpecial('a'));
   EXPECT_EQ(tokenizer->size(), 259u);
+}
+
+TEST(TokenizerTest, APromptDoesNotEnd) {
+  TokenizerData data = Bytes();
+  data.AddPiece("<s>", PieceType::kControl);
+  data.AddPiece("</s>", PieceType::kControl);
+  data.AddPiece("", PieceType::kUnused);
+  data.recipe.before = {256};
+  data.recipe.after = {257};
+  const auto tokenizer = Make(data);
+  EXPECT_THAT(tokenizer->Encode("a", true), ElementsAre(256, 'a', 257));
+  EXPECT_THAT(tokenizer->EncodePrompt("a"), ElementsAre(256, 'a'));
+  EXPECT_TRUE(tokenizer->IsUnused(258));
+  EXPECT_FALSE(tokenizer->IsUnused(257));
+  EXPECT_THROW(tokenizer->IsUnused(259), Error);
 }
 
 TEST(TokenizerTest, IdsOutOfRange) {

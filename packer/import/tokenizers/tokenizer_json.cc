@@ -1,5 +1,6 @@
 // tokenizer.json of https://github.com/huggingface/tokenizers.
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -167,20 +168,49 @@ class Importer {
     return NormalizeText(data_.recipe.normalizer, text, root_.file());
   }
 
+  // A token's id is that of its text in the vocab, or else the next one: the
+  // library takes no notice of the id in the file, which must agree.
+  void CheckAddedIds(const std::multimap<int64_t, JsonObject>& tokens) const {
+    std::unordered_map<std::string, int64_t> added;
+    auto next = static_cast<int64_t>(ids_.size());
+    for (const auto& [id, object] : tokens) {
+      const std::string text = object.String("content");
+      if (text.empty()) continue;  // has none
+      const auto in_vocab = ids_.find(text);
+      const int64_t own = in_vocab != ids_.end()
+                              ? int64_t{in_vocab->second}
+                              : added.try_emplace(text, next).first->second;
+      if (id != own) {
+        object.Fail("'" + text + "' has the id " + std::to_string(id) +
+                    ", but by the vocab and the other tokens it is " +
+                    std::to_string(own));
+      }
+      next = std::max(next, id + 1);
+    }
+  }
+
   void ReadAddedTokens() {
     if (!root_.Has("added_tokens")) return;
+    std::multimap<int64_t, JsonObject> tokens;  // by id
     for (const json& entry : root_.List("added_tokens", kMaxPieces)) {
       const JsonObject object(entry, root_.file(), "tokenizer: added_tokens");
+      tokens.emplace(object.Integer("id", 0, LargestId(pieces_.size())),
+                     object);
+    }
+    CheckAddedIds(tokens);
+    for (const auto& [id, object] : tokens) {
       AddedToken token;
-      const int64_t id = object.Integer("id", 0, LargestId(pieces_.size()));
       token.id = static_cast<int32_t>(id);
       token.text = object.String("content");
       if (token.text.empty()) continue;  // never found
       if (token.text.size() > kMaxPieceBytes) object.Fail("is too long");
       Piece& piece = PieceAt(id);
-      piece.text = token.text;
-      piece.type = object.Bool("special", false) ? PieceType::kControl
-                                                 : PieceType::kNormal;
+      // A byte stays one: texts lead to it by the bytes, too.
+      if (piece.type != PieceType::kByte) {
+        piece.text = token.text;
+        piece.type = object.Bool("special", false) ? PieceType::kControl
+                                                   : PieceType::kNormal;
+      }
       token.normalized = object.Bool("normalized", false);
       if (token.normalized) token.text = Normalized(token.text);
       token.single_word = object.Bool("single_word", false);

@@ -1,6 +1,5 @@
 #include "packer/import/tokenizers/tokenizers.h"
 
-#include <algorithm>
 #include <charconv>
 
 #include "lutra/runtime/error.h"
@@ -19,27 +18,13 @@ std::optional<uint8_t> ParseBytePiece(std::string_view piece) {
 }
 
 void FitTokenizer(size_t vocab, std::string_view file, TokenizerData& data) {
-  const auto beyond = [vocab](auto id) {
-    return id >= 0 && static_cast<size_t>(id) >= vocab;
-  };
-  TokenizerRecipe& recipe = data.recipe;
-  std::erase_if(recipe.added,
-                [&](const AddedToken& token) { return beyond(token.id); });
-  for (auto* ids : {&recipe.before, &recipe.after, &recipe.ends}) {
-    std::erase_if(*ids, beyond);
-  }
-  if (beyond(recipe.bos)) recipe.bos = -1;
-  const auto used = [&](uint32_t id) {
-    return beyond(static_cast<int64_t>(id));
-  };
-  const bool merged =
-      std::any_of(data.merges.begin(), data.merges.end(),
-                  [&](const Merge& m) { return used(m.result); });
-  if (merged || beyond(recipe.unknown)) {
-    throw Error::InFile(file, "has more pieces than the model's " +
+  for (size_t id = vocab; id < data.size(); ++id) {
+    if (data.types[id] == PieceType::kUnused) continue;
+    throw Error::InFile(file, "has the token '" + std::string(data.Piece(id)) +
+                                  "' with the id " + std::to_string(id) +
+                                  ", but the model has " +
                                   std::to_string(vocab) + " rows");
   }
-  std::erase_if(data.lookup, used);
   while (data.size() > vocab) {
     data.ends.pop_back();
     data.types.pop_back();

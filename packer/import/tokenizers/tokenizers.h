@@ -27,8 +27,8 @@ TokenizerData ReadSentencePieceTokenizer(const std::filesystem::path& path);
 // nothing about BOS and the ends of texts.
 TokenizerData ReadTokenizerJson(const std::filesystem::path& path);
 
-// Ids of a model with `vocab` rows: missing pieces become unused ones, special
-// tokens beyond the rows are dropped. Throws Error if other pieces are beyond.
+// Ids of a model with `vocab` rows: missing pieces become unused ones. Throws
+// Error if there is a token without a row.
 void FitTokenizer(size_t vocab, std::string_view file, TokenizerData& data);
 
 // The value of "<0x0A>".

@@ -35,6 +35,12 @@ struct ValueInfo {
 
 // A loaded model file: graph, and weights used in place from the mapping.
 // Immutable; any number of sessions and threads may share it.
+//
+// The file must keep its bytes as long as the model lives. If another process
+// makes it shorter, the system ends this one (SIGBUS) when it reads past the
+// new end; if one writes into it, results change. To replace a model file,
+// rename another one to its name, as lutra's own writers do: the old one stays
+// with those who have it open.
 class Model {
  public:
   // Maps the file and checks all of it that execution relies on: the graph, the

@@ -64,7 +64,8 @@ struct TensorView : TensorInfo {
 // A memory-mapped file. Open checks everything before it returns: header
 // length, JSON, dtypes, shapes (overflow), extents (inside the file, in order,
 // without holes or overlap), names (unique), so that TensorView::data is safe.
-// Immutable; may be used from several threads. Copies share the mapping.
+// Immutable; may be used from several threads. Copies share the mapping. The
+// file must keep its bytes meanwhile (see Model).
 class SafetensorsFile {
  public:
   // Throws Error.

@@ -43,13 +43,21 @@ class TextGenerator {
   using Show = std::function<void(std::string_view text)>;
 
   // Appends `prompt` to what was said so far and continues it. The first prompt
-  // begins the sequence (with BOS where the tokenizer has it). The text of stop
-  // strings is not shown but stays part of the sequence.
+  // begins the sequence (with BOS where the tokenizer has it; a token that it
+  // puts after a text is left out, as this one goes on). Tokens without a
+  // meaning are never chosen. The text of stop strings is not shown but stays
+  // part of the sequence.
   //
   // Throws Error, also if there is nothing to begin with or the context has no
-  // room for the prompt, which is then as if it had not been given; and
-  // Cancelled after LanguageModel::Cancel; then what was held back has been
-  // shown, and another call goes on from there.
+  // room for the prompt; Cancelled after LanguageModel::Cancel; std::bad_alloc;
+  // and what `show` throws. The generator can be used on after each of them:
+  // - after Cancelled what was held back has been shown, and another call goes
+  //   on from there, with the rest of the prompt first;
+  // - otherwise, a prompt of which nothing was fed is as if it had not been
+  //   given; of one that was fed in part, that part stays in the sequence
+  //   (LanguageModel::position()) and the rest is dropped; and after one that
+  //   was fed, the tokens that were chosen stay, as if the text had ended
+  //   there.
   GenerationEnd Generate(std::string_view prompt, const Show& show);
 
   // Begins a new sequence; seed and repetition penalty too begin anew.
@@ -66,6 +74,8 @@ class TextGenerator {
   class Text;
 
   GenerationEnd Continue(Text& text);
+  void MakeRoom();
+  Span<const float> FeedPrompt();
   // Feeds what is chosen or given but not fed yet.
   Span<const float> FeedPending();
   Span<const float> WithoutExcluded(Span<const float> logits);

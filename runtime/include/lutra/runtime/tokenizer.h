@@ -35,10 +35,13 @@ class Tokenizer {
 
   // Bytes that are not UTF-8 count as U+FFFD. Special tokens spelled out in the
   // text become their ids. With `add_special` the tokens that the model expects
-  // around a text (such as BOS) are added. Time is about linear in the text's
-  // length. Throws Error if the text is too hard for the tokenizer's regular
-  // expression.
+  // around a whole text (BOS, EOS) are added. Time is about linear in the
+  // text's length. Throws Error if the text is too hard for the tokenizer's
+  // regular expression.
   std::vector<int32_t> Encode(std::string_view text, bool add_special) const;
+  // The same for a text that is to be continued: what the model expects before
+  // it is added, but not what tells that it has ended.
+  std::vector<int32_t> EncodePrompt(std::string_view text) const;
 
   // The bytes the tokens stand for, special tokens (BOS, EOS, ...) left out
   // unless `with_special`. Ids cut out of a longer text may start or end inside
@@ -56,8 +59,13 @@ class Tokenizer {
   // Whether the token ends a text.
   bool IsEnd(int32_t id) const;
   Span<const int32_t> ends() const;
-  // Whether the token is left out of decoded text.
+  // Whether the token is left out of decoded text. Throws Error for ids outside
+  // 0..size()-1.
   bool IsSpecial(int32_t id) const;
+  // Whether no text leads to the token and none comes from it: a row that pads
+  // the model's vocabulary. A generation should not choose it (TextGenerator
+  // does not). Throws Error likewise.
+  bool IsUnused(int32_t id) const;
 
  private:
   friend class TextStream;

@@ -52,7 +52,7 @@ struct AddedToken {
   int32_t id = 0;
   std::string text;          // what to look for
   bool normalized = false;   // look after the normalizer's steps, not before
-  bool single_word = false;  // only where no letter or digit touches it
+  bool single_word = false;  // only where no letter, mark, digit touches it
   bool strip_left = false;   // takes the white space before it along
   bool strip_right = false;  // ... and after it
 };

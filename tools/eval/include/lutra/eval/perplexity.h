@@ -43,10 +43,12 @@ struct TextScore {
   double BitsPerByte(size_t text_bytes) const;
 };
 
-// Scores the tokens `ids`. With bos >= 0, chunks have `context` - 1 tokens, and
-// `bos` is fed before each, so that all are scored; without (-1), `context`
-// tokens, whose first is not scored. `progress`, which may be empty, is told
-// after each chunk what the score is so far.
+// Scores the tokens `ids`, as Tokenizer::Encode gives them without special
+// tokens: what belongs after a text (EOS) is neither fed nor scored. With bos
+// >= 0, chunks have `context` - 1 tokens, and `bos` is fed before each, so that
+// all are scored; without (-1), `context` tokens, whose first is not scored.
+// `progress`, which may be empty, is told after each chunk what the score is so
+// far.
 //
 // The model's sequence is lost. One thread at a time per model. Throws
 // lutra::Error: for a context of less than 2, for ids outside the model's

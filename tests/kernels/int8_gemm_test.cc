@@ -231,6 +231,34 @@ TEST(Int8GemmTest, FusionIsTheFunctionOfTheOutput) {
   expect(Fusion::kSilu, Silu);
 }
 
+// Fused into a product, too, in vectors and in what is left of a row.
+TEST(Int8GemmTest, FusedActivationsOfMinusInfinityAreMinusZero) {
+  std::mt19937 rng(17);
+  const LutFormat format{.n = 37, .k = 64, .bits = 2, .group_size = 32};
+  const RandomMatrix w = MakeRandomMatrix(format, TableKind::kSmall, rng);
+  for (const size_t m : {size_t{1}, size_t{9}}) {
+    Input input;
+    input.m = m;
+    input.k = input.stride = 64;
+    input.x.assign(m * 64, 0.5f);
+    input.bias.assign(format.n, -std::numeric_limits<float>::infinity());
+    const std::vector<float> zeros(m * format.n, -0.0f);
+    for (const Fusion fusion : {Fusion::kGelu, Fusion::kSilu}) {
+      input.fusion = fusion;
+      for (const ActivationType type :
+           {ActivationType::kInt8Asymmetric, ActivationType::kFloat32}) {
+        ExpectSameBits(
+            zeros, Compute(Engine::kReference, w.matrix, type, input, 0), 37);
+        ForEachVariant([&](const char* variant) {
+          SCOPED_TRACE(variant);
+          ExpectSameBits(
+              zeros, Compute(Engine::kActive, w.matrix, type, input, 0), 37);
+        });
+      }
+    }
+  }
+}
+
 // A scale for each group of activations keeps small groups beside large ones.
 TEST(Int8GemmTest, ScalePerGroupKeepsSmallGroups) {
   const LutFormat format{.n = 1, .k = 64, .bits = 8, .group_size = 32};

@@ -36,9 +36,10 @@ enum class ActivationType {
 //   relu: v < 0 ? 0 : v    relu6: clamp to [0, 6]
 //   clamp: v < clamp_min ? clamp_min : v > clamp_max ? clamp_max : v
 //   gelu: v * Phi(v)       silu: v / (1 + e^-v)
-// NaN stays NaN. gelu (without the approximation by tanh) and silu are exact to
-// 5e-6 and 2e-7 of their value, below -13 to 6e-37, with the same bits for the
-// same v on every instruction set.
+// NaN stays NaN; gelu and silu of minus infinity are -0. gelu (without the
+// approximation by tanh) and silu are exact to 5e-6 and 2e-7 of their value,
+// below -13 to 6e-37, with the same bits for the same v on every instruction
+// set.
 enum class Fusion { kNone, kRelu, kRelu6, kClamp, kGelu, kSilu };
 
 // Stored scales, offsets and row sums that are subnormal (below 2^-126) count

@@ -284,11 +284,14 @@ void RegisterEverything() {
         }
       }
     }
+    LutCase c{Format(n, k, 2, 64)};
+    c.subnormal = 16;
+    Register(c);
     for (const size_t m : {1u, 2u, 4u, 8u, 16u, 64u, 128u, 512u}) {
       for (const size_t threads : kThreads) {
         RegisterPeers({Format(n, k, 2, 64), m, threads});
       }
-      LutCase c{Format(n, k, 2, 64), m, 1};
+      c = {Format(n, k, 2, 64), m, 1};
       c.quantize_only = true;
       Register(c);
     }

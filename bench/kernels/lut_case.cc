@@ -53,18 +53,24 @@ std::vector<int8_t> Tables(const LutFormat& format) {
   return tables;
 }
 
-Weights MakeWeights(const LutFormat& format, bool cold) {
+Weights MakeWeights(const LutCase& c) {
+  const LutFormat& format = c.format;
   std::mt19937 rng(1);
   std::vector<uint8_t> indices(size_t{format.n} * format.k);
   const uint32_t values = format.HasTable() ? format.TableEntries() : 256;
   for (uint8_t& i : indices) i = static_cast<uint8_t>(rng() % values);
   const size_t groups = size_t{format.n} * format.GroupsPerRow();
-  const std::vector<float> scales(groups, 0.01f);
+  std::vector<float> scales(groups, 0.01f);
+  if (c.subnormal > 0) {
+    for (size_t i = 0; i < groups; ++i) {
+      if (i / format.GroupsPerRow() % c.subnormal == 0) scales[i] = 0x1p-128f;
+    }
+  }
   const std::vector<float> offsets(
       format.offset_type == kernels::OffsetType::kNone ? 0 : groups, 0.02f);
   Weights w;
   w.bytes = kernels::BlobBytes(format);
-  const size_t copies = cold ? kColdBytes / w.bytes + 2 : 1;
+  const size_t copies = c.cold ? kColdBytes / w.bytes + 2 : 1;
   w.memory = eval::AllocateHugePages(copies * w.bytes);
   kernels::PackLutMatrix(format,
                          {.indices = indices.data(),
@@ -72,9 +78,9 @@ Weights MakeWeights(const LutFormat& format, bool cold) {
                           .offsets = offsets.data(),
                           .tables = Tables(format).data()},
                          w.memory.get());
-  for (size_t c = 0; c < copies; ++c) {
-    uint8_t* const blob = w.memory.get() + c * w.bytes;
-    if (c > 0) std::memcpy(blob, w.memory.get(), w.bytes);
+  for (size_t i = 0; i < copies; ++i) {
+    uint8_t* const blob = w.memory.get() + i * w.bytes;
+    if (i > 0) std::memcpy(blob, w.memory.get(), w.bytes);
     LutMatrix m;
     kernels::ParseLutMatrix(blob, w.bytes, &m);
     w.matrices.push_back(m);
@@ -95,7 +101,7 @@ const Weights& WeightsOf(const LutCase& c) {
   same.quantize_only = false;
   if (Name(same) != key) {
     weights = Weights();
-    weights = MakeWeights(c.format, c.cold);
+    weights = MakeWeights(c);
     key = Name(same);
   }
   return weights;
@@ -158,6 +164,7 @@ std::string Name(const LutCase& c) {
     name.append("/offsets:")
         .append(kScaleNames[static_cast<size_t>(f.offset_type) - 1]);
   }
+  if (c.subnormal > 0) name.append("/subnormal:").append(Number(c.subnormal));
   if (c.fusion != kernels::Fusion::kNone) {
     name.append("/fused:").append(kFusionNames[static_cast<size_t>(c.fusion)]);
   }

@@ -21,12 +21,13 @@ struct LutCase {
   kernels::Fusion fusion = kernels::Fusion::kNone;
   std::string variant = {};    // of the kernels; empty: the active one
   bool quantize_only = false;  // activations, without the product
+  size_t subnormal = 0;        // one row in so many has subnormal scales
 };
 
 // For example
 //   gemm/int8/warm/4096x4096/bits:2/group:64/m:64/threads:1
-// with /table:row, /scales:float16, /offsets:float16, /fused:gelu,
-// /variant:AVX2 before m where they are not the default.
+// with /table:row, /scales:float16, /offsets:float16, /subnormal:16,
+// /fused:gelu, /variant:AVX2 before m where they are not the default.
 std::string Name(const LutCase& c);
 
 // Counters of gemv and gemm: us (median per call), GB/s of packed weights, GOPS

@@ -5,26 +5,29 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 namespace lutra::kernels {
 
 // Keys or values of a token and head as CacheType::kInt8 keeps them.
 struct Int8Row {
-  // The smallest scale keeps the inverse finite.
   Int8Row(const float* x, size_t n) {
     float largest = 0.0f;
+    bool finite = true;
     for (size_t i = 0; i < n; ++i) {
       largest = std::max(largest, std::fabs(x[i]));
+      finite &= std::isfinite(x[i]);
     }
-    scale = std::max(largest / 127.0f, 0x1p-126f);
+    // The smallest scale keeps the inverse finite.
+    scale = finite ? std::max(largest / 127.0f, 0x1p-126f)
+                   : std::numeric_limits<float>::quiet_NaN();
     inverse = 1.0f / scale;
   }
 
   int8_t Quantize(float x) const {
-    const float scaled = std::clamp(x * inverse, -127.0f, 127.0f);
-    // A row with an infinity or a NaN is lost in any case.
-    return std::isnan(scaled) ? int8_t{0}
-                              : static_cast<int8_t>(std::nearbyint(scaled));
+    if (std::isnan(scale)) return 0;
+    return static_cast<int8_t>(
+        std::nearbyint(std::clamp(x * inverse, -127.0f, 127.0f)));
   }
 
   float scale;

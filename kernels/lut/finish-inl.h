@@ -48,7 +48,8 @@ HWY_INLINE VF32 FinishRows(const GemmJob& job, size_t token, VF32 sums,
   if constexpr (kQuantized) {
     if (job.type == ActivationType::kInt8Asymmetric) {
       const VF32 zero = hn::Set(d, job.token_zeros[token]);
-      sums = hn::Sub(sums, hn::Mul(zero, hn::Load(d, row_sums)));
+      const VF32 ones = NormalOrZero(hn::Load(d, row_sums));
+      sums = hn::Sub(sums, hn::Mul(zero, ones));
     }
     sums = hn::Mul(sums, hn::Set(d, job.token_scales[token]));
   }

@@ -11,6 +11,11 @@
 namespace lutra::kernels {
 namespace {
 
+// Number `i` of an array in a blob, as it counts in products.
+float LoadFactor(ScaleType type, const uint8_t* from, size_t i) {
+  return NormalOrZero(LoadScale(type, from, i));
+}
+
 TokenScale FindTokenScale(const float* x, size_t k, ActivationType type) {
   float min = 0;
   float max = 0;
@@ -64,9 +69,9 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
       for (size_t g = 0; g < f.GroupsPerRow(); ++g) {
         const uint8_t* group =
             block + layout.first_group + g * layout.group_stride;
-        const float scale = LoadScale(f.scale_type, group, r);
-        const float offset = has_offset ? LoadScale(StorageOf(f.offset_type),
-                                                    group + layout.offsets, r)
+        const float scale = LoadFactor(f.scale_type, group, r);
+        const float offset = has_offset ? LoadFactor(StorageOf(f.offset_type),
+                                                     group + layout.offsets, r)
                                         : 0.0f;
         const size_t first = g * f.group_size;
         const size_t columns = std::min<size_t>(f.group_size, f.k - first);
@@ -101,7 +106,7 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
       }
       if (activation_type == ActivationType::kInt8Asymmetric) {
         acc = acc - static_cast<float>(token.zero) *
-                        LoadScale(ScaleType::kFloat32, block, r);
+                        LoadFactor(ScaleType::kFloat32, block, r);
       }
       float y = is_float || per_group ? acc : acc * token.scale;
       if (arguments.bias != nullptr) y = y + arguments.bias[n];

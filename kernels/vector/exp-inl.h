@@ -52,8 +52,14 @@ HWY_INLINE V Sigmoid(D d, V x) {
 }
 
 template <class D, class V = hn::Vec<D>>
+HWY_INLINE V AboveInfinity(D d, V x) {
+  return hn::Max(x, hn::Set(d, std::numeric_limits<float>::lowest()));
+}
+
+template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Silu(D d, V x) {
-  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), Exp(d, hn::Neg(x))));
+  return hn::Div(AboveInfinity(d, x),
+                 hn::Add(hn::Set(d, 1.0f), Exp(d, hn::Neg(x))));
 }
 
 template <class D, class V = hn::Vec<D>>
@@ -67,7 +73,7 @@ HWY_INLINE V Gelu(D d, V x) {
       hn::Mul(hn::Mul(p, t), Exp(d, hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5f))));
   const V phi =
       hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(one, tail));
-  return hn::Mul(x, phi);
+  return hn::Mul(AboveInfinity(d, x), phi);
 }
 
 template <class D, class V = hn::Vec<D>>

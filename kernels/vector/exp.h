@@ -1,6 +1,7 @@
 #ifndef LUTRA_KERNELS_VECTOR_EXP_H_
 #define LUTRA_KERNELS_VECTOR_EXP_H_
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -13,12 +14,14 @@
 //   exp:  x = n * ln 2 + r, e^r = 1 + r + r^2 * q(r). Relative error below
 //         1e-7; 0 below -87 and infinity above 88, so that nothing is
 //         subnormal.
-//   silu: x / (1 + e^-x), relative error below 2e-7; -0 below -88.
+//   silu: max(x, -FLT_MAX) / (1 + e^-x), relative error below 2e-7; -0 below
+//         -88, at -infinity too.
 //   sigmoid: 1 / (1 + e^-x)
 //   tanh: below 0.6 a polynomial, else 1 - 2 / (e^2x + 1), with the sign of x.
 //         Relative error below 4e-7.
-//   gelu: x * Phi(x). With t = 1 / (1 + 0.3 |x|), Phi(-|x|) is e^(-x^2 / 2)
-//         times a polynomial in t. Relative error below 5e-6; 0 below -13.2.
+//   gelu: max(x, -FLT_MAX) * Phi(x). With t = 1 / (1 + 0.3 |x|), Phi(-|x|) is
+//   e^(-x^2 / 2)
+//         times a polynomial in t. Relative error below 5e-6; -0 below -13.2.
 //
 // The polynomials are minimax fits.
 
@@ -80,7 +83,13 @@ inline float Tanh(float x) {
   return magnitude < C::kSmall ? small : std::copysign(large, x);
 }
 
-inline float Silu(float x) { return x / (1.0f + Exp(-x)); }
+// x as a factor of a product whose other factor goes to 0 faster than x to
+// -infinity; a NaN is then in the other factor.
+inline float AboveInfinity(float x) {
+  return std::max(x, std::numeric_limits<float>::lowest());
+}
+
+inline float Silu(float x) { return AboveInfinity(x) / (1.0f + Exp(-x)); }
 
 inline float Gelu(float x) {
   using C = GeluConstants;
@@ -88,7 +97,7 @@ inline float Gelu(float x) {
   float p = C::kTail[7];
   for (int i = 6; i >= 0; --i) p = p * t + C::kTail[i];
   const float tail = (p * t) * Exp((x * x) * -0.5f);
-  return x * (x < 0.0f ? tail : 1.0f - tail);
+  return AboveInfinity(x) * (x < 0.0f ? tail : 1.0f - tail);
 }
 
 }  // namespace lutra::kernels

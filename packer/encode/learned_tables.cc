@@ -135,6 +135,7 @@ class Learner {
       result_.tables.resize(entries_);
       LearnTensor();
     }
+    for (float& scale : result_.scales) scale = qat::ZeroIfTiny(scale);
     return std::move(result_);
   }
 

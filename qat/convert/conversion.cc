@@ -142,7 +142,7 @@ LutForm QuantizeToLut(const float* w, size_t n, size_t k,
       const auto it = std::lower_bound(grid.begin(), grid.end(), q[i]);
       form.indices[begin + i] = static_cast<uint8_t>(it - grid.begin());
     }
-    form.scales[group] = ScaleOfGrid(grid, form.table);
+    form.scales[group] = ZeroIfTiny(ScaleOfGrid(grid, form.table));
   });
   return form;
 }

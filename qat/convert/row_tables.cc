@@ -53,7 +53,7 @@ RowTableForm ToRowTables(const float* w, size_t n, size_t k, const float* grids,
     std::vector<float> grid(grids + row * levels, grids + (row + 1) * levels);
     std::sort(grid.begin(), grid.end());
     const float largest = MaxMagnitude(grid.data(), levels);
-    const float scale = largest / kLargestEntry;
+    const float scale = ZeroIfTiny(largest / kLargestEntry);
     int8_t* table = &form.tables[row * entries];
     for (size_t i = 0; i < entries; ++i) {
       const float level = grid[std::min(i, levels - 1)];

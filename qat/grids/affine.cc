@@ -51,6 +51,8 @@ float RoundScale(ScaleType type, float scale) {
   return scale;
 }
 
+float ZeroIfTiny(float scale) { return scale > kTinyScale ? scale : 0.0f; }
+
 AffineBounds SignedBounds(int bits) {
   const int half = 1 << (bits - 1);
   return {-half, half - 1};

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <utility>
 #include <vector>
@@ -183,6 +184,53 @@ INSTANTIATE_TEST_SUITE_P(All, AttentionTest,
                          ::testing::Values(CacheType::kFloat32,
                                            CacheType::kFloat16,
                                            CacheType::kInt8));
+
+// Int8 has no code for them: nothing of the row may look like a number. Tokens
+// before it and heads that do not use it are as they were.
+TEST(Int8CacheTest, RowsThatAreNotFiniteGiveNaN) {
+  const AttentionShape shape{.heads = 4,
+                             .kv_heads = 2,
+                             .head_dim = 20,
+                             .context = 40,
+                             .cache = CacheType::kInt8,
+                             .scale = 0.3f,
+                             .window = 17};
+  constexpr size_t kToken = 3;
+  const Data plain(shape);
+  const std::vector<float> expected = AttendAll(shape, plain);
+  const size_t q_size = shape.heads * shape.head_dim;
+  for (const float odd : {std::numeric_limits<float>::quiet_NaN(),
+                          std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()}) {
+    for (const bool in_keys : {true, false}) {
+      Data data = plain;
+      // Of the second head of keys.
+      const size_t at = (kToken * shape.kv_heads + 1) * shape.head_dim + 7;
+      (in_keys ? data.k : data.v)[at] = odd;
+      std::vector<float> reference(expected.size());
+      std::vector<float> scratch(shape.context);
+      for (size_t t = 0; t < shape.context; ++t) {
+        reference::Attend(shape, t, &data.q[t * q_size], data.k.data(),
+                          data.v.data(), scratch.data(),
+                          &reference[t * q_size]);
+      }
+      const auto check = [&](const char* who, const std::vector<float>& y) {
+        for (size_t i = 0; i < y.size(); ++i) {
+          const size_t t = i / q_size;
+          const bool sees = t >= kToken && t < kToken + shape.window &&
+                            i % q_size >= q_size / 2;
+          ASSERT_EQ(std::isnan(y[i]), sees) << who << ", element " << i;
+          if (!sees) {
+            ASSERT_EQ(y[i], expected[i]) << who << ", element " << i;
+          }
+        }
+      };
+      check("reference", reference);
+      ForEachVariant(
+          [&](const char* variant) { check(variant, AttendAll(shape, data)); });
+    }
+  }
+}
 
 TEST(AttentionShapeTest, AbsurdSizesDoNotFit) {
   // More than 4 GiB, too much for 32-bit sizes.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>
@@ -149,6 +150,55 @@ TEST(Int8GemmTest, NonFiniteTokenGivesNaNAndLeavesOthersAlone) {
   }
 }
 
+// The reference itself; that variants have its bits is tested above, as random
+// matrices have subnormal scales.
+TEST(Int8GemmTest, SubnormalScalesOffsetsAndRowSumsCountAsZero) {
+  std::mt19937 rng(16);
+  for (const ScaleType scales : {ScaleType::kFloat32, ScaleType::kBFloat16}) {
+    const LutFormat format{.n = 20,
+                           .k = 32,
+                           .bits = 2,
+                           .group_size = 32,
+                           .scale_type = scales,
+                           .offset_type = scales == ScaleType::kFloat32
+                                              ? OffsetType::kFloat32
+                                              : OffsetType::kBFloat16};
+    RandomMatrix w = MakeRandomMatrix(format, TableKind::kSmall, rng);
+    // The smallest bfloat16 makes a subnormal row sum, the largest subnormal
+    // one a row sum that is not.
+    for (size_t i = 0; i < w.scales.size(); ++i) {
+      const float tiny = i % 2 == 0 ? 0x1p-133f : 0x1.FCp-127f;
+      w.scales[i] = i % 3 == 0 ? -tiny : tiny;
+      w.offsets[i] = i % 5 == 0 ? tiny : -tiny;
+    }
+    PackMatrix(w);
+    Input input = MakeInput(3, format, rng);
+    for (float& x : input.x) x = 1.0f;
+    input.bias.clear();
+    input.fusion = Fusion::kNone;
+    for (const ActivationType type :
+         {ActivationType::kInt8Symmetric, ActivationType::kInt8PerGroup,
+          ActivationType::kFloat32, ActivationType::kBFloat16}) {
+      ExpectSameBits(std::vector<float>(3 * format.n),
+                     Compute(Engine::kReference, w.matrix, type, input, 0),
+                     format.n);
+    }
+    // Here the row sums count, those that are normal.
+    const std::vector<float> y =
+        Compute(Engine::kReference, w.matrix, ActivationType::kInt8Asymmetric,
+                input, 0);
+    for (size_t i = 0; i < y.size(); ++i) {
+      float row_sum = 0;
+      std::memcpy(&row_sum,
+                  w.matrix.row_blocks +
+                      i % format.n / 16 * w.matrix.geometry.row_block_bytes +
+                      i % format.n % 16 * sizeof(float),
+                  sizeof(row_sum));
+      EXPECT_EQ(y[i] == 0.0f, !std::isnormal(row_sum)) << i;
+    }
+  }
+}
+
 // The reference itself: a fused function is that of the plain output.
 TEST(Int8GemmTest, FusionIsTheFunctionOfTheOutput) {
   std::mt19937 rng(15);
@@ -179,6 +229,34 @@ TEST(Int8GemmTest, FusionIsTheFunctionOfTheOutput) {
   });
   expect(Fusion::kGelu, Gelu);
   expect(Fusion::kSilu, Silu);
+}
+
+// Fused into a product, too, in vectors and in what is left of a row.
+TEST(Int8GemmTest, FusedActivationsOfMinusInfinityAreMinusZero) {
+  std::mt19937 rng(17);
+  const LutFormat format{.n = 37, .k = 64, .bits = 2, .group_size = 32};
+  const RandomMatrix w = MakeRandomMatrix(format, TableKind::kSmall, rng);
+  for (const size_t m : {size_t{1}, size_t{9}}) {
+    Input input;
+    input.m = m;
+    input.k = input.stride = 64;
+    input.x.assign(m * 64, 0.5f);
+    input.bias.assign(format.n, -std::numeric_limits<float>::infinity());
+    const std::vector<float> zeros(m * format.n, -0.0f);
+    for (const Fusion fusion : {Fusion::kGelu, Fusion::kSilu}) {
+      input.fusion = fusion;
+      for (const ActivationType type :
+           {ActivationType::kInt8Asymmetric, ActivationType::kFloat32}) {
+        ExpectSameBits(
+            zeros, Compute(Engine::kReference, w.matrix, type, input, 0), 37);
+        ForEachVariant([&](const char* variant) {
+          SCOPED_TRACE(variant);
+          ExpectSameBits(
+              zeros, Compute(Engine::kActive, w.matrix, type, input, 0), 37);
+        });
+      }
+    }
+  }
 }
 
 // A scale for each group of activations keeps small groups beside large ones.

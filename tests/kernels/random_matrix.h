@@ -88,6 +88,19 @@ inline void PackMatrix(RandomMatrix& r) {
   ParseLutMatrix(r.blob.get(), r.blob_bytes, &r.matrix);
 }
 
+// Among scales and offsets are zeros and subnormal numbers.
+inline float RandomScale(std::mt19937& rng) {
+  std::normal_distribution<float> normal(0.0f, 0.1f);
+  switch (rng() % 16) {
+    case 0:
+      return 0.0f;
+    case 1:
+      return normal(rng) * 0x1p-126f;
+    default:
+      return normal(rng);
+  }
+}
+
 inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
                                      std::mt19937& rng) {
   RandomMatrix r;
@@ -97,11 +110,10 @@ inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
     index = RandomIndex(format, rng);
   }
   r.scales.resize(size_t{format.n} * format.GroupsPerRow());
-  std::normal_distribution<float> normal(0.0f, 0.1f);
-  for (float& scale : r.scales) scale = rng() % 16 == 0 ? 0.0f : normal(rng);
+  for (float& scale : r.scales) scale = RandomScale(rng);
   if (format.offset_type != OffsetType::kNone) {
     r.offsets.resize(r.scales.size());
-    for (float& offset : r.offsets) offset = rng() % 16 == 0 ? 0 : normal(rng);
+    for (float& offset : r.offsets) offset = RandomScale(rng);
   }
   const bool per_row = format.table_granularity == TableGranularity::kRow;
   r.tables.resize((per_row ? format.n : 1) * format.TableEntries());

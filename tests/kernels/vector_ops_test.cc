@@ -92,6 +92,27 @@ TEST(VectorOpsTest, NaNStays) {
   }
 }
 
+TEST(VectorOpsTest, InfinitiesGiveTheLimits) {
+  struct Limits {
+    Function function;
+    float low;
+    float high;
+  };
+  const std::vector<float> x = {-kInfinity, kInfinity};
+  for (const auto& [function, low, high] :
+       {Limits{Function::kExp, 0.0f, kInfinity},
+        Limits{Function::kRelu, 0.0f, kInfinity},
+        Limits{Function::kSigmoid, 0.0f, 1.0f},
+        Limits{Function::kTanh, -1.0f, 1.0f},
+        Limits{Function::kSilu, -0.0f, kInfinity},
+        Limits{Function::kGelu, -0.0f, kInfinity}}) {
+    std::vector<float> y(2);
+    reference::Apply(function, x.data(), 2, y.data());
+    EXPECT_EQ(y, (std::vector{low, high})) << static_cast<int>(function);
+    EXPECT_EQ(std::signbit(y[0]), std::signbit(low));
+  }
+}
+
 // Calls body() under each variant and expects these bits; of a NaN, only that
 // it is one.
 void ExpectBits(const std::vector<float>& expected,
@@ -150,6 +171,24 @@ float LaneSum(const std::vector<float>& terms) {
 }
 
 const size_t kSizes[] = {1, 2, 7, 15, 16, 17, 31, 32, 48, 64, 100, 301};
+
+TEST(VectorOpsTest, SoftmaxOfInfinities) {
+  for (const size_t n : kSizes) {
+    std::vector<float> x(n, -kInfinity);
+    std::vector<float> y(n);
+    const auto run = [&] {
+      SoftmaxRow(x.data(), n, y.data());
+      return y;
+    };
+    ExpectBits(std::vector<float>(n, kNaN), run);
+    x[n / 2] = 3.0f;
+    std::vector<float> one(n);
+    one[n / 2] = 1.0f;
+    ExpectBits(one, run);
+    x[n / 2] = kInfinity;
+    ExpectBits(std::vector<float>(n, kNaN), run);
+  }
+}
 
 TEST(VectorOpsTest, SoftmaxHasTheBitsOfTheReference) {
   for (const size_t n : kSizes) {

@@ -62,6 +62,22 @@ INSTANTIATE_TEST_SUITE_P(
                       Scheme{"stretched", 4, 0}, Scheme{"stretched", 4, 32},
                       Scheme{"uniform", 2, 16}, Scheme{"uniform", 4, 0}));
 
+// On a stretched grid they are subnormal.
+TEST(TrainedTest, GroupsOfZerosKeepTheirBits) {
+  const qat::QuantScheme scheme{"stretched", 2, 16};
+  const TempDir dir;
+  TwoLayers layers;
+  std::fill_n(layers.w1.begin(), kK1, 0.0f);
+  layers.w1 = Quantized(layers.w1, kK1, scheme);
+  ASSERT_EQ(std::fpclassify(layers.w1[0]), FP_SUBNORMAL);
+  layers.schemes = {{"fc1.weight", scheme}};
+  const auto model = layers.Load(dir / "trained.safetensors");
+  const PackReport report = PackModel(*model, dir / "packed.safetensors", {});
+  EXPECT_TRUE(std::isinf(report.weights[0].sqnr_db));
+  const auto packed = Model::Load(dir / "packed.safetensors");
+  EXPECT_EQ(Dequantized(*packed->packed("fc1.weight")), layers.w1);
+}
+
 TEST(TrainedTest, PackedModelComputesWhatTheTrainedOneDoes) {
   const qat::QuantScheme scheme{"stretched", 2, 16};
   const TempDir dir;

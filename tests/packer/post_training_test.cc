@@ -94,17 +94,48 @@ TEST(PostTrainingTest, TotalsAddUp) {
                 static_cast<double>(report.weight_count));
 }
 
-// An all-zero row has no scale to speak of, but is still represented exactly
-// or within the smallest normal number.
-TEST(PostTrainingTest, RowOfZeros) {
+// Whatever the least scale of a quantizer: products with subnormal numbers take
+// several times as long.
+TEST(PostTrainingTest, RowsOfZerosAndOfTinyNumbersHaveNoScale) {
   const TempDir dir;
   TwoLayers layers;
   std::fill_n(layers.w1.begin(), kK1, 0.0f);
+  std::fill_n(layers.w1.begin() + kK1, kK1, 1e-39f);
   const auto model = layers.Load(dir / "float.safetensors");
-  PackModel(*model, dir / "packed.safetensors", {});
-  const auto packed = Model::Load(dir / "packed.safetensors");
-  const std::vector<float> values = Dequantized(*packed->packed("fc1.weight"));
-  for (size_t i = 0; i < kK1; ++i) EXPECT_LE(std::abs(values[i]), 0x1p-125f);
+  for (const qat::QuantScheme& scheme :
+       {qat::QuantScheme{"stretched", 1, 16},
+        {"stretched", 2, 16},
+        {"stretched", 4, 0},
+        {"uniform", 1, 0},
+        {"uniform", 3, 16},
+        {"max-uniform", 2, 16},
+        {"absmax", 3, 16},
+        {"absmax", 4, 0},
+        {"absmax", 8, 16},
+        {"ternary", 0, 16},
+        {"mse", 3, 16},
+        {"mse-stretched", 2, 16},
+        {"intx", 4, 16},
+        {"intx-no-clipping", 8, 0},
+        {"kmeans", 3, 16},
+        {"kmeans-row", 2, 16},
+        {"lsbq", 2, 0},
+        {"asymmetric-uniform", 2, 0},
+        {"absmax", 4, 16, qat::ScaleType::kBFloat16},
+        {"kmeans", 2, 16, qat::ScaleType::kFloat16}}) {
+    SCOPED_TRACE(qat::ToString(scheme));
+    PackOptions options;
+    options.rules = qat::SchemeRules(scheme);
+    PackModel(*model, dir / "packed.safetensors", options);
+    const auto packed = Model::Load(dir / "packed.safetensors");
+    const kernels::LutMatrix& w = *packed->packed("fc1.weight");
+    const size_t groups = w.format.GroupsPerRow();
+    std::vector<float> scales(kN1 * groups);
+    kernels::UnpackLutMatrix(w, nullptr, scales.data(), nullptr, nullptr);
+    for (size_t i = 0; i < scales.size(); ++i) {
+      EXPECT_EQ(scales[i] == 0.0f, i < 2 * groups) << i;
+    }
+  }
 }
 
 TEST(PostTrainingTest, GroupLargerThanARowIsOneShortGroup) {

@@ -146,6 +146,20 @@ TEST(MatchGridTest, NumbersThatAreNotFiniteAreNamed) {
   }
 }
 
+TEST(IntegerFormTest, ZerosHaveNoScaleInALutForm) {
+  const std::vector<float> zeros(32);
+  for (int bits = 1; bits <= 4; ++bits) {
+    EXPECT_EQ(
+        Dequantize(ToLutForm(ConvertStretched(zeros.data(), 2, 16, bits, 0)), 2,
+                   16, 0),
+        zeros);
+    EXPECT_EQ(ToLutForm(ConvertAffine(zeros.data(), 2, 16, bits, 0,
+                                      AffineMapping::kSymmetric))
+                  .scales,
+              std::vector<float>(2));
+  }
+}
+
 TEST(ConversionErrorTest, WhatHasNoTableIsRefused) {
   const std::vector<float> w(32, 1.0f);
   for (const char* name :

@@ -7,7 +7,8 @@ namespace lutra::kernels {
 // rounded to float16 (to nearest even), or as int8 with a float32 scale for
 // each token and head,
 //   s = max(max|x| / 127, 2^-126), q = rne(clamp(x * (1 / s), -127, 127))
-// where a NaN becomes 0.
+// With an infinity or a NaN among the x of a token and head, s is NaN and every
+// q is 0: all that attention makes of them is NaN.
 enum class CacheType { kFloat32, kFloat16, kInt8 };
 
 }  // namespace lutra::kernels

@@ -43,7 +43,8 @@ enum class Function {
 // y[i] = function(x[i]). x == y is allowed. Where the exact value is a normal
 // number, the error is below 4 units in its last place, for kGelu below 5e-6 of
 // it, except that kExp is 0 below -87 and infinity above 88, and kSilu -0 below
-// -88. A NaN stays one.
+// -88. Infinities give the limits: -0 of kSilu and kGelu at minus infinity. A
+// NaN stays one.
 void Apply(Function function, const float* x, size_t n, float* y) noexcept;
 
 // The `n` floats that x holds, exactly. `x` is aligned to its elements.
@@ -53,7 +54,8 @@ void ToFloat16(const float* x, size_t n, uint16_t* y) noexcept;
 
 //   e[i] = exp(x[i] - max x)
 //   y[i] = e[i] * (1 / lanes(e[j]))
-// x == y is allowed.
+// Minus infinity gives 0, but all NaN if nothing else is in the row; so does
+// plus infinity. x == y is allowed.
 void SoftmaxRow(const float* x, size_t n, float* y) noexcept;
 
 //   y[i] = (x[i] * (1 / sqrt(lanes(x[j] * x[j]) / n + eps))) * weight[i]

@@ -45,6 +45,10 @@ inline constexpr float kTinyScale = std::numeric_limits<float>::min();
 // The floor of tinygemm parameters.
 inline constexpr float kTinygemmScale = 1e-6f;
 
+// The scale, or 0 for one of at most kTinyScale, which quantizers give to
+// groups of zeros: they are zeros then, and kernels see no subnormal numbers.
+float ZeroIfTiny(float scale);
+
 struct AffineScheme {
   AffineMapping mapping = AffineMapping::kSymmetric;
   AffineBounds bounds;

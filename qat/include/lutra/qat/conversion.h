@@ -66,8 +66,9 @@ IntegerForm ConvertAffine(const float* w, size_t n, size_t k, int bits,
 std::vector<float> Dequantize(const IntegerForm& form);
 
 // The same weights with a table: {2k + 1} and half the scale for zero points of
-// -1/2, {k} for zero points of 0. Throws lutra::Error for other zero points
-// and levels that are no int8 (stretched ones of 8 bits).
+// -1/2, {k} for zero points of 0. Scales are those of ZeroIfTiny. Throws
+// lutra::Error for other zero points and levels that are no int8 (stretched
+// ones of 8 bits).
 LutForm ToLutForm(const IntegerForm& form);
 
 // [n, k]; `group_size` as it was quantized with.
@@ -76,8 +77,8 @@ std::vector<float> Dequantize(const LutForm& form, size_t n, size_t k,
 
 // Post-training quantization of w [n, k]: every group of `group_size` columns
 // (0: the whole row; the last one may be short) is quantized by itself. The
-// weights of the result are the quantizer's, bit for bit, unless a scale is so
-// small that it is not a normal float.
+// weights of the result are the quantizer's, bit for bit, but for groups whose
+// scale ZeroIfTiny makes 0.
 //
 // Throws lutra::Error for weights that are not finite, and for quantizers and
 // bits without a table (LSBQ, centred, asymmetric, stretched of 8 bits).
@@ -86,8 +87,9 @@ LutForm QuantizeToLut(const float* w, size_t n, size_t k,
 
 // Proves that w lies on grids of the quantizer, and writes it in terms of them
 // without loss: every float32 product scale * table entry equals its weight bit
-// for bit (zeros of either sign count as equal). If it does not, returns
-// nullopt and tells in `why` (may be nullptr) which weight is off.
+// for bit (zeros of either sign count as equal; scales may be subnormal). If it
+// does not, returns nullopt and tells in `why` (may be nullptr) which weight is
+// off.
 //
 // Throws lutra::Error for quantizers and bits without a table.
 std::optional<LutForm> MatchGrid(const float* w, size_t n, size_t k,
@@ -99,7 +101,7 @@ std::optional<LutForm> MatchGrid(const float* w, size_t n, size_t k,
 struct RowTableForm {
   int bits = 0;
   std::vector<uint8_t> indices;  // [n, k]
-  std::vector<float> scales;     // [n]: the row's largest magnitude / 127
+  std::vector<float> scales;     // [n]: ZeroIfTiny(the largest magnitude / 127)
   std::vector<int8_t> tables;    // [n, 2^bits], ascending
   // What rounding the levels to int8 costs.
   double largest_error = 0.0;  // of a weight, in units of its row's largest one

@@ -8,6 +8,8 @@ namespace {
 // Multiplications per piece of work: some microseconds, so that small matrices
 // stay on the calling thread.
 constexpr size_t kTileProducts = 1 << 17;
+// What DenseColumns works on at a time, for every instruction set.
+constexpr size_t kTileColumns = 24;
 
 }  // namespace
 
@@ -22,8 +24,8 @@ void MultiplyDense(const Weight& w, const float* bias, const float* x, size_t m,
                                              .m = m,
                                              .bias = bias,
                                              .y = y};
-  // Whole tiles of four columns.
-  const size_t tile = kTileProducts / (m * w.k) / 4 * 4 + 4;
+  const size_t columns = kTileProducts / (m * w.k);
+  const size_t tile = (columns / kTileColumns + 1) * kTileColumns;
   ParallelFor(pool, w.n, tile, [&](size_t begin, size_t end) {
     kernels::DenseColumns(arguments, begin, end - begin);
   });

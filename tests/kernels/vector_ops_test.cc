@@ -304,10 +304,12 @@ StoredWeight Store(FloatType type, std::vector<float> w) {
 TEST(VectorOpsTest, DenseIsTheFormulaAndHasTheBitsOfTheReference) {
   for (const FloatType type :
        {FloatType::kFloat32, FloatType::kFloat16, FloatType::kBFloat16}) {
-    for (const size_t k : std::vector<size_t>{1, 15, 16, 40, 64, 129}) {
-      for (const size_t n : std::vector<size_t>{1, 3, 4, 10}) {
-        SCOPED_TRACE("k " + std::to_string(k) + " n " + std::to_string(n));
-        const size_t m = k % 7 + 1;
+    for (const size_t k : std::vector<size_t>{1, 15, 16, 40, 129, 256, 600}) {
+      for (const size_t n : std::vector<size_t>{1, 3, 4, 10, 35}) {
+        // Rows in tiles, in blocks of tiles, and alone.
+        const size_t m = k == 129 ? 29 : k % 7 + 1;
+        SCOPED_TRACE("k " + std::to_string(k) + " n " + std::to_string(n) +
+                     " m " + std::to_string(m));
         const StoredWeight w = Store(type, Normal(n * k, 9));
         const auto x = Normal(m * k, 10);
         const auto bias = Normal(n, 11);

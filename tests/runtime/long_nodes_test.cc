@@ -127,7 +127,7 @@ TEST(LongNodesTest, LstmIsCancelled) {
       .Set("gates", std::string("ifgo"))
       .Floats("w", {1024, 256}, RandomFloats(1024 * 256, 1))
       .Output("y");
-  ExpectCancelled(builder, 1 << 13);
+  ExpectCancelled(builder, 1 << 15);
 }
 
 TEST(LongNodesTest, AttentionIsCancelled) {
@@ -137,7 +137,7 @@ TEST(LongNodesTest, AttentionIsCancelled) {
       .Set("heads", 8.0)
       .Set("kv_heads", 8.0)
       .Output("y");
-  ExpectCancelled(builder, 1 << 13);
+  ExpectCancelled(builder, 1 << 15);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "lutra/kernels/lut_matrix.h"
@@ -117,7 +118,10 @@ Matrix Attend(const TinyLlama& model, const Matrix& q, const Matrix& k,
     for (size_t h = 0; h < model.heads; ++h) {
       const size_t kv = h / (model.heads / model.kv_heads);
       const double* query = &q[(t * model.heads + h) * dim];
-      std::vector<double> weights(t + 1, 0.0);
+      // Of tokens out of the window the weight is 0.
+      std::vector<double> scores(t + 1,
+                                 -std::numeric_limits<double>::infinity());
+      std::vector<double> weights(t + 1);
       double sum = 0;
       for (size_t s = 0; s <= t; ++s) {
         if (model.window != 0 && s + model.window <= t) continue;
@@ -125,7 +129,11 @@ Matrix Attend(const TinyLlama& model, const Matrix& q, const Matrix& k,
         for (size_t d = 0; d < dim; ++d) {
           score += query[d] * k[(s * model.kv_heads + kv) * dim + d];
         }
-        weights[s] = std::exp(score / std::sqrt(static_cast<double>(dim)));
+        scores[s] = score / std::sqrt(static_cast<double>(dim));
+      }
+      const double largest = *std::max_element(scores.begin(), scores.end());
+      for (size_t s = 0; s <= t; ++s) {
+        weights[s] = std::exp(scores[s] - largest);
         sum += weights[s];
       }
       for (size_t s = 0; s <= t; ++s) {

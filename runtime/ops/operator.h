@@ -36,7 +36,8 @@ struct StepCost {
 class Step {
  public:
   virtual ~Step() = default;
-  // Allocates nothing. Throws Error for input values that cannot be (ids).
+  // Allocates nothing. Throws Error for input values that cannot be: ids, and
+  // keys and values that the cache cannot hold.
   virtual void Run() = 0;
   // Of the next run.
   virtual StepCost Cost() const { return {}; }

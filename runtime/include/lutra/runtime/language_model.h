@@ -64,8 +64,8 @@ class LanguageModel {
   // Appends tokens to the sequence; returns the logits that follow the last
   // one, [vocabulary], valid until the next call. The result does not depend on
   // how a sequence is split into calls (to the bit if all weights are packed).
-  // Throws Error for no ids, ids outside the vocabulary and more than the
-  // context holds, Cancelled after Cancel. position() then says what was fed.
+  // Throws Error for no ids, ids outside the vocabulary, more than the context
+  // holds and what Session::Run refuses, Cancelled after Cancel. position() then says what was fed.
   // Allocates nothing for sizes that were fed before, and never for one token.
   Span<const float> Feed(Span<const int32_t> ids);
 

@@ -30,6 +30,7 @@ struct SessionOptions {
   // Tokens that the state of the session holds; 0 means the model's own
   // `lutra.context_length`. A model with attention needs one of the two.
   size_t context = 0;
+  // With kFloat16, keys and values beyond 65504 are an error of Run.
   CacheType cache = CacheType::kFloat16;
 };
 
@@ -97,8 +98,9 @@ class Session {
   // Runs `m` tokens. inputs[i] points to float or int32 [m, shape of input i],
   // outputs[i] to float [m, shape of output i]; both in the model's order.
   // Prepares `m` if that has not been done; otherwise allocates nothing.
-  // Throws Error for wrong counts, for ids out of range, and where the tokens
-  // would run past context(); the sequence is then as before the call.
+  // Throws Error for wrong counts, for ids out of range, for keys and values
+  // that a float16 cache cannot hold, and where the tokens would run past
+  // context(); the sequence is then as before the call.
   void Run(size_t m, Span<const void* const> inputs,
            Span<float* const> outputs);
   // The same, but outputs[i] is [shape of output i], that of the last token

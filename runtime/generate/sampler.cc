@@ -5,6 +5,7 @@
 #include <limits>
 #include <string>
 
+#include "lutra/kernels/vector_ops.h"
 #include "lutra/runtime/error.h"
 
 namespace lutra {
@@ -61,6 +62,7 @@ Sampler::Sampler(const SamplerOptions& options, size_t vocabulary)
       vocabulary <= static_cast<size_t>(std::numeric_limits<int32_t>::max()),
       "the vocabulary has more than 2^31 - 1 tokens");
   candidates_.resize(vocabulary);
+  weights_.resize(vocabulary);
   recent_.reserve(options.repetition_window);
 }
 
@@ -145,6 +147,23 @@ double Sampler::LargestLogit(size_t count) const {
   return largest;
 }
 
+double Sampler::TotalWeight(size_t count) const {
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += double{weights_[i]};
+  return sum;
+}
+
+void Sampler::Weigh(size_t begin, size_t end, double largest, double t) {
+  // Far below where exp is 0, and a float whatever the logits.
+  constexpr double kLeast = -1000;
+  for (size_t i = begin; i < end; ++i) {
+    const double x = (double{candidates_[i].logit} - largest) / t;
+    weights_[i] = static_cast<float>(std::max(x, kLeast));
+  }
+  float* const weights = weights_.data() + begin;
+  kernels::Apply(kernels::Function::kExp, weights, end - begin, weights);
+}
+
 // Sums are taken in an order that does not depend on the library's sort, so
 // that they are the same everywhere: by id, or sorted by a total order.
 size_t Sampler::Filter(size_t count) {
@@ -166,53 +185,42 @@ size_t Sampler::Filter(size_t count) {
     count = sorted;
   }
 
+  if (options_.top_p == 1 && options_.min_p == 0) return count;
   const double largest = LargestLogit(count);
-  const auto weight = [&](const Candidate& c) {
-    return std::exp(static_cast<double>(c.logit) - largest);
-  };
-  const auto total = [&] {
-    double sum = 0;
-    for (size_t i = 0; i < count; ++i) sum += weight(candidates_[i]);
-    return sum;
-  };
+  Weigh(0, count, largest, 1);
   // Of candidates sorted by falling probability top-p and min-p keep a number
   // of first ones each, so the order of the two matters only to what top-p's
   // share is of: it must be all that top-k left.
-  double rest = options_.top_p < 1 ? total() * double{options_.top_p} : 0;
-  if (options_.min_p > 0) {
-    const double least = largest + std::log(double{options_.min_p});
-    const auto end = std::remove_if(at(0), at(count), [&](const Candidate& c) {
-      return static_cast<double>(c.logit) < least;
-    });
-    count = static_cast<size_t>(end - candidates_.begin());
-    sorted = std::min(sorted, count);
+  double rest = TotalWeight(count) * double{options_.top_p};
+  size_t probable = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (weights_[i] >= options_.min_p) {
+      candidates_[probable++] = candidates_[i];
+    }
   }
+  count = probable;
+  sorted = std::min(sorted, count);
   if (options_.top_p == 1) return count;
   size_t kept = 0;
   while (kept < count && (kept == 0 || rest > 0)) {
     if (kept == sorted) {
       const size_t more = std::max(kFirstSorted, kSortedGrowth * sorted);
-      sort(sorted, std::min(count, more));
-      sorted = std::min(count, more);
+      const size_t end = std::min(count, more);
+      sort(sorted, end);
+      Weigh(sorted, end, largest, 1);
+      sorted = end;
     }
-    rest -= weight(candidates_[kept]);
+    rest -= double{weights_[kept]};
     ++kept;
   }
   return kept;
 }
 
 int32_t Sampler::Draw(size_t count) {
-  const double largest = LargestLogit(count);
-  const double temperature = options_.temperature;
-  const auto weight = [&](size_t i) {
-    return std::exp((static_cast<double>(candidates_[i].logit) - largest) /
-                    temperature);
-  };
-  double total = 0;
-  for (size_t i = 0; i < count; ++i) total += weight(i);
-  double rest = random_.Uniform() * total;
+  Weigh(0, count, LargestLogit(count), double{options_.temperature});
+  double rest = random_.Uniform() * TotalWeight(count);
   for (size_t i = 0; i + 1 < count; ++i) {
-    rest -= weight(i);
+    rest -= double{weights_[i]};
     if (rest < 0) return candidates_[i].id;
   }
   return candidates_[count - 1].id;

@@ -55,7 +55,8 @@ typedef enum lutra_activations {
   LUTRA_ACTIVATIONS_BFLOAT16 = 4
 } lutra_activations;
 
-/* How a session keeps the keys and values of attention. */
+/* How a session keeps the keys and values of attention. With float16, those
+ * beyond 65504 are an error when tokens are run. */
 typedef enum lutra_cache {
   LUTRA_CACHE_FLOAT16 = 0,
   LUTRA_CACHE_FLOAT32 = 1,

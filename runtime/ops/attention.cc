@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "kernels/base/parallel.h"
@@ -47,11 +48,27 @@ size_t ScratchOfThread(const AttentionShape& shape) {
          kScratchAlignment;
 }
 
+// Whether float16 turns none of the numbers into an infinity.
+bool FitsFloat16(const float* x, size_t n) {
+  // From here on float16 rounds to infinity; what is infinite already may stay.
+  constexpr float kTooLarge = 65520.0f;
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  bool fits = true;
+  for (size_t i = 0; i < n; ++i) {
+    const float magnitude = std::fabs(x[i]);
+    fits &= !(magnitude >= kTooLarge && magnitude <= kLargest);
+  }
+  return fits;
+}
+
 class AttentionStep : public Step {
  public:
-  AttentionStep(const AttentionShape& shape, const Execution& execution,
+  AttentionStep(const Model& model, const Node& node,
+                const AttentionShape& shape, const Execution& execution,
                 const Binding& binding)
-      : shape_(shape),
+      : model_(model),
+        node_(node),
+        shape_(shape),
         execution_(execution),
         q_(static_cast<const float*>(binding.inputs[0])),
         k_(static_cast<const float*>(binding.inputs[1])),
@@ -63,6 +80,10 @@ class AttentionStep : public Step {
 
   void Run(size_t m, const Call& call) override {
     const size_t kv_size = shape_.kv_heads * shape_.head_dim;
+    if (shape_.cache == kernels::CacheType::kFloat16) {
+      CheckFitsFloat16(k_, m * kv_size, "keys");
+      CheckFitsFloat16(v_, m * kv_size, "values");
+    }
     ParallelFor(execution_.pool, m, kStoreTile, [&](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
         const RowPlace& place = call.rows[row];
@@ -108,6 +129,16 @@ class AttentionStep : public Step {
   }
 
  private:
+  // Throws: they would become infinities, and logits NaN or quietly wrong.
+  void CheckFitsFloat16(const float* x, size_t n, const char* what) const {
+    if (FitsFloat16(x, n)) return;
+    throw NodeError(model_, node_,
+                    std::string(what) +
+                        " beyond 65504 do not fit a float16 cache; use a "
+                        "float32 one (--cache float32, CacheType::kFloat32, "
+                        "LUTRA_CACHE_FLOAT32)");
+  }
+
   // Of `tokens` tokens, those that are in the window or at most `before` in
   // front of it.
   uint64_t Seen(uint64_t tokens, uint64_t before) const {
@@ -128,6 +159,8 @@ class AttentionStep : public Step {
                          y_ + row * size);
   }
 
+  const Model& model_;
+  const Node& node_;
   AttentionShape shape_;
   Execution execution_;
   const float* q_;  // [m, heads, head_dim]
@@ -197,8 +230,8 @@ class Attention : public Operator {
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
-    return std::make_unique<AttentionStep>(ShapeOf(model, node, execution),
-                                           execution, binding);
+    return std::make_unique<AttentionStep>(
+        model, node, ShapeOf(model, node, execution), execution, binding);
   }
 };
 

@@ -66,8 +66,8 @@ class Step {
   virtual ~Step() = default;
   // Computes the first `m` rows, which are those of the call unless nothing
   // about the operator is sequential. Allocates nothing. Throws Error for input
-  // values that cannot be (ids), and where it may take long, Cancelled: then
-  // its output is worth nothing.
+  // values that cannot be (ids; keys and values that the cache cannot hold),
+  // and where it may take long, Cancelled: then its output is worth nothing.
   virtual void Run(size_t m, const Call& call) = 0;
   virtual StepCost Cost(size_t /*m*/, const Call& /*call*/) const { return {}; }
 };

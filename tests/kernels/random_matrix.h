@@ -88,19 +88,6 @@ inline void PackMatrix(RandomMatrix& r) {
   ParseLutMatrix(r.blob.get(), r.blob_bytes, &r.matrix);
 }
 
-// Among scales and offsets are zeros and subnormal numbers.
-inline float RandomScale(std::mt19937& rng) {
-  std::normal_distribution<float> normal(0.0f, 0.1f);
-  switch (rng() % 16) {
-    case 0:
-      return 0.0f;
-    case 1:
-      return normal(rng) * 0x1p-126f;
-    default:
-      return normal(rng);
-  }
-}
-
 inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
                                      std::mt19937& rng) {
   RandomMatrix r;
@@ -110,10 +97,16 @@ inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
     index = RandomIndex(format, rng);
   }
   r.scales.resize(size_t{format.n} * format.GroupsPerRow());
-  for (float& scale : r.scales) scale = RandomScale(rng);
+  std::normal_distribution<float> normal(0.0f, 0.1f);
+  // Zeros and subnormal numbers are among them.
+  const auto scale = [&] {
+    const auto draw = rng() % 32;
+    return draw == 0 ? 0.0f : draw == 16 ? 0x1.8p-128f : normal(rng);
+  };
+  for (float& s : r.scales) s = scale();
   if (format.offset_type != OffsetType::kNone) {
     r.offsets.resize(r.scales.size());
-    for (float& offset : r.offsets) offset = RandomScale(rng);
+    for (float& offset : r.offsets) offset = scale();
   }
   const bool per_row = format.table_granularity == TableGranularity::kRow;
   r.tables.resize((per_row ? format.n : 1) * format.TableEntries());

@@ -9,6 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/vector_ops.h"
+#include "lutra/runtime/random.h"
+#include "tests/kernels/each_variant.h"
 #include "tests/runtime/model_builder.h"
 #include "tests/runtime/throws.h"
 
@@ -292,6 +295,53 @@ TEST(SamplerTest, TheGeneratorIsDefinedToTheBit) {
   EXPECT_EQ(sampler.Sample(equal), 0xE);
   EXPECT_EQ(sampler.Sample(equal), 0x6);
   EXPECT_EQ(sampler.Sample(equal), 0x0);
+}
+
+// Probabilities are those of the kernels' exp, not of a C library's: for about
+// half of these logits a library's logarithm is on the other side of min-p.
+TEST(SamplerTest, ProbabilitiesAreDefinedToTheBit) {
+  SamplerOptions options = Plain();
+  options.seed = 3;
+  for (float logit = -8.0f; logit < 0.0f; logit += 0.37f) {
+    kernels::reference::Apply(kernels::Function::kExp, &logit, 1,
+                              &options.min_p);
+    EXPECT_THAT(Kept(options, {0.0f, logit, -20.0f}), ElementsAre(0, 1))
+        << logit;
+  }
+}
+
+TEST(SamplerTest, GivesTheRecordedTokensOnEveryVariant) {
+  // Not of the standard library's distributions, which differ.
+  Random random(5);
+  std::vector<float> logits(1000);
+  for (float& logit : logits) logit = 8 * random.Symmetric();
+  const auto text = [&](float temperature, size_t top_k, float top_p,
+                        float min_p) {
+    Sampler sampler({.temperature = temperature,
+                     .repetition_penalty = 1.1f,
+                     .top_k = top_k,
+                     .top_p = top_p,
+                     .min_p = min_p,
+                     .seed = 11},
+                    logits.size());
+    std::vector<int32_t> ids;
+    for (int i = 0; i < 8; ++i) {
+      ids.push_back(sampler.Sample(logits));
+      sampler.Accept(ids.back());
+    }
+    return ids;
+  };
+  kernels::ForEachVariant([&](const char* variant) {
+    SCOPED_TRACE(variant);
+    EXPECT_THAT(text(0.8f, 40, 0.95f, 0.05f),
+                ElementsAre(968, 580, 539, 893, 671, 733, 708, 201));
+    EXPECT_THAT(text(1.0f, 0, 1.0f, 0.0f),
+                ElementsAre(249, 216, 675, 539, 116, 576, 69, 832));
+    EXPECT_THAT(text(1.7f, 0, 0.9f, 0.0f),
+                ElementsAre(832, 539, 854, 14, 94, 416, 227, 758));
+    EXPECT_THAT(text(0.3f, 0, 1.0f, 0.2f),
+                ElementsAre(227, 201, 675, 551, 94, 580, 47, 845));
+  });
 }
 
 TEST(SamplerTest, LogitsThatCannotBeUsed) {

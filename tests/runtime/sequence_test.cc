@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <random>
 #include <thread>
 
@@ -90,6 +91,55 @@ TEST_F(SequenceTest, LlamaIsTheFormula) {
         }
       }
     }
+  }
+}
+
+// They would become infinities. A call that fails leaves the sequence as it
+// was.
+TEST_F(SequenceTest, KeysAndValuesThatTheCacheCannotHold) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  ModelBuilder builder;
+  builder.Input("q", {4})
+      .Input("k", {4})
+      .Input("v", {4})
+      .Add(OpType::kAttention, {"q", "k", "v"}, "y")
+      .Set("heads", 1.0)
+      .Set("kv_heads", 1.0)
+      .Output("y");
+  const auto model = Write(builder);
+  const auto run = [&](CacheType cache, float key, float value) {
+    Session session(model, {.threads = 1, .context = 8, .cache = cache});
+    const std::vector<float> q(8);
+    std::vector<float> k(8);
+    std::vector<float> v(8);
+    std::vector<float> y(8);
+    k[6] = key;  // of the second token
+    v[6] = value;
+    const void* inputs[] = {q.data(), k.data(), v.data()};
+    float* outputs[] = {y.data()};
+    try {
+      session.Run(2, inputs, outputs);
+    } catch (const Error&) {
+      EXPECT_EQ(session.position(), 0u);
+      throw;
+    }
+  };
+  for (const float large : {65520.0f, -1e30f}) {
+    for (const CacheType cache : {CacheType::kFloat32, CacheType::kInt8}) {
+      run(cache, large, large);
+    }
+    const auto message = [&](float key, float value) {
+      return ErrorMessage([&] { run(CacheType::kFloat16, key, value); });
+    };
+    EXPECT_THAT(message(large, 0),
+                HasSubstr("attention node 'y': keys beyond"));
+    EXPECT_THAT(message(0, large), HasSubstr("values beyond 65504"));
+    EXPECT_THAT(message(large, 0), HasSubstr("CacheType::kFloat32"));
+    EXPECT_THAT(message(large, 0), HasSubstr("LUTRA_CACHE_FLOAT32"));
+  }
+  // The largest that fits, and what is no number in any cache.
+  for (const float other : {65519.0f, kInfinity, std::nanf("")}) {
+    run(CacheType::kFloat16, other, other);
   }
 }
 

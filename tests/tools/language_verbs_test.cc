@@ -47,6 +47,27 @@ class LanguageVerbsTest : public ::testing::Test {
   const std::string text_ = (dir_ / "t.txt").string();
 };
 
+TEST_F(LanguageVerbsTest, KeysBeyondFloat16AreAnErrorThatNamesTheWayOut) {
+  const std::string large = (dir_ / "large.safetensors").string();
+  TinyLanguage{}
+      .Build()
+      .Floats("k", {16, 32}, RandomFloats(16 * 32, 3, 1e6f))
+      .Write(large);
+  for (std::vector<std::string> call :
+       {std::vector<std::string>{"generate", large, "-p", "the"},
+        {"eval", large, "--text", text_, "--bytes", "50"},
+        {"bench", large, "-p", "4", "-n", "4", "-r", "1"}}) {
+    SCOPED_TRACE(call[0]);
+    const Outcome outcome = RunLutra(call);
+    EXPECT_EQ(outcome.exit_code, 1);
+    EXPECT_THAT(outcome.err,
+                AllOf(HasSubstr("large.safetensors"), HasSubstr("keys"),
+                      HasSubstr("--cache float32")));
+    call.insert(call.end(), {"--cache", "float32"});
+    EXPECT_EQ(RunLutra(call).exit_code, 0);
+  }
+}
+
 // What a model and its tokenizer give for the first bytes of a text, token by
 // token: chunks of `context` - 1 tokens, each after BOS.
 double ExpectedNats(const std::string& path, kernels::ActivationType type,

@@ -65,13 +65,13 @@ class LanguageModel {
   // Appends tokens to the sequence; returns the logits that follow the last
   // one, [vocabulary], valid until the next call. The result does not depend on
   // how a sequence is split into calls (to the bit if all weights are packed).
-  // Throws Error for no ids, ids outside the vocabulary and more than the
-  // context holds, Cancelled after Cancel. What was fed before the failure, a
-  // number of whole chunks, then stays part of the sequence: position() says
-  // how much that is, and Rewind or Reset takes it back. Ids outside the
-  // vocabulary fail in their chunk; more tokens than the context holds fail
-  // before the first. Allocates pages of the sequence, and else nothing for one
-  // token and for no more than were fed at once before.
+  // Throws Error for no ids, ids outside the vocabulary, more than the context
+  // holds and what Session::Run refuses, Cancelled after Cancel. What was fed
+  // before the failure, a number of whole chunks, then stays part of the
+  // sequence: position() says how much that is, and Rewind or Reset takes it
+  // back. Ids outside the vocabulary fail in their chunk; more tokens than the
+  // context holds fail before the first. Allocates pages of the sequence, and
+  // else nothing for one token and for no more than were fed at once before.
   Span<const float> Feed(Span<const int32_t> ids);
 
   // As Feed, but gives `each` the logits after every token: its index in `ids`

@@ -34,6 +34,7 @@ struct ProgramOptions {
   // length that a model was trained for its outputs are often worth nothing:
   // compare the two before you show them to anybody.
   size_t context = 0;
+  // With kFloat16, keys and values beyond 65504 are an error of Run.
   CacheType cache = CacheType::kFloat16;
 };
 
@@ -111,8 +112,9 @@ class Program {
   // inputs[i] points to float or int32 [all rows, shape of input i], outputs[i]
   // to float [all rows, shape of output i]; both in the model's order. Reserves
   // what has not been reserved; allocates else nothing but pages of sequences.
-  // Throws Error for wrong counts, for ids out of range, and where tokens would
-  // run past context(); all sequences are then as before the call.
+  // Throws Error for wrong counts, for ids out of range, for keys and values
+  // that a float16 cache cannot hold, and where tokens would run past
+  // context(); all sequences are then as before the call.
   void Run(Span<const Rows> calls, Span<const void* const> inputs,
            Span<float* const> outputs);
   // The same, but outputs[i] is [sequences, shape of output i], those of the

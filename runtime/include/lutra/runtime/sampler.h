@@ -36,6 +36,9 @@ struct SamplerOptions {
 };
 
 // Chooses tokens. One thread at a time. Allocates in the constructor only.
+// Probabilities are made of the exp of lutra/kernels/vector_ops.h and summed in
+// double precision in a fixed order, so nothing depends on the CPU or on the C
+// library.
 class Sampler {
  public:
   // More is a mistake: the window is searched for each token.
@@ -70,6 +73,9 @@ class Sampler {
   int32_t Greedy(Span<const float> logits);
   // Of the first `count` candidates.
   double LargestLogit(size_t count) const;
+  double TotalWeight(size_t count) const;
+  // Sets the weights of candidates [begin, end), e^((logit - largest) / t).
+  void Weigh(size_t begin, size_t end, double largest, double t);
   // Number of candidates that top-k and top-p and min-p keep; they come
   // first in candidates_.
   size_t Filter(size_t count);
@@ -79,6 +85,7 @@ class Sampler {
   size_t vocabulary_;
   Random random_;
   std::vector<Candidate> candidates_;  // by id before they are filtered
+  std::vector<float> weights_;         // of candidates, once they are weighed
   // The last accepted tokens, at most repetition_window: a ring whose oldest
   // token is at oldest_ once it is full.
   std::vector<int32_t> recent_;

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/kernels/dense_case.h"
 #include "bench/kernels/lut_case.h"
 #include "bench/kernels/measure.h"
 #include "bench/kernels/peers.h"
@@ -42,9 +43,9 @@ void Register(const LutCase& c) {
   Register(Name(c), [c](benchmark::State& state) { RunLutCase(state, c); });
 }
 
-void RunPeer(benchmark::State& state, const PeerShape& shape, size_t threads,
-             const std::function<void()>& call,
-             double (*limit)(pthreadpool_t)) {
+void RunProduct(benchmark::State& state, const PeerShape& shape, size_t threads,
+                const std::function<void()>& call,
+                double (*limit)(pthreadpool_t)) {
   if (!call) {
     state.SkipWithError("not available");
     return;
@@ -60,28 +61,32 @@ void RunPeer(benchmark::State& state, const PeerShape& shape, size_t threads,
   }
 }
 
-// The same products by other libraries.
+// The same products with float weights, and by other libraries.
 void RegisterPeers(const LutCase& c) {
   const PeerShape shape{c.m, c.format.n, c.format.k};
   const size_t threads = c.threads;
   char end[80];
   std::snprintf(end, sizeof(end), "/%zux%zu/m:%zu/threads:%zu", shape.n,
                 shape.k, shape.m, threads);
-  Register(std::string("peer/xnnpack_float").append(end),
-           [=](benchmark::State& s) {
-             RunPeer(s, shape, threads,
-                     MakeXnnpackFloat(shape, PoolOf(threads)), eval::FloatRate);
-           });
-  Register(std::string("peer/xnnpack_int8").append(end),
-           [=](benchmark::State& s) {
-             RunPeer(s, shape, threads, MakeXnnpackInt8(shape, PoolOf(threads)),
-                     eval::Int8Rate);
-           });
+  Register(std::string("dense/float32").append(end), [=](benchmark::State& s) {
+    RunProduct(s, shape, threads, MakeDense(shape, PoolOf(threads)),
+               eval::FloatRate);
+  });
+  Register(
+      std::string("peer/xnnpack_float").append(end), [=](benchmark::State& s) {
+        RunProduct(s, shape, threads, MakeXnnpackFloat(shape, PoolOf(threads)),
+                   eval::FloatRate);
+      });
+  Register(
+      std::string("peer/xnnpack_int8").append(end), [=](benchmark::State& s) {
+        RunProduct(s, shape, threads, MakeXnnpackInt8(shape, PoolOf(threads)),
+                   eval::Int8Rate);
+      });
   if (threads > 1) return;
-  Register(std::string("peer/eigen_float").append(end),
-           [=](benchmark::State& s) {
-             RunPeer(s, shape, threads, MakeEigenGemm(shape), eval::FloatRate);
-           });
+  Register(
+      std::string("peer/eigen_float").append(end), [=](benchmark::State& s) {
+        RunProduct(s, shape, threads, MakeEigenGemm(shape), eval::FloatRate);
+      });
 }
 
 void RegisterLimits() {
@@ -324,8 +329,8 @@ int Main(int argc, char** argv) {
     return 2;
   }
   std::vector<char*> arguments(argv, argv + argc);
-  // Later ones win. Without a filter, Google Benchmark 1.7 moves all that it has
-  // found for each one more: half a minute for thousands.
+  // Later ones win. Without a filter, Google Benchmark 1.7 moves all that it
+  // has found for each one more: half a minute for thousands.
   std::string time = "--benchmark_min_time=0.1";
   std::string filter = "--benchmark_filter=.*";
   arguments.insert(arguments.begin() + 1, {time.data(), filter.data()});

@@ -27,6 +27,7 @@ namespace {
 
 using nlohmann::json;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::Not;
@@ -277,6 +278,32 @@ TEST_F(LanguageVerbsTest, BenchShareOfLimit) {
     }
   }
   EXPECT_THAT(OutputOf(call), Not(HasSubstr("inf")));
+}
+
+TEST_F(LanguageVerbsTest, BenchSequencesAndDepth) {
+  const json report = json::parse(
+      OutputOf({"bench", packed_, "-p", "6", "-n", "4", "--sequences", "1,3",
+                "-d", "0,10", "-t", "1", "-r", "1", "--json"}));
+  const json& results = report["results"];
+  std::vector<std::string> names;
+  for (const json& result : results) names.push_back(result["test"]);
+  EXPECT_THAT(names, ElementsAre("pp6", "tg4", "pp6 x3", "tg4 x3", "pp6 @10",
+                                 "tg4 @10", "pp6 x3 @10", "tg4 x3 @10"));
+  EXPECT_EQ(results[7]["sequences"], 3);
+  EXPECT_EQ(results[7]["depth"], 10);
+  EXPECT_EQ(results[7]["tokens"], 4);
+  EXPECT_EQ(results[7]["context"], 16);
+  const auto bytes = [&](size_t i) {
+    return results[i]["bytes_per_token"].get<double>();
+  };
+  const auto work = [&](size_t i) {
+    return results[i]["multiply_adds_per_token"].get<double>();
+  };
+  // Weights are read once for three texts; each looks back at its own tokens.
+  EXPECT_LT(bytes(3), 0.5 * bytes(1));
+  EXPECT_EQ(work(3), work(1));
+  EXPECT_GT(work(5), work(1));
+  EXPECT_GT(bytes(5), bytes(1));
 }
 
 TEST_F(LanguageVerbsTest, BenchForms) {

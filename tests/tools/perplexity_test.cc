@@ -77,6 +77,12 @@ TEST(PerplexityTest, ScoresByTheProtocol) {
           << bos << " " << context;
       const size_t window = bos < 0 ? context : context - 1;
       EXPECT_EQ(calls, (ids.size() + window - 1) / window);
+      // Several chunks at once.
+      const TextScore together = ScoreText(model, ids, bos, context, {}, 3);
+      EXPECT_EQ(together.nats, score.nats);
+      EXPECT_EQ(together.correct, score.correct);
+      EXPECT_EQ(together.scored, score.scored);
+      EXPECT_EQ(together.tokens, score.tokens);
       EXPECT_DOUBLE_EQ(
           score.Perplexity(),
           std::exp(score.nats / static_cast<double>(expected.scored)));

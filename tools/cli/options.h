@@ -38,6 +38,7 @@ void AddActivationsOption(Verb& verb,
 
 // Limits of what options accept; more would only be a typing mistake.
 inline constexpr size_t kMaxThreads = 1024;
+inline constexpr size_t kMaxSequences = 1024;
 inline constexpr size_t kMaxBatch = size_t{1} << 20;
 
 // NAME N,...: numbers from `minimum` to `maximum`. The value before the call is

@@ -15,6 +15,61 @@ namespace {
 
 bool ContinuesCharacter(char byte) { return (byte & 0xC0) == 0x80; }
 
+// What is scored on its own.
+struct Chunk {
+  Chunk(std::span<const int32_t> targets, int32_t bos, size_t begin)
+      : first(begin), tokens(targets.size()) {
+    if (bos >= 0) ids.push_back(bos);
+    ids.insert(ids.end(), targets.begin(), targets.end());
+  }
+
+  // The last token is only predicted.
+  std::span<const int32_t> Fed() const {
+    return std::span(ids).first(ids.size() - 1);
+  }
+  void AddTo(TextScore& score) const {
+    score.tokens += tokens;
+    score.scored += Fed().size();
+    score.correct += correct;
+    score.nats += nats;
+  }
+
+  std::vector<int32_t> ids;
+  size_t first;   // place of its first token in the text
+  size_t tokens;  // of the text
+  size_t correct = 0;
+  double nats = 0;
+};
+
+// All of them at once; `memory` has a sequence for each.
+void ScoreChunks(LanguageModel& model, std::span<Chunk> chunks,
+                 std::span<Sequence> memory) {
+  std::vector<LanguageModel::Tokens> tokens;
+  std::vector<Chunk*> scored;
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    if (chunks[i].Fed().empty()) continue;
+    memory[i].Truncate(0);
+    tokens.push_back({&memory[i], chunks[i].Fed()});
+    scored.push_back(&chunks[i]);
+  }
+  model.ScoreAll(
+      tokens, [&](size_t sequence, size_t i, std::span<const float> logits) {
+        Chunk& chunk = *scored[sequence];
+        const int32_t target = chunk.ids[i + 1];
+        const double nats =
+            NegativeLogLikelihood(logits.data(), logits.size(), target);
+        if (!std::isfinite(nats)) {
+          throw Error::InFile(model.model().path(),
+                              "the logits after token " +
+                                  std::to_string(chunk.first + i) +
+                                  " of the text are not finite");
+        }
+        chunk.nats += nats;
+        const auto best = std::max_element(logits.begin(), logits.end());
+        if (best - logits.begin() == target) ++chunk.correct;
+      });
+}
+
 }  // namespace
 
 double NegativeLogLikelihood(const float* logits, size_t count, int32_t token) {
@@ -40,7 +95,8 @@ double TextScore::BitsPerByte(size_t text_bytes) const {
 
 TextScore ScoreText(LanguageModel& model, const std::vector<int32_t>& ids,
                     int32_t bos, size_t context,
-                    const std::function<void(const TextScore&)>& progress) {
+                    const std::function<void(const TextScore&)>& progress,
+                    size_t sequences) {
   const size_t window = bos < 0 ? context : context - 1;
   if (window < 1 || context < 2) {
     throw Error::InFile(model.model().path(),
@@ -57,35 +113,21 @@ TextScore ScoreText(LanguageModel& model, const std::vector<int32_t>& ids,
   }
   TextScore score;
   const auto start = std::chrono::steady_clock::now();
-  std::vector<int32_t> chunk;
+  std::vector<Chunk> chunks;
+  std::vector<Sequence> memory;
   while (score.tokens < ids.size()) {
-    const std::span<const int32_t> targets = std::span(ids).subspan(
-        score.tokens, std::min(window, ids.size() - score.tokens));
-    chunk.clear();
-    if (bos >= 0) chunk.push_back(bos);
-    chunk.insert(chunk.end(), targets.begin(), targets.end());
-    // The last token is only predicted.
-    const std::span<const int32_t> fed =
-        std::span(chunk).first(chunk.size() - 1);
-    model.Reset();
-    if (!fed.empty()) {
-      model.Score(fed, [&](size_t i, std::span<const float> logits) {
-        const int32_t target = chunk[i + 1];
-        const double nats =
-            NegativeLogLikelihood(logits.data(), logits.size(), target);
-        if (!std::isfinite(nats)) {
-          throw Error::InFile(model.model().path(),
-                              "the logits after token " +
-                                  std::to_string(score.tokens + i) +
-                                  " of the text are not finite");
-        }
-        score.nats += nats;
-        const auto best = std::max_element(logits.begin(), logits.end());
-        if (best - logits.begin() == target) ++score.correct;
-        ++score.scored;
-      });
+    chunks.clear();
+    size_t end = score.tokens;
+    while (chunks.size() < sequences && end < ids.size()) {
+      const size_t count = std::min(window, ids.size() - end);
+      chunks.emplace_back(std::span(ids).subspan(end, count), bos, end);
+      end += count;
+      if (memory.size() < chunks.size()) {
+        memory.push_back(model.program().NewSequence());
+      }
     }
-    score.tokens += targets.size();
+    ScoreChunks(model, chunks, memory);
+    for (const Chunk& chunk : chunks) chunk.AddTo(score);
     score.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
             .count();

@@ -13,8 +13,6 @@
 namespace lutra::tools {
 namespace {
 
-constexpr size_t kMaxSequences = 1024;
-
 constexpr const char* kExample =
     "Language models: each test is repeated, 5 times unless --repeat says\n"
     "otherwise, from an empty context. pp128 is a prompt of 128 tokens, tg32\n"

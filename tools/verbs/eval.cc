@@ -84,6 +84,11 @@ void AddPerplexityOptions(Verb& verb, EvalOptions& options) {
   AddContextOption(verb, options.language.session.context,
                    "256, or what the model is made for if that is less");
   AddLanguageOptions(verb, options.language);
+  verb.Add("--sequences", options.sequences,
+           "Chunks of the text that are scored at once")
+      .TypeName("N")
+      .Range(size_t{1}, kMaxSequences)
+      .ShowDefault();
 }
 
 }  // namespace

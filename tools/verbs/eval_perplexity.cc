@@ -141,7 +141,8 @@ void EvalPerplexity(const EvalOptions& options) {
           progress.Show("evaluating " + row.label + ", perplexity " +
                             Fixed(score.Perplexity(), 3),
                         score.tokens, ids.size());
-        });
+        },
+        options.sequences);
     if (row.score.scored == 0) {
       throw Error::InFile(options.text, "is too short to be scored");
     }

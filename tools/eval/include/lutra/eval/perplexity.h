@@ -47,16 +47,19 @@ struct TextScore {
 // tokens: what belongs after a text (EOS) is neither fed nor scored. With bos
 // >= 0, chunks have `context` - 1 tokens, and `bos` is fed before each, so that
 // all are scored; without (-1), `context` tokens, whose first is not scored.
-// `progress`, which may be empty, is told after each chunk what the score is so
-// far.
+// `sequences` (not 0) chunks are scored at once, each on a sequence of its own:
+// faster for short ones, and takes as many times the memory; the score is the
+// same. `progress`, which may be empty, is told after these what the score is
+// so far.
 //
-// The model's sequence is lost. One thread at a time per model. Throws
+// One thread at a time per model. Throws
 // lutra::Error: for a context of less than 2, for ids outside the model's
 // vocabulary, and for logits that are not finite; Cancelled after
 // LanguageModel::Cancel.
 TextScore ScoreText(LanguageModel& model, const std::vector<int32_t>& ids,
                     int32_t bos, size_t context,
-                    const std::function<void(const TextScore&)>& progress = {});
+                    const std::function<void(const TextScore&)>& progress = {},
+                    size_t sequences = 1);
 
 // The first `limit` bytes of a file, 0 for all, less the beginning of a UTF-8
 // character at the end. Throws lutra::Error, also if there are none.

@@ -65,8 +65,9 @@ class LanguageModel {
   // one, [vocabulary], valid until the next call. The result does not depend on
   // how a sequence is split into calls (to the bit if all weights are packed).
   // Throws Error for no ids, ids outside the vocabulary, more than the context
-  // holds and what Session::Run refuses, Cancelled after Cancel. position() then says what was fed.
-  // Allocates nothing for sizes that were fed before, and never for one token.
+  // holds and what Session::Run refuses, Cancelled after Cancel. position()
+  // then says what was fed. Allocates nothing for sizes that were fed before,
+  // and never for one token.
   Span<const float> Feed(Span<const int32_t> ids);
 
   // As Feed, but gives `each` the logits after every token: its index in `ids`

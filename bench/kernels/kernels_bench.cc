@@ -324,8 +324,8 @@ int Main(int argc, char** argv) {
     return 2;
   }
   std::vector<char*> arguments(argv, argv + argc);
-  // Later ones win. Without a filter, Google Benchmark 1.7 moves all that it has
-  // found for each one more: half a minute for thousands.
+  // Later ones win. Without a filter, Google Benchmark 1.7 moves all that it
+  // has found for each one more: half a minute for thousands.
   std::string time = "--benchmark_min_time=0.1";
   std::string filter = "--benchmark_filter=.*";
   arguments.insert(arguments.begin() + 1, {time.data(), filter.data()});

@@ -1,10 +1,12 @@
 #ifndef LUTRA_KERNELS_FORMAT_LAYOUT_H_
 #define LUTRA_KERNELS_FORMAT_LAYOUT_H_
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/format/bit_formats.h"
 #include "lutra/kernels/lut_matrix.h"
 
 // Where things are in a blob; docs/format.md says the same in words.
@@ -45,7 +47,7 @@ enum HeaderField : size_t {
 // bits tiles, three times 64 bytes for 3 bits, four times (one tile each)
 // for 8.
 constexpr size_t UnitColumns(size_t bits) {
-  return bits == 8 ? 16 : bits == 3 ? 32 : kTileColumns * 8 / bits;
+  return FindBitFormat(bits)->unit_columns;
 }
 constexpr size_t UnitBytes(size_t bits) {
   return UnitColumns(bits) / kTileColumns * kTileBytes * bits / 8;
@@ -136,11 +138,10 @@ inline void SetIndex(size_t bits, uint8_t* unit, size_t row, size_t column,
 // Columns of a token that lie together are at most this many, see dot-inl.h, so
 // units are multiples of it.
 inline constexpr size_t kMaxValueColumns = 8;
-static_assert(UnitColumns(1) % kMaxValueColumns == 0 &&
-              UnitColumns(2) % kMaxValueColumns == 0 &&
-              UnitColumns(3) % kMaxValueColumns == 0 &&
-              UnitColumns(4) % kMaxValueColumns == 0 &&
-              UnitColumns(8) % kMaxValueColumns == 0);
+static_assert(std::all_of(std::begin(kBitFormats), std::end(kBitFormats),
+                          [](const BitFormat& format) {
+                            return format.unit_columns % kMaxValueColumns == 0;
+                          }));
 
 }  // namespace lutra::kernels
 

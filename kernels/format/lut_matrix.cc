@@ -74,18 +74,8 @@ class Row {
   // Calls each(column, index) for the first `columns` columns of a group.
   template <class Each>
   void ForIndices(size_t group, size_t columns, const Each& each) const {
-    switch (format_.bits) {
-      case 1:
-        return ForIndicesOf<1>(group, columns, each);
-      case 2:
-        return ForIndicesOf<2>(group, columns, each);
-      case 3:
-        return ForIndicesOf<3>(group, columns, each);
-      case 4:
-        return ForIndicesOf<4>(group, columns, each);
-      default:
-        return ForIndicesOf<8>(group, columns, each);
-    }
+    WithBits(format_.bits,
+             [&](auto bits) { ForIndicesOf<bits>(group, columns, each); });
   }
 
  private:
@@ -163,7 +153,7 @@ const char* CheckFormat(const LutFormat& format) noexcept {
   if (format.n == 0 || format.k == 0) return "n and k must not be 0";
   if (format.n > kMaxDimension) return "n exceeds 2^30";
   if (format.k > kMaxDimension) return "k exceeds 2^30";
-  if ((format.bits < 1 || format.bits > 4) && format.bits != 8) {
+  if (FindBitFormat(format.bits) == nullptr) {
     return "bits must be 1 to 4, or 8";
   }
   if (format.group_size == 0) return "group_size must not be 0";

@@ -8,39 +8,31 @@ namespace {
 // Entry that nibble `i` of table `t` selects, with one table for the tensor. A
 // nibble holds the indices of two or four tiles, or parts of them; each table
 // looks at the bits of one of these and ignores the rest.
-size_t EntryOfNibble(size_t bits, size_t t, size_t i) {
-  switch (bits) {
-    case 1:
-      return (i >> t) & 1;
-    case 2:
-      return t == 0 ? i & 3 : i >> 2;
-    case 3: {
-      // Even tiles: low bits in 0-1, bit 2 of the index in bit 2 or 3.
-      // Odd tiles: low bits in 2-3, bit 2 of the index in bit 0 or 1.
-      const size_t low = t % 2 == 0 ? i & 3 : i >> 2;
-      const size_t high = t % 2 == 0 ? i >> 2 : i & 3;
-      return low | (((high >> (t / 2)) & 1) << 2);
-    }
-    default:
-      return i;
+template <size_t kBits>
+size_t EntryOfNibble(size_t t, size_t i) {
+  if constexpr (kBits == 3) {
+    // Even tiles: low bits in 0-1, bit 2 of the index in bit 2 or 3.
+    // Odd tiles: low bits in 2-3, bit 2 of the index in bit 0 or 1.
+    const size_t low = t % 2 == 0 ? i & 3 : i >> 2;
+    const size_t high = t % 2 == 0 ? i >> 2 : i & 3;
+    return low | (((high >> (t / 2)) & 1) << 2);
+  } else {
+    return (i >> (kBits * t)) & ((1 << kBits) - 1);
   }
-}
-
-size_t TablesPerTensor(size_t bits) {
-  constexpr size_t kCount[] = {0, 4, 2, 4, 1};
-  return kCount[bits];
 }
 
 }  // namespace
 
 void OrderByNibble(size_t bits, const int8_t* table,
                    uint8_t (*nibble_tables)[16]) noexcept {
-  for (size_t t = 0; t < TablesPerTensor(bits); ++t) {
-    for (size_t i = 0; i < 16; ++i) {
-      nibble_tables[t][i] =
-          static_cast<uint8_t>(table[EntryOfNibble(bits, t, i)]);
+  WithBits(bits, [=](auto known) {
+    for (size_t t = 0; t < FindBitFormat(known)->nibble_tables; ++t) {
+      for (size_t i = 0; i < 16; ++i) {
+        nibble_tables[t][i] =
+            static_cast<uint8_t>(table[EntryOfNibble<known>(t, i)]);
+      }
     }
-  }
+  });
 }
 
 // The tables of 4 rows share 16 bytes: with 3 bits they take two tables (rows

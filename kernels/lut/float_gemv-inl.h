@@ -125,25 +125,17 @@ struct FloatStrip {
 
 template <size_t kBits>
 void FloatGemvRows(const GemmJob& job, size_t first, size_t count) {
-  if (job.w->table == nullptr) {
-    return GemvRowBlocks<FloatStrip<kBits, true>>(job, first, count, 0);
+  if constexpr (kHasTable<kBits>) {
+    if (job.w->table == nullptr) {
+      return GemvRowBlocks<FloatStrip<kBits, true>>(job, first, count, 0);
+    }
   }
   GemvRowBlocks<FloatStrip<kBits, false>>(job, first, count, 0);
 }
 
 void FloatGemv(const GemmJob& job, size_t first, size_t count) {
-  switch (job.w->format.bits) {
-    case 8:
-      return GemvRowBlocks<FloatStrip<8, false>>(job, first, count, 0);
-    case 1:
-      return FloatGemvRows<1>(job, first, count);
-    case 2:
-      return FloatGemvRows<2>(job, first, count);
-    case 3:
-      return FloatGemvRows<3>(job, first, count);
-    default:
-      return FloatGemvRows<4>(job, first, count);
-  }
+  WithBits(job.w->format.bits,
+           [&](auto bits) { FloatGemvRows<bits>(job, first, count); });
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE

@@ -76,10 +76,6 @@ struct GemmJob {
   }
 };
 
-constexpr bool IsFloat(ActivationType type) {
-  return type == ActivationType::kFloat32 || type == ActivationType::kBFloat16;
-}
-
 // The arguments with relu and relu6 as clamps.
 inline GemmArguments WithSimpleFusion(GemmArguments arguments) {
   if (arguments.fusion == Fusion::kRelu || arguments.fusion == Fusion::kRelu6) {

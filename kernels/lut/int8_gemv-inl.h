@@ -160,23 +160,17 @@ void GemvRows(const GemmJob& job, size_t first, size_t count) {
 
 template <size_t kBits>
 void GemvRows(const GemmJob& job, size_t first, size_t count) {
-  if (job.w->table == nullptr) return GemvRows<kBits, true>(job, first, count);
+  if constexpr (kHasTable<kBits>) {
+    if (job.w->table == nullptr) {
+      return GemvRows<kBits, true>(job, first, count);
+    }
+  }
   GemvRows<kBits, false>(job, first, count);
 }
 
 void Gemv(const GemmJob& job, size_t first, size_t count) {
-  switch (job.w->format.bits) {
-    case 8:
-      return GemvRows<8, false>(job, first, count);
-    case 1:
-      return GemvRows<1>(job, first, count);
-    case 2:
-      return GemvRows<2>(job, first, count);
-    case 3:
-      return GemvRows<3>(job, first, count);
-    default:
-      return GemvRows<4>(job, first, count);
-  }
+  WithBits(job.w->format.bits,
+           [&](auto bits) { GemvRows<bits>(job, first, count); });
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION

@@ -52,22 +52,6 @@ void DecodeColumns(const uint8_t* HWY_RESTRICT unit, size_t columns,
   }
 }
 
-template <bool kRowTables>
-void DecodeColumns(size_t bits, const uint8_t* HWY_RESTRICT unit,
-                   size_t columns, const DecodeTables& tables,
-                   uint8_t* HWY_RESTRICT panel) {
-  switch (bits) {
-    case 1:
-      return DecodeColumns<1, kRowTables>(unit, columns, tables, panel);
-    case 2:
-      return DecodeColumns<2, kRowTables>(unit, columns, tables, panel);
-    case 3:
-      return DecodeColumns<3, kRowTables>(unit, columns, tables, panel);
-    default:
-      return DecodeColumns<4, kRowTables>(unit, columns, tables, panel);
-  }
-}
-
 // The row blocks of a panel and their tables. The last panel of a matrix may
 // have one row block; it then takes this twice, and the second half of its
 // results is not stored.
@@ -86,24 +70,31 @@ inline void PreparePanel(const GemmJob& job, size_t panel, int8_t bias,
   }
 }
 
+template <size_t kBits>
+void DecodePanelOf(const GemmJob& job, const PanelSource& source, size_t group,
+                   size_t first, size_t columns, uint8_t* HWY_RESTRICT panel) {
+  for (size_t i = 0; i < kPanelBlocks; ++i) {
+    const uint8_t* unit = job.Group(source.blocks[i], group) +
+                          job.w->geometry.indices +
+                          first / UnitColumns(kBits) * UnitBytes(kBits);
+    uint8_t* to = panel + i * kTileBytes;
+    if constexpr (kHasTable<kBits>) {
+      if (job.w->table == nullptr) {
+        DecodeColumns<kBits, true>(unit, columns, source.tables[i], to);
+        continue;
+      }
+    }
+    DecodeColumns<kBits, false>(unit, columns, source.tables[i], to);
+  }
+}
+
 // Decodes `columns` columns of `group` from `first` on, both whole units.
 inline void DecodePanel(const GemmJob& job, const PanelSource& source,
                         size_t group, size_t first, size_t columns,
                         uint8_t* HWY_RESTRICT panel) {
-  const size_t bits = job.w->format.bits;
-  for (size_t i = 0; i < kPanelBlocks; ++i) {
-    const uint8_t* unit = job.Group(source.blocks[i], group) +
-                          job.w->geometry.indices +
-                          first / UnitColumns(bits) * UnitBytes(bits);
-    uint8_t* to = panel + i * kTileBytes;
-    if (!job.w->format.HasTable()) {
-      DecodeColumns<8, false>(unit, columns, source.tables[i], to);
-    } else if (job.w->table == nullptr) {
-      DecodeColumns<true>(bits, unit, columns, source.tables[i], to);
-    } else {
-      DecodeColumns<false>(bits, unit, columns, source.tables[i], to);
-    }
-  }
+  WithBits(job.w->format.bits, [&](auto bits) {
+    DecodePanelOf<bits>(job, source, group, first, columns, panel);
+  });
 }
 
 // The scales of `group` for the rows of a panel, or what else is stored for

@@ -15,9 +15,7 @@ bool HasPackedWeights(const Model& model) {
 }
 
 bool MultipliesInt8(const Model& model, kernels::ActivationType activations) {
-  return HasPackedWeights(model) &&
-         activations != kernels::ActivationType::kFloat32 &&
-         activations != kernels::ActivationType::kBFloat16;
+  return HasPackedWeights(model) && !kernels::IsFloat(activations);
 }
 
 }  // namespace lutra::eval

@@ -32,6 +32,11 @@ enum class ActivationType {
   kBFloat16,
 };
 
+// Whether activations of the type are multiplied as floats, not as int8.
+constexpr bool IsFloat(ActivationType type) {
+  return type == ActivationType::kFloat32 || type == ActivationType::kBFloat16;
+}
+
 // What happens to an output after the bias, with the bits of
 //   relu: v < 0 ? 0 : v    relu6: clamp to [0, 6]
 //   clamp: v < clamp_min ? clamp_min : v > clamp_max ? clamp_max : v

@@ -28,8 +28,11 @@ size_t AlignUp(size_t bytes) {
 // A set of bytes: ranges that do not touch, by rising offset.
 class ByteSet {
  public:
+  bool empty() const { return ranges_.empty(); }
+
   void Add(size_t begin, size_t end) {
-    const auto first = EndsAtOrAfter(begin);
+    const auto first =
+        ranges_.begin() + (EndsAtOrAfter(begin) - ranges_.begin());
     auto last = first;
     for (; last != ranges_.end() && last->begin <= end; ++last) {
       begin = std::min(begin, last->begin);
@@ -44,7 +47,7 @@ class ByteSet {
   }
 
   // The lowest offset from `offset` on at which `bytes` are not in the set.
-  size_t Free(size_t offset, size_t bytes) {
+  size_t Free(size_t offset, size_t bytes) const {
     for (auto range = EndsAtOrAfter(offset);
          range != ranges_.end() && range->begin < offset + bytes; ++range) {
       offset = std::max(offset, range->end);
@@ -57,7 +60,7 @@ class ByteSet {
     size_t begin, end;
   };
 
-  std::vector<Range>::iterator EndsAtOrAfter(size_t offset) {
+  std::vector<Range>::const_iterator EndsAtOrAfter(size_t offset) const {
     return std::partition_point(
         ranges_.begin(), ranges_.end(),
         [offset](const Range& range) { return range.end < offset; });
@@ -75,16 +78,18 @@ class Arena {
 
   // Takes `bytes` for a lifetime at the lowest offset that is free.
   size_t Place(const BlockLifetime& life, size_t bytes) {
-    sets_.clear();
+    taken_.clear();
+    const auto add = [this](const ByteSet& taken) {
+      if (!taken.empty()) taken_.push_back(&taken);
+    };
     ForSpans(
-        life, [&](Span& inside) { sets_.push_back(&inside.some_step); },
-        [&](Span& around) { sets_.push_back(&around.all_steps); });
+        life, [&](const Span& inside) { add(inside.some_step); },
+        [&](const Span& around) { add(around.all_steps); });
     size_t offset = 0;
-    for (size_t agreed = 0, i = 0; agreed < sets_.size();
-         ++agreed, i = (i + 1) % sets_.size()) {
-      const size_t next = sets_[i]->Free(offset, bytes);
-      if (next != offset) agreed = 0;
-      offset = next;
+    for (bool agreed = false; !agreed;) {
+      const size_t before = offset;
+      for (const ByteSet* taken : taken_) offset = taken->Free(offset, bytes);
+      agreed = offset == before;
     }
     ForSpans(
         life,
@@ -122,7 +127,7 @@ class Arena {
 
   size_t leaves_;
   std::vector<Span> spans_;  // the root is 1, below i are 2 i and 2 i + 1
-  std::vector<ByteSet*> sets_;
+  std::vector<const ByteSet*> taken_;  // those that bear on a block
 };
 
 }  // namespace

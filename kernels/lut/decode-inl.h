@@ -192,14 +192,8 @@ HWY_INLINE void DecodeUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
 // NormalOrZero of format/scale_types.h.
 HWY_INLINE VF32 NormalOrZero(VF32 v) {
   const DI32 d;
-  const VI32 bits = hn::BitCast(d, v);
-  const VI32 exponent = hn::Set(d, 0x7F800000);
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  // True if any of the bits is set, here. Saves an instruction.
-  const auto normal = hn::TestBit(bits, exponent);
-#else
-  const auto normal = hn::Gt(hn::And(bits, exponent), hn::Zero(d));
-#endif
+  const VI32 exponent = hn::And(hn::BitCast(d, v), hn::Set(d, 0x7F800000));
+  const auto normal = hn::Gt(exponent, hn::Zero(d));
   return hn::IfThenElseZero(hn::RebindMask(DF32(), normal), v);
 }
 

@@ -107,8 +107,8 @@ LutForm ToLutForm(const IntegerForm& form) {
   result.bits = form.bits;
   result.table = std::move(*table);
   result.scales = form.scales;
-  for (float& scale : result.scales) {
-    scale = ZeroIfTiny(stretched ? scale / 2.0f : scale);
+  if (stretched) {
+    for (float& scale : result.scales) scale = ZeroIfTiny(scale / 2.0f);
   }
   for (const int8_t value : form.data) {
     result.indices.push_back(static_cast<uint8_t>(value - lo));

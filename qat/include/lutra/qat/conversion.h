@@ -65,8 +65,8 @@ IntegerForm ConvertAffine(const float* w, size_t n, size_t k, int bits,
 // [n, k].
 std::vector<float> Dequantize(const IntegerForm& form);
 
-// The same weights with a table: {2k + 1} and half the scale for zero points of
-// -1/2, {k} for zero points of 0. Scales are those of ZeroIfTiny. Throws
+// The same weights with a table: {2k + 1} and half the scale, as ZeroIfTiny
+// has it, for zero points of -1/2, {k} for zero points of 0. Throws
 // lutra::Error for other zero points and levels that are no int8 (stretched
 // ones of 8 bits).
 LutForm ToLutForm(const IntegerForm& form);

@@ -20,8 +20,8 @@
 //   tanh: below 0.6 a polynomial, else 1 - 2 / (e^2x + 1), with the sign of x.
 //         Relative error below 4e-7.
 //   gelu: max(x, -FLT_MAX) * Phi(x). With t = 1 / (1 + 0.3 |x|), Phi(-|x|) is
-//   e^(-x^2 / 2)
-//         times a polynomial in t. Relative error below 5e-6; -0 below -13.2.
+//         e^(-x^2 / 2) times a polynomial in t. Relative error below 5e-6; -0
+//         below -13.2.
 //
 // The polynomials are minimax fits.
 

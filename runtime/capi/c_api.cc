@@ -6,24 +6,6 @@
 #include <vector>
 
 // A language model where the model is one, so that tokens can be fed.
-struct lutra_session {
-  template <typename Kind, typename Options>
-  lutra_session(std::in_place_type_t<Kind> kind,
-                std::shared_ptr<const lutra::Model> model,
-                const Options& options)
-      : any(kind, std::move(model), options) {}
-
-  lutra::Session& session() {
-    auto* language = std::get_if<lutra::LanguageModel>(&any);
-    return language ? language->session() : std::get<lutra::Session>(any);
-  }
-  const lutra::Session& session() const {
-    return const_cast<lutra_session*>(this)->session();
-  }
-
-  std::variant<lutra::Session, lutra::LanguageModel> any;
-};
-
 namespace lutra::c_api {
 namespace {
 
@@ -37,6 +19,21 @@ lutra_status Fail(lutra_status status, const char* cause) noexcept {
   return status;
 }
 
+lutra_status CheckPointers(const void* const* inputs, size_t input_count,
+                           float* const* outputs,
+                           size_t output_count) noexcept {
+  if (inputs == nullptr) return NullArgument("inputs");
+  if (outputs == nullptr) return NullArgument("outputs");
+  const auto is_null = [](const void* pointer) { return pointer == nullptr; };
+  if (std::any_of(inputs, inputs + input_count, is_null)) {
+    return NullArgument("one of the inputs");
+  }
+  if (std::any_of(outputs, outputs + output_count, is_null)) {
+    return NullArgument("one of the outputs");
+  }
+  return LUTRA_OK;
+}
+
 lutra_status NullArgument(const char* name) noexcept {
   char cause[128];
   std::snprintf(cause, sizeof(cause), "%s is NULL", name);
@@ -47,6 +44,7 @@ lutra_status NullArgument(const char* name) noexcept {
 
 namespace {
 
+using lutra::c_api::CheckPointers;
 using lutra::c_api::Fail;
 using lutra::c_api::Guard;
 using lutra::c_api::InitSized;
@@ -215,15 +213,9 @@ lutra_status lutra_session_run(lutra_session* session, size_t tokens,
                                const void* const* inputs, size_t input_count,
                                float* const* outputs, size_t output_count) {
   if (session == nullptr) return NullArgument("session");
-  if (inputs == nullptr) return NullArgument("inputs");
-  if (outputs == nullptr) return NullArgument("outputs");
-  const auto is_null = [](const void* pointer) { return pointer == nullptr; };
-  if (std::any_of(inputs, inputs + input_count, is_null)) {
-    return NullArgument("one of the inputs");
-  }
-  if (std::any_of(outputs, outputs + output_count, is_null)) {
-    return NullArgument("one of the outputs");
-  }
+  const lutra_status status =
+      CheckPointers(inputs, input_count, outputs, output_count);
+  if (status != LUTRA_OK) return status;
   return Guard(LUTRA_INVALID_ARGUMENT, [&] {
     session->session().Run(tokens, {inputs, input_count},
                            {outputs, output_count});

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <new>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include "lutra.h"
@@ -35,12 +36,33 @@ struct lutra_model {
   mutable std::shared_ptr<const lutra::Tokenizer> tokenizer_;
 };
 
+struct lutra_session {
+  template <typename Kind, typename Options>
+  lutra_session(std::in_place_type_t<Kind> kind,
+                std::shared_ptr<const lutra::Model> model,
+                const Options& options)
+      : any(kind, std::move(model), options) {}
+
+  lutra::Session& session() {
+    auto* language = std::get_if<lutra::LanguageModel>(&any);
+    return language ? language->session() : std::get<lutra::Session>(any);
+  }
+  const lutra::Session& session() const {
+    return const_cast<lutra_session*>(this)->session();
+  }
+
+  std::variant<lutra::Session, lutra::LanguageModel> any;
+};
+
 namespace lutra::c_api {
 
 // Sets what lutra_last_error returns on this thread; must not fail.
 lutra_status Fail(lutra_status status, const char* cause) noexcept;
 // "`name` is NULL".
 lutra_status NullArgument(const char* name) noexcept;
+// NullArgument if a pointer is missing among those that a call takes.
+lutra_status CheckPointers(const void* const* inputs, size_t input_count,
+                           float* const* outputs, size_t output_count) noexcept;
 
 // Runs `body` and turns what it throws into a status; lutra::Error means
 // `error_status`.

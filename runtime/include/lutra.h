@@ -32,6 +32,7 @@ extern "C" {
 
 typedef struct lutra_model lutra_model;
 typedef struct lutra_session lutra_session;
+typedef struct lutra_sequence lutra_sequence;
 typedef struct lutra_sampler lutra_sampler;
 typedef struct lutra_text_stream lutra_text_stream;
 struct pthreadpool;
@@ -93,7 +94,7 @@ typedef struct lutra_memory_report {
   size_t struct_size;
   size_t weights; /* mapped from the file, shared by all sessions */
   size_t arena;   /* values and scratch */
-  size_t state;   /* keys and values of attention, recurrent states */
+  size_t state;   /* keys and values of the tokens so far, recurrent states */
 } lutra_memory_report;
 
 /* See lutra/runtime/sampler.h for what the filters do; they are applied in this
@@ -177,6 +178,57 @@ LUTRA_EXPORT void lutra_memory_report_init_sized(lutra_memory_report* report,
 LUTRA_EXPORT lutra_status lutra_session_memory(const lutra_session* session,
                                                lutra_memory_report* report);
 
+/* ---- Sequences: what a model remembers of the tokens of a text ----
+ *
+ * A session has one of its own, which all functions above work on. Any number
+ * of others can be run by it, several in one call; see
+ * lutra/runtime/sequence.h. A sequence is used by one thread at a time. It can
+ * be used with every session of its model whose cache is of the same type, and
+ * outlives the session that made it. */
+
+/* An empty one. */
+LUTRA_EXPORT lutra_status lutra_sequence_create(const lutra_session* session,
+                                                lutra_sequence** sequence);
+/* One with the tokens of the session's own. Its memory is shared until one of
+ * the two writes to it. */
+LUTRA_EXPORT lutra_status lutra_session_fork(const lutra_session* session,
+                                             lutra_sequence** sequence);
+LUTRA_EXPORT lutra_status lutra_sequence_fork(const lutra_sequence* sequence,
+                                              lutra_sequence** fork);
+/* NULL is allowed. */
+LUTRA_EXPORT void lutra_sequence_free(lutra_sequence* sequence);
+
+/* How many tokens it holds, and how to forget those from `position` on
+ * (recurrent nodes only go back to 0). */
+LUTRA_EXPORT size_t lutra_sequence_position(const lutra_sequence* sequence);
+LUTRA_EXPORT lutra_status lutra_sequence_truncate(lutra_sequence* sequence,
+                                                  size_t position);
+
+/* Sets *size to the number of bytes that keep the sequence, and writes them if
+ * they are not more than `capacity`. bytes may be NULL if capacity is 0. */
+LUTRA_EXPORT lutra_status lutra_sequence_save(const lutra_sequence* sequence,
+                                              void* bytes, size_t capacity,
+                                              size_t* size);
+/* Damaged bytes, and those of another model or cache, are
+ * LUTRA_INVALID_ARGUMENT. */
+LUTRA_EXPORT lutra_status lutra_sequence_restore(const lutra_session* session,
+                                                 const void* bytes, size_t size,
+                                                 lutra_sequence** sequence);
+
+/* The next `count` rows of a sequence. */
+typedef struct lutra_rows {
+  lutra_sequence* sequence;
+  size_t count;
+} lutra_rows;
+
+/* As lutra_session_run, for the rows of several sequences, one after the other,
+ * each sequence once. With last_only other than 0, outputs[i] is
+ * [sequences, shape of output i], those of the last row of each. */
+LUTRA_EXPORT lutra_status lutra_session_run_rows(
+    lutra_session* session, const lutra_rows* rows, size_t row_count,
+    int last_only, const void* const* inputs, size_t input_count,
+    float* const* outputs, size_t output_count);
+
 /* ---- Language models: one input of token ids, one output of logits ---- */
 
 /* Logits per token; 0 if the model is no language model. */
@@ -194,6 +246,15 @@ LUTRA_EXPORT size_t lutra_model_vocabulary(const lutra_model* model);
 LUTRA_EXPORT lutra_status lutra_session_feed(lutra_session* session,
                                              const int32_t* ids, size_t count,
                                              const float** logits);
+
+/* As lutra_session_feed, for several sequences at once: *logits is float
+ * [sequences, vocabulary]. `ids` are the tokens of all, one sequence after the
+ * other. After a failure lutra_sequence_position says what was fed. */
+LUTRA_EXPORT lutra_status lutra_session_feed_rows(lutra_session* session,
+                                                  const lutra_rows* rows,
+                                                  size_t row_count,
+                                                  const int32_t* ids,
+                                                  const float** logits);
 
 /* Which special tokens lutra_model_encode adds. */
 enum {

@@ -43,7 +43,10 @@ bool DropNumber(std::string_view& name) {
 bool IsTemporaryOf(std::string_view target, std::string_view name) {
   if (!name.ends_with(kSuffix)) return false;
   name.remove_suffix(kSuffix.size());
-  return DropNumber(name) && DropNumber(name) && name == target;
+  for (int number = 0; number < 2; ++number) {  // COUNT, PROCESS
+    if (!DropNumber(name)) return false;
+  }
+  return name == target;
 }
 
 // Removes the temporary files of writers that were killed. What cannot be

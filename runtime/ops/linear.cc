@@ -16,9 +16,9 @@ constexpr size_t kBlockRows = 256;
 
 class LinearStep : public Step {
  public:
-  LinearStep(MatrixProduct product, const Execution& execution,
+  LinearStep(const MatrixProduct& product, const Execution& execution,
              const Binding& binding)
-      : product_(std::move(product)),
+      : product_(product),
         execution_(execution),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output) {}

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/base/word_hash.h"
 #include "kernels/format/layout.h"
 #include "kernels/format/scale_types.h"
 #include "kernels/format/tables.h"
@@ -29,15 +30,14 @@ bool IsZero(const uint8_t* bytes, size_t count) {
   return std::all_of(bytes, bytes + count, [](uint8_t b) { return b == 0; });
 }
 
-// h = (h XOR word) * prime over the blob's 64-bit words, the checksum's own
-// word taken as 0.
+// Of the blob, the checksum's own word taken as 0.
 uint64_t Checksum(const uint8_t* blob, size_t size) {
-  uint64_t hash = 0xCBF29CE484222325;
-  for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
-    const uint64_t word = i == kChecksumAt ? 0 : Load<uint64_t>(blob + i);
-    hash = (hash ^ word) * 0x100000001B3;
-  }
-  return hash;
+  constexpr size_t kAfter = kChecksumAt + sizeof(uint64_t);
+  WordHash hash;
+  hash.AddBytes(blob, kChecksumAt);
+  hash.AddWord(0);
+  hash.AddBytes(blob + kAfter, size - kAfter);
+  return hash.value();
 }
 
 size_t TensorTableBytes(const LutFormat& format) {

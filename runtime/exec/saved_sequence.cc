@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "kernels/base/checked_math.h"
+#include "kernels/base/word_hash.h"
 #include "lutra/runtime/error.h"
 
 namespace lutra {
@@ -33,42 +35,20 @@ struct Header {
 };
 static_assert(sizeof(Header) == 64);
 
-// FNV-1a (Fowler, Noll, Vo, 1991) with words of 8 bytes.
-class Hash {
- public:
-  void Add(Span<const std::byte> bytes) {
-    size_t i = 0;
-    for (; i + 8 <= bytes.size(); i += 8) AddWord(bytes.data() + i, 8);
-    if (i < bytes.size()) AddWord(bytes.data() + i, bytes.size() - i);
-  }
-  void Add(std::string_view text) {
-    Add({reinterpret_cast<const std::byte*>(text.data()), text.size()});
-  }
-  uint64_t value() const { return value_; }
-
- private:
-  void AddWord(const std::byte* bytes, size_t count) {
-    uint64_t word = 0;
-    std::memcpy(&word, bytes, count);
-    value_ = (value_ ^ word) * 0x100000001b3ULL;
-    // Upper bits reach lower ones, which multiplication alone does not do.
-    value_ ^= value_ >> 32;
-  }
-
-  uint64_t value_ = 0xcbf29ce484222325ULL;
-};
-
 // Tells models apart without reading all weights: the graph, and of each tensor
 // its name, type, shape and first bytes, which of packed ones hold a checksum.
 uint64_t Fingerprint(const Model& model) {
   constexpr size_t kBytes = 64;
-  Hash hash;
-  hash.Add(GraphToJson(model.graph()));
+  WordHash hash;
+  const auto add = [&hash](std::string_view text) {
+    hash.AddBytes(text.data(), text.size());
+  };
+  add(GraphToJson(model.graph()));
   for (const TensorView& tensor : model.file().tensors()) {
-    hash.Add(tensor.name);
-    hash.Add(Name(tensor.dtype));
-    hash.Add(ShapeToString(tensor.shape));
-    hash.Add({tensor.data.data(), std::min(kBytes, tensor.data.size())});
+    add(tensor.name);
+    add(Name(tensor.dtype));
+    add(ShapeToString(tensor.shape));
+    hash.AddBytes(tensor.data.data(), std::min(kBytes, tensor.data.size()));
   }
   return hash.value();
 }
@@ -132,8 +112,8 @@ std::vector<std::byte> SaveSequence(const SequenceState& state) {
   if (state_bytes != 0) {
     std::memcpy(at, state.CurrentState().data(), state_bytes);
   }
-  Hash hash;
-  hash.Add(Span<const std::byte>(saved).subspan(sizeof(Header)));
+  WordHash hash;
+  hash.AddBytes(saved.data() + sizeof(Header), saved.size() - sizeof(Header));
   Header header = HeaderOf(layout, state.position());
   header.checksum = hash.value();
   std::memcpy(saved.data(), &header, sizeof(Header));
@@ -156,8 +136,8 @@ std::unique_ptr<SequenceState> RestoreSequence(
                      " bytes, which do not fit its " +
                      std::to_string(position) + " tokens");
   }
-  Hash hash;
-  hash.Add(rest);
+  WordHash hash;
+  hash.AddBytes(rest.data(), rest.size());
   if (hash.value() != header.checksum) {
     Fail(layout, "its checksum does not match: the bytes are damaged");
   }

@@ -303,13 +303,19 @@ TEST_F(AddedTokenTest, NormalizedOnesAreFoundAfterTheNormalizer) {
   EXPECT_EQ(Ids(), "a01_c");
 }
 
-TEST(TokenizerTest, SpecialTokens) {
+// Bytes, and tokens around a text: 256 before it, 257 after it. 258 is unused.
+TokenizerData WithSpecialTokens() {
   TokenizerData data = Bytes();
   data.AddPiece("<s>", PieceType::kControl);
   data.AddPiece("</s>", PieceType::kControl);
   data.AddPiece("", PieceType::kUnused);
   data.recipe.before = {256};
   data.recipe.after = {257};
+  return data;
+}
+
+TEST(TokenizerTest, SpecialTokens) {
+  TokenizerData data = WithSpecialTokens();
   data.recipe.bos = 256;
   data.recipe.ends = {257};
   const auto tokenizer = Make(data);
@@ -327,12 +333,7 @@ TEST(TokenizerTest, SpecialTokens) {
 }
 
 TEST(TokenizerTest, APromptDoesNotEnd) {
-  TokenizerData data = Bytes();
-  data.AddPiece("<s>", PieceType::kControl);
-  data.AddPiece("</s>", PieceType::kControl);
-  data.AddPiece("", PieceType::kUnused);
-  data.recipe.before = {256};
-  data.recipe.after = {257};
+  TokenizerData data = WithSpecialTokens();
   const auto tokenizer = Make(data);
   EXPECT_THAT(tokenizer->Encode("a", true), ElementsAre(256, 'a', 257));
   EXPECT_THAT(tokenizer->EncodePrompt("a"), ElementsAre(256, 'a'));

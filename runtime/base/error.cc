@@ -30,14 +30,15 @@ std::string Printable(std::string_view text) {
 
 }  // namespace
 
-Error Error::InFile(std::string_view file, std::string_view cause) {
-  return Error(Printable(file) + ": " + Printable(cause));
+Error Error::InFile(std::string_view file, std::string_view cause,
+                    ErrorCode code) {
+  return Error(code, Printable(file) + ": " + Printable(cause));
 }
 
 Error Error::InTensor(std::string_view file, std::string_view tensor,
-                      std::string_view cause) {
-  return Error(Printable(file) + ": tensor '" + Printable(tensor) +
-               "': " + Printable(cause));
+                      std::string_view cause, ErrorCode code) {
+  return Error(code, Printable(file) + ": tensor '" + Printable(tensor) +
+                         "': " + Printable(cause));
 }
 
 }  // namespace lutra

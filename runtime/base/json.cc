@@ -98,7 +98,8 @@ std::string QuoteJson(std::string_view text, std::string_view file) {
   try {
     return json(text).dump();
   } catch (const json::exception&) {
-    throw Error::InFile(file, "'" + std::string(text) + "' is not valid UTF-8");
+    throw Error::InFile(file, "'" + std::string(text) + "' is not valid UTF-8",
+                        ErrorCode::kInvalidArgument);
   }
 }
 

@@ -40,6 +40,34 @@ lutra_status NullArgument(const char* name) noexcept {
   return Fail(LUTRA_INVALID_ARGUMENT, cause);
 }
 
+lutra_status StatusOf(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+      return LUTRA_INVALID_ARGUMENT;
+    case ErrorCode::kNotFound:
+      return LUTRA_NOT_FOUND;
+    case ErrorCode::kNoPermission:
+      return LUTRA_NO_PERMISSION;
+    case ErrorCode::kIo:
+      return LUTRA_IO;
+    case ErrorCode::kDamaged:
+      return LUTRA_DAMAGED;
+    case ErrorCode::kUnsupported:
+      return LUTRA_UNSUPPORTED;
+    case ErrorCode::kContextFull:
+      return LUTRA_CONTEXT_FULL;
+    case ErrorCode::kOutOfMemory:
+      return LUTRA_OUT_OF_MEMORY;
+    case ErrorCode::kNoThreads:
+      return LUTRA_NO_THREADS;
+    case ErrorCode::kCancelled:
+      return LUTRA_CANCELLED;
+    case ErrorCode::kInternal:
+      break;
+  }
+  return LUTRA_INTERNAL;
+}
+
 }  // namespace lutra::c_api
 
 namespace {
@@ -129,8 +157,7 @@ lutra_status lutra_model_load(const char* path, lutra_model** model) {
   if (model == nullptr) return NullArgument("model");
   *model = nullptr;
   if (path == nullptr) return NullArgument("path");
-  return Guard(LUTRA_INVALID_MODEL,
-               [&] { *model = new lutra_model(lutra::Model::Load(path)); });
+  return Guard([&] { *model = new lutra_model(lutra::Model::Load(path)); });
 }
 
 void lutra_model_free(lutra_model* model) { delete model; }
@@ -189,7 +216,7 @@ lutra_status lutra_session_create(const lutra_model* model,
   if (!ReadCache(known, &converted.session.cache)) {
     return Fail(LUTRA_INVALID_ARGUMENT, "unknown cache");
   }
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+  return Guard([&] {
     using lutra::LanguageModel;
     using lutra::Session;
     const auto& shared = model->model;
@@ -205,8 +232,7 @@ void lutra_session_free(lutra_session* session) { delete session; }
 
 lutra_status lutra_session_prepare(lutra_session* session, size_t tokens) {
   if (session == nullptr) return NullArgument("session");
-  return Guard(LUTRA_INVALID_ARGUMENT,
-               [&] { session->session().Prepare(tokens); });
+  return Guard([&] { session->session().Prepare(tokens); });
 }
 
 lutra_status lutra_session_run(lutra_session* session, size_t tokens,
@@ -216,7 +242,7 @@ lutra_status lutra_session_run(lutra_session* session, size_t tokens,
   const lutra_status status =
       CheckPointers(inputs, input_count, outputs, output_count);
   if (status != LUTRA_OK) return status;
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+  return Guard([&] {
     session->session().Run(tokens, {inputs, input_count},
                            {outputs, output_count});
   });
@@ -232,13 +258,12 @@ size_t lutra_session_context(const lutra_session* session) {
 
 lutra_status lutra_session_reset(lutra_session* session) {
   if (session == nullptr) return NullArgument("session");
-  return Guard(LUTRA_INTERNAL, [&] { session->session().Reset(); });
+  return Guard([&] { session->session().Reset(); });
 }
 
 lutra_status lutra_session_rewind(lutra_session* session, size_t position) {
   if (session == nullptr) return NullArgument("session");
-  return Guard(LUTRA_INVALID_ARGUMENT,
-               [&] { session->session().Rewind(position); });
+  return Guard([&] { session->session().Rewind(position); });
 }
 
 void lutra_session_cancel(lutra_session* session) {
@@ -259,7 +284,7 @@ lutra_status lutra_session_memory(const lutra_session* session,
     return Fail(LUTRA_INVALID_ARGUMENT,
                 "the report was not made by lutra_memory_report_init");
   }
-  return Guard(LUTRA_INTERNAL, [&] {
+  return Guard([&] {
     const lutra::MemoryReport memory = session->session().Memory();
     lutra_memory_report values = {};
     values.weights = memory.weights;
@@ -285,7 +310,7 @@ lutra_status lutra_session_feed(lutra_session* session, const int32_t* ids,
     return Fail(LUTRA_INVALID_ARGUMENT,
                 "the model is no language model: run it by lutra_session_run");
   }
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+  return Guard([&] {
     const std::span<const float> result = language->Feed({ids, count});
     if (logits != nullptr) *logits = result.data();
   });

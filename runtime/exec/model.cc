@@ -36,7 +36,8 @@ void CheckVersion(const SafetensorsFile& file) {
     throw Error::InFile(file.path(),
                         "model version '" + version +
                             "' is not supported; this build reads version " +
-                            std::to_string(kModelVersion));
+                            std::to_string(kModelVersion),
+                        ErrorCode::kUnsupported);
   }
 }
 
@@ -61,7 +62,8 @@ void CheckValue(const ValueInfo& value, const std::string& file) {
   if (value.shape.size() > kMaxValueRank) {
     throw Error::InFile(file,
                         "graph: value '" + value.name + "' has more than " +
-                            std::to_string(kMaxValueRank) + " dimensions");
+                            std::to_string(kMaxValueRank) + " dimensions",
+                        ErrorCode::kUnsupported);
   }
   const auto count = CheckedElementCount(value.shape);
   if (!count || *count == 0 || *count > kMaxValueElements) {
@@ -129,7 +131,8 @@ std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path) {
     const ValueInfo& value = model->value(name);
     if (value.type != ValueType::kFloat32) {
       throw Error::InFile(model->path(),
-                          "graph: output '" + name + "' is not float32");
+                          "graph: output '" + name + "' is not float32",
+                          ErrorCode::kUnsupported);
     }
     model->outputs_.push_back(value);
   }
@@ -139,7 +142,8 @@ std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path) {
 const ValueInfo& Model::value(std::string_view name) const {
   const auto found = values_.find(name);
   if (found == values_.end()) {
-    throw Error::InFile(path(), "graph: no value '" + std::string(name) + "'");
+    throw Error::InFile(path(), "graph: no value '" + std::string(name) + "'",
+                        ErrorCode::kInvalidArgument);
   }
   return found->second;
 }

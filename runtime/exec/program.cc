@@ -128,7 +128,8 @@ class Program::Impl {
     }
     if (threads == 1) return;  // the calling thread
     own_pool_.reset(pthreadpool_create(threads));
-    if (!own_pool_) throw Error("session: cannot start threads");
+    if (!own_pool_)
+      throw Error(ErrorCode::kNoThreads, "session: cannot start threads");
     execution_.pool = own_pool_.get();
   }
 
@@ -137,20 +138,25 @@ class Program::Impl {
   void NameContext(const Allocate& allocate) const {
     try {
       allocate();
-    } catch (const OutOfMemory& error) {
-      if (execution_.context == 0) throw;
-      throw OutOfMemory(Error::InFile(
-          model_->path(), std::string(error.what()) + ", with a context of " +
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kOutOfMemory || execution_.context == 0) {
+        throw;
+      }
+      throw Error::InFile(model_->path(),
+                          std::string(error.what()) + ", with a context of " +
                               std::to_string(execution_.context) +
-                              " tokens (the option 'context')"));
+                              " tokens (the option 'context')",
+                          error.code());
     }
   }
 
   void CheckCount(size_t given, size_t expected, const char* what) const {
     if (given != expected) {
-      throw Error::InFile(model_->path(), std::to_string(given) + " " + what +
-                                              " given, but the model has " +
-                                              std::to_string(expected));
+      throw Error::InFile(model_->path(),
+                          std::to_string(given) + " " + what +
+                              " given, but the model has " +
+                              std::to_string(expected),
+                          ErrorCode::kInvalidArgument);
     }
   }
 
@@ -168,14 +174,17 @@ class Program::Impl {
           !layout_->Accepts(StateOf(call).layout())) {
         throw Error::InFile(model_->path(),
                             "sequence " + std::to_string(i) +
-                                " of the call is not one of this program");
+                                " of the call is not one of this program",
+                            ErrorCode::kInvalidArgument);
       }
       const auto same = [&call](const Rows& other) {
         return other.sequence == call.sequence;
       };
       if (std::any_of(calls.begin(), calls.begin() + i, same)) {
-        throw Error::InFile(model_->path(), "sequence " + std::to_string(i) +
-                                                " is in the call twice");
+        throw Error::InFile(
+            model_->path(),
+            "sequence " + std::to_string(i) + " is in the call twice",
+            ErrorCode::kInvalidArgument);
       }
       CheckRoom(call);
       const auto sum = CheckedAdd(rows, call.count);
@@ -195,11 +204,12 @@ class Program::Impl {
         (position <= context && call.count <= context - position)) {
       return;
     }
-    throw Error::InFile(model_->path(), std::to_string(call.count) +
-                                            " tokens after " +
-                                            std::to_string(position) +
-                                            " run past the context of " +
-                                            std::to_string(context));
+    throw Error::InFile(model_->path(),
+                        std::to_string(call.count) + " tokens after " +
+                            std::to_string(position) +
+                            " run past the context of " +
+                            std::to_string(context),
+                        ErrorCode::kContextFull);
   }
 
   Call MakeCall(Span<const Rows> calls) {

@@ -112,7 +112,8 @@ Span<const float> TextGenerator::FeedPrompt() {
   if (pending_.empty()) {
     throw Error::InFile(model_.model().path(),
                         "the prompt is empty and the tokenizer has no token "
-                        "that begins a text");
+                        "that begins a text",
+                        ErrorCode::kInvalidArgument);
   }
   const size_t before = model_.position();
   try {

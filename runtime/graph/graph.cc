@@ -115,8 +115,14 @@ class GraphParser {
   }
 
  private:
-  [[noreturn]] void Fail(const std::string& cause) const {
-    throw Error::InFile(file_, "graph: " + cause);
+  [[noreturn]] void Fail(const std::string& cause,
+                         ErrorCode code = ErrorCode::kDamaged) const {
+    throw Error::InFile(file_, "graph: " + cause, code);
+  }
+
+  // What later versions may know.
+  [[noreturn]] void FailUnknown(const std::string& cause) const {
+    Fail(cause, ErrorCode::kUnsupported);
   }
 
   static std::string Where(const Node& node) {
@@ -143,7 +149,7 @@ class GraphParser {
     if (!object.is_object()) Fail(where + " is not a JSON object");
     for (const auto& [key, value] : object.items()) {
       if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
-        Fail(where + " has an unknown key '" + key + "'");
+        FailUnknown(where + " has an unknown key '" + key + "'");
       }
     }
   }
@@ -188,7 +194,7 @@ class GraphParser {
     if (type == kInt32Name) {
       input.type = ValueType::kInt32;
     } else if (type != kFloat32Name) {
-      Fail(named + " has the unknown type '" + type + "'");
+      FailUnknown(named + " has the unknown type '" + type + "'");
     }
     for (const json& dimension : List(entry, named, "shape", kMaxPorts)) {
       // The range is checked where shapes get their meaning, by the model.
@@ -212,7 +218,7 @@ class GraphParser {
     const std::string op = ReadName(Member(entry, named, "op"), named + " op");
     const OpRow* row = FindOp(op);
     if (row == nullptr) {
-      Fail(named + " has the unknown operator '" + op + "'");
+      FailUnknown(named + " has the unknown operator '" + op + "'");
     }
     node.op = row->op;
     for (const json& input : List(entry, named, "inputs", kMaxPorts)) {
@@ -234,7 +240,7 @@ class GraphParser {
       for (const auto& [name, value] : given->items()) {
         const AttributeRow* row = FindAttribute(op, name);
         if (row == nullptr) {
-          Fail(Where(node) + " has an unknown attribute '" + name + "'");
+          FailUnknown(Where(node) + " has an unknown attribute '" + name + "'");
         }
         node.attributes[name] = ReadAttribute(value, *row, node);
       }

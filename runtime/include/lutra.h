@@ -39,11 +39,25 @@ struct pthreadpool;
 
 typedef enum lutra_status {
   LUTRA_OK = 0,
-  LUTRA_INVALID_ARGUMENT = 1, /* a null pointer, a wrong index or count */
-  LUTRA_INVALID_MODEL = 2,    /* the file is missing, damaged or unsupported */
+  /* A null pointer, a wrong index, count or option, ids outside the vocabulary;
+   * something of another model; a folder where a file should be. */
+  LUTRA_INVALID_ARGUMENT = 1,
+  /* The bytes are not those of a model, tokenizer or saved sequence, or are
+   * damaged. */
+  LUTRA_DAMAGED = 2,
   LUTRA_OUT_OF_MEMORY = 3,
-  LUTRA_INTERNAL = 4,
-  LUTRA_CANCELLED = 5 /* by lutra_session_cancel */
+  LUTRA_INTERNAL = 4,  /* a defect of lutra */
+  LUTRA_CANCELLED = 5, /* by lutra_session_cancel */
+  /* There is no such file; or the model has no tokenizer. */
+  LUTRA_NOT_FOUND = 6,
+  LUTRA_NO_PERMISSION = 7, /* to open the file */
+  LUTRA_IO = 8,            /* the system cannot read or map the file */
+  /* What this build cannot do: a version, operator or type that it does not
+   * know; keys and values that a float16 cache cannot hold. */
+  LUTRA_UNSUPPORTED = 9,
+  /* More tokens than the context; nothing was run. */
+  LUTRA_CONTEXT_FULL = 10,
+  LUTRA_NO_THREADS = 11 /* the system starts no more */
 } lutra_status;
 
 typedef enum lutra_type { LUTRA_FLOAT32 = 0, LUTRA_INT32 = 1 } lutra_type;
@@ -209,8 +223,9 @@ LUTRA_EXPORT lutra_status lutra_sequence_truncate(lutra_sequence* sequence,
 LUTRA_EXPORT lutra_status lutra_sequence_save(const lutra_sequence* sequence,
                                               void* bytes, size_t capacity,
                                               size_t* size);
-/* Damaged bytes, and those of another model or cache, are
- * LUTRA_INVALID_ARGUMENT. */
+/* Damaged bytes are LUTRA_DAMAGED, those of another model or cache
+ * LUTRA_INVALID_ARGUMENT, and those of more tokens than the session's context
+ * LUTRA_CONTEXT_FULL. */
 LUTRA_EXPORT lutra_status lutra_sequence_restore(const lutra_session* session,
                                                  const void* bytes, size_t size,
                                                  lutra_sequence** sequence);
@@ -263,8 +278,9 @@ enum {
   LUTRA_SPECIAL_PROMPT = 2 /* those before it: the text is to be continued */
 };
 
-/* The functions from here to lutra_text_stream_create return
- * LUTRA_INVALID_MODEL if the file holds no tokenizer, or a damaged one. */
+/* The functions from here to lutra_text_stream_create return LUTRA_NOT_FOUND if
+ * the file holds no tokenizer, and LUTRA_DAMAGED or LUTRA_UNSUPPORTED if it
+ * cannot be used. */
 
 /* Encodes `bytes` bytes of UTF-8 text. Writes at most `capacity` ids and sets
  * *count to how many there are; ids may be NULL if capacity is 0. add_special

@@ -99,9 +99,9 @@ class TensorReader {
     return tensor;
   }
 
-  [[noreturn]] void Fail(const std::string& name,
-                         const std::string& cause) const {
-    throw Error::InTensor(path_, name, cause);
+  [[noreturn]] void Fail(const std::string& name, const std::string& cause,
+                         ErrorCode code = ErrorCode::kDamaged) const {
+    throw Error::InTensor(path_, name, cause, code);
   }
 
  private:
@@ -117,7 +117,9 @@ class TensorReader {
     if (!value.is_string()) Fail(name, "dtype is not a string");
     const auto& spelling = value.get_ref<const std::string&>();
     const auto dtype = DTypeFromName(spelling);
-    if (!dtype) Fail(name, "unknown dtype '" + spelling + "'");
+    if (!dtype) {
+      Fail(name, "unknown dtype '" + spelling + "'", ErrorCode::kUnsupported);
+    }
     return *dtype;
   }
 

@@ -146,7 +146,8 @@ class Operator {
 const Operator& GetOperator(OpType op);
 
 // "file: graph: linear node 'h0': cause".
-Error NodeError(const Model& model, const Node& node, std::string_view cause);
+Error NodeError(const Model& model, const Node& node, std::string_view cause,
+                ErrorCode code = ErrorCode::kDamaged);
 
 // Throws NodeError unless the input is float32 and, where `rank` is given, has
 // that many dimensions.

@@ -215,7 +215,7 @@ TEST_F(CApiLanguageTest, WhatWasFedBeforeAFailureStays) {
   const std::vector<int32_t> long_text(200, 3);
   EXPECT_EQ(
       lutra_session_feed(session, long_text.data(), long_text.size(), nullptr),
-      LUTRA_INVALID_ARGUMENT);
+      LUTRA_CONTEXT_FULL);
   EXPECT_THROW(language.Feed(long_text), Error);
   EXPECT_EQ(lutra_session_position(session), 9u);
   EXPECT_EQ(language.position(), 9u);
@@ -263,7 +263,7 @@ TEST_F(CApiLanguageTest, SequenceAndMemory) {
   EXPECT_LT(less.state, report.state);
   const std::vector<int32_t> many(11, 3);
   EXPECT_EQ(lutra_session_feed(small, many.data(), many.size(), nullptr),
-            LUTRA_INVALID_ARGUMENT);
+            LUTRA_CONTEXT_FULL);
   EXPECT_THAT(lutra_last_error(), HasSubstr("context of 10 tokens"));
   lutra_session_free(small);
 }
@@ -338,10 +338,10 @@ TEST_F(CApiLanguageTest, ModelsWithoutTokensOrTokenizer) {
             LUTRA_OK);
   size_t count = 0;
   EXPECT_EQ(lutra_model_encode(model, "a", 1, 1, nullptr, 0, &count),
-            LUTRA_INVALID_MODEL);
+            LUTRA_NOT_FOUND);
   EXPECT_THAT(lutra_last_error(), HasSubstr("has no tokenizer"));
   lutra_text_stream* stream = nullptr;
-  EXPECT_EQ(lutra_text_stream_create(model, 0, &stream), LUTRA_INVALID_MODEL);
+  EXPECT_EQ(lutra_text_stream_create(model, 0, &stream), LUTRA_NOT_FOUND);
   EXPECT_EQ(stream, nullptr);
   lutra_model_free(model);
 

@@ -201,7 +201,8 @@ TEST_F(CApiTest, WrongUseIsReported) {
   lutra_session_free(session);
 
   lutra_model* model = nullptr;
-  EXPECT_EQ(lutra_model_load(dir_.path().c_str(), &model), LUTRA_INVALID_MODEL);
+  EXPECT_EQ(lutra_model_load(dir_.path().c_str(), &model),
+            LUTRA_INVALID_ARGUMENT);
   EXPECT_EQ(model, nullptr);
   EXPECT_THAT(lutra_last_error(), HasSubstr("is a folder"));
 }

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
-#include "runtime/base/out_of_memory.h"
 #include "runtime/base/unknown_word.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
@@ -75,9 +74,10 @@ LanguageModel OpenLanguageModel(std::shared_ptr<const Model> model,
                                 const LanguageModelOptions& options) {
   try {
     return LanguageModel(std::move(model), options);
-  } catch (const OutOfMemory& error) {
-    throw Error(std::string(error.what()) +
-                "; --context N with fewer tokens needs less");
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kOutOfMemory) throw;
+    throw Error(error.code(), std::string(error.what()) +
+                                  "; --context N with fewer tokens needs less");
   }
 }
 

@@ -24,18 +24,72 @@ constexpr size_t kMaxPorts = 256;  // inputs, and outputs, of a graph
 constexpr std::string_view kFloat32Name = "float32";
 constexpr std::string_view kInt32Name = "int32";
 
-nlohmann::ordered_json ToJson(double value) {
+// Writes JSON without building a tree of it, whose destructor needs memory.
+std::string ToJson(double value) {
   // Whole numbers without a fraction, exactly.
   constexpr double kExact = 9007199254740992.0;  // 2^53
   if (value == std::floor(value) && std::abs(value) <= kExact) {
-    return static_cast<int64_t>(value);
+    return std::to_string(static_cast<int64_t>(value));
   }
-  return value;
+  return json(value).dump();
 }
 
+std::string ToJson(int64_t value) { return std::to_string(value); }
+
+// Names of a graph are UTF-8: they come from JSON or from programs.
+std::string ToJson(std::string_view text) { return json(text).dump(); }
+
+std::string ToJson(const GraphInput& input);
+std::string ToJson(const Node& node);
+
 template <typename T>
-nlohmann::ordered_json ToJson(const T& value) {
-  return value;
+std::string ToJson(const std::vector<T>& values) {
+  std::string text = "[";
+  for (const T& value : values) {
+    if (text.size() > 1) text += ',';
+    text += ToJson(value);
+  }
+  return text + "]";
+}
+
+class ObjectWriter {
+ public:
+  // `value` is JSON.
+  void Add(std::string_view key, const std::string& value) {
+    text_ += (text_.size() > 1 ? "," : "") + ToJson(key) + ":" + value;
+  }
+  std::string Text() const { return text_ + "}"; }
+
+ private:
+  std::string text_ = "{";
+};
+
+std::string ToJson(const GraphInput& input) {
+  ObjectWriter object;
+  object.Add("name", ToJson(input.name));
+  object.Add("type", ToJson(input.type == ValueType::kInt32 ? kInt32Name
+                                                            : kFloat32Name));
+  object.Add("shape", ToJson(input.shape));
+  return object.Text();
+}
+
+std::string ToJson(const Node& node) {
+  ObjectWriter object;
+  object.Add("op", ToJson(Name(node.op)));
+  object.Add("inputs", ToJson(node.inputs));
+  object.Add("output", ToJson(node.output));
+  if (!node.weight.empty()) object.Add("weight", ToJson(node.weight));
+  if (!node.bias.empty()) object.Add("bias", ToJson(node.bias));
+  if (!node.attributes.empty()) {
+    ObjectWriter attributes;
+    for (const auto& [name, attribute] : node.attributes) {
+      attributes.Add(name,
+                     std::visit([](const auto& value) { return ToJson(value); },
+                                attribute));
+    }
+    object.Add("attributes", attributes.Text());
+  }
+  return object.Text();
 }
 
 // Reads one graph; all errors go through Fail.
@@ -44,7 +98,8 @@ class GraphParser {
   explicit GraphParser(std::string_view file) : file_(file) {}
 
   Graph Parse(std::string_view text) {
-    const json root = ParseJson(text, file_, "graph");
+    const JsonDocument document = ParseJson(text, file_, "graph");
+    const json& root = document.root();
     CheckKeys(root, "graph", {"inputs", "nodes", "outputs"});
     Graph graph;
     for (const json& entry : List(root, "graph", "inputs", kMaxPorts)) {
@@ -303,30 +358,11 @@ Graph ParseGraph(std::string_view json_text, std::string_view file) {
 }
 
 std::string GraphToJson(const Graph& graph) {
-  using nlohmann::ordered_json;
-  ordered_json root;
-  root["inputs"] = ordered_json::array();
-  for (const GraphInput& input : graph.inputs) {
-    root["inputs"].push_back(
-        {{"name", input.name},
-         {"type", input.type == ValueType::kInt32 ? kInt32Name : kFloat32Name},
-         {"shape", input.shape}});
-  }
-  root["nodes"] = ordered_json::array();
-  for (const Node& node : graph.nodes) {
-    ordered_json entry = {{"op", Name(node.op)},
-                          {"inputs", node.inputs},
-                          {"output", node.output}};
-    if (!node.weight.empty()) entry["weight"] = node.weight;
-    if (!node.bias.empty()) entry["bias"] = node.bias;
-    for (const auto& [name, attribute] : node.attributes) {
-      entry["attributes"][name] = std::visit(
-          [](const auto& value) { return ToJson(value); }, attribute);
-    }
-    root["nodes"].push_back(std::move(entry));
-  }
-  root["outputs"] = graph.outputs;
-  return root.dump();
+  ObjectWriter object;
+  object.Add("inputs", ToJson(graph.inputs));
+  object.Add("nodes", ToJson(graph.nodes));
+  object.Add("outputs", ToJson(graph.outputs));
+  return object.Text();
 }
 
 }  // namespace lutra

@@ -233,7 +233,8 @@ SafetensorsFile SafetensorsFile::Open(const std::filesystem::path& path) {
   const std::string_view header = Header(bytes, result.path_);
   const auto data = bytes.subspan(kLengthBytes + header.size());
 
-  const json root = ParseJson(header, result.path_, "header");
+  const JsonDocument document = ParseJson(header, result.path_, "header");
+  const json& root = document.root();
   if (!root.is_object()) {
     throw Error::InFile(result.path_, "header is not a JSON object");
   }

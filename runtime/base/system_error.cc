@@ -25,8 +25,7 @@ ErrorCode CodeOf(int number) {
 
 }  // namespace
 
-Error SystemError(std::string_view file, std::string_view failure,
-                  int number) {
+Error SystemError(std::string_view file, std::string_view failure, int number) {
   std::string cause(failure);
   cause += ": " + std::generic_category().message(number);
   return Error::InFile(file, cause, CodeOf(number));

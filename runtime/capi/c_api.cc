@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -78,7 +79,14 @@ using lutra::c_api::Guard;
 using lutra::c_api::InitSized;
 using lutra::c_api::last_error;
 using lutra::c_api::NullArgument;
+using lutra::c_api::NumberOf;
 using lutra::c_api::ReadSized;
+
+#define LUTRA_STRING_OF(x) #x
+#define LUTRA_STRING(x) LUTRA_STRING_OF(x)
+#define LUTRA_HEADER_VERSION        \
+  LUTRA_STRING(LUTRA_VERSION_MAJOR) \
+  "." LUTRA_STRING(LUTRA_VERSION_MINOR) "." LUTRA_STRING(LUTRA_VERSION_PATCH)
 
 lutra_status FillInfo(const std::vector<lutra::ValueInfo>& values, size_t index,
                       lutra_value_info* info) noexcept {
@@ -94,15 +102,6 @@ lutra_status FillInfo(const std::vector<lutra::ValueInfo>& values, size_t index,
   std::copy(value.shape.begin(), value.shape.end(), info->shape);
   info->elements = value.ElementCount();
   return LUTRA_OK;
-}
-
-// A C program may have put any number into an enum, which C++ may not read as
-// one.
-template <typename Enum>
-int NumberOf(const Enum& value) {
-  std::underlying_type_t<Enum> number;
-  std::memcpy(&number, &value, sizeof(number));
-  return static_cast<int>(number);
 }
 
 bool ReadActivations(const lutra_session_options& options,
@@ -149,16 +148,12 @@ bool ReadCache(const lutra_session_options& options, lutra::CacheType* cache) {
 
 extern "C" {
 
+static_assert(std::string_view(LUTRA_VERSION) == LUTRA_HEADER_VERSION,
+              "lutra.h and CMakeLists.txt have different versions");
+
 const char* lutra_version(void) { return LUTRA_VERSION; }
 
 const char* lutra_last_error(void) { return last_error; }
-
-lutra_status lutra_model_load(const char* path, lutra_model** model) {
-  if (model == nullptr) return NullArgument("model");
-  *model = nullptr;
-  if (path == nullptr) return NullArgument("path");
-  return Guard([&] { *model = new lutra_model(lutra::Model::Load(path)); });
-}
 
 void lutra_model_free(lutra_model* model) { delete model; }
 

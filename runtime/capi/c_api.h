@@ -82,6 +82,15 @@ lutra_status Guard(const Body& body) noexcept {
   }
 }
 
+// A C program may have put any number into an enum, which C++ may not read as
+// one.
+template <typename Enum>
+int NumberOf(const Enum& value) {
+  std::underlying_type_t<Enum> number;
+  std::memcpy(&number, &value, sizeof(number));
+  return static_cast<int>(number);
+}
+
 // Structs whose first field is struct_size, as large as the caller knows them.
 //
 // Fills *out, `struct_size` bytes, with `values` and zeros.

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "lutra/runtime/log_probability.h"
 #include "lutra/runtime/sampler.h"
 #include "runtime/capi/c_api.h"
 
@@ -31,6 +32,33 @@ std::shared_ptr<const lutra::Tokenizer> lutra_model::RequireTokenizer() const {
   }
   return tokenizer_;
 }
+
+namespace {
+
+// next() gives the text.
+template <typename Next>
+lutra_status Show(lutra_text_stream* stream, const char** text, size_t* bytes,
+                  const Next& next) {
+  if (stream == nullptr) return NullArgument("stream");
+  if (text == nullptr) return NullArgument("text");
+  return Guard([&] {
+    stream->text = next();
+    *text = stream->text.c_str();
+    if (bytes != nullptr) *bytes = stream->text.size();
+  });
+}
+
+lutra_status Sample(lutra_sampler* sampler, const float* logits, size_t count,
+                    std::span<const uint32_t> allowed, int32_t* id) {
+  if (sampler == nullptr) return NullArgument("sampler");
+  if (logits == nullptr) return NullArgument("logits");
+  if (id == nullptr) return NullArgument("id");
+  return Guard([&] {
+    *id = sampler->sampler.Sample(std::span(logits, count), allowed);
+  });
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -81,8 +109,14 @@ lutra_status lutra_model_is_unused(const lutra_model* model, int32_t id,
                                    int* is_unused) {
   if (model == nullptr) return NullArgument("model");
   if (is_unused == nullptr) return NullArgument("is_unused");
-  return Guard(
-      [&] { *is_unused = model->RequireTokenizer()->IsUnused(id) ? 1 : 0; });
+  return Guard([&] {
+    const auto tokenizer = model->RequireTokenizer();
+    // Rows that the tokenizer does not know pad the vocabulary, too.
+    const bool padding =
+        id >= 0 && static_cast<size_t>(id) >= tokenizer->size() &&
+        static_cast<size_t>(id) < lutra_model_vocabulary(model);
+    *is_unused = padding || tokenizer->IsUnused(id) ? 1 : 0;
+  });
 }
 
 lutra_status lutra_text_stream_create(const lutra_model* model, int continues,
@@ -98,23 +132,13 @@ lutra_status lutra_text_stream_create(const lutra_model* model, int continues,
 }
 
 lutra_status lutra_text_stream_add(lutra_text_stream* stream, int32_t id,
-                                   const char** text) {
-  if (stream == nullptr) return NullArgument("stream");
-  if (text == nullptr) return NullArgument("text");
-  return Guard([&] {
-    stream->text = stream->stream.Add(id);
-    *text = stream->text.c_str();
-  });
+                                   const char** text, size_t* bytes) {
+  return Show(stream, text, bytes, [&] { return stream->stream.Add(id); });
 }
 
 lutra_status lutra_text_stream_flush(lutra_text_stream* stream,
-                                     const char** text) {
-  if (stream == nullptr) return NullArgument("stream");
-  if (text == nullptr) return NullArgument("text");
-  return Guard([&] {
-    stream->text = stream->stream.Flush();
-    *text = stream->text.c_str();
-  });
+                                     const char** text, size_t* bytes) {
+  return Show(stream, text, bytes, [&] { return stream->stream.Flush(); });
 }
 
 void lutra_text_stream_free(lutra_text_stream* stream) { delete stream; }
@@ -161,11 +185,16 @@ void lutra_sampler_free(lutra_sampler* sampler) { delete sampler; }
 
 lutra_status lutra_sampler_sample(lutra_sampler* sampler, const float* logits,
                                   size_t count, int32_t* id) {
-  if (sampler == nullptr) return NullArgument("sampler");
-  if (logits == nullptr) return NullArgument("logits");
-  if (id == nullptr) return NullArgument("id");
-  return Guard(
-      [&] { *id = sampler->sampler.Sample(std::span(logits, count)); });
+  return Sample(sampler, logits, count, {}, id);
+}
+
+lutra_status lutra_sampler_sample_allowed(lutra_sampler* sampler,
+                                          const float* logits, size_t count,
+                                          const uint32_t* allowed,
+                                          int32_t* id) {
+  if (allowed == nullptr) return NullArgument("allowed");
+  return Sample(sampler, logits, count, {allowed, lutra::TokenMaskWords(count)},
+                id);
 }
 
 lutra_status lutra_sampler_accept(lutra_sampler* sampler, int32_t id) {
@@ -176,6 +205,31 @@ lutra_status lutra_sampler_accept(lutra_sampler* sampler, int32_t id) {
 lutra_status lutra_sampler_reset(lutra_sampler* sampler) {
   if (sampler == nullptr) return NullArgument("sampler");
   return Guard([&] { sampler->sampler.Reset(); });
+}
+
+lutra_status lutra_log_probability(const float* logits, size_t count,
+                                   int32_t id, float* log_probability) {
+  if (logits == nullptr) return NullArgument("logits");
+  if (log_probability == nullptr) return NullArgument("log_probability");
+  return Guard([&] {
+    *log_probability = lutra::LogProbability(std::span(logits, count), id);
+  });
+}
+
+lutra_status lutra_top_log_probabilities(const float* logits, size_t count,
+                                         size_t top, int32_t* ids,
+                                         float* log_probabilities) {
+  if (logits == nullptr) return NullArgument("logits");
+  if (ids == nullptr) return NullArgument("ids");
+  if (log_probabilities == nullptr) return NullArgument("log_probabilities");
+  return Guard([&] {
+    const auto tokens =
+        lutra::TopLogProbabilities(std::span(logits, count), top);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      ids[i] = tokens[i].id;
+      log_probabilities[i] = tokens[i].log_probability;
+    }
+  });
 }
 
 }  // extern "C"

@@ -86,6 +86,17 @@ std::map<std::string, kernels::LutMatrix, std::less<>> ParsePackedWeights(
   return packed;
 }
 
+void VerifyChecksums(const Model& model) {
+  for (const TensorView& tensor : model.file().tensors()) {
+    const kernels::LutMatrix* matrix = model.packed(tensor.name);
+    if (matrix != nullptr && !kernels::ChecksumMatches(*matrix)) {
+      throw Error::InTensor(
+          model.path(), tensor.name,
+          "its checksum does not match: the bytes are damaged");
+    }
+  }
+}
+
 using ValueMap = std::map<std::string, ValueInfo, std::less<>>;
 
 ValueMap InferValues(const Model& model) {
@@ -116,13 +127,37 @@ size_t ValueInfo::ElementCount() const {
   return count;
 }
 
-std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path) {
-  const std::shared_ptr<Model> model(new Model(SafetensorsFile::Open(path)));
+std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path,
+                                         const LoadOptions& options) {
+  return Read(SafetensorsFile::Open(path, options.storage), options);
+}
+
+std::shared_ptr<const Model> Model::LoadDescriptor(int descriptor,
+                                                   uint64_t offset,
+                                                   uint64_t size,
+                                                   std::string_view name,
+                                                   const LoadOptions& options) {
+  return Read(SafetensorsFile::OpenDescriptor(descriptor, offset, size, name,
+                                              options.storage),
+              options);
+}
+
+std::shared_ptr<const Model> Model::LoadMemory(Span<const std::byte> bytes,
+                                               std::string_view name,
+                                               const LoadOptions& options) {
+  return Read(SafetensorsFile::OpenMemory(bytes, name, options.storage),
+              options);
+}
+
+std::shared_ptr<const Model> Model::Read(SafetensorsFile file,
+                                         const LoadOptions& options) {
+  const std::shared_ptr<Model> model(new Model(std::move(file)));
   CheckVersion(model->file_);
   model->graph_ =
       ParseGraph(RequiredMetadata(model->file_, kGraphKey), model->path());
   model->context_length_ = ReadContextLength(model->file_);
   model->packed_ = ParsePackedWeights(model->file_, model->graph_);
+  if (options.verify_checksums) VerifyChecksums(*model);
   model->values_ = InferValues(*model);
   for (const GraphInput& input : model->graph_.inputs) {
     model->inputs_.push_back(model->value(input.name));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <utility>
 
 #include "lutra/runtime/error.h"
@@ -17,23 +16,25 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Tokens that must not be chosen: those the tokenizer does not know or has no
-// meaning for (models pad their vocabularies), and on demand those that end the
-// text.
-std::vector<int32_t> Excluded(const LanguageModel& model,
+// All tokens but those that the tokenizer does not know or has no meaning for
+// (models pad their vocabularies), and on demand those that end the text. Empty
+// if that leaves out none.
+std::vector<uint32_t> Allowed(const LanguageModel& model,
                               const Tokenizer& tokenizer, bool ignore_end) {
-  std::vector<int32_t> excluded;
-  const auto vocabulary = static_cast<int32_t>(model.vocabulary());
-  if (ignore_end) {
-    for (const int32_t id : tokenizer.ends()) {
-      if (id < vocabulary) excluded.push_back(id);
+  const size_t vocabulary = model.vocabulary();
+  std::vector<uint32_t> allowed(TokenMaskWords(vocabulary));
+  bool all = true;
+  for (size_t i = 0; i < vocabulary; ++i) {
+    const auto id = static_cast<int32_t>(i);
+    if (i < tokenizer.size() && !tokenizer.IsUnused(id) &&
+        !(ignore_end && tokenizer.IsEnd(id))) {
+      allowed[i / 32] |= uint32_t{1} << (i % 32);
+    } else {
+      all = false;
     }
   }
-  const auto known = static_cast<int32_t>(tokenizer.size());
-  for (int32_t id = 0; id < vocabulary; ++id) {
-    if (id >= known || tokenizer.IsUnused(id)) excluded.push_back(id);
-  }
-  return excluded;
+  if (all) allowed.clear();
+  return allowed;
 }
 
 }  // namespace
@@ -82,9 +83,8 @@ TextGenerator::TextGenerator(LanguageModel& model, const Tokenizer& tokenizer,
       tokenizer_(tokenizer),
       options_(options),
       sampler_(options.sampler, model.vocabulary()),
-      excluded_(Excluded(model, tokenizer, options.ignore_end)) {
+      allowed_(Allowed(model, tokenizer, options.ignore_end)) {
   StopFilter check(options.stops);
-  if (!excluded_.empty()) masked_.resize(model.vocabulary());
 }
 
 void TextGenerator::Reset() {
@@ -127,15 +127,6 @@ Span<const float> TextGenerator::FeedPrompt() {
   }
 }
 
-Span<const float> TextGenerator::WithoutExcluded(Span<const float> logits) {
-  if (excluded_.empty()) return logits;
-  std::copy(logits.begin(), logits.end(), masked_.begin());
-  for (const int32_t id : excluded_) {
-    masked_[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
-  }
-  return masked_;
-}
-
 GenerationEnd TextGenerator::Generate(std::string_view prompt,
                                       const Show& show) {
   const bool begins = model_.position() == 0 && pending_.empty();
@@ -172,7 +163,7 @@ GenerationEnd TextGenerator::Continue(Text& text) {
   start = Clock::now();
   while (true) {
     MakeRoom();
-    const int32_t id = sampler_.Sample(WithoutExcluded(logits));
+    const int32_t id = sampler_.Sample(logits, allowed_);
     sampler_.Accept(id);
     pending_.push_back(id);
     tokens_.push_back(id);

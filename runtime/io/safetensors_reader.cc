@@ -6,8 +6,8 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/safetensors.h"
 #include "runtime/base/json.h"
-#include "runtime/base/mapped_file.h"
 #include "runtime/io/dtype.h"
+#include "runtime/io/file_bytes.h"
 #include "runtime/io/safetensors_format.h"
 
 namespace lutra {
@@ -225,10 +225,30 @@ Span<const float> TensorView::Floats(std::string_view file) const {
   return {reinterpret_cast<const float*>(data.data()), ElementCount()};
 }
 
-SafetensorsFile SafetensorsFile::Open(const std::filesystem::path& path) {
+SafetensorsFile SafetensorsFile::Open(const std::filesystem::path& path,
+                                      Storage storage) {
+  return Parse(path.string(), std::make_shared<const FileBytes>(path, storage));
+}
+
+SafetensorsFile SafetensorsFile::OpenDescriptor(int descriptor, uint64_t offset,
+                                                uint64_t size,
+                                                std::string_view name,
+                                                Storage storage) {
+  return Parse(name, std::make_shared<const FileBytes>(descriptor, offset, size,
+                                                       name, storage));
+}
+
+SafetensorsFile SafetensorsFile::OpenMemory(Span<const std::byte> bytes,
+                                            std::string_view name,
+                                            Storage storage) {
+  return Parse(name, std::make_shared<const FileBytes>(bytes, storage));
+}
+
+SafetensorsFile SafetensorsFile::Parse(std::string_view path,
+                                       std::shared_ptr<const FileBytes> file) {
   SafetensorsFile result;
-  result.path_ = path.string();
-  result.file_ = std::make_shared<const MappedFile>(path);
+  result.path_ = path;
+  result.file_ = std::move(file);
   const auto bytes = result.file_->bytes();
   const std::string_view header = Header(bytes, result.path_);
   const auto data = bytes.subspan(kLengthBytes + header.size());

@@ -237,6 +237,12 @@ class Life {
     Do("sample",
        [&] { return lutra_sampler_sample(sampler, kept, vocabulary, &id); });
     Do("accept", [&] { return lutra_sampler_accept(sampler, id); });
+    std::array<int32_t, 4> top;
+    Do("top", [&] {
+      return lutra_top_log_probabilities(kept, vocabulary, top.size(),
+                                         top.data(), Take(0));
+    });
+    Take(top.size());
     lutra_sampler_free(sampler);
     *Take(1) = static_cast<float>(id);
     // Without a tokenizer this is no failure of memory.
@@ -261,8 +267,10 @@ class Life {
     lutra_text_stream* stream = nullptr;
     const char* piece = nullptr;
     Do("stream", [&] { return lutra_text_stream_create(model_, 1, &stream); });
-    Do("add", [&] { return lutra_text_stream_add(stream, id, &piece); });
-    Do("flush", [&] { return lutra_text_stream_flush(stream, &piece); });
+    Do("add",
+       [&] { return lutra_text_stream_add(stream, id, &piece, &bytes); });
+    Do("flush",
+       [&] { return lutra_text_stream_flush(stream, &piece, &bytes); });
     lutra_text_stream_free(stream);
   }
 
@@ -317,7 +325,7 @@ TEST_P(CApiMemoryTest, EveryAllocationMayFail) {
       {
         Life life(path, threads, n, and_after);
         EXPECT_EQ(life.Live(), expected);
-        failures += life.failed() ? 1 : 0;
+        failures += size_t{life.failed()};
         ++tries;
       }
       return static_cast<ptrdiff_t>(LiveAllocations() - live);
@@ -326,7 +334,7 @@ TEST_P(CApiMemoryTest, EveryAllocationMayFail) {
       if (and_after && threads == 2) continue;  // no other code
       // Within a step not all: most read and write JSON.
       for (size_t n = 1; n <= allocations;
-           n += reference.NearEndOfStep(n) ? 1 : 11) {
+           n += size_t{reference.NearEndOfStep(n) ? 1u : 11u}) {
         SCOPED_TRACE(std::to_string(threads) + " threads, allocation " +
                      std::to_string(n) + (and_after ? " and all after" : ""));
         // What is made once and kept is no leak.

@@ -18,6 +18,11 @@
 #include "tests/runtime/model_builder.h"
 #include "tests/temp_dir.h"
 
+// Usable in #if.
+#if LUTRA_VERSION_NUMBER < 1000 || LUTRA_VERSION_MAJOR > 0
+#error "the version is at least 0.1.0"
+#endif
+
 namespace lutra {
 namespace {
 

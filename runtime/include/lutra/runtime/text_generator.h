@@ -78,14 +78,12 @@ class TextGenerator {
   Span<const float> FeedPrompt();
   // Feeds what is chosen or given but not fed yet.
   Span<const float> FeedPending();
-  Span<const float> WithoutExcluded(Span<const float> logits);
 
   LanguageModel& model_;
   const Tokenizer& tokenizer_;
   GenerationOptions options_;
   Sampler sampler_;
-  std::vector<int32_t> excluded_;
-  std::vector<float> masked_;  // logits without the excluded
+  std::vector<uint32_t> allowed_;  // a mask of tokens, empty for all
   std::vector<int32_t> pending_;
   std::vector<int32_t> prompt_;
   std::vector<int32_t> tokens_;

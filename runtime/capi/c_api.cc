@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "lutra/runtime/log.h"
 
 // A language model where the model is one, so that tokens can be fed.
 namespace lutra::c_api {
@@ -154,6 +157,23 @@ static_assert(std::string_view(LUTRA_VERSION) == LUTRA_HEADER_VERSION,
 const char* lutra_version(void) { return LUTRA_VERSION; }
 
 const char* lutra_last_error(void) { return last_error; }
+
+void lutra_set_log(lutra_log_callback callback, void* context,
+                   lutra_log_level most) {
+  static_assert(static_cast<int>(lutra::LogLevel::kInfo) == LUTRA_LOG_INFO);
+  const auto level = NumberOf(most) >= LUTRA_LOG_INFO
+                         ? lutra::LogLevel::kInfo
+                         : lutra::LogLevel::kWarning;
+  // A failure to set it is not worth a status: two pointers need no memory.
+  Guard([&] {
+    if (callback == nullptr) return lutra::SetLog({});
+    lutra::SetLog(
+        [callback, context](lutra::LogLevel of, const std::string& message) {
+          callback(context, static_cast<lutra_log_level>(of), message.c_str());
+        },
+        level);
+  });
+}
 
 void lutra_model_free(lutra_model* model) { delete model; }
 

@@ -9,6 +9,7 @@
 #include "kernels/base/checked_math.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/log.h"
 #include "runtime/base/thread_count.h"
 #include "runtime/exec/plan.h"
 #include "runtime/exec/saved_sequence.h"
@@ -46,6 +47,7 @@ class Program::Impl {
     NameContext([this] {
       layout_ = std::make_shared<StateLayout>(model_, execution_);
     });
+    WarnOfContext();
   }
 
   const Model& model() const { return *model_; }
@@ -119,6 +121,16 @@ class Program::Impl {
   }
 
  private:
+  void WarnOfContext() const {
+    const size_t own = model_->context_length();
+    if (own == 0 || layout_->context <= own) return;
+    Log(LogLevel::kWarning, model_->path(),
+        "is made for sequences of " + std::to_string(own) +
+            " tokens, but the context is " + std::to_string(layout_->context) +
+            ": what comes after the first " + std::to_string(own) +
+            " may be worth nothing");
+  }
+
   void StartThreads(size_t wanted) {
     const size_t threads = wanted == 0 ? DefaultThreadCount() : wanted;
     if (threads > kMaxThreads) {

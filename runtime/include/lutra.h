@@ -110,8 +110,9 @@ typedef struct lutra_session_options {
   size_t threads; /* 0: one per core; ignored when thread_pool is given */
   struct pthreadpool* thread_pool; /* the app's own pool, or NULL */
   /* Most tokens of a sequence; 0: what the model is made for (see
-   * lutra_session_context). More is allowed and not warned of, but past the
-   * length that a model was trained for its outputs are often worth nothing. */
+   * lutra_session_context). More is allowed, but past the length that a model
+   * was trained for its outputs are often worth nothing: the log has a warning.
+   */
   size_t context;
   lutra_cache cache;
   size_t chunk; /* most tokens of a prompt per call; 0: 128 */
@@ -143,6 +144,23 @@ LUTRA_EXPORT const char* lutra_version(void);
 /* Cause of the last failure on this thread; "" if none. Valid until the next
  * call on this thread. */
 LUTRA_EXPORT const char* lutra_last_error(void);
+
+typedef enum lutra_log_level {
+  LUTRA_LOG_WARNING = 1, /* the result may not be what was meant */
+  LUTRA_LOG_INFO = 2     /* it is, but at another cost */
+} lutra_log_level;
+
+/* Gets one line, without its end, which is valid during the call. Must not call
+ * functions of lutra. */
+typedef void (*lutra_log_callback)(void* context, lutra_log_level level,
+                                   const char* message);
+
+/* Where lutra says what is no error, up to `most`: nowhere at first, nor with
+ * NULL. For the whole process; from any thread. The callback is called by one
+ * thread at a time, and not any more when the next call of lutra_set_log
+ * returns. */
+LUTRA_EXPORT void lutra_set_log(lutra_log_callback callback, void* context,
+                                lutra_log_level most);
 
 /* Where the bytes of a model lie while it is used. */
 typedef enum lutra_storage {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lutra/runtime/error.h"
+#include "runtime/base/log.h"
 #include "runtime/base/regular_file.h"
 
 namespace lutra {
@@ -15,6 +16,12 @@ namespace {
 constexpr size_t kHugePage = size_t{1} << 21;
 
 bool IsAligned(uint64_t place) { return place % kMemoryAlignment == 0; }
+
+void WarnOfCopy(std::string_view name, const char* what, uint64_t place) {
+  Log(LogLevel::kWarning, name,
+      std::string("is copied, because its ") + what + " " +
+          std::to_string(place) + " is no multiple of 64 bytes");
+}
 
 }  // namespace
 
@@ -37,11 +44,15 @@ FileBytes::FileBytes(int descriptor, uint64_t offset, uint64_t size,
   Read(descriptor, offset, size, name, storage);
 }
 
-FileBytes::FileBytes(Span<const std::byte> bytes, Storage storage) {
-  if (storage == Storage::kInPlace &&
-      IsAligned(reinterpret_cast<uintptr_t>(bytes.data()))) {
-    bytes_ = bytes;
-    return;
+FileBytes::FileBytes(Span<const std::byte> bytes, std::string_view name,
+                     Storage storage) {
+  if (storage == Storage::kInPlace) {
+    const auto address = reinterpret_cast<uintptr_t>(bytes.data());
+    if (IsAligned(address)) {
+      bytes_ = bytes;
+      return;
+    }
+    WarnOfCopy(name, "address", address);
   }
   std::byte* const memory = Allocate(bytes.size(), storage);
   if (!bytes.empty()) std::memcpy(memory, bytes.data(), bytes.size());
@@ -58,6 +69,7 @@ void FileBytes::Read(int descriptor, uint64_t offset, uint64_t size,
     bytes_ = mapping_->bytes();
     return;
   }
+  if (storage == Storage::kInPlace) WarnOfCopy(name, "offset", offset);
   std::byte* const memory = Allocate(count, storage);
   ReadAt(descriptor, offset, {memory, count}, name);
 }

@@ -23,7 +23,8 @@ class FileBytes {
   FileBytes(int descriptor, uint64_t offset, uint64_t size,
             std::string_view name, Storage storage);
   // Borrowed bytes, which outlive this where they are used in place.
-  FileBytes(Span<const std::byte> bytes, Storage storage);
+  FileBytes(Span<const std::byte> bytes, std::string_view name,
+            Storage storage);
 
   Span<const std::byte> bytes() const { return bytes_; }
 

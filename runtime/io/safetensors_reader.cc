@@ -241,7 +241,7 @@ SafetensorsFile SafetensorsFile::OpenDescriptor(int descriptor, uint64_t offset,
 SafetensorsFile SafetensorsFile::OpenMemory(Span<const std::byte> bytes,
                                             std::string_view name,
                                             Storage storage) {
-  return Parse(name, std::make_shared<const FileBytes>(bytes, storage));
+  return Parse(name, std::make_shared<const FileBytes>(bytes, name, storage));
 }
 
 SafetensorsFile SafetensorsFile::Parse(std::string_view path,

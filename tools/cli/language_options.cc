@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <iostream>
 #include <string>
 #include <utility>
 
@@ -58,16 +57,6 @@ void AddContextOption(Verb& verb, size_t& context, const char* otherwise) {
       .TypeName("N")
       .Range(size_t{0}, kMaxContext)
       .ShowDefault();
-}
-
-void WarnOfContext(const Model& model, size_t context) {
-  const size_t own = model.context_length();
-  if (own == 0 || context <= own) return;
-  std::cerr << "lutra: warning: " << OneLine(model.path())
-            << " is made for sequences of " << own
-            << " tokens, but the context is " << context
-            << ": what comes after the first " << own
-            << " may be worth nothing\n";
 }
 
 LanguageModel OpenLanguageModel(std::shared_ptr<const Model> model,

@@ -16,6 +16,7 @@
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/load_option.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/verbs.h"
@@ -56,6 +57,7 @@ struct GenerateVerb {
   std::string prompt_file;
   GenerationOptions generation;
   LanguageModelOptions language;
+  LoadOptions load;
   bool interactive = false;
   bool no_echo = false;
   bool quiet = false;
@@ -134,9 +136,8 @@ void Write(std::string_view text) {
 
 void GenerateVerb::Run() const {
   const auto start = std::chrono::steady_clock::now();
-  const std::shared_ptr<const Model> loaded = Model::Load(model);
+  const std::shared_ptr<const Model> loaded = Model::Load(model, load);
   const std::shared_ptr<const Tokenizer> tokenizer = RequireTokenizer(*loaded);
-  WarnOfContext(*loaded, language.session.context);
   LanguageModel language_model = OpenLanguageModel(loaded, language);
   TextGenerator generator(language_model, *tokenizer, generation);
   Totals totals;
@@ -277,6 +278,7 @@ void AddGenerateVerb(CommandLine& line) {
   AddLanguageOptions(generate, verb->language);
   AddActivationsOption(generate, verb->language.session.activations);
   AddThreadsOption(generate, verb->language.session.threads);
+  AddLoadOption(generate, verb->load);
   generate.OnRun([verb] { verb->Run(); });
 }
 

@@ -44,10 +44,12 @@ void CheckFloatInput(const Model& model, const Node& node,
   }
 }
 
-Error NodeError(const Model& model, const Node& node, std::string_view cause) {
-  return Error::InFile(model.path(), "graph: " + std::string(Name(node.op)) +
-                                         " node '" + node.output +
-                                         "': " + std::string(cause));
+Error NodeError(const Model& model, const Node& node, std::string_view cause,
+                ErrorCode code) {
+  return Error::InFile(model.path(),
+                       "graph: " + std::string(Name(node.op)) + " node '" +
+                           node.output + "': " + std::string(cause),
+                       code);
 }
 
 }  // namespace lutra

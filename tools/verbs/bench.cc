@@ -8,6 +8,7 @@
 #include "lutra/packer/weights.h"
 #include "tools/cli/csv.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/load_option.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -63,7 +64,7 @@ void Run(const BenchOptions& options) {
   std::vector<std::shared_ptr<const Model>> language;
   std::vector<std::shared_ptr<const Model>> others;
   for (const std::string& path : options.models) {
-    loaded.push_back(Model::Load(path));
+    loaded.push_back(Model::Load(path, options.load));
     (LanguageModel::Accepts(*loaded.back()) ? language : others)
         .push_back(loaded.back());
   }
@@ -124,6 +125,7 @@ void AddBenchVerb(CommandLine& line) {
   AddSizesOption(bench, "-t,--threads", options->threads, 0, kMaxThreads,
                  "Threads to use; 0: one per core");
   AddActivationsOption(bench, options->activations);
+  AddLoadOption(bench, options->load);
   AddTimingOptions(bench, options->timing);
   bench.Add("--seed", options->seed, "Seed of the random inputs")
       .TypeName("N")

@@ -20,6 +20,7 @@ struct BenchOptions {
   std::vector<size_t> threads = {0};
   std::vector<kernels::ActivationType> activations = {
       kernels::ActivationType::kInt8Asymmetric};
+  LoadOptions load;
   uint32_t seed = 1;
   OutputFormat format = OutputFormat::kTable;
   eval::TimingOptions timing;

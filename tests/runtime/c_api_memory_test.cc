@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <ostream>
 #include <random>
 #include <string>
 #include <string_view>
@@ -328,6 +329,10 @@ struct Subject {
   ModelBuilder (*build)();
   bool with_text = false;
 };
+
+void PrintTo(const Subject& subject, std::ostream* out) {
+  *out << subject.name;
+}
 
 const Subject kSubjects[] = {
     {"packed_llama", [] { return TinyLanguage{.packed = true}.Build(); }, true},

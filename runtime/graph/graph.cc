@@ -56,7 +56,10 @@ class ObjectWriter {
  public:
   // `value` is JSON.
   void Add(std::string_view key, const std::string& value) {
-    text_ += (text_.size() > 1 ? "," : "") + ToJson(key) + ":" + value;
+    if (text_.size() > 1) text_ += ',';
+    text_ += ToJson(key);
+    text_ += ':';
+    text_ += value;
   }
   std::string Text() const { return text_ + "}"; }
 

@@ -28,7 +28,8 @@ std::unique_ptr<Step> Operator::BindFused(const Model& model,
                                           Span<const FusedNode> nodes,
                                           const Execution&,
                                           const Binding&) const {
-  throw NodeError(model, *nodes[0].node, "its operator does not fuse");
+  throw NodeError(model, *nodes[0].node, "its operator does not fuse",
+                  ErrorCode::kInternal);
 }
 
 void CheckFloatInput(const Model& model, const Node& node,

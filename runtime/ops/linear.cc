@@ -45,18 +45,18 @@ class LinearStep : public Step {
 class PackedLinearsStep : public Step {
  public:
   // `cost` is that of one row.
-  PackedLinearsStep(kernels::PreparedGemm gemm, pthreadpool_t pool,
+  PackedLinearsStep(kernels::PreparedGemm gemm, Executor* executor,
                     StepCost cost)
-      : gemm_(std::move(gemm)), pool_(pool), cost_(cost) {}
+      : gemm_(std::move(gemm)), executor_(executor), cost_(cost) {}
 
-  void Run(size_t m, const Call&) override { gemm_.Run(m, pool_); }
+  void Run(size_t m, const Call&) override { gemm_.Run(m, executor_); }
   StepCost Cost(size_t m, const Call&) const override {
     return {.bytes = cost_.bytes, .multiply_adds = m * cost_.multiply_adds};
   }
 
  private:
   kernels::PreparedGemm gemm_;
-  pthreadpool_t pool_;
+  Executor* executor_;
   StepCost cost_;
 };
 
@@ -147,7 +147,7 @@ std::unique_ptr<Step> BindLinears(const Model& model, const ScheduledStep& step,
   }
   return std::make_unique<PackedLinearsStep>(
       kernels::PreparedGemm(products, execution.activations, binding.scratch),
-      execution.pool, cost);
+      execution.executor, cost);
 }
 
 }  // namespace lutra

@@ -13,6 +13,7 @@
 #include <random>
 #include <thread>
 
+#include "lutra/kernels/thread_team.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/model_builder.h"
 #include "tests/runtime/throws.h"
@@ -133,12 +134,11 @@ TEST_F(SessionTest, DefaultThreads) {
 #endif
 
 TEST_F(SessionTest, UsesThePoolOfTheApp) {
-  const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
-      pthreadpool_create(3), &pthreadpool_destroy);
+  const std::unique_ptr<Executor> executor = StartThreadTeam(3);
   const auto model = MixedModel();
   const auto x = RandomFloats(kInputs, 9);
   Session own(model, {.threads = 1});
-  Session session(model, {.pool = pool.get(), .threads = 1});
+  Session session(model, {.executor = executor.get(), .threads = 1});
   EXPECT_EQ(session.threads(), 3u);
   EXPECT_EQ(Run(session, 1, x), Run(own, 1, x));
 }

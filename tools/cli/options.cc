@@ -4,7 +4,7 @@
 #include <array>
 
 #include "lutra/runtime/error.h"
-#include "runtime/base/thread_count.h"
+#include "runtime/base/threads.h"
 #include "runtime/base/unknown_word.h"
 #include "tools/cli/usage_error.h"
 
@@ -129,14 +129,6 @@ void AddFormatOptions(Verb& verb, OutputFormat& format, Csv csv) {
           "--json", [&format] { format = OutputFormat::kJson; },
           "Short for --format json")
       .Excludes(option);
-}
-
-ThreadPool MakeThreadPool(size_t threads) {
-  if (threads == 0) threads = DefaultThreadCount();
-  if (threads == 1) return nullptr;
-  ThreadPool pool(pthreadpool_create(threads));
-  if (pool == nullptr) throw Error("cannot start threads");
-  return pool;
 }
 
 }  // namespace lutra::tools

@@ -1,8 +1,6 @@
 #ifndef LUTRA_TOOLS_CLI_OPTIONS_H_
 #define LUTRA_TOOLS_CLI_OPTIONS_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "lutra/eval/timing.h"
+#include "lutra/kernels/executor.h"
 #include "lutra/kernels/gemm.h"
 #include "tools/cli/command_line.h"
 
@@ -37,7 +36,6 @@ void AddActivationsOption(Verb& verb,
                           std::vector<kernels::ActivationType>& types);
 
 // Limits of what options accept; more would only be a typing mistake.
-inline constexpr size_t kMaxThreads = 1024;
 inline constexpr size_t kMaxSequences = 1024;
 inline constexpr size_t kMaxBatch = size_t{1} << 20;
 
@@ -56,14 +54,6 @@ enum class OutputFormat { kTable, kMarkdown, kJson, kCsv };
 // verb says so.
 enum class Csv { kNo, kYes };
 void AddFormatOptions(Verb& verb, OutputFormat& format, Csv csv = Csv::kNo);
-
-struct ThreadPoolDeleter {
-  void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }
-};
-using ThreadPool = std::unique_ptr<pthreadpool, ThreadPoolDeleter>;
-
-// 0: one thread per core. Null, which means the calling thread, for one.
-ThreadPool MakeThreadPool(size_t threads);
 
 }  // namespace lutra::tools
 

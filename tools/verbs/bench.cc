@@ -6,6 +6,7 @@
 #include "lutra.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/packer/weights.h"
+#include "runtime/base/threads.h"
 #include "tools/cli/csv.h"
 #include "tools/cli/language_options.h"
 #include "tools/verbs/verbs.h"

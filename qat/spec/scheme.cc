@@ -8,6 +8,7 @@
 
 #include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/operator.h"
 #include "runtime/base/json.h"
 #include "runtime/base/unknown_word.h"
 
@@ -198,10 +199,9 @@ std::string SchemesToJson(const SchemeMap& schemes) {
 }
 
 OpType ParseWeightOp(std::string_view name) {
-  constexpr OpType kOps[] = {OpType::kLinear, OpType::kEmbedding,
-                             OpType::kConv2d, OpType::kLstmCell};
   std::vector<std::string_view> names;
-  for (const OpType op : kOps) {
+  for (const OpType op : AllOperators()) {
+    if (!IsPackable(op)) continue;
     if (Name(op) == name) return op;
     names.push_back(Name(op));
   }

@@ -8,7 +8,7 @@
 #include "kernels/base/checked_math.h"
 #include "lutra.h"
 #include "lutra/runtime/error.h"
-#include "runtime/ops/operator.h"
+#include "lutra/runtime/operator.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {

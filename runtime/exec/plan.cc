@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "kernels/base/checked_math.h"
-#include "runtime/ops/linear.h"
 
 namespace lutra {
 namespace {
@@ -40,6 +39,26 @@ void RunProfiled(Step& step, size_t m, const Call& call, NodeProfile& profile) {
   profile.calls += 1;
   profile.bytes += cost.bytes;
   profile.multiply_adds += cost.multiply_adds;
+}
+
+// Without addresses.
+std::vector<FusedNode> FusedNodes(const Graph& graph,
+                                  const ScheduledStep& step) {
+  std::vector<FusedNode> fused;
+  for (const ScheduledNode& s : step) {
+    fused.push_back({.node = &graph.nodes[s.node], .fusion = s.fusion});
+  }
+  return fused;
+}
+
+size_t ScratchBytes(const Model& model, const Execution& execution,
+                    const ScheduledStep& step, size_t m) {
+  const Node& first = model.graph().nodes[step[0].node];
+  const Operator& op = GetOperator(first.op);
+  return op.Fuses(model, first)
+             ? op.FusedScratchBytes(model, FusedNodes(model.graph(), step),
+                                    execution, m)
+             : op.ScratchBytes(model, first, execution, m);
 }
 
 // Rows of `row_bytes`: those whose outputs are wanted, of all that are at
@@ -79,8 +98,8 @@ void Plan::FindTail(const Model& model) {
   in_tail_.assign(graph.nodes.size(), false);
   for (size_t i = graph.nodes.size(); i-- > 0;) {
     const Node& node = graph.nodes[i];
-    in_tail_[i] =
-        !whole.contains(node.output) && !GetOperator(node.op).IsSequential();
+    in_tail_[i] = !whole.contains(node.output) &&
+                  GetOperator(node.op).schema().context == RowContext::kNone;
     if (!in_tail_[i]) whole.insert(node.inputs.begin(), node.inputs.end());
   }
 }
@@ -120,12 +139,8 @@ void Plan::PlaceBlocks(const Model& model, const Execution& execution) {
       make(model.value(output), i + 1);
       use(output, tail, i + 1);
     }
-    const size_t m = Rows(tail);
-    const size_t scratch =
-        IsPackedLinear(model, first)
-            ? LinearsScratchBytes(model, step, execution, m)
-            : GetOperator(first.op).ScratchBytes(model, first, execution, m);
-    scratch_.push_back(add(scratch, i + 1));
+    scratch_.push_back(
+        add(ScratchBytes(model, execution, step, Rows(tail)), i + 1));
   }
   for (const ValueInfo& output : model.outputs()) {
     const Value& value = values_.at(output.name);
@@ -168,19 +183,22 @@ std::unique_ptr<Step> Plan::BindStep(const Model& model,
   for (const std::string& input : first.inputs) {
     binding.inputs.push_back(Address(input, tail));
   }
-  binding.output = floats(graph.nodes[step[0].result].output);
   binding.scratch = Address(scratch_[index]);
   binding.page_offset = layout.page_offsets[step[0].node];
   binding.state_offset = layout.state_offsets[step[0].node];
-  if (!IsPackedLinear(model, first)) {
-    return GetOperator(first.op).Bind(model, first, execution, binding);
+  const Operator& op = GetOperator(first.op);
+  if (!op.Fuses(model, first)) {
+    binding.output = floats(first.output);
+    return op.Bind(model, first, execution, binding);
   }
-  std::vector<LinearOutput> outputs;
-  for (const ScheduledNode& s : step) {
-    outputs.push_back({floats(graph.nodes[s.result].output),
-                       s.residual == nullptr ? nullptr : floats(*s.residual)});
+  std::vector<FusedNode> fused = FusedNodes(graph, step);
+  for (size_t i = 0; i < step.size(); ++i) {
+    fused[i].output = floats(graph.nodes[step[i].result].output);
+    if (step[i].residual != nullptr) {
+      fused[i].residual = floats(*step[i].residual);
+    }
   }
-  return BindLinears(model, step, execution, binding, outputs);
+  return op.BindFused(model, fused, execution, binding);
 }
 
 void Plan::BindValues(const Model& model) {

@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "lutra/runtime/model.h"
+#include "lutra/runtime/operator.h"
 #include "lutra/runtime/program.h"
 #include "runtime/base/aligned_memory.h"
 #include "runtime/exec/memory_plan.h"
 #include "runtime/exec/schedule.h"
 #include "runtime/exec/sequence_state.h"
-#include "runtime/ops/operator.h"
 
 namespace lutra {
 

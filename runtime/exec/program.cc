@@ -13,8 +13,7 @@
 #include "runtime/exec/plan.h"
 #include "runtime/exec/saved_sequence.h"
 #include "runtime/exec/sequence_state.h"
-#include "runtime/ops/operator.h"
-#include "runtime/ops/rope_angles.h"
+#include "runtime/ops/shared_data.h"
 
 namespace lutra {
 

@@ -5,7 +5,7 @@
 #include <set>
 #include <string_view>
 
-#include "runtime/ops/linear.h"
+#include "lutra/runtime/operator.h"
 
 namespace lutra {
 namespace {
@@ -34,7 +34,7 @@ class Scheduler {
       if (scheduled_[i]) continue;
       ScheduledStep step;
       Add(i, step);
-      if (IsPackedLinear(i)) AddOthers(i, step);
+      if (Fuses(i)) AddOthers(i, step);
       for (const ScheduledNode& s : step)
         ready_.insert(nodes_[s.result].output);
       steps.push_back(std::move(step));
@@ -43,8 +43,12 @@ class Scheduler {
   }
 
  private:
-  bool IsPackedLinear(size_t i) const {
-    return lutra::IsPackedLinear(model_, nodes_[i]);
+  bool Fuses(size_t i) const {
+    return GetOperator(nodes_[i].op).Fuses(model_, nodes_[i]);
+  }
+
+  const OperatorSchema& SchemaOf(size_t i) const {
+    return GetOperator(nodes_[i].op).schema();
   }
 
   // The node that alone uses the output of node `i`.
@@ -57,7 +61,7 @@ class Scheduler {
   void Add(size_t i, ScheduledStep& step) {
     scheduled_[i] = true;
     ScheduledNode s{.node = i, .result = i};
-    if (IsPackedLinear(i)) {
+    if (Fuses(i)) {
       FuseFunction(s);
       FuseAdd(s);
     }
@@ -67,16 +71,16 @@ class Scheduler {
   void FuseFunction(ScheduledNode& s) {
     const std::optional<size_t> user = OnlyUser(s.result);
     if (!user) return;
-    const std::optional<kernels::Fusion> fusion = FusionOf(nodes_[*user].op);
-    if (!fusion) return;
-    s.fusion = *fusion;
+    const kernels::Fusion fusion = SchemaOf(*user).fusion;
+    if (fusion == kernels::Fusion::kNone) return;
+    s.fusion = fusion;
     s.result = *user;
     scheduled_[*user] = true;
   }
 
   void FuseAdd(ScheduledNode& s) {
     const std::optional<size_t> user = OnlyUser(s.result);
-    if (!user || nodes_[*user].op != OpType::kAdd) return;
+    if (!user || !SchemaOf(*user).is_sum) return;
     const std::vector<std::string>& inputs = nodes_[*user].inputs;
     const bool first = inputs[0] == nodes_[s.result].output;
     const std::string& other = inputs[first ? 1 : 0];
@@ -86,11 +90,13 @@ class Scheduler {
     scheduled_[*user] = true;
   }
 
-  // The other linear nodes with the input of node `first`.
+  // The other nodes of its operator that fuse and have the input of node
+  // `first`.
   void AddOthers(size_t first, ScheduledStep& step) {
     for (const size_t i : users_[nodes_[first].inputs[0]]) {
       if (step.size() == kernels::kMaxGemmProducts) return;
-      if (i == nodes_.size() || scheduled_[i] || !IsPackedLinear(i)) continue;
+      if (i == nodes_.size() || scheduled_[i] || !Fuses(i)) continue;
+      if (nodes_[i].op != nodes_[first].op) continue;
       if (in_tail_[i] == in_tail_[first]) Add(i, step);
     }
   }

@@ -38,7 +38,7 @@ StateLayout::StateLayout(std::shared_ptr<const Model> shared_model,
     : model(std::move(shared_model)), cache(execution.cache) {
   for (const Node& node : model->graph().nodes) {
     const Operator& op = GetOperator(node.op);
-    sequential |= op.IsSequential();
+    sequential |= op.schema().context != RowContext::kNone;
     page_offsets.push_back(
         Take(op.PageBytes(*model, node, execution), page_bytes));
     state_offsets.push_back(Take(op.StateBytes(*model, node), state_bytes));

@@ -8,8 +8,8 @@
 
 #include "lutra/kernels/span.h"
 #include "lutra/runtime/model.h"
+#include "lutra/runtime/operator.h"
 #include "runtime/base/aligned_memory.h"
-#include "runtime/ops/operator.h"
 
 namespace lutra {
 

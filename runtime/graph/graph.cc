@@ -10,7 +10,7 @@
 
 #include "lutra/runtime/error.h"
 #include "runtime/base/json.h"
-#include "runtime/graph/op_table.h"
+#include "runtime/graph/attributes.h"
 
 namespace lutra {
 namespace {
@@ -210,43 +210,43 @@ class GraphParser {
     node.output = ReadName(Member(entry, where, "output"), where);
     const std::string named = where + " '" + node.output + "'";
     const std::string op = ReadName(Member(entry, named, "op"), named + " op");
-    const OpRow* row = FindOp(op);
-    if (row == nullptr) {
-      Fail(named + " has the unknown operator '" + op + "'");
-    }
-    node.op = row->op;
+    const std::optional<OpType> type = FindOperator(op);
+    if (!type) Fail(named + " has the unknown operator '" + op + "'");
+    node.op = *type;
+    const OperatorSchema& schema = GetOperator(node.op).schema();
     for (const json& input : List(entry, named, "inputs", kMaxPorts)) {
       node.inputs.push_back(ReadName(input, named));
     }
-    if (node.inputs.size() != row->inputs) {
+    if (node.inputs.size() != schema.inputs) {
       Fail(Where(node) + " has " + std::to_string(node.inputs.size()) +
-           " inputs, expected " + std::to_string(row->inputs));
+           " inputs, expected " + std::to_string(schema.inputs));
     }
-    node.weight = ReadTensorName(entry, node, "weight", row->weight);
-    node.bias = ReadTensorName(entry, node, "bias", row->bias);
-    ReadAttributes(entry, *row, node);
+    node.weight = ReadTensorName(entry, node, "weight", schema.weight);
+    node.bias = ReadTensorName(entry, node, "bias", schema.bias);
+    ReadAttributes(entry, schema, node);
     return node;
   }
 
-  void ReadAttributes(const json& entry, const OpRow& op, Node& node) const {
+  void ReadAttributes(const json& entry, const OperatorSchema& op,
+                      Node& node) const {
     if (const auto given = entry.find("attributes"); given != entry.end()) {
       if (!given->is_object()) Fail(Where(node) + ": attributes are no object");
       for (const auto& [name, value] : given->items()) {
-        const AttributeRow* row = FindAttribute(op, name);
+        const AttributeSchema* row = FindAttribute(op, name);
         if (row == nullptr) {
           Fail(Where(node) + " has an unknown attribute '" + name + "'");
         }
         node.attributes[name] = ReadAttribute(value, *row, node);
       }
     }
-    for (const AttributeRow& row : op.attributes) {
+    for (const AttributeSchema& row : op.attributes) {
       if (row.required && !node.attributes.contains(row.name)) {
-        Fail(Where(node) + " has no attribute '" + std::string(row.name) + "'");
+        Fail(Where(node) + " has no attribute '" + row.name + "'");
       }
     }
   }
 
-  Attribute ReadAttribute(const json& value, const AttributeRow& row,
+  Attribute ReadAttribute(const json& value, const AttributeSchema& row,
                           const Node& node) const {
     // A kind that no attribute has is refused as an empty list.
     Attribute attribute = std::vector<int64_t>();
@@ -262,8 +262,7 @@ class GraphParser {
     }
     const std::string wrong = CheckAttribute(row, attribute);
     if (!wrong.empty()) {
-      Fail(Where(node) + ": attribute '" + std::string(row.name) + "' " +
-           wrong);
+      Fail(Where(node) + ": attribute '" + row.name + "' " + wrong);
     }
     return attribute;
   }
@@ -275,10 +274,11 @@ class GraphParser {
   }
 
   std::string ReadTensorName(const json& entry, const Node& node,
-                             const char* key, Use use) const {
+                             const char* key, TensorUse use) const {
     const bool given = entry.contains(key);
-    if (given && use == Use::kNone) Fail(Where(node) + " takes no " + key);
-    if (!given && use == Use::kRequired) {
+    if (given && use == TensorUse::kNone)
+      Fail(Where(node) + " takes no " + key);
+    if (!given && use == TensorUse::kRequired) {
       Fail(Where(node) + " has no " + key);
     }
     return given ? ReadName(entry.at(key), Where(node)) : std::string();

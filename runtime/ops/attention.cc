@@ -177,11 +177,31 @@ class AttentionStep : public Step {
 // keys and values as in Ainslie et al., "GQA", 2023.
 class Attention : public Operator {
  public:
-  bool IsSequential() const override { return true; }
+  Attention()
+      : Operator({.name = "attention",
+                  .inputs = 3,
+                  .context = RowContext::kState,
+                  .attributes = {{.name = "heads",
+                                  .kind = AttributeKind::kCount,
+                                  .low = 1,
+                                  .high = kMaxCount},
+                                 {.name = "kv_heads",
+                                  .kind = AttributeKind::kCount,
+                                  .low = 1,
+                                  .high = kMaxCount},
+                                 // 0 stands for 1 / sqrt(head_dim).
+                                 {.name = "scale",
+                                  .kind = AttributeKind::kNumber,
+                                  .required = false,
+                                  .high = 1e6},
+                                 {.name = "window",
+                                  .kind = AttributeKind::kCount,
+                                  .required = false,
+                                  .high = 1u << 31}}}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     for (const ValueInfo* input : inputs) {
       CheckFloatInput(model, node, *input, 1);
     }

@@ -118,9 +118,16 @@ class Conv2dStep : public Step {
 
 class Conv2d : public Operator {
  public:
+  Conv2d()
+      : Operator({.name = "conv2d",
+                  .weight = TensorUse::kRequired,
+                  .bias = TensorUse::kOptional,
+                  .packable = true,
+                  .attributes = ConvolutionAttributes()}) {}
+
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     const Window2d window = MakeWindow2d(model, node, *inputs[0]);
     const Weight w = GetWeight(model, node.weight);
     const auto k = CheckedMultiply(window.Taps(), window.channels);

@@ -64,9 +64,15 @@ class DepthwiseStep : public Step {
 
 class DepthwiseConv2d : public Operator {
  public:
+  DepthwiseConv2d()
+      : Operator({.name = "depthwise_conv2d",
+                  .weight = TensorUse::kRequired,
+                  .bias = TensorUse::kOptional,
+                  .attributes = ConvolutionAttributes()}) {}
+
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     const Window2d window = MakeWindow2d(model, node, *inputs[0]);
     const TensorView& weight = model.file().Get(node.weight);
     const std::vector<int64_t> expected = {

@@ -1,4 +1,5 @@
 #include <string>
+#include <utility>
 
 #include "kernels/base/parallel.h"
 #include "lutra/kernels/vector_ops.h"
@@ -22,9 +23,11 @@ struct Mul {
 // Inputs of one shape, which is also that of the output.
 class SameShapeOperator : public Operator {
  public:
+  using Operator::Operator;
+
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     for (const ValueInfo* input : inputs) {
       CheckFloatInput(model, node, *input);
       if (input->shape != inputs[0]->shape) {
@@ -42,6 +45,9 @@ class SameShapeOperator : public Operator {
 template <kernels::Function kFunction>
 class UnaryOperator : public SameShapeOperator {
  public:
+  UnaryOperator(std::string name, kernels::Fusion fusion)
+      : SameShapeOperator({.name = std::move(name), .fusion = fusion}) {}
+
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
@@ -77,6 +83,10 @@ class UnaryOperator : public SameShapeOperator {
 template <typename Function>
 class BinaryOperator : public SameShapeOperator {
  public:
+  BinaryOperator(std::string name, bool is_sum)
+      : SameShapeOperator(
+            {.name = std::move(name), .inputs = 2, .is_sum = is_sum}) {}
+
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
@@ -117,37 +127,42 @@ class BinaryOperator : public SameShapeOperator {
 }  // namespace
 
 const Operator& ReluOperator() {
-  static const UnaryOperator<kernels::Function::kRelu> op;
+  static const UnaryOperator<kernels::Function::kRelu> op(
+      "relu", kernels::Fusion::kRelu);
   return op;
 }
 
 const Operator& GeluOperator() {
-  static const UnaryOperator<kernels::Function::kGelu> op;
+  static const UnaryOperator<kernels::Function::kGelu> op(
+      "gelu", kernels::Fusion::kGelu);
   return op;
 }
 
 const Operator& SiluOperator() {
-  static const UnaryOperator<kernels::Function::kSilu> op;
+  static const UnaryOperator<kernels::Function::kSilu> op(
+      "silu", kernels::Fusion::kSilu);
   return op;
 }
 
 const Operator& SigmoidOperator() {
-  static const UnaryOperator<kernels::Function::kSigmoid> op;
+  static const UnaryOperator<kernels::Function::kSigmoid> op(
+      "sigmoid", kernels::Fusion::kNone);
   return op;
 }
 
 const Operator& TanhOperator() {
-  static const UnaryOperator<kernels::Function::kTanh> op;
+  static const UnaryOperator<kernels::Function::kTanh> op(
+      "tanh", kernels::Fusion::kNone);
   return op;
 }
 
 const Operator& AddOperator() {
-  static const BinaryOperator<Add> op;
+  static const BinaryOperator<Add> op("add", true);
   return op;
 }
 
 const Operator& MulOperator() {
-  static const BinaryOperator<Mul> op;
+  static const BinaryOperator<Mul> op("mul", false);
   return op;
 }
 

@@ -64,9 +64,14 @@ class EmbeddingStep : public Step {
 
 class Embedding : public Operator {
  public:
+  Embedding()
+      : Operator({.name = "embedding",
+                  .weight = TensorUse::kRequired,
+                  .packable = true}) {}
+
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     if (inputs[0]->type != ValueType::kInt32 || !inputs[0]->shape.empty()) {
       throw NodeError(
           model, node,

@@ -1,5 +1,3 @@
-#include "runtime/ops/linear.h"
-
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -42,11 +40,11 @@ class LinearStep : public Step {
   float* y_;
 };
 
-class PackedLinearsStep : public Step {
+// Nodes with packed weights and the same input.
+class PackedStep : public Step {
  public:
   // `cost` is that of one row.
-  PackedLinearsStep(kernels::PreparedGemm gemm, Executor* executor,
-                    StepCost cost)
+  PackedStep(kernels::PreparedGemm gemm, Executor* executor, StepCost cost)
       : gemm_(std::move(gemm)), executor_(executor), cost_(cost) {}
 
   void Run(size_t m, const Call&) override { gemm_.Run(m, executor_); }
@@ -62,9 +60,15 @@ class PackedLinearsStep : public Step {
 
 class Linear : public Operator {
  public:
+  Linear()
+      : Operator({.name = "linear",
+                  .weight = TensorUse::kRequired,
+                  .bias = TensorUse::kOptional,
+                  .packable = true}) {}
+
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     const ValueInfo& x = *inputs[0];
     const Weight w = GetWeight(model, node.weight);
     if (x.type != ValueType::kFloat32 || x.shape.size() != 1 ||
@@ -80,13 +84,53 @@ class Linear : public Operator {
     return {int64_t{w.n}};
   }
 
-  // Those of float weights; steps with packed ones are bound together.
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
     return std::make_unique<LinearStep>(
         MatrixProduct(model, node, execution, binding.scratch), execution,
         binding);
+  }
+
+  // Activations are then quantized once, and threads woken once.
+  bool Fuses(const Model& model, const Node& node) const override {
+    return model.packed(node.weight) != nullptr;
+  }
+
+  size_t FusedScratchBytes(const Model& model, Span<const FusedNode> nodes,
+                           const Execution& execution,
+                           size_t m) const override {
+    std::vector<kernels::GemmProduct> products;
+    for (const FusedNode& fused : nodes) {
+      products.push_back({model.packed(fused.node->weight), {}});
+    }
+    return kernels::PreparedGemm::ScratchBytes(products, execution.activations,
+                                               m);
+  }
+
+  std::unique_ptr<Step> BindFused(const Model& model,
+                                  Span<const FusedNode> nodes,
+                                  const Execution& execution,
+                                  const Binding& binding) const override {
+    std::vector<kernels::GemmProduct> products;
+    StepCost cost;
+    for (const FusedNode& fused : nodes) {
+      const Weight w = GetWeight(model, fused.node->weight);
+      products.push_back({w.packed,
+                          {.x = static_cast<const float*>(binding.inputs[0]),
+                           .x_stride = w.k,
+                           .bias = GetBias(model, *fused.node, w.n),
+                           .y = fused.output,
+                           .y_stride = w.n,
+                           .fusion = fused.fusion,
+                           .residual = fused.residual,
+                           .residual_stride = w.n}});
+      cost.bytes += w.ByteCount();
+      cost.multiply_adds += uint64_t{w.n} * w.k;
+    }
+    return std::make_unique<PackedStep>(
+        kernels::PreparedGemm(products, execution.activations, binding.scratch),
+        execution.executor, cost);
   }
 };
 
@@ -95,59 +139,6 @@ class Linear : public Operator {
 const Operator& LinearOperator() {
   static const Linear op;
   return op;
-}
-
-bool IsPackedLinear(const Model& model, const Node& node) {
-  return node.op == OpType::kLinear && model.packed(node.weight) != nullptr;
-}
-
-std::optional<kernels::Fusion> FusionOf(OpType op) {
-  switch (op) {
-    case OpType::kRelu:
-      return kernels::Fusion::kRelu;
-    case OpType::kGelu:
-      return kernels::Fusion::kGelu;
-    case OpType::kSilu:
-      return kernels::Fusion::kSilu;
-    default:
-      return std::nullopt;
-  }
-}
-
-size_t LinearsScratchBytes(const Model& model, const ScheduledStep& step,
-                           const Execution& execution, size_t m) {
-  std::vector<kernels::GemmProduct> products;
-  for (const ScheduledNode& s : step) {
-    products.push_back({model.packed(model.graph().nodes[s.node].weight), {}});
-  }
-  return kernels::PreparedGemm::ScratchBytes(products, execution.activations,
-                                             m);
-}
-
-std::unique_ptr<Step> BindLinears(const Model& model, const ScheduledStep& step,
-                                  const Execution& execution,
-                                  const Binding& binding,
-                                  std::span<const LinearOutput> outputs) {
-  std::vector<kernels::GemmProduct> products;
-  StepCost cost;
-  for (size_t i = 0; i < step.size(); ++i) {
-    const Node& node = model.graph().nodes[step[i].node];
-    const Weight w = GetWeight(model, node.weight);
-    products.push_back({w.packed,
-                        {.x = static_cast<const float*>(binding.inputs[0]),
-                         .x_stride = w.k,
-                         .bias = GetBias(model, node, w.n),
-                         .y = outputs[i].y,
-                         .y_stride = w.n,
-                         .fusion = step[i].fusion,
-                         .residual = outputs[i].residual,
-                         .residual_stride = w.n}});
-    cost.bytes += w.ByteCount();
-    cost.multiply_adds += uint64_t{w.n} * w.k;
-  }
-  return std::make_unique<PackedLinearsStep>(
-      kernels::PreparedGemm(products, execution.activations, binding.scratch),
-      execution.executor, cost);
 }
 
 }  // namespace lutra

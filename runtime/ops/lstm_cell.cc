@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <string_view>
 
 #include "lutra/kernels/vector_ops.h"
 #include "runtime/ops/matrix_product.h"
@@ -20,6 +21,14 @@ size_t Units(const Model& model, const Node& node) {
 size_t GateBytes(size_t units) {
   const size_t bytes = kGates * units * sizeof(float);
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// 'c' is another name of 'g', the gate that makes a cell's new content.
+bool IsGateOrder(std::string_view text) {
+  std::string word(text);
+  std::replace(word.begin(), word.end(), 'c', 'g');
+  std::sort(word.begin(), word.end());
+  return word == "fgio";
 }
 
 class LstmCellStep : public Step {
@@ -102,11 +111,20 @@ class LstmCellStep : public Step {
 // gate of Gers et al., 2000.
 class LstmCell : public Operator {
  public:
-  bool IsSequential() const override { return true; }
+  LstmCell()
+      : Operator({.name = "lstm_cell",
+                  .weight = TensorUse::kRequired,
+                  .packable = true,
+                  .context = RowContext::kState,
+                  .attributes = {{.name = "gates",
+                                  .kind = AttributeKind::kText,
+                                  .words = "the letters of 'ifgo' in some "
+                                           "order",
+                                  .accepts = IsGateOrder}}}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     CheckFloatInput(model, node, *inputs[0], 1);
     const Weight w = GetWeight(model, node.weight);
     if (w.n != uint64_t{w.k} * kGates || inputs[0]->shape[0] != int64_t{w.n}) {

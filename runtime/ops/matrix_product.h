@@ -3,8 +3,8 @@
 
 #include <cstddef>
 
+#include "lutra/runtime/operator.h"
 #include "runtime/ops/dense.h"
-#include "runtime/ops/operator.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {

@@ -1,4 +1,5 @@
 #include <string>
+#include <utility>
 
 #include "kernels/base/parallel.h"
 #include "lutra/kernels/vector_ops.h"
@@ -11,13 +12,24 @@ namespace {
 // Elements per piece of work, rounded up to whole rows.
 constexpr size_t kTile = 8192;
 
-// A norm over the last dimension: kRmsNorm or kLayerNorm.
-template <OpType kOp>
+enum class Norm { kRms, kLayer };
+
+// A norm over the last dimension.
+template <Norm kNorm>
 class NormOperator : public Operator {
  public:
+  NormOperator(std::string name, TensorUse bias)
+      : Operator({.name = std::move(name),
+                  .weight = TensorUse::kRequired,
+                  .bias = bias,
+                  .attributes = {{.name = "eps",
+                                  .kind = AttributeKind::kNumber,
+                                  .low = 0,
+                                  .high = 1}}}) {}
+
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     CheckFloatInput(model, node, *inputs[0]);
     if (inputs[0]->shape.empty()) {
       throw NodeError(model, node, "its input is a scalar");
@@ -60,7 +72,7 @@ class NormOperator : public Operator {
         for (size_t row = begin; row < end; ++row) {
           const float* x = x_ + row * columns_;
           float* y = y_ + row * columns_;
-          if constexpr (kOp == OpType::kRmsNorm) {
+          if constexpr (kNorm == Norm::kRms) {
             kernels::RmsNormRow(x, weight_, columns_, eps_, y);
           } else {
             kernels::LayerNormRow(x, weight_, bias_, columns_, eps_, y);
@@ -84,12 +96,13 @@ class NormOperator : public Operator {
 }  // namespace
 
 const Operator& RmsNormOperator() {
-  static const NormOperator<OpType::kRmsNorm> op;
+  static const NormOperator<Norm::kRms> op("rms_norm", TensorUse::kNone);
   return op;
 }
 
 const Operator& LayerNormOperator() {
-  static const NormOperator<OpType::kLayerNorm> op;
+  static const NormOperator<Norm::kLayer> op("layer_norm",
+                                             TensorUse::kOptional);
   return op;
 }
 

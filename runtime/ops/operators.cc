@@ -6,52 +6,6 @@
 
 namespace lutra {
 
-const Operator& GetOperator(OpType op) {
-  switch (op) {
-    case OpType::kLinear:
-      return LinearOperator();
-    case OpType::kEmbedding:
-      return EmbeddingOperator();
-    case OpType::kRelu:
-      return ReluOperator();
-    case OpType::kGelu:
-      return GeluOperator();
-    case OpType::kSilu:
-      return SiluOperator();
-    case OpType::kAdd:
-      return AddOperator();
-    case OpType::kMul:
-      return MulOperator();
-    case OpType::kSoftmax:
-      return SoftmaxOperator();
-    case OpType::kSigmoid:
-      return SigmoidOperator();
-    case OpType::kTanh:
-      return TanhOperator();
-    case OpType::kRmsNorm:
-      return RmsNormOperator();
-    case OpType::kLayerNorm:
-      return LayerNormOperator();
-    case OpType::kRope:
-      return RopeOperator();
-    case OpType::kAttention:
-      return AttentionOperator();
-    case OpType::kConv2d:
-      return Conv2dOperator();
-    case OpType::kDepthwiseConv2d:
-      return DepthwiseConv2dOperator();
-    case OpType::kAvgPool2d:
-      return AvgPool2dOperator();
-    case OpType::kMaxPool2d:
-      return MaxPool2dOperator();
-    case OpType::kReshape:
-      return ReshapeOperator();
-    case OpType::kLstmCell:
-      return LstmCellOperator();
-  }
-  throw Error("unknown operator");
-}
-
 size_t Operator::PageBytes(const Model&, const Node&, const Execution&) const {
   return 0;
 }
@@ -61,6 +15,20 @@ size_t Operator::StateBytes(const Model&, const Node&) const { return 0; }
 size_t Operator::ScratchBytes(const Model&, const Node&, const Execution&,
                               size_t) const {
   return 0;
+}
+
+bool Operator::Fuses(const Model&, const Node&) const { return false; }
+
+size_t Operator::FusedScratchBytes(const Model&, Span<const FusedNode>,
+                                   const Execution&, size_t) const {
+  return 0;
+}
+
+std::unique_ptr<Step> Operator::BindFused(const Model& model,
+                                          Span<const FusedNode> nodes,
+                                          const Execution&,
+                                          const Binding&) const {
+  throw NodeError(model, *nodes[0].node, "its operator does not fuse");
 }
 
 void CheckFloatInput(const Model& model, const Node& node,

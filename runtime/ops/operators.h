@@ -1,44 +1,28 @@
 #ifndef LUTRA_RUNTIME_OPS_OPERATORS_H_
 #define LUTRA_RUNTIME_OPS_OPERATORS_H_
 
-#include "runtime/ops/operator.h"
+#include <cstddef>
 
-// The operators, each defined in the file of its family.
+#include "lutra/runtime/operator.h"
+
+// lutra's operators, each defined in the file of its family, and what their
+// definitions share.
 
 namespace lutra {
 
-// linear.cc
-const Operator& LinearOperator();
-// embedding.cc
-const Operator& EmbeddingOperator();
-// elementwise.cc
-const Operator& ReluOperator();
-const Operator& GeluOperator();
-const Operator& SiluOperator();
-const Operator& SigmoidOperator();
-const Operator& TanhOperator();
-const Operator& AddOperator();
-const Operator& MulOperator();
-// softmax.cc
-const Operator& SoftmaxOperator();
-// norm.cc
-const Operator& RmsNormOperator();
-const Operator& LayerNormOperator();
-// rope.cc
-const Operator& RopeOperator();
-// attention.cc
-const Operator& AttentionOperator();
-// conv2d.cc
-const Operator& Conv2dOperator();
-// depthwise_conv2d.cc
-const Operator& DepthwiseConv2dOperator();
-// pool2d.cc
-const Operator& AvgPool2dOperator();
-const Operator& MaxPool2dOperator();
-// reshape.cc
-const Operator& ReshapeOperator();
-// lstm_cell.cc
-const Operator& LstmCellOperator();
+#define LUTRA_DECLARE_OPERATOR(name) const Operator& name##Operator();
+LUTRA_OPERATORS(LUTRA_DECLARE_OPERATOR)
+#undef LUTRA_DECLARE_OPERATOR
+
+// The highest count that attributes may ask for: far above any network, and
+// small enough that products of three fit 64 bits.
+inline constexpr double kMaxCount = 1 << 20;
+
+// Throws NodeError unless the input is float32 and, where `rank` is given, has
+// that many dimensions.
+inline constexpr size_t kAnyRank = SIZE_MAX;
+void CheckFloatInput(const Model& model, const Node& node,
+                     const ValueInfo& input, size_t rank = kAnyRank);
 
 }  // namespace lutra
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "runtime/ops/operators.h"
 #include "runtime/ops/window2d.h"
@@ -31,9 +32,12 @@ struct Maximum {
 template <typename Function>
 class PoolOperator : public Operator {
  public:
+  explicit PoolOperator(std::string name)
+      : Operator({.name = std::move(name), .attributes = PoolAttributes()}) {}
+
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     const Window2d w = MakeWindow2d(model, node, *inputs[0]);
     if (std::max(w.padding[0], w.padding[1]) >= w.kernel[0] ||
         std::max(w.padding[2], w.padding[3]) >= w.kernel[1]) {
@@ -107,12 +111,12 @@ class PoolOperator : public Operator {
 }  // namespace
 
 const Operator& AvgPool2dOperator() {
-  static const PoolOperator<Average> op;
+  static const PoolOperator<Average> op("avg_pool2d");
   return op;
 }
 
 const Operator& MaxPool2dOperator() {
-  static const PoolOperator<Maximum> op;
+  static const PoolOperator<Maximum> op("max_pool2d");
   return op;
 }
 

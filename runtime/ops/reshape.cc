@@ -24,9 +24,16 @@ class CopyStep : public Step {
 
 class Reshape : public Operator {
  public:
+  Reshape()
+      : Operator({.name = "reshape",
+                  .attributes = {{.name = "shape",
+                                  .kind = AttributeKind::kList,
+                                  .low = 1,
+                                  .high = 1u << 31}}}) {}
+
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     CheckFloatInput(model, node, *inputs[0]);
     std::vector<int64_t> shape = ListAttribute(node, "shape");
     const auto count = CheckedElementCount(shape);

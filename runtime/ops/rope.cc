@@ -6,6 +6,7 @@
 #include "kernels/base/parallel.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/rope_angles.h"
+#include "runtime/ops/shared_data.h"
 
 namespace lutra {
 namespace {
@@ -98,11 +99,21 @@ class RopeStep : public Step {
 // See rope.h.
 class Rope : public Operator {
  public:
-  bool IsSequential() const override { return true; }
+  Rope()
+      : Operator({.name = "rope",
+                  .weight = TensorUse::kRequired,
+                  .context = RowContext::kPosition,
+                  .attributes = {{.name = "head_dim",
+                                  .kind = AttributeKind::kCount,
+                                  .low = 1,
+                                  .high = kMaxCount},
+                                 {.name = "pairing",
+                                  .kind = AttributeKind::kWord,
+                                  .words = "half adjacent"}}}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     CheckFloatInput(model, node, *inputs[0], 1);
     const auto head_dim =
         static_cast<int64_t>(CountAttribute(node, "head_dim"));

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "runtime/ops/operator.h"
+#include "lutra/runtime/operator.h"
 
 namespace lutra {
 

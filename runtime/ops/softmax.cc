@@ -33,9 +33,11 @@ class SoftmaxStep : public Step {
 
 class Softmax : public Operator {
  public:
+  Softmax() : Operator({.name = "softmax"}) {}
+
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
-      std::span<const ValueInfo* const> inputs) const override {
+      Span<const ValueInfo* const> inputs) const override {
     if (inputs[0]->type != ValueType::kFloat32 || inputs[0]->shape.empty()) {
       throw NodeError(model, node,
                       "input '" + inputs[0]->name +

@@ -1,5 +1,6 @@
 #include "runtime/ops/window2d.h"
 
+#include <algorithm>
 #include <string>
 
 #include "kernels/base/checked_math.h"
@@ -29,7 +30,41 @@ size_t Steps(const Model& model, const Node& node, size_t size, size_t before,
   return static_cast<size_t>((padded - covered) / stride + 1);
 }
 
+AttributeSchema Lengths(const char* name, size_t length) {
+  return {.name = name,
+          .kind = AttributeKind::kList,
+          .low = 1,
+          .high = kMaxCount,
+          .otherwise = 1,
+          .length = length};
+}
+
+// Convolutions are, poolings are not.
+bool IsDilatable(const Node& node) {
+  const auto& attributes = GetOperator(node.op).schema().attributes;
+  return std::any_of(
+      attributes.begin(), attributes.end(),
+      [](const AttributeSchema& a) { return a.name == "dilation"; });
+}
+
 }  // namespace
+
+std::vector<AttributeSchema> PoolAttributes() {
+  AttributeSchema stride = Lengths("stride", 2);
+  stride.required = false;
+  AttributeSchema padding = Lengths("padding", 4);
+  padding.required = false;
+  padding.low = padding.otherwise = 0;
+  return {Lengths("kernel", 2), stride, padding};
+}
+
+std::vector<AttributeSchema> ConvolutionAttributes() {
+  std::vector<AttributeSchema> attributes = PoolAttributes();
+  AttributeSchema dilation = Lengths("dilation", 2);
+  dilation.required = false;
+  attributes.push_back(dilation);
+  return attributes;
+}
 
 Window2d MakeWindow2d(const Model& model, const Node& node,
                       const ValueInfo& input) {
@@ -41,9 +76,7 @@ Window2d MakeWindow2d(const Model& model, const Node& node,
   Read(node, "kernel", w.kernel);
   Read(node, "stride", w.stride);
   Read(node, "padding", w.padding);
-  if (node.op == OpType::kConv2d || node.op == OpType::kDepthwiseConv2d) {
-    Read(node, "dilation", w.dilation);
-  }
+  if (IsDilatable(node)) Read(node, "dilation", w.dilation);
   w.out_height = Steps(model, node, w.height, w.padding[0], w.padding[1],
                        w.kernel[0], w.dilation[0], w.stride[0]);
   w.out_width = Steps(model, node, w.width, w.padding[2], w.padding[3],

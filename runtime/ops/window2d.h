@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <vector>
 
 #include "kernels/base/parallel.h"
-#include "runtime/ops/operator.h"
+#include "runtime/ops/operators.h"
 
 namespace lutra {
 
@@ -55,6 +56,10 @@ struct Window2d {
     return {steps_to(before), steps_to(before + size)};
   }
 };
+
+// The attributes of a pooling, and of a convolution, which has one more.
+std::vector<AttributeSchema> PoolAttributes();
+std::vector<AttributeSchema> ConvolutionAttributes();
 
 // From the attributes of the node and the shape of its input. Throws Error if
 // the window is larger than the padded image, or has more taps than memory has

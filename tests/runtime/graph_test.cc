@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/graph/op_table.h"
+#include "lutra/runtime/operator.h"
 #include "tests/runtime/throws.h"
 
 namespace lutra {
@@ -188,7 +188,7 @@ std::string WithAttributes(const std::string& op, size_t inputs,
   std::string names = R"("x")";
   for (size_t i = 1; i < inputs; ++i) names += R"(,"x")";
   const std::string weight =
-      HasWeight(FindOp(op)->op) ? std::string(R"(,"weight":"w")") : "";
+      HasWeight(*FindOperator(op)) ? std::string(R"(,"weight":"w")") : "";
   return R"({"inputs":[{"name":"x","type":"float32","shape":[8]}],"nodes":[{)"
          R"("op":")" +
          op + R"(","inputs":[)" + names + R"(],"output":"y")" + weight +
@@ -227,10 +227,8 @@ TEST(GraphTest, ListsAndTheirDefaults) {
 }
 
 TEST(GraphTest, EveryOperatorHasAName) {
-  for (int i = 0; i <= static_cast<int>(OpType::kLstmCell); ++i) {
-    const auto op = static_cast<OpType>(i);
-    ASSERT_NE(FindOp(Name(op)), nullptr);
-    EXPECT_EQ(FindOp(Name(op))->op, op);
+  for (const OpType op : AllOperators()) {
+    EXPECT_EQ(FindOperator(Name(op)), op);
     EXPECT_TRUE(HasWeight(op) || !IsPackable(op));
   }
 }

@@ -9,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include "lutra/runtime/op_type.h"
+
 // The graph is the spine: the trainer differentiates it, the packer replaces
 // weights of its nodes (see IsPackable), the session executes it.
 //
@@ -17,29 +19,6 @@
 // what each operator computes and which attributes it has.
 
 namespace lutra {
-
-enum class OpType {
-  kLinear,     // x [K] -> [N]; weight [N, K], optional bias [N]
-  kEmbedding,  // int32 ids [] -> [K]; weight [N, K], one row per id
-  kRelu,       // max(x, 0)
-  kGelu,       // x * Phi(x), with the exact error function
-  kSilu,       // x / (1 + exp(-x))
-  kAdd,        // a + b, same shape
-  kMul,        // a * b, same shape
-  kSoftmax,    // over the last dimension
-  kSigmoid,    // 1 / (1 + exp(-x))
-  kTanh,
-  kRmsNorm,          // x [K]; weight [K]; eps
-  kLayerNorm,        // x [K]; weight [K], optional bias [K]; eps
-  kRope,             // x [heads * head_dim]; weight: inverse frequencies
-  kAttention,        // q, k, v; causal, with a cache of keys and values
-  kConv2d,           // x [H, W, C] -> [OH, OW, N]; weight [N, kh * kw * C]
-  kDepthwiseConv2d,  // x [H, W, C] -> [OH, OW, C]; weight [kh * kw, C]
-  kAvgPool2d,        // padding is not counted
-  kMaxPool2d,
-  kReshape,   // the same elements in another shape
-  kLstmCell,  // gates [4H] -> h [H]; recurrent weight [4H, H]
-};
 
 enum class ValueType { kFloat32, kInt32 };
 
@@ -73,11 +52,11 @@ std::string_view Name(OpType op);
 // Number of value inputs the operator takes.
 size_t InputCount(OpType op);
 bool HasWeight(OpType op);
-// Whether the weight is a matrix [N, K] that may be packed: linear, embedding,
-// conv2d and lstm_cell. The weights of other operators stay float.
+// Whether the weight is a matrix [N, K] that may be packed, as that of linear,
+// embedding, conv2d and lstm_cell. The weights of other operators stay float.
 bool IsPackable(OpType op);
-// Whether the operator remembers earlier tokens: attention and lstm_cell. In a
-// graph that has one the rows of a call are consecutive tokens of a sequence;
+// Whether the operator remembers earlier tokens, as attention and lstm_cell. In
+// a graph that has one the rows of a call are consecutive tokens of a sequence;
 // else they are independent.
 bool IsStateful(OpType op);
 

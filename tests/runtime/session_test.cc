@@ -105,7 +105,9 @@ TEST_F(SessionTest, ThreadsOfAnyNumberGiveTheSameBits) {
   Session one(model, {.threads = 1});
   const auto expected = Run(one, kTokens, x);
   for (const size_t threads : std::vector<size_t>{2, 3, 5}) {
-    Session session(model, {.threads = threads});
+    // More than the machine has, as the case may be.
+    const auto executor = StartThreadTeam(threads);
+    Session session(model, {.executor = executor.get()});
     EXPECT_EQ(session.threads(), threads);
     EXPECT_EQ(Run(session, kTokens, x), expected) << threads;
   }
@@ -202,7 +204,7 @@ TEST_F(SessionTest, RefusesWrongUse) {
   EXPECT_THAT(ErrorMessage([] { Session(nullptr, {}); }),
               HasSubstr("no model"));
   EXPECT_THAT(ErrorMessage([&] { Session(model, {.threads = 1025}); }),
-              HasSubstr("1025 threads are more than the limit of 1024"));
+              HasSubstr("threads: 1025 are more than the limit of 1024"));
   Session session(model, {.threads = 1});
   EXPECT_THAT(ErrorMessage([&] { session.Prepare(0); }),
               HasSubstr("at least one token"));

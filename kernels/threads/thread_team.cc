@@ -5,6 +5,7 @@
 #include <sched.h>
 #endif
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -15,7 +16,7 @@
 namespace lutra {
 namespace {
 
-// No piece can be taken of a loop with this many taken.
+// No piece can be taken of a range with this many taken.
 constexpr uint32_t kClosed = UINT32_MAX;
 
 constexpr uint64_t Ticket(uint32_t number, uint32_t piece) {
@@ -69,7 +70,8 @@ ThreadTeam::ThreadTeam(size_t threads)
       helpers_(new Helper[helper_count_]),
       choice_(helper_count_),
       parts_(helper_count_),
-      ticket_(Ticket(0, kClosed)) {
+      ranges_(new Range[threads]) {
+  Close(0);
   for (size_t i = 0; i < helper_count_; ++i) {
     try {
       helpers_[i].thread =
@@ -112,10 +114,10 @@ void ThreadTeam::Run(size_t tasks, Task task, void* context) noexcept {
   } else {
     const auto count = static_cast<uint32_t>(tasks);
     const uint32_t number = Open(count, task, context);
-    loop.own_pieces = TakePieces(number);
+    loop.own_pieces = TakePieces(number, 0);
     loop.own_end = Now();
     loop.end = WaitForPieces(count - loop.own_pieces) ? Now() : loop.own_end;
-    ticket_.store(Ticket(number, kClosed), std::memory_order_relaxed);
+    Close(number);
     for (size_t i = 0; i < helper_count_; ++i) {
       parts_[i].in_the_way =
           helpers_[i].in_the_way.exchange(false, std::memory_order_relaxed);
@@ -129,20 +131,31 @@ void ThreadTeam::Run(size_t tasks, Task task, void* context) noexcept {
 }
 
 uint32_t ThreadTeam::Open(uint32_t tasks, Task task, void* context) {
-  // Written while the ticket of the loop before is closed: a helper that reads
-  // any of it early does so in vain, as it takes a piece by its ticket.
-  const uint32_t number = NumberOf(ticket_) + 1;
-  tasks_.store(tasks, std::memory_order_release);
+  // Written while all ranges are closed: a helper that still looks at the loop
+  // before reads any of it in vain, as it takes a piece by its ticket.
+  const uint32_t number = number_ + 1;
+  const size_t count = std::min<size_t>(choice_.active() + 1, tasks);
   task_.store(task, std::memory_order_release);
   context_.store(context, std::memory_order_release);
   finished_.store(0, std::memory_order_relaxed);
   callers_cpu_.store(CurrentCpu(), std::memory_order_relaxed);
+  range_count_.store(count, std::memory_order_relaxed);
+  for (size_t i = 0; i < count; ++i) {
+    const auto begin = static_cast<uint32_t>(uint64_t{tasks} * i / count);
+    const auto end = static_cast<uint32_t>(uint64_t{tasks} * (i + 1) / count);
+    ranges_[i].end.store(end, std::memory_order_release);
+    ranges_[i].ticket.store(Ticket(number, begin), std::memory_order_release);
+  }
+  size_t range = 0;  // the caller's
   for (size_t i = 0; i < helper_count_; ++i) {
     parts_[i] = {};
-    if (choice_.Active(i)) helpers_[i].wanted = true;
+    if (!choice_.Active(i)) continue;
+    range = range + 1 < count ? range + 1 : 0;
+    helpers_[i].range.store(range, std::memory_order_relaxed);
+    helpers_[i].wanted = true;
   }
-  ticket_ = Ticket(number, 0);
-  size_t needed = tasks - 1;
+  number_ = number;
+  size_t needed = count - 1;
   for (size_t i = 0; i < helper_count_ && needed > 0; ++i) {
     Helper& helper = helpers_[i];
     if (!choice_.Active(i)) continue;
@@ -154,6 +167,12 @@ uint32_t ThreadTeam::Open(uint32_t tasks, Task task, void* context) {
     parts_[i].wake = Now() - begin;
   }
   return number;
+}
+
+void ThreadTeam::Close(uint32_t number) {
+  for (size_t i = 0; i <= helper_count_; ++i) {
+    ranges_[i].ticket.store(Ticket(number, kClosed), std::memory_order_relaxed);
+  }
 }
 
 void ThreadTeam::Wake(Helper& helper) {
@@ -175,7 +194,7 @@ void ThreadTeam::Help(Helper& self, HelperChoice::Part& part) {
       continue;
     }
     const int64_t begin = Now();
-    const uint32_t taken = TakePieces(seen);
+    const uint32_t taken = TakePieces(seen, self.range);
     if (taken == 0) continue;
     part.begin = begin;
     part.end = Now();
@@ -188,7 +207,7 @@ void ThreadTeam::Help(Helper& self, HelperChoice::Part& part) {
 uint32_t ThreadTeam::WaitForLoop(Helper& self, uint32_t seen, bool may_spin) {
   uint32_t number = seen;
   const auto arrived = [&] {
-    number = NumberOf(ticket_);
+    number = number_;
     return (number != seen && self.wanted) || stopping_;
   };
   const auto enough = [&] { return arrived() || !self.wanted; };
@@ -204,22 +223,32 @@ uint32_t ThreadTeam::WaitForLoop(Helper& self, uint32_t seen, bool may_spin) {
   return number;
 }
 
-uint32_t ThreadTeam::TakePieces(uint32_t number) {
+uint32_t ThreadTeam::TakePieces(uint32_t number, size_t range) {
   uint32_t taken = 0;
-  uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  const size_t count = range_count_.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < count; ++i) {
+    if (range >= count) range = 0;
+    taken += TakePiecesOf(ranges_[range++], number);
+  }
+  return taken;
+}
+
+uint32_t ThreadTeam::TakePiecesOf(Range& range, uint32_t number) {
+  uint32_t taken = 0;
+  uint64_t ticket = range.ticket.load(std::memory_order_acquire);
   while (NumberOf(ticket) == number) {
     const uint32_t piece = PieceOf(ticket);
     const Task task = task_.load(std::memory_order_acquire);
     void* const context = context_.load(std::memory_order_acquire);
-    if (piece >= tasks_.load(std::memory_order_acquire)) break;
-    if (!ticket_.compare_exchange_weak(ticket, ticket + 1,
-                                       std::memory_order_acq_rel,
-                                       std::memory_order_acquire)) {
+    if (piece >= range.end.load(std::memory_order_acquire)) break;
+    if (!range.ticket.compare_exchange_weak(ticket, ticket + 1,
+                                            std::memory_order_acq_rel,
+                                            std::memory_order_acquire)) {
       continue;
     }
     task(context, piece);
     ++taken;
-    ticket = ticket_.load(std::memory_order_acquire);
+    ticket = range.ticket.load(std::memory_order_acquire);
   }
   return taken;
 }

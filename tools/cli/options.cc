@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <iostream>
 
 #include "lutra/runtime/error.h"
+#include "runtime/base/thread_count.h"
 #include "runtime/base/threads.h"
 #include "runtime/base/unknown_word.h"
 #include "tools/cli/usage_error.h"
@@ -34,6 +36,20 @@ constexpr const char* kActivationsHelp =
     "How packed layers take their activations: int8 (the default), "
     "int8-symmetric, int8-per-group, float32 or bfloat16";
 
+constexpr const char* kThreadsHelp =
+    "Threads to use; 0: as many as 'lutra cpu' says";
+
+// Checks nothing: the text is a number in its range.
+std::string WarnOfThreads(const std::string& text) {
+  const size_t most = ChooseThreads().most;
+  if (std::stoul(text) > most) {
+    std::cerr << "lutra: warning: --threads " << text
+              << ": more than this process may run at once; " << most
+              << " will be used\n";
+  }
+  return "";
+}
+
 }  // namespace
 
 void AsUsage(std::string_view option, const std::function<void()>& parse) {
@@ -45,10 +61,16 @@ void AsUsage(std::string_view option, const std::function<void()>& parse) {
 }
 
 void AddThreadsOption(Verb& verb, size_t& threads) {
-  verb.Add("-t,--threads", threads, "Threads to use; 0: one per core")
+  verb.Add("-t,--threads", threads, kThreadsHelp)
       .TypeName("N")
       .Range(size_t{0}, kMaxThreads)
+      .Check(&WarnOfThreads)
       .ShowDefault();
+}
+
+void AddThreadsOption(Verb& verb, std::vector<size_t>& threads) {
+  AddSizesOption(verb, "-t,--threads", threads, 0, kMaxThreads, kThreadsHelp)
+      .Check(&WarnOfThreads);
 }
 
 std::string_view Name(ActivationType type) {

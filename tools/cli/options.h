@@ -21,8 +21,10 @@ namespace lutra::tools {
 // 2) about `option`.
 void AsUsage(std::string_view option, const std::function<void()>& parse);
 
-// --threads N, 0 (the default) for all cores.
+// --threads N or, with a vector, N,...; 0 (the default) for what lutra chooses.
+// Warns of more than will be used.
 void AddThreadsOption(Verb& verb, size_t& threads);
+void AddThreadsOption(Verb& verb, std::vector<size_t>& threads);
 
 // "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16".
 std::string_view Name(kernels::ActivationType type);

@@ -21,6 +21,7 @@ struct BenchOptions {
   std::vector<kernels::ActivationType> activations = {
       kernels::ActivationType::kInt8Asymmetric};
   uint32_t seed = 1;
+  size_t beside = 0;  // busy threads beside what is measured
   OutputFormat format = OutputFormat::kTable;
   eval::TimingOptions timing;
   std::vector<size_t> batches = {1, 64};

@@ -8,13 +8,8 @@ include(FetchContent)
 if(LUTRA_THREADS)
   set(THREADS_PREFER_PTHREAD_FLAG ON)
   find_package(Threads REQUIRED)
-  find_package(pthreadpool REQUIRED)
-else()
-  # The header; kernels/serial_pool.cc is the library.
-  find_path(pthreadpool_INCLUDE_DIR pthreadpool.h REQUIRED)
-  add_library(pthreadpool::pthreadpool INTERFACE IMPORTED)
-  target_include_directories(pthreadpool::pthreadpool
-                             INTERFACE "${pthreadpool_INCLUDE_DIR}")
+  # For apps that hand one in by the C API; refused without.
+  find_package(pthreadpool)
 endif()
 
 # Fetched projects build their library only.

@@ -20,7 +20,7 @@ int main() {
     for (size_t i = 0; i < w.size(); ++i) {  // here: your model's gradients
       grad[i] = w[i] - 0.05f * static_cast<float>(i % 7);
     }
-    optimizer.Step(/*pool=*/nullptr);
+    optimizer.Step(/*executor=*/nullptr);
   }
   const auto packed = qat::MatchGrid(  // w == scale * table[index], bit for bit
       w.data(), 4, 32, *qat::MakeStretchedQuantizer(), 2, 16, nullptr);

@@ -9,7 +9,7 @@
 
 namespace lutra::bench {
 
-std::function<void()> MakeDense(const PeerShape& shape, pthreadpool_t pool) {
+std::function<void()> MakeDense(const PeerShape& shape, Executor* executor) {
   struct Data {
     std::vector<float> w, x, y;
   };
@@ -27,7 +27,8 @@ std::function<void()> MakeDense(const PeerShape& shape, pthreadpool_t pool) {
                     .k = static_cast<uint32_t>(shape.k),
                     .values = data->w.data()};
   return [=] {
-    MultiplyDense(w, nullptr, data->x.data(), shape.m, data->y.data(), pool);
+    MultiplyDense(w, nullptr, data->x.data(), shape.m, data->y.data(),
+                  executor);
   };
 }
 

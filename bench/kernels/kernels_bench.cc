@@ -44,15 +44,14 @@ void Register(const LutCase& c) {
 }
 
 void RunProduct(benchmark::State& state, const PeerShape& shape, size_t threads,
-                const std::function<void()>& call,
-                double (*limit)(pthreadpool_t)) {
+                const std::function<void()>& call, double (*limit)(Executor*)) {
   if (!call) {
     state.SkipWithError("not available");
     return;
   }
-  pthreadpool_t pool = PoolOf(threads);
+  Executor* executor = TeamOf(threads);
   const Measured measured = Measure(
-      state, [&call](size_t) { call(); }, [=] { return limit(pool); });
+      state, [&call](size_t) { call(); }, [=] { return limit(executor); });
   const double ops = 2.0 * static_cast<double>(shape.m * shape.n * shape.k);
   state.counters["us"] = measured.seconds * 1e6;
   state.counters["GOPS"] = ops / measured.seconds * 1e-9;
@@ -69,19 +68,19 @@ void RegisterPeers(const LutCase& c) {
   std::snprintf(end, sizeof(end), "/%zux%zu/m:%zu/threads:%zu", shape.n,
                 shape.k, shape.m, threads);
   Register(std::string("dense/float32").append(end), [=](benchmark::State& s) {
-    RunProduct(s, shape, threads, MakeDense(shape, PoolOf(threads)),
+    RunProduct(s, shape, threads, MakeDense(shape, TeamOf(threads)),
                eval::FloatRate);
   });
-  Register(
-      std::string("peer/xnnpack_float").append(end), [=](benchmark::State& s) {
-        RunProduct(s, shape, threads, MakeXnnpackFloat(shape, PoolOf(threads)),
-                   eval::FloatRate);
-      });
-  Register(
-      std::string("peer/xnnpack_int8").append(end), [=](benchmark::State& s) {
-        RunProduct(s, shape, threads, MakeXnnpackInt8(shape, PoolOf(threads)),
-                   eval::Int8Rate);
-      });
+  Register(std::string("peer/xnnpack_float").append(end),
+           [=](benchmark::State& s) {
+             RunProduct(s, shape, threads, MakeXnnpackFloat(shape, threads),
+                        eval::FloatRate);
+           });
+  Register(std::string("peer/xnnpack_int8").append(end),
+           [=](benchmark::State& s) {
+             RunProduct(s, shape, threads, MakeXnnpackInt8(shape, threads),
+                        eval::Int8Rate);
+           });
   if (threads > 1) return;
   Register(
       std::string("peer/eigen_float").append(end), [=](benchmark::State& s) {
@@ -91,13 +90,12 @@ void RegisterPeers(const LutCase& c) {
 
 void RegisterLimits() {
   for (const size_t threads : {size_t{1}, size_t{2}}) {
-    const auto add = [threads](const char* name,
-                               double (*measure)(pthreadpool_t)) {
+    const auto add = [threads](const char* name, double (*measure)(Executor*)) {
       std::string full = "limit/";
       full.append(name).append("/threads:").append(std::to_string(threads));
       benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) {
         for (auto _ : state) {
-          state.counters["G/s"] = measure(PoolOf(threads)) * 1e-9;
+          state.counters["G/s"] = measure(TeamOf(threads)) * 1e-9;
         }
       })->Iterations(1);
     };

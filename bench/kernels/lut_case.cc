@@ -168,7 +168,7 @@ void RunLutCase(benchmark::State& state, const LutCase& c) {
   std::vector<float> x(c.m * f.k);
   for (float& v : x) v = normal(rng);
   std::vector<float> y(c.m * f.n);
-  pthreadpool_t pool = PoolOf(c.threads);
+  Executor* executor = TeamOf(c.threads);
   const Memory scratch =
       Allocate(kernels::GemmScratchBytes(w.matrices[0], c.type, c.m));
   kernels::GemmArguments arguments;
@@ -183,18 +183,18 @@ void RunLutCase(benchmark::State& state, const LutCase& c) {
 
   const bool bandwidth_bound = c.cold && c.m == 1;
   eval::UncachedMemory memory(w.memory.get(), w.matrices.size() * w.bytes);
-  const auto read = [&] { return memory.ReadRate(pool); };
+  const auto read = [&] { return memory.ReadRate(executor); };
   const auto peak = [&] {
-    return kernels::Traits(c.type).is_float ? eval::FloatRate(pool)
-                                            : eval::Int8Rate(pool);
+    return kernels::Traits(c.type).is_float ? eval::FloatRate(executor)
+                                            : eval::Int8Rate(executor);
   };
   const auto call = [&](size_t i) {
     const LutMatrix& matrix = w.matrices[i % w.matrices.size()];
     if (c.quantize_only) {
       kernels::PrepareActivations(matrix, c.type, arguments, scratch.get(),
-                                  pool);
+                                  executor);
     } else {
-      kernels::Gemm(matrix, c.type, arguments, scratch.get(), pool);
+      kernels::Gemm(matrix, c.type, arguments, scratch.get(), executor);
     }
   };
   std::function<double()> limit;

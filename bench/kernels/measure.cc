@@ -4,7 +4,10 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <vector>
+
+#include "lutra/kernels/thread_team.h"
 
 namespace lutra::bench {
 namespace {
@@ -31,12 +34,11 @@ constexpr double kLimitEvery = 2e-3;
 
 }  // namespace
 
-pthreadpool_t PoolOf(size_t threads) {
-  static std::map<size_t, pthreadpool_t> pools;
-  if (threads == 1) return nullptr;
-  pthreadpool_t& pool = pools[threads];
-  if (pool == nullptr) pool = pthreadpool_create(threads);
-  return pool;
+Executor* TeamOf(size_t threads) {
+  static std::map<size_t, std::unique_ptr<Executor>> teams;
+  std::unique_ptr<Executor>& team = teams[threads];
+  if (team == nullptr) team = StartThreadTeam(threads);
+  return team.get();
 }
 
 Measured Measure(benchmark::State& state,

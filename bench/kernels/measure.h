@@ -2,15 +2,16 @@
 #define LUTRA_BENCH_KERNELS_MEASURE_H_
 
 #include <benchmark/benchmark.h>
-#include <pthreadpool.h>
 
 #include <cstddef>
 #include <functional>
 
+#include "lutra/kernels/executor.h"
+
 namespace lutra::bench {
 
-// A pool of `threads`, made once; nullptr for 1.
-pthreadpool_t PoolOf(size_t threads);
+// A team of `threads`, started once; nullptr for 1.
+Executor* TeamOf(size_t threads);
 
 // Medians over the iterations of a benchmark.
 struct Measured {

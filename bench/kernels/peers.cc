@@ -9,7 +9,10 @@
 #include <vector>
 
 #ifdef LUTRA_HAVE_XNNPACK
+#include <pthreadpool.h>
 #include <xnnpack.h>
+
+#include <map>
 #endif
 
 namespace lutra::bench {
@@ -59,6 +62,15 @@ std::function<void()> MakeEigenGemm(const PeerShape& shape) {
 #ifdef LUTRA_HAVE_XNNPACK
 namespace {
 
+// XNNPACK's own threads, started once; nullptr for 1.
+pthreadpool_t PoolOf(size_t threads) {
+  static std::map<size_t, pthreadpool_t> pools;
+  if (threads == 1) return nullptr;
+  pthreadpool_t& pool = pools[threads];
+  if (pool == nullptr) pool = pthreadpool_create(threads);
+  return pool;
+}
+
 // Defines one value of a graph; the data of a static one is not copied.
 template <typename T>
 bool Define(xnn_subgraph_t graph, size_t rows, size_t columns, const T* data,
@@ -78,7 +90,7 @@ bool Define(xnn_subgraph_t graph, size_t rows, size_t columns, const T* data,
 }
 
 template <typename T>
-std::function<void()> MakeXnnpack(const PeerShape& shape, pthreadpool_t pool) {
+std::function<void()> MakeXnnpack(const PeerShape& shape, size_t threads) {
   if (xnn_initialize(nullptr) != xnn_status_success) return nullptr;
   xnn_subgraph_t graph = nullptr;
   if (xnn_create_subgraph(2, 0, &graph) != xnn_status_success) return nullptr;
@@ -99,7 +111,8 @@ std::function<void()> MakeXnnpack(const PeerShape& shape, pthreadpool_t pool) {
     return nullptr;
   }
   xnn_runtime_t raw = nullptr;
-  if (xnn_create_runtime_v2(graph, pool, 0, &raw) != xnn_status_success) {
+  if (xnn_create_runtime_v2(graph, PoolOf(threads), 0, &raw) !=
+      xnn_status_success) {
     return nullptr;
   }
   const std::shared_ptr<xnn_runtime> runtime(raw, xnn_delete_runtime);
@@ -111,19 +124,17 @@ std::function<void()> MakeXnnpack(const PeerShape& shape, pthreadpool_t pool) {
 
 }  // namespace
 
-std::function<void()> MakeXnnpackFloat(const PeerShape& shape,
-                                       pthreadpool_t pool) {
-  return MakeXnnpack<float>(shape, pool);
+std::function<void()> MakeXnnpackFloat(const PeerShape& shape, size_t threads) {
+  return MakeXnnpack<float>(shape, threads);
 }
-std::function<void()> MakeXnnpackInt8(const PeerShape& shape,
-                                      pthreadpool_t pool) {
-  return MakeXnnpack<int8_t>(shape, pool);
+std::function<void()> MakeXnnpackInt8(const PeerShape& shape, size_t threads) {
+  return MakeXnnpack<int8_t>(shape, threads);
 }
 #else
-std::function<void()> MakeXnnpackFloat(const PeerShape&, pthreadpool_t) {
+std::function<void()> MakeXnnpackFloat(const PeerShape&, size_t) {
   return nullptr;
 }
-std::function<void()> MakeXnnpackInt8(const PeerShape&, pthreadpool_t) {
+std::function<void()> MakeXnnpackInt8(const PeerShape&, size_t) {
   return nullptr;
 }
 #endif

@@ -1,8 +1,6 @@
 #ifndef LUTRA_BENCH_KERNELS_PEERS_H_
 #define LUTRA_BENCH_KERNELS_PEERS_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <functional>
 
@@ -23,12 +21,10 @@ struct PeerShape {
 // float32, on the calling thread.
 std::function<void()> MakeEigenGemm(const PeerShape& shape);
 // float32.
-std::function<void()> MakeXnnpackFloat(const PeerShape& shape,
-                                       pthreadpool_t pool);
+std::function<void()> MakeXnnpackFloat(const PeerShape& shape, size_t threads);
 // int8 weights with one scale; int8 activations and outputs with fixed scales,
 // so without the cost of quantizing them.
-std::function<void()> MakeXnnpackInt8(const PeerShape& shape,
-                                      pthreadpool_t pool);
+std::function<void()> MakeXnnpackInt8(const PeerShape& shape, size_t threads);
 
 }  // namespace lutra::bench
 

@@ -16,7 +16,6 @@
 // cache.
 
 #include <benchmark/benchmark.h>
-#include <pthreadpool.h>
 
 #include <algorithm>
 #include <chrono>
@@ -29,6 +28,7 @@
 #include <vector>
 
 #include "kernels/base/parallel.h"
+#include "lutra/kernels/thread_team.h"
 #include "lutra/qat/base_optimizers.h"
 #include "lutra/qat/prox_maps.h"
 #include "lutra/qat/quant_optimizer.h"
@@ -48,9 +48,9 @@ constexpr size_t kThreads = 2;
 // longest period, so that every case refreshes as often as it should.
 constexpr int64_t kRounds = 20;
 
-pthreadpool_t Pool() {
-  static pthreadpool_t pool = pthreadpool_create(kThreads);
-  return pool;
+Executor* Team() {
+  static const std::unique_ptr<Executor> team = StartThreadTeam(kThreads);
+  return team.get();
 }
 
 template <typename F>
@@ -126,24 +126,22 @@ std::unique_ptr<qat::Optimizer> MakeQuantized(Weights& weights,
 void UpdateInPlace(Weights& weights) {
   for (std::vector<float>& values : weights.values) {
     float* w = values.data();
-    ParallelFor(
-        Pool(), values.size(), size_t{1} << 16,
-        [w](size_t begin, size_t end) {
-          for (size_t i = begin; i < end; ++i) w[i] = -w[i];
-        },
-        IdleThreads::kYield);
+    ParallelFor(Team(), values.size(), size_t{1} << 16,
+                [w](size_t begin, size_t end) {
+                  for (size_t i = begin; i < end; ++i) w[i] = -w[i];
+                });
   }
 }
 
 void PlainStep(benchmark::State& state) {
   Weights weights;
   const auto plain = weights.MakeAdamW();
-  plain->Step(Pool());  // allocates its state
+  plain->Step(Team());  // allocates its state
   std::vector<double> bandwidth;
   std::vector<double> step;
   for (auto _ : state) {
     bandwidth.push_back(Seconds([&] { UpdateInPlace(weights); }));
-    step.push_back(Seconds([&] { plain->Step(Pool()); }));
+    step.push_back(Seconds([&] { plain->Step(Team()); }));
     state.SetIterationTime(step.back());
   }
   const double limit = 2 * sizeof(float) * kParameters / Median(bandwidth);
@@ -161,13 +159,13 @@ void QuantizedStep(benchmark::State& state) {
   Weights quantized_weights;
   const auto plain = weights.MakeAdamW();
   const auto quantized = MakeQuantized(quantized_weights, period);
-  plain->Step(Pool());
-  quantized->Step(Pool());
+  plain->Step(Team());
+  quantized->Step(Team());
   std::vector<double> plain_step;
   std::vector<double> quantized_step;
   for (auto _ : state) {
-    plain_step.push_back(Seconds([&] { plain->Step(Pool()); }));
-    quantized_step.push_back(Seconds([&] { quantized->Step(Pool()); }));
+    plain_step.push_back(Seconds([&] { plain->Step(Team()); }));
+    quantized_step.push_back(Seconds([&] { quantized->Step(Team()); }));
     state.SetIterationTime(quantized_step.back());
   }
   state.counters["ratio"] = Median(quantized_step) / Median(plain_step);

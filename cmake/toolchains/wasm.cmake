@@ -1,5 +1,5 @@
 # WebAssembly with SIMD, by the distribution's emscripten; node runs it.
-# scripts/sysroot.sh unpacks the headers of Highway and pthreadpool.
+# scripts/sysroot.sh unpacks the headers of Highway.
 include(/usr/share/emscripten/cmake/Modules/Platform/Emscripten.cmake)
 
 get_filename_component(LUTRA_SYSROOT

@@ -1,55 +1,54 @@
 #ifndef LUTRA_KERNELS_BASE_PARALLEL_H_
 #define LUTRA_KERNELS_BASE_PARALLEL_H_
 
-#include <pthreadpool.h>
-
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <mutex>
 
+#include "lutra/kernels/executor.h"
+
 namespace lutra {
 
-// What the threads of a pool do while they wait for work.
-enum class IdleThreads : uint32_t {
-  // Spin: the next loop starts at once. For calls of microseconds.
-  kSpin = 0,
-  // Sleep: equally fast for loops of milliseconds, many times faster when
-  // other programs want the cores.
-  kYield = PTHREADPOOL_FLAG_YIELD_WORKERS,
-};
-
 // Calls body(begin, end) for pieces of `tile` items (the last may be shorter)
-// that cover [0, count), on the threads of `pool` (nullptr: this one). Pieces
-// depend on the tile and not on the number of threads, so that work which sums
-// within a piece gives the same bits on any pool. Allocates nothing.
+// that cover [0, count), on the threads of `executor` (nullptr: this one).
+// Pieces depend on the tile and not on the number of threads, so that work
+// which sums within a piece gives the same bits on any executor. Allocates
+// nothing.
 //
 // If pieces throw, rethrows what the lowest of them threw, so that errors do
 // not depend on the number of threads; pieces after one that threw may be left
 // out.
 template <typename Body>
-void ParallelFor(pthreadpool_t pool, size_t count, size_t tile,
-                 const Body& body, IdleThreads idle = IdleThreads::kSpin) {
-  if (count <= tile) {
-    if (count != 0) body(size_t{0}, count);
+void ParallelFor(Executor* executor, size_t count, size_t tile,
+                 const Body& body) {
+  if (executor == nullptr || count <= tile) {
+    for (size_t begin = 0; begin < count; begin += std::min(tile, count)) {
+      body(begin, begin + std::min(tile, count - begin));
+    }
     return;
   }
   struct Loop {
     const Body& body;
+    size_t count;
+    size_t tile;
     std::mutex mutex;
     std::exception_ptr error;
     std::atomic<size_t> error_at = SIZE_MAX;
 
-    // Exceptions must not cross pthreadpool, which is C.
-    void Run(size_t begin, size_t size) noexcept {
-      if constexpr (noexcept(body(begin, size))) {
-        body(begin, begin + size);
+    // An executor may be a C library: exceptions must not cross it.
+    void Run(size_t piece) noexcept {
+      const size_t begin = piece * tile;
+      const size_t end = begin + std::min(tile, count - begin);
+      if constexpr (noexcept(body(begin, end))) {
+        body(begin, end);
       } else {
         // Where a lower piece has failed, nobody wants the result.
         if (error_at.load(std::memory_order_relaxed) < begin) return;
         try {
-          body(begin, begin + size);
+          body(begin, end);
         } catch (...) {
           const std::lock_guard<std::mutex> lock(mutex);
           if (begin < error_at) {
@@ -60,13 +59,12 @@ void ParallelFor(pthreadpool_t pool, size_t count, size_t tile,
       }
     }
   };
-  Loop loop{body, {}, nullptr};
-  pthreadpool_parallelize_1d_tile_1d(
-      pool,
-      [](void* context, size_t begin, size_t size) {
-        static_cast<Loop*>(context)->Run(begin, size);
-      },
-      &loop, count, tile, static_cast<uint32_t>(idle));
+  Loop loop{body, count, tile, {}, nullptr};
+  executor->Run((count - 1) / tile + 1,
+                [](void* context, size_t piece) {
+                  static_cast<Loop*>(context)->Run(piece);
+                },
+                &loop);
   if (loop.error != nullptr) std::rethrow_exception(loop.error);
 }
 

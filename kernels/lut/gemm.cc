@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/base/parallel.h"
 #include "kernels/lut/gemm_job.h"
 #include "kernels/target/dispatch.h"
 
@@ -193,24 +194,26 @@ using PartFunction = void (*)(void* task, size_t first, size_t count);
 // Calls part(task, first, count) for parts of [0, n), which take about `work`
 // multiplications together. Four parts per thread let fast threads take over
 // from slow ones, unless they are so small that handing them out costs more.
-void ParallelParts(pthreadpool_t pool, Task& task, PartFunction part, size_t n,
+void ParallelParts(Executor* executor, Task& task, PartFunction part, size_t n,
                    size_t multiple, double work) {
-  if (pool == nullptr || n <= multiple) return part(&task, 0, n);
-  const size_t threads = pthreadpool_get_threads_count(pool);
+  if (executor == nullptr || n <= multiple) return part(&task, 0, n);
+  const size_t threads = executor->threads();
   const double most =
       std::min(work / kMinPartWork, 4.0 * static_cast<double>(threads));
   const size_t parts = std::max(threads, static_cast<size_t>(most));
-  pthreadpool_parallelize_1d_tile_1d(pool, part, &task, n,
-                                     RoundUp(DivideUp(n, parts), multiple), 0);
+  ParallelFor(executor, n, RoundUp(DivideUp(n, parts), multiple),
+              [&](size_t begin, size_t end) noexcept {
+                part(&task, begin, end - begin);
+              });
 }
 
-void Prepare(pthreadpool_t pool, Task& task) {
+void Prepare(Executor* executor, Task& task) {
   const GemmJob& first = *task.jobs.begin();
-  if (pool == nullptr) return PreparePart(&task, 0, first.arguments.m);
+  if (executor == nullptr) return PreparePart(&task, 0, first.arguments.m);
   // Preparing an activation costs about as much as 16 multiplications.
   const double work =
       16.0 * static_cast<double>(first.arguments.m) * first.w->format.k;
-  ParallelParts(work < kMinParallelWork ? nullptr : pool, task, PreparePart,
+  ParallelParts(work < kMinParallelWork ? nullptr : executor, task, PreparePart,
                 first.arguments.m, first.width, work);
 }
 
@@ -246,7 +249,7 @@ struct Call {
     }
   }
 
-  void Run(pthreadpool_t pool) const {
+  void Run(Executor* executor) const {
     if (m == 0) return;
     if (kernels == nullptr) {
       for (const GemmJob& job : jobs) {
@@ -255,14 +258,18 @@ struct Call {
       return;
     }
     Task task{jobs, *kernels};
-    if (work < kMinParallelWork) pool = nullptr;
-    Prepare(pool, task);
+    if (work < kMinParallelWork) executor = nullptr;
+    Prepare(executor, task);
     if (m <= MaxGemvTokens(jobs.begin()->type)) {
-      ParallelParts(pool, task, GemvPart, row_blocks, 1, work);
+      ParallelParts(executor, task, GemvPart, row_blocks, 1, work);
     } else {
-      // Without a pool this is a loop on the calling thread.
-      pthreadpool_parallelize_2d_tile_1d(pool, GemmPart, &task, panels, m,
-                                         kTokenBlock, 0);
+      const size_t blocks = DivideUp(m, kTokenBlock);
+      ParallelFor(executor, panels * blocks, 1,
+                  [&](size_t piece, size_t) noexcept {
+                    const size_t first = piece % blocks * kTokenBlock;
+                    GemmPart(&task, piece / blocks, first,
+                             std::min(kTokenBlock, m - first));
+                  });
     }
   }
 
@@ -278,14 +285,14 @@ struct Call {
 
 void PrepareActivations(const LutMatrix& w, ActivationType activation_type,
                         const GemmArguments& arguments, void* scratch,
-                        pthreadpool_t pool) noexcept {
+                        Executor* executor) noexcept {
   const KernelSet* kernels = FindKernels(activation_type);
   if (kernels == nullptr || arguments.m == 0) return;
   const GemmProduct product = {&w, arguments};
   const Jobs jobs({&product, 1}, activation_type, arguments.m,
                   kernels->tile_tokens, scratch);
   Task task{jobs, *kernels};
-  Prepare(pool, task);
+  Prepare(executor, task);
 }
 
 size_t GemmScratchBytes(const LutMatrix& w, ActivationType activation_type,
@@ -296,11 +303,11 @@ size_t GemmScratchBytes(const LutMatrix& w, ActivationType activation_type,
 
 void Gemm(const LutMatrix& w, ActivationType activation_type,
           const GemmArguments& arguments, void* scratch,
-          pthreadpool_t pool) noexcept {
+          Executor* executor) noexcept {
   const GemmProduct product = {&w, arguments};
   Call({&product, 1}, activation_type, arguments.m,
        FindKernels(activation_type), scratch)
-      .Run(pool);
+      .Run(executor);
 }
 
 struct PreparedGemm::Impl {
@@ -329,13 +336,13 @@ PreparedGemm::~PreparedGemm() = default;
 PreparedGemm::PreparedGemm(PreparedGemm&&) noexcept = default;
 PreparedGemm& PreparedGemm::operator=(PreparedGemm&&) noexcept = default;
 
-void PreparedGemm::Run(size_t m, pthreadpool_t pool) noexcept {
+void PreparedGemm::Run(size_t m, Executor* executor) noexcept {
   const KernelSet* const active = FindKernels(impl_->type);
   Call& call = impl_->call;
   if (m != call.m || active != call.kernels) {
     call = Call(impl_->products, impl_->type, m, active, impl_->scratch);
   }
-  call.Run(pool);
+  call.Run(executor);
 }
 
 }  // namespace lutra::kernels

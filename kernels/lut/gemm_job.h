@@ -91,7 +91,7 @@ inline GemmArguments WithSimpleFusion(GemmArguments arguments) {
 // What Gemm does before it multiplies, for measuring it alone: same arguments.
 void PrepareActivations(const LutMatrix& w, ActivationType activation_type,
                         const GemmArguments& arguments, void* scratch,
-                        pthreadpool_t pool) noexcept;
+                        Executor* executor) noexcept;
 
 // Row blocks that a panel of decoded weights joins. With two, every broadcast
 // activation is used twice.

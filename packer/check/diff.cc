@@ -52,7 +52,7 @@ std::optional<RowSource> SourceOf(const TensorView& tensor,
 }
 
 void CompareTensors(const SafetensorsFile& before, const SafetensorsFile& after,
-                    pthreadpool_t pool, FileDifferences& result) {
+                    Executor* executor, FileDifferences& result) {
   using Kind = TensorDifference::Kind;
   for (const TensorView& tensor : before.tensors()) {
     const TensorView* other = after.Find(tensor.name);
@@ -73,7 +73,7 @@ void CompareTensors(const SafetensorsFile& before, const SafetensorsFile& after,
     const auto a = SourceOf(tensor, before.path());
     const auto b = SourceOf(*other, after.path());
     if (a && b && a->rows() == b->rows() && a->columns() == b->columns()) {
-      const Differences differences = Compare(*a, *b, pool);
+      const Differences differences = Compare(*a, *b, executor);
       difference.sqnr_db = differences.SqnrDb();
       difference.max_error = differences.max_error;
     }
@@ -135,9 +135,9 @@ void CompareMetadata(const SafetensorsFile& before,
 }  // namespace
 
 FileDifferences Diff(const SafetensorsFile& before,
-                     const SafetensorsFile& after, pthreadpool_t pool) {
+                     const SafetensorsFile& after, Executor* executor) {
   FileDifferences result;
-  CompareTensors(before, after, pool, result);
+  CompareTensors(before, after, executor, result);
   CompareMetadata(before, after, result);
   return result;
 }

@@ -118,7 +118,7 @@ void CompareTensor(const Model& model, const TensorView& tensor,
     verdict.problems.emplace_back("has another shape in the other model");
     return;
   }
-  const Differences differences = Compare(source, packed, options.pool);
+  const Differences differences = Compare(source, packed, options.executor);
   const double sqnr = differences.SqnrDb();
   verdict.sqnr_db = sqnr;
   verdict.max_error = differences.max_error;

@@ -109,10 +109,10 @@ RoundedTable Learn(const Table& start, const Pass& pass, const Rescale& rescale,
 class Learner {
  public:
   Learner(const RowSource& w, const LearnedTableOptions& options,
-          pthreadpool_t pool, const std::function<void()>& tick)
+          Executor* executor, const std::function<void()>& tick)
       : w_(w),
         options_(options),
-        pool_(pool),
+        executor_(executor),
         tick_(tick),
         k_(w.columns()),
         groups_((k_ + options.group_size - 1) / options.group_size),
@@ -148,7 +148,7 @@ class Learner {
   template <typename Body>
   void ForRows(size_t count, size_t stride, const Body& body) {
     const RowTasks tasks(count, k_);
-    tasks.ForEach(pool_, [&](size_t task) {
+    tasks.ForEach(executor_, [&](size_t task) {
       tick_();
       std::vector<float> scratch;
       for (size_t i = tasks.Begin(task); i < tasks.End(task); ++i) {
@@ -305,7 +305,7 @@ class Learner {
 
   const RowSource& w_;
   const LearnedTableOptions options_;
-  const pthreadpool_t pool_;
+  Executor* const executor_;
   const std::function<void()>& tick_;
   const size_t k_;
   const size_t groups_;
@@ -319,9 +319,9 @@ class Learner {
 
 LearnedTables LearnTables(const RowSource& w,
                           const LearnedTableOptions& options,
-                          pthreadpool_t pool,
+                          Executor* executor,
                           const std::function<void()>& tick) {
-  return Learner(w, options, pool, tick).Run();
+  return Learner(w, options, executor, tick).Run();
 }
 
 }  // namespace lutra::packer

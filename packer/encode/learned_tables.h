@@ -1,13 +1,12 @@
 #ifndef LUTRA_PACKER_ENCODE_LEARNED_TABLES_H_
 #define LUTRA_PACKER_ENCODE_LEARNED_TABLES_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <vector>
 
+#include "lutra/kernels/executor.h"
 #include "lutra/qat/affine.h"
 #include "lutra/qat/quantizers.h"
 #include "packer/weights/row_source.h"
@@ -47,10 +46,10 @@ struct LearnedTables {
 };
 
 // Values must be finite. A table for the tensor is learned from at most some
-// four million weights, whole rows evenly spread. The same for any pool. Calls
-// `tick` often, from any thread; what it throws ends the work.
+// four million weights, whole rows evenly spread. The same for any executor.
+// Calls `tick` often, from any thread; what it throws ends the work.
 LearnedTables LearnTables(
-    const RowSource& w, const LearnedTableOptions& options, pthreadpool_t pool,
+    const RowSource& w, const LearnedTableOptions& options, Executor* executor,
     const std::function<void()>& tick = [] {});
 
 }  // namespace lutra::packer

@@ -88,10 +88,10 @@ void TakeNearest(const float* w, size_t count, float scale,
 // A weight matrix on its way: the arguments of PackLutMatrix.
 class Packing {
  public:
-  Packing(const RowSource& w, const WeightPlan& plan, pthreadpool_t pool)
+  Packing(const RowSource& w, const WeightPlan& plan, Executor* executor)
       : w_(w),
         plan_(plan),
-        pool_(pool),
+        executor_(executor),
         k_(plan.format.k),
         groups_(plan.format.GroupsPerRow()),
         tasks_(plan.format.n, k_),
@@ -99,7 +99,7 @@ class Packing {
 
   PackedWeight Run(const std::function<void(size_t)>& done) {
     if (plan_.learned) {
-      tasks_.ForEach(pool_, [this](size_t task) {
+      tasks_.ForEach(executor_, [this](size_t task) {
         std::vector<float> scratch;
         CheckFinite(Rows(task, scratch), tasks_.Begin(task), k_);
       });
@@ -107,7 +107,7 @@ class Packing {
       done(plan_.format.n);
     } else {
       Allocate();
-      tasks_.ForEach(pool_, [&](size_t task) {
+      tasks_.ForEach(executor_, [&](size_t task) {
         QuantizeRows(task);
         done(tasks_.End(task) - tasks_.Begin(task));
       });
@@ -155,7 +155,7 @@ class Packing {
     options.group_size = plan_.format.group_size;
     options.granularity = *plan_.learned;
     options.scale_type = plan_.scheme.scale_type;
-    LearnedTables learned = LearnTables(w_, options, pool_, tick);
+    LearnedTables learned = LearnTables(w_, options, executor_, tick);
     tables_ = std::move(learned.tables);
     scales_ = std::move(learned.scales);
     indices_ = std::move(learned.indices);
@@ -272,7 +272,7 @@ class Packing {
         blob, result.blob.size() * sizeof(BlobLine), &matrix);
     if (cause != nullptr) throw Error(cause);
     const RowSource packed(matrix);
-    const Differences differences = Compare(w_, packed, pool_);
+    const Differences differences = Compare(w_, packed, executor_);
     result.sqnr_db = differences.SqnrDb();
     result.max_error = differences.max_error;
     if (differences.first && plan_.method == PackMethod::kTrained) {
@@ -287,7 +287,7 @@ class Packing {
 
   const RowSource& w_;
   const WeightPlan& plan_;
-  const pthreadpool_t pool_;
+  Executor* const executor_;
   const size_t k_;
   const size_t groups_;
   const RowTasks tasks_;
@@ -301,9 +301,9 @@ class Packing {
 }  // namespace
 
 PackedWeight PackWeight(const RowSource& w, const WeightPlan& plan,
-                        pthreadpool_t pool,
+                        Executor* executor,
                         const std::function<void(size_t rows)>& done) {
-  return Packing(w, plan, pool).Run(done);
+  return Packing(w, plan, executor).Run(done);
 }
 
 }  // namespace lutra::packer

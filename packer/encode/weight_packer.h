@@ -1,14 +1,13 @@
 #ifndef LUTRA_PACKER_ENCODE_WEIGHT_PACKER_H_
 #define LUTRA_PACKER_ENCODE_WEIGHT_PACKER_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
 
+#include "lutra/kernels/executor.h"
 #include "lutra/kernels/lut_matrix.h"
 #include "packer/assign/plan.h"
 #include "packer/weights/row_source.h"
@@ -36,7 +35,7 @@ struct PackedWeight {
 // since the last call, from any thread. Throws Error with the bare cause: a
 // value that is not finite or not on the grid of its training.
 PackedWeight PackWeight(const RowSource& w, const WeightPlan& plan,
-                        pthreadpool_t pool,
+                        Executor* executor,
                         const std::function<void(size_t rows)>& done);
 
 }  // namespace lutra::packer

@@ -187,7 +187,7 @@ class Synthesizer {
     std::vector<float> scales(n * groups);
     const double deviation = Deviation(tensor);
     const RowTasks tasks(n, k);
-    tasks.ForEach(options_.pool, [&](size_t task) {
+    tasks.ForEach(options_.executor, [&](size_t task) {
       for (size_t row = tasks.Begin(task); row < tasks.End(task); ++row) {
         Random random = RandomOf(tensor, row);
         const std::span<int8_t> table =
@@ -237,7 +237,7 @@ class Synthesizer {
     const auto largest = static_cast<float>(std::sqrt(3.0) * Deviation(tensor));
     std::vector<std::byte> data(n * k * size);
     const RowTasks tasks(n, k);
-    tasks.ForEach(options_.pool, [&](size_t task) {
+    tasks.ForEach(options_.executor, [&](size_t task) {
       for (size_t row = tasks.Begin(task); row < tasks.End(task); ++row) {
         Random random = RandomOf(tensor, row);
         auto* values = reinterpret_cast<uint8_t*>(data.data() + row * k * size);

@@ -35,11 +35,11 @@ double Differences::SqnrDb() const {
 }
 
 Differences Compare(const RowSource& a, const RowSource& b,
-                    pthreadpool_t pool) {
+                    Executor* executor) {
   const RowTasks tasks(a.rows(), a.columns());
   // By task, so that sums do not depend on the number of threads.
   std::vector<Differences> parts(tasks.count());
-  tasks.ForEach(pool, [&](size_t task) {
+  tasks.ForEach(executor, [&](size_t task) {
     std::vector<float> scratch_a;
     std::vector<float> scratch_b;
     for (size_t row = tasks.Begin(task); row < tasks.End(task); ++row) {

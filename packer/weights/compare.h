@@ -1,11 +1,10 @@
 #ifndef LUTRA_PACKER_WEIGHTS_COMPARE_H_
 #define LUTRA_PACKER_WEIGHTS_COMPARE_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <optional>
 
+#include "lutra/kernels/executor.h"
 #include "packer/weights/row_source.h"
 
 namespace lutra::packer {
@@ -28,8 +27,8 @@ struct Differences {
   double SqnrDb() const;
 };
 
-// Both matrices have the same shape. The same for any pool.
-Differences Compare(const RowSource& a, const RowSource& b, pthreadpool_t pool);
+// Both matrices have the same shape. The same for any executor.
+Differences Compare(const RowSource& a, const RowSource& b, Executor* executor);
 
 }  // namespace lutra::packer
 

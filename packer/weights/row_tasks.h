@@ -23,11 +23,11 @@ class RowTasks {
     return std::min(rows_, Begin(task) + per_task_);
   }
 
-  // Calls body(task) for each, on the threads of `pool`. What the lowest task
-  // throws is rethrown.
+  // Calls body(task) for each, on the threads of `executor`. What the lowest
+  // task throws is rethrown.
   template <typename Body>
-  void ForEach(pthreadpool_t pool, const Body& body) const {
-    ParallelFor(pool, count(), 1, [&](size_t task, size_t) { body(task); });
+  void ForEach(Executor* executor, const Body& body) const {
+    ParallelFor(executor, count(), 1, [&](size_t task, size_t) { body(task); });
   }
 
  private:

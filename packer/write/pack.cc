@@ -137,7 +137,7 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
     const RowSource w(file.Get(tensor.name), file.path());
     PackedWeight result;
     try {
-      result = PackWeight(w, plan, options.pool,
+      result = PackWeight(w, plan, options.executor,
                           [&](size_t rows) { meter.Add(rows * w.columns()); });
     } catch (const Error& error) {
       throw Error::InTensor(file.path(), tensor.name, error.what());

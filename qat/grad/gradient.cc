@@ -41,8 +41,8 @@ bool HasGradient(OpType op) {
 }  // namespace
 
 Backprop::Backprop(const Graph& graph, const TensorMap& parameters,
-                   pthreadpool_t pool)
-    : pool_(pool), parameters_(parameters) {
+                   Executor* executor)
+    : executor_(executor), parameters_(parameters) {
   values_.reserve(graph.inputs.size() + graph.nodes.size());
   for (const GraphInput& input : graph.inputs) {
     Value value;
@@ -188,7 +188,7 @@ void Backprop::RunForward(const Operation& operation) {
                     operation.bias == nullptr
                         ? nullptr
                         : operation.bias->tensor->values.data(),
-                    out, pool_);
+                    out, executor_);
       break;
     case OpType::kEmbedding: {
       const auto* ids = static_cast<const int32_t*>(x.input);
@@ -200,22 +200,22 @@ void Backprop::RunForward(const Operation& operation) {
         }
       }
       EmbeddingForward(m_, y.width, ids,
-                       operation.weight->tensor->values.data(), out, pool_);
+                       operation.weight->tensor->values.data(), out, executor_);
       break;
     }
     case OpType::kRelu:
     case OpType::kGelu:
     case OpType::kSilu:
-      ActivationForward(operation.op, m_ * y.width, x.Floats(), out, pool_);
+      ActivationForward(operation.op, m_ * y.width, x.Floats(), out, executor_);
       break;
     case OpType::kAdd:
     case OpType::kMul:
       BinaryForward(operation.op, m_ * y.width, x.Floats(),
-                    values_[operation.inputs[1]].Floats(), out, pool_);
+                    values_[operation.inputs[1]].Floats(), out, executor_);
       break;
     case OpType::kSoftmax: {
       const auto width = static_cast<size_t>(y.shape.back());
-      SoftmaxForward(m_ * y.width / width, width, x.Floats(), out, pool_);
+      SoftmaxForward(m_ * y.width / width, width, x.Floats(), out, executor_);
       break;
     }
     default:  // refused by AddNode
@@ -243,7 +243,7 @@ void Backprop::Backward(Span<const float* const> output_gradients) {
     // A sum, as the same value may be an output twice.
     BinaryGradient(OpType::kAdd, m_ * value.width, nullptr, output_gradients[i],
                    Accumulate(value.has_gradient), value.gradient.data(),
-                   pool_);
+                   executor_);
   }
   for (size_t i = operations_.size(); i-- > 0;) {
     const Operation& operation = operations_[i];
@@ -268,15 +268,15 @@ void Backprop::RunBackward(const Operation& operation) {
       const LinearShape shape{m_, y.width, x.width};
       LinearWeightGradient(shape, dy, x.Floats(),
                            Accumulate(operation.weight->has_gradient),
-                           weight_gradient(operation.weight), pool_);
+                           weight_gradient(operation.weight), executor_);
       if (operation.bias != nullptr) {
         LinearBiasGradient(shape, dy, Accumulate(operation.bias->has_gradient),
-                           weight_gradient(operation.bias), pool_);
+                           weight_gradient(operation.bias), executor_);
       }
       if (x.differentiable) {
         LinearInputGradient(shape, dy, operation.weight->tensor->values.data(),
                             Accumulate(x.has_gradient), x.gradient.data(),
-                            pool_);
+                            executor_);
       }
       break;
     }
@@ -285,28 +285,30 @@ void Backprop::RunBackward(const Operation& operation) {
           m_, static_cast<size_t>(operation.weight->tensor->shape[0]), y.width,
           static_cast<const int32_t*>(x.input), dy,
           Accumulate(operation.weight->has_gradient),
-          weight_gradient(operation.weight), pool_);
+          weight_gradient(operation.weight), executor_);
       break;
     case OpType::kRelu:
     case OpType::kGelu:
     case OpType::kSilu:
       ActivationGradient(operation.op, count, x.Floats(), dy,
-                         Accumulate(x.has_gradient), x.gradient.data(), pool_);
+                         Accumulate(x.has_gradient), x.gradient.data(),
+                         executor_);
       break;
     case OpType::kAdd:
     case OpType::kMul:
       for (size_t i = 0; i < 2; ++i) {
         Value& operand = values_[operation.inputs[i]];
         if (!operand.differentiable) continue;
-        BinaryGradient(
-            operation.op, count, values_[operation.inputs[1 - i]].Floats(), dy,
-            Accumulate(operand.has_gradient), operand.gradient.data(), pool_);
+        BinaryGradient(operation.op, count,
+                       values_[operation.inputs[1 - i]].Floats(), dy,
+                       Accumulate(operand.has_gradient),
+                       operand.gradient.data(), executor_);
       }
       break;
     case OpType::kSoftmax: {
       const auto width = static_cast<size_t>(y.shape.back());
       SoftmaxGradient(count / width, width, y.data.data(), dy,
-                      Accumulate(x.has_gradient), x.gradient.data(), pool_);
+                      Accumulate(x.has_gradient), x.gradient.data(), executor_);
       break;
     }
     default:  // refused by AddNode

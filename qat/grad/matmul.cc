@@ -63,34 +63,31 @@ void FixBlocking() {
 }  // namespace
 
 void MatMul(MatrixOperand a, MatrixOperand b, size_t m, size_t n, size_t k,
-            bool accumulate, float* c, pthreadpool_t pool) {
+            bool accumulate, float* c, Executor* executor) {
   FixBlocking();
   // Tasks share the longer side of c. Each packs the whole of the operand that
   // belongs to the other side, which 64 rows or columns make up for.
   constexpr size_t kChunk = 64;
   const bool by_rows = m >= n;
-  ParallelFor(
-      pool, by_rows ? m : n, kChunk,
-      [&](size_t begin, size_t end) {
-        const size_t row = by_rows ? begin : 0;
-        const size_t row_end = by_rows ? end : m;
-        const size_t column = by_rows ? 0 : begin;
-        const size_t column_end = by_rows ? n : end;
-        const Input part_b = b.transposed
-                                 ? Rows(b.data, column, column_end, k)
-                                 : Columns(b.data, column, column_end, k, n);
-        const Output part_c(c + row * n + column, Index(row_end - row),
-                            Index(column_end - column),
-                            Eigen::OuterStride<>(Index(n)));
-        if (a.transposed) {
-          ProductWith(Columns(a.data, row, row_end, k, m).transpose(), part_b,
-                      b.transposed, accumulate, part_c);
-        } else {
-          ProductWith(Rows(a.data, row, row_end, k), part_b, b.transposed,
-                      accumulate, part_c);
-        }
-      },
-      IdleThreads::kYield);
+  ParallelFor(executor, by_rows ? m : n, kChunk, [&](size_t begin, size_t end) {
+    const size_t row = by_rows ? begin : 0;
+    const size_t row_end = by_rows ? end : m;
+    const size_t column = by_rows ? 0 : begin;
+    const size_t column_end = by_rows ? n : end;
+    const Input part_b = b.transposed
+                             ? Rows(b.data, column, column_end, k)
+                             : Columns(b.data, column, column_end, k, n);
+    const Output part_c(c + row * n + column, Index(row_end - row),
+                        Index(column_end - column),
+                        Eigen::OuterStride<>(Index(n)));
+    if (a.transposed) {
+      ProductWith(Columns(a.data, row, row_end, k, m).transpose(), part_b,
+                  b.transposed, accumulate, part_c);
+    } else {
+      ProductWith(Rows(a.data, row, row_end, k), part_b, b.transposed,
+                  accumulate, part_c);
+    }
+  });
 }
 
 }  // namespace lutra::qat

@@ -1,9 +1,9 @@
 #ifndef LUTRA_QAT_GRAD_MATMUL_H_
 #define LUTRA_QAT_GRAD_MATMUL_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
+
+#include "lutra/kernels/executor.h"
 
 namespace lutra::qat {
 
@@ -17,7 +17,7 @@ struct MatrixOperand {
 // stored as [k, m], a transposed `b` as [n, k]. c overlaps neither. The bits of
 // the result do not depend on the number of threads.
 void MatMul(MatrixOperand a, MatrixOperand b, size_t m, size_t n, size_t k,
-            bool accumulate, float* c, pthreadpool_t pool);
+            bool accumulate, float* c, Executor* executor);
 
 }  // namespace lutra::qat
 

@@ -18,18 +18,15 @@ constexpr size_t kColumnChunk = 512;
 
 // y[i] = function(i), or += with `accumulate`.
 template <typename Function>
-void ForEach(size_t count, bool accumulate, float* y, pthreadpool_t pool,
+void ForEach(size_t count, bool accumulate, float* y, Executor* executor,
              const Function& function) {
-  ParallelFor(
-      pool, count, kElementChunk,
-      [&](size_t begin, size_t end) {
-        if (accumulate) {
-          for (size_t i = begin; i < end; ++i) y[i] += function(i);
-        } else {
-          for (size_t i = begin; i < end; ++i) y[i] = function(i);
-        }
-      },
-      IdleThreads::kYield);
+  ParallelFor(executor, count, kElementChunk, [&](size_t begin, size_t end) {
+    if (accumulate) {
+      for (size_t i = begin; i < end; ++i) y[i] += function(i);
+    } else {
+      for (size_t i = begin; i < end; ++i) y[i] = function(i);
+    }
+  });
 }
 
 float Sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
@@ -47,100 +44,90 @@ float NormalPdf(float x) {
 
 void LinearForward(const LinearShape& shape, const float* x,
                    const float* weight, const float* bias, float* y,
-                   pthreadpool_t pool) {
+                   Executor* executor) {
   if (bias != nullptr) {
     for (size_t row = 0; row < shape.m; ++row) {
       std::copy_n(bias, shape.n, y + row * shape.n);
     }
   }
   MatMul({x}, {weight, /*transposed=*/true}, shape.m, shape.n, shape.k,
-         /*accumulate=*/bias != nullptr, y, pool);
+         /*accumulate=*/bias != nullptr, y, executor);
 }
 
 void LinearInputGradient(const LinearShape& shape, const float* dy,
                          const float* weight, bool accumulate, float* dx,
-                         pthreadpool_t pool) {
-  MatMul({dy}, {weight}, shape.m, shape.k, shape.n, accumulate, dx, pool);
+                         Executor* executor) {
+  MatMul({dy}, {weight}, shape.m, shape.k, shape.n, accumulate, dx, executor);
 }
 
 void LinearWeightGradient(const LinearShape& shape, const float* dy,
                           const float* x, bool accumulate, float* dweight,
-                          pthreadpool_t pool) {
+                          Executor* executor) {
   MatMul({dy, /*transposed=*/true}, {x}, shape.n, shape.k, shape.m, accumulate,
-         dweight, pool);
+         dweight, executor);
 }
 
 void LinearBiasGradient(const LinearShape& shape, const float* dy,
-                        bool accumulate, float* dbias, pthreadpool_t pool) {
-  ParallelFor(
-      pool, shape.n, kColumnChunk,
-      [&](size_t begin, size_t end) {
-        if (!accumulate) std::fill(dbias + begin, dbias + end, 0.0f);
-        for (size_t row = 0; row < shape.m; ++row) {
-          const float* d = dy + row * shape.n;
-          for (size_t i = begin; i < end; ++i) dbias[i] += d[i];
-        }
-      },
-      IdleThreads::kYield);
+                        bool accumulate, float* dbias, Executor* executor) {
+  ParallelFor(executor, shape.n, kColumnChunk, [&](size_t begin, size_t end) {
+    if (!accumulate) std::fill(dbias + begin, dbias + end, 0.0f);
+    for (size_t row = 0; row < shape.m; ++row) {
+      const float* d = dy + row * shape.n;
+      for (size_t i = begin; i < end; ++i) dbias[i] += d[i];
+    }
+  });
 }
 
 void EmbeddingForward(size_t m, size_t k, const int32_t* ids,
-                      const float* weight, float* y, pthreadpool_t pool) {
-  ParallelFor(
-      pool, m, kRowChunk,
-      [&](size_t begin, size_t end) {
-        for (size_t row = begin; row < end; ++row) {
-          std::copy_n(weight + static_cast<size_t>(ids[row]) * k, k,
-                      y + row * k);
-        }
-      },
-      IdleThreads::kYield);
+                      const float* weight, float* y, Executor* executor) {
+  ParallelFor(executor, m, kRowChunk, [&](size_t begin, size_t end) {
+    for (size_t row = begin; row < end; ++row) {
+      std::copy_n(weight + static_cast<size_t>(ids[row]) * k, k, y + row * k);
+    }
+  });
 }
 
 void EmbeddingWeightGradient(size_t m, size_t n, size_t k, const int32_t* ids,
                              const float* dy, bool accumulate, float* dweight,
-                             pthreadpool_t pool) {
+                             Executor* executor) {
   if (!accumulate) std::fill_n(dweight, n * k, 0.0f);
   // An id may come more than once, so tasks share columns, not tokens.
-  ParallelFor(
-      pool, k, kColumnChunk,
-      [&](size_t begin, size_t end) {
-        for (size_t row = 0; row < m; ++row) {
-          const float* d = dy + row * k;
-          float* out = dweight + static_cast<size_t>(ids[row]) * k;
-          for (size_t i = begin; i < end; ++i) out[i] += d[i];
-        }
-      },
-      IdleThreads::kYield);
+  ParallelFor(executor, k, kColumnChunk, [&](size_t begin, size_t end) {
+    for (size_t row = 0; row < m; ++row) {
+      const float* d = dy + row * k;
+      float* out = dweight + static_cast<size_t>(ids[row]) * k;
+      for (size_t i = begin; i < end; ++i) out[i] += d[i];
+    }
+  });
 }
 
 void ActivationForward(OpType op, size_t count, const float* x, float* y,
-                       pthreadpool_t pool) {
+                       Executor* executor) {
   if (op == OpType::kRelu) {
     // Written so that NaN stays NaN and training notices it.
-    ForEach(count, false, y, pool,
+    ForEach(count, false, y, executor,
             [=](size_t i) { return x[i] < 0.0f ? 0.0f : x[i]; });
   } else if (op == OpType::kGelu) {
-    ForEach(count, false, y, pool,
+    ForEach(count, false, y, executor,
             [=](size_t i) { return x[i] * NormalCdf(x[i]); });
   } else {
-    ForEach(count, false, y, pool,
+    ForEach(count, false, y, executor,
             [=](size_t i) { return x[i] * Sigmoid(x[i]); });
   }
 }
 
 void ActivationGradient(OpType op, size_t count, const float* x,
                         const float* dy, bool accumulate, float* dx,
-                        pthreadpool_t pool) {
+                        Executor* executor) {
   if (op == OpType::kRelu) {
-    ForEach(count, accumulate, dx, pool,
+    ForEach(count, accumulate, dx, executor,
             [=](size_t i) { return x[i] > 0.0f ? dy[i] : 0.0f; });
   } else if (op == OpType::kGelu) {
-    ForEach(count, accumulate, dx, pool, [=](size_t i) {
+    ForEach(count, accumulate, dx, executor, [=](size_t i) {
       return dy[i] * (NormalCdf(x[i]) + x[i] * NormalPdf(x[i]));
     });
   } else {
-    ForEach(count, accumulate, dx, pool, [=](size_t i) {
+    ForEach(count, accumulate, dx, executor, [=](size_t i) {
       const float s = Sigmoid(x[i]);
       return dy[i] * s * (1.0f + x[i] * (1.0f - s));
     });
@@ -148,63 +135,57 @@ void ActivationGradient(OpType op, size_t count, const float* x,
 }
 
 void BinaryForward(OpType op, size_t count, const float* a, const float* b,
-                   float* y, pthreadpool_t pool) {
+                   float* y, Executor* executor) {
   if (op == OpType::kAdd) {
-    ForEach(count, false, y, pool, [=](size_t i) { return a[i] + b[i]; });
+    ForEach(count, false, y, executor, [=](size_t i) { return a[i] + b[i]; });
   } else {
-    ForEach(count, false, y, pool, [=](size_t i) { return a[i] * b[i]; });
+    ForEach(count, false, y, executor, [=](size_t i) { return a[i] * b[i]; });
   }
 }
 
 void BinaryGradient(OpType op, size_t count, const float* other,
                     const float* dy, bool accumulate, float* dx,
-                    pthreadpool_t pool) {
+                    Executor* executor) {
   if (op == OpType::kAdd) {
-    ForEach(count, accumulate, dx, pool, [=](size_t i) { return dy[i]; });
+    ForEach(count, accumulate, dx, executor, [=](size_t i) { return dy[i]; });
   } else {
-    ForEach(count, accumulate, dx, pool,
+    ForEach(count, accumulate, dx, executor,
             [=](size_t i) { return dy[i] * other[i]; });
   }
 }
 
 void SoftmaxForward(size_t rows, size_t width, const float* x, float* y,
-                    pthreadpool_t pool) {
-  ParallelFor(
-      pool, rows, kRowChunk,
-      [&](size_t begin, size_t end) {
-        for (size_t row = begin; row < end; ++row) {
-          const float* in = x + row * width;
-          float* out = y + row * width;
-          const float largest = *std::max_element(in, in + width);
-          float sum = 0.0f;
-          for (size_t i = 0; i < width; ++i) {
-            out[i] = std::exp(in[i] - largest);
-            sum += out[i];
-          }
-          for (size_t i = 0; i < width; ++i) out[i] /= sum;
-        }
-      },
-      IdleThreads::kYield);
+                    Executor* executor) {
+  ParallelFor(executor, rows, kRowChunk, [&](size_t begin, size_t end) {
+    for (size_t row = begin; row < end; ++row) {
+      const float* in = x + row * width;
+      float* out = y + row * width;
+      const float largest = *std::max_element(in, in + width);
+      float sum = 0.0f;
+      for (size_t i = 0; i < width; ++i) {
+        out[i] = std::exp(in[i] - largest);
+        sum += out[i];
+      }
+      for (size_t i = 0; i < width; ++i) out[i] /= sum;
+    }
+  });
 }
 
 void SoftmaxGradient(size_t rows, size_t width, const float* y, const float* dy,
-                     bool accumulate, float* dx, pthreadpool_t pool) {
-  ParallelFor(
-      pool, rows, kRowChunk,
-      [&](size_t begin, size_t end) {
-        for (size_t row = begin; row < end; ++row) {
-          const float* out = y + row * width;
-          const float* d = dy + row * width;
-          float* in = dx + row * width;
-          float dot = 0.0f;
-          for (size_t i = 0; i < width; ++i) dot += d[i] * out[i];
-          for (size_t i = 0; i < width; ++i) {
-            const float value = out[i] * (d[i] - dot);
-            in[i] = accumulate ? in[i] + value : value;
-          }
-        }
-      },
-      IdleThreads::kYield);
+                     bool accumulate, float* dx, Executor* executor) {
+  ParallelFor(executor, rows, kRowChunk, [&](size_t begin, size_t end) {
+    for (size_t row = begin; row < end; ++row) {
+      const float* out = y + row * width;
+      const float* d = dy + row * width;
+      float* in = dx + row * width;
+      float dot = 0.0f;
+      for (size_t i = 0; i < width; ++i) dot += d[i] * out[i];
+      for (size_t i = 0; i < width; ++i) {
+        const float value = out[i] * (d[i] - dot);
+        in[i] = accumulate ? in[i] + value : value;
+      }
+    }
+  });
 }
 
 }  // namespace lutra::qat

@@ -1,11 +1,10 @@
 #ifndef LUTRA_QAT_GRAD_OPERATORS_H_
 #define LUTRA_QAT_GRAD_OPERATORS_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <cstdint>
 
+#include "lutra/kernels/executor.h"
 #include "lutra/runtime/graph.h"
 
 // The operators of the graph and their gradients over raw arrays.
@@ -23,43 +22,43 @@ struct LinearShape {
 };
 void LinearForward(const LinearShape& shape, const float* x,
                    const float* weight, const float* bias, float* y,
-                   pthreadpool_t pool);
+                   Executor* executor);
 void LinearInputGradient(const LinearShape& shape, const float* dy,
                          const float* weight, bool accumulate, float* dx,
-                         pthreadpool_t pool);
+                         Executor* executor);
 void LinearWeightGradient(const LinearShape& shape, const float* dy,
                           const float* x, bool accumulate, float* dweight,
-                          pthreadpool_t pool);
+                          Executor* executor);
 void LinearBiasGradient(const LinearShape& shape, const float* dy,
-                        bool accumulate, float* dbias, pthreadpool_t pool);
+                        bool accumulate, float* dbias, Executor* executor);
 
 // y [m, k] = rows `ids` of weight [n, k]; ids are in range.
 void EmbeddingForward(size_t m, size_t k, const int32_t* ids,
-                      const float* weight, float* y, pthreadpool_t pool);
+                      const float* weight, float* y, Executor* executor);
 void EmbeddingWeightGradient(size_t m, size_t n, size_t k, const int32_t* ids,
                              const float* dy, bool accumulate, float* dweight,
-                             pthreadpool_t pool);
+                             Executor* executor);
 
 // kRelu, kGelu, kSilu.
 void ActivationForward(OpType op, size_t count, const float* x, float* y,
-                       pthreadpool_t pool);
+                       Executor* executor);
 void ActivationGradient(OpType op, size_t count, const float* x,
                         const float* dy, bool accumulate, float* dx,
-                        pthreadpool_t pool);
+                        Executor* executor);
 
 // kAdd, kMul.
 void BinaryForward(OpType op, size_t count, const float* a, const float* b,
-                   float* y, pthreadpool_t pool);
+                   float* y, Executor* executor);
 // The gradient of the operand whose partner has the values `other`.
 void BinaryGradient(OpType op, size_t count, const float* other,
                     const float* dy, bool accumulate, float* dx,
-                    pthreadpool_t pool);
+                    Executor* executor);
 
 // Over rows of `width` values.
 void SoftmaxForward(size_t rows, size_t width, const float* x, float* y,
-                    pthreadpool_t pool);
+                    Executor* executor);
 void SoftmaxGradient(size_t rows, size_t width, const float* y, const float* dy,
-                     bool accumulate, float* dx, pthreadpool_t pool);
+                     bool accumulate, float* dx, Executor* executor);
 
 }  // namespace lutra::qat
 

@@ -42,18 +42,18 @@ class BaseOptimizer : public Optimizer {
   std::vector<ParamGroup>& groups() override { return groups_; }
   std::map<std::string, ParameterState>& state() override { return state_; }
 
-  void Step(pthreadpool_t pool) override {
+  void Step(Executor* executor) override {
     for (const ParamGroup& group : groups_) {
       for (const Parameter& parameter : group.parameters) {
         if (!parameter.trainable || parameter.grad == nullptr) continue;
-        Update(group, parameter, state_[parameter.name], pool);
+        Update(group, parameter, state_[parameter.name], executor);
       }
     }
   }
 
  protected:
   virtual void Update(const ParamGroup& group, const Parameter& parameter,
-                      ParameterState& state, pthreadpool_t pool) const = 0;
+                      ParameterState& state, Executor* executor) const = 0;
 
   // `required`: without it, a state without the entry is right, too.
   static void CheckEntry(const Parameter& parameter,
@@ -103,7 +103,7 @@ class Sgd : public BaseOptimizer {
 
  private:
   void Update(const ParamGroup& group, const Parameter& parameter,
-              ParameterState& state, pthreadpool_t pool) const override {
+              ParameterState& state, Executor* executor) const override {
     const size_t size = parameter.size();
     float* w = parameter.value;
     const float* grad = parameter.grad;
@@ -120,21 +120,18 @@ class Sgd : public BaseOptimizer {
     const auto keep = static_cast<float>(1.0 - options_.dampening);
     const auto minus_lr = static_cast<float>(-group.lr);
     const bool nesterov = options_.nesterov;
-    ParallelFor(
-        pool, size, kTile,
-        [=](size_t begin, size_t end) {
-          for (size_t i = begin; i < end; ++i) {
-            float g = grad[i];
-            if (decay != 0.0f) g = g + decay * w[i];
-            if (buffer != nullptr) {
-              const float m = first ? g : buffer[i] * momentum + keep * g;
-              buffer[i] = m;
-              g = nesterov ? g + momentum * m : m;
-            }
-            w[i] = w[i] + minus_lr * g;
-          }
-        },
-        IdleThreads::kYield);
+    ParallelFor(executor, size, kTile, [=](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) {
+        float g = grad[i];
+        if (decay != 0.0f) g = g + decay * w[i];
+        if (buffer != nullptr) {
+          const float m = first ? g : buffer[i] * momentum + keep * g;
+          buffer[i] = m;
+          g = nesterov ? g + momentum * m : m;
+        }
+        w[i] = w[i] + minus_lr * g;
+      }
+    });
   }
 
   SgdOptions options_;
@@ -220,7 +217,7 @@ class Adam : public BaseOptimizer {
   static constexpr const char* kSquare = "exp_avg_sq";
 
   void Update(const ParamGroup& group, const Parameter& parameter,
-              ParameterState& state, pthreadpool_t pool) const override {
+              ParameterState& state, Executor* executor) const override {
     const size_t size = parameter.size();
     std::vector<float>& step = state[kStep];
     std::vector<float>& mean = state[kMean];
@@ -236,13 +233,10 @@ class Adam : public BaseOptimizer {
     const float* grad = parameter.grad;
     float* ms = mean.data();
     float* vs = square.data();
-    ParallelFor(
-        pool, size, kTile,
-        [=, &factors](size_t begin, size_t end) {
-          update(factors, grad + begin, w + begin, ms + begin, vs + begin,
-                 end - begin);
-        },
-        IdleThreads::kYield);
+    ParallelFor(executor, size, kTile, [=, &factors](size_t begin, size_t end) {
+      update(factors, grad + begin, w + begin, ms + begin, vs + begin,
+             end - begin);
+    });
   }
 
   // Of step t.

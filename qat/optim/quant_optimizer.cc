@@ -179,28 +179,28 @@ QuantOptimizer::View QuantOptimizer::ViewOf(const ParamGroup& group,
   return {size / columns, columns, true};
 }
 
-void QuantOptimizer::Step(pthreadpool_t pool) {
+void QuantOptimizer::Step(Executor* executor) {
   ParamGroup* first = FirstQuantizedGroup();
   if (first == nullptr) {
-    base_->Step(pool);
+    base_->Step(executor);
     return;
   }
   CheckGroups();
   const int64_t step = first->num_steps.value_or(0);
   if (step < options_.warmup_steps) {
-    base_->Step(pool);
+    base_->Step(executor);
   } else {
-    StepLatents(step == options_.warmup_steps, pool);
+    StepLatents(step == options_.warmup_steps, executor);
     int index = 0;
     for (ParamGroup& group : groups()) {
       if (!IsQuantized(group)) continue;
-      ProjectGroup(group, QuantizerOf(index++), step, pool);
+      ProjectGroup(group, QuantizerOf(index++), step, executor);
     }
   }
   first->num_steps = step + 1;
 }
 
-void QuantOptimizer::StepLatents(bool first_step, pthreadpool_t pool) {
+void QuantOptimizer::StepLatents(bool first_step, Executor* executor) {
   ValueSwap swap;
   ForQuantized(groups(), [&](Parameter& parameter) {
     std::vector<float>& latent = state()[parameter.name][kLatent];
@@ -209,11 +209,11 @@ void QuantOptimizer::StepLatents(bool first_step, pthreadpool_t pool) {
     }
     swap.Set(parameter, latent.data());
   });
-  base_->Step(pool);
+  base_->Step(executor);
 }
 
 void QuantOptimizer::ProjectGroup(ParamGroup& group, const Quantizer& quantizer,
-                                  int64_t step, pthreadpool_t pool) {
+                                  int64_t step, Executor* executor) {
   group.cumu_lr = group.cumu_lr.value_or(0.0) + group.lr;
   const double gamma = options_.shrink ? std::max(1.0, *group.cumu_lr) : 1.0;
   const bool refresh =
@@ -234,7 +234,7 @@ void QuantOptimizer::ProjectGroup(ParamGroup& group, const Quantizer& quantizer,
         Project({&quantizer, *group.quant_bits, step, refresh_now,
                  static_cast<float>(gamma), view, levels,
                  entries[kLatent].data(), parameter.value, grids.data()},
-                pool);
+                executor);
   }
   if (inverse_slope && *inverse_slope != 0.0) {
     AnnealWeightDecay(group, *inverse_slope);
@@ -242,7 +242,7 @@ void QuantOptimizer::ProjectGroup(ParamGroup& group, const Quantizer& quantizer,
 }
 
 std::optional<double> QuantOptimizer::Project(const Projection& projection,
-                                              pthreadpool_t pool) const {
+                                              Executor* executor) const {
   const Projection& a = projection;
   const View& view = a.view;
   const size_t size = view.rows * view.columns;
@@ -258,7 +258,7 @@ std::optional<double> QuantOptimizer::Project(const Projection& projection,
   const bool piecewise = view.per_row && a.quantizer->RowsAreIndependent();
   std::vector<float> all;
   if (!piecewise) {
-    ParallelFor(pool, size, kTile, load, IdleThreads::kYield);
+    ParallelFor(executor, size, kTile, load);
     if (a.refresh) {
       all.resize(size);
       a.quantizer->Quantize({a.value, view.rows, view.columns, view.per_row},
@@ -269,31 +269,27 @@ std::optional<double> QuantOptimizer::Project(const Projection& projection,
   const size_t unit = view.per_row ? view.columns : 1;
   const size_t tile = std::max<size_t>(1, kTile / unit);
   std::optional<double> inverse_slope;
-  ParallelFor(
-      pool, size / unit, tile,
-      [&](size_t begin, size_t end) {
-        const size_t offset = begin * unit;
-        float* p = a.value + offset;
-        float* grid = a.grids + (view.per_row ? begin * a.levels : 0);
-        const size_t rows = view.per_row ? end - begin : 1;
-        const size_t columns = view.per_row ? view.columns : end - begin;
-        const float* q =
-            a.refresh && !piecewise ? all.data() + offset : nullptr;
-        std::unique_ptr<float[]> piece;
-        if (piecewise) {
-          load(offset, end * unit);
-          if (a.refresh) {
-            piece = std::make_unique_for_overwrite<float[]>(rows * columns);
-            a.quantizer->Quantize({p, rows, columns, true}, a.bits, piece.get(),
-                                  grid);
-            q = piece.get();
-          }
-        }
-        const auto slope = prox_map_->Apply(
-            {p, q, grid, rows, columns, a.levels, view.per_row}, a.step);
-        if (begin == 0) inverse_slope = slope;  // the same for every piece
-      },
-      IdleThreads::kYield);
+  ParallelFor(executor, size / unit, tile, [&](size_t begin, size_t end) {
+    const size_t offset = begin * unit;
+    float* p = a.value + offset;
+    float* grid = a.grids + (view.per_row ? begin * a.levels : 0);
+    const size_t rows = view.per_row ? end - begin : 1;
+    const size_t columns = view.per_row ? view.columns : end - begin;
+    const float* q = a.refresh && !piecewise ? all.data() + offset : nullptr;
+    std::unique_ptr<float[]> piece;
+    if (piecewise) {
+      load(offset, end * unit);
+      if (a.refresh) {
+        piece = std::make_unique_for_overwrite<float[]>(rows * columns);
+        a.quantizer->Quantize({p, rows, columns, true}, a.bits, piece.get(),
+                              grid);
+        q = piece.get();
+      }
+    }
+    const auto slope = prox_map_->Apply(
+        {p, q, grid, rows, columns, a.levels, view.per_row}, a.step);
+    if (begin == 0) inverse_slope = slope;  // the same for every piece
+  });
   return inverse_slope;
 }
 

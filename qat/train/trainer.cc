@@ -142,12 +142,12 @@ double LearningRate(const TrainOptions& options, int64_t steps_per_epoch,
 class Trainer::Impl {
  public:
   Impl(TrainableModel model, const LabelledImages& data,
-       const TrainOptions& options, pthreadpool_t pool)
+       const TrainOptions& options, Executor* executor)
       : model_(std::move(model)),
         data_(data),
         options_(options),
-        pool_(pool),
-        backprop_(model_.graph, model_.parameters, pool) {
+        executor_(executor),
+        backprop_(model_.graph, model_.parameters, executor) {
     CheckOptions(options_);
     CheckClassifier(model_.graph, data_);
     CheckLabels(data_);
@@ -353,7 +353,7 @@ class Trainer::Impl {
     learning_rate_ =
         LearningRate(options_, steps_per_epoch_, total_steps_, position_.step);
     for (ParamGroup& group : optimizer_->groups()) group.lr = learning_rate_;
-    optimizer_->Step(pool_);
+    optimizer_->Step(executor_);
     ++position_.step;
     position_.loss_sum += loss.loss;
     position_.correct += loss.correct;
@@ -384,7 +384,7 @@ class Trainer::Impl {
   TrainableModel model_;
   const LabelledImages& data_;
   TrainOptions options_;
-  pthreadpool_t pool_;
+  Executor* executor_;
   Backprop backprop_;
   std::unique_ptr<Optimizer> optimizer_;
   ParqSchedule schedule_;
@@ -401,8 +401,9 @@ class Trainer::Impl {
 };
 
 Trainer::Trainer(TrainableModel model, const LabelledImages& data,
-                 const TrainOptions& options, pthreadpool_t pool)
-    : impl_(std::make_unique<Impl>(std::move(model), data, options, pool)) {}
+                 const TrainOptions& options, Executor* executor)
+    : impl_(std::make_unique<Impl>(std::move(model), data, options, executor)) {
+}
 Trainer::~Trainer() = default;
 
 void Trainer::Resume() { impl_->Resume(); }

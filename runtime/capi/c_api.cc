@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lutra/runtime/log.h"
+#include "runtime/capi/executors.h"
 
 // A language model where the model is one, so that tokens can be fed.
 namespace lutra::c_api {
@@ -195,6 +196,10 @@ lutra_status lutra_model_output(const lutra_model* model, size_t index,
   return FillInfo(model->model->outputs(), index, info);
 }
 
+void lutra_executor_init_sized(lutra_executor* executor, size_t struct_size) {
+  if (executor != nullptr) InitSized({}, struct_size, executor);
+}
+
 void lutra_session_options_init_sized(lutra_session_options* options,
                                       size_t struct_size) {
   if (options == nullptr) return;
@@ -218,7 +223,6 @@ lutra_status lutra_session_create(const lutra_model* model,
   }
   lutra::LanguageModelOptions converted;
   converted.session.threads = known.threads;
-  converted.session.pool = known.thread_pool;
   converted.session.context = known.context;
   if (known.chunk > 0) converted.chunk = known.chunk;
   if (!ReadActivations(known, &converted.session.activations)) {
@@ -231,11 +235,13 @@ lutra_status lutra_session_create(const lutra_model* model,
     using lutra::LanguageModel;
     using lutra::Session;
     const auto& shared = model->model;
+    auto executor = lutra::c_api::MakeExecutor(known);
+    converted.session.executor = executor.get();
     *session = LanguageModel::Accepts(*shared)
                    ? new lutra_session(std::in_place_type<LanguageModel>,
-                                       shared, converted)
+                                       shared, converted, std::move(executor))
                    : new lutra_session(std::in_place_type<Session>, shared,
-                                       converted.session);
+                                       converted.session, std::move(executor));
   });
 }
 

@@ -39,8 +39,8 @@ struct lutra_session {
   template <typename Kind, typename Options>
   lutra_session(std::in_place_type_t<Kind> kind,
                 std::shared_ptr<const lutra::Model> model,
-                const Options& options)
-      : any(kind, std::move(model), options) {}
+                const Options& options, std::unique_ptr<lutra::Executor> of_app)
+      : executor(std::move(of_app)), any(kind, std::move(model), options) {}
 
   lutra::Session& session() {
     auto* language = std::get_if<lutra::LanguageModel>(&any);
@@ -50,6 +50,7 @@ struct lutra_session {
     return const_cast<lutra_session*>(this)->session();
   }
 
+  const std::unique_ptr<lutra::Executor> executor;  // of the app's threads
   std::variant<lutra::Session, lutra::LanguageModel> any;
 };
 

@@ -10,24 +10,13 @@
 #include "lutra/kernels/variants.h"
 #include "lutra/runtime/error.h"
 #include "runtime/base/log.h"
-#include "runtime/base/thread_count.h"
+#include "runtime/base/threads.h"
 #include "runtime/exec/plan.h"
 #include "runtime/exec/saved_sequence.h"
 #include "runtime/exec/sequence_state.h"
 #include "runtime/ops/shared_data.h"
 
 namespace lutra {
-namespace {
-
-// More is a mistake, and pthreadpool would try.
-constexpr size_t kMaxThreads = 1024;
-
-struct DestroyPool {
-  void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }
-};
-using Pool = std::unique_ptr<pthreadpool, DestroyPool>;
-
-}  // namespace
 
 class Program::Impl {
  public:
@@ -40,8 +29,11 @@ class Program::Impl {
         options.context == 0 ? model_->context_length() : options.context;
     execution_.shared = &shared_;
     execution_.cancelled = &cancelled_;
-    execution_.pool = options.pool;
-    if (options.pool == nullptr) StartThreads(options.threads);
+    execution_.executor = options.executor;
+    if (options.executor == nullptr) {
+      threads_ = StartThreads(options.threads);
+      execution_.executor = threads_.get();
+    }
     kernels::ActiveVariant();  // the first look at the CPU allocates
     NameContext([this] {
       layout_ = std::make_shared<StateLayout>(model_, execution_);
@@ -128,20 +120,6 @@ class Program::Impl {
             " tokens, but the context is " + std::to_string(layout_->context) +
             ": what comes after the first " + std::to_string(own) +
             " may be worth nothing");
-  }
-
-  void StartThreads(size_t wanted) {
-    const size_t threads = wanted == 0 ? DefaultThreadCount() : wanted;
-    if (threads > kMaxThreads) {
-      throw Error(std::string("session: ") + std::to_string(threads) +
-                  " threads are more than the limit of " +
-                  std::to_string(kMaxThreads));
-    }
-    if (threads == 1) return;  // the calling thread
-    own_pool_.reset(pthreadpool_create(threads));
-    if (!own_pool_)
-      throw Error(ErrorCode::kNoThreads, "session: cannot start threads");
-    execution_.pool = own_pool_.get();
   }
 
   // Memory that is missing is most often the context's.
@@ -237,11 +215,11 @@ class Program::Impl {
   }
 
   std::shared_ptr<const Model> model_;
-  Pool own_pool_;
+  std::unique_ptr<Executor> threads_;  // unless the options have an executor
   Execution execution_;
   std::shared_ptr<const StateLayout> layout_;
   SharedData shared_;
-  std::optional<Plan> plan_;  // destroyed before the pool
+  std::optional<Plan> plan_;  // destroyed before the threads
   uint64_t calls_ = 0;
   // Of the call, with room for all that the plan takes.
   std::vector<RowPlace> places_;

@@ -103,11 +103,26 @@ typedef struct lutra_value_info {
   size_t elements;              /* per token */
 } lutra_value_info;
 
+/* The app's own threads, for lutra to run on. Fill with lutra_executor_init,
+ * then set the rest. */
+typedef struct lutra_executor {
+  size_t struct_size; /* set by init */
+  void* context;      /* handed to run */
+  size_t threads;     /* how many run tasks at the same time, at least 1 */
+  /* Calls task(argument, i) once for each i below `tasks`, on any threads, in
+   * any order, and returns when all calls have returned. It is called by the
+   * thread that calls lutra, never by a task; the results do not depend on
+   * which thread does what. */
+  void (*run)(void* context, size_t tasks,
+              void (*task)(void* argument, size_t index), void* argument);
+} lutra_executor;
+
 /* Fill with lutra_session_options_init, then change what you need. */
 typedef struct lutra_session_options {
   size_t struct_size; /* set by init; lets later versions add fields */
   lutra_activations activations;
-  size_t threads; /* 0: one per core; ignored when thread_pool is given */
+  /* 0: see `lutra cpu`; ignored when thread_pool or executor is given. */
+  size_t threads;
   struct pthreadpool* thread_pool; /* the app's own pool, or NULL */
   /* Most tokens of a sequence; 0: what the model is made for (see
    * lutra_session_context). More is allowed, but past the length that a model
@@ -116,6 +131,9 @@ typedef struct lutra_session_options {
   size_t context;
   lutra_cache cache;
   size_t chunk; /* most tokens of a prompt per call; 0: 128 */
+  /* The app's own threads, or NULL. Copied; what its context points to, like
+   * thread_pool, must outlive the session. Not together with thread_pool. */
+  const lutra_executor* executor;
 } lutra_session_options;
 
 /* Bytes of memory of a session. */
@@ -220,6 +238,12 @@ LUTRA_EXPORT lutra_status lutra_model_input(const lutra_model* model,
 LUTRA_EXPORT lutra_status lutra_model_output(const lutra_model* model,
                                              size_t index,
                                              lutra_value_info* info);
+
+/* Sets everything to 0. */
+LUTRA_EXPORT void lutra_executor_init_sized(lutra_executor* executor,
+                                            size_t struct_size);
+#define lutra_executor_init(executor) \
+  lutra_executor_init_sized((executor), sizeof(lutra_executor))
 
 /* Sets the defaults. */
 LUTRA_EXPORT void lutra_session_options_init_sized(

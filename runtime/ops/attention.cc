@@ -84,20 +84,21 @@ class AttentionStep : public Step {
       CheckFitsFloat16(k_, m * kv_size, "keys");
       CheckFitsFloat16(v_, m * kv_size, "values");
     }
-    ParallelFor(execution_.pool, m, kStoreTile, [&](size_t begin, size_t end) {
-      for (size_t row = begin; row < end; ++row) {
-        const RowPlace& place = call.rows[row];
-        kernels::StoreToken(shape_, place.position, k_ + row * kv_size,
-                            v_ + row * kv_size, Cache(place));
-      }
-    });
+    ParallelFor(
+        execution_.executor, m, kStoreTile, [&](size_t begin, size_t end) {
+          for (size_t row = begin; row < end; ++row) {
+            const RowPlace& place = call.rows[row];
+            kernels::StoreToken(shape_, place.position, k_ + row * kv_size,
+                                v_ + row * kv_size, Cache(place));
+          }
+        });
     // Each thread takes every n-th piece, so that all have about as many tokens
     // to look back at. A piece is a token or, if there are few, some heads.
     const size_t workers = Cost(m, call).multiply_adds < kMinParallelWork
                                ? 1
                                : execution_.Threads();
     const size_t parts = m >= workers ? 1 : std::min(workers, shape_.kv_heads);
-    ParallelFor(execution_.pool, workers, 1, [&](size_t begin, size_t end) {
+    ParallelFor(execution_.executor, workers, 1, [&](size_t begin, size_t end) {
       for (size_t worker = begin; worker < end; ++worker) {
         for (size_t i = worker; i < m * parts; i += workers) {
           execution_.CheckCancelled();

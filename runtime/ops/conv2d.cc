@@ -70,7 +70,7 @@ class Conv2dStep : public Step {
       execution_.CheckCancelled();
       const size_t count = std::min(block_, pixels - first);
       if (!pointwise) {
-        ParallelFor(execution_.pool, count, kGatherTile,
+        ParallelFor(execution_.executor, count, kGatherTile,
                     [&](size_t begin, size_t end) {
                       for (size_t i = begin; i < end; ++i) {
                         Gather(first + i, gathered_ + i * k);

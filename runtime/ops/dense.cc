@@ -14,7 +14,7 @@ constexpr size_t kTileColumns = 24;
 }  // namespace
 
 void MultiplyDense(const Weight& w, const float* bias, const float* x, size_t m,
-                   float* y, pthreadpool_t pool) {
+                   float* y, Executor* executor) {
   if (m == 0) return;
   const kernels::DenseArguments arguments = {.w = w.values,
                                              .type = w.type,
@@ -26,7 +26,7 @@ void MultiplyDense(const Weight& w, const float* bias, const float* x, size_t m,
                                              .y = y};
   const size_t columns = kTileProducts / (m * w.k);
   const size_t tile = (columns / kTileColumns + 1) * kTileColumns;
-  ParallelFor(pool, w.n, tile, [&](size_t begin, size_t end) {
+  ParallelFor(executor, w.n, tile, [&](size_t begin, size_t end) {
     kernels::DenseColumns(arguments, begin, end - begin);
   });
 }

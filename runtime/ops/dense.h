@@ -1,10 +1,9 @@
 #ifndef LUTRA_RUNTIME_OPS_DENSE_H_
 #define LUTRA_RUNTIME_OPS_DENSE_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 
+#include "lutra/kernels/executor.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
@@ -13,7 +12,7 @@ namespace lutra {
 // lies; `bias` may be nullptr. The bits of a row depend neither on the other
 // rows nor on the number of threads. Allocates nothing.
 void MultiplyDense(const Weight& w, const float* bias, const float* x, size_t m,
-                   float* y, pthreadpool_t pool);
+                   float* y, Executor* executor);
 
 }  // namespace lutra
 

@@ -52,21 +52,21 @@ class UnaryOperator : public SameShapeOperator {
                              const Execution& execution,
                              const Binding& binding) const override {
     return std::make_unique<UnaryStep>(
-        binding, model.value(node.output).ElementCount(), execution.pool);
+        binding, model.value(node.output).ElementCount(), execution.executor);
   }
 
  private:
   class UnaryStep : public Step {
    public:
-    UnaryStep(const Binding& binding, size_t row_size, pthreadpool_t pool)
+    UnaryStep(const Binding& binding, size_t row_size, Executor* executor)
         : x_(static_cast<const float*>(binding.inputs[0])),
           y_(binding.output),
           row_size_(row_size),
-          pool_(pool) {}
+          executor_(executor) {}
 
     void Run(size_t m, const Call&) override {
       ParallelFor(
-          pool_, m * row_size_, kTile, [this](size_t begin, size_t end) {
+          executor_, m * row_size_, kTile, [this](size_t begin, size_t end) {
             kernels::Apply(kFunction, x_ + begin, end - begin, y_ + begin);
           });
     }
@@ -75,7 +75,7 @@ class UnaryOperator : public SameShapeOperator {
     const float* x_;
     float* y_;
     size_t row_size_;
-    pthreadpool_t pool_;
+    Executor* executor_;
   };
 };
 
@@ -91,21 +91,21 @@ class BinaryOperator : public SameShapeOperator {
                              const Execution& execution,
                              const Binding& binding) const override {
     return std::make_unique<BinaryStep>(
-        binding, model.value(node.output).ElementCount(), execution.pool);
+        binding, model.value(node.output).ElementCount(), execution.executor);
   }
 
  private:
   class BinaryStep : public Step {
    public:
-    BinaryStep(const Binding& binding, size_t row_size, pthreadpool_t pool)
+    BinaryStep(const Binding& binding, size_t row_size, Executor* executor)
         : a_(static_cast<const float*>(binding.inputs[0])),
           b_(static_cast<const float*>(binding.inputs[1])),
           y_(binding.output),
           row_size_(row_size),
-          pool_(pool) {}
+          executor_(executor) {}
 
     void Run(size_t m, const Call&) override {
-      ParallelFor(pool_, m * row_size_, kTile,
+      ParallelFor(executor_, m * row_size_, kTile,
                   [this](size_t begin, size_t end) {
                     const float* __restrict a = a_;
                     const float* __restrict b = b_;
@@ -120,7 +120,7 @@ class BinaryOperator : public SameShapeOperator {
     const float* b_;
     float* y_;
     size_t row_size_;
-    pthreadpool_t pool_;
+    Executor* executor_;
   };
 };
 

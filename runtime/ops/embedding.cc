@@ -14,13 +14,13 @@ constexpr size_t kTile = 16;
 class EmbeddingStep : public Step {
  public:
   EmbeddingStep(const Model& model, const Node& node, const Binding& binding,
-                pthreadpool_t pool)
+                Executor* executor)
       : model_(model),
         node_(node),
         weight_(GetWeight(model, node.weight)),
         ids_(static_cast<const int32_t*>(binding.inputs[0])),
         output_(binding.output),
-        pool_(pool) {}
+        executor_(executor) {}
 
   void Run(size_t m, const Call&) override {
     for (size_t i = 0; i < m; ++i) {
@@ -32,7 +32,7 @@ class EmbeddingStep : public Step {
                         ErrorCode::kInvalidArgument);
       }
     }
-    ParallelFor(pool_, m, kTile, [this](size_t begin, size_t end) {
+    ParallelFor(executor_, m, kTile, [this](size_t begin, size_t end) {
       const size_t k = weight_.k;
       for (size_t i = begin; i < end; ++i) {
         const auto row = static_cast<uint32_t>(ids_[i]);
@@ -60,7 +60,7 @@ class EmbeddingStep : public Step {
   Weight weight_;
   const int32_t* ids_;
   float* output_;
-  pthreadpool_t pool_;
+  Executor* executor_;
 };
 
 class Embedding : public Operator {
@@ -85,7 +85,7 @@ class Embedding : public Operator {
                              const Execution& execution,
                              const Binding& binding) const override {
     return std::make_unique<EmbeddingStep>(model, node, binding,
-                                           execution.pool);
+                                           execution.executor);
   }
 };
 

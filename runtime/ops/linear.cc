@@ -44,17 +44,17 @@ class LinearStep : public Step {
 class PackedStep : public Step {
  public:
   // `cost` is that of one row.
-  PackedStep(kernels::PreparedGemm gemm, pthreadpool_t pool, StepCost cost)
-      : gemm_(std::move(gemm)), pool_(pool), cost_(cost) {}
+  PackedStep(kernels::PreparedGemm gemm, Executor* executor, StepCost cost)
+      : gemm_(std::move(gemm)), executor_(executor), cost_(cost) {}
 
-  void Run(size_t m, const Call&) override { gemm_.Run(m, pool_); }
+  void Run(size_t m, const Call&) override { gemm_.Run(m, executor_); }
   StepCost Cost(size_t m, const Call&) const override {
     return {.bytes = cost_.bytes, .multiply_adds = m * cost_.multiply_adds};
   }
 
  private:
   kernels::PreparedGemm gemm_;
-  pthreadpool_t pool_;
+  Executor* executor_;
   StepCost cost_;
 };
 
@@ -130,7 +130,7 @@ class Linear : public Operator {
     }
     return std::make_unique<PackedStep>(
         kernels::PreparedGemm(products, execution.activations, binding.scratch),
-        execution.pool, cost);
+        execution.executor, cost);
   }
 };
 

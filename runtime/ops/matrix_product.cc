@@ -13,12 +13,12 @@ MatrixProduct::MatrixProduct(const Model& model, const Node& node,
     : weight_(GetWeight(model, node.weight)),
       bias_(GetBias(model, node, weight_.n)),
       activations_(execution.activations),
-      pool_(execution.pool),
+      executor_(execution.executor),
       scratch_(scratch) {}
 
 void MatrixProduct::Run(const float* x, size_t m, float* y) const {
   if (weight_.packed == nullptr) {
-    return MultiplyDense(weight_, bias_, x, m, y, pool_);
+    return MultiplyDense(weight_, bias_, x, m, y, executor_);
   }
   kernels::Gemm(*weight_.packed, activations_,
                 {.x = x,
@@ -27,7 +27,7 @@ void MatrixProduct::Run(const float* x, size_t m, float* y) const {
                  .bias = bias_,
                  .y = y,
                  .y_stride = weight_.n},
-                scratch_, pool_);
+                scratch_, executor_);
 }
 
 StepCost MatrixProduct::Cost(size_t m) const {

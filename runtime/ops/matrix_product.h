@@ -30,7 +30,7 @@ class MatrixProduct {
   Weight weight_;
   const float* bias_;
   kernels::ActivationType activations_;
-  pthreadpool_t pool_;
+  Executor* executor_;
   void* scratch_;
 };
 

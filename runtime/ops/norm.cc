@@ -45,14 +45,14 @@ class NormOperator : public Operator {
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
-    return std::make_unique<NormStep>(model, node, binding, execution.pool);
+    return std::make_unique<NormStep>(model, node, binding, execution.executor);
   }
 
  private:
   class NormStep : public Step {
    public:
     NormStep(const Model& model, const Node& node, const Binding& binding,
-             pthreadpool_t pool)
+             Executor* executor)
         : x_(static_cast<const float*>(binding.inputs[0])),
           weight_(model.file().Get(node.weight).Floats(model.path()).data()),
           bias_(node.bias.empty()
@@ -60,7 +60,7 @@ class NormOperator : public Operator {
                     : model.file().Get(node.bias).Floats(model.path()).data()),
           eps_(static_cast<float>(NumberAttribute(node, "eps"))),
           y_(binding.output),
-          pool_(pool) {
+          executor_(executor) {
       const ValueInfo& value = model.value(node.output);
       columns_ = static_cast<size_t>(value.shape.back());
       rows_ = value.ElementCount() / columns_;
@@ -68,7 +68,7 @@ class NormOperator : public Operator {
 
     void Run(size_t m, const Call&) override {
       const size_t tile = (kTile + columns_ - 1) / columns_;
-      ParallelFor(pool_, m * rows_, tile, [this](size_t begin, size_t end) {
+      ParallelFor(executor_, m * rows_, tile, [this](size_t begin, size_t end) {
         for (size_t row = begin; row < end; ++row) {
           const float* x = x_ + row * columns_;
           float* y = y_ + row * columns_;
@@ -89,7 +89,7 @@ class NormOperator : public Operator {
     float* y_;
     size_t rows_ = 0;  // that are normalized in a row of the call
     size_t columns_ = 0;
-    pthreadpool_t pool_;
+    Executor* executor_;
   };
 };
 

@@ -47,7 +47,7 @@ class RopeStep : public Step {
  public:
   RopeStep(const Model& model, const Node& node, const Execution& execution,
            const Binding& binding)
-      : pool_(execution.pool),
+      : executor_(execution.executor),
         pairs_(Frequencies(model, node).size()),
         head_dim_(CountAttribute(node, "head_dim")),
         heads_(model.value(node.output).ElementCount() / head_dim_),
@@ -67,7 +67,7 @@ class RopeStep : public Step {
     angles_->Update(call);
     const size_t row_size = heads_ * head_dim_;
     const size_t tile = (kTile + row_size - 1) / row_size;
-    ParallelFor(pool_, m, tile, [&](size_t begin, size_t end) {
+    ParallelFor(executor_, m, tile, [&](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
         for (size_t head = 0; head < heads_; ++head) {
           RotateHead(row, row * row_size + head * head_dim_);
@@ -86,7 +86,7 @@ class RopeStep : public Step {
     std::copy(x + 2 * pairs_, x + head_dim_, y + 2 * pairs_);
   }
 
-  pthreadpool_t pool_;
+  Executor* executor_;
   size_t pairs_;
   size_t head_dim_;
   size_t heads_;

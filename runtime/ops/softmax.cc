@@ -11,12 +11,12 @@ constexpr size_t kTile = 4096;
 class SoftmaxStep : public Step {
  public:
   SoftmaxStep(const float* x, float* y, size_t rows, size_t columns,
-              pthreadpool_t pool)
-      : x_(x), y_(y), rows_(rows), columns_(columns), pool_(pool) {}
+              Executor* executor)
+      : x_(x), y_(y), rows_(rows), columns_(columns), executor_(executor) {}
 
   void Run(size_t m, const Call&) override {
     const size_t tile = (kTile + columns_ - 1) / columns_;
-    ParallelFor(pool_, m * rows_, tile, [this](size_t begin, size_t end) {
+    ParallelFor(executor_, m * rows_, tile, [this](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
         kernels::SoftmaxRow(x_ + row * columns_, columns_, y_ + row * columns_);
       }
@@ -28,7 +28,7 @@ class SoftmaxStep : public Step {
   float* y_;
   size_t rows_;  // of `columns_` in a row of the call
   size_t columns_;
-  pthreadpool_t pool_;
+  Executor* executor_;
 };
 
 class Softmax : public Operator {
@@ -53,7 +53,7 @@ class Softmax : public Operator {
     const auto columns = static_cast<size_t>(value.shape.back());
     return std::make_unique<SoftmaxStep>(
         static_cast<const float*>(binding.inputs[0]), binding.output,
-        value.ElementCount() / columns, columns, execution.pool);
+        value.ElementCount() / columns, columns, execution.executor);
   }
 };
 

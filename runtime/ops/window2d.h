@@ -77,7 +77,7 @@ void ForEachOutputPixel(const Window2d& window, size_t m,
   const double work = static_cast<double>(window.out_width) *
                       static_cast<double>(window.channels) *
                       window.TapsOnImage();
-  ParallelFor(execution.pool, m * window.out_height,
+  ParallelFor(execution.executor, m * window.out_height,
               static_cast<size_t>(kTile / work) + 1,
               [&](size_t begin, size_t end) {
                 for (size_t row = begin; row < end; ++row) {

@@ -1,7 +1,6 @@
 #include "tests/kernels/gemm_case.h"
 
 #include <gtest/gtest.h>
-#include <pthreadpool.h>
 
 #include <bit>
 #include <cmath>
@@ -11,6 +10,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "lutra/kernels/thread_team.h"
 #include "tests/kernels/random_matrix.h"
 
 namespace lutra::kernels {
@@ -21,17 +21,12 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 // Fills what a kernel may not touch.
 constexpr float kCanary = -12345.75f;
 
-struct PoolDeleter {
-  void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }
-};
-using Pool = std::unique_ptr<std::remove_pointer_t<pthreadpool_t>, PoolDeleter>;
-
-// Pools of 1 to 8 threads, made once.
-pthreadpool_t PoolOf(size_t threads) {
-  static std::map<size_t, Pool> pools;
-  Pool& pool = pools[threads];
-  if (!pool) pool.reset(pthreadpool_create(threads));
-  return pool.get();
+// Teams of 1 to 8 threads, started once.
+Executor* TeamOf(size_t threads) {
+  static std::map<size_t, std::unique_ptr<Executor>> teams;
+  std::unique_ptr<Executor>& team = teams[threads];
+  if (team == nullptr) team = StartThreadTeam(threads);
+  return team.get();
 }
 
 // Makes the row an unusual one, or leaves it.
@@ -127,7 +122,7 @@ std::vector<float> Compute(Engine engine, const LutMatrix& w,
     const AlignedBytes scratch =
         AllocateAligned(GemmScratchBytes(w, type, input.m));
     Gemm(w, type, arguments, scratch.get(),
-         threads == 0 ? nullptr : PoolOf(threads));
+         threads == 0 ? nullptr : TeamOf(threads));
   }
   std::vector<float> result;
   for (size_t t = 0; t < input.m; ++t) {

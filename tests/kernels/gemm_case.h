@@ -33,7 +33,8 @@ Input OnlyToken(const Input& input, size_t t);
 
 enum class Engine { kActive, kReference };
 
-// y [M, N] of a call. Checks that nothing else is written. 0 threads: no pool.
+// y [M, N] of a call. Checks that nothing else is written. 0 threads: no
+// executor.
 std::vector<float> Compute(Engine engine, const LutMatrix& w,
                            ActivationType type, const Input& input,
                            size_t threads);

@@ -3,28 +3,30 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "lutra/kernels/thread_team.h"
 
 namespace lutra {
 namespace {
 
 class ParallelTest : public ::testing::TestWithParam<size_t> {
  protected:
-  ParallelTest()
-      : pool_(GetParam() == 0 ? nullptr : pthreadpool_create(GetParam())) {}
-  ~ParallelTest() override { pthreadpool_destroy(pool_); }
+  ParallelTest() : team_(StartThreadTeam(GetParam())), executor_(team_.get()) {}
 
-  pthreadpool_t pool_;  // nullptr: the calling thread
+  const std::unique_ptr<Executor> team_;
+  Executor* const executor_;  // nullptr: the calling thread
 };
-INSTANTIATE_TEST_SUITE_P(Threads, ParallelTest, ::testing::Values(0, 1, 3));
+INSTANTIATE_TEST_SUITE_P(Threads, ParallelTest, ::testing::Values(1, 2, 3));
 
 TEST_P(ParallelTest, PiecesCoverTheRangeAndDependOnTheTile) {
   for (const size_t count : {0u, 1u, 7u, 8u, 9u, 100u}) {
     std::vector<std::atomic<int>> calls(count);
     std::atomic<size_t> pieces = 0;
-    ParallelFor(pool_, count, 8, [&](size_t begin, size_t end) {
+    ParallelFor(executor_, count, 8, [&](size_t begin, size_t end) {
       EXPECT_EQ(begin % 8, 0u);
       EXPECT_EQ(end, std::min(begin + 8, count));
       ++pieces;
@@ -38,7 +40,7 @@ TEST_P(ParallelTest, PiecesCoverTheRangeAndDependOnTheTile) {
 TEST_P(ParallelTest, LowestErrorIsReported) {
   std::string message;
   try {
-    ParallelFor(pool_, 100, 1, [](size_t i, size_t) {
+    ParallelFor(executor_, 100, 1, [](size_t i, size_t) {
       if (i >= 40) throw std::runtime_error(std::to_string(i));
     });
   } catch (const std::runtime_error& error) {

@@ -1,7 +1,6 @@
 // Several products of the same activations give what separate calls give.
 
 #include <gtest/gtest.h>
-#include <pthreadpool.h>
 
 #include <memory>
 #include <random>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "lutra/kernels/gemm.h"
+#include "lutra/kernels/thread_team.h"
 #include "tests/kernels/each_variant.h"
 #include "tests/kernels/gemm_case.h"
 #include "tests/kernels/random_matrix.h"
@@ -114,8 +114,8 @@ class PreparedGemmBase {
  protected:
   static std::vector<std::vector<float>> RunPrepared(Products& products,
                                                      PreparedGemm& gemm,
-                                                     pthreadpool_t pool) {
-    return products.Outputs([&] { gemm.Run(products.m(), pool); });
+                                                     Executor* executor) {
+    return products.Outputs([&] { gemm.Run(products.m(), executor); });
   }
 
   static AlignedBytes Scratch(const Products& products, ActivationType type,
@@ -132,8 +132,7 @@ class PreparedGemmOnceTest : public PreparedGemmBase, public ::testing::Test {};
 TEST_P(PreparedGemmTest, GivesTheBitsOfSeparateCalls) {
   const size_t m = GetParam();
   std::mt19937 rng(static_cast<uint32_t>(21 + m));
-  const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
-      pthreadpool_create(3), &pthreadpool_destroy);
+  const std::unique_ptr<Executor> executor = StartThreadTeam(3);
   // The reference is slow.
   const int small = m > 4 ? 4 : 10;
   const int trials = m > 4 ? small : small + 2;
@@ -168,7 +167,7 @@ TEST_P(PreparedGemmTest, GivesTheBitsOfSeparateCalls) {
         PreparedGemm gemm(products.products(), type, scratch.get());
         ExpectSame(expected, RunPrepared(products, gemm, nullptr),
                    products.products());
-        ExpectSame(expected, RunPrepared(products, gemm, pool.get()),
+        ExpectSame(expected, RunPrepared(products, gemm, executor.get()),
                    products.products());
       });
     }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/thread_team.h"
 #include "lutra/qat/conversion.h"
 #include "tests/runtime/model_builder.h"
 
@@ -49,8 +50,8 @@ LearnedTableOptions Options(int bits, LearnedTable granularity) {
 
 LearnedTables Learn(const std::vector<float>& w,
                     const LearnedTableOptions& options,
-                    pthreadpool_t pool = nullptr) {
-  return LearnTables(RowSource(View(w), "w"), options, pool);
+                    Executor* executor = nullptr) {
+  return LearnTables(RowSource(View(w), "w"), options, executor);
 }
 
 size_t Entries(int bits) { return bits == 0 ? 4 : size_t{1} << bits; }
@@ -205,8 +206,7 @@ TEST(LearnedTablesTest, RoundedScalesAreOfTheirType) {
 }
 
 TEST(LearnedTablesTest, IsTheSameForAnyPool) {
-  const std::unique_ptr<pthreadpool, void (*)(pthreadpool_t)> pool(
-      pthreadpool_create(3), pthreadpool_destroy);
+  const std::unique_ptr<Executor> executor = StartThreadTeam(3);
   // More than one task.
   std::vector<float> w;
   for (uint32_t seed = 1; w.size() < 16 * kRows * kColumns; ++seed) {
@@ -220,7 +220,7 @@ TEST(LearnedTablesTest, IsTheSameForAnyPool) {
        {LearnedTable::kTensor, LearnedTable::kRow}) {
     const LearnedTableOptions options = Options(2, granularity);
     const LearnedTables one = LearnTables(source, options, nullptr);
-    const LearnedTables three = LearnTables(source, options, pool.get());
+    const LearnedTables three = LearnTables(source, options, executor.get());
     EXPECT_EQ(one.tables, three.tables);
     EXPECT_EQ(one.scales, three.scales);
     EXPECT_EQ(one.indices, three.indices);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "lutra/kernels/thread_team.h"
 #include "lutra/packer/pack.h"
 #include "lutra/packer/synth.h"
 #include "tests/temp_dir.h"
@@ -79,14 +80,13 @@ TEST(MemoryTest, StaysBelowTwiceTheLargestTensor) {
   SynthesizeModel(dir / "float.safetensors", Options());
   const auto model = Model::Load(dir / "float.safetensors");
   ASSERT_GT(model->file().byte_size(), 2 * kLargest + kSlack);
-  const std::unique_ptr<pthreadpool, void (*)(pthreadpool_t)> pool(
-      pthreadpool_create(2), pthreadpool_destroy);
+  const std::unique_ptr<Executor> executor = StartThreadTeam(2);
   for (const qat::QuantScheme& scheme : {qat::QuantScheme{"stretched", 4, 32},
                                          {"kmeans", 2, 64},
                                          {"absmax", 8, 0}}) {
     PackOptions options;
     options.rules = qat::SchemeRules(scheme);
-    options.pool = pool.get();
+    options.executor = executor.get();
     const size_t before = DataBytes();
     if (before == 0) GTEST_SKIP() << "no /proc/self/status";
     const DataLimit limit(before + 2 * kLargest + kSlack);

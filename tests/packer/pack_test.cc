@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/thread_team.h"
 #include "lutra/packer/weights.h"
 #include "tests/packer/two_layers.h"
 #include "tests/runtime/raw_file.h"
@@ -62,9 +63,8 @@ TEST(PackTest, BytesDoNotDependOnThreadsOrRuns) {
   PackOptions options;
   options.rules = qat::SchemeRules({"stretched", 2, 16});
   PackModel(*model, dir / "a.safetensors", options);
-  const std::unique_ptr<pthreadpool, void (*)(pthreadpool_t)> pool(
-      pthreadpool_create(3), pthreadpool_destroy);
-  options.pool = pool.get();
+  const std::unique_ptr<Executor> executor = StartThreadTeam(3);
+  options.executor = executor.get();
   PackModel(*model, dir / "b.safetensors", options);
   PackModel(*model, dir / "c.safetensors", options);
   const std::string a = ReadBytes(dir / "a.safetensors");

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/thread_team.h"
 #include "lutra/packer/weights.h"
 #include "lutra/runtime/session.h"
 #include "tests/runtime/raw_file.h"
@@ -118,9 +119,8 @@ TEST(SynthTest, BytesDependOnTheSeedAlone) {
   const TempDir dir;
   SynthOptions options = Small();
   SynthesizeModel(dir / "a.safetensors", options);
-  const std::unique_ptr<pthreadpool, void (*)(pthreadpool_t)> pool(
-      pthreadpool_create(3), pthreadpool_destroy);
-  options.pool = pool.get();
+  const std::unique_ptr<Executor> executor = StartThreadTeam(3);
+  options.executor = executor.get();
   SynthesizeModel(dir / "b.safetensors", options);
   options.seed = 1;
   SynthesizeModel(dir / "c.safetensors", options);

@@ -3,13 +3,14 @@
 #include "lutra/qat/base_optimizers.h"
 
 #include <gtest/gtest.h>
-#include <pthreadpool.h>
 
 #include <cmath>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "lutra/kernels/thread_team.h"
 
 namespace lutra::qat {
 namespace {
@@ -96,8 +97,7 @@ TEST_P(BaseOptimizerFormulaTest, GivesTheSameNumbers) {
   group.parameters.push_back(
       {"w", {int64_t{kSize}}, w.data(), gradient.data(), true});
   const auto optimizer = GetParam().make({group});
-  const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
-      pthreadpool_create(3), &pthreadpool_destroy);
+  const std::unique_ptr<Executor> executor = StartThreadTeam(3);
   for (int t = 1; t <= kSteps; ++t) {
     for (size_t i = 0; i < kSize; ++i) {
       // Away from zero, where Adam divides what rounding left.
@@ -105,7 +105,7 @@ TEST_P(BaseOptimizerFormulaTest, GivesTheSameNumbers) {
       gradient[i] = static_cast<float>(g + std::copysign(0.01, g));
       GetParam().step(plain[i], static_cast<double>(gradient[i]), t);
     }
-    optimizer->Step(pool.get());
+    optimizer->Step(executor.get());
     for (size_t i = 0; i < kSize; ++i) {
       ASSERT_NEAR(w[i], plain[i].w, 5e-6) << "step " << t << ", value " << i;
     }

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/thread_team.h"
 #include "lutra/qat/loss.h"
 #include "lutra/runtime/random.h"
 #include "tests/runtime/allocation_counter.h"
@@ -186,9 +187,9 @@ class GradientCheck {
         m_(m),
         input_(builder_.graph, builder_.parameters, m) {}
 
-  std::unique_ptr<Backprop> Run(pthreadpool_t pool = nullptr) {
-    auto backprop =
-        std::make_unique<Backprop>(builder_.graph, builder_.parameters, pool);
+  std::unique_ptr<Backprop> Run(Executor* executor = nullptr) {
+    auto backprop = std::make_unique<Backprop>(builder_.graph,
+                                               builder_.parameters, executor);
     RunWith(*backprop);
     return backprop;
   }
@@ -399,9 +400,8 @@ TEST(GradientTest, SameBitsForAnyNumberOfThreads) {
   GradientCheck check(LargeGraph(), 70);
   const std::unique_ptr<Backprop> expected = check.Run();
   for (const size_t threads : {2u, 3u, 5u}) {
-    const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
-        pthreadpool_create(threads), &pthreadpool_destroy);
-    const std::unique_ptr<Backprop> actual = check.Run(pool.get());
+    const std::unique_ptr<Executor> executor = StartThreadTeam(threads);
+    const std::unique_ptr<Backprop> actual = check.Run(executor.get());
     for (const auto& [name, gradient] : expected->gradients()) {
       EXPECT_EQ(actual->gradients().find(name)->second.values, gradient.values)
           << name << " with " << threads << " threads";

@@ -1,4 +1,5 @@
 #include "lutra/qat/quant_optimizer.h"
+#include "lutra/kernels/thread_team.h"
 
 #include <gtest/gtest.h>
 
@@ -45,7 +46,7 @@ struct Problem {
     return {quantized, others};
   }
 
-  void Step(Optimizer& optimizer, int step, pthreadpool_t pool = nullptr) {
+  void Step(Optimizer& optimizer, int step, Executor* executor = nullptr) {
     grad_w = RandomValues(kSize, 100 + static_cast<uint32_t>(step));
     grad_b = RandomValues(kRows, 200 + static_cast<uint32_t>(step));
     // The vectors keep their storage: assignment of equal sizes.
@@ -54,7 +55,7 @@ struct Problem {
         p.grad = p.name == "w" ? grad_w.data() : grad_b.data();
       }
     }
-    optimizer.Step(pool);
+    optimizer.Step(executor);
   }
 };
 
@@ -77,11 +78,11 @@ TEST(QuantOptimizerTest, ThreadsDoNotChangeTheBits) {
   auto single = MakeParq(alone);
   for (int step = 0; step < 12; ++step) alone.Step(*single, step);
   for (const size_t threads : {2u, 3u, 7u}) {
-    pthreadpool_t pool = pthreadpool_create(threads);
+    const std::unique_ptr<Executor> team = StartThreadTeam(threads);
     Problem shared;
     auto optimizer = MakeParq(shared);
-    for (int step = 0; step < 12; ++step) shared.Step(*optimizer, step, pool);
-    pthreadpool_destroy(pool);
+    for (int step = 0; step < 12; ++step)
+      shared.Step(*optimizer, step, team.get());
     EXPECT_EQ(shared.w, alone.w);
     EXPECT_EQ(shared.b, alone.b);
     EXPECT_EQ(optimizer->state(), single->state());

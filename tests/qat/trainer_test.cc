@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/thread_team.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/random.h"
@@ -86,8 +87,8 @@ std::string Bytes(const std::filesystem::path& path) {
 class TrainerTest : public ::testing::Test {
  protected:
   // Trains from the start to the end and returns the model file's bytes.
-  std::string TrainToEnd(const TrainOptions& options, pthreadpool_t pool) {
-    Trainer trainer(SmallMlp(), train_, options, pool);
+  std::string TrainToEnd(const TrainOptions& options, Executor* executor) {
+    Trainer trainer(SmallMlp(), train_, options, executor);
     EXPECT_TRUE(trainer.Run(GoOn));
     trainer.WriteModel(dir_ / "whole.safetensors");
     return Bytes(dir_ / "whole.safetensors");
@@ -184,9 +185,8 @@ TEST_F(TrainerTest, HardMapIsOnTheGridFromTheFirstStep) {
 TEST_F(TrainerTest, SameBitsForAnyNumberOfThreads) {
   const std::string expected = TrainToEnd(QuantizedOptions(), nullptr);
   for (const size_t threads : {2u, 3u}) {
-    const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
-        pthreadpool_create(threads), &pthreadpool_destroy);
-    EXPECT_TRUE(TrainToEnd(QuantizedOptions(), pool.get()) == expected);
+    const std::unique_ptr<Executor> executor = StartThreadTeam(threads);
+    EXPECT_TRUE(TrainToEnd(QuantizedOptions(), executor.get()) == expected);
   }
 }
 

@@ -1,5 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#ifdef LUTRA_HAVE_PTHREADPOOL
+#include <pthreadpool.h>
+#endif
 
 #include <cstddef>
 #include <cstring>
@@ -30,6 +33,8 @@ using ::testing::HasSubstr;
 
 constexpr size_t kK = 40;
 constexpr size_t kN = 24;
+// Enough tokens for several threads.
+constexpr size_t kMost = 500;
 
 class CApiTest : public ::testing::Test {
  protected:
@@ -71,7 +76,7 @@ class CApiTest : public ::testing::Test {
   TempDir dir_;
   const std::filesystem::path path_ = dir_ / "m.safetensors";
   lutra_model* model_ = nullptr;
-  const std::vector<float> x_ = RandomFloats(10 * kK, 2);
+  const std::vector<float> x_ = RandomFloats(kMost * kK, 2);
   std::vector<float> y_ = std::vector<float>(10 * kN);
 };
 
@@ -115,20 +120,92 @@ TEST_F(CApiTest, Activations) {
   }
 }
 
-TEST_F(CApiTest, TheAppsPoolAndTheDefaults) {
+#ifdef LUTRA_HAVE_PTHREADPOOL
+TEST_F(CApiTest, TheAppsPool) {
   const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
       pthreadpool_create(2), &pthreadpool_destroy);
   lutra_session_options options;
   lutra_session_options_init(&options);
   options.thread_pool = pool.get();
-  const lutra_session_options* const choices[] = {&options, nullptr};
-  for (const lutra_session_options* given : choices) {
-    lutra_session* session = nullptr;
-    ASSERT_EQ(lutra_session_create(model_, given, &session), LUTRA_OK);
-    EXPECT_EQ(Run(session, 10), LUTRA_OK);
-    EXPECT_EQ(y_, Expected(10, kernels::ActivationType::kInt8Asymmetric));
-    lutra_session_free(session);
+  lutra_session* session = nullptr;
+  ASSERT_EQ(lutra_session_create(model_, &options, &session), LUTRA_OK);
+  EXPECT_EQ(Run(session, 10), LUTRA_OK);
+  EXPECT_EQ(y_, Expected(10, kernels::ActivationType::kInt8Asymmetric));
+  lutra_session_free(session);
+}
+#endif
+
+TEST_F(CApiTest, TheDefaults) {
+  lutra_session* session = nullptr;
+  ASSERT_EQ(lutra_session_create(model_, nullptr, &session), LUTRA_OK);
+  EXPECT_EQ(Run(session, 10), LUTRA_OK);
+  EXPECT_EQ(y_, Expected(10, kernels::ActivationType::kInt8Asymmetric));
+  lutra_session_free(session);
+}
+
+// An app's threads: here a new one for each task, which is allowed.
+struct AppThreads {
+  size_t runs = 0;
+  size_t tasks = 0;
+
+  static void Run(void* context, size_t tasks, void (*task)(void*, size_t),
+                  void* argument) {
+    auto* self = static_cast<AppThreads*>(context);
+    ++self->runs;
+    self->tasks += tasks;
+    std::vector<std::thread> threads;
+    for (size_t i = tasks; i > 0; --i)
+      threads.emplace_back(task, argument, i - 1);
+    for (std::thread& thread : threads) thread.join();
   }
+};
+
+TEST_F(CApiTest, TheAppsExecutor) {
+  AppThreads app;
+  lutra_executor executor;
+  lutra_executor_init(&executor);
+  executor.context = &app;
+  executor.threads = 3;
+  executor.run = &AppThreads::Run;
+  lutra_session_options options;
+  lutra_session_options_init(&options);
+  options.executor = &executor;
+  lutra_session* session = nullptr;
+  ASSERT_EQ(lutra_session_create(model_, &options, &session), LUTRA_OK);
+  executor = {};  // was copied
+  y_.resize(kMost * kN);
+  EXPECT_EQ(Run(session, kMost), LUTRA_OK);
+  EXPECT_EQ(y_, Expected(kMost, kernels::ActivationType::kInt8Asymmetric));
+  EXPECT_GT(app.runs, 0u);
+  EXPECT_GT(app.tasks, app.runs);
+  lutra_session_free(session);
+}
+
+TEST_F(CApiTest, ExecutorsThatCannotRun) {
+  lutra_executor executor;
+  lutra_executor_init(&executor);
+  lutra_session_options options;
+  lutra_session_options_init(&options);
+  options.executor = &executor;
+  lutra_session* session = nullptr;
+  const auto refused = [&](const char* cause) {
+    EXPECT_EQ(lutra_session_create(model_, &options, &session),
+              LUTRA_INVALID_ARGUMENT);
+    EXPECT_EQ(session, nullptr);
+    EXPECT_THAT(lutra_last_error(), HasSubstr(cause));
+  };
+  executor.threads = 2;
+  refused("'run'");
+  executor.run = &AppThreads::Run;
+  executor.threads = 0;
+  refused("at least one thread");
+  executor.threads = 1;
+  executor.struct_size = 8;
+  refused("lutra_executor_init");
+  lutra_executor_init(&executor);
+  int nothing = 0;
+  options.thread_pool = reinterpret_cast<pthreadpool*>(&nothing);
+  refused("not both");
 }
 
 TEST_F(CApiTest, Queries) {

@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "lutra/kernels/gemm.h"
+#include "lutra/kernels/thread_team.h"
 #include "lutra/runtime/session.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/model_builder.h"
@@ -36,7 +37,10 @@ class OperatorTest
       ActivationType activations = ActivationType::kInt8Asymmetric) {
     builder.Write(path_);
     const auto model = Model::Load(path_);
-    Session session(model, {.activations = activations, .threads = threads()});
+    const auto executor = StartThreadTeam(threads());
+    Session session(
+        model,
+        {.activations = activations, .executor = executor.get(), .threads = 1});
     EXPECT_EQ(session.threads(), threads());
     std::vector<float> y(m() * model->outputs()[0].ElementCount(), -1.0f);
     float* const outputs[] = {y.data()};

@@ -13,6 +13,7 @@
 #include <random>
 #include <thread>
 
+#include "lutra/kernels/thread_team.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/model_builder.h"
 #include "tests/runtime/throws.h"
@@ -104,7 +105,9 @@ TEST_F(SessionTest, ThreadsOfAnyNumberGiveTheSameBits) {
   Session one(model, {.threads = 1});
   const auto expected = Run(one, kTokens, x);
   for (const size_t threads : std::vector<size_t>{2, 3, 5}) {
-    Session session(model, {.threads = threads});
+    // More than the machine has, as the case may be.
+    const auto executor = StartThreadTeam(threads);
+    Session session(model, {.executor = executor.get()});
     EXPECT_EQ(session.threads(), threads);
     EXPECT_EQ(Run(session, kTokens, x), expected) << threads;
   }
@@ -133,12 +136,11 @@ TEST_F(SessionTest, DefaultThreads) {
 #endif
 
 TEST_F(SessionTest, UsesThePoolOfTheApp) {
-  const std::unique_ptr<pthreadpool, decltype(&pthreadpool_destroy)> pool(
-      pthreadpool_create(3), &pthreadpool_destroy);
+  const std::unique_ptr<Executor> executor = StartThreadTeam(3);
   const auto model = MixedModel();
   const auto x = RandomFloats(kInputs, 9);
   Session own(model, {.threads = 1});
-  Session session(model, {.pool = pool.get(), .threads = 1});
+  Session session(model, {.executor = executor.get(), .threads = 1});
   EXPECT_EQ(session.threads(), 3u);
   EXPECT_EQ(Run(session, 1, x), Run(own, 1, x));
 }
@@ -202,7 +204,7 @@ TEST_F(SessionTest, RefusesWrongUse) {
   EXPECT_THAT(ErrorMessage([] { Session(nullptr, {}); }),
               HasSubstr("no model"));
   EXPECT_THAT(ErrorMessage([&] { Session(model, {.threads = 1025}); }),
-              HasSubstr("1025 threads are more than the limit of 1024"));
+              HasSubstr("threads: 1025 are more than the limit of 1024"));
   Session session(model, {.threads = 1});
   EXPECT_THAT(ErrorMessage([&] { session.Prepare(0); }),
               HasSubstr("at least one token"));

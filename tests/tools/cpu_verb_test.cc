@@ -30,7 +30,10 @@ json Cpu() { return json::parse(OutputOf({"cpu", "--json"})); }
 TEST(CpuVerbTest, ListsVariantsAndChoosesTheFirstSupported) {
   const json cpu = Cpu();
   EXPECT_GE(cpu["cores"], 1);
-  EXPECT_LE(cpu["cores"], cpu["threads"]);
+  EXPECT_LE(cpu["cores"], cpu["hardware_threads"]);
+  EXPECT_GE(cpu["threads"], 1);
+  EXPECT_LE(cpu["threads"], cpu["most_threads"]);
+  EXPECT_FALSE(cpu["threads_reason"].get<std::string>().empty());
   size_t count = 0;
   const kernels::Variant* const variants = kernels::Variants(&count);
   ASSERT_EQ(cpu["variants"].size(), count);
@@ -54,6 +57,7 @@ TEST(CpuVerbTest, ListsVariantsAndChoosesTheFirstSupported) {
   EXPECT_EQ(chosen, 1u);
   EXPECT_THAT(OutputOf({"cpu"}),
               AllOf(StartsWith("cpu: "), HasSubstr("kernels: "),
+                    HasSubstr("\nthreads: "),
                     HasSubstr(cpu["chosen"].get<std::string>())));
 }
 

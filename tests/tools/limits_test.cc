@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lutra/kernels/peak.h"
+#include "lutra/kernels/thread_team.h"
 #include "lutra/kernels/variants.h"
 #include "tools/cli/options.h"
 
@@ -38,16 +39,16 @@ void ExpectAtLeast(size_t bytes, size_t threads,
 void ExpectRates(size_t bytes) {
   const std::vector<Line> lines(bytes / sizeof(Line));
   for (const size_t threads : {size_t{1}, size_t{2}, size_t{3}}) {
-    const tools::ThreadPool pool = tools::MakeThreadPool(threads);
+    const std::unique_ptr<Executor> executor = StartThreadTeam(threads);
     UncachedMemory memory(reinterpret_cast<const uint8_t*>(lines.data()),
                           lines.size() * sizeof(Line));
     for (int piece = 0; piece < 3; ++piece) {
       SCOPED_TRACE(std::to_string(threads) + " threads");
       ExpectAtLeast(std::min(bytes, UncachedMemory::kPieceBytes), threads,
-                    [&] { return memory.ReadRate(pool.get()); });
+                    [&] { return memory.ReadRate(executor.get()); });
     }
     ExpectAtLeast(bytes, threads,
-                  [&] { return memory.ReadAllRate(pool.get()); });
+                  [&] { return memory.ReadAllRate(executor.get()); });
   }
 }
 
@@ -62,13 +63,13 @@ TEST(LimitsTest, PeaksOfEveryVariant) {
   size_t count = 0;
   size_t tried = 0;
   const kernels::Variant* const variants = kernels::Variants(&count);
-  const tools::ThreadPool pool = tools::MakeThreadPool(2);
+  const std::unique_ptr<Executor> executor = StartThreadTeam(2);
   for (size_t i = 0; i < count; ++i) {
     if (!kernels::ForceVariant(variants[i].name)) continue;
     SCOPED_TRACE(variants[i].name);
     ++tried;
     const bool none = variants[i].name == std::string("SCALAR");
-    for (const pthreadpool_t p : {pthreadpool_t{nullptr}, pool.get()}) {
+    for (Executor* p : {static_cast<Executor*>(nullptr), executor.get()}) {
       EXPECT_EQ(Int8Rate(p) > 0, !none);
       EXPECT_EQ(FloatRate(p) > 0, !none);
     }

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <iostream>
 
 #include "lutra/runtime/error.h"
 #include "runtime/base/thread_count.h"
+#include "runtime/base/threads.h"
 #include "runtime/base/unknown_word.h"
 #include "tools/cli/usage_error.h"
 
@@ -34,6 +36,20 @@ std::string ActivationsHelp() {
   return help;
 }
 
+constexpr const char* kThreadsHelp =
+    "Threads to use; 0: as many as 'lutra cpu' says";
+
+// Checks nothing: the text is a number in its range.
+std::string WarnOfThreads(const std::string& text) {
+  const size_t most = ChooseThreads().most;
+  if (std::stoul(text) > most) {
+    std::cerr << "lutra: warning: --threads " << text
+              << ": more than this process may run at once; " << most
+              << " will be used\n";
+  }
+  return "";
+}
+
 }  // namespace
 
 void AsUsage(std::string_view option, const std::function<void()>& parse) {
@@ -45,10 +61,16 @@ void AsUsage(std::string_view option, const std::function<void()>& parse) {
 }
 
 void AddThreadsOption(Verb& verb, size_t& threads) {
-  verb.Add("-t,--threads", threads, "Threads to use; 0: one per core")
+  verb.Add("-t,--threads", threads, kThreadsHelp)
       .TypeName("N")
       .Range(size_t{0}, kMaxThreads)
+      .Check(&WarnOfThreads)
       .ShowDefault();
+}
+
+void AddThreadsOption(Verb& verb, std::vector<size_t>& threads) {
+  AddSizesOption(verb, "-t,--threads", threads, 0, kMaxThreads, kThreadsHelp)
+      .Check(&WarnOfThreads);
 }
 
 ActivationType ParseActivations(std::string_view text) {
@@ -127,14 +149,6 @@ void AddFormatOptions(Verb& verb, OutputFormat& format, Csv csv) {
           "--json", [&format] { format = OutputFormat::kJson; },
           "Short for --format json")
       .Excludes(option);
-}
-
-ThreadPool MakeThreadPool(size_t threads) {
-  if (threads == 0) threads = DefaultThreadCount();
-  if (threads == 1) return nullptr;
-  ThreadPool pool(pthreadpool_create(threads));
-  if (pool == nullptr) throw Error("cannot start threads");
-  return pool;
 }
 
 }  // namespace lutra::tools

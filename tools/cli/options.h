@@ -1,8 +1,6 @@
 #ifndef LUTRA_TOOLS_CLI_OPTIONS_H_
 #define LUTRA_TOOLS_CLI_OPTIONS_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "lutra/eval/timing.h"
+#include "lutra/kernels/executor.h"
 #include "lutra/kernels/gemm.h"
 #include "tools/cli/command_line.h"
 
@@ -22,8 +21,10 @@ namespace lutra::tools {
 // 2) about `option`.
 void AsUsage(std::string_view option, const std::function<void()>& parse);
 
-// --threads N, 0 (the default) for all cores.
+// --threads N or, with a vector, N,...; 0 (the default) for what lutra chooses.
+// Warns of more than will be used.
 void AddThreadsOption(Verb& verb, size_t& threads);
+void AddThreadsOption(Verb& verb, std::vector<size_t>& threads);
 
 // "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16".
 // Throws lutra::Error.
@@ -36,7 +37,6 @@ void AddActivationsOption(Verb& verb,
                           std::vector<kernels::ActivationType>& types);
 
 // Limits of what options accept; more would only be a typing mistake.
-inline constexpr size_t kMaxThreads = 1024;
 inline constexpr size_t kMaxSequences = 1024;
 inline constexpr size_t kMaxBatch = size_t{1} << 20;
 
@@ -55,14 +55,6 @@ enum class OutputFormat { kTable, kMarkdown, kJson, kCsv };
 // verb says so.
 enum class Csv { kNo, kYes };
 void AddFormatOptions(Verb& verb, OutputFormat& format, Csv csv = Csv::kNo);
-
-struct ThreadPoolDeleter {
-  void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }
-};
-using ThreadPool = std::unique_ptr<pthreadpool, ThreadPoolDeleter>;
-
-// 0: one thread per core. Null, which means the calling thread, for one.
-ThreadPool MakeThreadPool(size_t threads);
 
 }  // namespace lutra::tools
 

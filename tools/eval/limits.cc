@@ -18,7 +18,7 @@ namespace {
 // Calls part(thread, threads) on every thread; returns the sum of the results
 // per second.
 template <typename Part>
-double Rate(pthreadpool_t pool, const Part& part) {
+double Rate(Executor* executor, const Part& part) {
   struct Done {
     alignas(64) double amount = 0;
   };
@@ -26,16 +26,18 @@ double Rate(pthreadpool_t pool, const Part& part) {
     const Part& part;
     std::vector<Done> done;
   };
-  const size_t threads = pool ? pthreadpool_get_threads_count(pool) : 1;
+  const size_t threads = executor == nullptr ? 1 : executor->threads();
   Context context{part, std::vector<Done>(threads)};
+  const Executor::Task run = [](void* c, size_t thread) {
+    auto* ctx = static_cast<Context*>(c);
+    ctx->done[thread].amount = ctx->part(thread, ctx->done.size());
+  };
   const auto start = std::chrono::steady_clock::now();
-  pthreadpool_parallelize_1d(
-      pool,
-      [](void* c, size_t thread) {
-        auto* ctx = static_cast<Context*>(c);
-        ctx->done[thread].amount = ctx->part(thread, ctx->done.size());
-      },
-      &context, threads, 0);
+  if (executor == nullptr) {
+    run(&context, 0);
+  } else {
+    executor->Run(threads, run, &context);
+  }
   const std::chrono::duration<double> seconds =
       std::chrono::steady_clock::now() - start;
   double sum = 0;
@@ -58,16 +60,16 @@ double ReadStreams(const uint8_t* from, size_t bytes) {
   return static_cast<double>(4 * stream * sizeof(CacheLine));
 }
 
-double ReadingRate(const uint8_t* memory, size_t bytes, pthreadpool_t pool) {
-  return Rate(pool, [=](size_t thread, size_t threads) {
+double ReadingRate(const uint8_t* memory, size_t bytes, Executor* executor) {
+  return Rate(executor, [=](size_t thread, size_t threads) {
     const size_t part = bytes / threads / 64 * 64;
     return ReadStreams(memory + thread * part, part);
   });
 }
 
-double PeakRate(pthreadpool_t pool, double (*run)(size_t rounds)) {
+double PeakRate(Executor* executor, double (*run)(size_t rounds)) {
   constexpr size_t kRounds = 150000;
-  return Rate(pool, [run](size_t, size_t) { return run(kRounds); });
+  return Rate(executor, [run](size_t, size_t) { return run(kRounds); });
 }
 
 template <typename Measure>
@@ -97,37 +99,37 @@ UncachedMemory::UncachedMemory()
 UncachedMemory::UncachedMemory(const uint8_t* memory, size_t bytes)
     : memory_(memory), bytes_(bytes) {}
 
-double UncachedMemory::ReadRate(pthreadpool_t pool) {
+double UncachedMemory::ReadRate(Executor* executor) {
   const size_t bytes = std::min(kPieceBytes, bytes_);
   if (at_ + bytes > bytes_) at_ = 0;
   const uint8_t* const piece = memory_ + at_;
   at_ += bytes;
-  return ReadingRate(piece, bytes, pool);
+  return ReadingRate(piece, bytes, executor);
 }
 
-double UncachedMemory::ReadAllRate(pthreadpool_t pool) const {
-  return ReadingRate(memory_, bytes_, pool);
+double UncachedMemory::ReadAllRate(Executor* executor) const {
+  return ReadingRate(memory_, bytes_, executor);
 }
 
-double Int8Rate(pthreadpool_t pool) {
-  return PeakRate(pool, &kernels::RunInt8Peak);
+double Int8Rate(Executor* executor) {
+  return PeakRate(executor, &kernels::RunInt8Peak);
 }
 
-double FloatRate(pthreadpool_t pool) {
-  return PeakRate(pool, &kernels::RunFloatPeak);
+double FloatRate(Executor* executor) {
+  return PeakRate(executor, &kernels::RunFloatPeak);
 }
 
-double ReadBandwidth(pthreadpool_t pool) {
+double ReadBandwidth(Executor* executor) {
   const UncachedMemory memory;
-  return Best(7, [&] { return memory.ReadAllRate(pool); });
+  return Best(7, [&] { return memory.ReadAllRate(executor); });
 }
 
-double Int8Peak(pthreadpool_t pool) {
-  return Best(50, [pool] { return Int8Rate(pool); });
+double Int8Peak(Executor* executor) {
+  return Best(50, [executor] { return Int8Rate(executor); });
 }
 
-double FloatPeak(pthreadpool_t pool) {
-  return Best(50, [pool] { return FloatRate(pool); });
+double FloatPeak(Executor* executor) {
+  return Best(50, [executor] { return FloatRate(executor); });
 }
 
 }  // namespace lutra::eval

@@ -9,6 +9,7 @@
 #include "tools/cli/csv.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/load_option.h"
+#include "tools/verbs/busy_threads.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -39,7 +40,8 @@ constexpr const char* kExample =
     "is\n"
     "the median distance from the median.\n"
     "\n"
-    "Inputs are random (the same for the same --seed).\n"
+    "Inputs are random (the same for the same --seed). With --beside, threads\n"
+    "that only compute compete for the CPUs, as other programs may.\n"
     "\n"
     "Example:\n"
     "  lutra bench stories.safetensors -p 128,512 -n 32 -t 1,2 -r 5\n"
@@ -47,8 +49,12 @@ constexpr const char* kExample =
     "  lutra bench packed.safetensors --batch 1,64 --threads 1,2 \\\n"
     "    --activations int8,float32";
 
-// Weights of the models and the kernels that ran, below the tables.
-void PrintModels(const std::vector<std::shared_ptr<const Model>>& models) {
+constexpr size_t kMaxBeside = 1024;
+
+// Weights of the models, the kernels that ran and what ran beside them, below
+// the tables.
+void PrintModels(const std::vector<std::shared_ptr<const Model>>& models,
+                 size_t beside) {
   for (const std::shared_ptr<const Model>& model : models) {
     const packer::WeightTotals totals = packer::Total(packer::Weights(*model));
     std::cout << "\n"
@@ -57,6 +63,7 @@ void PrintModels(const std::vector<std::shared_ptr<const Model>>& models) {
               << Fixed(totals.BitsPerWeight(), 2) << " bits per weight)";
   }
   std::cout << "\nkernels: " << kernels::ActiveVariant() << "\n";
+  if (beside > 0) std::cout << "beside: " << beside << " busy threads\n";
 }
 
 void Run(const BenchOptions& options) {
@@ -69,6 +76,7 @@ void Run(const BenchOptions& options) {
         .push_back(loaded.back());
   }
   Progress progress;
+  const BusyThreads busy(options.beside);
   std::vector<BenchResults> results;
   if (!language.empty()) {
     results.push_back(BenchLanguage(options, language, progress));
@@ -84,7 +92,7 @@ void Run(const BenchOptions& options) {
                         ? part.table.Text()
                         : part.table.Markdown());
     }
-    PrintModels(loaded);
+    PrintModels(loaded, options.beside);
     return;
   }
   Json records = Json::Array();
@@ -122,8 +130,13 @@ void AddBenchVerb(CommandLine& line) {
   AddLanguageOptions(bench, options->language);
   AddSizesOption(bench, "--batch", options->batches, 1, kMaxBatch,
                  "Other models: tokens (or images) per call");
-  AddSizesOption(bench, "-t,--threads", options->threads, 0, kMaxThreads,
-                 "Threads to use; 0: one per core");
+  AddThreadsOption(bench, options->threads);
+  bench
+      .Add("--beside", options->beside,
+           "Busy threads beside what is measured, as of other programs")
+      .TypeName("N")
+      .Range(size_t{0}, kMaxBeside)
+      .ShowDefault();
   AddActivationsOption(bench, options->activations);
   AddLoadOption(bench, options->load);
   AddTimingOptions(bench, options->timing);

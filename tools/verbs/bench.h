@@ -22,6 +22,7 @@ struct BenchOptions {
       kernels::ActivationType::kInt8Asymmetric};
   LoadOptions load;
   uint32_t seed = 1;
+  size_t beside = 0;  // busy threads beside what is measured
   OutputFormat format = OutputFormat::kTable;
   eval::TimingOptions timing;
   std::vector<size_t> batches = {1, 64};

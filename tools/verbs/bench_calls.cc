@@ -62,12 +62,11 @@ std::vector<Measurement> Measure(const BenchOptions& options,
   return results;
 }
 
-Json ToJson(const Measurement& result) {
-  Json json = {{"model", result.path},
-               {"activations", result.activations},
-               {"threads", result.threads},
-               {"batch", result.batch},
-               {"arena_bytes", result.arena_bytes}};
+Json ToJson(const BenchOptions& options, const Measurement& result) {
+  Json json = {
+      {"model", result.path},      {"activations", result.activations},
+      {"threads", result.threads}, {"beside", options.beside},
+      {"batch", result.batch},     {"arena_bytes", result.arena_bytes}};
   json.Update(TimingToJson(result.timing));
   json["us_per_token"] = result.MicrosecondsPerToken();
   json["tokens_per_second"] = result.TokensPerSecond();
@@ -110,7 +109,7 @@ BenchResults BenchCalls(const BenchOptions& options,
   }
   BenchResults results{Json::Array(), ToTable(measurements)};
   for (const Measurement& measurement : measurements) {
-    results.records.PushBack(ToJson(measurement));
+    results.records.PushBack(ToJson(options, measurement));
   }
   return results;
 }

@@ -11,6 +11,7 @@
 #include "lutra/kernels/variants.h"
 #include "lutra/packer/weights.h"
 #include "lutra/runtime/random.h"
+#include "runtime/base/threads.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/bench.h"
@@ -209,10 +210,11 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
   eval::ResetPeakMemory();
   const Clock::time_point start = Clock::now();
   Setting setting;
-  // One pool, as the idle threads of a second one would spin for a while.
-  const ThreadPool pool = MakeThreadPool(session.session.threads);
-  session.session.pool = pool.get();
-  if (pool == nullptr) session.session.threads = 1;
+  // One executor, as the idle threads of a second one would spin for a while.
+  const std::unique_ptr<Executor> executor =
+      StartThreads(session.session.threads);
+  session.session.executor = executor.get();
+  if (executor == nullptr) session.session.threads = 1;
   LanguageModel model =
       OpenLanguageModel(Model::Load(path, options.load), session);
   setting.load_seconds = SecondsSince(start);
@@ -252,10 +254,11 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
                             : "float32";
 
   eval::UncachedMemory memory;
-  const auto read = [&] { return memory.ReadRate(pool.get()); };
+  const auto read = [&] { return memory.ReadRate(executor.get()); };
   const bool int8 = eval::MultipliesInt8(model.model(), type);
   const auto peak = [&] {
-    return int8 ? eval::Int8Rate(pool.get()) : eval::FloatRate(pool.get());
+    return int8 ? eval::Int8Rate(executor.get())
+                : eval::FloatRate(executor.get());
   };
   for (size_t i = 0; i < tests.size(); ++i) {
     const Test& test = tests[i];
@@ -308,6 +311,7 @@ Json ToJson(const BenchOptions& options, const Model& model,
           {"activations", setting.activations},
           {"cache", Name(options.language.session.cache)},
           {"threads", setting.threads},
+          {"beside", options.beside},
           {"context", setting.context},
           {"chunk", options.language.chunk},
           {"test", result.test.Name()},

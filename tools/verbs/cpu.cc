@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lutra/kernels/variants.h"
+#include "runtime/base/thread_count.h"
 #include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
@@ -34,19 +35,17 @@ struct Cache {
 // What cpuinfo found out; zeros and an empty name where it could not.
 struct Machine {
   std::string name;
-  uint32_t cores = 0;
-  uint32_t threads = 0;
   std::vector<Cache> caches;
+  ThreadChoice threads;
 };
 
 Machine Detect() {
   Machine machine;
+  machine.threads = ChooseThreads();
   if (!cpuinfo_initialize()) return machine;
   if (const cpuinfo_package* package = cpuinfo_get_package(0)) {
     machine.name = package->name;
   }
-  machine.cores = cpuinfo_get_cores_count();
-  machine.threads = cpuinfo_get_processors_count();
   const auto add = [&machine](const char* level, uint32_t count,
                               const cpuinfo_cache* cache) {
     if (count == 0 || cache == nullptr) return;
@@ -88,8 +87,13 @@ Json ToJson(const Machine& machine) {
                        {"chosen", variant.name == active}});
   }
   return {{"cpu", OneLine(machine.name)},
-          {"cores", machine.cores},
-          {"threads", machine.threads},
+          {"cores", machine.threads.cores},
+          {"hardware_threads", machine.threads.hardware_threads},
+          {"quota",
+           machine.threads.quota > 0 ? Json(machine.threads.quota) : Json()},
+          {"threads", machine.threads.threads},
+          {"threads_reason", machine.threads.reason},
+          {"most_threads", machine.threads.most},
           {"caches", caches},
           {"chosen", active},
           {"reason", Reason()},
@@ -103,8 +107,11 @@ void Print(const Machine& machine, OutputFormat format) {
   }
   std::cout << "cpu:     "
             << (machine.name.empty() ? "unknown" : OneLine(machine.name))
-            << "\ncores:   " << machine.cores << " (" << machine.threads
-            << " hardware threads)\n";
+            << "\ncores:   " << machine.threads.cores << " ("
+            << machine.threads.hardware_threads
+            << " hardware threads) that this process may run on"
+            << "\nthreads: " << machine.threads.threads << ", "
+            << machine.threads.reason << "\n";
   std::cout << "caches:  ";
   const char* separator = "";
   for (const Cache& cache : machine.caches) {
@@ -131,7 +138,9 @@ void Print(const Machine& machine, OutputFormat format) {
 void AddCpuVerb(CommandLine& line) {
   auto format = std::make_shared<OutputFormat>(OutputFormat::kTable);
   Verb cpu = line.AddVerb(
-      "cpu", "Show this CPU, the kernels' variants, and which one runs");
+      "cpu",
+      "Show this CPU, the kernels' variants, which one runs, and the number of "
+      "threads");
   cpu.Footer(kExample);
   AddFormatOptions(cpu, *format);
   cpu.OnRun([format] { Print(Detect(), *format); });

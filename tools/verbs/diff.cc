@@ -5,6 +5,7 @@
 #include <string>
 
 #include "lutra/runtime/error.h"
+#include "runtime/base/threads.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/json.h"
 #include "tools/cli/options.h"
@@ -112,8 +113,8 @@ void DiffVerb::Run() const {
   try {
     const SafetensorsFile a = SafetensorsFile::Open(before);
     const SafetensorsFile b = SafetensorsFile::Open(after);
-    const ThreadPool pool = MakeThreadPool(threads);
-    differences = packer::Diff(a, b, pool.get());
+    const std::unique_ptr<Executor> executor = StartThreads(threads);
+    differences = packer::Diff(a, b, executor.get());
   } catch (const Error& error) {
     throw ExitStatus(kTrouble, error.what());
   }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "lutra/packer/pack.h"
+#include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
 #include "tools/cli/options.h"
@@ -120,8 +121,8 @@ void PackVerb::Run() {
   packer::PackOptions options;
   options.rules = schemes.Rules();
   options.use_trained = !schemes.HasDefault();
-  const ThreadPool pool = MakeThreadPool(threads);
-  options.pool = pool.get();
+  const std::unique_ptr<Executor> executor = StartThreads(threads);
+  options.executor = executor.get();
   const std::shared_ptr<const Model> source = Model::Load(model);
   Progress progress;
   const EndOnInterrupt interrupt;

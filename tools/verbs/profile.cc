@@ -11,6 +11,7 @@
 #include "lutra/kernels/variants.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/random.h"
+#include "runtime/base/threads.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/load_option.h"
 #include "tools/cli/options.h"
@@ -116,10 +117,10 @@ void ProfileVerb::Run() const {
     result = ProfileCalls(session, *this);
   }
   const bool int8 = eval::MultipliesInt8(*loaded, options.session.activations);
-  const ThreadPool pool = MakeThreadPool(thread_count);
+  const std::unique_ptr<Executor> executor = StartThreads(thread_count);
   const ProfileLimits limits{
-      eval::ReadBandwidth(pool.get()),
-      int8 ? eval::Int8Peak(pool.get()) : eval::FloatPeak(pool.get())};
+      eval::ReadBandwidth(executor.get()),
+      int8 ? eval::Int8Peak(executor.get()) : eval::FloatPeak(executor.get())};
   progress.Clear();
 
   const std::vector<ProfileLine> node_lines = NodeLines(result);

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
@@ -74,8 +75,8 @@ packer::SynthOptions SynthVerb::Options() {
 
 void SynthVerb::Run() {
   packer::SynthOptions options = Options();
-  const ThreadPool pool = MakeThreadPool(threads);
-  options.pool = pool.get();
+  const std::unique_ptr<Executor> executor = StartThreads(threads);
+  options.executor = executor.get();
   Progress progress;
   const EndOnInterrupt interrupt;
   const auto start = std::chrono::steady_clock::now();

@@ -12,6 +12,7 @@
 #include "lutra/qat/trainer.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/output_file.h"
+#include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
@@ -102,8 +103,8 @@ void TrainVerb::Run() {
   }
   if (quantized) Quantize(model->graph, rules);
 
-  const ThreadPool pool = MakeThreadPool(threads);
-  qat::Trainer trainer(*std::move(model), train, options, pool.get());
+  const std::unique_ptr<Executor> executor = StartThreads(threads);
+  qat::Trainer trainer(*std::move(model), train, options, executor.get());
   if (resume) trainer.Resume();
   Progress progress;
   const EndOnInterrupt interrupt;

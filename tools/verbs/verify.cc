@@ -7,6 +7,7 @@
 
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
+#include "runtime/base/threads.h"
 #include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
@@ -109,11 +110,11 @@ void VerifyVerb::Run() const {
   const std::shared_ptr<const Model> subject = Model::Load(model);
   std::shared_ptr<const Model> reference;
   if (!against.empty()) reference = Model::Load(against);
-  const ThreadPool pool = MakeThreadPool(threads);
+  const std::unique_ptr<Executor> executor = StartThreads(threads);
   packer::VerifyOptions options;
   options.against = reference.get();
   options.min_sqnr_db = min_sqnr_db;
-  options.pool = pool.get();
+  options.executor = executor.get();
   const packer::VerifyReport report = packer::VerifyModel(*subject, options);
   if (format == OutputFormat::kJson) {
     std::cout << ToJson(report, model).Dump(2) << "\n";

@@ -1,12 +1,11 @@
 #ifndef LUTRA_KERNELS_GEMM_H_
 #define LUTRA_KERNELS_GEMM_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <memory>
 
 #include "lutra/kernels/activation_type.h"
+#include "lutra/kernels/executor.h"
 #include "lutra/kernels/lut_matrix.h"
 #include "lutra/kernels/span.h"
 
@@ -73,13 +72,13 @@ size_t GemmScratchBytes(const LutMatrix& w, ActivationType activation_type,
                         size_t m) noexcept;
 
 // Runs on the best instruction set of this CPU (see variants.h), on the
-// threads of `pool`, or on the calling thread if it is nullptr. `scratch` has
-// GemmScratchBytes(w, type, m) bytes, aligned to 64, and may be reused
+// threads of `executor`, or on the calling thread if it is nullptr. `scratch`
+// has GemmScratchBytes(w, type, m) bytes, aligned to 64, and may be reused
 // afterwards. No allocation, no error: arguments must fit
 // (checked in debug builds).
 void Gemm(const LutMatrix& w, ActivationType activation_type,
           const GemmArguments& arguments, void* scratch,
-          pthreadpool_t pool) noexcept;
+          Executor* executor) noexcept;
 
 // One of several products of the same activations: `x`, `x_stride` and `m` are
 // the same for all of them, and so is K.
@@ -111,7 +110,7 @@ class PreparedGemm {
   PreparedGemm& operator=(PreparedGemm&&) noexcept;
 
   // For the first `m` tokens.
-  void Run(size_t m, pthreadpool_t pool) noexcept;
+  void Run(size_t m, Executor* executor) noexcept;
 
  private:
   struct Impl;

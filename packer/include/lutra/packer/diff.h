@@ -1,13 +1,12 @@
 #ifndef LUTRA_PACKER_DIFF_H_
 #define LUTRA_PACKER_DIFF_H_
 
-#include <pthreadpool.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/executor.h"
 #include "lutra/runtime/safetensors.h"
 
 // What differs between two safetensors files, be they models or not.
@@ -43,7 +42,7 @@ struct FileDifferences {
 // that cannot be read.
 FileDifferences Diff(const SafetensorsFile& before,
                      const SafetensorsFile& after,
-                     pthreadpool_t pool = nullptr);
+                     Executor* executor = nullptr);
 
 }  // namespace lutra::packer
 

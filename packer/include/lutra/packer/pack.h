@@ -1,8 +1,6 @@
 #ifndef LUTRA_PACKER_PACK_H_
 #define LUTRA_PACKER_PACK_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -13,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lutra/kernels/executor.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/runtime/model.h"
 
@@ -64,7 +63,7 @@ struct PackOptions {
   bool use_trained = true;
   // Work is split among its threads; nullptr: all on the calling thread. The
   // bytes written are the same.
-  pthreadpool_t pool = nullptr;
+  Executor* executor = nullptr;
 };
 
 struct TensorReport {
@@ -100,9 +99,9 @@ struct PackReport {
 };
 
 // How far packing has come. Called at the start of each weight and then every
-// few thousand rows, from any thread of the pool, but by one at a time. What it
-// throws ends the work, and PackModel throws it on (an Error with the tensor's
-// name).
+// few thousand rows, from any thread of the executor, but by one at a time.
+// What it throws ends the work, and PackModel throws it on (an Error with the
+// tensor's name).
 struct PackStatus {
   std::string_view tensor;
   size_t done = 0;  // weights (numbers) of all tensors

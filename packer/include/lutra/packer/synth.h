@@ -1,8 +1,6 @@
 #ifndef LUTRA_PACKER_SYNTH_H_
 #define LUTRA_PACKER_SYNTH_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -10,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lutra/kernels/executor.h"
 #include "lutra/packer/pack.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/runtime/safetensors.h"
@@ -39,8 +38,8 @@ struct SynthOptions {
   qat::SchemeRules rules;
   DType dtype = DType::kBFloat16;
   uint64_t seed = 0;
-  // As PackOptions::pool.
-  pthreadpool_t pool = nullptr;
+  // As PackOptions::executor.
+  Executor* executor = nullptr;
 };
 
 // The shape of a known model, e.g. "tinyllama-1.1b", as its config.json has it.
@@ -61,8 +60,8 @@ struct SynthReport {
 // straight into the blobs, floats are never made for them. Every value of a
 // matrix has mean 0 and variance 1/K (divided by twice the number of layers
 // where a result is added to the residual stream), so that activations and
-// logits stay near 1. The same bytes for the same options, whatever the pool.
-// Throws Error for shapes that do not fit together.
+// logits stay near 1. The same bytes for the same options, whatever the
+// executor. Throws Error for shapes that do not fit together.
 SynthReport SynthesizeModel(const std::filesystem::path& path,
                             const SynthOptions& options,
                             const PackProgress& progress = {});

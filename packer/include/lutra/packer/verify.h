@@ -1,13 +1,12 @@
 #ifndef LUTRA_PACKER_VERIFY_H_
 #define LUTRA_PACKER_VERIFY_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/executor.h"
 #include "lutra/runtime/model.h"
 
 // Reads all of a model file, where loading it reads headers only.
@@ -19,8 +18,8 @@ struct VerifyOptions {
   const Model* against = nullptr;
   // Smallest SQNR that a packed tensor may have against it, in dB.
   std::optional<double> min_sqnr_db;
-  // As PackOptions::pool.
-  pthreadpool_t pool = nullptr;
+  // As PackOptions::executor.
+  Executor* executor = nullptr;
 };
 
 struct TensorVerdict {

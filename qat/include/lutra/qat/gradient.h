@@ -1,8 +1,6 @@
 #ifndef LUTRA_QAT_GRADIENT_H_
 #define LUTRA_QAT_GRADIENT_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -10,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lutra/kernels/executor.h"
 #include "lutra/kernels/span.h"
 #include "lutra/qat/tensor.h"
 #include "lutra/runtime/graph.h"
@@ -26,10 +25,10 @@ namespace lutra::qat {
 class Backprop {
  public:
   // `parameters` must outlive this object; their values may change between
-  // calls, their shapes may not. Runs on `pool` (nullptr: the calling thread),
-  // which must also outlive it. Throws lutra::Error when a parameter is missing
-  // or a shape does not fit.
-  Backprop(const Graph& graph, const TensorMap& parameters, pthreadpool_t pool);
+  // calls, their shapes may not. Runs on `executor` (nullptr: the calling
+  // thread), which must also outlive it. Throws lutra::Error when a parameter
+  // is missing or a shape does not fit.
+  Backprop(const Graph& graph, const TensorMap& parameters, Executor* executor);
 
   // inputs[i]: float or int32 [m, shape of input i], in the graph's order; used
   // in place until the next Forward. Throws lutra::Error for an id that is out
@@ -89,7 +88,7 @@ class Backprop {
   // first and replaces it); marks the gradient as present.
   static bool Accumulate(bool& has_gradient);
 
-  pthreadpool_t pool_;
+  Executor* executor_;
   const TensorMap& parameters_;
   size_t m_ = 0;
   std::vector<Value> values_;

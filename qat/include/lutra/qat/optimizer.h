@@ -1,14 +1,14 @@
 #ifndef LUTRA_QAT_OPTIMIZER_H_
 #define LUTRA_QAT_OPTIMIZER_H_
 
-#include <pthreadpool.h>
-
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
+
+#include "lutra/kernels/executor.h"
 
 // Optimizers over parameters that the caller owns: a training program of any
 // kind hands in values and gradients.
@@ -56,7 +56,7 @@ class Optimizer {
   virtual std::string name() const = 0;
 
   // One step on every trainable parameter that has a gradient.
-  virtual void Step(pthreadpool_t pool) = 0;
+  virtual void Step(Executor* executor) = 0;
 
   virtual std::vector<ParamGroup>& groups() = 0;
   // State by parameter name; entries appear with the first step. Entries that

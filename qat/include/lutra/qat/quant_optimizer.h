@@ -57,7 +57,7 @@ class QuantOptimizer : public Optimizer {
 
   std::string name() const override { return "quant-" + base_->name(); }
   // Checks what the constructor checks before it changes anything.
-  void Step(pthreadpool_t pool) override;
+  void Step(Executor* executor) override;
   std::vector<ParamGroup>& groups() override { return base_->groups(); }
   std::map<std::string, ParameterState>& state() override {
     return base_->state();
@@ -91,11 +91,11 @@ class QuantOptimizer : public Optimizer {
   ParamGroup* FirstQuantizedGroup() const;
   Span<const float> Entry(const std::string& parameter,
                           const char* entry) const;
-  void StepLatents(bool first_step, pthreadpool_t pool);
+  void StepLatents(bool first_step, Executor* executor);
   void ProjectGroup(ParamGroup& group, const Quantizer& quantizer, int64_t step,
-                    pthreadpool_t pool);
+                    Executor* executor);
   std::optional<double> Project(const Projection& projection,
-                                pthreadpool_t pool) const;
+                                Executor* executor) const;
   void AnnealWeightDecay(ParamGroup& group, double inverse_slope) const;
 
   std::unique_ptr<Optimizer> base_;

@@ -1,8 +1,6 @@
 #ifndef LUTRA_QAT_TRAINER_H_
 #define LUTRA_QAT_TRAINER_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -11,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "lutra/kernels/executor.h"
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/trainable_model.h"
@@ -73,11 +72,11 @@ using TrainObserver = std::function<bool(const TrainProgress&)>;
 // interrupted and resumed. Not thread-safe.
 class Trainer {
  public:
-  // Checks that model, data and options fit each other. `data` and `pool`
+  // Checks that model, data and options fit each other. `data` and `executor`
   // (nullptr: the calling thread) must outlive the trainer. Throws
   // lutra::Error.
   Trainer(TrainableModel model, const LabelledImages& data,
-          const TrainOptions& options, pthreadpool_t pool);
+          const TrainOptions& options, Executor* executor);
   ~Trainer();
 
   // Continues the run whose checkpoint is at options.checkpoint. Throws

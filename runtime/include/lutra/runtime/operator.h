@@ -1,8 +1,6 @@
 #ifndef LUTRA_RUNTIME_OPERATOR_H_
 #define LUTRA_RUNTIME_OPERATOR_H_
 
-#include <pthreadpool.h>
-
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +12,7 @@
 #include <vector>
 
 #include "lutra/kernels/cache_type.h"
+#include "lutra/kernels/executor.h"
 #include "lutra/kernels/gemm.h"
 #include "lutra/kernels/span.h"
 #include "lutra/runtime/error.h"
@@ -128,14 +127,14 @@ class Step {
 struct Execution {
   kernels::ActivationType activations =
       kernels::ActivationType::kInt8Asymmetric;
-  pthreadpool_t pool = nullptr;  // nullptr: the calling thread
+  Executor* executor = nullptr;  // nullptr: the calling thread
   size_t context = 0;            // tokens of a sequence; 0: no limit
   kernels::CacheType cache = kernels::CacheType::kFloat16;
   SharedData* shared = nullptr;  // lutra's own
   const std::atomic<bool>* cancelled = nullptr;
 
   size_t Threads() const {
-    return pool == nullptr ? 1 : pthreadpool_get_threads_count(pool);
+    return executor == nullptr ? 1 : executor->threads();
   }
   // Throws Cancelled if the call is. From any thread.
   void CheckCancelled() const {

@@ -1,8 +1,6 @@
 #ifndef LUTRA_RUNTIME_PROGRAM_H_
 #define LUTRA_RUNTIME_PROGRAM_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "lutra/kernels/cache_type.h"
+#include "lutra/kernels/executor.h"
 #include "lutra/kernels/gemm.h"
 #include "lutra/kernels/span.h"
 #include "lutra/runtime/model.h"
@@ -23,10 +22,10 @@ struct ProgramOptions {
   // How packed weights take their activations.
   kernels::ActivationType activations =
       kernels::ActivationType::kInt8Asymmetric;
-  // Threads to run on. If `pool` is given it is used (and must outlive the
-  // program) and `threads` is ignored; otherwise the program makes its own pool
-  // of `threads`, where 0 means one per core that cpuinfo reports.
-  pthreadpool_t pool = nullptr;
+  // Threads to run on. If `executor` is given it is used (and must outlive the
+  // program) and `threads` is ignored; otherwise the program starts
+  // threads of its own, as many as `lutra cpu` says for 0.
+  Executor* executor = nullptr;
   size_t threads = 0;
   // The most tokens of a sequence; 0 means the model's own
   // `lutra.context_length`. A model with attention needs one of the two. More

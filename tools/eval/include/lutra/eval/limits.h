@@ -1,16 +1,16 @@
 #ifndef LUTRA_EVAL_LIMITS_H_
 #define LUTRA_EVAL_LIMITS_H_
 
-#include <pthreadpool.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 
-// What the machine can do at best, measured, on all threads of a pool or, for
-// nullptr, on the calling thread. Rates are per second. The pool must be idle
-// and is used by one call at a time.
+#include "lutra/kernels/executor.h"
+
+// What the machine can do at best, measured, on all threads of an executor or,
+// for nullptr, on the calling thread. Rates are per second. The executor must
+// be idle and is used by one call at a time.
 
 namespace lutra::eval {
 
@@ -41,8 +41,8 @@ class UncachedMemory {
 
   // Bytes per second when reading the next piece, or all, in four streams per
   // thread, which keeps more of the memory system busy than one.
-  double ReadRate(pthreadpool_t pool);
-  double ReadAllRate(pthreadpool_t pool) const;
+  double ReadRate(Executor* executor);
+  double ReadAllRate(Executor* executor) const;
 
  private:
   const HugePages own_;
@@ -52,22 +52,22 @@ class UncachedMemory {
 };
 
 // A measurement of a rate takes about a millisecond: to be alternated, on the
-// same pool, with what is compared with it. Other work on the machine then
+// same executor, with what is compared with it. Other work on the machine then
 // slows both.
 //
 // Operations per second (a multiply and an add are two) on registers, of the
 // instructions that the active kernel variant uses: its int8 dot product where
 // a table allows the fastest, and its float multiply-add
 // (lutra/kernels/peak.h). 0 if the variant is the reference.
-double Int8Rate(pthreadpool_t pool);
-double FloatRate(pthreadpool_t pool);
+double Int8Rate(Executor* executor);
+double FloatRate(Executor* executor);
 
 // The best of several such measurements, some tenths of a second together.
 // All of an UncachedMemory is read, which is made for that: ReadBandwidth
 // throws std::bad_alloc.
-double ReadBandwidth(pthreadpool_t pool);
-double Int8Peak(pthreadpool_t pool);
-double FloatPeak(pthreadpool_t pool);
+double ReadBandwidth(Executor* executor);
+double Int8Peak(Executor* executor);
+double FloatPeak(Executor* executor);
 
 }  // namespace lutra::eval
 

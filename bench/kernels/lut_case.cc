@@ -109,22 +109,6 @@ const Weights& WeightsOf(const LutCase& c) {
 
 std::string Number(size_t value) { return std::to_string(value); }
 
-const char* Name(ActivationType type) {
-  switch (type) {
-    case ActivationType::kInt8Symmetric:
-      return "int8_symmetric";
-    case ActivationType::kInt8Asymmetric:
-      return "int8";
-    case ActivationType::kInt8PerGroup:
-      return "int8_group";
-    case ActivationType::kFloat32:
-      return "float";
-    case ActivationType::kBFloat16:
-      return "bfloat16";
-  }
-  return "";
-}
-
 // By the enumerators' values; offsets have one more in front.
 constexpr const char* kScaleNames[] = {"float32", "bfloat16", "float16"};
 constexpr const char* kFusionNames[] = {"",      "relu", "relu6",
@@ -149,7 +133,9 @@ class ForcedVariant {
 std::string Name(const LutCase& c) {
   const LutFormat& f = c.format;
   std::string name = c.quantize_only ? "quantize" : c.m == 1 ? "gemv" : "gemm";
-  name.append("/").append(Name(c.type)).append(c.cold ? "/cold/" : "/warm/");
+  name.append("/")
+      .append(kernels::Traits(c.type).name)
+      .append(c.cold ? "/cold/" : "/warm/");
   name.append(Number(f.n)).append("x").append(Number(f.k));
   name.append("/bits:").append(Number(f.bits));
   name.append("/group:").append(Number(f.group_size));
@@ -199,8 +185,8 @@ void RunLutCase(benchmark::State& state, const LutCase& c) {
   eval::UncachedMemory memory(w.memory.get(), w.matrices.size() * w.bytes);
   const auto read = [&] { return memory.ReadRate(executor); };
   const auto peak = [&] {
-    return kernels::IsFloat(c.type) ? eval::FloatRate(executor)
-                                    : eval::Int8Rate(executor);
+    return kernels::Traits(c.type).is_float ? eval::FloatRate(executor)
+                                            : eval::Int8Rate(executor);
   };
   const auto call = [&](size_t i) {
     const LutMatrix& matrix = w.matrices[i % w.matrices.size()];

@@ -107,7 +107,7 @@ ReachRow MeasureFloat(const BenchRun& run) {
                80,
                {}};
   for (const BenchResult& result : run.results) {
-    if (!Matches(result, "gemm/float/warm/.*/m:(64|128|512)/threads:.")) {
+    if (!Matches(result, "gemm/float32/warm/.*/m:(64|128|512)/threads:.")) {
       continue;
     }
     const std::string end = "/" + result.Part(3) + "/m:" + result.Field("m") +

@@ -46,7 +46,7 @@ HWY_INLINE VF32 FinishRows(const GemmJob& job, size_t token, VF32 sums,
                            const float* row_sums, const float* bias) {
   const DF32 d;
   if constexpr (kQuantized) {
-    if (job.type == ActivationType::kInt8Asymmetric) {
+    if (Traits(job.type).has_zero_point) {
       const VF32 zero = hn::Set(d, job.token_zeros[token]);
       const VF32 ones = NormalOrZero(hn::Load(d, row_sums));
       sums = hn::Sub(sums, hn::Mul(zero, ones));

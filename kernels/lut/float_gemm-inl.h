@@ -166,7 +166,7 @@ void FloatGemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
 // Copies activations to their places between other tokens.
 void Arrange(const GemmJob& job, size_t first, size_t count) {
   const size_t width = job.width;
-  const bool round = job.type == ActivationType::kBFloat16;
+  const bool round = Traits(job.type).is_rounded;
   for (size_t token = first; token < first + count; ++token) {
     const float* x = job.arguments.x + token * job.arguments.x_stride;
     float* to = job.floats + token / width * width * job.w->geometry.padded_k +

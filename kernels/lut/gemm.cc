@@ -22,7 +22,9 @@ constexpr double kMinPartWork = 1 << 20;
 // Up to this many tokens are multiplied by the GEMV one after the other, which
 // decodes weights in registers for each, rather than once for all to memory.
 // Float activations gain nothing by it.
-size_t MaxGemvTokens(ActivationType type) { return IsFloat(type) ? 1 : 3; }
+size_t MaxGemvTokens(ActivationType type) {
+  return Traits(type).is_float ? 1 : 3;
+}
 // Weights that stay in L2 from one of them to the next.
 constexpr size_t kGemvBytes = 256 << 10;
 
@@ -61,7 +63,7 @@ void TakeActivations(GemmJob& job, Scratch& scratch) {
   const size_t tokens = m == 1 ? 1 : RoundUp(m, kMaxTileTokens);
   const size_t groups = job.w->geometry.groups;
   const size_t columns = job.w->geometry.padded_k;
-  if (IsFloat(job.type)) {
+  if (Traits(job.type).is_float) {
     job.floats = scratch.Take<float>(tokens * columns);
   } else {
     job.values = scratch.Take<int8_t>(tokens * columns);
@@ -69,7 +71,7 @@ void TakeActivations(GemmJob& job, Scratch& scratch) {
     job.token_scales = scratch.Take<float>(tokens);
     job.token_zeros = scratch.Take<float>(tokens);
   }
-  if (job.type == ActivationType::kInt8PerGroup) {
+  if (Traits(job.type).has_group_scales) {
     job.group_scales = scratch.Take<float>(tokens * groups);
   }
   if (job.w->format.offset_type != OffsetType::kNone) {
@@ -217,7 +219,7 @@ void Prepare(Executor* executor, Task& task) {
 
 const KernelSet* FindKernels(ActivationType type) {
   const ActiveKernels& active = GetActiveKernels();
-  return IsFloat(type) ? active.floats : active.int8;
+  return Traits(type).is_float ? active.floats : active.int8;
 }
 
 // What can be known before a call, of `kernels` or, if they are nullptr, the

@@ -28,7 +28,7 @@ struct TokenScale {
 // it.
 inline TokenScale MakeTokenScale(ActivationType type, float min, float max) {
   TokenScale t;
-  if (type != ActivationType::kInt8Asymmetric) {
+  if (!Traits(type).has_zero_point) {
     t.scale = std::max(std::max(max, -min) / 127.0f, 0x1p-126f);
     t.low = -127;
   } else {

@@ -48,8 +48,9 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
   const GemmArguments arguments = WithSimpleFusion(given);
   const LutFormat& f = w.format;
   const LutGeometry& layout = w.geometry;
-  const bool is_float = IsFloat(activation_type);
-  const bool per_group = activation_type == ActivationType::kInt8PerGroup;
+  const ActivationTraits& traits = Traits(activation_type);
+  const bool is_float = traits.is_float;
+  const bool per_group = traits.has_group_scales;
   const bool has_offset = f.offset_type != OffsetType::kNone;
   for (size_t m = 0; m < arguments.m; ++m) {
     const float* x = arguments.x + m * arguments.x_stride;
@@ -89,9 +90,8 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
           const int8_t entry =
               f.HasTable() ? table[index] : static_cast<int8_t>(index);
           if (is_float) {
-            const float v = activation_type == ActivationType::kBFloat16
-                                ? RoundToBFloat16(x[first + c])
-                                : x[first + c];
+            const float v = traits.is_rounded ? RoundToBFloat16(x[first + c])
+                                              : x[first + c];
             acc += v * (scale * static_cast<float>(entry) + offset);
           } else if (finite) {
             const int32_t q = quantizer.Quantize(x[first + c]);
@@ -104,7 +104,7 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
         acc = acc + (static_cast<float>(dot) * unit) * scale;
         if (has_offset) acc = acc + (static_cast<float>(sum) * unit) * offset;
       }
-      if (activation_type == ActivationType::kInt8Asymmetric) {
+      if (traits.has_zero_point) {
         acc = acc - static_cast<float>(token.zero) *
                         LoadFactor(ScaleType::kFloat32, block, r);
       }

@@ -289,7 +289,7 @@ HWY_INLINE VI32 FourValues(const int8_t* values) {
 // True where kPairsFit holds: 2 * 129 * 127 and 2 * 128 * -128 still fit.
 inline bool PairsFit(const GemmJob& job) {
   const int span = job.w->table_max - job.w->table_min;
-  return span <= (job.type == ActivationType::kInt8Asymmetric ? 128 : 129);
+  return span <= (Traits(job.type).has_zero_point ? 128 : 129);
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION

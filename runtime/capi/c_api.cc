@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -82,25 +83,20 @@ int NumberOf(const Enum& value) {
 bool ReadActivations(const lutra_session_options& options,
                      lutra::kernels::ActivationType* activations) {
   using lutra::kernels::ActivationType;
-  switch (NumberOf(options.activations)) {
-    case LUTRA_ACTIVATIONS_INT8_ASYMMETRIC:
-      *activations = ActivationType::kInt8Asymmetric;
-      return true;
-    case LUTRA_ACTIVATIONS_INT8_SYMMETRIC:
-      *activations = ActivationType::kInt8Symmetric;
-      return true;
-    case LUTRA_ACTIVATIONS_FLOAT32:
-      *activations = ActivationType::kFloat32;
-      return true;
-    case LUTRA_ACTIVATIONS_INT8_PER_GROUP:
-      *activations = ActivationType::kInt8PerGroup;
-      return true;
-    case LUTRA_ACTIVATIONS_BFLOAT16:
-      *activations = ActivationType::kBFloat16;
-      return true;
-    default:
-      return false;
-  }
+  using lutra::kernels::kActivationTypes;
+  const auto is = [](lutra_activations number, ActivationType type) {
+    return static_cast<int>(number) == static_cast<int>(type);
+  };
+  static_assert(
+      is(LUTRA_ACTIVATIONS_INT8_ASYMMETRIC, ActivationType::kInt8Asymmetric) &&
+      is(LUTRA_ACTIVATIONS_INT8_SYMMETRIC, ActivationType::kInt8Symmetric) &&
+      is(LUTRA_ACTIVATIONS_FLOAT32, ActivationType::kFloat32) &&
+      is(LUTRA_ACTIVATIONS_INT8_PER_GROUP, ActivationType::kInt8PerGroup) &&
+      is(LUTRA_ACTIVATIONS_BFLOAT16, ActivationType::kBFloat16));
+  const auto number = static_cast<unsigned>(NumberOf(options.activations));
+  if (number >= std::size(kActivationTypes)) return false;
+  *activations = kActivationTypes[number].type;
+  return true;
 }
 
 bool ReadCache(const lutra_session_options& options, lutra::CacheType* cache) {

@@ -156,7 +156,7 @@ TEST_F(BenchReportTest, ReachOfShares) {
 TEST_F(BenchReportTest, ReachOfRatios) {
   const std::string gemm = "gemm/int8/warm/4096x4096/bits:2/group:64/m:64";
   const std::string small = "gemv/int8/warm/1024x1024/bits:2/group:64/m:1";
-  const std::string floats = "gemm/float/warm/2048x2048/bits:2/group:64/m:64";
+  const std::string floats = "gemm/float32/warm/2048x2048/bits:2/group:64/m:64";
   const BenchRun run = Read({
       Entry(gemm + "/threads:1", R"("us": 600, "GB/s": 9)"),
       Entry(gemm + "/threads:2", R"("us": 300, "GB/s": 18)"),

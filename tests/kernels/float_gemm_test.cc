@@ -174,10 +174,8 @@ TEST(GemmTest, ManyThreadsGiveTheSameBits) {
                          .group_size = 64,
                          .offset_type = OffsetType::kFloat32};
   const RandomMatrix w = MakeRandomMatrix(format, TableKind::kSmall, rng);
-  for (const ActivationType type :
-       {ActivationType::kInt8Symmetric, ActivationType::kInt8Asymmetric,
-        ActivationType::kFloat32, ActivationType::kInt8PerGroup,
-        ActivationType::kBFloat16}) {
+  for (const ActivationTraits& traits : kActivationTypes) {
+    const ActivationType type = traits.type;
     const bool every = type == ActivationType::kInt8Asymmetric;
     for (const size_t m : {size_t{1}, size_t{130}}) {
       const Input input = MakeInput(m, format, rng);

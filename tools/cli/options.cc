@@ -15,13 +15,6 @@ namespace {
 
 using kernels::ActivationType;
 
-constexpr std::array<std::string_view, 5> kActivationNames = {
-    "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16"};
-constexpr std::array<ActivationType, 5> kActivationTypes = {
-    ActivationType::kInt8Asymmetric, ActivationType::kInt8Symmetric,
-    ActivationType::kInt8PerGroup, ActivationType::kFloat32,
-    ActivationType::kBFloat16};
-
 constexpr std::array<std::string_view, 4> kFormatNames = {"table", "markdown",
                                                           "json", "csv"};
 
@@ -32,9 +25,16 @@ size_t IndexOf(std::string_view what, std::string_view word,
   return static_cast<size_t>(found - known.begin());
 }
 
-constexpr const char* kActivationsHelp =
-    "How packed layers take their activations: int8 (the default), "
-    "int8-symmetric, int8-per-group, float32 or bfloat16";
+// "int8 (the default), int8-symmetric, ... or bfloat16".
+std::string ActivationsHelp() {
+  std::string help = "How packed layers take their activations: ";
+  const char* separator = "";
+  for (const kernels::ActivationTraits& traits : kernels::kActivationTypes) {
+    help.append(separator).append(traits.name);
+    separator = ", ";
+  }
+  return help;
+}
 
 constexpr const char* kThreadsHelp =
     "Threads to use; 0: as many as 'lutra cpu' says";
@@ -73,15 +73,13 @@ void AddThreadsOption(Verb& verb, std::vector<size_t>& threads) {
       .Check(&WarnOfThreads);
 }
 
-std::string_view Name(ActivationType type) {
-  const auto found =
-      std::find(kActivationTypes.begin(), kActivationTypes.end(), type);
-  return kActivationNames[static_cast<size_t>(found -
-                                              kActivationTypes.begin())];
-}
-
 ActivationType ParseActivations(std::string_view text) {
-  return kActivationTypes[IndexOf("activation type", text, kActivationNames)];
+  std::vector<std::string_view> names;
+  for (const kernels::ActivationTraits& traits : kernels::kActivationTypes) {
+    if (traits.name == text) return traits.type;
+    names.push_back(traits.name);
+  }
+  throw Error(UnknownWord("activation type", text, names));
 }
 
 void AddActivationsOption(Verb& verb, ActivationType& type) {
@@ -90,7 +88,7 @@ void AddActivationsOption(Verb& verb, ActivationType& type) {
           [&type](const std::string& text) {
             AsUsage("--activations", [&] { type = ParseActivations(text); });
           },
-          kActivationsHelp)
+          ActivationsHelp())
       .TypeName("TYPE");
 }
 
@@ -105,7 +103,7 @@ void AddActivationsOption(Verb& verb, std::vector<ActivationType>& types) {
               }
             });
           },
-          kActivationsHelp)
+          ActivationsHelp())
       .TypeName("TYPE,...")
       .CommaList();
 }

@@ -27,7 +27,6 @@ void AddThreadsOption(Verb& verb, size_t& threads);
 void AddThreadsOption(Verb& verb, std::vector<size_t>& threads);
 
 // "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16".
-std::string_view Name(kernels::ActivationType type);
 // Throws lutra::Error.
 kernels::ActivationType ParseActivations(std::string_view text);
 

@@ -15,7 +15,7 @@ bool HasPackedWeights(const Model& model) {
 }
 
 bool MultipliesInt8(const Model& model, kernels::ActivationType activations) {
-  return HasPackedWeights(model) && !kernels::IsFloat(activations);
+  return HasPackedWeights(model) && !kernels::Traits(activations).is_float;
 }
 
 }  // namespace lutra::eval

@@ -49,7 +49,7 @@ std::vector<Measurement> Measure(const BenchOptions& options,
         session.Prepare(batch);
         Measurement result;
         result.path = model->path();
-        result.activations = Name(type);
+        result.activations = kernels::Traits(type).name;
         result.threads = session.threads();
         result.batch = batch;
         result.arena_bytes = session.ArenaBytes();

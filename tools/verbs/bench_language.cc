@@ -248,8 +248,9 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
   setting.peak_bytes =
       eval::PeakMemoryBytes();  // without the memory made below
   const kernels::ActivationType type = session.session.activations;
-  setting.activations =
-      eval::HasPackedWeights(model.model()) ? Name(type) : "float32";
+  setting.activations = eval::HasPackedWeights(model.model())
+                            ? kernels::Traits(type).name
+                            : "float32";
 
   eval::UncachedMemory memory;
   const auto read = [&] { return memory.ReadRate(executor.get()); };

@@ -139,8 +139,9 @@ void EvalAccuracy(const EvalOptions& options) {
     Row row;
     row.label = options.labels[i];
     row.path = choice.path;
-    row.activations =
-        eval::HasPackedWeights(*model) ? Name(choice.activations) : "float32";
+    row.activations = eval::HasPackedWeights(*model)
+                          ? kernels::Traits(choice.activations).name
+                          : "float32";
     row.weights = packer::Total(packer::Weights(*model));
     rows.push_back(std::move(row));
   }

@@ -116,8 +116,9 @@ void EvalPerplexity(const EvalOptions& options) {
     Row row;
     row.label = options.labels[i];
     row.path = choice.path;
-    row.activations =
-        eval::HasPackedWeights(model) ? Name(choice.activations) : "float32";
+    row.activations = eval::HasPackedWeights(model)
+                          ? kernels::Traits(choice.activations).name
+                          : "float32";
     row.weights = packer::Total(packer::Weights(model));
     row.file_bytes = model.file().byte_size();
     row.context = candidates.back().options.session.context;

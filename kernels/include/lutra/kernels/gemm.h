@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "lutra/kernels/activation_type.h"
 #include "lutra/kernels/executor.h"
 #include "lutra/kernels/lut_matrix.h"
 #include "lutra/kernels/span.h"
@@ -12,29 +13,6 @@
 // [M, K]. M = 1 is the GEMV, M > 1 the GEMM; both give the same bits per token.
 
 namespace lutra::kernels {
-
-// How activations enter the dot product.
-enum class ActivationType {
-  // Quantized per token (row of x) on the fly:
-  //   s = max(max|x| / 127, 2^-126), q = clip(rne(x * (1/s)), -127, 127)
-  kInt8Symmetric,
-  // Quantized per token as torchao does:
-  //   mn = min(min x, 0), mx = max(max x, 0)
-  //   s = max((mx - mn) / 255, 2^-126), z = clip(-128 - rne(mn/s), -128, 127)
-  //   q = clip(rne(x * (1/s)) + z, -128, 127)
-  kInt8Asymmetric,
-  // Used as they are, with w dequantized on the fly.
-  kFloat32,
-  // As kInt8Symmetric, with a scale for every group of the weight's columns.
-  kInt8PerGroup,
-  // Rounded to bfloat16 (to nearest even), then as kFloat32.
-  kBFloat16,
-};
-
-// Whether activations of the type are multiplied as floats, not as int8.
-constexpr bool IsFloat(ActivationType type) {
-  return type == ActivationType::kFloat32 || type == ActivationType::kBFloat16;
-}
 
 // What happens to an output after the bias, with the bits of
 //   relu: v < 0 ? 0 : v    relu6: clamp to [0, 6]

@@ -14,12 +14,12 @@ case "$preset" in
   aarch64)
     scripts/setup.sh test aarch64
     scripts/sysroot.sh arm64 build/sysroot/aarch64 \
-      libhwy-dev libcpuinfo-dev libpthreadpool-dev
+      libhwy-dev libcpuinfo-dev
     ;;
   wasm)
     scripts/setup.sh test wasm
     scripts/sysroot.sh "$(dpkg --print-architecture)" build/sysroot/wasm \
-      libhwy-dev libpthreadpool-dev
+      libhwy-dev
     ;;
   *) scripts/setup.sh test ;;
 esac

@@ -78,5 +78,26 @@ TEST(BenchVerbTest, ModelWithIdsAndTable) {
                     HasSubstr("kernels: ")));
 }
 
+TEST(BenchVerbTest, BesideBusyThreads) {
+  const Workshop shop;
+  std::vector<std::string> call = {"bench",     shop / "float.safetensors",
+                                   "--batch",   "1",
+                                   "--repeat",  "1",
+                                   "--threads", "1",
+                                   "--beside",  "2"};
+  EXPECT_THAT(OutputOf(call), HasSubstr("beside: 2 busy threads"));
+  call.emplace_back("--json");
+  EXPECT_EQ(json::parse(OutputOf(call))["results"][0]["beside"], 2);
+}
+
+TEST(BenchVerbTest, TooManyThreadsAreAWarning) {
+  const Workshop shop;
+  const Outcome outcome =
+      RunLutra({"bench", shop / "float.safetensors", "--batch", "1", "--repeat",
+                "1", "--threads", "1024"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("warning: --threads 1024: "));
+}
+
 }  // namespace
 }  // namespace lutra::tools

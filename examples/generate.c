@@ -43,26 +43,38 @@ int main(int argc, char** argv) {
   Check(lutra_session_feed(session, ids, count, &logits));
   free(ids);
 
+  /* Rows that only pad the vocabulary are no tokens. */
+  uint32_t* allowed = calloc(vocabulary / 32 + 1, sizeof(uint32_t));
+  for (size_t i = 0; i < vocabulary; ++i) {
+    int is_unused = 0;
+    Check(lutra_model_is_unused(model, (int32_t)i, &is_unused));
+    if (!is_unused) allowed[i / 32] |= (uint32_t)1 << (i % 32);
+  }
+
   fputs(prompt, stdout);
   const char* text = NULL;
+  size_t bytes = 0;
   for (long i = 0; i < tokens; ++i) {
     int32_t id = 0;
     int is_end = 0;
-    Check(lutra_sampler_sample(sampler, logits, vocabulary, &id));
+    Check(lutra_sampler_sample_allowed(sampler, logits, vocabulary, allowed,
+                                       &id));
     Check(lutra_sampler_accept(sampler, id));
     Check(lutra_model_is_end(model, id, &is_end));
     if (is_end) break;
-    Check(lutra_text_stream_add(stream, id, &text));
-    fputs(text, stdout);
+    Check(lutra_text_stream_add(stream, id, &text, &bytes));
+    fwrite(text, 1, bytes, stdout);
     fflush(stdout);
     if (lutra_session_position(session) == lutra_session_context(session)) {
       break; /* no room for another token */
     }
     Check(lutra_session_feed(session, &id, 1, &logits));
   }
-  Check(lutra_text_stream_flush(stream, &text));
-  puts(text);
+  Check(lutra_text_stream_flush(stream, &text, &bytes));
+  fwrite(text, 1, bytes, stdout);
+  putchar('\n');
 
+  free(allowed);
   lutra_text_stream_free(stream);
   lutra_sampler_free(sampler);
   lutra_session_free(session);

@@ -15,6 +15,7 @@
 #include "lutra/runtime/error.h"
 #include "tools/cli/command_line.h"
 #include "tools/cli/exit_status.h"
+#include "tools/cli/log.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/verbs.h"
@@ -102,6 +103,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   try {
+    lutra::tools::PrintLog();
     return lutra::tools::RunCommand(argc, argv);
   } catch (const std::bad_alloc&) {
     lutra::tools::PrintError("out of memory");

@@ -147,7 +147,8 @@ ChannelAffine ToAffine(std::span<const float> gamma,
 
 std::vector<BatchNormNode> TakeBatchNorms(std::string& graph,
                                           std::string_view file) {
-  json root = ParseJson(graph, file, "graph");
+  JsonDocument document = ParseJson(graph, file, "graph");
+  json& root = document.root();
   const JsonObject object(root, file, "graph");
   // A copy, since the root changes below.
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)

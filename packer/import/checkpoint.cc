@@ -56,8 +56,8 @@ Checkpoint::Checkpoint(const fs::path& folder) : folder_(folder) {
 void Checkpoint::ReadIndex(const fs::path& index) {
   const MappedFile mapped(index);
   const std::string name = index.string();
-  const nlohmann::json root = ParseJson(mapped.text(), name, "index");
-  const JsonObject object(root, name, "index");
+  const JsonDocument document = ParseJson(mapped.text(), name, "index");
+  const JsonObject object(document.root(), name, "index");
   const nlohmann::json& map = object.Get("weight_map");
   const JsonObject places(map, name, "index: weight_map");
   std::map<std::string, File> files;

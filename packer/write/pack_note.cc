@@ -54,7 +54,8 @@ std::string PackNoteSpace(const std::vector<TensorReport>& weights) {
 
 std::map<std::string, PackRecord> ReadPackNote(std::string_view text,
                                                std::string_view file) {
-  const nlohmann::json note = ParseJson(text, file, "'lutra.pack'");
+  const JsonDocument document = ParseJson(text, file, "'lutra.pack'");
+  const nlohmann::json& note = document.root();
   std::map<std::string, PackRecord> records;
   if (!note.is_object() || !note.contains("tensors") ||
       !note["tensors"].is_object()) {

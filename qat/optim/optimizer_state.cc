@@ -96,8 +96,9 @@ class StateReader {
   void Read() {
     const auto it = file_.metadata().find(std::string(kOptimizerStateKey));
     if (it == file_.metadata().end()) Fail("is not an optimizer state file");
-    const json description =
+    const JsonDocument document =
         ParseJson(it->second, file_.path(), kOptimizerStateKey);
+    const json& description = document.root();
     if (Get<int>(description, "version") != kVersion) {
       Fail("has an unknown version");
     }

@@ -169,12 +169,13 @@ std::string GroupSizeToString(int64_t group_size) {
 }
 
 SchemeMap ParseSchemes(std::string_view json, std::string_view file) {
-  const nlohmann::json document = ParseJson(json, file, "'lutra.schemes'");
-  if (!document.is_object()) {
+  const JsonDocument document = ParseJson(json, file, "'lutra.schemes'");
+  const nlohmann::json& root = document.root();
+  if (!root.is_object()) {
     throw Error::InFile(file, "'lutra.schemes' is not a JSON object");
   }
   SchemeMap schemes;
-  for (const auto& [tensor, scheme] : document.items()) {
+  for (const auto& [tensor, scheme] : root.items()) {
     try {
       schemes.emplace(tensor, SchemeFromJson(scheme));
     } catch (const Error& error) {

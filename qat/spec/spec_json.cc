@@ -326,9 +326,9 @@ void AddLayer(const LayerSpec& layer, ordered_json& object) {
 
 QuantizationSpec QuantizationSpec::Parse(std::string_view json,
                                          std::string_view file) {
-  const nlohmann::json document = ParseJson(json, file, "the specification");
+  const JsonDocument document = ParseJson(json, file, "the specification");
   try {
-    return ReadSpec(document);
+    return ReadSpec(document.root());
   } catch (const Error& error) {
     throw Error::InFile(file, error.what());
   }

@@ -142,8 +142,9 @@ TrainPosition LoadCheckpoint(const std::filesystem::path& folder,
                              const json& run, TrainableModel& model,
                              Optimizer& optimizer) {
   const SafetensorsFile file = SafetensorsFile::Open(folder / kModelFile);
-  const json train =
+  const JsonDocument document =
       ParseJson(Metadata(file, kTrainKey), file.path(), kTrainKey);
+  const json& train = document.root();
   if (!train.is_object() || !train.contains("run") ||
       !train["run"].is_object() || !train.contains("position") ||
       !train["position"].is_object()) {

@@ -18,17 +18,18 @@ struct FreeMemory {
 };
 using AlignedMemory = std::unique_ptr<std::byte, FreeMemory>;
 
-// `bytes`, not cleared, at a multiple of kMemoryAlignment; nullptr for 0 bytes.
-// Throws OutOfMemory, "no memory for <what> of ...".
-inline AlignedMemory AllocateAligned(size_t bytes, const char* what) {
+// `bytes`, not cleared, at a multiple of `alignment`, a power of two, to which
+// their number is rounded up; nullptr for 0 bytes. Throws OutOfMemory, "no
+// memory for <what> of ...".
+inline AlignedMemory AllocateAligned(size_t bytes, const char* what,
+                                     size_t alignment = kMemoryAlignment) {
   if (bytes == 0) return nullptr;
   // aligned_alloc wants a multiple of the alignment; 0 if that overflows.
-  const size_t rounded =
-      (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
-  AlignedMemory memory(rounded < bytes
-                           ? nullptr
-                           : static_cast<std::byte*>(std::aligned_alloc(
-                                 kMemoryAlignment, rounded)));
+  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  AlignedMemory memory(
+      rounded < bytes
+          ? nullptr
+          : static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)));
   if (!memory) {
     throw OutOfMemory(std::string("no memory for ") + what + " of " +
                       std::to_string(bytes) + " bytes");

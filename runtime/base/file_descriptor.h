@@ -3,8 +3,6 @@
 
 #include <unistd.h>
 
-#include <string>
-#include <system_error>
 #include <utility>
 
 namespace lutra {
@@ -28,11 +26,6 @@ class FileDescriptor {
  private:
   int descriptor_;
 };
-
-// What an errno value means, in words.
-inline std::string SystemMessage(int error) {
-  return std::generic_category().message(error);
-}
 
 }  // namespace lutra
 

@@ -1,6 +1,6 @@
 #include "runtime/base/json.h"
 
-#include <set>
+#include <cstdint>
 #include <vector>
 
 #include "lutra/runtime/error.h"
@@ -11,94 +11,155 @@ namespace {
 using nlohmann::json;
 
 // Deeper than anything that is written for lutra, far from exhausting a stack.
-constexpr int kMaxDepth = 32;
+constexpr size_t kMaxDepth = 32;
 // Bounds memory: a parsed value takes several times the bytes of its text.
 constexpr size_t kMaxValues = size_t{1} << 22;
 
-// An object that is being parsed.
-struct OpenObject {
-  std::set<std::string> keys;
-  std::string last;  // of the keys
-};
-
 // Python writes numbers that JSON does not have. If one of them starts at
-// `offset`, what is wrong, with the keys it lies under; else "".
-std::string NoNumber(std::string_view text, size_t offset,
-                     const std::vector<OpenObject>& objects) {
+// `offset`, its spelling; else "".
+std::string NoNumber(std::string_view text, size_t offset) {
   if (offset >= text.size()) return "";
   const std::string_view rest = text.substr(offset);
-  std::string value;
-  if (offset > 0 && text[offset - 1] == '-') value = "-";
-  if (rest.starts_with("NaN")) {
-    value += "NaN";
-  } else if (rest.starts_with("Infinity")) {
-    value += "Infinity";
-  } else {
-    return "";
+  const std::string sign = offset > 0 && text[offset - 1] == '-' ? "-" : "";
+  if (rest.starts_with("NaN")) return sign + "NaN";
+  if (rest.starts_with("Infinity")) return sign + "Infinity";
+  return "";
+}
+
+// Takes what nlohmann's parser finds, and puts it together in the root of a
+// document, so that nothing is destroyed elsewhere.
+class Builder {
+ public:
+  Builder(std::string_view text, std::string_view file, std::string_view what,
+          json& root)
+      : text_(text), file_(file), what_(what), root_(root) {}
+
+  bool null() { return Add(nullptr); }
+  bool boolean(bool value) { return Add(value); }
+  bool number_integer(int64_t value) { return Add(value); }
+  bool number_unsigned(uint64_t value) { return Add(value); }
+  bool number_float(double value, const std::string&) { return Add(value); }
+  bool string(std::string& value) { return Add(std::move(value)); }
+  bool binary(json::binary_t&) { return false; }  // not in text
+  bool start_object(size_t) { return Open(json::value_t::object); }
+  bool start_array(size_t) { return Open(json::value_t::array); }
+  bool end_object() { return Close(); }
+  bool end_array() { return Close(); }
+
+  bool key(std::string& key) {
+    Count();
+    Container& object = open_.back();
+    auto& members = object.value->get_ref<json::object_t&>();
+    const auto [member, is_new] = members.try_emplace(key);
+    if (!is_new) Fail(" has the key '" + key + "' twice in one object");
+    object.key = member->first;
+    object.member = &member->second;
+    return true;
   }
-  std::string where;
-  for (const OpenObject& object : objects) {
-    where += (where.empty() ? "'" : ".") + object.last;
+
+  bool parse_error(size_t position, const std::string&,
+                   const json::exception& error) {
+    constexpr int kOverflow = 406;
+    if (error.id == kOverflow) {
+      Fail(std::string(" is not valid JSON (") + error.what() + ")");
+    }
+    const std::string number =
+        position == 0 ? "" : NoNumber(text_, position - 1);
+    if (!number.empty()) {
+      Fail(": " + Where() + " is " + number + ", which JSON has no number for");
+    }
+    Fail(" is not valid JSON (at byte " + std::to_string(position) + ")");
   }
-  return (where.empty() ? "a value" : where + "'") + " is " + value +
-         ", which JSON has no number for";
+
+ private:
+  // An object or a list whose end is still to come.
+  struct Container {
+    json* value = nullptr;
+    std::string_view key;    // the last one of an object
+    json* member = nullptr;  // and what lies under it
+  };
+
+  [[noreturn]] void Fail(const std::string& cause) const {
+    throw Error::InFile(file_, std::string(what_) + cause);
+  }
+
+  // The keys that lead to what is read.
+  std::string Where() const {
+    std::string where;
+    for (const Container& container : open_) {
+      if (container.member == nullptr) continue;
+      where += where.empty() ? "'" : ".";
+      where += container.key;
+    }
+    return where.empty() ? "a value" : where + "'";
+  }
+
+  void Count() {
+    if (++values_ > kMaxValues) Fail(" has too many values");
+  }
+
+  // Where the next value lies.
+  json& Place() {
+    Count();
+    if (open_.empty()) return root_;
+    const Container& container = open_.back();
+    if (container.member != nullptr) return *container.member;
+    container.value->push_back(nullptr);
+    return container.value->back();
+  }
+
+  template <typename T>
+  bool Add(T&& value) {
+    Place() = std::forward<T>(value);
+    return true;
+  }
+
+  bool Open(json::value_t type) {
+    if (open_.size() >= kMaxDepth) Fail(" is nested too deeply");
+    json& value = Place();
+    value = type;
+    open_.push_back({&value, {}, nullptr});
+    return true;
+  }
+
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+
+  std::string_view text_;
+  std::string_view file_;
+  std::string_view what_;
+  json& root_;
+  std::vector<Container> open_;
+  size_t values_ = 0;
+};
+
+void TakeApart(json& value) noexcept {
+  if (!value.is_structured()) return;
+  for (json& below : value) TakeApart(below);
+  value.clear();
 }
 
 }  // namespace
 
-json ParseJson(std::string_view text, std::string_view file,
-               std::string_view what) {
-  const std::string prefix(what);
-  std::vector<OpenObject> objects;
-  size_t values = 0;
-  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
-    if (++values > kMaxValues) {
-      throw Error::InFile(file, prefix + " has too many values");
-    }
-    switch (event) {
-      case json::parse_event_t::object_start:
-        objects.emplace_back();
-        [[fallthrough]];
-      case json::parse_event_t::array_start:
-        if (depth >= kMaxDepth) {
-          throw Error::InFile(file, prefix + " is nested too deeply");
-        }
-        break;
-      case json::parse_event_t::object_end:
-        objects.pop_back();
-        break;
-      case json::parse_event_t::key: {
-        const auto& key = parsed.get_ref<const std::string&>();
-        objects.back().last = key;
-        if (!objects.back().keys.insert(key).second) {
-          throw Error::InFile(
-              file, prefix + " has the key '" + key + "' twice in one object");
-        }
-        break;
-      }
-      default:
-        break;
-    }
-    return true;
-  };
-  try {
-    return json::parse(text, check);
-  } catch (const json::parse_error& e) {
-    const std::string cause =
-        e.byte == 0 ? "" : NoNumber(text, e.byte - 1, objects);
-    if (!cause.empty()) throw Error::InFile(file, prefix + ": " + cause);
-    throw Error::InFile(file, prefix + " is not valid JSON (at byte " +
-                                  std::to_string(e.byte) + ")");
-  } catch (const json::exception& e) {
-    throw Error::InFile(file, prefix + " is not valid JSON (" + e.what() + ")");
-  }
+JsonDocument::~JsonDocument() { TakeApart(root_); }
+
+JsonDocument ParseJson(std::string_view text, std::string_view file,
+                       std::string_view what) {
+  JsonDocument document;
+  Builder builder(text, file, what, document.root());
+  // Whatever is wrong is thrown by the builder.
+  json::sax_parse(text, &builder);
+  return document;
 }
 
 std::string QuoteJson(std::string_view text, std::string_view file) {
   try {
     return json(text).dump();
   } catch (const json::exception&) {
-    throw Error::InFile(file, "'" + std::string(text) + "' is not valid UTF-8");
+    throw Error::InFile(file, "'" + std::string(text) + "' is not valid UTF-8",
+                        ErrorCode::kInvalidArgument);
   }
 }
 

@@ -1,46 +1,43 @@
 #include "runtime/base/mapped_file.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
-#include <system_error>
+#include <string>
 
-#include "lutra/runtime/error.h"
-#include "runtime/base/file_descriptor.h"
+#include "runtime/base/regular_file.h"
+#include "runtime/base/system_error.h"
 
 namespace lutra {
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
   const std::string name = path.string();
-  // A pipe must be refused below, not waited for.
-  const FileDescriptor file(
-      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file.valid()) {
-    throw Error::InFile(name, "cannot open: " + SystemMessage(errno));
-  }
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0) {
-    throw Error::InFile(name, "cannot read: " + SystemMessage(errno));
-  }
-  if (!S_ISREG(status.st_mode)) {
-    throw Error::InFile(name, S_ISDIR(status.st_mode)
-                                  ? "is a folder, not a file"
-                                  : "is not a regular file");
-  }
-  const auto size = static_cast<size_t>(status.st_size);
+  const FileDescriptor file = OpenForReading(path);
+  const uint64_t size = RegularFileSize(file.get(), name);
+  Map(file.get(), 0, static_cast<size_t>(size), name);
+}
+
+MappedFile::MappedFile(int descriptor, uint64_t offset, size_t size,
+                       std::string_view name) {
+  Map(descriptor, offset, size, name);
+}
+
+void MappedFile::Map(int descriptor, uint64_t offset, size_t size,
+                     std::string_view name) {
   if (size == 0) return;  // nothing to map
-  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
-  if (address == MAP_FAILED) {
-    throw Error::InFile(name, "cannot map: " + SystemMessage(errno));
-  }
-  bytes_ = {static_cast<const std::byte*>(address), size};
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const auto before = static_cast<size_t>(offset % page);
+  void* address = ::mmap(nullptr, before + size, PROT_READ, MAP_PRIVATE,
+                         descriptor, static_cast<off_t>(offset - before));
+  if (address == MAP_FAILED) throw SystemError(name, "cannot map", errno);
+  pages_ = {static_cast<const std::byte*>(address), before + size};
+  bytes_ = pages_.subspan(before);
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) {
-    ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (!pages_.empty()) {
+    ::munmap(const_cast<std::byte*>(pages_.data()), pages_.size());
   }
 }
 

@@ -16,6 +16,7 @@
 
 #include "lutra/runtime/error.h"
 #include "runtime/base/file_descriptor.h"
+#include "runtime/base/system_error.h"
 
 namespace lutra {
 namespace {
@@ -89,9 +90,11 @@ OutputFile::OutputFile(const std::filesystem::path& path) {
   const std::string name = path.string();
   struct stat status {};
   if (::stat(name.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-    throw Error::InFile(name, S_ISDIR(status.st_mode)
-                                  ? "cannot write: is a folder"
-                                  : "cannot write: is not a regular file");
+    throw Error::InFile(name,
+                        S_ISDIR(status.st_mode)
+                            ? "cannot write: is a folder"
+                            : "cannot write: is not a regular file",
+                        ErrorCode::kInvalidArgument);
   }
   RemoveLeftovers(path);
   // In the same folder, so that the rename stays within one file system.
@@ -103,7 +106,7 @@ OutputFile::OutputFile(const std::filesystem::path& path) {
     FileDescriptor file(::open(temporary.c_str(),
                                O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     if (!file.valid() && errno != EEXIST) {
-      throw Error::InFile(name, "cannot write: " + SystemMessage(errno));
+      throw SystemError(name, "cannot write", errno);
     }
     if (!file.valid() || !Lock(file)) continue;
     state_ = std::unique_ptr<State>(
@@ -123,8 +126,7 @@ void OutputFile::WriteAt(uint64_t offset, Span<const std::byte> data) {
                                      static_cast<off_t>(offset));
     if (written < 0) {
       if (errno == EINTR) continue;
-      throw Error::InFile(state_->path,
-                          "cannot write: " + SystemMessage(errno));
+      throw SystemError(state_->path, "cannot write", errno);
     }
     offset += static_cast<uint64_t>(written);
     data = data.subspan(static_cast<size_t>(written));
@@ -143,7 +145,7 @@ void OutputFile::Commit() {
   const FileDescriptor lock(::dup(state_->file.get()));
   if (!lock.valid() || !state_->file.Close() ||
       std::rename(state_->temporary.c_str(), state_->path.c_str()) != 0) {
-    throw Error::InFile(state_->path, "cannot write: " + SystemMessage(errno));
+    throw SystemError(state_->path, "cannot write", errno);
   }
   state_.reset();
 }

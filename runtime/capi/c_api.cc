@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "lutra/runtime/log.h"
 #include "runtime/capi/executors.h"
 
 // A language model where the model is one, so that tokens can be fed.
@@ -43,6 +46,34 @@ lutra_status NullArgument(const char* name) noexcept {
   return Fail(LUTRA_INVALID_ARGUMENT, cause);
 }
 
+lutra_status StatusOf(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+      return LUTRA_INVALID_ARGUMENT;
+    case ErrorCode::kNotFound:
+      return LUTRA_NOT_FOUND;
+    case ErrorCode::kNoPermission:
+      return LUTRA_NO_PERMISSION;
+    case ErrorCode::kIo:
+      return LUTRA_IO;
+    case ErrorCode::kDamaged:
+      return LUTRA_DAMAGED;
+    case ErrorCode::kUnsupported:
+      return LUTRA_UNSUPPORTED;
+    case ErrorCode::kContextFull:
+      return LUTRA_CONTEXT_FULL;
+    case ErrorCode::kOutOfMemory:
+      return LUTRA_OUT_OF_MEMORY;
+    case ErrorCode::kNoThreads:
+      return LUTRA_NO_THREADS;
+    case ErrorCode::kCancelled:
+      return LUTRA_CANCELLED;
+    case ErrorCode::kInternal:
+      break;
+  }
+  return LUTRA_INTERNAL;
+}
+
 }  // namespace lutra::c_api
 
 namespace {
@@ -53,7 +84,14 @@ using lutra::c_api::Guard;
 using lutra::c_api::InitSized;
 using lutra::c_api::last_error;
 using lutra::c_api::NullArgument;
+using lutra::c_api::NumberOf;
 using lutra::c_api::ReadSized;
+
+#define LUTRA_STRING_OF(x) #x
+#define LUTRA_STRING(x) LUTRA_STRING_OF(x)
+#define LUTRA_HEADER_VERSION        \
+  LUTRA_STRING(LUTRA_VERSION_MAJOR) \
+  "." LUTRA_STRING(LUTRA_VERSION_MINOR) "." LUTRA_STRING(LUTRA_VERSION_PATCH)
 
 lutra_status FillInfo(const std::vector<lutra::ValueInfo>& values, size_t index,
                       lutra_value_info* info) noexcept {
@@ -69,15 +107,6 @@ lutra_status FillInfo(const std::vector<lutra::ValueInfo>& values, size_t index,
   std::copy(value.shape.begin(), value.shape.end(), info->shape);
   info->elements = value.ElementCount();
   return LUTRA_OK;
-}
-
-// A C program may have put any number into an enum, which C++ may not read as
-// one.
-template <typename Enum>
-int NumberOf(const Enum& value) {
-  std::underlying_type_t<Enum> number;
-  std::memcpy(&number, &value, sizeof(number));
-  return static_cast<int>(number);
 }
 
 bool ReadActivations(const lutra_session_options& options,
@@ -119,16 +148,28 @@ bool ReadCache(const lutra_session_options& options, lutra::CacheType* cache) {
 
 extern "C" {
 
+static_assert(std::string_view(LUTRA_VERSION) == LUTRA_HEADER_VERSION,
+              "lutra.h and CMakeLists.txt have different versions");
+
 const char* lutra_version(void) { return LUTRA_VERSION; }
 
 const char* lutra_last_error(void) { return last_error; }
 
-lutra_status lutra_model_load(const char* path, lutra_model** model) {
-  if (model == nullptr) return NullArgument("model");
-  *model = nullptr;
-  if (path == nullptr) return NullArgument("path");
-  return Guard(LUTRA_INVALID_MODEL,
-               [&] { *model = new lutra_model(lutra::Model::Load(path)); });
+void lutra_set_log(lutra_log_callback callback, void* context,
+                   lutra_log_level most) {
+  static_assert(static_cast<int>(lutra::LogLevel::kInfo) == LUTRA_LOG_INFO);
+  const auto level = NumberOf(most) >= LUTRA_LOG_INFO
+                         ? lutra::LogLevel::kInfo
+                         : lutra::LogLevel::kWarning;
+  // A failure to set it is not worth a status: two pointers need no memory.
+  Guard([&] {
+    if (callback == nullptr) return lutra::SetLog({});
+    lutra::SetLog(
+        [callback, context](lutra::LogLevel of, const std::string& message) {
+          callback(context, static_cast<lutra_log_level>(of), message.c_str());
+        },
+        level);
+  });
 }
 
 void lutra_model_free(lutra_model* model) { delete model; }
@@ -190,7 +231,7 @@ lutra_status lutra_session_create(const lutra_model* model,
   if (!ReadCache(known, &converted.session.cache)) {
     return Fail(LUTRA_INVALID_ARGUMENT, "unknown cache");
   }
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+  return Guard([&] {
     using lutra::LanguageModel;
     using lutra::Session;
     const auto& shared = model->model;
@@ -208,8 +249,7 @@ void lutra_session_free(lutra_session* session) { delete session; }
 
 lutra_status lutra_session_prepare(lutra_session* session, size_t tokens) {
   if (session == nullptr) return NullArgument("session");
-  return Guard(LUTRA_INVALID_ARGUMENT,
-               [&] { session->session().Prepare(tokens); });
+  return Guard([&] { session->session().Prepare(tokens); });
 }
 
 lutra_status lutra_session_run(lutra_session* session, size_t tokens,
@@ -219,7 +259,7 @@ lutra_status lutra_session_run(lutra_session* session, size_t tokens,
   const lutra_status status =
       CheckPointers(inputs, input_count, outputs, output_count);
   if (status != LUTRA_OK) return status;
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+  return Guard([&] {
     session->session().Run(tokens, {inputs, input_count},
                            {outputs, output_count});
   });
@@ -235,13 +275,12 @@ size_t lutra_session_context(const lutra_session* session) {
 
 lutra_status lutra_session_reset(lutra_session* session) {
   if (session == nullptr) return NullArgument("session");
-  return Guard(LUTRA_INTERNAL, [&] { session->session().Reset(); });
+  return Guard([&] { session->session().Reset(); });
 }
 
 lutra_status lutra_session_rewind(lutra_session* session, size_t position) {
   if (session == nullptr) return NullArgument("session");
-  return Guard(LUTRA_INVALID_ARGUMENT,
-               [&] { session->session().Rewind(position); });
+  return Guard([&] { session->session().Rewind(position); });
 }
 
 void lutra_session_cancel(lutra_session* session) {
@@ -262,7 +301,7 @@ lutra_status lutra_session_memory(const lutra_session* session,
     return Fail(LUTRA_INVALID_ARGUMENT,
                 "the report was not made by lutra_memory_report_init");
   }
-  return Guard(LUTRA_INTERNAL, [&] {
+  return Guard([&] {
     const lutra::MemoryReport memory = session->session().Memory();
     lutra_memory_report values = {};
     values.weights = memory.weights;
@@ -288,7 +327,7 @@ lutra_status lutra_session_feed(lutra_session* session, const int32_t* ids,
     return Fail(LUTRA_INVALID_ARGUMENT,
                 "the model is no language model: run it by lutra_session_run");
   }
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+  return Guard([&] {
     const std::span<const float> result = language->Feed({ids, count});
     if (logits != nullptr) *logits = result.data();
   });

@@ -18,7 +18,6 @@
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/session.h"
 #include "lutra/runtime/tokenizer.h"
-#include "runtime/base/out_of_memory.h"
 
 // What the parts of the C API share.
 
@@ -65,19 +64,16 @@ lutra_status NullArgument(const char* name) noexcept;
 lutra_status CheckPointers(const void* const* inputs, size_t input_count,
                            float* const* outputs, size_t output_count) noexcept;
 
-// Runs `body` and turns what it throws into a status; lutra::Error means
-// `error_status`.
+lutra_status StatusOf(ErrorCode code) noexcept;
+
+// Runs `body` and turns what it throws into a status.
 template <typename Body>
-lutra_status Guard(lutra_status error_status, const Body& body) noexcept {
+lutra_status Guard(const Body& body) noexcept {
   try {
     body();
     return LUTRA_OK;
-  } catch (const OutOfMemory& error) {
-    return Fail(LUTRA_OUT_OF_MEMORY, error.what());
-  } catch (const Cancelled& error) {
-    return Fail(LUTRA_CANCELLED, error.what());
   } catch (const Error& error) {
-    return Fail(error_status, error.what());
+    return Fail(StatusOf(error.code()), error.what());
   } catch (const std::bad_alloc&) {
     return Fail(LUTRA_OUT_OF_MEMORY, "out of memory");
   } catch (const std::exception& error) {
@@ -85,6 +81,15 @@ lutra_status Guard(lutra_status error_status, const Body& body) noexcept {
   } catch (...) {
     return Fail(LUTRA_INTERNAL, "unknown failure");
   }
+}
+
+// A C program may have put any number into an enum, which C++ may not read as
+// one.
+template <typename Enum>
+int NumberOf(const Enum& value) {
+  std::underlying_type_t<Enum> number;
+  std::memcpy(&number, &value, sizeof(number));
+  return static_cast<int>(number);
 }
 
 // Structs whose first field is struct_size, as large as the caller knows them.

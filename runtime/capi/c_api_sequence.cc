@@ -25,8 +25,7 @@ lutra_status MakeSequence(const void* from, const char* name,
   if (sequence == nullptr) return NullArgument("sequence");
   *sequence = nullptr;
   if (from == nullptr) return NullArgument(name);
-  return Guard(LUTRA_INVALID_ARGUMENT,
-               [&] { *sequence = new lutra_sequence{make()}; });
+  return Guard([&] { *sequence = new lutra_sequence{make()}; });
 }
 
 lutra_status CheckRows(const lutra_rows* rows, size_t count) {
@@ -70,8 +69,7 @@ size_t lutra_sequence_position(const lutra_sequence* sequence) {
 lutra_status lutra_sequence_truncate(lutra_sequence* sequence,
                                      size_t position) {
   if (sequence == nullptr) return NullArgument("sequence");
-  return Guard(LUTRA_INVALID_ARGUMENT,
-               [&] { sequence->sequence.Truncate(position); });
+  return Guard([&] { sequence->sequence.Truncate(position); });
 }
 
 lutra_status lutra_sequence_save(const lutra_sequence* sequence, void* bytes,
@@ -80,7 +78,7 @@ lutra_status lutra_sequence_save(const lutra_sequence* sequence, void* bytes,
   *size = 0;
   if (sequence == nullptr) return NullArgument("sequence");
   if (bytes == nullptr && capacity > 0) return NullArgument("bytes");
-  return Guard(LUTRA_INTERNAL, [&] {
+  return Guard([&] {
     const std::vector<std::byte> saved = sequence->sequence.Save();
     if (saved.size() <= capacity) {
       std::memcpy(bytes, saved.data(), saved.size());
@@ -112,7 +110,7 @@ lutra_status lutra_session_run_rows(lutra_session* session,
   if (status != LUTRA_OK) return status;
   status = CheckPointers(inputs, input_count, outputs, output_count);
   if (status != LUTRA_OK) return status;
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+  return Guard([&] {
     std::vector<lutra::Program::Rows> calls;
     for (size_t i = 0; i < row_count; ++i) {
       calls.push_back({&rows[i].sequence->sequence, rows[i].count});
@@ -139,7 +137,7 @@ lutra_status lutra_session_feed_rows(lutra_session* session,
                 "the model is no language model: run it by "
                 "lutra_session_run_rows");
   }
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+  return Guard([&] {
     std::vector<lutra::LanguageModel::Tokens> tokens;
     const int32_t* next = ids;
     for (size_t i = 0; i < row_count; ++i) {

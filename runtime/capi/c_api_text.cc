@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "lutra/runtime/log_probability.h"
 #include "lutra/runtime/sampler.h"
 #include "runtime/capi/c_api.h"
 
@@ -26,10 +27,38 @@ std::shared_ptr<const lutra::Tokenizer> lutra_model::RequireTokenizer() const {
   std::call_once(once_,
                  [this] { tokenizer_ = lutra::Tokenizer::FromModel(*model); });
   if (tokenizer_ == nullptr) {
-    throw lutra::Error::InFile(model->path(), "has no tokenizer");
+    throw lutra::Error::InFile(model->path(), "has no tokenizer",
+                               lutra::ErrorCode::kNotFound);
   }
   return tokenizer_;
 }
+
+namespace {
+
+// next() gives the text.
+template <typename Next>
+lutra_status Show(lutra_text_stream* stream, const char** text, size_t* bytes,
+                  const Next& next) {
+  if (stream == nullptr) return NullArgument("stream");
+  if (text == nullptr) return NullArgument("text");
+  return Guard([&] {
+    stream->text = next();
+    *text = stream->text.c_str();
+    if (bytes != nullptr) *bytes = stream->text.size();
+  });
+}
+
+lutra_status Sample(lutra_sampler* sampler, const float* logits, size_t count,
+                    std::span<const uint32_t> allowed, int32_t* id) {
+  if (sampler == nullptr) return NullArgument("sampler");
+  if (logits == nullptr) return NullArgument("logits");
+  if (id == nullptr) return NullArgument("id");
+  return Guard([&] {
+    *id = sampler->sampler.Sample(std::span(logits, count), allowed);
+  });
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -41,7 +70,7 @@ lutra_status lutra_model_encode(const lutra_model* model, const char* text,
   if (model == nullptr) return NullArgument("model");
   if (text == nullptr && bytes > 0) return NullArgument("text");
   if (ids == nullptr && capacity > 0) return NullArgument("ids");
-  return Guard(LUTRA_INVALID_MODEL, [&] {
+  return Guard([&] {
     const std::string_view view(text == nullptr ? "" : text, bytes);
     const auto tokenizer = model->RequireTokenizer();
     const std::vector<int32_t> encoded =
@@ -61,12 +90,9 @@ lutra_status lutra_model_decode(const lutra_model* model, const int32_t* ids,
   if (model == nullptr) return NullArgument("model");
   if (ids == nullptr && count > 0) return NullArgument("ids");
   if (text == nullptr && capacity > 0) return NullArgument("text");
-  std::shared_ptr<const lutra::Tokenizer> tokenizer;
-  const lutra_status status = Guard(
-      LUTRA_INVALID_MODEL, [&] { tokenizer = model->RequireTokenizer(); });
-  if (status != LUTRA_OK) return status;
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
-    const std::string decoded = tokenizer->Decode(std::span(ids, count));
+  return Guard([&] {
+    const std::string decoded =
+        model->RequireTokenizer()->Decode(std::span(ids, count));
     std::copy_n(decoded.begin(), std::min(capacity, decoded.size()), text);
     *bytes = decoded.size();
   });
@@ -76,20 +102,21 @@ lutra_status lutra_model_is_end(const lutra_model* model, int32_t id,
                                 int* is_end) {
   if (model == nullptr) return NullArgument("model");
   if (is_end == nullptr) return NullArgument("is_end");
-  return Guard(LUTRA_INVALID_MODEL,
-               [&] { *is_end = model->RequireTokenizer()->IsEnd(id) ? 1 : 0; });
+  return Guard([&] { *is_end = model->RequireTokenizer()->IsEnd(id) ? 1 : 0; });
 }
 
 lutra_status lutra_model_is_unused(const lutra_model* model, int32_t id,
                                    int* is_unused) {
   if (model == nullptr) return NullArgument("model");
   if (is_unused == nullptr) return NullArgument("is_unused");
-  std::shared_ptr<const lutra::Tokenizer> tokenizer;
-  const lutra_status status = Guard(
-      LUTRA_INVALID_MODEL, [&] { tokenizer = model->RequireTokenizer(); });
-  if (status != LUTRA_OK) return status;
-  return Guard(LUTRA_INVALID_ARGUMENT,
-               [&] { *is_unused = tokenizer->IsUnused(id) ? 1 : 0; });
+  return Guard([&] {
+    const auto tokenizer = model->RequireTokenizer();
+    // Rows that the tokenizer does not know pad the vocabulary, too.
+    const bool padding =
+        id >= 0 && static_cast<size_t>(id) >= tokenizer->size() &&
+        static_cast<size_t>(id) < lutra_model_vocabulary(model);
+    *is_unused = padding || tokenizer->IsUnused(id) ? 1 : 0;
+  });
 }
 
 lutra_status lutra_text_stream_create(const lutra_model* model, int continues,
@@ -97,7 +124,7 @@ lutra_status lutra_text_stream_create(const lutra_model* model, int continues,
   if (stream == nullptr) return NullArgument("stream");
   *stream = nullptr;
   if (model == nullptr) return NullArgument("model");
-  return Guard(LUTRA_INVALID_MODEL, [&] {
+  return Guard([&] {
     auto tokenizer = model->RequireTokenizer();
     lutra::TextStream texts(*tokenizer, continues != 0);
     *stream = new lutra_text_stream{std::move(tokenizer), std::move(texts), ""};
@@ -105,23 +132,13 @@ lutra_status lutra_text_stream_create(const lutra_model* model, int continues,
 }
 
 lutra_status lutra_text_stream_add(lutra_text_stream* stream, int32_t id,
-                                   const char** text) {
-  if (stream == nullptr) return NullArgument("stream");
-  if (text == nullptr) return NullArgument("text");
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
-    stream->text = stream->stream.Add(id);
-    *text = stream->text.c_str();
-  });
+                                   const char** text, size_t* bytes) {
+  return Show(stream, text, bytes, [&] { return stream->stream.Add(id); });
 }
 
 lutra_status lutra_text_stream_flush(lutra_text_stream* stream,
-                                     const char** text) {
-  if (stream == nullptr) return NullArgument("stream");
-  if (text == nullptr) return NullArgument("text");
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
-    stream->text = stream->stream.Flush();
-    *text = stream->text.c_str();
-  });
+                                     const char** text, size_t* bytes) {
+  return Show(stream, text, bytes, [&] { return stream->stream.Flush(); });
 }
 
 void lutra_text_stream_free(lutra_text_stream* stream) { delete stream; }
@@ -159,7 +176,7 @@ lutra_status lutra_sampler_create(const lutra_sampler_options* options,
   converted.top_p = known.top_p;
   converted.min_p = known.min_p;
   converted.seed = known.seed;
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
+  return Guard([&] {
     *sampler = new lutra_sampler{lutra::Sampler(converted, vocabulary)};
   });
 }
@@ -168,22 +185,51 @@ void lutra_sampler_free(lutra_sampler* sampler) { delete sampler; }
 
 lutra_status lutra_sampler_sample(lutra_sampler* sampler, const float* logits,
                                   size_t count, int32_t* id) {
-  if (sampler == nullptr) return NullArgument("sampler");
-  if (logits == nullptr) return NullArgument("logits");
-  if (id == nullptr) return NullArgument("id");
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] {
-    *id = sampler->sampler.Sample(std::span(logits, count));
-  });
+  return Sample(sampler, logits, count, {}, id);
+}
+
+lutra_status lutra_sampler_sample_allowed(lutra_sampler* sampler,
+                                          const float* logits, size_t count,
+                                          const uint32_t* allowed,
+                                          int32_t* id) {
+  if (allowed == nullptr) return NullArgument("allowed");
+  return Sample(sampler, logits, count, {allowed, lutra::TokenMaskWords(count)},
+                id);
 }
 
 lutra_status lutra_sampler_accept(lutra_sampler* sampler, int32_t id) {
   if (sampler == nullptr) return NullArgument("sampler");
-  return Guard(LUTRA_INVALID_ARGUMENT, [&] { sampler->sampler.Accept(id); });
+  return Guard([&] { sampler->sampler.Accept(id); });
 }
 
 lutra_status lutra_sampler_reset(lutra_sampler* sampler) {
   if (sampler == nullptr) return NullArgument("sampler");
-  return Guard(LUTRA_INTERNAL, [&] { sampler->sampler.Reset(); });
+  return Guard([&] { sampler->sampler.Reset(); });
+}
+
+lutra_status lutra_log_probability(const float* logits, size_t count,
+                                   int32_t id, float* log_probability) {
+  if (logits == nullptr) return NullArgument("logits");
+  if (log_probability == nullptr) return NullArgument("log_probability");
+  return Guard([&] {
+    *log_probability = lutra::LogProbability(std::span(logits, count), id);
+  });
+}
+
+lutra_status lutra_top_log_probabilities(const float* logits, size_t count,
+                                         size_t top, int32_t* ids,
+                                         float* log_probabilities) {
+  if (logits == nullptr) return NullArgument("logits");
+  if (ids == nullptr) return NullArgument("ids");
+  if (log_probabilities == nullptr) return NullArgument("log_probabilities");
+  return Guard([&] {
+    const auto tokens =
+        lutra::TopLogProbabilities(std::span(logits, count), top);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      ids[i] = tokens[i].id;
+      log_probabilities[i] = tokens[i].log_probability;
+    }
+  });
 }
 
 }  // extern "C"

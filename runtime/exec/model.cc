@@ -36,7 +36,8 @@ void CheckVersion(const SafetensorsFile& file) {
     throw Error::InFile(file.path(),
                         "model version '" + version +
                             "' is not supported; this build reads version " +
-                            std::to_string(kModelVersion));
+                            std::to_string(kModelVersion),
+                        ErrorCode::kUnsupported);
   }
 }
 
@@ -61,7 +62,8 @@ void CheckValue(const ValueInfo& value, const std::string& file) {
   if (value.shape.size() > kMaxValueRank) {
     throw Error::InFile(file,
                         "graph: value '" + value.name + "' has more than " +
-                            std::to_string(kMaxValueRank) + " dimensions");
+                            std::to_string(kMaxValueRank) + " dimensions",
+                        ErrorCode::kUnsupported);
   }
   const auto count = CheckedElementCount(value.shape);
   if (!count || *count == 0 || *count > kMaxValueElements) {
@@ -82,6 +84,17 @@ std::map<std::string, kernels::LutMatrix, std::less<>> ParsePackedWeights(
     }
   }
   return packed;
+}
+
+void VerifyChecksums(const Model& model) {
+  for (const TensorView& tensor : model.file().tensors()) {
+    const kernels::LutMatrix* matrix = model.packed(tensor.name);
+    if (matrix != nullptr && !kernels::ChecksumMatches(*matrix)) {
+      throw Error::InTensor(
+          model.path(), tensor.name,
+          "its checksum does not match: the bytes are damaged");
+    }
+  }
 }
 
 using ValueMap = std::map<std::string, ValueInfo, std::less<>>;
@@ -114,13 +127,37 @@ size_t ValueInfo::ElementCount() const {
   return count;
 }
 
-std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path) {
-  const std::shared_ptr<Model> model(new Model(SafetensorsFile::Open(path)));
+std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path,
+                                         const LoadOptions& options) {
+  return Read(SafetensorsFile::Open(path, options.storage), options);
+}
+
+std::shared_ptr<const Model> Model::LoadDescriptor(int descriptor,
+                                                   uint64_t offset,
+                                                   uint64_t size,
+                                                   std::string_view name,
+                                                   const LoadOptions& options) {
+  return Read(SafetensorsFile::OpenDescriptor(descriptor, offset, size, name,
+                                              options.storage),
+              options);
+}
+
+std::shared_ptr<const Model> Model::LoadMemory(Span<const std::byte> bytes,
+                                               std::string_view name,
+                                               const LoadOptions& options) {
+  return Read(SafetensorsFile::OpenMemory(bytes, name, options.storage),
+              options);
+}
+
+std::shared_ptr<const Model> Model::Read(SafetensorsFile file,
+                                         const LoadOptions& options) {
+  const std::shared_ptr<Model> model(new Model(std::move(file)));
   CheckVersion(model->file_);
   model->graph_ =
       ParseGraph(RequiredMetadata(model->file_, kGraphKey), model->path());
   model->context_length_ = ReadContextLength(model->file_);
   model->packed_ = ParsePackedWeights(model->file_, model->graph_);
+  if (options.verify_checksums) VerifyChecksums(*model);
   model->values_ = InferValues(*model);
   for (const GraphInput& input : model->graph_.inputs) {
     model->inputs_.push_back(model->value(input.name));
@@ -129,7 +166,8 @@ std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path) {
     const ValueInfo& value = model->value(name);
     if (value.type != ValueType::kFloat32) {
       throw Error::InFile(model->path(),
-                          "graph: output '" + name + "' is not float32");
+                          "graph: output '" + name + "' is not float32",
+                          ErrorCode::kUnsupported);
     }
     model->outputs_.push_back(value);
   }
@@ -139,7 +177,8 @@ std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path) {
 const ValueInfo& Model::value(std::string_view name) const {
   const auto found = values_.find(name);
   if (found == values_.end()) {
-    throw Error::InFile(path(), "graph: no value '" + std::string(name) + "'");
+    throw Error::InFile(path(), "graph: no value '" + std::string(name) + "'",
+                        ErrorCode::kInvalidArgument);
   }
   return found->second;
 }

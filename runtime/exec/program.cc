@@ -9,6 +9,7 @@
 #include "kernels/base/checked_math.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/log.h"
 #include "runtime/base/threads.h"
 #include "runtime/exec/plan.h"
 #include "runtime/exec/saved_sequence.h"
@@ -37,6 +38,7 @@ class Program::Impl {
     NameContext([this] {
       layout_ = std::make_shared<StateLayout>(model_, execution_);
     });
+    WarnOfContext();
   }
 
   const Model& model() const { return *model_; }
@@ -110,25 +112,40 @@ class Program::Impl {
   }
 
  private:
+  void WarnOfContext() const {
+    const size_t own = model_->context_length();
+    if (own == 0 || layout_->context <= own) return;
+    Log(LogLevel::kWarning, model_->path(),
+        "is made for sequences of " + std::to_string(own) +
+            " tokens, but the context is " + std::to_string(layout_->context) +
+            ": what comes after the first " + std::to_string(own) +
+            " may be worth nothing");
+  }
+
   // Memory that is missing is most often the context's.
   template <typename Allocate>
   void NameContext(const Allocate& allocate) const {
     try {
       allocate();
-    } catch (const OutOfMemory& error) {
-      if (execution_.context == 0) throw;
-      throw OutOfMemory(Error::InFile(
-          model_->path(), std::string(error.what()) + ", with a context of " +
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kOutOfMemory || execution_.context == 0) {
+        throw;
+      }
+      throw Error::InFile(model_->path(),
+                          std::string(error.what()) + ", with a context of " +
                               std::to_string(execution_.context) +
-                              " tokens (the option 'context')"));
+                              " tokens (the option 'context')",
+                          error.code());
     }
   }
 
   void CheckCount(size_t given, size_t expected, const char* what) const {
     if (given != expected) {
-      throw Error::InFile(model_->path(), std::to_string(given) + " " + what +
-                                              " given, but the model has " +
-                                              std::to_string(expected));
+      throw Error::InFile(model_->path(),
+                          std::to_string(given) + " " + what +
+                              " given, but the model has " +
+                              std::to_string(expected),
+                          ErrorCode::kInvalidArgument);
     }
   }
 
@@ -146,14 +163,17 @@ class Program::Impl {
           !layout_->Accepts(StateOf(call).layout())) {
         throw Error::InFile(model_->path(),
                             "sequence " + std::to_string(i) +
-                                " of the call is not one of this program");
+                                " of the call is not one of this program",
+                            ErrorCode::kInvalidArgument);
       }
       const auto same = [&call](const Rows& other) {
         return other.sequence == call.sequence;
       };
       if (std::any_of(calls.begin(), calls.begin() + i, same)) {
-        throw Error::InFile(model_->path(), "sequence " + std::to_string(i) +
-                                                " is in the call twice");
+        throw Error::InFile(
+            model_->path(),
+            "sequence " + std::to_string(i) + " is in the call twice",
+            ErrorCode::kInvalidArgument);
       }
       CheckRoom(call);
       const auto sum = CheckedAdd(rows, call.count);
@@ -173,11 +193,12 @@ class Program::Impl {
         (position <= context && call.count <= context - position)) {
       return;
     }
-    throw Error::InFile(model_->path(), std::to_string(call.count) +
-                                            " tokens after " +
-                                            std::to_string(position) +
-                                            " run past the context of " +
-                                            std::to_string(context));
+    throw Error::InFile(model_->path(),
+                        std::to_string(call.count) + " tokens after " +
+                            std::to_string(position) +
+                            " run past the context of " +
+                            std::to_string(context),
+                        ErrorCode::kContextFull);
   }
 
   Call MakeCall(Span<const Rows> calls) {

@@ -61,8 +61,9 @@ Header HeaderOf(const StateLayout& layout, size_t position) {
           .state_bytes = layout.state_bytes};
 }
 
-[[noreturn]] void Fail(const StateLayout& layout, const std::string& cause) {
-  throw Error::InFile(layout.model->path(), "saved sequence: " + cause);
+[[noreturn]] void Fail(const StateLayout& layout, const std::string& cause,
+                       ErrorCode code = ErrorCode::kDamaged) {
+  throw Error::InFile(layout.model->path(), "saved sequence: " + cause, code);
 }
 
 // The header, which fits the layout.
@@ -75,24 +76,30 @@ Header ReadHeader(const StateLayout& layout, Span<const std::byte> saved) {
   std::memcpy(&header, saved.data(), sizeof(Header));
   if (header.magic != kMagic) Fail(layout, "is not one (other magic number)");
   if (header.version != kVersion) {
-    Fail(layout, "has version " + std::to_string(header.version) +
-                     ", this build reads " + std::to_string(kVersion));
+    Fail(layout,
+         "has version " + std::to_string(header.version) +
+             ", this build reads " + std::to_string(kVersion),
+         ErrorCode::kUnsupported);
   }
   const Header expected =
       HeaderOf(layout, static_cast<size_t>(header.position));
   if (header.cache != expected.cache) {
-    Fail(layout, "has a cache of another type than the program");
+    Fail(layout, "has a cache of another type than the program",
+         ErrorCode::kInvalidArgument);
   }
-  if (header.model != expected.model) Fail(layout, "is of another model");
+  if (header.model != expected.model)
+    Fail(layout, "is of another model", ErrorCode::kInvalidArgument);
   Header rest = header;
   rest.checksum = 0;
   if (rest != expected || header.position > SIZE_MAX) {
     Fail(layout, "has a damaged header");
   }
   if (layout.context != 0 && header.position > layout.context) {
-    Fail(layout, "has " + std::to_string(header.position) +
-                     " tokens, more than the context of " +
-                     std::to_string(layout.context));
+    Fail(layout,
+         "has " + std::to_string(header.position) +
+             " tokens, more than the context of " +
+             std::to_string(layout.context),
+         ErrorCode::kContextFull);
   }
   return header;
 }

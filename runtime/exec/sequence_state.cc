@@ -87,13 +87,16 @@ size_t SequenceState::ByteCount() const {
 void SequenceState::Truncate(size_t position) {
   const std::string& path = layout_->model->path();
   if (position > position_) {
-    throw Error::InFile(
-        path, "cannot go back to position " + std::to_string(position) +
-                  " of a sequence of " + std::to_string(position_) + " tokens");
+    throw Error::InFile(path,
+                        "cannot go back to position " +
+                            std::to_string(position) + " of a sequence of " +
+                            std::to_string(position_) + " tokens",
+                        ErrorCode::kInvalidArgument);
   }
   if (position != 0 && position != position_ && layout_->state_bytes != 0) {
     throw Error::InFile(
-        path, "the model has lstm_cell nodes, whose state cannot go back");
+        path, "the model has lstm_cell nodes, whose state cannot go back",
+        ErrorCode::kInvalidArgument);
   }
   position_ = position;
 }
@@ -103,7 +106,8 @@ void SequenceState::Reserve(size_t tokens) {
     throw Error::InFile(layout_->model->path(),
                         std::to_string(tokens) +
                             " tokens are more than the context of " +
-                            std::to_string(layout_->context));
+                            std::to_string(layout_->context),
+                        ErrorCode::kContextFull);
   }
   const size_t count = layout_->PageCount(tokens);
   addresses_.reserve(count);

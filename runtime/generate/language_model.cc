@@ -19,7 +19,8 @@ std::shared_ptr<const Model> Checked(std::shared_ptr<const Model> model) {
     throw Error::InFile(model->path(),
                         "is not a language model: it must have one input, "
                         "int32 of shape [], and one output of shape "
-                        "[vocabulary]");
+                        "[vocabulary]",
+                        ErrorCode::kInvalidArgument);
   }
   return model;
 }
@@ -62,10 +63,12 @@ void LanguageModel::CheckRoom(Span<const Tokens> tokens) const {
   for (const auto& [sequence, ids] : tokens) {
     const size_t count = ids.size();
     if (count == 0) {
-      throw Error::InFile(model().path(), "no tokens were given to feed");
+      throw Error::InFile(model().path(), "no tokens were given to feed",
+                          ErrorCode::kInvalidArgument);
     }
     if (sequence == nullptr) {
-      throw Error::InFile(model().path(), "no sequence was given to feed");
+      throw Error::InFile(model().path(), "no sequence was given to feed",
+                          ErrorCode::kInvalidArgument);
     }
     const size_t position = sequence->position();
     if (context() == 0 || count <= context() - position) continue;
@@ -73,7 +76,8 @@ void LanguageModel::CheckRoom(Span<const Tokens> tokens) const {
         model().path(),
         "the context of " + std::to_string(context()) +
             " tokens is too short: " + std::to_string(position) +
-            " are fed and " + std::to_string(count) + " more were given");
+            " are fed and " + std::to_string(count) + " more were given",
+        ErrorCode::kContextFull);
   }
 }
 

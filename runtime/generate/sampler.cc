@@ -7,6 +7,7 @@
 
 #include "lutra/kernels/vector_ops.h"
 #include "lutra/runtime/error.h"
+#include "runtime/generate/logits.h"
 
 namespace lutra {
 namespace {
@@ -33,23 +34,6 @@ void CheckOptions(const SamplerOptions& options) {
           "top-p must be from 0 to 1");
   Require(options.min_p >= 0 && options.min_p <= 1,
           "min-p must be from 0 to 1");
-}
-
-// Throws unless all logits are finite or minus infinity.
-void CheckLogits(Span<const float> logits) {
-  bool usable = true;
-  for (const float logit : logits) {
-    // False for NaN too.
-    usable &= logit <= std::numeric_limits<float>::max();
-  }
-  if (usable) return;
-  const auto wrong =
-      std::find_if(logits.begin(), logits.end(), [](float logit) {
-        return !(logit <= std::numeric_limits<float>::max());
-      });
-  throw Error("sampler: the logit of token " +
-              std::to_string(wrong - logits.begin()) + " is " +
-              (std::isnan(*wrong) ? "NaN" : "infinite"));
 }
 
 }  // namespace
@@ -91,27 +75,36 @@ float Sampler::Penalised(float logit) const {
                                   : logit * options_.repetition_penalty;
   // A penalty near 0 must not make an infinity of a number.
   constexpr float kMax = std::numeric_limits<float>::max();
-  return std::isinf(logit) ? logit : std::clamp(changed, -kMax, kMax);
+  return std::clamp(changed, -kMax, kMax);
 }
 
-int32_t Sampler::Sample(Span<const float> logits) {
+int32_t Sampler::Sample(Span<const float> logits,
+                        Span<const uint32_t> allowed) {
   if (logits.size() != vocabulary_) {
     throw Error("sampler: " + std::to_string(logits.size()) +
                 " logits given for a vocabulary of " +
                 std::to_string(vocabulary_));
   }
+  Require(allowed.empty() || allowed.size() == TokenMaskWords(vocabulary_),
+          "the mask has another length than the vocabulary");
   CheckLogits(logits);
   const bool penalise = options_.repetition_penalty != 1 && !recent_.empty();
-  if (options_.temperature == 0 && !penalise) return Greedy(logits);
+  if (options_.temperature == 0 && !penalise && allowed.empty()) {
+    return Greedy(logits);
+  }
 
   for (size_t i = 0; i < logits.size(); ++i) {
-    candidates_[i] = {logits[i], static_cast<int32_t>(i)};
+    const bool may_be = allowed.empty() || IsAllowed(allowed, i);
+    candidates_[i] = {
+        may_be ? logits[i] : -std::numeric_limits<float>::infinity(),
+        static_cast<int32_t>(i)};
   }
   if (penalise) {
     // From the original logit, so that a token is penalised once however often
     // it appears.
     for (const int32_t id : recent_) {
       const auto i = static_cast<size_t>(id);
+      if (std::isinf(candidates_[i].logit)) continue;
       candidates_[i].logit = Penalised(logits[i]);
     }
   }

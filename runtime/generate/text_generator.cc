@@ -1,12 +1,10 @@
 #include "lutra/runtime/text_generator.h"
 
-#include <algorithm>
 #include <chrono>
-#include <limits>
 #include <utility>
 
 #include "lutra/runtime/error.h"
-#include "lutra/runtime/stop_filter.h"
+#include "runtime/generate/generation.h"
 
 namespace lutra {
 namespace {
@@ -17,64 +15,7 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Tokens that must not be chosen: those the tokenizer does not know or has no
-// meaning for (models pad their vocabularies), and on demand those that end the
-// text.
-std::vector<int32_t> Excluded(const LanguageModel& model,
-                              const Tokenizer& tokenizer, bool ignore_end) {
-  std::vector<int32_t> excluded;
-  const auto vocabulary = static_cast<int32_t>(model.vocabulary());
-  if (ignore_end) {
-    for (const int32_t id : tokenizer.ends()) {
-      if (id < vocabulary) excluded.push_back(id);
-    }
-  }
-  const auto known = static_cast<int32_t>(tokenizer.size());
-  for (int32_t id = 0; id < vocabulary; ++id) {
-    if (id >= known || tokenizer.IsUnused(id)) excluded.push_back(id);
-  }
-  return excluded;
-}
-
 }  // namespace
-
-std::string_view Name(GenerationEnd end) {
-  switch (end) {
-    case GenerationEnd::kEndToken:
-      return "end";
-    case GenerationEnd::kStopString:
-      return "stop";
-    case GenerationEnd::kMaxTokens:
-      return "length";
-    case GenerationEnd::kContextFull:
-      break;
-  }
-  return "context";
-}
-
-// From tokens to what is shown.
-class TextGenerator::Text {
- public:
-  Text(const Tokenizer& tokenizer, bool continues,
-       const std::vector<std::string>& stops, const Show& show)
-      : stream_(tokenizer, continues), filter_(stops), show_(show) {}
-
-  void Add(int32_t id) { ShowText(filter_.Add(stream_.Add(id))); }
-  void Finish() {
-    ShowText(filter_.Add(stream_.Flush()));
-    ShowText(filter_.Flush());
-  }
-  bool stopped() const { return filter_.stopped(); }
-
- private:
-  void ShowText(const std::string& text) {
-    if (!text.empty()) show_(text);
-  }
-
-  TextStream stream_;
-  StopFilter filter_;
-  const Show& show_;
-};
 
 TextGenerator::TextGenerator(LanguageModel& model, const Tokenizer& tokenizer,
                              const GenerationOptions& options)
@@ -82,9 +23,9 @@ TextGenerator::TextGenerator(LanguageModel& model, const Tokenizer& tokenizer,
       tokenizer_(tokenizer),
       options_(options),
       sampler_(options.sampler, model.vocabulary()),
-      excluded_(Excluded(model, tokenizer, options.ignore_end)) {
+      allowed_(
+          AllowedTokens(model.vocabulary(), tokenizer, options.ignore_end)) {
   StopFilter check(options.stops);
-  if (!excluded_.empty()) masked_.resize(model.vocabulary());
 }
 
 void TextGenerator::Reset() {
@@ -112,7 +53,8 @@ Span<const float> TextGenerator::FeedPrompt() {
   if (pending_.empty()) {
     throw Error::InFile(model_.model().path(),
                         "the prompt is empty and the tokenizer has no token "
-                        "that begins a text");
+                        "that begins a text",
+                        ErrorCode::kInvalidArgument);
   }
   const size_t before = model_.position();
   try {
@@ -126,15 +68,6 @@ Span<const float> TextGenerator::FeedPrompt() {
   }
 }
 
-Span<const float> TextGenerator::WithoutExcluded(Span<const float> logits) {
-  if (excluded_.empty()) return logits;
-  std::copy(logits.begin(), logits.end(), masked_.begin());
-  for (const int32_t id : excluded_) {
-    masked_[static_cast<size_t>(id)] = -std::numeric_limits<float>::infinity();
-  }
-  return masked_;
-}
-
 GenerationEnd TextGenerator::Generate(std::string_view prompt,
                                       const Show& show) {
   const bool begins = model_.position() == 0 && pending_.empty();
@@ -143,7 +76,7 @@ GenerationEnd TextGenerator::Generate(std::string_view prompt,
   prompt_seconds_ = seconds_ = 0;
   prompt_ = begins ? tokenizer_.EncodePrompt(prompt)
                    : tokenizer_.Encode(prompt, /*add_special=*/false);
-  Text text(tokenizer_, !begins || !prompt.empty(), options_.stops, show);
+  ShownText text(tokenizer_, !begins || !prompt.empty(), options_.stops, show);
   try {
     const GenerationEnd end = Continue(text);
     text.Finish();
@@ -163,7 +96,7 @@ void TextGenerator::MakeRoom() {
   }
 }
 
-GenerationEnd TextGenerator::Continue(Text& text) {
+GenerationEnd TextGenerator::Continue(ShownText& text) {
   Clock::time_point start = Clock::now();
   Span<const float> logits = FeedPrompt();
   for (const int32_t id : prompt_) sampler_.Accept(id);
@@ -171,7 +104,7 @@ GenerationEnd TextGenerator::Continue(Text& text) {
   start = Clock::now();
   while (true) {
     MakeRoom();
-    const int32_t id = sampler_.Sample(WithoutExcluded(logits));
+    const int32_t id = sampler_.Sample(logits, allowed_);
     sampler_.Accept(id);
     pending_.push_back(id);
     tokens_.push_back(id);

@@ -24,18 +24,75 @@ constexpr size_t kMaxPorts = 256;  // inputs, and outputs, of a graph
 constexpr std::string_view kFloat32Name = "float32";
 constexpr std::string_view kInt32Name = "int32";
 
-nlohmann::ordered_json ToJson(double value) {
+// Writes JSON without building a tree of it, whose destructor needs memory.
+std::string ToJson(double value) {
   // Whole numbers without a fraction, exactly.
   constexpr double kExact = 9007199254740992.0;  // 2^53
   if (value == std::floor(value) && std::abs(value) <= kExact) {
-    return static_cast<int64_t>(value);
+    return std::to_string(static_cast<int64_t>(value));
   }
-  return value;
+  return json(value).dump();
 }
 
+std::string ToJson(int64_t value) { return std::to_string(value); }
+
+// Names of a graph are UTF-8: they come from JSON or from programs.
+std::string ToJson(std::string_view text) { return json(text).dump(); }
+
+std::string ToJson(const GraphInput& input);
+std::string ToJson(const Node& node);
+
 template <typename T>
-nlohmann::ordered_json ToJson(const T& value) {
-  return value;
+std::string ToJson(const std::vector<T>& values) {
+  std::string text = "[";
+  for (const T& value : values) {
+    if (text.size() > 1) text += ',';
+    text += ToJson(value);
+  }
+  return text + "]";
+}
+
+class ObjectWriter {
+ public:
+  // `value` is JSON.
+  void Add(std::string_view key, const std::string& value) {
+    if (text_.size() > 1) text_ += ',';
+    text_ += ToJson(key);
+    text_ += ':';
+    text_ += value;
+  }
+  std::string Text() const { return text_ + "}"; }
+
+ private:
+  std::string text_ = "{";
+};
+
+std::string ToJson(const GraphInput& input) {
+  ObjectWriter object;
+  object.Add("name", ToJson(input.name));
+  object.Add("type", ToJson(input.type == ValueType::kInt32 ? kInt32Name
+                                                            : kFloat32Name));
+  object.Add("shape", ToJson(input.shape));
+  return object.Text();
+}
+
+std::string ToJson(const Node& node) {
+  ObjectWriter object;
+  object.Add("op", ToJson(Name(node.op)));
+  object.Add("inputs", ToJson(node.inputs));
+  object.Add("output", ToJson(node.output));
+  if (!node.weight.empty()) object.Add("weight", ToJson(node.weight));
+  if (!node.bias.empty()) object.Add("bias", ToJson(node.bias));
+  if (!node.attributes.empty()) {
+    ObjectWriter attributes;
+    for (const auto& [name, attribute] : node.attributes) {
+      attributes.Add(name,
+                     std::visit([](const auto& value) { return ToJson(value); },
+                                attribute));
+    }
+    object.Add("attributes", attributes.Text());
+  }
+  return object.Text();
 }
 
 // Reads one graph; all errors go through Fail.
@@ -44,7 +101,8 @@ class GraphParser {
   explicit GraphParser(std::string_view file) : file_(file) {}
 
   Graph Parse(std::string_view text) {
-    const json root = ParseJson(text, file_, "graph");
+    const JsonDocument document = ParseJson(text, file_, "graph");
+    const json& root = document.root();
     CheckKeys(root, "graph", {"inputs", "nodes", "outputs"});
     Graph graph;
     for (const json& entry : List(root, "graph", "inputs", kMaxPorts)) {
@@ -115,8 +173,14 @@ class GraphParser {
   }
 
  private:
-  [[noreturn]] void Fail(const std::string& cause) const {
-    throw Error::InFile(file_, "graph: " + cause);
+  [[noreturn]] void Fail(const std::string& cause,
+                         ErrorCode code = ErrorCode::kDamaged) const {
+    throw Error::InFile(file_, "graph: " + cause, code);
+  }
+
+  // What later versions may know.
+  [[noreturn]] void FailUnknown(const std::string& cause) const {
+    Fail(cause, ErrorCode::kUnsupported);
   }
 
   static std::string Where(const Node& node) {
@@ -143,7 +207,7 @@ class GraphParser {
     if (!object.is_object()) Fail(where + " is not a JSON object");
     for (const auto& [key, value] : object.items()) {
       if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
-        Fail(where + " has an unknown key '" + key + "'");
+        FailUnknown(where + " has an unknown key '" + key + "'");
       }
     }
   }
@@ -188,7 +252,7 @@ class GraphParser {
     if (type == kInt32Name) {
       input.type = ValueType::kInt32;
     } else if (type != kFloat32Name) {
-      Fail(named + " has the unknown type '" + type + "'");
+      FailUnknown(named + " has the unknown type '" + type + "'");
     }
     for (const json& dimension : List(entry, named, "shape", kMaxPorts)) {
       // The range is checked where shapes get their meaning, by the model.
@@ -211,7 +275,7 @@ class GraphParser {
     const std::string named = where + " '" + node.output + "'";
     const std::string op = ReadName(Member(entry, named, "op"), named + " op");
     const std::optional<OpType> type = FindOperator(op);
-    if (!type) Fail(named + " has the unknown operator '" + op + "'");
+    if (!type) FailUnknown(named + " has the unknown operator '" + op + "'");
     node.op = *type;
     const OperatorSchema& schema = GetOperator(node.op).schema();
     for (const json& input : List(entry, named, "inputs", kMaxPorts)) {
@@ -234,7 +298,7 @@ class GraphParser {
       for (const auto& [name, value] : given->items()) {
         const AttributeSchema* row = FindAttribute(op, name);
         if (row == nullptr) {
-          Fail(Where(node) + " has an unknown attribute '" + name + "'");
+          FailUnknown(Where(node) + " has an unknown attribute '" + name + "'");
         }
         node.attributes[name] = ReadAttribute(value, *row, node);
       }
@@ -297,30 +361,11 @@ Graph ParseGraph(std::string_view json_text, std::string_view file) {
 }
 
 std::string GraphToJson(const Graph& graph) {
-  using nlohmann::ordered_json;
-  ordered_json root;
-  root["inputs"] = ordered_json::array();
-  for (const GraphInput& input : graph.inputs) {
-    root["inputs"].push_back(
-        {{"name", input.name},
-         {"type", input.type == ValueType::kInt32 ? kInt32Name : kFloat32Name},
-         {"shape", input.shape}});
-  }
-  root["nodes"] = ordered_json::array();
-  for (const Node& node : graph.nodes) {
-    ordered_json entry = {{"op", Name(node.op)},
-                          {"inputs", node.inputs},
-                          {"output", node.output}};
-    if (!node.weight.empty()) entry["weight"] = node.weight;
-    if (!node.bias.empty()) entry["bias"] = node.bias;
-    for (const auto& [name, attribute] : node.attributes) {
-      entry["attributes"][name] = std::visit(
-          [](const auto& value) { return ToJson(value); }, attribute);
-    }
-    root["nodes"].push_back(std::move(entry));
-  }
-  root["outputs"] = graph.outputs;
-  return root.dump();
+  ObjectWriter object;
+  object.Add("inputs", ToJson(graph.inputs));
+  object.Add("nodes", ToJson(graph.nodes));
+  object.Add("outputs", ToJson(graph.outputs));
+  return object.Text();
 }
 
 }  // namespace lutra

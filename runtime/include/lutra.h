@@ -20,8 +20,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_WIN32)
+#define LUTRA_VERSION_MAJOR 0
+#define LUTRA_VERSION_MINOR 1
+#define LUTRA_VERSION_PATCH 0
+/* For #if: grows with the version. */
+#define LUTRA_VERSION_NUMBER                                    \
+  (LUTRA_VERSION_MAJOR * 1000000 + LUTRA_VERSION_MINOR * 1000 + \
+   LUTRA_VERSION_PATCH)
+
+/* On Windows LUTRA_STATIC is for users of the static library, LUTRA_BUILDING
+ * for the library itself; CMake's targets define them. */
+#if defined(_WIN32) && defined(LUTRA_STATIC)
+#define LUTRA_EXPORT
+#elif defined(_WIN32) && defined(LUTRA_BUILDING)
 #define LUTRA_EXPORT __declspec(dllexport)
+#elif defined(_WIN32)
+#define LUTRA_EXPORT __declspec(dllimport)
 #else
 #define LUTRA_EXPORT __attribute__((visibility("default")))
 #endif
@@ -39,11 +53,25 @@ struct pthreadpool;
 
 typedef enum lutra_status {
   LUTRA_OK = 0,
-  LUTRA_INVALID_ARGUMENT = 1, /* a null pointer, a wrong index or count */
-  LUTRA_INVALID_MODEL = 2,    /* the file is missing, damaged or unsupported */
+  /* A null pointer, a wrong index, count or option, ids outside the vocabulary;
+   * something of another model; a folder where a file should be. */
+  LUTRA_INVALID_ARGUMENT = 1,
+  /* The bytes are not those of a model, tokenizer or saved sequence, or are
+   * damaged. */
+  LUTRA_DAMAGED = 2,
   LUTRA_OUT_OF_MEMORY = 3,
-  LUTRA_INTERNAL = 4,
-  LUTRA_CANCELLED = 5 /* by lutra_session_cancel */
+  LUTRA_INTERNAL = 4,  /* a defect of lutra */
+  LUTRA_CANCELLED = 5, /* by lutra_session_cancel */
+  /* There is no such file; or the model has no tokenizer. */
+  LUTRA_NOT_FOUND = 6,
+  LUTRA_NO_PERMISSION = 7, /* to open the file */
+  LUTRA_IO = 8,            /* the system cannot read or map the file */
+  /* What this build cannot do: a version, operator or type that it does not
+   * know; keys and values that a float16 cache cannot hold. */
+  LUTRA_UNSUPPORTED = 9,
+  /* More tokens than the context; nothing was run. */
+  LUTRA_CONTEXT_FULL = 10,
+  LUTRA_NO_THREADS = 11 /* the system starts no more */
 } lutra_status;
 
 typedef enum lutra_type { LUTRA_FLOAT32 = 0, LUTRA_INT32 = 1 } lutra_type;
@@ -97,8 +125,9 @@ typedef struct lutra_session_options {
   size_t threads;
   struct pthreadpool* thread_pool; /* the app's own pool, or NULL */
   /* Most tokens of a sequence; 0: what the model is made for (see
-   * lutra_session_context). More is allowed and not warned of, but past the
-   * length that a model was trained for its outputs are often worth nothing. */
+   * lutra_session_context). More is allowed, but past the length that a model
+   * was trained for its outputs are often worth nothing: the log has a warning.
+   */
   size_t context;
   lutra_cache cache;
   size_t chunk; /* most tokens of a prompt per call; 0: 128 */
@@ -134,11 +163,70 @@ LUTRA_EXPORT const char* lutra_version(void);
  * call on this thread. */
 LUTRA_EXPORT const char* lutra_last_error(void);
 
+typedef enum lutra_log_level {
+  LUTRA_LOG_WARNING = 1, /* the result may not be what was meant */
+  LUTRA_LOG_INFO = 2     /* it is, but at another cost */
+} lutra_log_level;
+
+/* Gets one line, without its end, which is valid during the call. Must not call
+ * functions of lutra. */
+typedef void (*lutra_log_callback)(void* context, lutra_log_level level,
+                                   const char* message);
+
+/* Where lutra says what is no error, up to `most`: nowhere at first, nor with
+ * NULL. For the whole process; from any thread. The callback is called by one
+ * thread at a time, and not any more when the next call of lutra_set_log
+ * returns. */
+LUTRA_EXPORT void lutra_set_log(lutra_log_callback callback, void* context,
+                                lutra_log_level most);
+
+/* Where the bytes of a model lie while it is used. */
+typedef enum lutra_storage {
+  /* Where they are: a file is mapped, memory is borrowed. What does not start
+   * at a multiple of 64 bytes is copied all the same. */
+  LUTRA_STORAGE_IN_PLACE = 0,
+  /* In memory of the model's own, whatever becomes of the file. */
+  LUTRA_STORAGE_COPY = 1,
+  /* The same in pages of 2 MiB, if the system has them. */
+  LUTRA_STORAGE_HUGE_PAGES = 2
+} lutra_storage;
+
+/* Fill with lutra_load_options_init, then change what you need. */
+typedef struct lutra_load_options {
+  size_t struct_size;
+  lutra_storage storage;
+  /* Other than 0: reads all packed weights; if a checksum does not match, the
+   * file is LUTRA_DAMAGED. */
+  int verify_checksums;
+  /* What messages call a model that has no path; NULL: "model". */
+  const char* name;
+} lutra_load_options;
+
 /* The file is mapped and must keep its bytes as long as the model lives: if
  * another process makes it shorter, the system ends this one (SIGBUS). Replace
  * model files by renaming. */
 LUTRA_EXPORT lutra_status lutra_model_load(const char* path,
                                            lutra_model** model);
+
+LUTRA_EXPORT void lutra_load_options_init_sized(lutra_load_options* options,
+                                                size_t struct_size);
+#define lutra_load_options_init(options) \
+  lutra_load_options_init_sized((options), sizeof(lutra_load_options))
+
+/* options may be NULL for the defaults in the three functions that follow. */
+LUTRA_EXPORT lutra_status lutra_model_load_with(
+    const char* path, const lutra_load_options* options, lutra_model** model);
+/* A model file in memory. Used in place, the bytes must stay as they are until
+ * the model and all that uses it are freed. */
+LUTRA_EXPORT lutra_status lutra_model_load_from_memory(
+    const void* bytes, size_t size, const lutra_load_options* options,
+    lutra_model** model);
+/* `size` bytes from `offset` on of an open regular file, e.g. an asset of a
+ * phone app. The descriptor is not closed, and not used after the call. */
+LUTRA_EXPORT lutra_status lutra_model_load_from_descriptor(
+    int descriptor, uint64_t offset, uint64_t size,
+    const lutra_load_options* options, lutra_model** model);
+
 /* NULL is allowed. */
 LUTRA_EXPORT void lutra_model_free(lutra_model* model);
 
@@ -233,8 +321,9 @@ LUTRA_EXPORT lutra_status lutra_sequence_truncate(lutra_sequence* sequence,
 LUTRA_EXPORT lutra_status lutra_sequence_save(const lutra_sequence* sequence,
                                               void* bytes, size_t capacity,
                                               size_t* size);
-/* Damaged bytes, and those of another model or cache, are
- * LUTRA_INVALID_ARGUMENT. */
+/* Damaged bytes are LUTRA_DAMAGED, those of another model or cache
+ * LUTRA_INVALID_ARGUMENT, and those of more tokens than the session's context
+ * LUTRA_CONTEXT_FULL. */
 LUTRA_EXPORT lutra_status lutra_sequence_restore(const lutra_session* session,
                                                  const void* bytes, size_t size,
                                                  lutra_sequence** sequence);
@@ -287,8 +376,9 @@ enum {
   LUTRA_SPECIAL_PROMPT = 2 /* those before it: the text is to be continued */
 };
 
-/* The functions from here to lutra_text_stream_create return
- * LUTRA_INVALID_MODEL if the file holds no tokenizer, or a damaged one. */
+/* The functions from here to lutra_text_stream_create return LUTRA_NOT_FOUND if
+ * the file holds no tokenizer, and LUTRA_DAMAGED or LUTRA_UNSUPPORTED if it
+ * cannot be used. */
 
 /* Encodes `bytes` bytes of UTF-8 text. Writes at most `capacity` ids and sets
  * *count to how many there are; ids may be NULL if capacity is 0. add_special
@@ -310,8 +400,8 @@ LUTRA_EXPORT lutra_status lutra_model_is_end(const lutra_model* model,
                                              int32_t id, int* is_end);
 
 /* Sets *is_unused to 1 if no text leads to the token and none comes from it,
- * else to 0. Such rows pad a vocabulary: sample from a copy of the logits with
- * minus infinity in their place. */
+ * else to 0. Such rows pad a vocabulary: leave them out of the mask of
+ * lutra_sampler_sample_allowed. */
 LUTRA_EXPORT lutra_status lutra_model_is_unused(const lutra_model* model,
                                                 int32_t id, int* is_unused);
 
@@ -320,13 +410,17 @@ LUTRA_EXPORT lutra_status lutra_model_is_unused(const lutra_model* model,
 LUTRA_EXPORT lutra_status lutra_text_stream_create(const lutra_model* model,
                                                    int continues,
                                                    lutra_text_stream** stream);
-/* *text is set to the characters that the token completes, often none, ending
- * with a zero; owned by the stream and valid until its next call. */
+/* *text is set to the characters that the token completes, often none, and
+ * *bytes to their number of bytes. Zeros are possible among them, and one
+ * follows them. Owned by the stream and valid until its next call. bytes may be
+ * NULL. */
 LUTRA_EXPORT lutra_status lutra_text_stream_add(lutra_text_stream* stream,
-                                                int32_t id, const char** text);
+                                                int32_t id, const char** text,
+                                                size_t* bytes);
 /* What is left at the end. */
 LUTRA_EXPORT lutra_status lutra_text_stream_flush(lutra_text_stream* stream,
-                                                  const char** text);
+                                                  const char** text,
+                                                  size_t* bytes);
 /* NULL is allowed. */
 LUTRA_EXPORT void lutra_text_stream_free(lutra_text_stream* stream);
 
@@ -347,11 +441,32 @@ LUTRA_EXPORT void lutra_sampler_free(lutra_sampler* sampler);
 LUTRA_EXPORT lutra_status lutra_sampler_sample(lutra_sampler* sampler,
                                                const float* logits,
                                                size_t count, int32_t* id);
+/* The same, of the tokens that a mask allows: bit id % 32, from the lowest, of
+ * allowed[id / 32]. It has (count + 31) / 32 words; bits past the vocabulary
+ * mean nothing. A mask that allows no token is LUTRA_INVALID_ARGUMENT. */
+LUTRA_EXPORT lutra_status lutra_sampler_sample_allowed(lutra_sampler* sampler,
+                                                       const float* logits,
+                                                       size_t count,
+                                                       const uint32_t* allowed,
+                                                       int32_t* id);
 /* Tells the repetition penalty of a token of the text. */
 LUTRA_EXPORT lutra_status lutra_sampler_accept(lutra_sampler* sampler,
                                                int32_t id);
 /* As created: the seed begins anew, no token is accepted. */
 LUTRA_EXPORT lutra_status lutra_sampler_reset(lutra_sampler* sampler);
+
+/* The natural logarithm of the probability of a token by `count` logits alone,
+ * whatever a sampler does with them. */
+LUTRA_EXPORT lutra_status lutra_log_probability(const float* logits,
+                                                size_t count, int32_t id,
+                                                float* log_probability);
+/* The `top` most probable tokens, by falling probability, of equal ones the
+ * lower id first: ids and log_probabilities have room for `top`, at most
+ * `count`. */
+LUTRA_EXPORT lutra_status lutra_top_log_probabilities(const float* logits,
+                                                      size_t count, size_t top,
+                                                      int32_t* ids,
+                                                      float* log_probabilities);
 
 #ifdef __cplusplus
 }

@@ -6,8 +6,8 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/safetensors.h"
 #include "runtime/base/json.h"
-#include "runtime/base/mapped_file.h"
 #include "runtime/io/dtype.h"
+#include "runtime/io/file_bytes.h"
 #include "runtime/io/safetensors_format.h"
 
 namespace lutra {
@@ -99,9 +99,9 @@ class TensorReader {
     return tensor;
   }
 
-  [[noreturn]] void Fail(const std::string& name,
-                         const std::string& cause) const {
-    throw Error::InTensor(path_, name, cause);
+  [[noreturn]] void Fail(const std::string& name, const std::string& cause,
+                         ErrorCode code = ErrorCode::kDamaged) const {
+    throw Error::InTensor(path_, name, cause, code);
   }
 
  private:
@@ -117,7 +117,9 @@ class TensorReader {
     if (!value.is_string()) Fail(name, "dtype is not a string");
     const auto& spelling = value.get_ref<const std::string&>();
     const auto dtype = DTypeFromName(spelling);
-    if (!dtype) Fail(name, "unknown dtype '" + spelling + "'");
+    if (!dtype) {
+      Fail(name, "unknown dtype '" + spelling + "'", ErrorCode::kUnsupported);
+    }
     return *dtype;
   }
 
@@ -223,15 +225,36 @@ Span<const float> TensorView::Floats(std::string_view file) const {
   return {reinterpret_cast<const float*>(data.data()), ElementCount()};
 }
 
-SafetensorsFile SafetensorsFile::Open(const std::filesystem::path& path) {
+SafetensorsFile SafetensorsFile::Open(const std::filesystem::path& path,
+                                      Storage storage) {
+  return Parse(path.string(), std::make_shared<const FileBytes>(path, storage));
+}
+
+SafetensorsFile SafetensorsFile::OpenDescriptor(int descriptor, uint64_t offset,
+                                                uint64_t size,
+                                                std::string_view name,
+                                                Storage storage) {
+  return Parse(name, std::make_shared<const FileBytes>(descriptor, offset, size,
+                                                       name, storage));
+}
+
+SafetensorsFile SafetensorsFile::OpenMemory(Span<const std::byte> bytes,
+                                            std::string_view name,
+                                            Storage storage) {
+  return Parse(name, std::make_shared<const FileBytes>(bytes, name, storage));
+}
+
+SafetensorsFile SafetensorsFile::Parse(std::string_view path,
+                                       std::shared_ptr<const FileBytes> file) {
   SafetensorsFile result;
-  result.path_ = path.string();
-  result.file_ = std::make_shared<const MappedFile>(path);
+  result.path_ = path;
+  result.file_ = std::move(file);
   const auto bytes = result.file_->bytes();
   const std::string_view header = Header(bytes, result.path_);
   const auto data = bytes.subspan(kLengthBytes + header.size());
 
-  const json root = ParseJson(header, result.path_, "header");
+  const JsonDocument document = ParseJson(header, result.path_, "header");
+  const json& root = document.root();
   if (!root.is_object()) {
     throw Error::InFile(result.path_, "header is not a JSON object");
   }

@@ -48,7 +48,8 @@ void CheckDeclarations(const std::vector<TensorInfo>& tensors,
   size_t total = 0;
   for (const TensorInfo& tensor : tensors) {
     if (tensor.name == kMetadataName || !names.insert(tensor.name).second) {
-      throw Error::InTensor(file, tensor.name, "name is already taken");
+      throw Error::InTensor(file, tensor.name, "name is already taken",
+                            ErrorCode::kInvalidArgument);
     }
     const auto elements = CheckedElementCount(tensor.shape);
     const auto bytes = elements
@@ -58,7 +59,8 @@ void CheckDeclarations(const std::vector<TensorInfo>& tensors,
     if (!sum) {
       throw Error::InTensor(
           file, tensor.name,
-          "shape " + ShapeToString(tensor.shape) + " is not possible");
+          "shape " + ShapeToString(tensor.shape) + " is not possible",
+          ErrorCode::kInvalidArgument);
     }
     total = *sum;
   }
@@ -133,7 +135,8 @@ SafetensorsWriter::SafetensorsWriter(
   // Spaces after the JSON put the data on a multiple of kDataAlignment.
   while ((kLengthBytes + header.size()) % kDataAlignment != 0) header += ' ';
   if (header.size() > kMaxHeaderBytes) {
-    throw Error::InFile(name, "cannot write: the header would be too long");
+    throw Error::InFile(name, "cannot write: the header would be too long",
+                        ErrorCode::kInvalidArgument);
   }
 
   state_ = std::make_unique<State>(path);
@@ -153,17 +156,20 @@ void SafetensorsWriter::Write(std::string_view name,
                               Span<const std::byte> data) {
   const auto found = state_->placements.find(name);
   if (found == state_->placements.end()) {
-    throw Error::InTensor(state_->name, name, "was not declared");
+    throw Error::InTensor(state_->name, name, "was not declared",
+                          ErrorCode::kInvalidArgument);
   }
   Placement& placement = found->second;
   if (placement.written) {
-    throw Error::InTensor(state_->name, name, "is written twice");
+    throw Error::InTensor(state_->name, name, "is written twice",
+                          ErrorCode::kInvalidArgument);
   }
   if (data.size() != placement.bytes) {
     throw Error::InTensor(state_->name, name,
                           "has " + std::to_string(data.size()) +
                               " bytes but was declared with " +
-                              std::to_string(placement.bytes));
+                              std::to_string(placement.bytes),
+                          ErrorCode::kInvalidArgument);
   }
   state_->file.WriteAt(state_->data_start + placement.offset, data);
   placement.written = true;
@@ -176,7 +182,8 @@ void SafetensorsWriter::ReplaceMetadata(
       Header(metadata, state_->tensors, state_->name, size);
   if (header.size() > size) {
     throw Error::InFile(state_->name,
-                        "cannot write: the metadata has become longer");
+                        "cannot write: the metadata has become longer",
+                        ErrorCode::kInvalidArgument);
   }
   state_->file.WriteAt(kLengthBytes, std::as_bytes(std::span(header)));
 }
@@ -188,7 +195,8 @@ const std::string& SafetensorsWriter::temporary() const {
 void SafetensorsWriter::Commit() {
   for (const auto& [name, placement] : state_->placements) {
     if (!placement.written) {
-      throw Error::InTensor(state_->name, name, "was not written");
+      throw Error::InTensor(state_->name, name, "was not written",
+                            ErrorCode::kInvalidArgument);
     }
   }
   state_->file.Commit();

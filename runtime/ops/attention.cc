@@ -137,7 +137,8 @@ class AttentionStep : public Step {
                     std::string(what) +
                         " beyond 65504 do not fit a float16 cache; use a "
                         "float32 one (--cache float32, CacheType::kFloat32, "
-                        "LUTRA_CACHE_FLOAT32)");
+                        "LUTRA_CACHE_FLOAT32)",
+                    ErrorCode::kUnsupported);
   }
 
   // Of `tokens` tokens, those that are in the window or at most `before` in
@@ -231,7 +232,8 @@ class Attention : public Operator {
     if (execution.context == 0) {
       throw NodeError(model, node,
                       "the file does not say how long a sequence may be "
-                      "(lutra.context_length); a context must be given");
+                      "(lutra.context_length); a context must be given",
+                      ErrorCode::kInvalidArgument);
     }
     const AttentionShape shape = ShapeOf(model, node, execution);
     if (!kernels::AttentionFits(shape)) {

@@ -28,7 +28,8 @@ class EmbeddingStep : public Step {
         throw NodeError(model_, node_,
                         "id " + std::to_string(ids_[i]) + " of token " +
                             std::to_string(i) + " is outside 0.." +
-                            std::to_string(weight_.n - 1));
+                            std::to_string(weight_.n - 1),
+                        ErrorCode::kInvalidArgument);
       }
     }
     ParallelFor(executor_, m, kTile, [this](size_t begin, size_t end) {

@@ -28,7 +28,8 @@ std::unique_ptr<Step> Operator::BindFused(const Model& model,
                                           Span<const FusedNode> nodes,
                                           const Execution&,
                                           const Binding&) const {
-  throw NodeError(model, *nodes[0].node, "its operator does not fuse");
+  throw NodeError(model, *nodes[0].node, "its operator does not fuse",
+                  ErrorCode::kInternal);
 }
 
 void CheckFloatInput(const Model& model, const Node& node,
@@ -44,10 +45,12 @@ void CheckFloatInput(const Model& model, const Node& node,
   }
 }
 
-Error NodeError(const Model& model, const Node& node, std::string_view cause) {
-  return Error::InFile(model.path(), "graph: " + std::string(Name(node.op)) +
-                                         " node '" + node.output +
-                                         "': " + std::string(cause));
+Error NodeError(const Model& model, const Node& node, std::string_view cause,
+                ErrorCode code) {
+  return Error::InFile(model.path(),
+                       "graph: " + std::string(Name(node.op)) + " node '" +
+                           node.output + "': " + std::string(cause),
+                       code);
 }
 
 }  // namespace lutra

@@ -47,7 +47,8 @@ class PoolOperator : public Operator {
                         static_cast<double>(w.out_width) *
                         static_cast<double>(w.channels) * w.TapsOnImage();
     if (work > kMaxWork) {
-      throw NodeError(model, node, "needs more than 2^40 additions per image");
+      throw NodeError(model, node, "needs more than 2^40 additions per image",
+                      ErrorCode::kUnsupported);
     }
     return {static_cast<int64_t>(w.out_height),
             static_cast<int64_t>(w.out_width), inputs[0]->shape[2]};

@@ -48,7 +48,8 @@ Weight GetWeight(const Model& model, std::string_view tensor) {
   if (!type) {
     throw Error::InTensor(model.path(), tensor,
                           "dtype is " + std::string(Name(view.dtype)) +
-                              "; weights are F32, F16, BF16 or packed (U8)");
+                              "; weights are F32, F16, BF16 or packed (U8)",
+                          ErrorCode::kUnsupported);
   }
   if (view.shape.size() != 2) {
     throw Error::InTensor(
@@ -60,7 +61,8 @@ Weight GetWeight(const Model& model, std::string_view tensor) {
       throw Error::InTensor(model.path(), tensor,
                             "shape " + ShapeToString(view.shape) +
                                 " is outside the limits of 1 and " +
-                                std::to_string(kernels::kMaxDimension));
+                                std::to_string(kernels::kMaxDimension),
+                            ErrorCode::kUnsupported);
     }
   }
   CheckAligned(view, model.path());
@@ -112,7 +114,10 @@ kernels::LutMatrix ParsePacked(const TensorView& tensor,
       &matrix);
   if (reason != nullptr) {
     throw Error::InTensor(file, tensor.name,
-                          std::string("not a packed matrix: ") + reason);
+                          std::string("not a packed matrix: ") + reason,
+                          std::string_view(reason).starts_with("unknown")
+                              ? ErrorCode::kUnsupported
+                              : ErrorCode::kDamaged);
   }
   return matrix;
 }

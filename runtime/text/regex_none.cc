@@ -10,7 +10,8 @@ class Regex::Impl {};
 Regex::Regex(std::string_view, std::string_view file) {
   throw Error::InFile(file,
                       "tokenizer: splits by a regular expression, which this "
-                      "build of lutra cannot (it lacks PCRE2)");
+                      "build of lutra cannot (it lacks PCRE2)",
+                      ErrorCode::kUnsupported);
 }
 Regex::~Regex() = default;
 Regex::Regex(Regex&&) noexcept = default;

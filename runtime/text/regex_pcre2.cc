@@ -39,7 +39,8 @@ class Regex::Impl {
  public:
   Impl(std::string_view pattern, std::string_view file) : file_(file) {
     if (pattern.size() > kMaxPatternBytes) {
-      Fail("is longer than " + std::to_string(kMaxPatternBytes) + " bytes");
+      Fail("is longer than " + std::to_string(kMaxPatternBytes) + " bytes",
+           ErrorCode::kUnsupported);
     }
     int error = 0;
     PCRE2_SIZE offset = 0;
@@ -50,6 +51,7 @@ class Regex::Impl {
     code_.reset(pcre2_compile(Units(pattern), pattern.size(), kOptions, &error,
                               &offset, nullptr));
     if (code_ == nullptr) {
+      if (error == PCRE2_ERROR_HEAP_FAILED) throw std::bad_alloc();
       Fail("is not valid at byte " + std::to_string(offset) + ": " +
            Message(error));
     }
@@ -75,12 +77,15 @@ class Regex::Impl {
         rc = Match(text, begin, options | PCRE2_NO_JIT, data.get());
       }
       if (rc == PCRE2_ERROR_NOMATCH) return;
-      if (rc < 0) Fail("does not work on this text: " + Message(rc));
+      if (rc == PCRE2_ERROR_NOMEMORY) throw std::bad_alloc();
+      if (rc < 0)
+        Fail("does not work on this text: " + Message(rc),
+             ErrorCode::kUnsupported);
       options |= PCRE2_NO_UTF_CHECK;
       const PCRE2_SIZE* extent = pcre2_get_ovector_pointer(data.get());
       // \K can put the start anywhere.
       if (extent[0] < begin || extent[1] <= extent[0]) {
-        Fail("has matches that run backwards");
+        Fail("has matches that run backwards", ErrorCode::kUnsupported);
       }
       match(extent[0], extent[1]);
       begin = extent[1];
@@ -88,8 +93,9 @@ class Regex::Impl {
   }
 
  private:
-  [[noreturn]] void Fail(const std::string& cause) const {
-    throw Error::InFile(file_, "tokenizer: regular expression " + cause);
+  [[noreturn]] void Fail(const std::string& cause,
+                         ErrorCode code = ErrorCode::kDamaged) const {
+    throw Error::InFile(file_, "tokenizer: regular expression " + cause, code);
   }
 
   int Match(std::string_view text, size_t begin, uint32_t options,

@@ -135,7 +135,8 @@ void TextSteps::Run(TextParts& parts) const {
     RunStep(i, parts);
     if (parts.text.size() > longest) {
       throw Error::InFile(file_,
-                          "tokenizer: its replacements make the text too long");
+                          "tokenizer: its replacements make the text too long",
+                          ErrorCode::kInvalidArgument);
     }
   }
 }

@@ -38,9 +38,11 @@ Tokenizer::Impl::Impl(TokenizerData from, std::string_view file)
 
 void Tokenizer::Impl::CheckId(int32_t id) const {
   if (id < 0 || static_cast<size_t>(id) >= data.size()) {
-    throw Error::InFile(file_, "tokenizer: token id " + std::to_string(id) +
-                                   " is outside 0.." +
-                                   std::to_string(data.size()) + "-1");
+    throw Error::InFile(file_,
+                        "tokenizer: token id " + std::to_string(id) +
+                            " is outside 0.." + std::to_string(data.size()) +
+                            "-1",
+                        ErrorCode::kInvalidArgument);
   }
 }
 
@@ -49,9 +51,10 @@ void Tokenizer::Impl::CheckId(int32_t id) const {
 void Tokenizer::Impl::Encode(std::string_view text,
                              std::vector<int32_t>& ids) const {
   if (text.size() > kMaxTextBytes) {
-    throw Error::InFile(file_, "tokenizer: text of " +
-                                   std::to_string(text.size()) +
-                                   " bytes is too long; give it in pieces");
+    throw Error::InFile(file_,
+                        "tokenizer: text of " + std::to_string(text.size()) +
+                            " bytes is too long; give it in pieces",
+                        ErrorCode::kInvalidArgument);
   }
   std::string valid;
   if (!IsUtf8(text)) {

@@ -52,7 +52,8 @@ class Parser {
     }
     if (header.version != kVersion) {
       Fail("has version " + std::to_string(header.version) +
-           "; this build reads version " + std::to_string(kVersion));
+               "; this build reads version " + std::to_string(kVersion),
+           ErrorCode::kUnsupported);
     }
     if (header.pieces > kMaxPieces || header.merges > kMaxMerges ||
         header.lookup > header.pieces) {
@@ -77,8 +78,9 @@ class Parser {
   }
 
  private:
-  [[noreturn]] void Fail(const std::string& cause) const {
-    throw Error::InFile(file_, "tokenizer " + cause);
+  [[noreturn]] void Fail(const std::string& cause,
+                         ErrorCode code = ErrorCode::kDamaged) const {
+    throw Error::InFile(file_, "tokenizer " + cause, code);
   }
 
   // Nothing is allocated unless the bytes are there.

@@ -245,8 +245,8 @@ std::string RecipeToJson(const TokenizerRecipe& recipe) {
 
 TokenizerRecipe ParseRecipe(std::string_view text, size_t pieces,
                             std::string_view file) {
-  const json root = ParseJson(text, file, "tokenizer");
-  const JsonObject object(root, file, "tokenizer");
+  const JsonDocument document = ParseJson(text, file, "tokenizer");
+  const JsonObject object(document.root(), file, "tokenizer");
   return RecipeReader(object, pieces).Read();
 }
 

@@ -8,7 +8,8 @@ namespace lutra {
 void CheckUnicodeSupport(std::string_view file) {
   throw Error::InFile(file,
                       "tokenizer: needs Unicode tables, which this build of "
-                      "lutra lacks (utf8proc)");
+                      "lutra lacks (utf8proc)",
+                      ErrorCode::kUnsupported);
 }
 
 std::string ToNfc(std::string_view text) { return std::string(text); }

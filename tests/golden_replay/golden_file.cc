@@ -10,7 +10,7 @@ GoldenFile GoldenFile::Open(const std::filesystem::path& path) {
   GoldenFile golden(SafetensorsFile::Open(path));
   const auto it = golden.file_.metadata().find("golden");
   if (it != golden.file_.metadata().end()) {
-    golden.description_ = ParseJson(it->second, path.string(), "golden");
+    golden.document_ = ParseJson(it->second, path.string(), "golden");
   }
   return golden;
 }

@@ -9,6 +9,7 @@
 
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/safetensors.h"
+#include "runtime/base/json.h"
 
 namespace lutra::golden {
 
@@ -20,7 +21,7 @@ class GoldenFile {
 
   std::string name() const;  // without the folder
   // The metadata "golden" as JSON, null if the file has none.
-  const nlohmann::json& description() const { return description_; }
+  const nlohmann::json& description() const { return document_.root(); }
   const SafetensorsFile& file() const { return file_; }
 
   bool Has(const std::string& tensor) const {
@@ -42,7 +43,7 @@ class GoldenFile {
   explicit GoldenFile(SafetensorsFile file) : file_(std::move(file)) {}
 
   SafetensorsFile file_;
-  nlohmann::json description_;
+  JsonDocument document_;
 };
 
 // The files of a folder whose names end in ".safetensors", sorted by name.

@@ -125,7 +125,7 @@ void CompareTokens(const Tokenizer* tokenizer, const json& sample,
 json ReadSamples(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(stream), {}};
-  json samples = ParseJson(text, path.string(), "it").at("samples");
+  json samples = ParseJson(text, path.string(), "it").root().at("samples");
   if (!samples.is_array() || samples.empty()) {
     throw Error::InFile(path.string(), "has no samples");
   }

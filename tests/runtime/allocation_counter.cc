@@ -8,7 +8,9 @@ namespace {
 
 std::atomic<size_t> allocations = 0;
 std::atomic<size_t> largest = 0;
-std::atomic<size_t> failing = 0;  // of `allocations`
+std::atomic<size_t> live = 0;
+std::atomic<size_t> failing = 0;       // of `allocations`
+std::atomic<bool> failing_on = false;  // and those after it
 
 // Whether the allocation may succeed.
 bool Note(size_t bytes) {
@@ -16,7 +18,11 @@ bool Note(size_t bytes) {
   size_t seen = largest.load();
   while (bytes > seen && !largest.compare_exchange_weak(seen, bytes)) {
   }
-  return count != failing;
+  const size_t fails = failing;
+  const bool may =
+      fails == 0 || (count != fails && !(count > fails && failing_on));
+  if (may) ++live;
+  return may;
 }
 
 }  // namespace
@@ -26,6 +32,7 @@ namespace lutra {
 size_t AllocationCount() { return allocations.load(); }
 size_t LargestAllocation() { return largest.load(); }
 void ForgetLargest() { largest = 0; }
+size_t LiveAllocations() { return live.load(); }
 
 }  // namespace lutra
 
@@ -61,6 +68,7 @@ void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* memory, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
+void __libc_free(void* memory);
 
 void* malloc(size_t size) { return Note(size) ? __libc_malloc(size) : nullptr; }
 
@@ -69,7 +77,14 @@ void* calloc(size_t count, size_t size) {
 }
 
 void* realloc(void* memory, size_t size) {
-  return Note(size) ? __libc_realloc(memory, size) : nullptr;
+  if (!Note(size)) return nullptr;
+  if (memory != nullptr) --live;  // one takes the place of the other
+  return __libc_realloc(memory, size);
+}
+
+void free(void* memory) {
+  if (memory != nullptr) --live;
+  __libc_free(memory);
 }
 
 void* memalign(size_t alignment, size_t size) {
@@ -92,10 +107,12 @@ int posix_memalign(void** memory, size_t alignment, size_t size) {
 
 namespace lutra {
 
-bool FailAllocation([[maybe_unused]] size_t n) {
+bool FailAllocation([[maybe_unused]] size_t n,
+                    [[maybe_unused]] bool and_after) {
 #if defined(LUTRA_TEST_ASAN)
   return false;
 #else
+  failing_on = and_after;
   failing = n == 0 ? 0 : allocations + n;
   return true;
 #endif

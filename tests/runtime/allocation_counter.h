@@ -13,9 +13,13 @@ size_t AllocationCount();
 size_t LargestAllocation();
 void ForgetLargest();
 
-// Lets the n-th allocation from now fail, once; 0: none. False where it cannot:
-// the sanitizer has malloc to itself.
-bool FailAllocation(size_t n);
+// Allocations that have not been freed. Not with the address sanitizer, which
+// has malloc to itself.
+size_t LiveAllocations();
+
+// Lets the n-th allocation from now fail, once or with all after it; 0: none.
+// False where it cannot: with the address sanitizer.
+bool FailAllocation(size_t n, bool and_after = false);
 
 }  // namespace lutra
 

@@ -96,13 +96,15 @@ TEST_F(CApiLanguageTest, Generates) {
     ASSERT_EQ(lutra_sampler_accept(sampler, id), LUTRA_OK);
     expected_sampler.Accept(id);
     const char* text = nullptr;
-    ASSERT_EQ(lutra_text_stream_add(stream, id, &text), LUTRA_OK);
-    EXPECT_EQ(text, expected_stream.Add(id));
+    size_t bytes = 0;
+    ASSERT_EQ(lutra_text_stream_add(stream, id, &text, &bytes), LUTRA_OK);
+    EXPECT_EQ(std::string_view(text, bytes), expected_stream.Add(id));
+    EXPECT_EQ(text[bytes], '\0');
     ASSERT_EQ(lutra_session_feed(session_, &id, 1, &logits), LUTRA_OK);
     expected_logits = expected.Feed({&id, 1});
   }
   const char* text = nullptr;
-  EXPECT_EQ(lutra_text_stream_flush(stream, &text), LUTRA_OK);
+  EXPECT_EQ(lutra_text_stream_flush(stream, &text, nullptr), LUTRA_OK);
   EXPECT_EQ(text, expected_stream.Flush());
   EXPECT_EQ(lutra_session_position(session_), prompt.size() + 20);
   EXPECT_EQ(lutra_session_context(session_), 100u);
@@ -215,7 +217,7 @@ TEST_F(CApiLanguageTest, WhatWasFedBeforeAFailureStays) {
   const std::vector<int32_t> long_text(200, 3);
   EXPECT_EQ(
       lutra_session_feed(session, long_text.data(), long_text.size(), nullptr),
-      LUTRA_INVALID_ARGUMENT);
+      LUTRA_CONTEXT_FULL);
   EXPECT_THROW(language.Feed(long_text), Error);
   EXPECT_EQ(lutra_session_position(session), 9u);
   EXPECT_EQ(language.position(), 9u);
@@ -263,7 +265,7 @@ TEST_F(CApiLanguageTest, SequenceAndMemory) {
   EXPECT_LT(less.state, report.state);
   const std::vector<int32_t> many(11, 3);
   EXPECT_EQ(lutra_session_feed(small, many.data(), many.size(), nullptr),
-            LUTRA_INVALID_ARGUMENT);
+            LUTRA_CONTEXT_FULL);
   EXPECT_THAT(lutra_last_error(), HasSubstr("context of 10 tokens"));
   lutra_session_free(small);
 }
@@ -338,10 +340,10 @@ TEST_F(CApiLanguageTest, ModelsWithoutTokensOrTokenizer) {
             LUTRA_OK);
   size_t count = 0;
   EXPECT_EQ(lutra_model_encode(model, "a", 1, 1, nullptr, 0, &count),
-            LUTRA_INVALID_MODEL);
+            LUTRA_NOT_FOUND);
   EXPECT_THAT(lutra_last_error(), HasSubstr("has no tokenizer"));
   lutra_text_stream* stream = nullptr;
-  EXPECT_EQ(lutra_text_stream_create(model, 0, &stream), LUTRA_INVALID_MODEL);
+  EXPECT_EQ(lutra_text_stream_create(model, 0, &stream), LUTRA_NOT_FOUND);
   EXPECT_EQ(stream, nullptr);
   lutra_model_free(model);
 
@@ -401,8 +403,8 @@ TEST_F(CApiLanguageTest, Misuse) {
       lutra_model_is_end(model_, 0, nullptr),
       lutra_text_stream_create(nullptr, 0, &none),
       lutra_text_stream_create(model_, 0, nullptr),
-      lutra_text_stream_add(nullptr, 0, &text),
-      lutra_text_stream_flush(nullptr, &text),
+      lutra_text_stream_add(nullptr, 0, &text, nullptr),
+      lutra_text_stream_flush(nullptr, &text, nullptr),
       lutra_sampler_create(nullptr, 2, nullptr),
       lutra_sampler_sample(nullptr, logits, 2, &id),
       lutra_sampler_sample(sampler, nullptr, 2, &id),
@@ -428,6 +430,64 @@ TEST_F(CApiLanguageTest, Misuse) {
   lutra_sampler_options_init(nullptr);
   lutra_text_stream_free(stream);
   lutra_sampler_free(sampler);
+}
+
+// Rows of the vocabulary that the tokenizer does not know.
+TEST_F(CApiLanguageTest, PaddingIsUnused) {
+  constexpr int64_t kRows = int64_t{TinyLanguage::kVocabulary} + 3;
+  TinyLanguage{}
+      .Build()
+      .Floats("embedding", {kRows, 32}, RandomFloats(kRows * 32, 1))
+      .Write(dir_ / "padded");
+  lutra_model* model = nullptr;
+  ASSERT_EQ(lutra_model_load((dir_ / "padded").c_str(), &model), LUTRA_OK);
+  ASSERT_EQ(lutra_model_vocabulary(model), static_cast<size_t>(kRows));
+  int is_unused = -1;
+  EXPECT_EQ(lutra_model_is_unused(model, kRows - 4, &is_unused), LUTRA_OK);
+  EXPECT_EQ(is_unused, 0);
+  EXPECT_EQ(lutra_model_is_unused(model, kRows - 1, &is_unused), LUTRA_OK);
+  EXPECT_EQ(is_unused, 1);
+  EXPECT_EQ(lutra_model_is_unused(model, kRows, &is_unused),
+            LUTRA_INVALID_ARGUMENT);
+  lutra_model_free(model);
+}
+
+TEST_F(CApiLanguageTest, AllowedTokens) {
+  const std::vector<float> logits = {5, 4, 3, 2};
+  lutra_sampler* sampler = nullptr;
+  ASSERT_EQ(lutra_sampler_create(nullptr, logits.size(), &sampler), LUTRA_OK);
+  int32_t id = -1;
+  const auto sample = [&](const uint32_t* allowed) {
+    return lutra_sampler_sample_allowed(sampler, logits.data(), logits.size(),
+                                        allowed, &id);
+  };
+  uint32_t mask = 1u << 2;
+  EXPECT_EQ(sample(&mask), LUTRA_OK);
+  EXPECT_EQ(id, 2);
+  mask = ~0xfu;
+  EXPECT_EQ(sample(&mask), LUTRA_INVALID_ARGUMENT);
+  EXPECT_THAT(lutra_last_error(), HasSubstr("every token is excluded"));
+  EXPECT_EQ(sample(nullptr), LUTRA_INVALID_ARGUMENT);
+  lutra_sampler_free(sampler);
+}
+
+TEST_F(CApiLanguageTest, LogProbabilities) {
+  const std::vector<float> logits = {0, 2, 1, 2};
+  int32_t ids[3] = {};
+  float values[3] = {};
+  EXPECT_EQ(lutra_top_log_probabilities(logits.data(), 4, 3, ids, values),
+            LUTRA_OK);
+  EXPECT_THAT(ids, ElementsAre(1, 3, 2));
+  EXPECT_EQ(values[0], values[1]);
+  EXPECT_NEAR(values[0] - values[2], 1, 1e-6);
+  float one = 0;
+  EXPECT_EQ(lutra_log_probability(logits.data(), 4, 2, &one), LUTRA_OK);
+  EXPECT_EQ(one, values[2]);
+  EXPECT_EQ(lutra_top_log_probabilities(logits.data(), 2, 3, ids, values),
+            LUTRA_INVALID_ARGUMENT);
+  EXPECT_EQ(lutra_log_probability(logits.data(), 4, 4, &one),
+            LUTRA_INVALID_ARGUMENT);
+  EXPECT_EQ(lutra_log_probability(nullptr, 4, 0, &one), LUTRA_INVALID_ARGUMENT);
 }
 
 }  // namespace

@@ -137,7 +137,7 @@ TEST_F(CApiSequenceTest, SaveAndRestore) {
   EXPECT_EQ(small, std::vector<char>(size - 1, 'x'));
   bytes[size / 2] ^= 1;
   EXPECT_EQ(lutra_sequence_restore(session_, bytes.data(), size, &restored),
-            LUTRA_INVALID_ARGUMENT);
+            LUTRA_DAMAGED);
   EXPECT_EQ(restored, nullptr);
   EXPECT_THAT(lutra_last_error(), HasSubstr("saved sequence: "));
 }
@@ -162,7 +162,7 @@ TEST_F(CApiSequenceTest, WrongUse) {
   EXPECT_EQ(lutra_sequence_restore(session_, nullptr, 8, &other),
             LUTRA_INVALID_ARGUMENT);
   EXPECT_EQ(lutra_sequence_restore(session_, nullptr, 0, &other),
-            LUTRA_INVALID_ARGUMENT);
+            LUTRA_DAMAGED);
   EXPECT_EQ(lutra_session_feed_rows(session_, nullptr, 1, &id, nullptr),
             LUTRA_INVALID_ARGUMENT);
   EXPECT_EQ(lutra_session_feed_rows(session_, rows, 2, &id, nullptr),

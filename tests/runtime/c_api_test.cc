@@ -21,6 +21,11 @@
 #include "tests/runtime/model_builder.h"
 #include "tests/temp_dir.h"
 
+// Usable in #if.
+#if LUTRA_VERSION_NUMBER < 1000 || LUTRA_VERSION_MAJOR > 0
+#error "the version is at least 0.1.0"
+#endif
+
 namespace lutra {
 namespace {
 
@@ -278,7 +283,8 @@ TEST_F(CApiTest, WrongUseIsReported) {
   lutra_session_free(session);
 
   lutra_model* model = nullptr;
-  EXPECT_EQ(lutra_model_load(dir_.path().c_str(), &model), LUTRA_INVALID_MODEL);
+  EXPECT_EQ(lutra_model_load(dir_.path().c_str(), &model),
+            LUTRA_INVALID_ARGUMENT);
   EXPECT_EQ(model, nullptr);
   EXPECT_THAT(lutra_last_error(), HasSubstr("is a folder"));
 }

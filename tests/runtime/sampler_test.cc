@@ -360,6 +360,56 @@ TEST(SamplerTest, LogitsThatCannotBeUsed) {
   }
 }
 
+// A mask is minus infinity in other words, whatever the filters.
+TEST(SamplerTest, AMaskExcludesTokens) {
+  constexpr size_t kVocabulary = 70;  // 3 words, the last one partly used
+  ASSERT_EQ(TokenMaskWords(kVocabulary), 3u);
+  for (const float temperature : {0.0f, 1.0f}) {
+    for (const float penalty : {1.0f, 1.3f}) {
+      SamplerOptions options;
+      options.temperature = temperature;
+      options.repetition_penalty = penalty;
+      options.top_k = 10;
+      Sampler masked(options, kVocabulary);
+      Sampler expected(options, kVocabulary);
+      Random random(3);
+      for (uint32_t i = 0; i < 200; ++i) {
+        std::vector<float> logits = RandomFloats(kVocabulary, i, 2.0f);
+        std::vector<uint32_t> mask(3);
+        for (uint32_t& word : mask) {
+          word = static_cast<uint32_t>(random.Uniform() * 4294967295.0);
+        }
+        const int32_t id = masked.Sample(logits, mask);
+        EXPECT_TRUE(IsAllowed(mask, static_cast<size_t>(id)));
+        for (size_t j = 0; j < kVocabulary; ++j) {
+          if ((mask[j / 32] >> (j % 32) & 1u) == 0) logits[j] = -kInf;
+        }
+        ASSERT_EQ(id, expected.Sample(logits));
+        masked.Accept(id);
+        expected.Accept(id);
+      }
+    }
+  }
+}
+
+TEST(SamplerTest, MasksThatCannotBeUsed) {
+  for (const float temperature : {0.0f, 1.0f}) {
+    SamplerOptions options = Plain();
+    options.temperature = temperature;
+    Sampler sampler(options, 33);
+    const std::vector<float> logits(33, 1.0f);
+    const auto sample = [&](std::vector<uint32_t> mask) {
+      return [&sampler, &logits, mask] { sampler.Sample(logits, mask); };
+    };
+    ExpectError(sample({0, 0}), "every token is excluded");
+    // Bits past the vocabulary are none of it.
+    ExpectError(sample({0, ~1u}), "every token is excluded");
+    ExpectError(sample({~0u}), "the mask has another length");
+    ExpectError(sample({~0u, ~0u, ~0u}), "the mask has another length");
+    EXPECT_EQ(sampler.Sample(logits, std::vector<uint32_t>{0, 1}), 32);
+  }
+}
+
 TEST(SamplerTest, OptionsThatCannotBeUsed) {
   const auto make = [](auto change) {
     return [change] {

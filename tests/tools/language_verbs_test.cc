@@ -201,6 +201,25 @@ TEST_F(LanguageVerbsTest, ContextBeyondTheModelIsAWarning) {
   }
 }
 
+TEST_F(LanguageVerbsTest, HowWeightsAreLoadedChangesNothing) {
+  const std::vector<std::string> call = {"generate", packed_, "-p", "the",
+                                         "-n",       "8",     "-q", "--load"};
+  const auto with = [&](const char* how) {
+    std::vector<std::string> all = call;
+    all.emplace_back(how);
+    return all;
+  };
+  const std::string expected = OutputOf(with("map"));
+  EXPECT_EQ(OutputOf(with("copy")), expected);
+  EXPECT_EQ(OutputOf(with("huge")), expected);
+  const Outcome outcome = RunLutra(with("hug"));
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("'huge'"));
+  OutputOf(
+      {"bench", packed_, "-p", "4", "-n", "2", "-r", "1", "--load", "copy"});
+  OutputOf({"profile", packed_, "-n", "2", "--repeat", "1", "--load", "huge"});
+}
+
 TEST_F(LanguageVerbsTest, BenchAllTests) {
   const auto start = std::chrono::steady_clock::now();
   const json report =

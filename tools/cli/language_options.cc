@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <iostream>
 #include <string>
 #include <utility>
 
 #include "lutra/runtime/error.h"
-#include "runtime/base/out_of_memory.h"
 #include "runtime/base/unknown_word.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
@@ -61,23 +59,14 @@ void AddContextOption(Verb& verb, size_t& context, const char* otherwise) {
       .ShowDefault();
 }
 
-void WarnOfContext(const Model& model, size_t context) {
-  const size_t own = model.context_length();
-  if (own == 0 || context <= own) return;
-  std::cerr << "lutra: warning: " << OneLine(model.path())
-            << " is made for sequences of " << own
-            << " tokens, but the context is " << context
-            << ": what comes after the first " << own
-            << " may be worth nothing\n";
-}
-
 LanguageModel OpenLanguageModel(std::shared_ptr<const Model> model,
                                 const LanguageModelOptions& options) {
   try {
     return LanguageModel(std::move(model), options);
-  } catch (const OutOfMemory& error) {
-    throw Error(std::string(error.what()) +
-                "; --context N with fewer tokens needs less");
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kOutOfMemory) throw;
+    throw Error(error.code(), std::string(error.what()) +
+                                  "; --context N with fewer tokens needs less");
   }
 }
 

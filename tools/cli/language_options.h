@@ -21,10 +21,6 @@ void AddLanguageOptions(Verb& verb, LanguageModelOptions& options);
 // -c, --context N, 0 (the default) as `otherwise` says.
 void AddContextOption(Verb& verb, size_t& context, const char* otherwise);
 
-// Prints a warning if a session's context (0: the model's own) is longer than
-// what the model is made for.
-void WarnOfContext(const Model& model, size_t context);
-
 // Throws lutra::Error; where memory is short, it names --context.
 LanguageModel OpenLanguageModel(std::shared_ptr<const Model> model,
                                 const LanguageModelOptions& options);

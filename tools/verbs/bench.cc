@@ -8,6 +8,7 @@
 #include "lutra/packer/weights.h"
 #include "tools/cli/csv.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/load_option.h"
 #include "tools/verbs/busy_threads.h"
 #include "tools/verbs/verbs.h"
 
@@ -70,7 +71,7 @@ void Run(const BenchOptions& options) {
   std::vector<std::shared_ptr<const Model>> language;
   std::vector<std::shared_ptr<const Model>> others;
   for (const std::string& path : options.models) {
-    loaded.push_back(Model::Load(path));
+    loaded.push_back(Model::Load(path, options.load));
     (LanguageModel::Accepts(*loaded.back()) ? language : others)
         .push_back(loaded.back());
   }
@@ -137,6 +138,7 @@ void AddBenchVerb(CommandLine& line) {
       .Range(size_t{0}, kMaxBeside)
       .ShowDefault();
   AddActivationsOption(bench, options->activations);
+  AddLoadOption(bench, options->load);
   AddTimingOptions(bench, options->timing);
   bench.Add("--seed", options->seed, "Seed of the random inputs")
       .TypeName("N")

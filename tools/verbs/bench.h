@@ -20,6 +20,7 @@ struct BenchOptions {
   std::vector<size_t> threads = {0};
   std::vector<kernels::ActivationType> activations = {
       kernels::ActivationType::kInt8Asymmetric};
+  LoadOptions load;
   uint32_t seed = 1;
   size_t beside = 0;  // busy threads beside what is measured
   OutputFormat format = OutputFormat::kTable;

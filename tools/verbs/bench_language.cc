@@ -215,7 +215,8 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
       StartThreads(session.session.threads);
   session.session.executor = executor.get();
   if (executor == nullptr) session.session.threads = 1;
-  LanguageModel model = OpenLanguageModel(Model::Load(path), session);
+  LanguageModel model =
+      OpenLanguageModel(Model::Load(path, options.load), session);
   setting.load_seconds = SecondsSince(start);
   setting.threads = model.session().threads();
   setting.context = model.context();
@@ -280,8 +281,6 @@ std::vector<Setting> MeasureModel(const BenchOptions& options,
           std::max(session.session.context, test.depth + test.tokens);
     }
   }
-  progress.Clear();
-  WarnOfContext(model, session.session.context);
   // The activation type of a model without packed weights changes nothing.
   std::vector<kernels::ActivationType> activations = options.activations;
   if (!eval::HasPackedWeights(model)) activations.resize(1);

@@ -56,7 +56,6 @@ Candidate Load(const ModelChoice& choice, const EvalOptions& options) {
     const size_t own = candidate.model->context_length();
     context = own == 0 ? kDefaultContext : std::min(kDefaultContext, own);
   }
-  WarnOfContext(*candidate.model, context);
   return candidate;
 }
 

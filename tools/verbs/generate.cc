@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,8 +17,11 @@
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/load_option.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
+#include "tools/cli/usage_error.h"
+#include "tools/verbs/generate.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -32,6 +36,13 @@ constexpr const char* kExample =
     "text that is being written and, where there is none, the command; the\n"
     "exit code is then 130.\n"
     "\n"
+    "Several prompts (-p given again, or --prompts) are continued at once, "
+    "each\n"
+    "as it would be alone; their texts come in their order.\n"
+    "\n"
+    "A model without a tokenizer takes ids for prompts (\"1 15043 3186\") and\n"
+    "prints ids.\n"
+    "\n"
     "The filters are applied in this order: repetition penalty, top-k, top-p,\n"
     "min-p, temperature. One seed gives the same text each time.\n"
     "\n"
@@ -41,28 +52,16 @@ constexpr const char* kExample =
     "  lutra generate stories.safetensors -p \"Lily had a\" -n 100 --seed 3 "
     "\\\n"
     "    --top-p 0.9 --stop \".\"\n"
+    "  lutra generate stories.safetensors -p \"Lily had a\" -p \"Tom saw\" "
+    "-n 40\n"
+    "  lutra generate stories.safetensors --prompts prompts.txt --json\n"
     "  lutra generate stories.safetensors --interactive --quiet";
-
-// 128 + SIGINT, as shells have it.
-constexpr int kInterrupted = 130;
 
 // Above these are only negative numbers, which are mistakes.
 constexpr size_t kMaxVocabulary = std::numeric_limits<int32_t>::max();
 constexpr size_t kMaxTokens = kMaxVocabulary;
-
-struct GenerateVerb {
-  std::string model;
-  std::string prompt;
-  std::string prompt_file;
-  GenerationOptions generation;
-  LanguageModelOptions language;
-  bool interactive = false;
-  bool no_echo = false;
-  bool quiet = false;
-  bool json = false;
-
-  void Run() const;
-};
+// Far beyond the number that gains anything.
+constexpr size_t kMaxParallel = 4096;
 
 double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
@@ -126,29 +125,33 @@ Json ToJson(const Totals& totals, const LanguageModel& model) {
           {"peak_bytes", eval::PeakMemoryBytes()}};
 }
 
-// Writes text as it comes, and stops the command when nobody reads it.
-void Write(std::string_view text) {
-  std::cout << text << std::flush;
-  if (!std::cout) throw Error("cannot write to standard output");
+// The prompts as they were given; none is one empty one.
+std::vector<std::string> Prompts(const GenerateVerb& verb) {
+  if (!verb.prompts.empty()) return verb.prompts;
+  if (verb.prompt_file == "-") return {ReadAll(std::cin)};
+  if (!verb.prompt_file.empty()) return {eval::ReadText(verb.prompt_file, 0)};
+  if (verb.prompts_file.empty()) return {""};
+  std::istringstream lines(verb.prompts_file == "-"
+                               ? ReadAll(std::cin)
+                               : eval::ReadText(verb.prompts_file, 0));
+  std::vector<std::string> prompts;
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.empty()) prompts.push_back(line);
+  }
+  if (prompts.empty()) {
+    throw Error::InFile(verb.prompts_file, "has no prompt");
+  }
+  return prompts;
 }
 
-void GenerateVerb::Run() const {
-  const auto start = std::chrono::steady_clock::now();
-  const std::shared_ptr<const Model> loaded = Model::Load(model);
-  const std::shared_ptr<const Tokenizer> tokenizer = RequireTokenizer(*loaded);
-  WarnOfContext(*loaded, language.session.context);
-  LanguageModel language_model = OpenLanguageModel(loaded, language);
-  TextGenerator generator(language_model, *tokenizer, generation);
+// One text, token by token, and in interactive mode what follows it.
+void GenerateOne(const GenerateVerb& verb, double load_seconds,
+                 LanguageModel& language_model, const Tokenizer& tokenizer,
+                 std::string text) {
+  TextGenerator generator(language_model, tokenizer, verb.generation);
   Totals totals;
-  totals.load_seconds = SecondsSince(start);
-
-  std::string text = prompt;
-  if (prompt_file == "-") {
-    text = ReadAll(std::cin);
-  } else if (!prompt_file.empty()) {
-    text = eval::ReadText(prompt_file, 0);
-  }
-  bool waiting = interactive && text.empty();
+  totals.load_seconds = load_seconds;
+  bool waiting = verb.interactive && text.empty();
   CancelOnInterrupt interrupt(language_model);
   bool interrupted = false;
   std::string shown;
@@ -159,10 +162,10 @@ void GenerateVerb::Run() const {
       break;
     }
     interrupted = false;
-    if (!json && !no_echo && !waiting) Write(text);
+    if (!verb.json && !verb.no_echo && !waiting) Write(text);
     try {
       end = generator.Generate(text, [&](std::string_view piece) {
-        if (json) {
+        if (verb.json) {
           shown += piece;
         } else {
           Write(piece);
@@ -171,27 +174,48 @@ void GenerateVerb::Run() const {
     } catch (const Cancelled&) {
       interrupted = interrupt.Take();
     } catch (const Error&) {
-      if (!json) Write("\n");  // the message gets a line of its own
+      if (!verb.json) Write("\n");  // the message gets a line of its own
       throw;
     }
     totals.Add(generator);
-    if (!json) Write("\n");
+    if (!verb.json) Write("\n");
     waiting = true;
-  } while (interactive);
+  } while (verb.interactive);
 
-  if (json) {
-    Json report = {{"model", model},
+  if (verb.json) {
+    Json report = {{"model", verb.model},
                    {"prompt", text},
                    {"text", shown},
                    {"prompt_tokens", generator.prompt_tokens()},
                    {"tokens", generator.tokens()},
                    {"end", interrupted ? "cancelled" : Name(end)},
-                   {"seed", generation.sampler.seed}};
+                   {"seed", verb.generation.sampler.seed}};
     report.Update(ToJson(totals, language_model));
     std::cout << report.Dump(2, Json::BadText::kReplace) << "\n";
   }
-  if (!quiet && !json) PrintTotals(totals, language_model);
+  if (!verb.quiet && !verb.json) PrintTotals(totals, language_model);
   if (interrupted) throw ExitStatus(kInterrupted);
+}
+
+void Generate(const GenerateVerb& verb) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::shared_ptr<const Model> model = Model::Load(verb.model, verb.load);
+  const std::shared_ptr<const Tokenizer> tokenizer =
+      Tokenizer::FromModel(*model);
+  LanguageModel language_model = OpenLanguageModel(model, verb.language);
+  const double load_seconds = SecondsSince(start);
+  const std::vector<std::string> prompts = Prompts(verb);
+  if (tokenizer != nullptr && prompts.size() == 1 &&
+      verb.prompts_file.empty()) {
+    GenerateOne(verb, load_seconds, language_model, *tokenizer, prompts[0]);
+    return;
+  }
+  if (verb.interactive) {
+    throw UsageError("--interactive", tokenizer == nullptr
+                                          ? "the model has no tokenizer"
+                                          : "continues one prompt only");
+  }
+  GenerateBatch(verb, load_seconds, language_model, tokenizer.get(), prompts);
 }
 
 void AddSamplerOptions(Verb& verb, SamplerOptions& options) {
@@ -233,6 +257,11 @@ void AddSamplerOptions(Verb& verb, SamplerOptions& options) {
 
 }  // namespace
 
+void Write(std::string_view text) {
+  std::cout << text << std::flush;
+  if (!std::cout) throw Error("cannot write to standard output");
+}
+
 void AddGenerateVerb(CommandLine& line) {
   auto verb = std::make_shared<GenerateVerb>();
   Verb generate =
@@ -240,13 +269,29 @@ void AddGenerateVerb(CommandLine& line) {
   generate.Footer(kExample);
   generate.Add("MODEL", verb->model, "A language model").Required();
   Option prompt =
-      generate.Add("-p,--prompt", verb->prompt, "The text to continue")
-          .TypeName("TEXT");
+      generate
+          .Add("-p,--prompt", verb->prompts,
+               "The text to continue; several are continued at once")
+          .TypeName("TEXT")
+          .OneAtATime();
+  Option file = generate
+                    .Add("-f,--file", verb->prompt_file,
+                         "File with the text to continue; '-': standard input")
+                    .TypeName("FILE")
+                    .Excludes(prompt);
   generate
-      .Add("-f,--file", verb->prompt_file,
-           "File with the text to continue; '-': standard input")
+      .Add("--prompts", verb->prompts_file,
+           "File with a prompt on each line; '-': standard input")
       .TypeName("FILE")
-      .Excludes(prompt);
+      .Excludes(prompt)
+      .Excludes(file);
+  generate
+      .Add("--parallel", verb->parallel,
+           "Of several prompts, the most at a time: the memory of as many "
+           "texts")
+      .TypeName("N")
+      .Range(size_t{1}, kMaxParallel)
+      .ShowDefault();
   generate
       .Add("-n,--tokens", verb->generation.max_tokens,
            "Most tokens to generate; 0: until the text ends or the "
@@ -277,7 +322,8 @@ void AddGenerateVerb(CommandLine& line) {
   AddLanguageOptions(generate, verb->language);
   AddActivationsOption(generate, verb->language.session.activations);
   AddThreadsOption(generate, verb->language.session.threads);
-  generate.OnRun([verb] { verb->Run(); });
+  AddLoadOption(generate, verb->load);
+  generate.OnRun([verb] { Generate(*verb); });
 }
 
 }  // namespace lutra::tools

@@ -13,6 +13,7 @@
 #include "lutra/runtime/random.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/load_option.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/verbs/profile_lines.h"
@@ -47,6 +48,7 @@ struct ProfileVerb {
   bool nodes = false;
   uint32_t seed = 1;
   LanguageModelOptions language;
+  LoadOptions load;
   OutputFormat format = OutputFormat::kTable;
 
   void Run() const;
@@ -95,13 +97,12 @@ ProfileResult ProfileCalls(Session& session, const ProfileVerb& verb) {
 }
 
 void ProfileVerb::Run() const {
-  const std::shared_ptr<const Model> loaded = Model::Load(model);
+  const std::shared_ptr<const Model> loaded = Model::Load(model, load);
   const bool is_language = LanguageModel::Accepts(*loaded);
   LanguageModelOptions options = language;
   if (is_language && options.session.context == 0) {
     options.session.context = prompt > 0 ? prompt : tokens;
   }
-  WarnOfContext(*loaded, options.session.context);
   Progress progress;
   progress.Show("profiling " + model);
   ProfileResult result;
@@ -182,6 +183,7 @@ void AddProfileVerb(CommandLine& line) {
   AddLanguageOptions(profile, verb->language);
   AddActivationsOption(profile, verb->language.session.activations);
   AddThreadsOption(profile, verb->language.session.threads);
+  AddLoadOption(profile, verb->load);
   profile.Add("--seed", verb->seed, "Seed of the random inputs")
       .TypeName("N")
       .ShowDefault();

@@ -11,6 +11,7 @@
 #include "lutra/eval/buffers.h"
 #include "lutra/runtime/session.h"
 #include "tools/cli/json.h"
+#include "tools/cli/load_option.h"
 #include "tools/cli/npy.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
@@ -41,6 +42,7 @@ struct RunVerb {
   std::vector<std::string> outputs;
   kernels::ActivationType activations =
       kernels::ActivationType::kInt8Asymmetric;
+  LoadOptions load;
   size_t limit = 0;
   size_t batch = 64;
   size_t threads = 0;
@@ -149,7 +151,7 @@ void WriteFiles(const Model& model, const Results& results,
 }
 
 void RunVerb::Run() const {
-  const std::shared_ptr<const Model> loaded = Model::Load(model);
+  const std::shared_ptr<const Model> loaded = Model::Load(model, load);
   const auto input_files = AssignFiles("--input", inputs, loaded->inputs());
   const auto output_files = AssignFiles("--output", outputs, loaded->outputs());
   const std::vector<InputData> data = ReadInputs(*loaded, input_files);
@@ -193,6 +195,7 @@ void AddRunVerb(CommandLine& line) {
       .Range(size_t{1}, kMaxBatch)
       .ShowDefault();
   AddThreadsOption(run, verb->threads);
+  AddLoadOption(run, verb->load);
   AddFormatOptions(run, verb->format);
   run.OnRun([verb] { verb->Run(); });
 }

@@ -26,7 +26,7 @@ constexpr int64_t kForgetGate = 2;
 // BasicLSTMCell adds it to the forget gate's argument.
 constexpr float kForgetBias = 1.0f;
 
-json ReadJson(const fs::path& path, const std::string& what) {
+JsonDocument ReadJson(const fs::path& path, const std::string& what) {
   const MappedFile file(path);
   return ParseJson(file.text(), path.string(), what);
 }
@@ -64,8 +64,8 @@ class Importer {
   explicit Importer(const ImportOptions& options)
       : folder_(options.source),
         manifest_name_((folder_ / kManifestFile).string()),
-        manifest_json_(ReadJson(folder_ / kManifestFile, "manifest")),
-        manifest_(manifest_json_, manifest_name_, "manifest") {}
+        manifest_document_(ReadJson(folder_ / kManifestFile, "manifest")),
+        manifest_(manifest_document_.root(), manifest_name_, "manifest") {}
 
   ImportPlan Plan() {
     const RawTensor embedding = Read("embedding", 2);
@@ -170,7 +170,9 @@ class Importer {
 
   TokenizerData ReadVocabulary(int64_t vocab) const {
     const std::string name = (folder_ / "vocab.json").string();
-    const json root = ReadJson(folder_ / "vocab.json", "vocabulary");
+    const JsonDocument document =
+        ReadJson(folder_ / "vocab.json", "vocabulary");
+    const json& root = document.root();
     const JsonObject object(root, name, "vocabulary");
     std::vector<std::string> pieces(static_cast<size_t>(vocab));
     for (const auto& [character, value] : root.items()) {
@@ -204,7 +206,7 @@ class Importer {
 
   fs::path folder_;
   std::string manifest_name_;
-  json manifest_json_;
+  JsonDocument manifest_document_;
   JsonObject manifest_;
   ImportPlan plan_;
 };

@@ -28,18 +28,20 @@ bool Exists(const fs::path& path) {
 class JsonFile {
  public:
   JsonFile(const fs::path& path, const std::string& what)
-      : name_(path.string()), root_(Parse(path, what)), what_(what) {}
+      : name_(path.string()), document_(Parse(path, what)), what_(what) {}
 
-  JsonObject object() const { return JsonObject(root_, name_, what_); }
+  JsonObject object() const {
+    return JsonObject(document_.root(), name_, what_);
+  }
 
  private:
-  json Parse(const fs::path& path, const std::string& what) const {
+  JsonDocument Parse(const fs::path& path, const std::string& what) const {
     const MappedFile file(path);
     return ParseJson(file.text(), name_, what);
   }
 
   std::string name_;
-  json root_;
+  JsonDocument document_;
   std::string what_;
 };
 

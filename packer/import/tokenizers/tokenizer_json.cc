@@ -303,8 +303,8 @@ class Importer {
 TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
   const MappedFile file(path);
   const std::string name = path.string();
-  const json root = ParseJson(file.text(), name, "tokenizer");
-  return Importer(root, name).Read();
+  const JsonDocument document = ParseJson(file.text(), name, "tokenizer");
+  return Importer(document.root(), name).Read();
 }
 
 }  // namespace lutra::packer

@@ -123,6 +123,7 @@ struct LutMatrix {
 // and that the tables are within the stated range. Index bytes cannot be wrong:
 // every bit pattern is a valid index. Scales and row sums are not looked at.
 // Returns nullptr and fills `matrix`, or returns the reason (a static string).
+// One that begins with "unknown" is about what a later version may know.
 const char* ParseLutMatrix(const uint8_t* blob, size_t size,
                            LutMatrix* matrix) noexcept;
 

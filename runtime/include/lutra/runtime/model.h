@@ -1,6 +1,8 @@
 #ifndef LUTRA_RUNTIME_MODEL_H_
 #define LUTRA_RUNTIME_MODEL_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -10,6 +12,7 @@
 
 #include "lutra/kernels/lut_matrix.h"
 #include "lutra/runtime/graph.h"
+#include "lutra/runtime/load_options.h"
 #include "lutra/runtime/safetensors.h"
 
 namespace lutra {
@@ -33,21 +36,33 @@ struct ValueInfo {
   size_t ElementCount() const;  // per token
 };
 
-// A loaded model file: graph, and weights used in place from the mapping.
-// Immutable; any number of sessions and threads may share it.
+// A loaded model file: graph, and weights used where they lie. Immutable; any
+// number of sessions and threads may share it.
 //
-// The file must keep its bytes as long as the model lives. If another process
-// makes it shorter, the system ends this one (SIGBUS) when it reads past the
-// new end; if one writes into it, results change. To replace a model file,
-// rename another one to its name, as lutra's own writers do: the old one stays
-// with those who have it open.
+// A file used in place must keep its bytes as long as the model lives. If
+// another process makes it shorter, the system ends this one (SIGBUS) when it
+// reads past the new end; if one writes into it, results change. To replace a
+// model file, rename another one to its name, as lutra's own writers do: the
+// old one stays with those who have it open. A copy (LoadOptions) is immune.
 class Model {
  public:
-  // Maps the file and checks all of it that execution relies on: the graph, the
-  // shape of every value, presence, shape and type of every weight, the header
-  // of every packed tensor, ids of embeddings excepted (checked when run).
-  // Throws Error.
-  static std::shared_ptr<const Model> Load(const std::filesystem::path& path);
+  // Maps the file, or reads it, and checks all of it that execution relies on:
+  // the graph, the shape of every value, presence, shape and type of every
+  // weight, the header of every packed tensor, ids of embeddings excepted
+  // (checked when run). Throws Error.
+  static std::shared_ptr<const Model> Load(const std::filesystem::path& path,
+                                           const LoadOptions& options = {});
+  // `size` bytes from `offset` on of an open regular file, e.g. an asset of a
+  // phone app. The descriptor stays the caller's, who may close it afterwards.
+  // `name` takes the place of the path, in messages and in path().
+  static std::shared_ptr<const Model> LoadDescriptor(
+      int descriptor, uint64_t offset, uint64_t size, std::string_view name,
+      const LoadOptions& options = {});
+  // Bytes in memory. Used in place, they must outlive the model, which its
+  // sessions share, and never change.
+  static std::shared_ptr<const Model> LoadMemory(
+      Span<const std::byte> bytes, std::string_view name,
+      const LoadOptions& options = {});
 
   const std::string& path() const { return file_.path(); }
   const SafetensorsFile& file() const { return file_; }
@@ -62,6 +77,9 @@ class Model {
   const kernels::LutMatrix* packed(std::string_view tensor) const;
 
  private:
+  static std::shared_ptr<const Model> Read(SafetensorsFile file,
+                                           const LoadOptions& options);
+
   explicit Model(SafetensorsFile file) : file_(std::move(file)) {}
 
   SafetensorsFile file_;

@@ -221,7 +221,8 @@ class Operator {
 };
 
 // "file: graph: linear node 'h0': cause".
-Error NodeError(const Model& model, const Node& node, std::string_view cause);
+Error NodeError(const Model& model, const Node& node, std::string_view cause,
+                ErrorCode code = ErrorCode::kDamaged);
 
 // ---- The registry ----
 

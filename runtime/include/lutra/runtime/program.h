@@ -29,9 +29,9 @@ struct ProgramOptions {
   size_t threads = 0;
   // The most tokens of a sequence; 0 means the model's own
   // `lutra.context_length`. A model with attention needs one of the two. More
-  // than Model::context_length() is allowed and not warned of, but past the
-  // length that a model was trained for its outputs are often worth nothing:
-  // compare the two before you show them to anybody.
+  // than Model::context_length() is allowed, but past the length that a model
+  // was trained for its outputs are often worth nothing: the log (log.h) has a
+  // warning.
   size_t context = 0;
   // With kFloat16, keys and values beyond 65504 are an error of Run.
   CacheType cache = CacheType::kFloat16;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lutra/kernels/span.h"
+#include "lutra/runtime/load_options.h"
 
 // Reader and writer of the safetensors container
 // (https://github.com/huggingface/safetensors): an 8-byte little-endian header
@@ -18,7 +19,7 @@
 
 namespace lutra {
 
-class MappedFile;
+class FileBytes;
 
 enum class DType {
   kFloat64,
@@ -54,22 +55,33 @@ struct TensorInfo {
 };
 
 struct TensorView : TensorInfo {
-  Span<const std::byte> data;  // inside the mapping, not always aligned
+  Span<const std::byte> data;  // inside the file, not always aligned
 
   // The elements as T. Throws Error if the dtype is another or the data is not
   // aligned for T (lutra's writer aligns).
   Span<const float> Floats(std::string_view file) const;
 };
 
-// A memory-mapped file. Open checks everything before it returns: header
-// length, JSON, dtypes, shapes (overflow), extents (inside the file, in order,
-// without holes or overlap), names (unique), so that TensorView::data is safe.
-// Immutable; may be used from several threads. Copies share the mapping. The
-// file must keep its bytes meanwhile (see Model).
+// A file, mapped or in memory (see Storage). Open checks everything before it
+// returns: header length, JSON, dtypes, shapes (overflow), extents (inside the
+// file, in order, without holes or overlap), names (unique), so that
+// TensorView::data is safe. Immutable; may be used from several threads. Copies
+// share the bytes. A mapped file must keep its bytes meanwhile (see Model).
 class SafetensorsFile {
  public:
   // Throws Error.
-  static SafetensorsFile Open(const std::filesystem::path& path);
+  static SafetensorsFile Open(const std::filesystem::path& path,
+                              Storage storage = Storage::kInPlace);
+  // `size` bytes from `offset` on of an open file, e.g. an asset of a phone
+  // app. The descriptor stays the caller's, who may close it. `name` takes the
+  // place of the path.
+  static SafetensorsFile OpenDescriptor(int descriptor, uint64_t offset,
+                                        uint64_t size, std::string_view name,
+                                        Storage storage = Storage::kInPlace);
+  // Bytes in memory; those used in place outlive the file and its copies.
+  static SafetensorsFile OpenMemory(Span<const std::byte> bytes,
+                                    std::string_view name,
+                                    Storage storage = Storage::kInPlace);
 
   const std::string& path() const { return path_; }
   size_t byte_size() const;
@@ -84,8 +96,11 @@ class SafetensorsFile {
   const TensorView& Get(std::string_view name) const;
 
  private:
+  static SafetensorsFile Parse(std::string_view path,
+                               std::shared_ptr<const FileBytes> file);
+
   std::string path_;
-  std::shared_ptr<const MappedFile> file_;
+  std::shared_ptr<const FileBytes> file_;
   std::map<std::string, std::string> metadata_;
   std::vector<TensorView> tensors_;
   std::map<std::string, size_t, std::less<>> index_;

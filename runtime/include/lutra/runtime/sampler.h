@@ -35,6 +35,15 @@ struct SamplerOptions {
   uint64_t seed = 0;
 };
 
+// A mask of tokens: bit `id % 32`, from the lowest, of word `id / 32`. Bits
+// past the vocabulary mean nothing.
+inline size_t TokenMaskWords(size_t vocabulary) {
+  return vocabulary / 32 + (vocabulary % 32 == 0 ? 0 : 1);
+}
+inline bool IsAllowed(Span<const uint32_t> mask, size_t id) {
+  return (mask[id / 32] >> (id % 32) & 1u) != 0;
+}
+
 // Chooses tokens. One thread at a time. Allocates in the constructor only.
 // Probabilities are made of the exp of lutra/kernels/vector_ops.h and summed in
 // double precision in a fixed order, so nothing depends on the CPU or on the C
@@ -51,10 +60,13 @@ class Sampler {
 
   const SamplerOptions& options() const { return options_; }
 
-  // The token to come. A logit of minus infinity excludes its token. Throws
-  // Error if a logit is NaN or plus infinity, if all are minus infinity, or if
-  // their number is not that of the vocabulary.
-  int32_t Sample(Span<const float> logits);
+  // The token to come. A logit of minus infinity excludes its token, and so
+  // does a mask of allowed tokens, TokenMaskWords(vocabulary) words, unless it
+  // has none: for padding of the vocabulary, grammars and the like. The filters
+  // see what is left. Throws Error if a logit is NaN or plus infinity, if every
+  // token is excluded, or if the number of logits or words is not that of the
+  // vocabulary.
+  int32_t Sample(Span<const float> logits, Span<const uint32_t> allowed = {});
 
   // Tells the repetition penalty of a token of the text, sampled or not. Throws
   // Error for one outside the vocabulary.

@@ -9,27 +9,14 @@
 #include <vector>
 
 #include "lutra/kernels/span.h"
+#include "lutra/runtime/generation.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/sampler.h"
 #include "lutra/runtime/tokenizer.h"
 
 namespace lutra {
 
-struct GenerationOptions {
-  SamplerOptions sampler;
-  // Most tokens of one Generate; 0: until the text ends or the context is full.
-  size_t max_tokens = 0;
-  // Strings before which the text ends (see StopFilter).
-  std::vector<std::string> stops;
-  // Never chooses a token that ends the text.
-  bool ignore_end = false;
-};
-
-// Why a Generate came to its end.
-enum class GenerationEnd { kEndToken, kStopString, kMaxTokens, kContextFull };
-
-// "end", "stop", "length", "context".
-std::string_view Name(GenerationEnd end);
+class ShownText;
 
 // Text in, text out: tokenizer, model and sampler together. One thread at a
 // time, except for LanguageModel::Cancel.
@@ -71,21 +58,17 @@ class TextGenerator {
   double seconds() const { return seconds_; }
 
  private:
-  class Text;
-
-  GenerationEnd Continue(Text& text);
+  GenerationEnd Continue(ShownText& text);
   void MakeRoom();
   Span<const float> FeedPrompt();
   // Feeds what is chosen or given but not fed yet.
   Span<const float> FeedPending();
-  Span<const float> WithoutExcluded(Span<const float> logits);
 
   LanguageModel& model_;
   const Tokenizer& tokenizer_;
   GenerationOptions options_;
   Sampler sampler_;
-  std::vector<int32_t> excluded_;
-  std::vector<float> masked_;  // logits without the excluded
+  std::vector<uint32_t> allowed_;  // a mask of tokens, empty for all
   std::vector<int32_t> pending_;
   std::vector<int32_t> prompt_;
   std::vector<int32_t> tokens_;

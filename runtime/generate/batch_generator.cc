@@ -1,0 +1,187 @@
+#include "lutra/runtime/batch_generator.h"
+
+#include <algorithm>
+#include <deque>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "lutra/runtime/error.h"
+#include "runtime/generate/generation.h"
+
+namespace lutra {
+namespace {
+
+Error PromptError(const LanguageModel& model, size_t prompt,
+                  const std::string& cause, ErrorCode code) {
+  return Error::InFile(model.model().path(),
+                       "prompt " + std::to_string(prompt + 1) + " " + cause,
+                       code);
+}
+
+void CheckPrompt(const LanguageModel& model, size_t index,
+                 const std::vector<int32_t>& ids) {
+  if (ids.empty()) {
+    throw PromptError(model, index, "has no tokens",
+                      ErrorCode::kInvalidArgument);
+  }
+  if (model.context() > 0 && ids.size() > model.context()) {
+    throw PromptError(model, index,
+                      "has " + std::to_string(ids.size()) +
+                          " tokens, more than the context of " +
+                          std::to_string(model.context()),
+                      ErrorCode::kContextFull);
+  }
+  for (const int32_t id : ids) {
+    if (id >= 0 && static_cast<size_t>(id) < model.vocabulary()) continue;
+    throw PromptError(model, index,
+                      "has the id " + std::to_string(id) +
+                          ", which is not below the vocabulary of " +
+                          std::to_string(model.vocabulary()),
+                      ErrorCode::kInvalidArgument);
+  }
+}
+
+// A prompt that is being continued.
+struct Slot {
+  size_t prompt;
+  Sequence sequence;
+  Sampler sampler;
+  std::vector<int32_t> pending;  // what the sequence is to be fed next
+};
+
+class Batch {
+ public:
+  Batch(LanguageModel& model, Span<const std::vector<int32_t>> prompts,
+        const BatchOptions& options, Span<const uint32_t> allowed,
+        const ChooseEnd& each, std::vector<BatchResult>& results)
+      : model_(model),
+        options_(options),
+        allowed_(allowed),
+        each_(each),
+        results_(results) {
+    results_.assign(prompts.size(), BatchResult());
+    if (options.parallel == 0) {
+      throw Error("batch: at least one prompt must run at a time");
+    }
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      CheckPrompt(model, i, prompts[i]);
+      results_[i].prompt = prompts[i];
+    }
+  }
+
+  void Run() {
+    while (true) {
+      while (slots_.size() < options_.parallel && next_ < results_.size()) {
+        Begin(next_++);
+      }
+      if (slots_.empty()) return;
+      Step();
+    }
+  }
+
+ private:
+  void Begin(size_t prompt) {
+    Slot slot{prompt, model_.program().NewSequence(),
+              Sampler(options_.generation.sampler, model_.vocabulary()),
+              results_[prompt].prompt};
+    for (const int32_t id : slot.pending) slot.sampler.Accept(id);
+    slots_.push_back(std::move(slot));
+  }
+
+  // A token for each slot; those that end make room.
+  void Step() {
+    calls_.clear();
+    for (Slot& slot : slots_) calls_.push_back({&slot.sequence, slot.pending});
+    const Span<const float> logits = model_.FeedAll(calls_);
+    const size_t size = model_.vocabulary();
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      ended_ |= Choose(slots_[i], logits.subspan(i * size, size));
+    }
+    if (!ended_) return;
+    ended_ = false;
+    const auto is_done = [](const Slot& slot) { return slot.pending.empty(); };
+    slots_.erase(std::remove_if(slots_.begin(), slots_.end(), is_done),
+                 slots_.end());
+  }
+
+  // Whether the slot has ended: then nothing is pending.
+  bool Choose(Slot& slot, Span<const float> logits) {
+    const int32_t id = slot.sampler.Sample(logits, allowed_);
+    slot.sampler.Accept(id);
+    BatchResult& result = results_[slot.prompt];
+    result.tokens.push_back(id);
+    slot.pending.clear();
+    const std::optional<GenerationEnd> end = End(slot, result, id);
+    if (!end) {
+      slot.pending.push_back(id);
+      return false;
+    }
+    result.end = end;
+    return true;
+  }
+
+  std::optional<GenerationEnd> End(const Slot& slot, const BatchResult& result,
+                                   int32_t id) const {
+    if (const auto end = each_(slot.prompt, id)) return end;
+    if (result.tokens.size() == options_.generation.max_tokens) {
+      return GenerationEnd::kMaxTokens;
+    }
+    if (model_.context() > 0 && slot.sequence.position() == model_.context()) {
+      return GenerationEnd::kContextFull;
+    }
+    return std::nullopt;
+  }
+
+  LanguageModel& model_;
+  const BatchOptions& options_;
+  Span<const uint32_t> allowed_;
+  const ChooseEnd& each_;
+  std::vector<BatchResult>& results_;
+  std::vector<Slot> slots_;
+  std::vector<LanguageModel::Tokens> calls_;
+  size_t next_ = 0;  // prompt
+  bool ended_ = false;
+};
+
+}  // namespace
+
+void GenerateIds(LanguageModel& model, Span<const std::vector<int32_t>> prompts,
+                 const BatchOptions& options, Span<const uint32_t> allowed,
+                 const ChooseEnd& each, std::vector<BatchResult>& results) {
+  Batch(model, prompts, options, allowed, each, results).Run();
+}
+
+void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
+                   Span<const std::string> prompts, const BatchOptions& options,
+                   const ShowText& show, std::vector<BatchResult>& results) {
+  const GenerationOptions& generation = options.generation;
+  std::vector<std::vector<int32_t>> ids;
+  std::deque<ShownText> texts;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    ids.push_back(tokenizer.EncodePrompt(prompts[i]));
+    texts.emplace_back(tokenizer, !prompts[i].empty(), generation.stops,
+                       [&show, i](std::string_view text) { show(i, text); });
+  }
+  const std::vector<uint32_t> allowed =
+      AllowedTokens(model.vocabulary(), tokenizer, generation.ignore_end);
+  const auto each = [&](size_t prompt,
+                        int32_t id) -> std::optional<GenerationEnd> {
+    if (tokenizer.IsEnd(id)) return GenerationEnd::kEndToken;
+    texts[prompt].Add(id);
+    if (texts[prompt].stopped()) return GenerationEnd::kStopString;
+    return std::nullopt;
+  };
+  const auto finish = [&texts] {
+    for (ShownText& text : texts) text.Finish();
+  };
+  try {
+    GenerateIds(model, ids, options, allowed, each, results);
+  } catch (const Cancelled&) {
+    finish();
+    throw;
+  }
+  finish();
+}
+
+}  // namespace lutra

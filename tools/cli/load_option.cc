@@ -1,0 +1,40 @@
+#include "tools/cli/load_option.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "lutra/runtime/error.h"
+#include "runtime/base/unknown_word.h"
+#include "tools/cli/options.h"
+
+namespace lutra::tools {
+namespace {
+
+constexpr std::array<std::string_view, 3> kNames = {"map", "copy", "huge"};
+constexpr std::array<Storage, 3> kStorages = {Storage::kInPlace, Storage::kCopy,
+                                              Storage::kHugePages};
+
+Storage ParseStorage(std::string_view text) {
+  const auto found = std::find(kNames.begin(), kNames.end(), text);
+  if (found == kNames.end()) {
+    throw Error(UnknownWord("way to load", text, kNames));
+  }
+  return kStorages[static_cast<size_t>(found - kNames.begin())];
+}
+
+}  // namespace
+
+void AddLoadOption(Verb& verb, LoadOptions& options) {
+  verb.AddParsed(
+          "--load",
+          [&options](const std::string& text) {
+            AsUsage("--load", [&] { options.storage = ParseStorage(text); });
+          },
+          "How weights get into memory: map (the default) maps the file, copy "
+          "reads it, huge reads it into huge pages")
+      .TypeName("HOW");
+}
+
+}  // namespace lutra::tools

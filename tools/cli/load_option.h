@@ -1,0 +1,14 @@
+#ifndef LUTRA_TOOLS_CLI_LOAD_OPTION_H_
+#define LUTRA_TOOLS_CLI_LOAD_OPTION_H_
+
+#include "lutra/runtime/load_options.h"
+#include "tools/cli/command_line.h"
+
+namespace lutra::tools {
+
+// --load map|copy|huge: where the weights of a model lie.
+void AddLoadOption(Verb& verb, LoadOptions& options);
+
+}  // namespace lutra::tools
+
+#endif  // LUTRA_TOOLS_CLI_LOAD_OPTION_H_

@@ -21,7 +21,7 @@ std::unique_ptr<Executor> StartThreads(size_t wanted) {
     return StartThreadTeam(wanted == 0 ? choice.threads
                                        : std::min(wanted, choice.most));
   } catch (const std::runtime_error& error) {
-    throw Error(error.what());
+    throw Error(ErrorCode::kNoThreads, error.what());
   }
 }
 

@@ -7,6 +7,7 @@ namespace lutra::c_api {
 
 std::unique_ptr<Executor> MakePthreadpoolExecutor(pthreadpool* /*pool*/) {
   throw Error(
+      ErrorCode::kUnsupported,
       "this build of lutra knows no pthreadpool: hand in an executor instead");
 }
 

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -193,6 +194,86 @@ TEST_F(GenerateVerbTest, CtrlCEndsTheWait) {
   EXPECT_THAT(outcome.err, HasSubstr("tokens/s"));
 }
 
+// Each prompt gets the text that it gets alone, however many run at a time.
+TEST_F(GenerateVerbTest, SeveralPromptsAtOnce) {
+  const std::vector<std::string> prompts = {"the he", "said", "a fox"};
+  const std::vector<std::string> options = {"-n", "12", "--seed", "4"};
+  std::vector<std::string> several = options;
+  std::string lines;
+  std::string expected;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    std::vector<std::string> one = options;
+    one.insert(one.end(), {"-p", prompts[i]});
+    several.insert(several.end(), {"-p", prompts[i]});
+    lines += prompts[i] + "\n\n";
+    expected += "[" + std::to_string(i + 1) + "/3]\n" + OutputOf(Call(one));
+  }
+  for (const char* parallel : {"1", "2", "8"}) {
+    std::vector<std::string> call = several;
+    call.insert(call.end(), {"--parallel", parallel});
+    EXPECT_EQ(OutputOf(Call(call)), expected) << parallel;
+  }
+  std::vector<std::string> piped = options;
+  piped.insert(piped.end(), {"--prompts", "-"});
+  EXPECT_EQ(RunLutra(Call(piped), RunSettings{.input = lines}).out, expected);
+
+  several.push_back("--json");
+  const json report = json::parse(OutputOf(Call(several)));
+  ASSERT_EQ(report["results"].size(), 3u);
+  std::string shown;
+  for (size_t i = 0; i < 3; ++i) {
+    const json& result = report["results"][i];
+    EXPECT_EQ(result["tokens"].size(), 12u);
+    EXPECT_EQ(result["end"], "length");
+    shown += "[" + std::to_string(i + 1) + "/3]\n" +
+             result["prompt"].get<std::string>() +
+             result["text"].get<std::string>() + "\n";
+  }
+  EXPECT_EQ(shown, expected);
+}
+
+// A model without a tokenizer speaks in ids.
+TEST_F(GenerateVerbTest, IdsWithoutATokenizer) {
+  TinyLanguage mute{.context = 200, .tokenizer = false};
+  const std::string path = (dir_ / "mute.safetensors").string();
+  mute.Build().Write(path);
+  const json report =
+      json::parse(OutputOf({"generate", path, "-p", "1 4,9", "-n", "6",
+                            "--temperature", "0", "--json"}));
+  const json& result = report["results"][0];
+  EXPECT_EQ(result["prompt_tokens"], json({1, 4, 9}));
+
+  LanguageModel model(Model::Load(path));
+  const std::vector<int32_t> prompt = {1, 4, 9};
+  Span<const float> logits = model.Feed(prompt);
+  std::string ids;
+  for (int i = 0; i < 6; ++i) {
+    const auto id = static_cast<int32_t>(
+        std::max_element(logits.begin(), logits.end()) - logits.begin());
+    EXPECT_EQ(result["tokens"][static_cast<size_t>(i)], id);
+    ids += " " + std::to_string(id);
+    logits = model.Feed({&id, 1});
+  }
+  EXPECT_EQ(OutputOf({"generate", path, "-p", "1 4,9", "-n", "6",
+                      "--temperature", "0", "-q"}),
+            "1 4,9" + ids + "\n");
+  for (const auto& [arguments, cause] :
+       std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"-p", "1 x"}, "'x' is not a token's id"},
+           {{"-p", "99999999999"}, "'99999999999' is not a token's id"},
+           {{"-p", "1", "-i"}, "the model has no tokenizer"},
+           {{"-p", "1", "--stop", "a"}, "the model has no tokenizer"}}) {
+    std::vector<std::string> call = {"generate", path};
+    call.insert(call.end(), arguments.begin(), arguments.end());
+    const Outcome outcome = RunLutra(call);
+    EXPECT_EQ(outcome.exit_code, 2);
+    EXPECT_THAT(outcome.err, HasSubstr(cause));
+  }
+  const Outcome outside = RunLutra({"generate", path, "-p", "1 37"});
+  EXPECT_EQ(outside.exit_code, 1);
+  EXPECT_THAT(outside.err, HasSubstr("prompt 1 has the id 37"));
+}
+
 TEST_F(GenerateVerbTest, WrongUse) {
   const std::vector<std::vector<std::string>> usage = {
       {"generate", model_, "-p", "a", "-f", "b"},
@@ -204,6 +285,9 @@ TEST_F(GenerateVerbTest, WrongUse) {
       {"generate", model_, "--top-k", "-1"},
       {"bench", model_, "--prompt", "0", "--tokens", "0"},
       {"generate", model_, "--json", "-i"},
+      {"generate", model_, "-p", "a", "-p", "b", "-i"},
+      {"generate", model_, "-p", "a", "--prompts", "b"},
+      {"generate", model_, "-p", "a", "--parallel", "0"},
       {"generate"}};
   for (const auto& arguments : usage) {
     const Outcome outcome = RunLutra(arguments);

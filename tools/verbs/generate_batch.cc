@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdint>
@@ -51,7 +52,15 @@ void GenerateAsIds(LanguageModel& model,
     throw UsageError("--stop", "the model has no tokenizer");
   }
   std::vector<std::vector<int32_t>> ids;
-  for (const std::string& prompt : prompts) ids.push_back(ParseIds(prompt));
+  for (const std::string& prompt : prompts) {
+    ids.push_back(ParseIds(prompt));
+    if (ids.back().empty()) {
+      throw Error::InFile(model.model().path(),
+                          "has no tokenizer and so no token that begins a "
+                          "text: give ids as the prompt, as in -p \"1 306\"",
+                          ErrorCode::kInvalidArgument);
+    }
+  }
   const auto add = [&texts](size_t prompt,
                             int32_t id) -> std::optional<GenerationEnd> {
     texts[prompt] += " " + std::to_string(id);

@@ -37,10 +37,10 @@ struct BatchResult {
 
 // Continues prompts that are token ids. `each` gets every chosen token with the
 // index of its prompt, those of a prompt in order, and says whether and why
-// that prompt ends with it. `allowed` is a mask of tokens as of Sampler::Sample,
-// or empty. Of the options neither `stops` nor `ignore_end` is looked at, which
-// are a tokenizer's business. `results` gets an entry for each prompt; after an
-// exception it holds what was made so far.
+// that prompt ends with it. `allowed` is a mask of tokens as of
+// Sampler::Sample, or empty. Of the options neither `stops` nor `ignore_end` is
+// looked at, which are a tokenizer's business. `results` gets an entry for each
+// prompt; after an exception it holds what was made so far.
 //
 // Throws Error that names the prompt, before anything is run, for one that is
 // empty, that has ids outside the vocabulary, or that is longer than the

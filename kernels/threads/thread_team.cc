@@ -81,6 +81,9 @@ ThreadTeam::ThreadTeam(size_t threads)
       throw std::runtime_error("threads: cannot start " +
                                std::to_string(threads) +
                                " threads: " + error.code().message());
+    } catch (...) {  // there is no memory for it
+      Stop();
+      throw;
     }
   }
 }

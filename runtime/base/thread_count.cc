@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -163,19 +164,22 @@ std::string Short(double value) {
 }
 
 #if defined(__linux__)
+struct FreeCpus {
+  void operator()(cpu_set_t* set) const { CPU_FREE(set); }
+};
+
 std::vector<size_t> AllowedCpus() {
   std::vector<size_t> allowed;
   // The system refuses sets that are too small for it.
   for (size_t count = 1024; count <= size_t{1} << 20; count *= 4) {
-    cpu_set_t* const set = CPU_ALLOC(count);
+    const std::unique_ptr<cpu_set_t, FreeCpus> set(CPU_ALLOC(count));
     if (set == nullptr) break;
     const size_t bytes = CPU_ALLOC_SIZE(count);
-    CPU_ZERO_S(bytes, set);
-    const bool known = sched_getaffinity(0, bytes, set) == 0;
+    CPU_ZERO_S(bytes, set.get());
+    const bool known = sched_getaffinity(0, bytes, set.get()) == 0;
     for (size_t i = 0; known && i < count; ++i) {
-      if (CPU_ISSET_S(i, bytes, set)) allowed.push_back(i);
+      if (CPU_ISSET_S(i, bytes, set.get())) allowed.push_back(i);
     }
-    CPU_FREE(set);
     if (known) break;
   }
   return allowed;

@@ -150,8 +150,7 @@ class Life {
 
   // What it computes.
   const std::vector<float>& Live() {
-    // Starting threads is the system's, and so is what it does without memory.
-    if (threads_ == 1) Arm();
+    Arm();
     Do("load", [&] { return lutra_model_load(path_.c_str(), &model_); });
     Do("create", [&] {
       lutra_session_options options;
@@ -159,7 +158,6 @@ class Life {
       options.threads = threads_;
       return lutra_session_create(model_, &options, &session_);
     });
-    if (threads_ != 1) Arm();
     Run();
     Sequences();
     if (lutra_model_vocabulary(model_) > 0) Language();

@@ -22,7 +22,7 @@ class Program::Impl {
  public:
   Impl(std::shared_ptr<const Model> model, const ProgramOptions& options)
       : model_(std::move(model)) {
-    if (model_ == nullptr) throw Error("session: no model given");
+    if (model_ == nullptr) throw Error("program: no model given");
     execution_.activations = options.activations;
     execution_.cache = options.cache;
     execution_.context =
@@ -47,7 +47,7 @@ class Program::Impl {
 
   void Reserve(Capacity capacity) {
     if (capacity.rows == 0) {
-      throw Error("session: a call needs at least one token");
+      throw Error("program: a call needs at least one token");
     }
     if (plan_) {
       const Capacity old = plan_->capacity();
@@ -155,7 +155,7 @@ class Program::Impl {
 
   // The number of rows, which the sequences have room for.
   size_t CheckedRows(Span<const Rows> calls) const {
-    if (calls.empty()) throw Error("session: a call needs at least one token");
+    if (calls.empty()) throw Error("program: a call needs at least one token");
     size_t rows = 0;
     for (size_t i = 0; i < calls.size(); ++i) {
       const Rows& call = calls[i];
@@ -185,7 +185,7 @@ class Program::Impl {
 
   void CheckRoom(const Rows& call) const {
     if (call.count == 0) {
-      throw Error("session: a call needs at least one token");
+      throw Error("program: a call needs at least one token");
     }
     const size_t position = call.sequence->position();
     const size_t context = layout_->context;

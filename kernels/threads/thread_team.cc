@@ -86,6 +86,11 @@ ThreadTeam::ThreadTeam(size_t threads)
       throw;
     }
   }
+  // What threads allocate to begin with is then behind them: loops allocate
+  // nothing.
+  for (size_t started = 0; started < helper_count_; started = started_) {
+    started_.wait(started);
+  }
 }
 
 ThreadTeam::~ThreadTeam() { Stop(); }
@@ -184,6 +189,8 @@ void ThreadTeam::Wake(Helper& helper) {
 }
 
 void ThreadTeam::Help(Helper& self, HelperChoice::Part& part) {
+  ++started_;
+  started_.notify_one();
   uint32_t seen = 0;
   bool may_spin = true;
   while (true) {

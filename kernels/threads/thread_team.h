@@ -69,6 +69,7 @@ class ThreadTeam : public Executor {
   // Which of them take part, and what they did in the last loop.
   HelperChoice choice_;
   std::vector<HelperChoice::Part> parts_;
+  std::atomic<size_t> started_ = 0;  // helpers
   std::atomic<bool> busy_ = false;
   std::atomic<bool> stopping_ = false;
 

@@ -162,8 +162,8 @@ TEST_F(LoadingTest, MemoryIsBorrowedOrCopied) {
 TEST_F(LoadingTest, ChecksumsAreVerifiedOnDemand) {
   const LoadOptions verify = {.verify_checksums = true};
   EXPECT_EQ(Logits(Model::Load(path_, verify)), expected_);
-  const TensorView& tensor = Model::Load(path_)->file().tensors()[0];
-  ASSERT_EQ(tensor.dtype, DType::kUInt8);
+  const auto model = Model::Load(path_);
+  ASSERT_EQ(model->file().tensors()[0].dtype, DType::kUInt8);
   std::string damaged = bytes_;
   damaged[damaged.find("LUTRAMAT") + 200] ^= 1;  // an index or a scale
   WriteBytes(path_, damaged);

@@ -85,6 +85,7 @@ using lutra::c_api::InitSized;
 using lutra::c_api::last_error;
 using lutra::c_api::NullArgument;
 using lutra::c_api::NumberOf;
+using lutra::c_api::ReadEnum;
 using lutra::c_api::ReadSized;
 
 #define LUTRA_STRING_OF(x) #x
@@ -129,19 +130,12 @@ bool ReadActivations(const lutra_session_options& options,
 }
 
 bool ReadCache(const lutra_session_options& options, lutra::CacheType* cache) {
-  switch (NumberOf(options.cache)) {
-    case LUTRA_CACHE_FLOAT16:
-      *cache = lutra::CacheType::kFloat16;
-      return true;
-    case LUTRA_CACHE_FLOAT32:
-      *cache = lutra::CacheType::kFloat32;
-      return true;
-    case LUTRA_CACHE_INT8:
-      *cache = lutra::CacheType::kInt8;
-      return true;
-    default:
-      return false;
-  }
+  using lutra::CacheType;
+  constexpr std::pair<lutra_cache, CacheType> kKnown[] = {
+      {LUTRA_CACHE_FLOAT16, CacheType::kFloat16},
+      {LUTRA_CACHE_FLOAT32, CacheType::kFloat32},
+      {LUTRA_CACHE_INT8, CacheType::kInt8}};
+  return ReadEnum(options.cache, kKnown, cache);
 }
 
 }  // namespace

@@ -92,6 +92,19 @@ int NumberOf(const Enum& value) {
   return static_cast<int>(number);
 }
 
+// Sets *value to what stands beside the given number among the known ones;
+// false if it is none of them.
+template <typename Enum, typename Value, size_t count>
+bool ReadEnum(const Enum& given, const std::pair<Enum, Value> (&known)[count],
+              Value* value) {
+  for (const auto& [number, meaning] : known) {
+    if (NumberOf(given) != NumberOf(number)) continue;
+    *value = meaning;
+    return true;
+  }
+  return false;
+}
+
 // Structs whose first field is struct_size, as large as the caller knows them.
 //
 // Fills *out, `struct_size` bytes, with `values` and zeros.

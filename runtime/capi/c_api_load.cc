@@ -1,6 +1,7 @@
 // Loading of models by the C API.
 
 #include <string_view>
+#include <utility>
 
 #include "lutra/runtime/load_options.h"
 #include "runtime/capi/c_api.h"
@@ -9,7 +10,7 @@ using lutra::c_api::Fail;
 using lutra::c_api::Guard;
 using lutra::c_api::InitSized;
 using lutra::c_api::NullArgument;
-using lutra::c_api::NumberOf;
+using lutra::c_api::ReadEnum;
 using lutra::c_api::ReadSized;
 
 namespace {
@@ -22,19 +23,12 @@ lutra_load_options Defaults() {
 }
 
 bool ReadStorage(const lutra_load_options& options, lutra::Storage* storage) {
-  switch (NumberOf(options.storage)) {
-    case LUTRA_STORAGE_IN_PLACE:
-      *storage = lutra::Storage::kInPlace;
-      return true;
-    case LUTRA_STORAGE_COPY:
-      *storage = lutra::Storage::kCopy;
-      return true;
-    case LUTRA_STORAGE_HUGE_PAGES:
-      *storage = lutra::Storage::kHugePages;
-      return true;
-    default:
-      return false;
-  }
+  using lutra::Storage;
+  constexpr std::pair<lutra_storage, Storage> kKnown[] = {
+      {LUTRA_STORAGE_IN_PLACE, Storage::kInPlace},
+      {LUTRA_STORAGE_COPY, Storage::kCopy},
+      {LUTRA_STORAGE_HUGE_PAGES, Storage::kHugePages}};
+  return ReadEnum(options.storage, kKnown, storage);
 }
 
 // load(name, options) gives the model. Throws nothing.

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/program.h"
 #include "runtime/base/thread_count.h"
 #include "runtime/base/threads.h"
 #include "runtime/base/unknown_word.h"
@@ -25,12 +26,13 @@ size_t IndexOf(std::string_view what, std::string_view word,
   return static_cast<size_t>(found - known.begin());
 }
 
-// "int8 (the default), int8-symmetric, ... or bfloat16".
 std::string ActivationsHelp() {
+  const ActivationType usual = ProgramOptions().activations;
   std::string help = "How packed layers take their activations: ";
   const char* separator = "";
   for (const kernels::ActivationTraits& traits : kernels::kActivationTypes) {
     help.append(separator).append(traits.name);
+    if (traits.type == usual) help += " (the default)";
     separator = ", ";
   }
   return help;

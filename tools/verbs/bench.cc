@@ -63,7 +63,9 @@ void PrintModels(const std::vector<std::shared_ptr<const Model>>& models,
               << Fixed(totals.BitsPerWeight(), 2) << " bits per weight)";
   }
   std::cout << "\nkernels: " << kernels::ActiveVariant() << "\n";
-  if (beside > 0) std::cout << "beside: " << beside << " busy threads\n";
+  if (beside > 0)
+    std::cout << "beside: " << beside
+              << (beside == 1 ? " busy thread\n" : " busy threads\n");
 }
 
 void Run(const BenchOptions& options) {

@@ -19,6 +19,9 @@ BusyThreads::BusyThreads(size_t count) {
     Stop();
     throw Error("--beside: cannot start " + std::to_string(count) +
                 " threads: " + error.code().message());
+  } catch (...) {  // there is no memory for it
+    Stop();
+    throw;
   }
 }
 

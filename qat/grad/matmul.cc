@@ -17,16 +17,18 @@ using Output = Eigen::Map<Matrix, Eigen::Unaligned, Eigen::OuterStride<>>;
 
 Eigen::Index Index(size_t value) { return static_cast<Eigen::Index>(value); }
 
-// Rows [begin, end) of a matrix with `stride` columns in memory.
-Input Rows(const float* data, size_t begin, size_t end, size_t stride) {
-  return Input(data + begin * stride, Index(end - begin), Index(stride),
+// Rows [begin, end) of a matrix with `columns` columns.
+Input Rows(const MatrixOperand& x, size_t begin, size_t end, size_t columns) {
+  const size_t stride = x.stride == 0 ? columns : x.stride;
+  return Input(x.data + begin * stride, Index(end - begin), Index(columns),
                Eigen::OuterStride<>(Index(stride)));
 }
 
-// Columns [begin, end) of a matrix of `rows` rows.
-Input Columns(const float* data, size_t begin, size_t end, size_t rows,
-              size_t stride) {
-  return Input(data + begin, Index(rows), Index(end - begin),
+// Columns [begin, end) of a matrix of `rows` rows and `columns` columns.
+Input Columns(const MatrixOperand& x, size_t begin, size_t end, size_t rows,
+              size_t columns) {
+  const size_t stride = x.stride == 0 ? columns : x.stride;
+  return Input(x.data + begin, Index(rows), Index(end - begin),
                Eigen::OuterStride<>(Index(stride)));
 }
 
@@ -63,29 +65,29 @@ void FixBlocking() {
 }  // namespace
 
 void MatMul(MatrixOperand a, MatrixOperand b, size_t m, size_t n, size_t k,
-            bool accumulate, float* c, Executor* executor) {
+            bool accumulate, MatrixResult c, Executor* executor) {
   FixBlocking();
   // Tasks share the longer side of c. Each packs the whole of the operand that
   // belongs to the other side, which 64 rows or columns make up for.
   constexpr size_t kChunk = 64;
   const bool by_rows = m >= n;
+  const size_t c_stride = c.stride == 0 ? n : c.stride;
   ParallelFor(executor, by_rows ? m : n, kChunk, [&](size_t begin, size_t end) {
     const size_t row = by_rows ? begin : 0;
     const size_t row_end = by_rows ? end : m;
     const size_t column = by_rows ? 0 : begin;
     const size_t column_end = by_rows ? n : end;
-    const Input part_b = b.transposed
-                             ? Rows(b.data, column, column_end, k)
-                             : Columns(b.data, column, column_end, k, n);
-    const Output part_c(c + row * n + column, Index(row_end - row),
+    const Input part_b = b.transposed ? Rows(b, column, column_end, k)
+                                      : Columns(b, column, column_end, k, n);
+    const Output part_c(c.data + row * c_stride + column, Index(row_end - row),
                         Index(column_end - column),
-                        Eigen::OuterStride<>(Index(n)));
+                        Eigen::OuterStride<>(Index(c_stride)));
     if (a.transposed) {
-      ProductWith(Columns(a.data, row, row_end, k, m).transpose(), part_b,
+      ProductWith(Columns(a, row, row_end, k, m).transpose(), part_b,
                   b.transposed, accumulate, part_c);
     } else {
-      ProductWith(Rows(a.data, row, row_end, k), part_b, b.transposed,
-                  accumulate, part_c);
+      ProductWith(Rows(a, row, row_end, k), part_b, b.transposed, accumulate,
+                  part_c);
     }
   });
 }

@@ -7,17 +7,23 @@
 
 namespace lutra::qat {
 
-// A dense row-major matrix, possibly to be read as its transpose.
+// A row-major matrix, possibly to be read as its transpose.
 struct MatrixOperand {
   const float* data = nullptr;
   bool transposed = false;
+  size_t stride = 0;  // from row to row in memory; 0: rows have no gaps
+};
+
+struct MatrixResult {
+  float* data = nullptr;
+  size_t stride = 0;  // likewise
 };
 
 // c[m, n] = a[m, k] * b[k, n], or c += with `accumulate`. A transposed `a` is
 // stored as [k, m], a transposed `b` as [n, k]. c overlaps neither. The bits of
 // the result do not depend on the number of threads.
 void MatMul(MatrixOperand a, MatrixOperand b, size_t m, size_t n, size_t k,
-            bool accumulate, float* c, Executor* executor);
+            bool accumulate, MatrixResult c, Executor* executor);
 
 }  // namespace lutra::qat
 

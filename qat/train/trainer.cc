@@ -16,12 +16,12 @@
 #include <vector>
 
 #include "lutra/qat/base_optimizers.h"
-#include "lutra/qat/gradient.h"
 #include "lutra/qat/loss.h"
 #include "lutra/qat/optimizer.h"
 #include "lutra/qat/prox_maps.h"
 #include "lutra/qat/quant_optimizer.h"
 #include "lutra/qat/quantizers.h"
+#include "lutra/qat/training_program.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/random.h"
 #include "qat/train/checkpoint.h"
@@ -147,7 +147,7 @@ class Trainer::Impl {
         data_(data),
         options_(options),
         executor_(executor),
-        backprop_(model_.graph, model_.parameters, executor) {
+        program_(model_.graph, model_.parameters, {.executor = executor}) {
     CheckOptions(options_);
     CheckClassifier(model_.graph, data_);
     CheckLabels(data_);
@@ -158,7 +158,7 @@ class Trainer::Impl {
     const size_t batch = std::min(options_.batch_size, data_.count);
     batch_images_.resize(batch * data_.Features());
     batch_labels_.resize(batch);
-    output_gradient_.resize(batch * backprop_.OutputWidth(0));
+    output_gradient_.resize(batch * program_.OutputWidth(0));
   }
 
   void Resume() {
@@ -201,10 +201,10 @@ class Trainer::Impl {
       const size_t m = std::min(kEvaluationBatch, images.count - begin);
       const std::array<const void*, 1> inputs{images.images.data() +
                                               begin * images.Features()};
-      backprop_.Forward(m, inputs);
-      correct += SoftmaxCrossEntropy(backprop_.Output(0),
-                                     std::span(images.labels).subspan(begin, m))
-                     .correct;
+      program_.Forward(m, inputs);
+      const auto labels = std::span(images.labels).subspan(begin, m);
+      const std::vector<int32_t> targets(labels.begin(), labels.end());
+      correct += SoftmaxCrossEntropy(program_.Output(0), targets, {}).correct;
     }
     return static_cast<double>(correct) / static_cast<double>(images.count);
   }
@@ -217,10 +217,10 @@ class Trainer::Impl {
 
  private:
   void CheckLabels(const LabelledImages& images) const {
-    if (images.Classes() > backprop_.OutputWidth(0)) {
+    if (images.Classes() > program_.OutputWidth(0)) {
       throw Error("the data has " + std::to_string(images.Classes()) +
                   " classes, the graph tells " +
-                  std::to_string(backprop_.OutputWidth(0)) + " apart");
+                  std::to_string(program_.OutputWidth(0)) + " apart");
     }
   }
 
@@ -235,7 +235,7 @@ class Trainer::Impl {
     ParamGroup weights;
     ParamGroup others;
     weights.weight_decay = options_.weight_decay;
-    for (const auto& [name, gradient] : backprop_.gradients()) {
+    for (const auto& [name, gradient] : program_.gradients()) {
       Tensor& tensor = model_.parameters.find(name)->second;
       Parameter parameter;
       parameter.name = name;
@@ -337,11 +337,12 @@ class Trainer::Impl {
       batch_labels_[i] = data_.labels[index];
     }
     const std::array<const void*, 1> inputs{batch_images_.data()};
-    backprop_.Forward(m, inputs);
+    program_.Forward(m, inputs);
     const std::span<float> gradient =
-        std::span(output_gradient_).first(m * backprop_.OutputWidth(0));
+        std::span(output_gradient_).first(m * program_.OutputWidth(0));
     const ClassificationLoss loss = SoftmaxCrossEntropy(
-        backprop_.Output(0), std::span(batch_labels_).first(m), gradient);
+        program_.Output(0), std::span(batch_labels_).first(m), {},
+        1.0f / static_cast<float>(m), gradient, {}, executor_);
     if (!std::isfinite(loss.loss)) {
       throw Error("training became unstable: at step " +
                   std::to_string(position_.step + 1) + " of " +
@@ -349,7 +350,7 @@ class Trainer::Impl {
                   " the loss is not finite; try a lower learning rate");
     }
     const std::array<const float*, 1> gradients{gradient.data()};
-    backprop_.Backward(gradients);
+    program_.Backward(gradients);
     learning_rate_ =
         LearningRate(options_, steps_per_epoch_, total_steps_, position_.step);
     for (ParamGroup& group : optimizer_->groups()) group.lr = learning_rate_;
@@ -385,7 +386,7 @@ class Trainer::Impl {
   const LabelledImages& data_;
   TrainOptions options_;
   Executor* executor_;
-  Backprop backprop_;
+  TrainingProgram program_;
   std::unique_ptr<Optimizer> optimizer_;
   ParqSchedule schedule_;
   int64_t steps_per_epoch_ = 0;
@@ -396,7 +397,7 @@ class Trainer::Impl {
   std::vector<uint32_t> order_;
   double learning_rate_ = 0.0;
   std::vector<float> batch_images_;
-  std::vector<uint8_t> batch_labels_;
+  std::vector<int32_t> batch_labels_;
   std::vector<float> output_gradient_;
 };
 

@@ -149,6 +149,17 @@ std::shared_ptr<const Model> Model::LoadMemory(Span<const std::byte> bytes,
               options);
 }
 
+std::shared_ptr<const Model> Model::FromTensors(const Graph& graph,
+                                                std::vector<TensorView> tensors,
+                                                std::string_view name) {
+  std::map<std::string, std::string> metadata = {
+      {std::string(kVersionKey), std::to_string(kModelVersion)},
+      {std::string(kGraphKey), GraphToJson(graph)}};
+  return Read(SafetensorsFile::FromTensors(name, std::move(metadata),
+                                           std::move(tensors)),
+              {});
+}
+
 std::shared_ptr<const Model> Model::Read(SafetensorsFile file,
                                          const LoadOptions& options) {
   const std::shared_ptr<Model> model(new Model(std::move(file)));

@@ -13,7 +13,7 @@
 #include "lutra/runtime/operator.h"
 #include "lutra/runtime/program.h"
 #include "runtime/base/aligned_memory.h"
-#include "runtime/exec/memory_plan.h"
+#include "runtime/base/memory_plan.h"
 #include "runtime/exec/schedule.h"
 #include "runtime/exec/sequence_state.h"
 

@@ -9,12 +9,12 @@
 #include "kernels/base/checked_math.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/shared_data.h"
 #include "runtime/base/log.h"
 #include "runtime/base/threads.h"
 #include "runtime/exec/plan.h"
 #include "runtime/exec/saved_sequence.h"
 #include "runtime/exec/sequence_state.h"
-#include "runtime/ops/shared_data.h"
 
 namespace lutra {
 

@@ -273,13 +273,43 @@ SafetensorsFile SafetensorsFile::Parse(std::string_view path,
                      std::pair(b.data.data(), b.data.size());
             });
   CheckTiling(result.tensors_, data, reader, result.path_);
-  for (size_t i = 0; i < result.tensors_.size(); ++i) {
-    result.index_.emplace(result.tensors_[i].name, i);
+  result.byte_size_ = bytes.size();
+  result.Index();
+  return result;
+}
+
+SafetensorsFile SafetensorsFile::FromTensors(
+    std::string_view name, std::map<std::string, std::string> metadata,
+    std::vector<TensorView> tensors) {
+  SafetensorsFile result;
+  result.path_ = name;
+  result.metadata_ = std::move(metadata);
+  result.tensors_ = std::move(tensors);
+  for (const TensorView& tensor : result.tensors_) {
+    const auto elements = CheckedElementCount(tensor.shape);
+    if (!elements || CheckedMultiply(*elements, ByteSize(tensor.dtype)) !=
+                         tensor.data.size()) {
+      throw Error::InTensor(result.path_, tensor.name,
+                            "has " + std::to_string(tensor.data.size()) +
+                                " bytes, which shape " +
+                                ShapeToString(tensor.shape) + " has not",
+                            ErrorCode::kInvalidArgument);
+    }
+    result.byte_size_ += tensor.data.size();
+  }
+  result.Index();
+  if (result.index_.size() != result.tensors_.size()) {
+    throw Error::InFile(result.path_, "two tensors have one name",
+                        ErrorCode::kInvalidArgument);
   }
   return result;
 }
 
-size_t SafetensorsFile::byte_size() const { return file_->bytes().size(); }
+void SafetensorsFile::Index() {
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    index_.emplace(tensors_[i].name, i);
+  }
+}
 
 const TensorView* SafetensorsFile::Find(std::string_view name) const {
   const auto found = index_.find(name);

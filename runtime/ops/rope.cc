@@ -4,9 +4,9 @@
 #include <string>
 
 #include "kernels/base/parallel.h"
+#include "lutra/runtime/rope_angles.h"
+#include "lutra/runtime/shared_data.h"
 #include "runtime/ops/operators.h"
-#include "runtime/ops/rope_angles.h"
-#include "runtime/ops/shared_data.h"
 
 namespace lutra {
 namespace {

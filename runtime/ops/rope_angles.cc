@@ -1,4 +1,4 @@
-#include "runtime/ops/rope_angles.h"
+#include "lutra/runtime/rope_angles.h"
 
 #include <algorithm>
 #include <cmath>

@@ -154,6 +154,18 @@ void Comparison::Within(const std::string& what, std::span<const float> got,
   }
 }
 
+void Comparison::Within(const std::string& what, std::span<const float> got,
+                        std::span<const double> expected, double magnitude,
+                        double tolerance) {
+  Tolerate(Text(tolerance) + " of the magnitude");
+  if (!SameSize(what, got.size(), expected.size())) return;
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double g = static_cast<double>(got[i]);
+    const double relative = Ratio(Difference(g, expected[i]), magnitude);
+    Add(what, i, g, expected[i], relative, relative <= tolerance);
+  }
+}
+
 void Comparison::Note(const std::string& note) {
   if (note_.empty()) note_ = note;
 }

@@ -43,6 +43,11 @@ class Comparison {
   void Absolute(const std::string& what, std::span<const float> got,
                 std::span<const float> expected, double tolerance);
 
+  // |got - expected| <= tolerance * magnitude, of what was recorded in double.
+  void Within(const std::string& what, std::span<const float> got,
+              std::span<const double> expected, double magnitude,
+              double tolerance);
+
   // |got - expected| <= tolerance * |expected|.
   void Relative(const std::string& what, std::span<const double> got,
                 std::span<const double> expected, double tolerance);

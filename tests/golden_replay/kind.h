@@ -28,6 +28,9 @@ extern const Kind kParq;
 // Hugging Face folders with the logits, ids and texts that transformers gives
 // (shared/golden/hf/README.md).
 extern const Kind kHuggingFace;
+// Results and gradients of operators and losses, runs of optimizers and of
+// training (shared/golden/train/README.md).
+extern const Kind kTraining;
 
 // All of them.
 std::span<const Kind* const> Kinds();

@@ -6,6 +6,7 @@ std::span<const Kind* const> Kinds() {
   static constexpr const Kind* kKinds[] = {
       &kHuggingFace,
       &kParq,
+      &kTraining,
   };
   return kKinds;
 }

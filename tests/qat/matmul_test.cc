@@ -29,7 +29,7 @@ TEST(MatMulTest, MatchesTheDefinition) {
           std::vector<float> c = RandomMatrix(m * n, random);
           const std::vector<float> before = c;
           MatMul({a.data(), a_transposed}, {b.data(), b_transposed}, m, n, k,
-                 accumulate, c.data(), nullptr);
+                 accumulate, {c.data()}, nullptr);
           for (size_t row = 0; row < m; ++row) {
             for (size_t column = 0; column < n; ++column) {
               double sum = accumulate ? double{before[row * n + column]} : 0.0;

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "lutra/runtime/model.h"
+#include "lutra/runtime/rope_angles.h"
 #include "lutra/runtime/session.h"
-#include "runtime/ops/rope_angles.h"
 #include "tests/kernels/each_variant.h"
 #include "tests/runtime/model_builder.h"
 #include "tests/temp_dir.h"

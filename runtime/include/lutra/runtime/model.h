@@ -64,6 +64,13 @@ class Model {
       Span<const std::byte> bytes, std::string_view name,
       const LoadOptions& options = {});
 
+  // A graph over tensors in memory (see SafetensorsFile::FromTensors), whose
+  // values may change between the calls of a program: steps read weights where
+  // they lie. Checked like a file. `name` takes the place of the path.
+  static std::shared_ptr<const Model> FromTensors(
+      const Graph& graph, std::vector<TensorView> tensors,
+      std::string_view name);
+
   const std::string& path() const { return file_.path(); }
   const SafetensorsFile& file() const { return file_; }
   const Graph& graph() const { return graph_; }

@@ -83,8 +83,17 @@ class SafetensorsFile {
                                     std::string_view name,
                                     Storage storage = Storage::kInPlace);
 
+  // Tensors that lie anywhere in memory and outlive the file and its copies,
+  // e.g. weights that are being trained: what has been checked of a file holds
+  // for them as long as nobody moves them or changes their shapes. Throws Error
+  // for names that occur twice and for data of another size than the shape's.
+  static SafetensorsFile FromTensors(
+      std::string_view name, std::map<std::string, std::string> metadata,
+      std::vector<TensorView> tensors);
+
   const std::string& path() const { return path_; }
-  size_t byte_size() const;
+  // Of the file, or of all tensors where there is none.
+  size_t byte_size() const { return byte_size_; }
   const std::map<std::string, std::string>& metadata() const {
     return metadata_;
   }
@@ -98,8 +107,10 @@ class SafetensorsFile {
  private:
   static SafetensorsFile Parse(std::string_view path,
                                std::shared_ptr<const FileBytes> file);
+  void Index();
 
   std::string path_;
+  size_t byte_size_ = 0;
   std::shared_ptr<const FileBytes> file_;
   std::map<std::string, std::string> metadata_;
   std::vector<TensorView> tensors_;

@@ -1,4 +1,4 @@
-#include "lutra/qat/gradient.h"
+#include "lutra/qat/training_program.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "lutra/kernels/thread_team.h"
-#include "lutra/qat/loss.h"
 #include "lutra/runtime/random.h"
 #include "tests/runtime/allocation_counter.h"
 #include "tests/runtime/throws.h"
@@ -187,35 +186,41 @@ class GradientCheck {
         m_(m),
         input_(builder_.graph, builder_.parameters, m) {}
 
-  std::unique_ptr<Backprop> Run(Executor* executor = nullptr) {
-    auto backprop = std::make_unique<Backprop>(builder_.graph,
-                                               builder_.parameters, executor);
-    RunWith(*backprop);
-    return backprop;
+  std::unique_ptr<TrainingProgram> Run(Executor* executor = nullptr) {
+    auto program = std::make_unique<TrainingProgram>(
+        builder_.graph, builder_.parameters,
+        TrainingProgramOptions{.executor = executor});
+    RunWith(*program);
+    return program;
   }
 
-  void RunWith(Backprop& backprop) {
+  void RunWith(TrainingProgram& program) {
     const std::array<const void*, 1> inputs{input_.data()};
-    backprop.Forward(m_, inputs);
+    program.Forward(m_, inputs);
+    outputs_.clear();
+    for (size_t i = 0; i < builder_.graph.outputs.size(); ++i) {
+      const auto output = program.Output(i);
+      outputs_.insert(outputs_.end(), output.begin(), output.end());
+    }
     if (output_gradients_.empty()) {
       Random random(13);
       for (size_t i = 0; i < builder_.graph.outputs.size(); ++i) {
         auto& gradient =
-            output_gradients_.emplace_back(m_ * backprop.OutputWidth(i));
+            output_gradients_.emplace_back(m_ * program.OutputWidth(i));
         for (float& value : gradient) value = random.Symmetric();
       }
       for (const auto& gradient : output_gradients_) {
         pointers_.push_back(gradient.data());
       }
     }
-    backprop.Backward(pointers_);
+    program.Backward(pointers_);
   }
 
   void CheckAll() {
-    const std::unique_ptr<Backprop> backprop = Run();
+    const std::unique_ptr<TrainingProgram> program = Run();
     ReferenceGraph reference(builder_.graph, builder_.parameters);
-    CheckOutputs(*backprop, reference.Run(m_, input_.doubles));
-    for (const auto& [name, gradient] : backprop->gradients()) {
+    CheckOutputs(reference.Run(m_, input_.doubles));
+    for (const auto& [name, gradient] : program->gradients()) {
       Doubles& parameter = reference.parameter(name);
       // All of a small tensor, a sample of a large one.
       const size_t stride = parameter.size() < 50 ? 1 : parameter.size() / 6;
@@ -241,15 +246,12 @@ class GradientCheck {
   }
 
  private:
-  void CheckOutputs(const Backprop& backprop, const Doubles& expected) {
-    size_t position = 0;
-    for (size_t i = 0; i < builder_.graph.outputs.size(); ++i) {
-      for (const float value : backprop.Output(i)) {
-        const double right = expected.at(position++);
-        ASSERT_NEAR(value, right, 2e-5 * (1.0 + std::abs(right)));
-      }
+  void CheckOutputs(const Doubles& expected) {
+    ASSERT_EQ(outputs_.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_NEAR(outputs_[i], expected[i],
+                  2e-5 * (1.0 + std::abs(expected[i])));
     }
-    ASSERT_EQ(position, expected.size());
   }
 
   double Loss(const Doubles& outputs) const {
@@ -268,6 +270,7 @@ class GradientCheck {
   Input input_;
   std::vector<std::vector<float>> output_gradients_;
   std::vector<const float*> pointers_;
+  std::vector<float> outputs_;  // of the last run
 };
 
 Builder FloatInput(int64_t k) {
@@ -282,7 +285,7 @@ Builder IdInput() {
   return builder;
 }
 
-TEST(GradientTest, LinearWithAndWithoutBias) {
+TEST(TrainingProgramTest, LinearWithAndWithoutBias) {
   Builder builder = FloatInput(5);
   builder.Parameter("w1", {4, 5});
   builder.Parameter("b1", {4});
@@ -293,9 +296,9 @@ TEST(GradientTest, LinearWithAndWithoutBias) {
   GradientCheck(builder, 6).CheckAll();
 }
 
-class UnaryGradientTest : public ::testing::TestWithParam<OpType> {};
+class UnaryTrainingProgramTest : public ::testing::TestWithParam<OpType> {};
 
-TEST_P(UnaryGradientTest, MatchesFiniteDifferences) {
+TEST_P(UnaryTrainingProgramTest, MatchesFiniteDifferences) {
   Builder builder = FloatInput(6);
   builder.Parameter("w1", {7, 6});
   builder.Parameter("b1", {7});
@@ -307,16 +310,16 @@ TEST_P(UnaryGradientTest, MatchesFiniteDifferences) {
   GradientCheck(builder, 9).CheckAll();
 }
 
-INSTANTIATE_TEST_SUITE_P(All, UnaryGradientTest,
+INSTANTIATE_TEST_SUITE_P(All, UnaryTrainingProgramTest,
                          ::testing::Values(OpType::kRelu, OpType::kGelu,
                                            OpType::kSilu, OpType::kSoftmax),
                          [](const auto& test) {
                            return std::string(Name(test.param));
                          });
 
-class BinaryGradientTest : public ::testing::TestWithParam<OpType> {};
+class BinaryTrainingProgramTest : public ::testing::TestWithParam<OpType> {};
 
-TEST_P(BinaryGradientTest, OfTwoBranches) {
+TEST_P(BinaryTrainingProgramTest, OfTwoBranches) {
   Builder builder = FloatInput(5);
   builder.Parameter("w1", {4, 5});
   builder.Parameter("w2", {4, 5});
@@ -327,7 +330,7 @@ TEST_P(BinaryGradientTest, OfTwoBranches) {
   GradientCheck(builder, 6).CheckAll();
 }
 
-TEST_P(BinaryGradientTest, OfAValueWithItselfAndWithAnInput) {
+TEST_P(BinaryTrainingProgramTest, OfAValueWithItselfAndWithAnInput) {
   Builder builder = FloatInput(4);
   builder.Parameter("w", {4, 4});
   builder.Linear("x", "a", "w");
@@ -338,14 +341,14 @@ TEST_P(BinaryGradientTest, OfAValueWithItselfAndWithAnInput) {
   GradientCheck(builder, 6).CheckAll();
 }
 
-INSTANTIATE_TEST_SUITE_P(All, BinaryGradientTest,
+INSTANTIATE_TEST_SUITE_P(All, BinaryTrainingProgramTest,
                          ::testing::Values(OpType::kAdd, OpType::kMul),
                          [](const auto& test) {
                            return std::string(Name(test.param));
                          });
 
 // Nine tokens for five rows: some row is used twice.
-TEST(GradientTest, Embedding) {
+TEST(TrainingProgramTest, Embedding) {
   Builder builder = IdInput();
   builder.Parameter("table", {5, 6});
   builder.Parameter("w", {3, 6});
@@ -358,7 +361,7 @@ TEST(GradientTest, Embedding) {
 
 // A gated block between an embedding and a head that share their weight; "e" is
 // used by three nodes, "up" by two layers, and two values are outputs.
-TEST(GradientTest, SharedValuesAndWeights) {
+TEST(TrainingProgramTest, SharedValuesAndWeights) {
   Builder builder = IdInput();
   builder.Parameter("table", {8, 6});
   builder.Parameter("gate", {6, 6});
@@ -394,14 +397,16 @@ Builder LargeGraph() {
 }
 
 // Sizes above what one task takes, so that every operator is split.
-TEST(GradientTest, LargeShapes) { GradientCheck(LargeGraph(), 70).CheckAll(); }
+TEST(TrainingProgramTest, LargeShapes) {
+  GradientCheck(LargeGraph(), 70).CheckAll();
+}
 
-TEST(GradientTest, SameBitsForAnyNumberOfThreads) {
+TEST(TrainingProgramTest, SameBitsForAnyNumberOfThreads) {
   GradientCheck check(LargeGraph(), 70);
-  const std::unique_ptr<Backprop> expected = check.Run();
+  const std::unique_ptr<TrainingProgram> expected = check.Run();
   for (const size_t threads : {2u, 3u, 5u}) {
     const std::unique_ptr<Executor> executor = StartThreadTeam(threads);
-    const std::unique_ptr<Backprop> actual = check.Run(executor.get());
+    const std::unique_ptr<TrainingProgram> actual = check.Run(executor.get());
     for (const auto& [name, gradient] : expected->gradients()) {
       EXPECT_EQ(actual->gradients().find(name)->second.values, gradient.values)
           << name << " with " << threads << " threads";
@@ -409,109 +414,145 @@ TEST(GradientTest, SameBitsForAnyNumberOfThreads) {
   }
 }
 
-TEST(GradientTest, RepeatedStepsDoNotAllocateAndDoNotAddUp) {
+TEST(TrainingProgramTest, RepeatedStepsDoNotAllocateAndDoNotAddUp) {
   GradientCheck check(LargeGraph(), 70);
-  const std::unique_ptr<Backprop> backprop = check.Run();
+  const std::unique_ptr<TrainingProgram> program = check.Run();
   const std::vector<float> first =
-      backprop->gradients().find("w2")->second.values;
+      program->gradients().find("w2")->second.values;
+  check.RunWith(*program);  // whose outputs are kept
   const size_t before = AllocationCount();
-  check.RunWith(*backprop);
+  check.RunWith(*program);
   EXPECT_EQ(AllocationCount(), before);
-  EXPECT_EQ(backprop->gradients().find("w2")->second.values, first);
+  EXPECT_EQ(program->gradients().find("w2")->second.values, first);
 }
 
-TEST(GradientTest, ParameterWithoutInfluenceHasNoGradient) {
+TEST(TrainingProgramTest, ParameterWithoutInfluenceHasNoGradient) {
   Builder builder = FloatInput(3);
   builder.Parameter("used", {2, 3});
   builder.Parameter("unused", {2, 3});
   builder.Linear("x", "y", "used");
   builder.Linear("x", "ignored", "unused");
   builder.graph.outputs = {"y"};
-  const std::unique_ptr<Backprop> backprop = GradientCheck(builder, 2).Run();
-  EXPECT_THAT(backprop->gradients().find("unused")->second.values,
+  const std::unique_ptr<TrainingProgram> program =
+      GradientCheck(builder, 2).Run();
+  EXPECT_THAT(program->gradients().find("unused")->second.values,
               ::testing::Each(0.0f));
 }
 
-TEST(GradientTest, RefusesGraphsThatDoNotFit) {
+TEST(TrainingProgramTest, RefusesGraphsThatDoNotFit) {
   const auto message = [](const Builder& builder) {
     return ErrorMessage(
-        [&] { Backprop(builder.graph, builder.parameters, nullptr); });
+        [&] { TrainingProgram(builder.graph, builder.parameters, {}); });
   };
   Builder builder = FloatInput(3);
   builder.Linear("x", "y", "w");
-  EXPECT_EQ(message(builder), "graph: parameter 'w' is missing");
+  builder.graph.outputs = {"y"};
+  EXPECT_EQ(message(builder), "training: parameter 'w' is missing");
   builder.Parameter("w", {2, 4});
   EXPECT_EQ(message(builder),
-            "graph: node 'y' (linear): weight 'w' [2, 4] does not fit the "
-            "input [3]");
+            "training: graph: linear node 'y': input 'x' of shape [3] does not "
+            "fit the weight 'w' of shape [2, 4]");
   Builder bias = FloatInput(3);
   bias.Parameter("w", {2, 3});
   bias.Parameter("b", {3});
   bias.Linear("x", "y", "w", "b");
+  bias.graph.outputs = {"y"};
   EXPECT_EQ(message(bias),
-            "graph: node 'y' (linear): bias 'b' [3] does not fit the output "
-            "[2]");
+            "training: tensor 'b': is F32 [3], but the bias of weight 'w' must "
+            "be F32 [2]");
   Builder add = FloatInput(3);
   add.Parameter("w", {2, 3});
   add.Linear("x", "h", "w");
   add.Op(OpType::kAdd, {"h", "x"}, "y");
-  EXPECT_EQ(message(add), "graph: node 'y' (add): shapes [2] and [3] differ");
+  add.graph.outputs = {"y"};
+  EXPECT_EQ(message(add),
+            "training: graph: add node 'y': inputs have different shapes, [2] "
+            "and [3]");
   Builder order = FloatInput(3);
   order.Op(OpType::kRelu, {"later"}, "y");
+  order.graph.outputs = {"y"};
   EXPECT_EQ(message(order),
-            "graph: value 'later' is used before it is defined");
-  Builder forward_only = FloatInput(3);
-  forward_only.Op(OpType::kTanh, {"x"}, "y");
-  EXPECT_EQ(message(forward_only),
-            "graph: node 'y' (tanh): training has no gradient for this "
-            "operator");
+            "training: graph: relu node 'y' uses the value 'later', which is "
+            "not defined");
 }
 
-TEST(GradientTest, RefusesIdsOutOfRange) {
+TEST(TrainingProgramTest, RefusesIdsOutOfRange) {
   Builder builder = IdInput();
   builder.Parameter("table", {4, 2});
   builder.graph.nodes.push_back(
       {OpType::kEmbedding, {"ids"}, "y", "table", ""});
   builder.graph.outputs = {"y"};
-  Backprop backprop(builder.graph, builder.parameters, nullptr);
+  TrainingProgram program(builder.graph, builder.parameters, {});
   for (const int32_t id : {-1, 4}) {
     const std::array<const void*, 1> inputs{&id};
-    EXPECT_EQ(ErrorMessage([&] { backprop.Forward(1, inputs); }),
-              "input 'ids': id " + std::to_string(id) + " is outside [0, 4)");
+    EXPECT_EQ(ErrorMessage([&] { program.Forward(1, inputs); }),
+              "training: graph: embedding node 'y': id " + std::to_string(id) +
+                  " of token 0 is outside 0..3");
   }
 }
 
-TEST(LossTest, GradientMatchesFiniteDifferences) {
-  // The last row would overflow without the shift by its maximum.
-  const std::vector<float> logits = {0.5f,  -1.0f, 2.0f,  1.5f, 1.0f, -0.25f,
-                                     -3.0f, 0.0f,  0.75f, 500,  499,  498};
-  const std::vector<uint8_t> labels = {2, 0, 1, 1};
-  std::vector<float> gradient(logits.size());
-  const ClassificationLoss loss = SoftmaxCrossEntropy(logits, labels, gradient);
-  EXPECT_EQ(loss.correct, 2u);
-
-  const auto reference = [&](const Doubles& x) {
-    double sum = 0.0;
-    for (size_t row = 0; row < labels.size(); ++row) {
-      const double* r = x.data() + 3 * row;
-      sum +=
-          std::log(1.0 + std::exp(r[(labels[row] + 1) % 3] - r[labels[row]]) +
-                   std::exp(r[(labels[row] + 2) % 3] - r[labels[row]]));
-    }
-    return sum;
+// Two halves of a batch, one after the other, give the gradient of the whole.
+TEST(TrainingProgramTest, PartsOfABatchAddUp) {
+  const Builder builder = LargeGraph();
+  constexpr size_t kRows = 12;
+  const Input input(builder.graph, builder.parameters, kRows);
+  TrainingProgram program(builder.graph, builder.parameters, {});
+  Random random(3);
+  std::vector<float> dy(kRows * program.OutputWidth(0));
+  for (float& value : dy) value = random.Symmetric();
+  const auto run = [&](size_t first, size_t rows, bool accumulate) {
+    const std::array<const void*, 1> inputs{input.floats.data() + first * 30};
+    program.Forward(rows, inputs);
+    const std::array<const float*, 1> gradients{dy.data() +
+                                                first * program.OutputWidth(0)};
+    program.Backward(gradients, accumulate);
   };
-  Doubles x(logits.begin(), logits.end());
-  EXPECT_NEAR(loss.loss, reference(x), 1e-5);
-  for (size_t i = 0; i < x.size(); ++i) {
-    const double before = x[i];
-    x[i] = before + 1e-5;
-    const double above = reference(x);
-    x[i] = before - 1e-5;
-    const double below = reference(x);
-    x[i] = before;
-    // The gradient is that of the mean over four rows.
-    EXPECT_NEAR(gradient[i], (above - below) / 2e-5 / 4, 1e-6) << i;
+  run(0, kRows, false);
+  const std::vector<float> whole =
+      program.gradients().find("w2")->second.values;
+  run(0, 5, false);
+  EXPECT_NE(program.gradients().find("w2")->second.values, whole);
+  run(5, kRows - 5, true);
+  const std::vector<float>& parts =
+      program.gradients().find("w2")->second.values;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    ASSERT_NEAR(parts[i], whole[i], 1e-6f + 1e-5f * std::abs(whole[i])) << i;
   }
+}
+
+TEST(TrainingProgramTest, FrozenParametersHaveNoGradientAndOthersTheSame) {
+  GradientCheck check(LargeGraph(), 6);
+  const std::unique_ptr<TrainingProgram> all = check.Run();
+  Builder builder = LargeGraph();
+  TrainingProgramOptions options;
+  options.frozen = {"w1", "b1"};
+  TrainingProgram program(builder.graph, builder.parameters, options);
+  check.RunWith(program);
+  EXPECT_EQ(program.gradients().count("w1"), 0u);
+  EXPECT_EQ(program.gradients().count("b1"), 0u);
+  EXPECT_EQ(program.gradients().find("w2")->second.values,
+            all->gradients().find("w2")->second.values);
+  // What only the frozen ones need is not kept.
+  EXPECT_LT(program.ArenaBytes(), all->ArenaBytes());
+}
+
+// Memory is reused: a chain of functions keeps what their gradients need, and
+// two gradients at a time.
+TEST(TrainingProgramTest, HoldsWhatIsNeededAndNoMore) {
+  Builder builder = FloatInput(64);
+  builder.Parameter("w", {64, 64});
+  builder.Linear("x", "h0", "w");
+  constexpr size_t kDepth = 20;
+  for (size_t i = 0; i < kDepth; ++i) {
+    builder.Op(OpType::kRelu, {"h" + std::to_string(i)},
+               "h" + std::to_string(i + 1));
+  }
+  builder.graph.outputs = {"h" + std::to_string(kDepth)};
+  TrainingProgram program(builder.graph, builder.parameters, {});
+  program.Reserve(1, 100);
+  // x and what each relu gives, and two gradients.
+  EXPECT_LE(program.ArenaBytes(), (1 + kDepth + 2) * 100 * 64 * sizeof(float));
+  EXPECT_GE(program.ArenaBytes(), (1 + kDepth) * 100 * 64 * sizeof(float));
 }
 
 }  // namespace

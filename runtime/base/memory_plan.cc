@@ -1,4 +1,4 @@
-#include "runtime/exec/memory_plan.h"
+#include "runtime/base/memory_plan.h"
 
 #include <algorithm>
 #include <bit>

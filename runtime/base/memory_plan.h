@@ -1,5 +1,5 @@
-#ifndef LUTRA_RUNTIME_EXEC_MEMORY_PLAN_H_
-#define LUTRA_RUNTIME_EXEC_MEMORY_PLAN_H_
+#ifndef LUTRA_RUNTIME_BASE_MEMORY_PLAN_H_
+#define LUTRA_RUNTIME_BASE_MEMORY_PLAN_H_
 
 #include <cstddef>
 #include <span>
@@ -27,4 +27,4 @@ MemoryPlan PlanMemory(std::span<const BlockLifetime> blocks);
 
 }  // namespace lutra
 
-#endif  // LUTRA_RUNTIME_EXEC_MEMORY_PLAN_H_
+#endif  // LUTRA_RUNTIME_BASE_MEMORY_PLAN_H_

@@ -1,5 +1,5 @@
-#ifndef LUTRA_RUNTIME_OPS_ROPE_ANGLES_H_
-#define LUTRA_RUNTIME_OPS_ROPE_ANGLES_H_
+#ifndef LUTRA_RUNTIME_ROPE_ANGLES_H_
+#define LUTRA_RUNTIME_ROPE_ANGLES_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -47,4 +47,4 @@ class RopeAngles {
 
 }  // namespace lutra
 
-#endif  // LUTRA_RUNTIME_OPS_ROPE_ANGLES_H_
+#endif  // LUTRA_RUNTIME_ROPE_ANGLES_H_

@@ -1,12 +1,12 @@
-#ifndef LUTRA_RUNTIME_OPS_SHARED_DATA_H_
-#define LUTRA_RUNTIME_OPS_SHARED_DATA_H_
+#ifndef LUTRA_RUNTIME_SHARED_DATA_H_
+#define LUTRA_RUNTIME_SHARED_DATA_H_
 
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 
-#include "runtime/ops/rope_angles.h"
+#include "lutra/runtime/rope_angles.h"
 
 namespace lutra {
 
@@ -17,4 +17,4 @@ struct SharedData {
 
 }  // namespace lutra
 
-#endif  // LUTRA_RUNTIME_OPS_SHARED_DATA_H_
+#endif  // LUTRA_RUNTIME_SHARED_DATA_H_

@@ -1,0 +1,212 @@
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "lutra/kernels/vector_ops.h"
+#include "qat/grad/gradients.h"
+#include "qat/grad/matmul.h"
+
+namespace lutra::qat {
+namespace {
+
+using kernels::Function;
+
+constexpr size_t kGates = 4;
+
+// What the step works in, each [rows, ...] unless it says something else.
+struct Scratch {
+  Scratch(const BackwardCapacity& capacity, size_t units, float* memory) {
+    const auto take = [&](size_t count) {
+      float* block = memory == nullptr ? nullptr : memory + floats;
+      floats += count;
+      return block;
+    };
+    before = take(capacity.rows * units);
+    gates = take(capacity.rows * kGates * units);
+    cells = take(capacity.rows * units);
+    dgates = take(capacity.rows * kGates * units);
+    later = take(capacity.sequences * kGates * units);
+    dh = take(capacity.sequences * units);
+    dc = take(capacity.sequences * units);
+  }
+
+  float* before;  // [units], outputs of the row before, or zeros
+  float* gates;   // [4 * units], after their functions
+  float* cells;   // [units]
+  float* dgates;  // [4 * units], before their functions
+  float* later;   // [sequences, 4 * units], dgates of the next row of each
+  float* dh;      // [sequences, units]
+  float* dc;      // [sequences, units]
+  size_t floats = 0;
+};
+
+// Backward through time. The cells and gates of the forward pass are computed
+// anew from its outputs, in one product for all rows; back in time go all
+// sequences side by side.
+class LstmStep : public BackwardStep {
+ public:
+  LstmStep(const Model& model, const Node& node, const Execution& execution,
+           const BackwardBinding& binding)
+      : binding_(binding),
+        executor_(execution.executor),
+        weight_(Tensor32(model, node.weight)),
+        units_(model.value(node.output).ElementCount()),
+        scratch_(binding.capacity, units_,
+                 static_cast<float*>(binding.scratch)) {
+    const std::string order = WordAttribute(node, "gates");
+    input_ = order.find('i') * units_;
+    forget_ = order.find('f') * units_;
+    cell_ = order.find_first_of("gc") * units_;
+    output_ = order.find('o') * units_;
+  }
+
+  static size_t ScratchBytes(const BackwardCapacity& capacity, size_t units) {
+    return Scratch(capacity, units, nullptr).floats * sizeof(float);
+  }
+
+  void Run(size_t m, const Call& call) override {
+    Recompute(m, call);
+    size_t longest = 0;
+    for (const SequenceRows& rows : call.sequences) {
+      longest = std::max(longest, rows.count);
+    }
+    for (size_t t = longest; t-- > 0;) StepBack(t, call);
+    const size_t width = kGates * units_;
+    const GradientTarget& dx = binding_.input_gradients[0];
+    if (dx.values != nullptr) {
+      ForEachElement(executor_, m * width, dx,
+                     [d = scratch_.dgates](size_t i) { return d[i]; });
+    }
+    if (binding_.weight_gradient != nullptr) {
+      MatMul({scratch_.dgates, /*transposed=*/true}, {scratch_.before}, width,
+             units_, m, /*accumulate=*/true, {binding_.weight_gradient},
+             executor_);
+    }
+  }
+
+ private:
+  void Recompute(size_t m, const Call& call) const {
+    const size_t width = kGates * units_;
+    for (const SequenceRows& rows : call.sequences) {
+      float* before = scratch_.before + rows.first * units_;
+      std::fill(before, before + units_, 0.0f);
+      std::copy_n(binding_.output + rows.first * units_,
+                  (rows.count - 1) * units_, before + units_);
+    }
+    std::copy_n(Floats(binding_.inputs[0]), m * width, scratch_.gates);
+    MatMul({scratch_.before}, {weight_, /*transposed=*/true}, m, width, units_,
+           /*accumulate=*/true, {scratch_.gates}, executor_);
+    ParallelFor(executor_, m, RowTile(width), [&](size_t begin, size_t end) {
+      for (size_t row = begin; row < end; ++row) {
+        float* gates = scratch_.gates + row * width;
+        for (const size_t gate : {input_, forget_, output_}) {
+          kernels::Apply(Function::kSigmoid, gates + gate, units_,
+                         gates + gate);
+        }
+        kernels::Apply(Function::kTanh, gates + cell_, units_, gates + cell_);
+      }
+    });
+    for (const SequenceRows& rows : call.sequences) {
+      for (size_t t = 0; t < rows.count; ++t) {
+        const size_t row = rows.first + t;
+        const float* gates = scratch_.gates + row * width;
+        float* c = scratch_.cells + row * units_;
+        for (size_t i = 0; i < units_; ++i) {
+          const float kept = t == 0 ? 0.0f : gates[forget_ + i] * c[i - units_];
+          c[i] = kept + gates[input_ + i] * gates[cell_ + i];
+        }
+      }
+    }
+  }
+
+  // Row t of all sequences that have one.
+  void StepBack(size_t t, const Call& call) const {
+    const size_t width = kGates * units_;
+    // What comes from row t + 1, of the sequences that have one.
+    size_t later = 0;
+    for (const SequenceRows& rows : call.sequences) {
+      if (t + 1 >= rows.count) continue;
+      std::copy_n(scratch_.dgates + (rows.first + t + 1) * width, width,
+                  scratch_.later + later++ * width);
+    }
+    if (later > 0) {
+      MatMul({scratch_.later}, {weight_}, later, units_, width,
+             /*accumulate=*/false, {scratch_.dh}, executor_);
+    }
+    const float* dh = scratch_.dh;
+    for (size_t s = 0; s < call.sequences.size(); ++s) {
+      const SequenceRows& rows = call.sequences[s];
+      if (t >= rows.count) continue;
+      const bool last = t + 1 == rows.count;
+      RowBack(rows.first + t, t == 0, last ? nullptr : dh,
+              scratch_.dc + s * units_);
+      if (!last) dh += units_;
+    }
+  }
+
+  // `dh` and `dc` come from the next row; nullptr, and nothing, in the last.
+  void RowBack(size_t row, bool first, const float* dh, float* dc) const {
+    const size_t width = kGates * units_;
+    const float* gates = scratch_.gates + row * width;
+    const float* c = scratch_.cells + row * units_;
+    const float* dy = binding_.output_gradient + row * units_;
+    float* d = scratch_.dgates + row * width;
+    // tanh(c) waits where the gradient of the output gate goes.
+    float* tanh_c = d + output_;
+    kernels::Apply(Function::kTanh, c, units_, tanh_c);
+    for (size_t j = 0; j < units_; ++j) {
+      const float i = gates[input_ + j];
+      const float f = gates[forget_ + j];
+      const float g = gates[cell_ + j];
+      const float o = gates[output_ + j];
+      const float tanh = tanh_c[j];
+      const float h = dh == nullptr ? dy[j] : dy[j] + dh[j];
+      const float through = h * o * ((1.0f - tanh) * (1.0f + tanh));
+      const float cell = dh == nullptr ? through : through + dc[j];
+      const float before = first ? 0.0f : c[j - units_];
+      d[output_ + j] = h * tanh * (o * (1.0f - o));
+      d[input_ + j] = cell * g * (i * (1.0f - i));
+      d[cell_ + j] = cell * i * ((1.0f - g) * (1.0f + g));
+      d[forget_ + j] = cell * before * (f * (1.0f - f));
+      dc[j] = cell * f;
+    }
+  }
+
+  BackwardBinding binding_;
+  Executor* executor_;
+  const float* weight_;  // [4 * units, units]
+  size_t units_;
+  Scratch scratch_;
+  // Where the gates begin in a row of them.
+  size_t input_;
+  size_t forget_;
+  size_t cell_;
+  size_t output_;
+};
+
+class LstmCell : public OperatorGradient {
+ public:
+  bool NeedsInputs() const override { return true; }
+  bool NeedsOutput() const override { return true; }
+
+  size_t ScratchBytes(const Model& model, const Node& node, const Execution&,
+                      const BackwardCapacity& capacity) const override {
+    return LstmStep::ScratchBytes(capacity,
+                                  model.value(node.output).ElementCount());
+  }
+
+  std::unique_ptr<BackwardStep> Bind(
+      const Model& model, const Node& node, const Execution& execution,
+      const BackwardBinding& binding) const override {
+    return std::make_unique<LstmStep>(model, node, execution, binding);
+  }
+};
+
+}  // namespace
+
+const OperatorGradient& LstmCellGradient() {
+  static const LstmCell gradient;
+  return gradient;
+}
+
+}  // namespace lutra::qat

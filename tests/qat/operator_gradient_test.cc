@@ -1,0 +1,427 @@
+// Every operator, by one table: gradients against differences of the forward
+// pass, bits on several threads, allocations.
+
+#include "lutra/qat/operator_gradient.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lutra/kernels/thread_team.h"
+#include "lutra/qat/training_program.h"
+#include "lutra/runtime/operator.h"
+#include "lutra/runtime/random.h"
+#include "tests/runtime/allocation_counter.h"
+#include "tests/runtime/throws.h"
+
+namespace lutra::qat {
+namespace {
+
+using Shape = std::vector<int64_t>;
+
+// One node, and how it is called.
+struct Case {
+  std::string name;
+  OpType op;
+  std::vector<Shape> inputs;  // without rows; of embedding: ids
+  Attributes attributes = {};
+  Shape weight = {};
+  Shape bias = {};
+  std::vector<TrainingSequence> sequences = {{.rows = 5}};
+  // Functions with corners need small steps.
+  float step = 0.02f;
+  // Rounding of small differences counts more.
+  double tolerance = 1e-3;
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.name;
+}
+
+constexpr float kSmallStep = 1e-3f;
+constexpr double kCoarse = 2e-2;
+
+std::vector<Case> Cases() {
+  const Attribute no_pad = std::vector<int64_t>{0, 0, 0, 0};
+  const Attribute pad = std::vector<int64_t>{1, 0, 2, 1};
+  const Attribute window = std::vector<int64_t>{3, 2};
+  const Attribute pool_pad = std::vector<int64_t>{1, 0, 1, 1};
+  const Attribute stride = std::vector<int64_t>{2, 1};
+  const Attribute dilation = std::vector<int64_t>{1, 2};
+  const std::vector<TrainingSequence> texts = {
+      {.rows = 4}, {.rows = 1}, {.rows = 70}};
+  return {
+      {"Linear", OpType::kLinear, {{7}}, {}, {5, 7}, {5}},
+      {"LinearWithoutBias", OpType::kLinear, {{7}}, {}, {5, 7}},
+      {"Embedding", OpType::kEmbedding, {{}}, {}, {4, 6}},
+      {"Relu",
+       OpType::kRelu,
+       {{9}},
+       {},
+       {},
+       {},
+       {{.rows = 5}},
+       kSmallStep,
+       kCoarse},
+      {"Gelu", OpType::kGelu, {{9}}},
+      {"Silu", OpType::kSilu, {{9}}},
+      {"Sigmoid", OpType::kSigmoid, {{9}}},
+      {"Tanh", OpType::kTanh, {{9}}},
+      {"Add", OpType::kAdd, {{3, 4}, {3, 4}}},
+      {"Mul", OpType::kMul, {{3, 4}, {3, 4}}},
+      {"Softmax", OpType::kSoftmax, {{2, 9}}},
+      {"RmsNorm", OpType::kRmsNorm, {{2, 19}}, {{"eps", 1e-5}}, {19}},
+      {"LayerNorm", OpType::kLayerNorm, {{2, 19}}, {{"eps", 1e-5}}, {19}, {19}},
+      {"RopeHalf",
+       OpType::kRope,
+       {{20}},
+       {{"head_dim", 10.0}, {"pairing", "half"}},
+       {4},
+       {},
+       texts},
+      {"RopeAdjacent",
+       OpType::kRope,
+       {{20}},
+       {{"head_dim", 10.0}, {"pairing", "adjacent"}},
+       {5},
+       {},
+       {{.rows = 3, .position = 7}}},
+      {"Attention",
+       OpType::kAttention,
+       {{24}, {12}, {12}},
+       {{"heads", 4.0}, {"kv_heads", 2.0}},
+       {},
+       {},
+       texts},
+      {"AttentionWindow",
+       OpType::kAttention,
+       {{10}, {10}, {10}},
+       {{"heads", 2.0}, {"kv_heads", 2.0}, {"window", 3.0}, {"scale", 0.7}},
+       {},
+       {},
+       texts},
+      {"Conv2d",
+       OpType::kConv2d,
+       {{6, 5, 3}},
+       {{"kernel", window},
+        {"stride", stride},
+        {"padding", pad},
+        {"dilation", dilation}},
+       {4, 18},
+       {4}},
+      {"Conv2dPointwise",
+       OpType::kConv2d,
+       {{3, 2, 5}},
+       {{"kernel", std::vector<int64_t>{1, 1}}, {"padding", no_pad}},
+       {4, 5}},
+      {"DepthwiseConv2d",
+       OpType::kDepthwiseConv2d,
+       {{6, 5, 3}},
+       {{"kernel", window},
+        {"stride", stride},
+        {"padding", pad},
+        {"dilation", dilation}},
+       {6, 3},
+       {3}},
+      {"AvgPool2d",
+       OpType::kAvgPool2d,
+       {{6, 5, 3}},
+       {{"kernel", window}, {"stride", stride}, {"padding", pool_pad}}},
+      {"MaxPool2d",
+       OpType::kMaxPool2d,
+       {{6, 5, 3}},
+       {{"kernel", window}, {"stride", stride}, {"padding", pool_pad}},
+       {},
+       {},
+       {{.rows = 5}},
+       kSmallStep,
+       kCoarse},
+      {"Reshape",
+       OpType::kReshape,
+       {{3, 4}},
+       {{"shape", std::vector<int64_t>{2, 6}}}},
+      {"LstmCell",
+       OpType::kLstmCell,
+       {{24}},
+       {{"gates", "ifgo"}},
+       {24, 6},
+       {},
+       {{.rows = 4}, {.rows = 1}, {.rows = 7}}},
+      {"LstmCellOtherOrder",
+       OpType::kLstmCell,
+       {{8}},
+       {{"gates", "ofci"}},
+       {8, 2}},
+  };
+}
+
+std::vector<float> RandomFloats(size_t n, uint64_t seed) {
+  Random random(seed);
+  std::vector<float> values(n);
+  for (float& value : values) value = 2.0f * random.Symmetric();
+  return values;
+}
+
+// A case under way. Operands are the inputs and the trained tensors.
+class Harness {
+ public:
+  explicit Harness(const Case& c, Executor* executor = nullptr) : case_(c) {
+    for (const TrainingSequence& s : c.sequences) rows_ += s.rows;
+    Node node{c.op, {}, "y", "", "", c.attributes};
+    for (size_t i = 0; i < c.inputs.size(); ++i) {
+      const std::string name = "x" + std::to_string(i);
+      const bool ids = c.op == OpType::kEmbedding;
+      graph_.inputs.push_back(
+          {name, ids ? ValueType::kInt32 : ValueType::kFloat32, c.inputs[i]});
+      node.inputs.push_back(name);
+      size_t width = 1;
+      for (const int64_t size : c.inputs[i]) width *= static_cast<size_t>(size);
+      if (ids) {
+        for (size_t row = 0; row < rows_; ++row) {
+          ids_.push_back(static_cast<int32_t>(row * 3 % 4));
+        }
+      } else {
+        inputs_.push_back(RandomFloats(rows_ * width, i + 1));
+      }
+    }
+    const auto tensor = [&](const char* name, const Shape& shape,
+                            std::string& of_node) {
+      if (shape.empty()) return;
+      of_node = name;
+      Tensor& t = parameters_.try_emplace(name, shape).first->second;
+      t.values = RandomFloats(t.values.size(), 77 + of_node.size());
+    };
+    tensor("weight", c.weight, node.weight);
+    tensor("bias", c.bias, node.bias);
+    graph_.nodes.push_back(std::move(node));
+    graph_.outputs.push_back("y");
+    program_ = std::make_unique<TrainingProgram>(
+        graph_, parameters_,
+        TrainingProgramOptions{.executor = executor, .input_gradients = true});
+    dy_ = RandomFloats(rows_ * program_->OutputWidth(0), 5);
+  }
+
+  void Forward() {
+    if (pointers_.empty()) {
+      if (!ids_.empty()) pointers_.push_back(ids_.data());
+      for (const auto& input : inputs_) pointers_.push_back(input.data());
+    }
+    program_->Forward(case_.sequences, pointers_);
+  }
+  void Backward() {
+    const std::array<const float*, 1> gradients{dy_.data()};
+    program_->Backward(gradients);
+  }
+  double Loss() {
+    Forward();
+    double sum = 0.0;
+    const auto y = program_->Output(0);
+    for (size_t i = 0; i < dy_.size(); ++i) sum += double{dy_[i]} * y[i];
+    return sum;
+  }
+
+  // The operands and their gradients.
+  std::vector<std::vector<float>*> Operands() {
+    std::vector<std::vector<float>*> operands;
+    for (auto& input : inputs_) operands.push_back(&input);
+    for (auto& [name, gradient] : program_->gradients()) {
+      operands.push_back(&parameters_.find(name)->second.values);
+    }
+    return operands;
+  }
+  std::vector<std::vector<float>> Gradients() const {
+    std::vector<std::vector<float>> all;
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const auto gradient = program_->InputGradient(i);
+      all.emplace_back(gradient.begin(), gradient.end());
+    }
+    for (const auto& [name, gradient] : program_->gradients()) {
+      all.push_back(gradient.values);
+    }
+    return all;
+  }
+
+ private:
+  const Case& case_;
+  size_t rows_ = 0;
+  Graph graph_;
+  TensorMap parameters_;
+  std::vector<std::vector<float>> inputs_;
+  std::vector<int32_t> ids_;
+  std::vector<const void*> pointers_;
+  std::unique_ptr<TrainingProgram> program_;
+  std::vector<float> dy_;
+};
+
+class OperatorGradientTest : public ::testing::TestWithParam<Case> {};
+
+// Along random directions of each operand: central differences at two steps,
+// without the error of the second order.
+TEST_P(OperatorGradientTest, MatchesDifferences) {
+  const Case& c = GetParam();
+  Harness harness(c);
+  harness.Forward();
+  harness.Backward();
+  const auto gradients = harness.Gradients();
+  const auto operands = harness.Operands();
+  ASSERT_EQ(gradients.size(), operands.size());
+  ASSERT_FALSE(operands.empty());
+  for (size_t i = 0; i < operands.size(); ++i) {
+    std::vector<float>& operand = *operands[i];
+    const std::vector<float> before = operand;
+    double largest = 0.0;
+    for (uint64_t seed = 0; seed < 4; ++seed) {
+      const std::vector<float> direction = RandomFloats(operand.size(), seed);
+      const auto slope = [&](float step) {
+        double at[2];
+        for (const int side : {0, 1}) {
+          for (size_t j = 0; j < operand.size(); ++j) {
+            operand[j] = before[j] + (side == 0 ? -step : step) * direction[j];
+          }
+          at[side] = harness.Loss();
+        }
+        return (at[1] - at[0]) / (2.0 * step);
+      };
+      const double expected = (4.0 * slope(c.step) - slope(2 * c.step)) / 3.0;
+      double got = 0.0;
+      double size = 0.0;
+      for (size_t j = 0; j < operand.size(); ++j) {
+        got += double{gradients[i][j]} * direction[j];
+        size += std::abs(double{gradients[i][j]} * direction[j]);
+      }
+      EXPECT_NEAR(got, expected, c.tolerance * size) << "operand " << i;
+      largest = std::max(largest, std::abs(expected) / size);
+    }
+    EXPECT_GT(largest, 0.01) << "the check checks nothing";
+    operand = before;
+  }
+}
+
+TEST_P(OperatorGradientTest, SameBitsForAnyNumberOfThreads) {
+  Harness alone(GetParam());
+  alone.Forward();
+  alone.Backward();
+  for (const size_t threads : {2u, 3u}) {
+    const std::unique_ptr<Executor> executor = StartThreadTeam(threads);
+    Harness harness(GetParam(), executor.get());
+    harness.Forward();
+    harness.Backward();
+    EXPECT_EQ(harness.Gradients(), alone.Gradients());
+  }
+}
+
+TEST_P(OperatorGradientTest, RepeatsWithoutAllocating) {
+  Harness harness(GetParam());
+  harness.Forward();
+  harness.Backward();
+  const auto first = harness.Gradients();
+  const size_t before = AllocationCount();
+  harness.Forward();
+  harness.Backward();
+  EXPECT_EQ(AllocationCount(), before);
+  EXPECT_EQ(harness.Gradients(), first);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OperatorGradientTest,
+                         ::testing::ValuesIn(Cases()),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(OperatorGradientTableTest, HasEveryOperator) {
+  std::set<OpType> tested;
+  for (const Case& c : Cases()) tested.insert(c.op);
+  for (const OpType op : AllOperators()) {
+    EXPECT_TRUE(tested.contains(op)) << Name(op);
+  }
+}
+
+// y = x^2 under an app's name.
+class Square : public Operator {
+ public:
+  Square() : Operator({.name = "test.square"}) {}
+  std::vector<int64_t> InferShape(
+      const Model&, const Node&,
+      Span<const ValueInfo* const> inputs) const override {
+    return inputs[0]->shape;
+  }
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution&,
+                             const Binding& binding) const override {
+    class SquareStep : public Step {
+     public:
+      SquareStep(const Binding& b, size_t width) : b_(b), width_(width) {}
+      void Run(size_t m, const Call&) override {
+        const auto* x = static_cast<const float*>(b_.inputs[0]);
+        for (size_t i = 0; i < m * width_; ++i) b_.output[i] = x[i] * x[i];
+      }
+      Binding b_;
+      size_t width_;
+    };
+    return std::make_unique<SquareStep>(
+        binding, model.value(node.output).ElementCount());
+  }
+};
+
+class SquareGradient : public OperatorGradient {
+ public:
+  bool NeedsInputs() const override { return true; }
+  std::unique_ptr<BackwardStep> Bind(
+      const Model& model, const Node& node, const Execution&,
+      const BackwardBinding& binding) const override {
+    class SquareStep : public BackwardStep {
+     public:
+      SquareStep(const BackwardBinding& b, size_t width)
+          : b_(b), width_(width) {}
+      void Run(size_t m, const Call&) override {
+        const auto* x = static_cast<const float*>(b_.inputs[0]);
+        const GradientTarget& dx = b_.input_gradients[0];
+        for (size_t i = 0; i < m * width_; ++i) {
+          const float d = 2.0f * x[i] * b_.output_gradient[i];
+          dx.values[i] = dx.accumulate ? dx.values[i] + d : d;
+        }
+      }
+      BackwardBinding b_;
+      size_t width_;
+    };
+    return std::make_unique<SquareStep>(
+        binding, model.value(node.output).ElementCount());
+  }
+};
+
+TEST(AppGradientTest, IsTrained) {
+  const OpType op = RegisterOperator(std::make_unique<const Square>());
+  Graph graph;
+  graph.inputs = {{"x", ValueType::kFloat32, {2}}};
+  graph.nodes = {{op, {"x"}, "y", "", ""}};
+  graph.outputs = {"y"};
+  const TensorMap none;
+  EXPECT_EQ(ErrorMessage([&] { TrainingProgram(graph, none, {}); }),
+            "training: graph: test.square node 'y': training has no gradient "
+            "for this operator");
+  RegisterGradient(op, std::make_unique<const SquareGradient>());
+  EXPECT_EQ(ErrorMessage([&] {
+              RegisterGradient(op, std::make_unique<const SquareGradient>());
+            }),
+            "operator 'test.square' has a gradient already");
+  EXPECT_EQ(ErrorMessage([&] {
+              RegisterGradient(OpType::kRelu,
+                               std::make_unique<const SquareGradient>());
+            }),
+            "operator 'relu' has a gradient already");
+  TrainingProgram program(graph, none, {.input_gradients = true});
+  const std::array<float, 2> x = {3.0f, -0.5f};
+  const std::array<const void*, 1> inputs{x.data()};
+  program.Forward(1, inputs);
+  const std::array<float, 2> dy = {1.0f, 2.0f};
+  const std::array<const float*, 1> gradients{dy.data()};
+  program.Backward(gradients);
+  EXPECT_THAT(program.InputGradient(0), ::testing::ElementsAre(6.0f, -2.0f));
+}
+
+}  // namespace
+}  // namespace lutra::qat

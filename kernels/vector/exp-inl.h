@@ -63,6 +63,15 @@ HWY_INLINE V Silu(D d, V x) {
 }
 
 template <class D, class V = hn::Vec<D>>
+HWY_INLINE V GeluTanh(D d, V x) {
+  using C = GeluTanhConstants;
+  const V factor = hn::Add(hn::Set(d, C::kLinear),
+                           hn::Mul(hn::Set(d, C::kCubic), hn::Mul(x, x)));
+  return hn::Div(AboveInfinity(d, x),
+                 hn::Add(hn::Set(d, 1.0f), Exp(d, hn::Mul(x, factor))));
+}
+
+template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Gelu(D d, V x) {
   using C = GeluConstants;
   const V one = hn::Set(d, 1.0f);

@@ -48,6 +48,12 @@ struct GeluConstants {
       -0.05716827512f, 0.2101194710f, -0.1593789905f, 0.03619502857f};
 };
 
+struct GeluTanhConstants {
+  // -2 sqrt(2 / pi), and that times 0.044715.
+  static constexpr float kLinear = -1.595769121606f;
+  static constexpr float kCubic = -0.0713548162726f;
+};
+
 struct TanhConstants {
   // Up to here the polynomial is used, (tanh x - x) / x^3 in x^2.
   static constexpr float kSmall = 0.6f;
@@ -90,6 +96,17 @@ inline float AboveInfinity(float x) {
 }
 
 inline float Silu(float x) { return AboveInfinity(x) / (1.0f + Exp(-x)); }
+
+inline float GeluTanh(float x) {
+  using C = GeluTanhConstants;
+  return AboveInfinity(x) /
+         (1.0f + Exp(x * (C::kLinear + C::kCubic * (x * x))));
+}
+
+inline float Relu2(float x) {
+  const float positive = x < 0.0f ? 0.0f : x;
+  return positive * positive;
+}
 
 inline float Gelu(float x) {
   using C = GeluConstants;

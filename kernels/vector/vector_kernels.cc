@@ -37,6 +37,19 @@ struct ReluFunction {
     return hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x);
   }
 };
+struct Relu2Function {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    const V positive = ReluFunction()(d, x);
+    return hn::Mul(positive, positive);
+  }
+};
+struct GeluTanhFunction {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return GeluTanh(d, x);
+  }
+};
 struct SigmoidFunction {
   template <class D, class V>
   HWY_INLINE V operator()(D d, V x) const {
@@ -86,6 +99,10 @@ void ApplyFunction(Function function, const float* x, size_t n, float* y) {
       return ApplyTo<SiluFunction>(x, n, y);
     case Function::kGelu:
       return ApplyTo<GeluFunction>(x, n, y);
+    case Function::kGeluTanh:
+      return ApplyTo<GeluTanhFunction>(x, n, y);
+    case Function::kRelu2:
+      return ApplyTo<Relu2Function>(x, n, y);
   }
 }
 

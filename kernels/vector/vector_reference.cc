@@ -24,6 +24,10 @@ float Evaluate(Function function, float x) {
       return Silu(x);
     case Function::kGelu:
       return Gelu(x);
+    case Function::kGeluTanh:
+      return GeluTanh(x);
+    case Function::kRelu2:
+      return Relu2(x);
   }
   return x;
 }

@@ -50,6 +50,24 @@ void GeluDerivative(const float* x, size_t n, float* d) {
   }
 }
 
+// s + x s (1 - s) 2u', where s is the sigmoid of 2u.
+void GeluTanhDerivative(const float* x, size_t n, float* d) {
+  constexpr float kLinear = 1.595769121606f;  // 2 sqrt(2 / pi)
+  constexpr float kCubic = 0.044715f;
+  for (size_t i = 0; i < n; ++i) {
+    d[i] = kLinear * (x[i] + kCubic * x[i] * x[i] * x[i]);
+  }
+  kernels::Apply(Function::kSigmoid, d, n, d);
+  for (size_t i = 0; i < n; ++i) {
+    const float slope = kLinear * (1.0f + 3.0f * kCubic * x[i] * x[i]);
+    d[i] += x[i] * (d[i] * (1.0f - d[i]) * slope);
+  }
+}
+
+void Relu2Derivative(const float* x, size_t n, float* d) {
+  for (size_t i = 0; i < n; ++i) d[i] = x[i] > 0.0f ? 2.0f * x[i] : 0.0f;
+}
+
 using Derivative = void (*)(const float* from, size_t n, float* d);
 
 // dx = dy * derivative, elementwise.
@@ -213,6 +231,16 @@ const OperatorGradient& SiluGradient() {
 
 const OperatorGradient& GeluGradient() {
   static const Unary<GeluDerivative, From::kInput> gradient;
+  return gradient;
+}
+
+const OperatorGradient& GeluTanhGradient() {
+  static const Unary<GeluTanhDerivative, From::kInput> gradient;
+  return gradient;
+}
+
+const OperatorGradient& Relu2Gradient() {
+  static const Unary<Relu2Derivative, From::kInput> gradient;
   return gradient;
 }
 

@@ -121,6 +121,7 @@ class TrainingProgram::Impl {
     for (const ValueInfo& output : model_->outputs()) {
       outputs_.push_back(numbers.at(output.name));
     }
+    for (const std::string& name : options.others) UseParameter(name, options);
     FindBackwardOperations();
   }
 
@@ -168,16 +169,17 @@ class TrainingProgram::Impl {
     return values_[outputs_.at(index)].width;
   }
 
-  void Backward(Span<const float* const> output_gradients, bool accumulate) {
+  void ClearGradients() {
+    for (auto& [name, gradient] : gradients_) {
+      std::fill(gradient.values.begin(), gradient.values.end(), 0.0f);
+    }
+  }
+
+  void Backward(Span<const float* const> output_gradients) {
     if (output_gradients.size() != outputs_.size()) {
       throw Error("training: " + std::to_string(output_gradients.size()) +
                   " gradients given, the graph has " +
                   std::to_string(outputs_.size()) + " outputs");
-    }
-    if (!accumulate) {
-      for (auto& [name, gradient] : gradients_) {
-        std::fill(gradient.values.begin(), gradient.values.end(), 0.0f);
-      }
     }
     for (size_t i = 0; i < outputs_.size(); ++i) {
       SetOutputGradient(i, output_gradients[i]);
@@ -570,9 +572,9 @@ Span<const float> TrainingProgram::Output(size_t index) const {
 size_t TrainingProgram::OutputWidth(size_t index) const {
   return impl_->OutputWidth(index);
 }
-void TrainingProgram::Backward(Span<const float* const> output_gradients,
-                               bool accumulate) {
-  impl_->Backward(output_gradients, accumulate);
+void TrainingProgram::ClearGradients() { impl_->ClearGradients(); }
+void TrainingProgram::Backward(Span<const float* const> output_gradients) {
+  impl_->Backward(output_gradients);
 }
 TensorMap& TrainingProgram::gradients() { return impl_->gradients(); }
 const TensorMap& TrainingProgram::gradients() const {

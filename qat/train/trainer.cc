@@ -3,12 +3,10 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <numbers>
 #include <numeric>
 #include <span>
 #include <string>
@@ -16,23 +14,25 @@
 #include <vector>
 
 #include "lutra/qat/base_optimizers.h"
+#include "lutra/qat/gradient_clip.h"
 #include "lutra/qat/loss.h"
 #include "lutra/qat/optimizer.h"
 #include "lutra/qat/prox_maps.h"
 #include "lutra/qat/quant_optimizer.h"
 #include "lutra/qat/quantizers.h"
-#include "lutra/qat/training_program.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/random.h"
 #include "qat/train/checkpoint.h"
+#include "qat/train/loss_head.h"
+#include "qat/train/param_groups.h"
 
 namespace lutra::qat {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Images per forward pass when nothing is learned from them.
-constexpr size_t kEvaluationBatch = 500;
+// Rows per forward pass when nothing is learned from them.
+constexpr size_t kEvaluationRows = 512;
 
 void CheckOptions(const TrainOptions& options) {
   const auto positive = [](double value) {
@@ -42,6 +42,7 @@ void CheckOptions(const TrainOptions& options) {
     return std::isfinite(value) && value >= 0.0;
   };
   if (options.epochs < 1) throw Error("epochs must be at least 1");
+  if (options.steps < 0) throw Error("the steps must not be negative");
   if (options.batch_size < 1) throw Error("the batch size must be at least 1");
   if (!positive(options.learning_rate)) {
     throw Error("the learning rate must be above 0");
@@ -52,40 +53,17 @@ void CheckOptions(const TrainOptions& options) {
   if (!not_negative(options.warmup_epochs)) {
     throw Error("the warm-up must not be negative");
   }
+  if (!not_negative(options.clip)) {
+    throw Error("the largest norm of gradients must not be negative");
+  }
+  if (!(options.decay_share > 0.0 && options.decay_share <= 1.0)) {
+    throw Error("the share of the rate's decay must be in (0, 1]");
+  }
+  if (!(options.rate_floor >= 0.0 && options.rate_floor <= 1.0)) {
+    throw Error("the lowest rate must be in [0, 1] of the highest");
+  }
   if (options.checkpoint_steps < 0) {
     throw Error("the steps between checkpoints must not be negative");
-  }
-}
-
-void CheckClassifier(const Graph& graph, const LabelledImages& images) {
-  if (images.count == 0) throw Error("the data set is empty");
-  if (graph.inputs.size() != 1 || graph.outputs.size() != 1 ||
-      graph.inputs[0].type != ValueType::kFloat32) {
-    throw Error("training needs a graph with one float input and one output");
-  }
-  size_t features = 1;
-  for (const int64_t size : graph.inputs[0].shape) {
-    features *= static_cast<size_t>(size);
-  }
-  if (features != images.Features()) {
-    throw Error("the graph takes " + std::to_string(features) +
-                " values, the images have " +
-                std::to_string(images.Features()));
-  }
-}
-
-void CheckScheme(const std::string& name, const QuantScheme& scheme,
-                 const TensorMap& parameters) {
-  const auto parameter = parameters.find(name);
-  if (parameter == parameters.end()) {
-    throw Error("tensor '" + name + "': has a scheme but is not in the graph");
-  }
-  const int64_t columns = parameter->second.shape.back();
-  if (scheme.group_size < 0 ||
-      (scheme.group_size > 0 && columns % scheme.group_size != 0)) {
-    throw Error("tensor '" + name + "': a group size of " +
-                std::to_string(scheme.group_size) + " does not divide its " +
-                std::to_string(columns) + " columns");
   }
 }
 
@@ -122,43 +100,112 @@ std::shared_ptr<const ProxMap> MakeProxMap(const std::string& name,
               "'; there are parq, hard and binaryrelax");
 }
 
-// Warm-up, then half a cosine. `step` from 0.
-double LearningRate(const TrainOptions& options, int64_t steps_per_epoch,
-                    int64_t total_steps, int64_t step) {
+// The first step of a warm-up is the first of its equal parts already.
+LearningRateSchedule MakeRateSchedule(const TrainOptions& options,
+                                      int64_t steps_per_epoch,
+                                      int64_t total_steps) {
   const int64_t warmup =
       std::min(Steps(options.warmup_epochs, steps_per_epoch), total_steps - 1);
-  if (step < warmup) {
-    return options.learning_rate * static_cast<double>(step + 1) /
-           static_cast<double>(warmup);
+  LearningRateSchedule schedule;
+  if (warmup > 0) {
+    schedule.warmup = warmup - 1;
+    schedule.warmup_start = 1.0 / static_cast<double>(warmup);
   }
-  const double done = static_cast<double>(step - warmup) /
-                      static_cast<double>(total_steps - warmup);
-  return options.learning_rate * 0.5 *
-         (1.0 + std::cos(std::numbers::pi * done));
+  const int64_t left = total_steps - warmup;
+  schedule.decay = options.rate_decay;
+  schedule.decay_steps = std::clamp<int64_t>(
+      std::llround(options.decay_share * static_cast<double>(total_steps)), 1,
+      left);
+  schedule.level = left - schedule.decay_steps + (warmup > 0 ? 1 : 0);
+  schedule.floor = options.rate_floor;
+  return schedule;
+}
+
+const char* Name(OptimizerKind kind) {
+  switch (kind) {
+    case OptimizerKind::kAdamW:
+      return "adamw";
+    case OptimizerKind::kAdam:
+      return "adam";
+    case OptimizerKind::kSgd:
+      return "sgd";
+  }
+  return "";
+}
+
+const char* Name(LearningRateSchedule::Decay decay) {
+  switch (decay) {
+    case LearningRateSchedule::Decay::kNone:
+      return "constant";
+    case LearningRateSchedule::Decay::kLinear:
+      return "linear";
+    case LearningRateSchedule::Decay::kCosine:
+      return "cosine";
+    case LearningRateSchedule::Decay::kInverseSqrt:
+      return "sqrt";
+  }
+  return "";
+}
+
+std::unique_ptr<Optimizer> MakeBaseOptimizer(const TrainOptions& options,
+                                             std::vector<ParamGroup> groups) {
+  const AdamOptions adam{options.beta1, options.beta2, options.epsilon};
+  switch (options.optimizer) {
+    case OptimizerKind::kAdamW:
+      return MakeAdamW(std::move(groups), adam);
+    case OptimizerKind::kAdam:
+      return MakeAdam(std::move(groups), adam);
+    case OptimizerKind::kSgd:
+      return MakeSgd(std::move(groups), {.momentum = options.momentum,
+                                         .nesterov = options.momentum > 0.0});
+  }
+  return nullptr;
+}
+
+ClassificationOptions LossOptions(const TrainOptions& options) {
+  ClassificationOptions loss;
+  loss.label_smoothing = options.label_smoothing;
+  loss.distillation = options.distillation;
+  loss.temperature = options.temperature;
+  return loss;
+}
+
+// The teacher's values, to tell it from others.
+uint32_t ChecksumOf(const TensorMap& parameters) {
+  uLong crc = 0;
+  for (const auto& [name, tensor] : parameters) {
+    crc = crc32_z(crc,
+                  reinterpret_cast<const unsigned char*>(tensor.values.data()),
+                  tensor.values.size() * sizeof(float));
+  }
+  return static_cast<uint32_t>(crc);
 }
 
 }  // namespace
 
 class Trainer::Impl {
  public:
-  Impl(TrainableModel model, const LabelledImages& data,
-       const TrainOptions& options, Executor* executor)
+  Impl(TrainableModel model, const Samples& data, const TrainOptions& options,
+       Executor* executor)
       : model_(std::move(model)),
         data_(data),
         options_(options),
         executor_(executor),
-        program_(model_.graph, model_.parameters, {.executor = executor}) {
+        head_(model_.graph, model_.parameters, LossOptions(options), executor) {
     CheckOptions(options_);
-    CheckClassifier(model_.graph, data_);
-    CheckLabels(data_);
+    data_.CheckGraph(model_.graph, head_.classes());
+    if (options_.distillation > 0.0 && options_.teacher == nullptr) {
+      throw Error("distillation needs a teacher");
+    }
+    if (options_.teacher != nullptr) {
+      head_.SetTeacher(options_.teacher->graph, options_.teacher->parameters);
+    }
     steps_per_epoch_ = static_cast<int64_t>(
-        (data_.count + options_.batch_size - 1) / options_.batch_size);
-    total_steps_ = steps_per_epoch_ * options_.epochs;
+        (data_.Count() + options_.batch_size - 1) / options_.batch_size);
+    total_steps_ = options_.steps > 0 ? options_.steps
+                                      : steps_per_epoch_ * options_.epochs;
+    rates_ = MakeRateSchedule(options_, steps_per_epoch_, total_steps_);
     MakeOptimizer();
-    const size_t batch = std::min(options_.batch_size, data_.count);
-    batch_images_.resize(batch * data_.Features());
-    batch_labels_.resize(batch);
-    output_gradient_.resize(batch * program_.OutputWidth(0));
   }
 
   void Resume() {
@@ -172,6 +219,7 @@ class Trainer::Impl {
   bool Run(const TrainObserver& observer) {
     const Clock::time_point start = Clock::now();
     const int64_t first_step = position_.step;
+    rows_ = 0;
     while (position_.step < total_steps_) {
       if (order_epoch_ != position_.step / steps_per_epoch_) StartEpoch();
       Step();
@@ -181,6 +229,8 @@ class Trainer::Impl {
       progress.seconds_left =
           seconds * static_cast<double>(total_steps_ - position_.step) /
           static_cast<double>(position_.step - first_step);
+      progress.rows = rows_;
+      progress.rows_per_second = static_cast<double>(rows_) / seconds;
       if (!options_.checkpoint.empty() &&
           (progress.epoch_done ||
            (options_.checkpoint_steps > 0 &&
@@ -193,20 +243,24 @@ class Trainer::Impl {
     return true;
   }
 
-  double Accuracy(const LabelledImages& images) {
-    CheckClassifier(model_.graph, images);
-    CheckLabels(images);
-    size_t correct = 0;
-    for (size_t begin = 0; begin < images.count; begin += kEvaluationBatch) {
-      const size_t m = std::min(kEvaluationBatch, images.count - begin);
-      const std::array<const void*, 1> inputs{images.images.data() +
-                                              begin * images.Features()};
-      program_.Forward(m, inputs);
-      const auto labels = std::span(images.labels).subspan(begin, m);
-      const std::vector<int32_t> targets(labels.begin(), labels.end());
-      correct += SoftmaxCrossEntropy(program_.Output(0), targets, {}).correct;
+  Judgement Judge(const Samples& samples) {
+    samples.CheckGraph(model_.graph, head_.classes());
+    ClassificationLoss sum;
+    SampleBatch batch;
+    std::vector<uint32_t> which;
+    const size_t at_once =
+        std::max<size_t>(1, kEvaluationRows / samples.RowsOfSample());
+    for (size_t begin = 0; begin < samples.Count(); begin += at_once) {
+      which.resize(std::min(at_once, samples.Count() - begin));
+      std::iota(which.begin(), which.end(), static_cast<uint32_t>(begin));
+      batch.Clear();
+      samples.Load(which, /*epoch=*/0, batch);
+      sum.Add(head_.Judge(batch.sequences, batch.Input(), batch.targets));
     }
-    return static_cast<double>(correct) / static_cast<double>(images.count);
+    const auto rows = static_cast<double>(sum.rows);
+    return {.loss = sum.loss / rows,
+            .accuracy = static_cast<double>(sum.correct) / rows,
+            .rows = sum.rows};
   }
 
   const TrainableModel& model() const { return model_; }
@@ -216,58 +270,11 @@ class Trainer::Impl {
   }
 
  private:
-  void CheckLabels(const LabelledImages& images) const {
-    if (images.Classes() > program_.OutputWidth(0)) {
-      throw Error("the data has " + std::to_string(images.Classes()) +
-                  " classes, the graph tells " +
-                  std::to_string(program_.OutputWidth(0)) + " apart");
-    }
-  }
-
-  // One group per scheme, one of float weights, one of what has no decay.
   void MakeOptimizer() {
-    const SchemeMap schemes = Schemes();
-    for (const auto& [name, scheme] : schemes) {
-      CheckScheme(name, scheme, model_.parameters);
-    }
-    std::vector<QuantScheme> distinct;
-    std::vector<ParamGroup> quantized;
-    ParamGroup weights;
-    ParamGroup others;
-    weights.weight_decay = options_.weight_decay;
-    for (const auto& [name, gradient] : program_.gradients()) {
-      Tensor& tensor = model_.parameters.find(name)->second;
-      Parameter parameter;
-      parameter.name = name;
-      parameter.shape = tensor.shape;
-      parameter.value = tensor.values.data();
-      parameter.grad = gradient.values.data();
-      const auto scheme = schemes.find(name);
-      if (scheme == schemes.end()) {
-        (tensor.shape.size() > 1 ? weights : others)
-            .parameters.push_back(parameter);
-        continue;
-      }
-      const auto known =
-          std::find(distinct.begin(), distinct.end(), scheme->second);
-      const auto index = static_cast<size_t>(known - distinct.begin());
-      if (known == distinct.end()) {
-        distinct.push_back(scheme->second);
-        ParamGroup& group = quantized.emplace_back();
-        group.weight_decay = options_.weight_decay;
-        group.quant_bits = scheme->second.bits;
-        if (scheme->second.group_size > 0) {
-          group.quant_block_size = scheme->second.group_size;
-        }
-      }
-      quantized[index].parameters.push_back(parameter);
-    }
-    std::vector<ParamGroup> groups = std::move(quantized);
-    for (ParamGroup* group : {&weights, &others}) {
-      if (!group->parameters.empty()) groups.push_back(std::move(*group));
-    }
-    optimizer_ = MakeAdamW(std::move(groups), AdamOptions{});
-    if (!distinct.empty()) QuantizeOptimizer(distinct);
+    ParamGroups groups = MakeParamGroups(model_.parameters, head_.gradients(),
+                                         Schemes(), options_.weight_decay);
+    optimizer_ = MakeBaseOptimizer(options_, std::move(groups.groups));
+    if (!groups.schemes.empty()) QuantizeOptimizer(groups.schemes);
   }
 
   void QuantizeOptimizer(const std::vector<QuantScheme>& schemes) {
@@ -287,16 +294,40 @@ class Trainer::Impl {
 
   // All that determines the result besides the model.
   nlohmann::json DescribeRun() const {
-    const std::span<const uint8_t> labels = data_.labels;
-    nlohmann::json run = {
-        {"epochs", options_.epochs},
-        {"batch size", options_.batch_size},
-        {"learning rate", options_.learning_rate},
-        {"warm-up", options_.warmup_epochs},
-        {"weight decay", options_.weight_decay},
-        {"seed", options_.seed},
-        {"images", data_.count},
-        {"labels' checksum", crc32_z(0, labels.data(), labels.size())}};
+    const TrainOptions usual;
+    nlohmann::json run = {{"epochs", options_.epochs},
+                          {"batch size", options_.batch_size},
+                          {"learning rate", options_.learning_rate},
+                          {"warm-up", options_.warmup_epochs},
+                          {"weight decay", options_.weight_decay},
+                          {"seed", options_.seed},
+                          {"samples", data_.Count()},
+                          {"data's checksum", data_.Checksum()}};
+    // What is as usual is left out, so that an option that is new leaves older
+    // checkpoints what they are.
+    const auto add = [&run](const char* key, const auto& value,
+                            const auto& other) {
+      if (value != other) run[key] = value;
+    };
+    add("steps", options_.steps, usual.steps);
+    add("samples at a time", options_.micro_batch, usual.micro_batch);
+    add("optimizer", std::string(Name(options_.optimizer)),
+        Name(usual.optimizer));
+    add("beta1", options_.beta1, usual.beta1);
+    add("beta2", options_.beta2, usual.beta2);
+    add("epsilon", options_.epsilon, usual.epsilon);
+    add("momentum", options_.momentum, usual.momentum);
+    add("decay of the rate", std::string(Name(options_.rate_decay)),
+        Name(usual.rate_decay));
+    add("share of the decay", options_.decay_share, usual.decay_share);
+    add("lowest rate", options_.rate_floor, usual.rate_floor);
+    add("clipping", options_.clip, usual.clip);
+    add("label smoothing", options_.label_smoothing, usual.label_smoothing);
+    add("distillation", options_.distillation, usual.distillation);
+    add("temperature", options_.temperature, usual.temperature);
+    if (options_.teacher != nullptr) {
+      run["teacher's checksum"] = ChecksumOf(options_.teacher->parameters);
+    }
     if (options_.quantization) {
       const QuantizedTraining& quantization = *options_.quantization;
       run["schemes"] = SchemesToJson(quantization.schemes);
@@ -313,7 +344,7 @@ class Trainer::Impl {
   // resumed run need not replay the earlier ones.
   void StartEpoch() {
     order_epoch_ = position_.step / steps_per_epoch_;
-    order_.resize(data_.count);
+    order_.resize(data_.Count());
     std::iota(order_.begin(), order_.end(), uint32_t{0});
     Random random(options_.seed, static_cast<uint64_t>(order_epoch_));
     Shuffle(order_, random);
@@ -327,47 +358,78 @@ class Trainer::Impl {
       position_.correct = 0;
       position_.seen = 0;
     }
-    const size_t begin = position * options_.batch_size;
-    const size_t m = std::min(options_.batch_size, data_.count - begin);
-    const size_t features = data_.Features();
-    for (size_t i = 0; i < m; ++i) {
-      const size_t index = order_[begin + i];
-      std::copy_n(data_.images.data() + index * features, features,
-                  batch_images_.data() + i * features);
-      batch_labels_[i] = data_.labels[index];
+    LoadBatches(position * options_.batch_size);
+    size_t rows = 0;
+    for (const SampleBatch& batch : batches_) {
+      rows += CountTargets(batch.targets, {});
     }
-    const std::array<const void*, 1> inputs{batch_images_.data()};
-    program_.Forward(m, inputs);
-    const std::span<float> gradient =
-        std::span(output_gradient_).first(m * program_.OutputWidth(0));
-    const ClassificationLoss loss = SoftmaxCrossEntropy(
-        program_.Output(0), std::span(batch_labels_).first(m), {},
-        1.0f / static_cast<float>(m), gradient, {}, executor_);
-    if (!std::isfinite(loss.loss)) {
-      throw Error("training became unstable: at step " +
-                  std::to_string(position_.step + 1) + " of " +
-                  std::to_string(total_steps_) +
-                  " the loss is not finite; try a lower learning rate");
+    const float scale = 1.0f / static_cast<float>(rows);
+    TensorMap& gradients = head_.gradients();
+    for (auto& [name, gradient] : gradients) {
+      std::fill(gradient.values.begin(), gradient.values.end(), 0.0f);
     }
-    const std::array<const float*, 1> gradients{gradient.data()};
-    program_.Backward(gradients);
-    learning_rate_ =
-        LearningRate(options_, steps_per_epoch_, total_steps_, position_.step);
+    ClassificationLoss loss;
+    for (const SampleBatch& batch : batches_) {
+      loss.Add(head_.Run(batch.sequences, batch.Input(), batch.targets, scale));
+    }
+    if (!std::isfinite(loss.loss)) Unstable("the loss");
+    gradient_norm_ = ClipGradients(gradients, options_.clip, executor_);
+    if (!std::isfinite(gradient_norm_)) {
+      Unstable("the gradient of '" + NotFinite(gradients) + "'");
+    }
+    learning_rate_ = options_.learning_rate * rates_.Factor(position_.step);
     for (ParamGroup& group : optimizer_->groups()) group.lr = learning_rate_;
     optimizer_->Step(executor_);
     ++position_.step;
+    step_loss_ = loss.loss / static_cast<double>(rows);
+    rows_ += rows;
     position_.loss_sum += loss.loss;
     position_.correct += loss.correct;
-    position_.seen += m;
+    position_.seen += rows;
+  }
+
+  // Of the epoch's order, from `begin` on.
+  void LoadBatches(size_t begin) {
+    const size_t end = std::min(begin + options_.batch_size, order_.size());
+    const size_t at_once =
+        options_.micro_batch == 0 ? end - begin : options_.micro_batch;
+    batches_.resize((end - begin - 1) / at_once + 1);
+    for (SampleBatch& batch : batches_) {
+      const size_t count = std::min(at_once, end - begin);
+      batch.Clear();
+      // Epoch 0 is for judging.
+      data_.Load(std::span(order_).subspan(begin, count),
+                 static_cast<uint64_t>(order_epoch_) + 1, batch);
+      begin += count;
+    }
+  }
+
+  [[noreturn]] void Unstable(const std::string& what) const {
+    throw Error("training became unstable: at step " +
+                std::to_string(position_.step + 1) + " of " +
+                std::to_string(total_steps_) + " " + what +
+                " is not finite; try a lower learning rate");
+  }
+
+  static std::string NotFinite(const TensorMap& gradients) {
+    for (const auto& [name, gradient] : gradients) {
+      if (!std::all_of(gradient.values.begin(), gradient.values.end(),
+                       [](float value) { return std::isfinite(value); })) {
+        return name;
+      }
+    }
+    return "all";  // their sum of squares overflows
   }
 
   TrainProgress Progress() const {
     TrainProgress progress;
     progress.epoch = (position_.step - 1) / steps_per_epoch_ + 1;
-    progress.epochs = options_.epochs;
+    progress.epochs = (total_steps_ - 1) / steps_per_epoch_ + 1;
     progress.step = position_.step;
     progress.total_steps = total_steps_;
     progress.epoch_done = position_.step % steps_per_epoch_ == 0;
+    progress.step_loss = step_loss_;
+    progress.gradient_norm = gradient_norm_;
     progress.loss = position_.loss_sum / static_cast<double>(position_.seen);
     progress.accuracy = static_cast<double>(position_.correct) /
                         static_cast<double>(position_.seen);
@@ -383,25 +445,27 @@ class Trainer::Impl {
   }
 
   TrainableModel model_;
-  const LabelledImages& data_;
+  const Samples& data_;
   TrainOptions options_;
   Executor* executor_;
-  TrainingProgram program_;
+  LossHead head_;
   std::unique_ptr<Optimizer> optimizer_;
   ParqSchedule schedule_;
+  LearningRateSchedule rates_;
   int64_t steps_per_epoch_ = 0;
   int64_t total_steps_ = 0;
 
   TrainPosition position_;
   int64_t order_epoch_ = -1;
   std::vector<uint32_t> order_;
+  std::vector<SampleBatch> batches_;  // of the step
   double learning_rate_ = 0.0;
-  std::vector<float> batch_images_;
-  std::vector<int32_t> batch_labels_;
-  std::vector<float> output_gradient_;
+  double step_loss_ = 0.0;
+  double gradient_norm_ = 0.0;
+  uint64_t rows_ = 0;  // of this call of Run
 };
 
-Trainer::Trainer(TrainableModel model, const LabelledImages& data,
+Trainer::Trainer(TrainableModel model, const Samples& data,
                  const TrainOptions& options, Executor* executor)
     : impl_(std::make_unique<Impl>(std::move(model), data, options, executor)) {
 }
@@ -411,8 +475,8 @@ void Trainer::Resume() { impl_->Resume(); }
 bool Trainer::Run(const TrainObserver& observer) {
   return impl_->Run(observer);
 }
-double Trainer::Accuracy(const LabelledImages& images) {
-  return impl_->Accuracy(images);
+Judgement Trainer::Judge(const Samples& samples) {
+  return impl_->Judge(samples);
 }
 const TrainableModel& Trainer::model() const { return impl_->model(); }
 void Trainer::WriteModel(const std::filesystem::path& path) const {

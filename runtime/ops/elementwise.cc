@@ -144,6 +144,18 @@ const Operator& SiluOperator() {
   return op;
 }
 
+const Operator& GeluTanhOperator() {
+  static const UnaryOperator<kernels::Function::kGeluTanh> op(
+      "gelu_tanh", kernels::Fusion::kNone);
+  return op;
+}
+
+const Operator& Relu2Operator() {
+  static const UnaryOperator<kernels::Function::kRelu2> op(
+      "relu2", kernels::Fusion::kNone);
+  return op;
+}
+
 const Operator& SigmoidOperator() {
   static const UnaryOperator<kernels::Function::kSigmoid> op(
       "sigmoid", kernels::Fusion::kNone);

@@ -5,6 +5,7 @@
 
 #include "tests/golden_replay/kind.h"
 #include "tests/golden_replay/train/cases.h"
+#include "tests/golden_replay/train/optimizer_cases.h"
 
 namespace lutra::golden {
 namespace {
@@ -26,13 +27,23 @@ bool IsOperatorCase(const json& c) {
   return c.is_object() && c.contains("op") && c.contains("gradients");
 }
 
-bool HasOperatorCases(const std::filesystem::path& path) {
+bool HasTrainingCases(const std::filesystem::path& path) {
   try {
     const GoldenFile file = GoldenFile::Open(path);
-    return std::ranges::any_of(CasesOf(file), IsOperatorCase);
+    return std::ranges::any_of(CasesOf(file), [](const json& c) {
+      return IsOperatorCase(c) || IsOptimizerCase(c);
+    });
   } catch (const std::exception&) {
     return false;  // damaged; others of the folder tell
   }
+}
+
+void ReplayCase(const GoldenFile& file, const json& c, Comparison& comparison) {
+  if (IsOptimizerCase(c)) return ReplayOptimizerCase(file, c, comparison);
+  if (!IsOperatorCase(c)) throw Error("no replay is known for such a case");
+  const TrainingCase training{file, c};
+  const LossReplay loss = FindLoss(training.Op());
+  (loss != nullptr ? loss : ReplayOperator)(training, comparison);
 }
 
 void ReplayFile(const std::filesystem::path& path, Sink& sink) {
@@ -40,25 +51,18 @@ void ReplayFile(const std::filesystem::path& path, Sink& sink) {
   try {
     const GoldenFile file = GoldenFile::Open(path);
     for (const json& c : CasesOf(file)) {
-      if (!IsOperatorCase(c)) continue;
-      const TrainingCase training{file, c};
-      RunCase(sink, name + " " + c.at("prefix").get<std::string>(),
-              [&](Comparison& comparison) {
-                const LossReplay loss = FindLoss(training.Op());
-                if (loss != nullptr) {
-                  loss(training, comparison);
-                } else {
-                  ReplayOperator(training, comparison);
-                }
-              });
+      const char* key = c.contains("prefix") ? "prefix" : "name";
+      RunCase(sink, name + " " + c.at(key).get<std::string>(),
+              [&](Comparison& comparison) { ReplayCase(file, c, comparison); });
     }
+    ReplaySchedules(file, name + " ", sink);
   } catch (const std::exception& error) {
     Fail(sink, name, error.what());
   }
 }
 
 bool Recognise(const std::filesystem::path& folder) {
-  return std::ranges::any_of(SafetensorsIn(folder), HasOperatorCases);
+  return std::ranges::any_of(SafetensorsIn(folder), HasTrainingCases);
 }
 
 void Replay(const std::filesystem::path& folder, Sink& sink) {

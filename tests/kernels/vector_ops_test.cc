@@ -62,7 +62,16 @@ const FunctionCase kFunctions[] = {
      4e-7, 1e-35},
     {"Gelu", Function::kGelu,
      [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }, 5e-6,
-     1e-35}};
+     1e-35},
+    {"GeluTanh", Function::kGeluTanh,
+     [](double x) {
+       const double u =
+           std::sqrt(2.0 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);
+       return x / (1 + std::exp(-2 * u));
+     },
+     5e-6, 1e-35},
+    {"Relu2", Function::kRelu2, [](double x) { return x > 0 ? x * x : 0.0; },
+     2e-7}};
 
 TEST(VectorOpsTest, FunctionsAreAccurate) {
   const std::vector<float> x = Arguments();
@@ -105,7 +114,9 @@ TEST(VectorOpsTest, InfinitiesGiveTheLimits) {
         Limits{Function::kSigmoid, 0.0f, 1.0f},
         Limits{Function::kTanh, -1.0f, 1.0f},
         Limits{Function::kSilu, -0.0f, kInfinity},
-        Limits{Function::kGelu, -0.0f, kInfinity}}) {
+        Limits{Function::kGelu, -0.0f, kInfinity},
+        Limits{Function::kGeluTanh, -0.0f, kInfinity},
+        Limits{Function::kRelu2, 0.0f, kInfinity}}) {
     std::vector<float> y(2);
     reference::Apply(function, x.data(), 2, y.data());
     EXPECT_EQ(y, (std::vector{low, high})) << static_cast<int>(function);

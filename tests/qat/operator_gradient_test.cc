@@ -70,6 +70,16 @@ std::vector<Case> Cases() {
        kSmallStep,
        kCoarse},
       {"Gelu", OpType::kGelu, {{9}}},
+      {"GeluTanh", OpType::kGeluTanh, {{9}}},
+      {"Relu2",
+       OpType::kRelu2,
+       {{9}},
+       {},
+       {},
+       {},
+       {{.rows = 5}},
+       kSmallStep,
+       kCoarse},
       {"Silu", OpType::kSilu, {{9}}},
       {"Sigmoid", OpType::kSigmoid, {{9}}},
       {"Tanh", OpType::kTanh, {{9}}},
@@ -216,6 +226,7 @@ class Harness {
   }
   void Backward() {
     const std::array<const float*, 1> gradients{dy_.data()};
+    program_->ClearGradients();
     program_->Backward(gradients);
   }
   double Loss() {

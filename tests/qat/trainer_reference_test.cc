@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/qat/dataset.h"
 #include "lutra/qat/trainer.h"
 #include "lutra/runtime/random.h"
 #include "tests/qat/plain_grids.h"

@@ -1,4 +1,5 @@
 #include "lutra/qat/trainer.h"
+#include "lutra/qat/dataset.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -101,9 +102,9 @@ class TrainerTest : public ::testing::Test {
 
 TEST_F(TrainerTest, LearnsInFloat) {
   Trainer trainer(SmallMlp(), train_, SmallOptions(), nullptr);
-  EXPECT_LT(trainer.Accuracy(test_), 0.6);
+  EXPECT_LT(trainer.Judge(test_).accuracy, 0.6);
   EXPECT_TRUE(trainer.Run(GoOn));
-  EXPECT_GT(trainer.Accuracy(test_), 0.9);
+  EXPECT_GT(trainer.Judge(test_).accuracy, 0.9);
 }
 
 TEST_F(TrainerTest, ReportsProgress) {
@@ -157,7 +158,7 @@ TEST_F(TrainerTest, FinishesOnTheGridAndWritesItsSchemes) {
   const TrainOptions options = QuantizedOptions();
   Trainer trainer(SmallMlp(), train_, options, nullptr);
   EXPECT_TRUE(trainer.Run(GoOn));
-  EXPECT_GT(trainer.Accuracy(test_), 0.85);
+  EXPECT_GT(trainer.Judge(test_).accuracy, 0.85);
 
   trainer.WriteModel(dir_ / "qat.safetensors");
   const auto file = Model::Load(dir_ / "qat.safetensors");
@@ -331,9 +332,9 @@ TEST_F(BadCheckpointTest, EveryOptionIsCompared) {
 
 TEST_F(BadCheckpointTest, OfOtherData) {
   EXPECT_THAT(ResumeMessage(SmallMlp(), Blobs(299, 0)),
-              HasSubstr("its images is 300, this run's is 299"));
+              HasSubstr("its data's checksum is"));
   EXPECT_THAT(ResumeMessage(SmallMlp(), Blobs(300, 5)),
-              HasSubstr("its labels' checksum is"));
+              HasSubstr("its data's checksum is"));
 }
 
 TEST_F(BadCheckpointTest, OfAnotherModel) {

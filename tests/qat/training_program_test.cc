@@ -213,6 +213,7 @@ class GradientCheck {
         pointers_.push_back(gradient.data());
       }
     }
+    program.ClearGradients();
     program.Backward(pointers_);
   }
 
@@ -505,7 +506,8 @@ TEST(TrainingProgramTest, PartsOfABatchAddUp) {
     program.Forward(rows, inputs);
     const std::array<const float*, 1> gradients{dy.data() +
                                                 first * program.OutputWidth(0)};
-    program.Backward(gradients, accumulate);
+    if (!accumulate) program.ClearGradients();
+    program.Backward(gradients);
   };
   run(0, kRows, false);
   const std::vector<float> whole =

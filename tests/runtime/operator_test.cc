@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <numbers>
 #include <random>
 #include <tuple>
 
@@ -101,6 +102,23 @@ TEST_P(OperatorTest, Gelu) {
       OpType::kGelu,
       [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); },
       400 * double{kEpsilon});
+}
+
+TEST_P(OperatorTest, GeluTanh) {
+  CheckUnary(
+      OpType::kGeluTanh,
+      [](double x) {
+        const double u =
+            std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+        return 0.5 * x * (1.0 + std::tanh(u));
+      },
+      400 * double{kEpsilon});
+}
+
+TEST_P(OperatorTest, Relu2) {
+  CheckUnary(
+      OpType::kRelu2, [](double x) { return x > 0 ? x * x : 0.0; },
+      2 * double{kEpsilon});
 }
 
 TEST_P(OperatorTest, Silu) {

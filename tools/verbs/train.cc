@@ -119,7 +119,7 @@ void TrainVerb::Run() {
     return true;
   });
   progress.Clear();
-  const double accuracy = trainer.Accuracy(test);
+  const double accuracy = trainer.Judge(test).accuracy;
   trainer.WriteModel(output);
   std::cout << OneLine(output) << ": accuracy " << Fixed(100 * accuracy, 2)
             << " % on " << WithCommas(test.count) << " test images\n";

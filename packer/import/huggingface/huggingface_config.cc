@@ -75,9 +75,16 @@ OpType Activation(const JsonObject& config) {
   const std::string name = config.String("hidden_act", "silu");
   if (name == "silu" || name == "swish") return OpType::kSilu;
   if (name == "gelu") return OpType::kGelu;
+  // The last differs from the others by a rounded constant.
+  if (name == "gelu_pytorch_tanh" || name == "gelu_new" ||
+      name == "gelu_fast") {
+    return OpType::kGeluTanh;
+  }
+  if (name == "relu2") return OpType::kRelu2;
   if (name == "relu") return OpType::kRelu;
   config.Fail("hidden_act '" + name +
-              "' is not supported; supported: silu, gelu, relu");
+              "' is not supported; supported: silu, gelu, "
+              "gelu_pytorch_tanh, gelu_new, gelu_fast, relu, relu2");
 }
 
 // How many layers of a list `layer_types` have a window.

@@ -38,13 +38,18 @@ enum class Function {
   kTanh,
   kSilu,  // x / (1 + exp(-x))
   kGelu,  // x * Phi(x) with the exact error function
+  // x / (1 + exp(-2 u)), u = sqrt(2 / pi) * (x + 0.044715 x^3): gelu with a
+  // tanh for Phi
+  kGeluTanh,
+  kRelu2,  // the square of kRelu; So et al., "Primer", 2021
 };
 
 // y[i] = function(x[i]). x == y is allowed. Where the exact value is a normal
-// number, the error is below 4 units in its last place, for kGelu below 5e-6 of
+// number, the error is below 4 units in its last place, for kGelu and
+// kGeluTanh below 5e-6 of
 // it, except that kExp is 0 below -87 and infinity above 88, and kSilu -0 below
-// -88. Infinities give the limits: -0 of kSilu and kGelu at minus infinity. A
-// NaN stays one.
+// -88. Infinities give the limits: -0 of kSilu, kGelu and kGeluTanh at minus
+// infinity. A NaN stays one.
 void Apply(Function function, const float* x, size_t n, float* y) noexcept;
 
 // The `n` floats that x holds, exactly. `x` is aligned to its elements.

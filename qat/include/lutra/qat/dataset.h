@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lutra/kernels/span.h"
+#include "lutra/qat/samples.h"
 
 namespace lutra::qat {
 
@@ -28,7 +29,7 @@ inline constexpr uint64_t kMaxIdxBytes = uint64_t{1} << 32;
 IdxArray ReadIdx(const std::filesystem::path& path);
 
 // Images with one class each, ready to be fed to a graph.
-struct LabelledImages {
+struct LabelledImages : Samples {
   size_t count = 0;
   std::vector<size_t> image_shape;  // e.g. {28, 28}
   std::vector<float> images;        // [count, features], pixel / 255
@@ -41,6 +42,14 @@ struct LabelledImages {
   Span<const float> Image(size_t index) const {
     return Span(images).subspan(index * Features(), Features());
   }
+
+  size_t Count() const override { return count; }
+  size_t RowsOfSample() const override { return 1; }
+  std::string RowName() const override { return "image"; }
+  void CheckGraph(const Graph& graph, size_t classes) const override;
+  void Load(Span<const uint32_t> samples, uint64_t epoch,
+            SampleBatch& batch) const override;
+  uint32_t Checksum() const override;
 };
 
 // Throws lutra::Error unless `images` is [count, ...] and `labels` [count].

@@ -10,13 +10,15 @@
 #include <string>
 
 #include "lutra/kernels/executor.h"
-#include "lutra/qat/dataset.h"
+#include "lutra/qat/learning_rate.h"
+#include "lutra/qat/samples.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/trainable_model.h"
 
-// Trains a graph to classify, with float or with quantized weights: softmax
-// cross-entropy, AdamW, a learning rate that rises linearly and then falls as a
-// cosine to 0, and for quantized weights PARQ (QuantOptimizer).
+// Trains a graph to classify, with float or with quantized weights: images, or
+// the next token of texts. Softmax cross-entropy, AdamW or another optimizer, a
+// learning rate that rises, stays and falls, and for quantized weights PARQ
+// (QuantOptimizer).
 
 namespace lutra::qat {
 
@@ -36,13 +38,40 @@ struct QuantizedTraining {
   int64_t period = 1;
 };
 
+enum class OptimizerKind { kAdamW, kAdam, kSgd };
+
 struct TrainOptions {
   int64_t epochs = 10;
+  // If not 0, training ends after that many steps instead.
+  int64_t steps = 0;
   size_t batch_size = 128;  // the last batch of an epoch may be smaller
+  // Samples of a step that are computed at a time, which bounds the memory; 0:
+  // all. Gradients are sums, and but for rounding the same.
+  size_t micro_batch = 0;
+
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
+  double beta1 = 0.9;  // of Adam and AdamW
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double momentum = 0.9;  // of SGD, with Nesterov's correction
+
   double learning_rate = 1e-3;
   double warmup_epochs = 0.5;
-  double weight_decay = 0.01;  // of weights; biases have none
-  uint64_t seed = 1;           // order of the images
+  // After the warm-up the rate is level, and then falls over this share of all
+  // steps to `rate_floor` times the highest.
+  LearningRateSchedule::Decay rate_decay = LearningRateSchedule::Decay::kCosine;
+  double decay_share = 1.0;
+  double rate_floor = 0.0;
+
+  double weight_decay = 0.01;  // of weights; biases and norms have none
+  double clip = 0.0;           // of the gradients' norm; 0: none
+  double label_smoothing = 0.0;
+  // A float model of the same classes to learn from (ClassificationOptions).
+  std::shared_ptr<const TrainableModel> teacher;
+  double distillation = 0.0;
+  double temperature = 1.0;
+
+  uint64_t seed = 1;  // order of the samples
   std::optional<QuantizedTraining> quantization;
 
   // Where to keep a checkpoint; empty: nowhere. It is replaced at the end of
@@ -57,7 +86,11 @@ struct TrainProgress {
   int64_t step = 0;  // steps done, over all epochs
   int64_t total_steps = 0;
   bool epoch_done = false;
-  double loss = 0.0;      // means over the images of this epoch so far
+  double step_loss = 0.0;      // mean over the rows of this step
+  double gradient_norm = 0.0;  // before clipping
+  uint64_t rows = 0;           // images or tokens, of this call of Run
+  double rows_per_second = 0.0;
+  double loss = 0.0;      // means over the rows of this epoch so far
   double accuracy = 0.0;  // in [0, 1]
   double learning_rate = 0.0;
   std::optional<double> inverse_slope;  // of "parq": 1 (float) to 0 (on grid)
@@ -67,6 +100,12 @@ struct TrainProgress {
 // Called after each step; returns whether to go on.
 using TrainObserver = std::function<bool(const TrainProgress&)>;
 
+struct Judgement {
+  double loss = 0.0;      // mean over the rows, in nats
+  double accuracy = 0.0;  // share of rows whose largest output is the target
+  uint64_t rows = 0;
+};
+
 // One run of training. The result depends on the model, the data and the
 // options alone, not on the number of threads, nor on whether the run was
 // interrupted and resumed. Not thread-safe.
@@ -75,7 +114,7 @@ class Trainer {
   // Checks that model, data and options fit each other. `data` and `executor`
   // (nullptr: the calling thread) must outlive the trainer. Throws
   // lutra::Error.
-  Trainer(TrainableModel model, const LabelledImages& data,
+  Trainer(TrainableModel model, const Samples& data,
           const TrainOptions& options, Executor* executor);
   ~Trainer();
 
@@ -85,11 +124,12 @@ class Trainer {
   void Resume();
 
   // Runs the steps that remain. Returns false if the observer stopped it.
-  // Throws lutra::Error, naming the step, when the loss is not finite.
+  // Throws lutra::Error, naming the step, when the loss or a gradient is not
+  // finite.
   bool Run(const TrainObserver& observer);
 
-  // Fraction of images whose largest output is that of their label.
-  double Accuracy(const LabelledImages& images);
+  // How well the model does on other samples. Throws lutra::Error.
+  Judgement Judge(const Samples& samples);
 
   const TrainableModel& model() const;
   // Writes the model file, with the schemes of quantized weights.

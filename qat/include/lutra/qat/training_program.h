@@ -27,6 +27,9 @@ struct TrainingProgramOptions {
   Executor* executor = nullptr;
   // Parameters that have no gradient.
   std::set<std::string, std::less<>> frozen = {};
+  // Parameters that may not be the graph's, but whose gradients are wanted
+  // beside the others: somebody else adds to them.
+  std::set<std::string, std::less<>> others = {};
   // Whether gradients with respect to the float inputs are computed as well.
   bool input_gradients = false;
 };
@@ -73,16 +76,16 @@ class TrainingProgram {
   // Values per row of an output.
   size_t OutputWidth(size_t index) const;
 
+  // Sets the gradients of all parameters to zero.
+  void ClearGradients();
   // Propagates the gradients of some loss with respect to every output, laid
-  // out as the outputs, back to all parameters. Call after Forward. With
-  // `accumulate` the gradients of parameters are added to those of the calls
-  // before (of other parts of a batch).
-  void Backward(Span<const float* const> output_gradients,
-                bool accumulate = false);
+  // out as the outputs, back to all parameters, where they are added to what is
+  // there (of other parts of a batch). Call after Forward.
+  void Backward(Span<const float* const> output_gradients);
 
-  // Gradients by parameter name, for the parameters that the graph trains; the
-  // addresses stay the same. All zero for a parameter that no output depends
-  // on.
+  // Gradients by parameter name, for the parameters that the graph trains and
+  // those of `others`; the addresses stay the same. All zero at first, and for
+  // a parameter that no output depends on.
   TensorMap& gradients();
   const TensorMap& gradients() const;
 

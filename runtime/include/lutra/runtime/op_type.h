@@ -28,7 +28,9 @@ namespace lutra {
   NAME(AvgPool2d)             \
   NAME(MaxPool2d)             \
   NAME(Reshape)               \
-  NAME(LstmCell)
+  NAME(LstmCell)              \
+  NAME(GeluTanh)              \
+  NAME(Relu2)
 
 // What a node computes: one of lutra's operators, or a number that
 // RegisterOperator (operator.h) has given to one of the app's.

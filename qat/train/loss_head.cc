@@ -1,0 +1,156 @@
+#include "qat/train/loss_head.h"
+
+#include <algorithm>
+#include <array>
+
+#include "lutra/runtime/error.h"
+
+namespace lutra::qat {
+namespace {
+
+TrainingProgramOptions OptionsFor(const SplitGraph& split,
+                                  const TensorMap& parameters, bool learns,
+                                  Executor* executor) {
+  TrainingProgramOptions options;
+  options.executor = executor;
+  if (!learns) {
+    for (const auto& [name, tensor] : parameters) options.frozen.insert(name);
+  } else if (split.has_layer) {
+    options.others.insert(split.weight);
+    if (!split.bias.empty()) options.others.insert(split.bias);
+  }
+  return options;
+}
+
+}  // namespace
+
+SplitGraph::SplitGraph(const Graph& graph, const TensorMap& parameters)
+    : body(graph) {
+  if (graph.outputs.size() != 1) {
+    throw Error("training needs a graph with one output, the logits");
+  }
+  // Checks it as a whole.
+  const TrainingProgram whole(graph, parameters, {});
+  classes = whole.OutputWidth(0);
+  const auto find = [&](const std::string& value) {
+    return std::find_if(body.nodes.begin(), body.nodes.end(),
+                        [&](const Node& node) { return node.output == value; });
+  };
+  const auto last = find(graph.outputs[0]);
+  const auto uses_output = [&](const Node& node) {
+    return std::find(node.inputs.begin(), node.inputs.end(),
+                     graph.outputs[0]) != node.inputs.end();
+  };
+  // A layer on an input of the graph is all there is to learn: it stays.
+  if (last == body.nodes.end() || last->op != OpType::kLinear ||
+      find(last->inputs[0]) == body.nodes.end() ||
+      std::any_of(body.nodes.begin(), body.nodes.end(), uses_output)) {
+    return;
+  }
+  has_layer = true;
+  weight = last->weight;
+  bias = last->bias;
+  body.outputs[0] = last->inputs[0];
+  body.nodes.erase(last);
+}
+
+LossHead::Network::Network(const Graph& graph, const TensorMap& all,
+                           bool learns, Executor* executor)
+    : split(graph, all),
+      parameters(all),
+      program(split.body, all, OptionsFor(split, all, learns, executor)) {}
+
+LinearLayer LossHead::Network::Layer() const {
+  const auto values = [this](const std::string& name) {
+    return parameters.find(name)->second.values.data();
+  };
+  return {.x = program.Output(0).data(),
+          .width = program.OutputWidth(0),
+          .weight = values(split.weight),
+          .bias = split.bias.empty() ? nullptr : values(split.bias)};
+}
+
+LossHead::LossHead(const Graph& graph, const TensorMap& parameters,
+                   const ClassificationOptions& options, Executor* executor)
+    : options_(options),
+      executor_(executor),
+      student_(graph, parameters, /*learns=*/true, executor) {
+  CheckTargets({}, classes(), options);
+  if (!student_.split.has_layer) return;
+  loss_.emplace(classes(), options, executor);
+}
+
+void LossHead::SetTeacher(const Graph& graph, const TensorMap& parameters) {
+  auto teacher =
+      std::make_unique<Network>(graph, parameters, /*learns=*/false, executor_);
+  if (teacher->split.classes != classes()) {
+    throw Error("the teacher tells " + std::to_string(teacher->split.classes) +
+                " classes apart, the model " + std::to_string(classes()));
+  }
+  if (teacher->split.has_layer != student_.split.has_layer) {
+    throw Error(
+        "the teacher and the model must both end in a linear layer, or "
+        "neither");
+  }
+  teacher_ = std::move(teacher);
+}
+
+float* LossHead::Gradient(const std::string& parameter) {
+  return gradients().find(parameter)->second.values.data();
+}
+
+ClassificationLoss LossHead::Run(Span<const TrainingSequence> sequences,
+                                 const void* input, Span<const int32_t> targets,
+                                 float scale) {
+  CheckTargets(targets, classes(), options_);
+  if (teacher_ == nullptr && options_.distillation != 0.0) {
+    throw Error("distillation needs a teacher");
+  }
+  const std::array<const void*, 1> inputs{input};
+  if (teacher_ != nullptr) teacher_->program.Forward(sequences, inputs);
+  TrainingProgram& program = student_.program;
+  program.Forward(sequences, inputs);
+  const Span<const float> output = program.Output(0);
+  const bool learns = scale > 0.0f;
+  if (learns) gradient_.resize(std::max(gradient_.size(), output.size()));
+  const Span<float> gradient(gradient_.data(), learns ? output.size() : 0);
+  ClassificationLoss loss;
+  if (loss_) {
+    LinearGradients wanted;
+    if (learns) {
+      wanted.x = gradient.data();
+      wanted.weight = Gradient(student_.split.weight);
+      if (!student_.split.bias.empty()) {
+        wanted.bias = Gradient(student_.split.bias);
+      }
+    }
+    loss = loss_->Run(student_.Layer(), targets, scale, wanted,
+                      teacher_ == nullptr ? LinearLayer() : teacher_->Layer());
+  } else {
+    loss = SoftmaxCrossEntropy(
+        output, targets, options_, scale, gradient,
+        teacher_ == nullptr ? Span<const float>() : teacher_->program.Output(0),
+        executor_);
+  }
+  if (learns) {
+    const std::array<const float*, 1> gradients{gradient.data()};
+    program.Backward(gradients);
+  }
+  return loss;
+}
+
+ClassificationLoss LossHead::Judge(Span<const TrainingSequence> sequences,
+                                   const void* input,
+                                   Span<const int32_t> targets) {
+  CheckTargets(targets, classes(), {});
+  const std::array<const void*, 1> inputs{input};
+  student_.program.Forward(sequences, inputs);
+  if (!loss_) {
+    return SoftmaxCrossEntropy(student_.program.Output(0), targets, {}, 1.0f,
+                               {}, {}, executor_);
+  }
+  if (!judge_) judge_.emplace(classes(), ClassificationOptions{}, executor_);
+  return judge_->Run(student_.Layer(), targets, 1.0f, {});
+}
+
+}  // namespace lutra::qat

@@ -1,0 +1,78 @@
+#ifndef LUTRA_QAT_TRAIN_LOSS_HEAD_H_
+#define LUTRA_QAT_TRAIN_LOSS_HEAD_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lutra/qat/loss.h"
+#include "lutra/qat/training_program.h"
+
+namespace lutra::qat {
+
+// A graph whose one output are logits, in two: a linear layer at its end, if
+// there is one, and the rest. So the logits of a vocabulary need not all be
+// there at once.
+struct SplitGraph {
+  // Throws lutra::Error for a graph with several outputs, and where parameters
+  // are missing or do not fit.
+  SplitGraph(const Graph& graph, const TensorMap& parameters);
+
+  Graph body;
+  bool has_layer = false;
+  std::string weight;  // of the layer
+  std::string bias;    // empty: none
+  size_t classes = 0;
+};
+
+// A classification loss over the logits of a graph, with its gradients.
+class LossHead {
+ public:
+  // The parameters must outlive this and keep their addresses. Throws
+  // lutra::Error.
+  LossHead(const Graph& graph, const TensorMap& parameters,
+           const ClassificationOptions& options, Executor* executor);
+
+  // Another model of the same classes, whose logits options.distillation
+  // learns from.
+  void SetTeacher(const Graph& graph, const TensorMap& parameters);
+
+  size_t classes() const { return student_.split.classes; }
+  // Of all parameters that are trained.
+  TensorMap& gradients() { return student_.program.gradients(); }
+
+  // The loss of a batch. With `scale` above 0 the gradients get scale * that of
+  // the sum added.
+  ClassificationLoss Run(Span<const TrainingSequence> sequences,
+                         const void* input, Span<const int32_t> targets,
+                         float scale);
+  // Without the teacher, smoothing and gradients.
+  ClassificationLoss Judge(Span<const TrainingSequence> sequences,
+                           const void* input, Span<const int32_t> targets);
+
+ private:
+  struct Network {
+    Network(const Graph& graph, const TensorMap& parameters, bool learns,
+            Executor* executor);
+    LinearLayer Layer() const;
+
+    SplitGraph split;
+    const TensorMap& parameters;
+    TrainingProgram program;
+  };
+
+  float* Gradient(const std::string& parameter);
+
+  ClassificationOptions options_;
+  Executor* executor_;
+  Network student_;
+  std::unique_ptr<Network> teacher_;
+  std::optional<LinearCrossEntropy> loss_;   // of the layer
+  std::optional<LinearCrossEntropy> judge_;  // likewise, with plain options
+  std::vector<float> gradient_;              // of the program's output
+};
+
+}  // namespace lutra::qat
+
+#endif  // LUTRA_QAT_TRAIN_LOSS_HEAD_H_

@@ -87,9 +87,10 @@ class Walk {
     std::vector<std::filesystem::path> subfolders;
     try {
       kind = KindOf(folder);
-      if (kind == nullptr) subfolders = Subfolders(folder);
+      if (kind == nullptr || kind->nests) subfolders = Subfolders(folder);
       // Files that nothing replays must not hide behind subfolders.
-      if (!subfolders.empty() && SafetensorsIn(folder).empty()) {
+      if (kind == nullptr && !subfolders.empty() &&
+          SafetensorsIn(folder).empty()) {
         if (depth == kDeepest) throw Error("is nested too deeply");
         for (const auto& subfolder : subfolders) Visit(subfolder, depth + 1);
         return;
@@ -107,6 +108,8 @@ class Walk {
       return;
     }
     Replay(folder, kind->name, [&](Sink& sink) { kind->replay(folder, sink); });
+    if (!kind->nests || depth == kDeepest) return;
+    for (const auto& subfolder : subfolders) Visit(subfolder, depth + 1);
   }
 
   std::vector<FolderResult> Take() { return std::move(results_); }

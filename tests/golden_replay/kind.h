@@ -20,6 +20,8 @@ struct Kind {
   // Replays all cases of such a folder. A case or file that cannot be replayed
   // is a failed one. What is thrown fails the folder.
   void (*replay)(const std::filesystem::path& folder, Sink& sink);
+  // Whether subfolders of such a folder are golden folders too.
+  bool nests = false;
 };
 
 // Numerics of the original PARQ and torchao code: safetensors files whose

@@ -6,6 +6,7 @@
 #include "tests/golden_replay/kind.h"
 #include "tests/golden_replay/train/cases.h"
 #include "tests/golden_replay/train/optimizer_cases.h"
+#include "tests/golden_replay/train/run_cases.h"
 
 namespace lutra::golden {
 namespace {
@@ -62,10 +63,12 @@ void ReplayFile(const std::filesystem::path& path, Sink& sink) {
 }
 
 bool Recognise(const std::filesystem::path& folder) {
-  return std::ranges::any_of(SafetensorsIn(folder), HasTrainingCases);
+  return std::ranges::any_of(SafetensorsIn(folder), HasTrainingCases) ||
+         HasRuns(folder);
 }
 
 void Replay(const std::filesystem::path& folder, Sink& sink) {
+  if (HasRuns(folder)) return ReplayRuns(folder, sink);
   for (const auto& path : SafetensorsIn(folder)) ReplayFile(path, sink);
 }
 
@@ -84,6 +87,6 @@ void TrainingCase::Compare(const std::string& name, std::span<const float> got,
   comparison.Within(name, got, expected, magnitude, kTolerance);
 }
 
-const Kind kTraining = {"train", Recognise, Replay};
+const Kind kTraining = {"train", Recognise, Replay, /*nests=*/true};
 
 }  // namespace lutra::golden

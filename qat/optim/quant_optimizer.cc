@@ -114,7 +114,8 @@ void QuantOptimizer::CheckGroups() const {
       if (parameter.shape.empty() || parameter.shape.size() > 2) {
         throw Error(who + "block sizes need one or two dimensions");
       }
-      if (parameter.shape.back() % block != 0) {
+      if (parameter.shape.back() % block != 0 &&
+          !(options_.short_last_blocks && options_.per_channel)) {
         throw Error(who + "the block size " + std::to_string(block) +
                     " does not divide the last dimension " +
                     std::to_string(parameter.shape.back()));
@@ -176,7 +177,11 @@ QuantOptimizer::View QuantOptimizer::ViewOf(const ParamGroup& group,
   const size_t columns =
       blocks ? static_cast<size_t>(*group.quant_block_size)
              : size / static_cast<size_t>(parameter.shape.front());
-  return {size / columns, columns, true};
+  const auto last = static_cast<size_t>(parameter.shape.back());
+  const size_t rest = blocks ? last % columns : 0;
+  if (rest == 0) return {size / columns, columns, true};
+  const size_t rows = size / last;
+  return {rows * (last / columns), columns, true, rest, rows};
 }
 
 void QuantOptimizer::Step(Executor* executor) {
@@ -223,7 +228,7 @@ void QuantOptimizer::ProjectGroup(ParamGroup& group, const Quantizer& quantizer,
     if (!parameter.trainable || parameter.size() == 0) continue;
     const View view = ViewOf(group, parameter);
     const size_t levels = quantizer.GridSize(*group.quant_bits);
-    const size_t grid_size = (view.per_row ? view.rows : 1) * levels;
+    const size_t grid_size = view.Grids() * levels;
     ParameterState& entries = state()[parameter.name];
     std::vector<float>& grids = entries[kQuants];
     // A parameter that became trainable, or bits that changed, since the last
@@ -231,14 +236,50 @@ void QuantOptimizer::ProjectGroup(ParamGroup& group, const Quantizer& quantizer,
     const bool refresh_now = refresh || grids.size() != grid_size;
     grids.resize(grid_size);
     inverse_slope =
-        Project({&quantizer, *group.quant_bits, step, refresh_now,
-                 static_cast<float>(gamma), view, levels,
-                 entries[kLatent].data(), parameter.value, grids.data()},
-                executor);
+        ProjectParts({&quantizer, *group.quant_bits, step, refresh_now,
+                      static_cast<float>(gamma), view, levels,
+                      entries[kLatent].data(), parameter.value, grids.data()},
+                     executor);
   }
   if (inverse_slope && *inverse_slope != 0.0) {
     AnnealWeightDecay(group, *inverse_slope);
   }
+}
+
+// Blocks that fill the rows lie one after the other. Where rows end in a
+// shorter one, the two kinds are put together each, projected, and put back.
+std::optional<double> QuantOptimizer::ProjectParts(const Projection& projection,
+                                                   Executor* executor) const {
+  const View& view = projection.view;
+  if (view.rest == 0) return Project(projection, executor);
+  const size_t whole = view.rows / view.rest_rows * view.columns;
+  const size_t stride = whole + view.rest;
+  std::optional<double> inverse_slope;
+  const auto project = [&](size_t begin, size_t n, View part, float* grids) {
+    const size_t rows = view.rest_rows;
+    std::vector<float> latent(rows * n);
+    std::vector<float> value(rows * n);
+    for (size_t row = 0; row < rows; ++row) {
+      std::copy_n(projection.latent + row * stride + begin, n,
+                  latent.data() + row * n);
+    }
+    Projection of_part = projection;
+    of_part.view = part;
+    of_part.latent = latent.data();
+    of_part.value = value.data();
+    of_part.grids = grids;
+    inverse_slope = Project(of_part, executor);
+    for (size_t row = 0; row < rows; ++row) {
+      std::copy_n(value.data() + row * n, n,
+                  projection.value + row * stride + begin);
+    }
+  };
+  if (whole > 0) {
+    project(0, whole, {view.rows, view.columns, true}, projection.grids);
+  }
+  project(whole, view.rest, {view.rest_rows, view.rest, true},
+          projection.grids + view.rows * projection.levels);
+  return inverse_slope;
 }
 
 std::optional<double> QuantOptimizer::Project(const Projection& projection,
@@ -319,7 +360,7 @@ void QuantOptimizer::CheckState(const ParamGroup& group,
     throw Error(who + "the latent weights are missing or of the wrong size");
   }
   const View view = ViewOf(group, parameter);
-  const size_t grids = view.per_row ? view.rows : 1;
+  const size_t grids = view.Grids();
   if (quants == state.end() || quants->second.empty() ||
       quants->second.size() % grids != 0) {
     throw Error(who + "the grids are missing or of the wrong size");

@@ -21,7 +21,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kTrainKey = "lutra.train";
 constexpr std::string_view kModelFile = "model.safetensors";
 constexpr std::string_view kStatePrefix = "optimizer-";
 // Ties the state to the model: both carry the step.

@@ -17,6 +17,9 @@
 
 namespace lutra::qat {
 
+// The metadata key of the run.
+inline constexpr std::string_view kTrainKey = "lutra.train";
+
 // Where a run stands.
 struct TrainPosition {
   int64_t step = 0;       // done

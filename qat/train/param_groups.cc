@@ -18,12 +18,9 @@ void CheckScheme(const std::string& name, const QuantScheme& scheme,
   if (!gradients.contains(name)) {
     throw Error("tensor '" + name + "': has a scheme but is not trained");
   }
-  const int64_t columns = parameter->second.shape.back();
-  if (scheme.group_size < 0 ||
-      (scheme.group_size > 0 && columns % scheme.group_size != 0)) {
+  if (scheme.group_size < 0) {
     throw Error("tensor '" + name + "': a group size of " +
-                std::to_string(scheme.group_size) + " does not divide its " +
-                std::to_string(columns) + " columns");
+                std::to_string(scheme.group_size) + " is impossible");
   }
 }
 

@@ -11,10 +11,12 @@
 #include <utility>
 #include <vector>
 
+#include "lutra/kernels/vector_ops.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/random.h"
 #include "lutra/runtime/safetensors.h"
+#include "qat/train/checkpoint.h"
 
 namespace lutra::qat {
 namespace {
@@ -30,15 +32,27 @@ Tensor ReadTensor(const Model& model, const std::string& name) {
                           "is packed; training needs float weights");
   }
   const TensorView& view = model.file().Get(name);
-  const Span<const float> values = view.Floats(path);
-  if (!std::all_of(values.begin(), values.end(),
+  Tensor tensor(view.shape);
+  if (view.dtype == DType::kFloat16 || view.dtype == DType::kBFloat16) {
+    kernels::ToFloat32(
+        view.dtype == DType::kFloat16 ? kernels::FloatType::kFloat16
+                                      : kernels::FloatType::kBFloat16,
+        view.data.data(), tensor.values.size(), tensor.values.data());
+  } else {
+    const Span<const float> values = view.Floats(path);
+    tensor.values.assign(values.begin(), values.end());
+  }
+  if (!std::all_of(tensor.values.begin(), tensor.values.end(),
                    [](float value) { return std::isfinite(value); })) {
     throw Error::InTensor(path, name, "has a value that is not finite");
   }
-  Tensor tensor;
-  tensor.shape = view.shape;
-  tensor.values.assign(values.begin(), values.end());
   return tensor;
+}
+
+// What is written anew, or no longer holds once weights have changed.
+bool IsOfTheWriter(std::string_view key) {
+  return key == kVersionKey || key == kGraphKey || key == kSchemesKey ||
+         key == kTrainKey;
 }
 
 }  // namespace
@@ -96,6 +110,13 @@ TrainableModel LoadTrainableModel(const std::filesystem::path& path) {
       model.parameters.emplace(name, ReadTensor(*file, name));
     }
   }
+  for (const auto& [key, value] : file->file().metadata()) {
+    if (!IsOfTheWriter(key)) model.metadata.emplace(key, value);
+  }
+  for (const TensorView& tensor : file->file().tensors()) {
+    if (model.parameters.contains(tensor.name)) continue;
+    model.others.push_back({tensor, {tensor.data.begin(), tensor.data.end()}});
+  }
   return model;
 }
 
@@ -109,13 +130,18 @@ void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
     metadata.emplace(kSchemesKey, SchemesToJson(schemes));
   }
   metadata.insert(extra_metadata.begin(), extra_metadata.end());
+  metadata.insert(model.metadata.begin(), model.metadata.end());
   std::vector<TensorInfo> infos;
   for (const auto& [name, tensor] : model.parameters) {
     infos.push_back({name, DType::kFloat32, tensor.shape});
   }
+  for (const auto& other : model.others) infos.push_back(other.info);
   SafetensorsWriter writer(path, metadata, infos);
   for (const auto& [name, tensor] : model.parameters) {
     writer.Write(name, std::as_bytes(std::span(tensor.values)));
+  }
+  for (const auto& other : model.others) {
+    writer.Write(other.info.name, other.bytes);
   }
   writer.Commit();
 }

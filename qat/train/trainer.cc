@@ -230,17 +230,22 @@ class Trainer::Impl {
           seconds * static_cast<double>(total_steps_ - position_.step) /
           static_cast<double>(position_.step - first_step);
       progress.rows = rows_;
+      progress.row_name = data_.RowName();
       progress.rows_per_second = static_cast<double>(rows_) / seconds;
       if (!options_.checkpoint.empty() &&
           (progress.epoch_done ||
            (options_.checkpoint_steps > 0 &&
             position_.step % options_.checkpoint_steps == 0))) {
-        SaveCheckpoint(options_.checkpoint, DescribeRun(), position_, model_,
-                       Schemes(), *optimizer_);
+        Save();
       }
       if (!observer(progress)) return false;
     }
     return true;
+  }
+
+  void Save() {
+    qat::SaveCheckpoint(options_.checkpoint, DescribeRun(), position_, model_,
+                        Schemes(), *optimizer_);
   }
 
   Judgement Judge(const Samples& samples) {
@@ -283,6 +288,7 @@ class Trainer::Impl {
     QuantOptimizerOptions options;
     options.quant_period = quantization.period;
     options.per_channel = true;
+    options.short_last_blocks = true;
     for (size_t i = 0; i < schemes.size(); ++i) {
       options.group_quantizers[static_cast<int>(i)] =
           MakeQuantizer(schemes[i].quantizer);
@@ -475,6 +481,7 @@ void Trainer::Resume() { impl_->Resume(); }
 bool Trainer::Run(const TrainObserver& observer) {
   return impl_->Run(observer);
 }
+void Trainer::SaveCheckpoint() { impl_->Save(); }
 Judgement Trainer::Judge(const Samples& samples) {
   return impl_->Judge(samples);
 }

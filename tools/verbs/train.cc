@@ -7,18 +7,23 @@
 #include <utility>
 #include <vector>
 
+#include "lutra/packer/pack.h"
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/trainable_model.h"
 #include "lutra/qat/trainer.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/model.h"
 #include "lutra/runtime/output_file.h"
 #include "runtime/base/threads.h"
+#include "tools/cli/exit_status.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/scheme_options.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
+#include "tools/verbs/train_data.h"
+#include "tools/verbs/train_log.h"
 #include "tools/verbs/train_progress.h"
 #include "tools/verbs/verbs.h"
 
@@ -26,34 +31,86 @@ namespace lutra::tools {
 namespace {
 
 constexpr const char* kExample =
+    "A model with weights in float (from 'lutra import', or of an earlier "
+    "run)\n"
+    "is trained on; without one a new network for images is made. Models that\n"
+    "take ids learn the next token of texts: --data is a text file or a "
+    "folder\n"
+    "of .txt files. All others learn labels of images: --data is a folder "
+    "with\n"
+    "idx files.\n"
+    "\n"
     "Without --bits, --preset or --spec the weights stay float. With one of\n"
-    "them they finish on a grid, ready for 'lutra pack'; start such a run\n"
-    "from float weights (--init).\n"
+    "them they finish on a grid, ready for 'lutra pack' (--pack does both);\n"
+    "start such a run from float weights.\n"
     "\n"
     "Examples:\n"
     "  lutra train --data /usr/share/datasets/fashion-mnist --hidden 256,128 "
     "\\\n"
     "    -o float.safetensors\n"
-    "  lutra train --data /usr/share/datasets/fashion-mnist \\\n"
-    "    --init float.safetensors --bits 2 --group-size row \\\n"
-    "    --rule 'fc3=bits:4' -o qat.safetensors\n"
+    "  lutra train float.safetensors --data /usr/share/datasets/fashion-mnist "
+    "\\\n"
+    "    --bits 2 --group-size row --rule 'fc3=bits:4' -o qat.safetensors\n"
+    "  lutra train stories.safetensors --data stories.txt --validate val.txt "
+    "\\\n"
+    "    --steps 1000 --bits 2 --group-size 32 --exclude embed \\\n"
+    "    -o qat.safetensors --pack packed.safetensors\n"
     "  lutra train ... --checkpoint run/ -o model.safetensors           # "
     "stopped\n"
     "  lutra train ... --checkpoint run/ -o model.safetensors --resume  # goes "
     "on";
 
-// Defaults that suit an MLP on Fashion-MNIST.
-constexpr double kFloatLearningRate = 3e-3;
-constexpr double kQuantizedLearningRate = 2e-3;
-constexpr double kAnnealEnd = 0.8;  // of the epochs
+// Defaults that suit an MLP on Fashion-MNIST, and small language models.
+struct Defaults {
+  double float_rate;
+  double quantized_rate;
+  int64_t epochs;
+  size_t batch;
+  double beta2;
+  double clip;
+  double rate_floor;
+};
+constexpr Defaults kImages = {3e-3, 2e-3, 10, 128, 0.999, 0.0, 0.0};
+constexpr Defaults kTexts = {5e-4, 1e-3, 1, 16, 0.95, 1.0, 0.02};
+constexpr double kTextWarmup = 0.05;  // of all steps
+constexpr double kAnnealEnd = 0.8;    // likewise
+
+std::string Both(double images, double texts) {
+  return Short(images) + ", for texts " + Short(texts);
+}
+
+qat::LearningRateSchedule::Decay ParseDecay(const std::string& text) {
+  using Decay = qat::LearningRateSchedule::Decay;
+  if (text == "cosine") return Decay::kCosine;
+  if (text == "linear") return Decay::kLinear;
+  if (text == "sqrt") return Decay::kInverseSqrt;
+  return Decay::kNone;
+}
+
+qat::OptimizerKind ParseOptimizer(const std::string& text) {
+  if (text == "adam") return qat::OptimizerKind::kAdam;
+  if (text == "sgd") return qat::OptimizerKind::kSgd;
+  return qat::OptimizerKind::kAdamW;
+}
 
 struct TrainVerb {
-  std::string data;
-  std::string output;
+  std::string model;
   std::string init;
+  std::string data;
+  std::string validation;
+  std::string output;
+  std::string packed;
+  std::string log;
+  std::string teacher;
   std::vector<size_t> hidden = {256, 128};
   qat::TrainOptions options;
-  std::optional<double> learning_rate;
+  std::string optimizer = "adamw";
+  std::string decay = "cosine";
+  TextDataOptions text;
+  // What depends on the kind of data unless it is given.
+  int64_t epochs = 0;
+  size_t batch = 0;
+  std::optional<double> learning_rate, warmup, beta2, clip, rate_floor;
   SchemeOptions schemes;
   qat::QuantizedTraining quantization;
   std::optional<double> anneal_end;
@@ -63,12 +120,68 @@ struct TrainVerb {
   void Run();
 
  private:
+  struct Data {
+    std::unique_ptr<qat::Samples> train;
+    std::unique_ptr<qat::Samples> test;  // or nullptr
+  };
+  Data LoadData(bool is_text) const;
+  void Resolve(bool is_text, size_t samples);
   void Quantize(const Graph& graph, const qat::SchemeRules& rules);
+  void Train(qat::Trainer& trainer, const qat::Samples* test) const;
+  void Report(qat::Trainer& trainer, const qat::Samples* test) const;
+  void Pack() const;
+  double Epochs() const;  // also with --steps
+
+  double steps_per_epoch_ = 1;
 };
 
+TrainVerb::Data TrainVerb::LoadData(bool is_text) const {
+  Data loaded;
+  if (is_text) {
+    loaded.train = LoadTextSamples(init, data, text);
+    if (!validation.empty()) {
+      loaded.test = LoadTextSamples(init, validation, text);
+    }
+    return loaded;
+  }
+  const std::string& test = validation.empty() ? data : validation;
+  loaded.train = std::make_unique<qat::LabelledImages>(
+      qat::LoadImageFolder(data, qat::DatasetPart::kTrain));
+  loaded.test = std::make_unique<qat::LabelledImages>(
+      qat::LoadImageFolder(test, qat::DatasetPart::kTest));
+  return loaded;
+}
+
+double TrainVerb::Epochs() const {
+  return options.steps > 0
+             ? static_cast<double>(options.steps) / steps_per_epoch_
+             : static_cast<double>(options.epochs);
+}
+
+// Gives options that were not given what suits the data.
+void TrainVerb::Resolve(bool is_text, size_t samples) {
+  const Defaults& usual = is_text ? kTexts : kImages;
+  const bool quantized = schemes.HasDefault();
+  options.epochs = epochs != 0 ? epochs : usual.epochs;
+  options.batch_size = batch != 0 ? batch : usual.batch;
+  options.learning_rate = learning_rate.value_or(
+      quantized ? usual.quantized_rate : usual.float_rate);
+  options.beta2 = beta2.value_or(usual.beta2);
+  options.clip = clip.value_or(usual.clip);
+  options.rate_floor = rate_floor.value_or(usual.rate_floor);
+  options.optimizer = ParseOptimizer(optimizer);
+  options.rate_decay = ParseDecay(decay);
+  steps_per_epoch_ =
+      static_cast<double>((samples - 1) / options.batch_size + 1);
+  if (warmup) {
+    options.warmup_epochs = *warmup;
+  } else if (is_text || options.steps > 0) {
+    options.warmup_epochs = kTextWarmup * Epochs();
+  }
+}
+
 void TrainVerb::Quantize(const Graph& graph, const qat::SchemeRules& rules) {
-  quantization.anneal_end =
-      anneal_end.value_or(kAnnealEnd * static_cast<double>(options.epochs));
+  quantization.anneal_end = anneal_end.value_or(kAnnealEnd * Epochs());
   quantization.schemes = qat::ResolveSchemes(graph, rules);
   if (quantization.schemes.empty()) {
     throw Error("no weight is left to quantize");
@@ -80,49 +193,103 @@ void TrainVerb::Quantize(const Graph& graph, const qat::SchemeRules& rules) {
   options.quantization = quantization;
 }
 
+void TrainVerb::Train(qat::Trainer& trainer, const qat::Samples* test) const {
+  std::optional<TrainLog> lines;
+  if (!log.empty()) lines.emplace(log, resume);
+  Progress progress;
+  const EndOnInterrupt interrupt;
+  trainer.Run([&](const qat::TrainProgress& state) {
+    if (lines) lines->Add(state);
+    try {
+      interrupt.Check();
+    } catch (const ExitStatus&) {
+      progress.Clear();
+      if (!options.checkpoint.empty()) {
+        trainer.SaveCheckpoint();
+        std::cerr << "lutra: stopped at step "
+                  << WithCommas(static_cast<uint64_t>(state.step)) << "; "
+                  << OneLine(options.checkpoint.string())
+                  << " has a checkpoint for --resume\n";
+      }
+      throw;
+    }
+    if (!state.epoch_done && state.step != state.total_steps) {
+      progress.Show(ProgressLine(state));
+      return true;
+    }
+    progress.Clear();
+    std::cout << ProgressLine(state) << std::endl;
+    if (!validation.empty() && state.step != state.total_steps) {
+      std::cout << "  " << JudgementLine(trainer.Judge(*test), *test)
+                << std::endl;
+    }
+    return true;
+  });
+  progress.Clear();
+}
+
+void TrainVerb::Report(qat::Trainer& trainer, const qat::Samples* test) const {
+  std::cout << OneLine(output);
+  if (test == nullptr) {
+    std::cout << ": written\n";
+    return;
+  }
+  std::cout << ": " << JudgementLine(trainer.Judge(*test), *test) << "\n";
+}
+
+void TrainVerb::Pack() const {
+  const std::unique_ptr<Executor> executor = StartThreads(threads);
+  packer::PackOptions pack;
+  pack.executor = executor.get();
+  const auto trained = Model::Load(output);
+  const packer::PackReport report = packer::PackModel(*trained, packed, pack);
+  std::cout << OneLine(packed) << ": " << WithCommas(report.weight_count)
+            << " weights in " << WithCommas(report.weight_bytes) << " bytes ("
+            << Fixed(report.BitsPerWeight(), 2) << " bits per weight)\n";
+}
+
 void TrainVerb::Run() {
   const bool quantized = schemes.HasDefault();
   if (!quantized && !(schemes.rules.empty() && schemes.exclusions.empty())) {
     throw UsageError(
         "--rule and --exclude requires --bits, --preset or --spec");
   }
+  if (!packed.empty() && !quantized) {
+    throw UsageError("--pack requires --bits, --preset or --spec");
+  }
+  if (!model.empty() && !init.empty()) {
+    throw UsageError("MODEL and --init are the same; give one");
+  }
+  if (init.empty()) init = model;
   const qat::SchemeRules rules = schemes.Rules();
-  options.learning_rate = learning_rate.value_or(
-      quantized ? kQuantizedLearningRate : kFloatLearningRate);
   // What can be wrong with the output shows before the long work.
   { const OutputFile probe(output); }
-  std::optional<qat::TrainableModel> model;
-  if (!init.empty()) model = qat::LoadTrainableModel(init);
-  const qat::LabelledImages train =
-      qat::LoadImageFolder(data, qat::DatasetPart::kTrain);
-  const qat::LabelledImages test =
-      qat::LoadImageFolder(data, qat::DatasetPart::kTest);
-  if (!model) {
-    model =
-        qat::MakeMlp(train.Features(), hidden, train.Classes(), options.seed);
+  if (!packed.empty()) const OutputFile probe(packed);
+  const bool is_text = !init.empty() && TakesText(init);
+  std::optional<qat::TrainableModel> start;
+  if (!init.empty()) start = qat::LoadTrainableModel(init);
+  if (!teacher.empty()) {
+    options.teacher = std::make_shared<const qat::TrainableModel>(
+        qat::LoadTrainableModel(teacher));
   }
-  if (quantized) Quantize(model->graph, rules);
+  const Data samples = LoadData(is_text);
+  Resolve(is_text, samples.train->Count());
+  if (!start) {
+    const auto& images =
+        static_cast<const qat::LabelledImages&>(*samples.train);
+    start =
+        qat::MakeMlp(images.Features(), hidden, images.Classes(), options.seed);
+  }
+  if (quantized) Quantize(start->graph, rules);
 
   const std::unique_ptr<Executor> executor = StartThreads(threads);
-  qat::Trainer trainer(*std::move(model), train, options, executor.get());
+  qat::Trainer trainer(*std::move(start), *samples.train, options,
+                       executor.get());
   if (resume) trainer.Resume();
-  Progress progress;
-  const EndOnInterrupt interrupt;
-  trainer.Run([&](const qat::TrainProgress& state) {
-    interrupt.Check();
-    if (state.epoch_done) {
-      progress.Clear();
-      std::cout << ProgressLine(state) << std::endl;
-    } else {
-      progress.Show(ProgressLine(state));
-    }
-    return true;
-  });
-  progress.Clear();
-  const double accuracy = trainer.Judge(test).accuracy;
+  Train(trainer, samples.test.get());
   trainer.WriteModel(output);
-  std::cout << OneLine(output) << ": accuracy " << Fixed(100 * accuracy, 2)
-            << " % on " << WithCommas(test.count) << " test images\n";
+  Report(trainer, samples.test.get());
+  if (!packed.empty()) Pack();
 }
 
 }  // namespace
@@ -132,51 +299,154 @@ void AddTrainVerb(CommandLine& line) {
   Verb train =
       line.AddVerb("train", "Train a model, in float or with few bits");
   train.Footer(kExample);
-  train.Add("--data", verb->data, "Folder with the four idx files")
-      .TypeName("DIR")
+  train.Add("MODEL", verb->model, "Model file with float weights to train on");
+  train
+      .Add("--data", verb->data,
+           "Folder with the four idx files, or texts: a file or a folder")
+      .TypeName("PATH")
       .Required();
+  train
+      .Add("--validate", verb->validation,
+           "Judged after each epoch: texts, or another folder for its test "
+           "images")
+      .TypeName("PATH");
   train.Add("-o,--output", verb->output, "Model file to write")
       .TypeName("FILE")
       .Required();
-  const Option init = train
-                          .Add("--init", verb->init,
-                               "Model file with float weights to start from")
-                          .TypeName("FILE");
+  train
+      .Add("--pack", verb->packed,
+           "Also pack the result into this file, without loss")
+      .TypeName("FILE");
+  train
+      .Add("--log", verb->log,
+           "File for a line about each step: CSV for .csv, else JSON")
+      .TypeName("FILE");
+  const Option init =
+      train.Add("--init", verb->init, "Another way to say MODEL")
+          .TypeName("FILE");
   AddSizesOption(train, "--hidden", verb->hidden, 1, size_t{1} << 20,
                  "Sizes of the hidden layers of a new model")
       .Excludes(init);
 
   qat::TrainOptions& options = verb->options;
-  train.Add("--epochs", options.epochs, "Passes over the images")
+  train
+      .Add("--epochs", verb->epochs,
+           "Passes over the data (" +
+               Both(static_cast<double>(kImages.epochs),
+                    static_cast<double>(kTexts.epochs)) +
+               ")")
       .TypeName("N")
-      .Range(int64_t{1}, int64_t{1} << 20)
+      .Range(int64_t{1}, int64_t{1} << 20);
+  train.Add("--steps", options.steps, "End after that many steps instead")
+      .TypeName("N")
+      .Range(int64_t{0}, int64_t{1} << 40);
+  train
+      .Add("--batch", verb->batch,
+           "Images or windows of text per step (" +
+               Both(static_cast<double>(kImages.batch),
+                    static_cast<double>(kTexts.batch)) +
+               ")")
+      .TypeName("N")
+      .Range(size_t{1}, kMaxBatch);
+  train
+      .Add("--micro-batch", options.micro_batch,
+           "Compute so many of them at a time, which bounds the memory; 0: all")
+      .TypeName("N")
+      .Range(size_t{0}, kMaxBatch)
       .ShowDefault();
-  train.Add("--batch", options.batch_size, "Images per step")
+  train.Add("--length", verb->text.length, "Tokens of a window of text")
       .TypeName("N")
-      .Range(size_t{1}, kMaxBatch)
+      .Range(size_t{1}, size_t{1} << 24)
+      .ShowDefault();
+  train
+      .Add("--separator", verb->text.separator,
+           "What stands between documents of a text file")
+      .TypeName("TEXT")
+      .ShowDefault();
+  train.Add("--optimizer", verb->optimizer, "adamw, adam or sgd (Nesterov's)")
+      .TypeName("NAME")
+      .OneOf({"adamw", "adam", "sgd"})
       .ShowDefault();
   train
       .Add("--lr", verb->learning_rate,
-           "Highest learning rate (" + Short(kFloatLearningRate) +
-               ", with --bits " + Short(kQuantizedLearningRate) +
-               "); it falls as a cosine")
+           "Highest learning rate (" +
+               Both(kImages.float_rate, kTexts.float_rate) + "; with --bits " +
+               Both(kImages.quantized_rate, kTexts.quantized_rate) + ")")
       .TypeName("X")
       .Positive();
   train
-      .Add("--warmup", options.warmup_epochs,
-           "Epochs in which the learning rate rises")
+      .Add("--lr-decay", verb->decay,
+           "How it falls at the end: cosine, linear, sqrt or constant")
+      .TypeName("NAME")
+      .OneOf({"cosine", "linear", "sqrt", "constant"})
+      .ShowDefault();
+  train
+      .Add("--lr-decay-share", options.decay_share,
+           "Share of all steps in which it falls")
+      .TypeName("X")
+      .Positive()
+      .ShowDefault();
+  train
+      .Add("--lr-floor", verb->rate_floor,
+           "Where it ends, as a share of the highest (" +
+               Both(kImages.rate_floor, kTexts.rate_floor) + ")")
+      .TypeName("X")
+      .NotNegative();
+  train
+      .Add("--warmup", verb->warmup,
+           "Epochs in which the learning rate rises (0.5; for texts and with "
+           "--steps 5 % of all)")
+      .TypeName("X")
+      .NotNegative();
+  train
+      .Add("--weight-decay", options.weight_decay,
+           "Of the optimizer, on weights but not on biases and norms")
+      .TypeName("X")
+      .NotNegative()
+      .ShowDefault();
+  train.Add("--beta1", options.beta1, "Of adamw and adam")
       .TypeName("X")
       .NotNegative()
       .ShowDefault();
   train
-      .Add("--weight-decay", options.weight_decay,
-           "AdamW's, on weights but not on biases")
+      .Add("--beta2", verb->beta2,
+           "Of adamw and adam (" + Both(kImages.beta2, kTexts.beta2) + ")")
+      .TypeName("X")
+      .NotNegative();
+  train
+      .Add("--clip", verb->clip,
+           "Largest norm of the gradients, 0: any (" +
+               Both(kImages.clip, kTexts.clip) + ")")
+      .TypeName("X")
+      .NotNegative();
+  train
+      .Add("--label-smoothing", options.label_smoothing,
+           "Share of the target that all classes get")
       .TypeName("X")
       .NotNegative()
+      .ShowDefault();
+  const Option teacher =
+      train
+          .Add("--teacher", verb->teacher,
+               "Model with float weights whose outputs are learned from")
+          .TypeName("FILE");
+  train
+      .Add("--distillation", options.distillation,
+           "Share of the loss that is the distance to the teacher")
+      .TypeName("X")
+      .NotNegative()
+      .Needs(teacher)
+      .ShowDefault();
+  train
+      .Add("--temperature", options.temperature,
+           "At which the two are compared")
+      .TypeName("X")
+      .Positive()
+      .Needs(teacher)
       .ShowDefault();
   train
       .Add("--seed", options.seed,
-           "Of the new model's weights and the order of the images")
+           "Of the new model's weights and the order of the data")
       .TypeName("N")
       .ShowDefault();
 

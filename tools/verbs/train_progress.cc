@@ -34,7 +34,20 @@ std::string ProgressLine(const qat::TrainProgress& progress) {
   if (progress.inverse_slope) {
     line += "  inverse slope " + Fixed(*progress.inverse_slope, 4);
   }
+  line += "  " + WithCommas(static_cast<uint64_t>(progress.rows_per_second)) +
+          " " + progress.row_name + "s/s";
   return line + "  " + Duration(progress.seconds_left) + " left";
+}
+
+std::string JudgementLine(const qat::Judgement& judgement,
+                          const qat::Samples& samples) {
+  const std::string rows = WithCommas(judgement.rows);
+  if (samples.RowName() == "image") {
+    return "accuracy " + Fixed(100 * judgement.accuracy, 2) + " % on " + rows +
+           " test images";
+  }
+  return Fixed(judgement.loss, 4) + " nats per token (perplexity " +
+         Fixed(std::exp(judgement.loss), 2) + ") on " + rows + " tokens";
 }
 
 }  // namespace lutra::tools

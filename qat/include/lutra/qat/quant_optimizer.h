@@ -24,6 +24,11 @@ struct QuantOptimizerOptions {
   // rest]; with quant_block_size in the group: per block). Otherwise one grid
   // per tensor, whatever the block size.
   bool per_channel = false;
+  // Whether blocks that do not divide the last dimension leave a shorter one at
+  // the end of each row, as packed formats do; needs per_channel. Otherwise
+  // such blocks are refused, as the original does. The grids of the short
+  // blocks come after those of the others.
+  bool short_last_blocks = false;
   // Before projecting, divide by max(1, sum of the learning rates so far).
   bool shrink = false;
   // In [0, 1]: that part of the weight decay follows PARQ's inverse slope.
@@ -82,6 +87,11 @@ class QuantOptimizer : public Optimizer {
     size_t rows = 0;
     size_t columns = 0;
     bool per_row = false;
+    // Columns of the short block at the end of each row of the tensor; 0: none.
+    size_t rest = 0;
+    size_t rest_rows = 0;
+
+    size_t Grids() const { return (per_row ? rows : 1) + rest_rows; }
   };
   struct Projection;
 
@@ -96,6 +106,8 @@ class QuantOptimizer : public Optimizer {
                     Executor* executor);
   std::optional<double> Project(const Projection& projection,
                                 Executor* executor) const;
+  std::optional<double> ProjectParts(const Projection& projection,
+                                     Executor* executor) const;
   void AnnealWeightDecay(ParamGroup& group, double inverse_slope) const;
 
   std::unique_ptr<Optimizer> base_;

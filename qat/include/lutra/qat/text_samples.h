@@ -2,10 +2,13 @@
 #define LUTRA_QAT_TEXT_SAMPLES_H_
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "lutra/qat/samples.h"
+#include "lutra/runtime/tokenizer.h"
 
 namespace lutra::qat {
 
@@ -42,6 +45,14 @@ class TextSamples : public Samples {
   size_t step_;  // ids from window to window
   size_t count_;
 };
+
+// The ids of a text file, or of all files of a folder whose names end in
+// ".txt", by name. A text is cut at `separator` (empty: nowhere) into
+// documents, whose white space at both ends is dropped; they follow each other
+// with a line feed between. Throws lutra::Error, also if there are no ids.
+std::vector<int32_t> LoadTextIds(const std::filesystem::path& path,
+                                 const Tokenizer& tokenizer,
+                                 std::string_view separator);
 
 }  // namespace lutra::qat
 

@@ -12,6 +12,7 @@
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/tensor.h"
 #include "lutra/runtime/graph.h"
+#include "lutra/runtime/safetensors.h"
 
 namespace lutra::qat {
 
@@ -19,6 +20,16 @@ namespace lutra::qat {
 struct TrainableModel {
   Graph graph;
   TensorMap parameters;  // by the names that the graph's nodes use
+
+  // What the file has besides, which training leaves as it is: metadata of the
+  // model (its context, where it comes from), and tensors that no node uses
+  // (its tokenizer).
+  struct OtherTensor {
+    TensorInfo info;
+    std::vector<std::byte> bytes;
+  };
+  std::map<std::string, std::string> metadata = {};
+  std::vector<OtherTensor> others = {};
 };
 
 // A multilayer perceptron: linear layers fc1, fc2 ... with biases and kRelu
@@ -28,12 +39,12 @@ struct TrainableModel {
 TrainableModel MakeMlp(size_t features, Span<const size_t> hidden,
                        size_t classes, uint64_t seed);
 
-// Reads a model file with float weights. Throws lutra::Error, also for weights
-// that are packed or not finite.
+// Reads a model file with float weights, of 16 bits too, which become float32.
+// Throws lutra::Error, also for weights that are packed or not finite.
 TrainableModel LoadTrainableModel(const std::filesystem::path& path);
 
 // Writes a model file; `schemes` (may be empty) says on which grid which weight
-// lies, `extra_metadata` is added to the file's own. The file appears when it
+// lies, `extra_metadata` is added to the model's own. The file appears when it
 // is complete. Throws lutra::Error.
 void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
                 const SchemeMap& schemes,

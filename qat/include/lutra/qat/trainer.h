@@ -23,8 +23,8 @@
 namespace lutra::qat {
 
 struct QuantizedTraining {
-  // The weights to quantize. One grid per row, or per group of a row, whose
-  // size must divide the row.
+  // The weights to quantize. One grid per row, or per group of a row; what is
+  // left at the end of a row is a shorter group, as the packer has it.
   SchemeMap schemes;
   // "parq", "hard" or "binaryrelax".
   std::string prox_map = "parq";
@@ -88,7 +88,8 @@ struct TrainProgress {
   bool epoch_done = false;
   double step_loss = 0.0;      // mean over the rows of this step
   double gradient_norm = 0.0;  // before clipping
-  uint64_t rows = 0;           // images or tokens, of this call of Run
+  std::string row_name;        // "image" or "token"
+  uint64_t rows = 0;           // of this call of Run
   double rows_per_second = 0.0;
   double loss = 0.0;      // means over the rows of this epoch so far
   double accuracy = 0.0;  // in [0, 1]
@@ -127,6 +128,9 @@ class Trainer {
   // Throws lutra::Error, naming the step, when the loss or a gradient is not
   // finite.
   bool Run(const TrainObserver& observer);
+
+  // Writes a checkpoint to options.checkpoint now. Throws lutra::Error.
+  void SaveCheckpoint();
 
   // How well the model does on other samples. Throws lutra::Error.
   Judgement Judge(const Samples& samples);

@@ -141,4 +141,8 @@ std::vector<WeightPlan> MakePlan(const Model& model,
   return plans;
 }
 
+void CheckSchemes(const Model& model, const qat::SchemeMap& schemes) {
+  MakePlan(model, schemes, {});
+}
+
 }  // namespace lutra::packer

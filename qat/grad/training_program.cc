@@ -25,25 +25,6 @@ constexpr size_t kElementBytes = 4;
 
 constexpr const char* kName = "training";
 
-std::shared_ptr<const Model> MakeModel(const Graph& graph,
-                                       const TensorMap& parameters) {
-  for (const Node& node : graph.nodes) {
-    for (const std::string& name : {node.weight, node.bias}) {
-      if (name.empty() || parameters.contains(name)) continue;
-      throw Error(std::string(kName) + ": parameter '" + name + "' is missing");
-    }
-  }
-  std::vector<TensorView> tensors;
-  for (const auto& [name, tensor] : parameters) {
-    TensorView view;
-    view.name = name;
-    view.shape = tensor.shape;
-    view.data = std::as_bytes(std::span(tensor.values));
-    tensors.push_back(std::move(view));
-  }
-  return Model::FromTensors(graph, std::move(tensors), kName);
-}
-
 size_t Times(size_t a, size_t b) {
   const auto product = CheckedMultiply(a, b);
   if (!product) throw OutOfMemory("a call of training overflows memory");
@@ -87,11 +68,30 @@ struct Operation {
 
 }  // namespace
 
+std::shared_ptr<const Model> ModelOf(const Graph& graph,
+                                     const TensorMap& parameters) {
+  for (const Node& node : graph.nodes) {
+    for (const std::string& name : {node.weight, node.bias}) {
+      if (name.empty() || parameters.contains(name)) continue;
+      throw Error(std::string(kName) + ": parameter '" + name + "' is missing");
+    }
+  }
+  std::vector<TensorView> tensors;
+  for (const auto& [name, tensor] : parameters) {
+    TensorView view;
+    view.name = name;
+    view.shape = tensor.shape;
+    view.data = std::as_bytes(std::span(tensor.values));
+    tensors.push_back(std::move(view));
+  }
+  return Model::FromTensors(graph, std::move(tensors), kName);
+}
+
 class TrainingProgram::Impl {
  public:
   Impl(const Graph& graph, const TensorMap& parameters,
        const TrainingProgramOptions& options)
-      : model_(MakeModel(graph, parameters)),
+      : model_(ModelOf(graph, parameters)),
         input_gradients_(options.input_gradients) {
     execution_.executor = options.executor;
     execution_.cache = kernels::CacheType::kFloat32;

@@ -110,6 +110,7 @@ QuantScheme SchemeFromJson(const nlohmann::json& json) {
 
 std::string_view DefaultQuantizer(int bits) {
   constexpr int kMaxStretchedBits = 4;
+  if (bits == 0) return "ternary";
   return bits <= kMaxStretchedBits ? "stretched" : "absmax";
 }
 

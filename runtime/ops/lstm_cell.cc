@@ -17,10 +17,17 @@ size_t Units(const Model& model, const Node& node) {
   return model.value(node.output).ElementCount();
 }
 
-// Bytes of the gates of one token, in front of the scratch of the product.
-size_t GateBytes(size_t units) {
-  const size_t bytes = kGates * units * sizeof(float);
+size_t Rounded(size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// What is in front of the scratch of the product, for up to `m` sequences:
+// gates, and outputs of the tokens before.
+size_t GateBytes(size_t units, size_t m) {
+  return Rounded(m * kGates * units * sizeof(float));
+}
+size_t OutputBytes(size_t units, size_t m) {
+  return Rounded(m * units * sizeof(float));
 }
 
 // 'c' is another name of 'g', the gate that makes a cell's new content.
@@ -38,31 +45,56 @@ class LstmCellStep : public Step {
       : units_(Units(model, node)),
         execution_(execution),
         product_(model, node, execution,
-                 static_cast<std::byte*>(binding.scratch) + GateBytes(units_)),
+                 static_cast<std::byte*>(binding.scratch) +
+                     GateBytes(units_, binding.m) +
+                     OutputBytes(units_, binding.m)),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output),
         gates_(static_cast<float*>(binding.scratch)),
+        before_(gates_ + GateBytes(units_, binding.m) / sizeof(float)),
         state_offset_(binding.state_offset) {
     const std::string order = WordAttribute(node, "gates");
-    input_ = gates_ + order.find('i') * units_;
-    forget_ = gates_ + order.find('f') * units_;
-    cell_ = gates_ + order.find_first_of("gc") * units_;
-    output_ = gates_ + order.find('o') * units_;
+    input_ = order.find('i') * units_;
+    forget_ = order.find('f') * units_;
+    cell_ = order.find_first_of("gc") * units_;
+    output_ = order.find('o') * units_;
   }
 
+  // Token by token, all sequences side by side: weights are so read once for
+  // all of them.
   void Run(size_t, const Call& call) override {
-    for (const SequenceRows& rows : call.sequences) RunSequence(rows);
+    size_t longest = 0;
+    for (const SequenceRows& rows : call.sequences) {
+      Begin(rows);
+      longest = std::max(longest, rows.count);
+    }
+    for (size_t t = 0; t < longest; ++t) {
+      execution_.CheckCancelled();
+      RunTokens(call, t);
+    }
+    for (const SequenceRows& rows : call.sequences) {
+      const float* last = y_ + (rows.first + rows.count - 1) * units_;
+      std::copy(last, last + units_, State(rows));
+    }
   }
 
-  StepCost Cost(size_t m, const Call&) const override {
-    return {.bytes = m * product_.Cost(1).bytes,
+  StepCost Cost(size_t m, const Call& call) const override {
+    size_t longest = 0;
+    for (const SequenceRows& rows : call.sequences) {
+      longest = std::max(longest, rows.count);
+    }
+    return {.bytes = longest * product_.Cost(1).bytes,
             .multiply_adds = product_.Cost(m).multiply_adds};
   }
 
  private:
-  void RunSequence(const SequenceRows& rows) const {
-    // A state is h [units], then c [units].
-    float* state = reinterpret_cast<float*>(rows.new_state + state_offset_);
+  // h [units], then c [units], after the call.
+  float* State(const SequenceRows& rows) const {
+    return reinterpret_cast<float*>(rows.new_state + state_offset_);
+  }
+
+  void Begin(const SequenceRows& rows) const {
+    float* state = State(rows);
     if (rows.position == 0) {
       std::fill(state, state + 2 * units_, 0.0f);
     } else {
@@ -70,28 +102,41 @@ class LstmCellStep : public Step {
           reinterpret_cast<const float*>(rows.old_state + state_offset_);
       std::copy(old_state, old_state + 2 * units_, state);
     }
-    const float* h = state;
-    for (size_t row = rows.first; row < rows.first + rows.count; ++row) {
-      execution_.CheckCancelled();
-      float* y = y_ + row * units_;
-      RunToken(h, x_ + row * kGates * units_, state + units_, y);
-      h = y;
-    }
-    std::copy(h, h + units_, state);
   }
 
-  void RunToken(const float* h, const float* x, float* c, float* y) const {
-    product_.Run(h, 1, gates_);
-    for (size_t i = 0; i < kGates * units_; ++i) gates_[i] += x[i];
-    for (float* gate : {input_, forget_, output_}) {
-      kernels::Apply(kernels::Function::kSigmoid, gate, units_, gate);
+  // Token t of the call, of all sequences that have one.
+  void RunTokens(const Call& call, size_t t) const {
+    size_t count = 0;
+    for (const SequenceRows& rows : call.sequences) {
+      if (t >= rows.count) continue;
+      const float* h =
+          t == 0 ? State(rows) : y_ + (rows.first + t - 1) * units_;
+      std::copy(h, h + units_, before_ + count++ * units_);
     }
-    kernels::Apply(kernels::Function::kTanh, cell_, units_, cell_);
+    product_.Run(before_, count, gates_);
+    float* gates = gates_;
+    for (const SequenceRows& rows : call.sequences) {
+      if (t >= rows.count) continue;
+      const size_t row = rows.first + t;
+      RunCell(x_ + row * kGates * units_, gates, State(rows) + units_,
+              y_ + row * units_);
+      gates += kGates * units_;
+    }
+  }
+
+  void RunCell(const float* x, float* gates, float* c, float* y) const {
+    for (size_t i = 0; i < kGates * units_; ++i) gates[i] += x[i];
+    for (const size_t gate : {input_, forget_, output_}) {
+      kernels::Apply(kernels::Function::kSigmoid, gates + gate, units_,
+                     gates + gate);
+    }
+    kernels::Apply(kernels::Function::kTanh, gates + cell_, units_,
+                   gates + cell_);
     for (size_t i = 0; i < units_; ++i) {
-      c[i] = forget_[i] * c[i] + input_[i] * cell_[i];
+      c[i] = gates[forget_ + i] * c[i] + gates[input_ + i] * gates[cell_ + i];
     }
     kernels::Apply(kernels::Function::kTanh, c, units_, y);
-    for (size_t i = 0; i < units_; ++i) y[i] *= output_[i];
+    for (size_t i = 0; i < units_; ++i) y[i] *= gates[output_ + i];
   }
 
   size_t units_;
@@ -99,12 +144,14 @@ class LstmCellStep : public Step {
   MatrixProduct product_;
   const float* x_;  // [m, 4 * units]
   float* y_;        // [m, units]
-  float* gates_;    // [4 * units]
+  float* gates_;    // [sequences, 4 * units]
+  float* before_;   // [sequences, units]
   size_t state_offset_;
-  float* input_;
-  float* forget_;
-  float* cell_;
-  float* output_;
+  // Where the gates begin in a row of them.
+  size_t input_;
+  size_t forget_;
+  size_t cell_;
+  size_t output_;
 };
 
 // Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997, with the forget
@@ -143,9 +190,10 @@ class LstmCell : public Operator {
   }
 
   size_t ScratchBytes(const Model& model, const Node& node,
-                      const Execution& execution, size_t) const override {
-    return GateBytes(Units(model, node)) +
-           MatrixProduct::ScratchBytes(model, node, execution, 1);
+                      const Execution& execution, size_t m) const override {
+    const size_t units = Units(model, node);
+    return GateBytes(units, m) + OutputBytes(units, m) +
+           MatrixProduct::ScratchBytes(model, node, execution, m);
   }
 
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,

@@ -69,7 +69,7 @@ const FunctionCase kFunctions[] = {
            std::sqrt(2.0 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);
        return x / (1 + std::exp(-2 * u));
      },
-     5e-6, 1e-35},
+     2e-5, 1e-35},
     {"Relu2", Function::kRelu2, [](double x) { return x > 0 ? x * x : 0.0; },
      2e-7}};
 

@@ -14,6 +14,7 @@
 #include "lutra/qat/prox_maps.h"
 #include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/random.h"
 #include "lutra/runtime/safetensors.h"
 #include "tests/qat/random_values.h"
 #include "tests/temp_dir.h"
@@ -199,6 +200,60 @@ TEST(QuantOptimizerTest, EmptyParametersAreLeftAlone) {
     SaveState(temp / "state.safetensors", *optimizer);
     EXPECT_NO_THROW(LoadState(temp / "state.safetensors", *make()));
   }
+}
+
+// Rows that end in a shorter block: as if the blocks of each kind were tensors
+// of their own.
+TEST(QuantOptimizerTest, ShortLastBlocks) {
+  constexpr size_t kFew = 3;
+  constexpr size_t kAcross = 11;
+  constexpr size_t kBlock = 4;
+  Random random(5);
+  std::vector<float> w(kFew * kAcross);
+  std::vector<float> grad(w.size());
+  for (float& value : w) value = random.Symmetric();
+  for (float& value : grad) value = random.Symmetric();
+  const auto run = [](std::vector<float>& values, const std::vector<float>& g,
+                      std::vector<int64_t> shape, int64_t block) {
+    ParamGroup group;
+    group.lr = 0.1;
+    group.quant_bits = 2;
+    group.quant_block_size = block;
+    group.parameters.push_back({.name = "w",
+                                .shape = std::move(shape),
+                                .value = values.data(),
+                                .grad = g.data()});
+    QuantOptimizerOptions options;
+    options.quant_period = 2;
+    options.per_channel = true;
+    options.short_last_blocks = true;
+    auto optimizer = std::make_unique<QuantOptimizer>(
+        MakeSgd({group}, {}), MakeStretchedQuantizer(), MakeProxHardQuant(),
+        options);
+    for (int i = 0; i < 3; ++i) optimizer->Step(nullptr);
+    return optimizer;
+  };
+  const auto columns = [&](const std::vector<float>& values, size_t begin,
+                           size_t end) {
+    std::vector<float> part;
+    for (size_t row = 0; row < kFew; ++row) {
+      const float* from = values.data() + row * kAcross;
+      part.insert(part.end(), from + begin, from + end);
+    }
+    return part;
+  };
+  std::vector<float> whole = columns(w, 0, 8);
+  std::vector<float> rest = columns(w, 8, 11);
+  run(whole, columns(grad, 0, 8), {kFew, 8}, kBlock);
+  run(rest, columns(grad, 8, 11), {kFew, 3}, 3);
+  const auto optimizer = run(w, grad, {kFew, kAcross}, kBlock);
+  EXPECT_EQ(columns(w, 0, 8), whole);
+  EXPECT_EQ(columns(w, 8, 11), rest);
+  // Four levels for each of two blocks and a short one in each row.
+  EXPECT_EQ(optimizer->Grids("w").size(), kFew * 3 * 4);
+  TempDir temp;
+  SaveState(temp / "state.safetensors", *optimizer);
+  EXPECT_NO_THROW(LoadState(temp / "state.safetensors", *optimizer));
 }
 
 TEST(QuantOptimizerTest, RefusesWhatCannotWork) {

@@ -398,10 +398,9 @@ TEST_F(TrainerTest, RefusesWhatDoesNotFit) {
     return ErrorMessage([&] { Trainer(SmallMlp(), train_, options, nullptr); });
   };
   TrainOptions options = QuantizedOptions();
-  options.quantization->schemes["fc1.weight"].group_size = 5;
+  options.quantization->schemes["fc1.weight"].group_size = -5;
   EXPECT_EQ(message(options),
-            "tensor 'fc1.weight': a group size of 5 does not divide its 16 "
-            "columns");
+            "tensor 'fc1.weight': a group size of -5 is impossible");
   options = QuantizedOptions();
   options.quantization->schemes["fc9.weight"] = {};
   EXPECT_EQ(message(options),

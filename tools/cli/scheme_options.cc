@@ -10,7 +10,7 @@ namespace lutra::tools {
 bool SchemeOptions::HasDefault() const {
   return bits_option.Given() || group_size_option.Given() ||
          quantizer_option.Given() || spec_option.Given() ||
-         scale_type_option.Given() || preset_option.Given();
+         preset_option.Given();
 }
 
 qat::SchemeRules SchemeOptions::Rules() {
@@ -44,18 +44,19 @@ qat::SchemeRules SchemeOptions::Rules() {
 }
 
 void AddSchemeOptions(Verb& verb, SchemeOptions& options) {
-  options.bits_option =
-      verb.Add("--bits,--quant-bits", options.scheme.bits, "Bits per weight")
-          .TypeName("N")
-          .ShowDefault();
+  options.bits_option = verb.Add("--bits,--quant-bits", options.scheme.bits,
+                                 "Bits per weight; 0: ternary")
+                            .TypeName("N")
+                            .ShowDefault();
   options.group_size_option = verb.Add("--group-size", options.group_size,
                                        "Columns that share a scale, or 'row'")
                                   .TypeName("N|row")
                                   .ShowDefault();
   options.quantizer_option =
       verb.Add("--quantizer,--quant-method", options.scheme.quantizer,
-               "How the levels are chosen [stretched; absmax above 4 "
-               "bits]")
+               "How the levels are chosen [stretched; ternary for 0 bits, "
+               "absmax "
+               "above 4]")
           .TypeName("NAME");
   options.scale_type_option =
       verb.Add("--scale-type", options.scale_type,

@@ -30,7 +30,8 @@ struct SchemeOptions {
   Option spec_option;
   Option preset_option;
 
-  // Whether the default scheme was given rather than left to be the default.
+  // Whether the default scheme was given rather than left to be the default. A
+  // type of scales alone is none: it goes with the scheme that there is.
   bool HasDefault() const;
 
   // Call after parsing. Throws UsageError, and lutra::Error for a bad

@@ -126,7 +126,8 @@ struct TrainVerb {
   };
   Data LoadData(bool is_text) const;
   void Resolve(bool is_text, size_t samples);
-  void Quantize(const Graph& graph, const qat::SchemeRules& rules);
+  void Quantize(const qat::TrainableModel& start,
+                const qat::SchemeRules& rules);
   void Train(qat::Trainer& trainer, const qat::Samples* test) const;
   void Report(qat::Trainer& trainer, const qat::Samples* test) const;
   void Pack() const;
@@ -180,7 +181,11 @@ void TrainVerb::Resolve(bool is_text, size_t samples) {
   }
 }
 
-void TrainVerb::Quantize(const Graph& graph, const qat::SchemeRules& rules) {
+// Which weights finish on which grid; refuses what could not be packed.
+void TrainVerb::Quantize(const qat::TrainableModel& start,
+                         const qat::SchemeRules& rules) {
+  const Graph& graph = start.graph;
+  const auto shapes = qat::ModelOf(graph, start.parameters);
   quantization.anneal_end = anneal_end.value_or(kAnnealEnd * Epochs());
   quantization.schemes = qat::ResolveSchemes(graph, rules);
   if (quantization.schemes.empty()) {
@@ -190,6 +195,7 @@ void TrainVerb::Quantize(const Graph& graph, const qat::SchemeRules& rules) {
     std::cerr << "lutra: warning: '" << OneLine(unused)
               << "' matches no weight\n";
   }
+  packer::CheckSchemes(*shapes, quantization.schemes);
   options.quantization = quantization;
 }
 
@@ -280,7 +286,7 @@ void TrainVerb::Run() {
     start =
         qat::MakeMlp(images.Features(), hidden, images.Classes(), options.seed);
   }
-  if (quantized) Quantize(start->graph, rules);
+  if (quantized) Quantize(*start, rules);
 
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   qat::Trainer trainer(*std::move(start), *samples.train, options,
@@ -455,6 +461,7 @@ void AddTrainVerb(CommandLine& line) {
   bits.ShowDefault("");  // without it nothing is quantized
   verb->schemes.group_size_option.Needs(bits);
   verb->schemes.quantizer_option.Needs(bits);
+  verb->schemes.scale_type_option.Needs(bits);
   train
       .Add("--prox,--quant-proxmap", verb->quantization.prox_map,
            "How weights are pulled to the grid: parq, hard, "

@@ -45,8 +45,8 @@ enum class Function {
 };
 
 // y[i] = function(x[i]). x == y is allowed. Where the exact value is a normal
-// number, the error is below 4 units in its last place, for kGelu and
-// kGeluTanh below 5e-6 of
+// number, the error is below 4 units in its last place, for kGelu below
+// 5e-6 and for kGeluTanh below 2e-5 of
 // it, except that kExp is 0 below -87 and infinity above 88, and kSilu -0 below
 // -88. Infinities give the limits: -0 of kSilu, kGelu and kGeluTanh at minus
 // infinity. A NaN stays one.

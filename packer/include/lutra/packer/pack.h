@@ -122,6 +122,11 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
                      const PackOptions& options,
                      const PackProgress& progress = {});
 
+// Before long work: whether weights of these shapes, trained on `schemes`, can
+// be packed. Their values are not looked at. Throws Error naming the first that
+// cannot.
+void CheckSchemes(const Model& model, const qat::SchemeMap& schemes);
+
 }  // namespace lutra::packer
 
 #endif  // LUTRA_PACKER_PACK_H_

@@ -34,8 +34,8 @@ struct QuantScheme {
   bool operator!=(const QuantScheme& other) const { return !(*this == other); }
 };
 
-// What is meant where bits are given and no quantizer is: "stretched", and
-// above 4 bits, where its levels fit no table, "absmax".
+// What is meant where bits are given and no quantizer is: "stretched", with 0
+// bits "ternary", and above 4 bits, where its levels fit no table, "absmax".
 std::string_view DefaultQuantizer(int bits);
 // "2-bit stretched, groups of 64, bfloat16 scales", for messages and tables.
 std::string ToString(const QuantScheme& scheme);

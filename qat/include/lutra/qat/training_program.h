@@ -22,6 +22,12 @@ struct TrainingSequence {
   size_t position = 0;
 };
 
+// A graph over parameters as the runtime sees it, where they lie: they must
+// outlive it and keep their addresses. Throws lutra::Error for parameters that
+// are missing or do not fit.
+std::shared_ptr<const Model> ModelOf(const Graph& graph,
+                                     const TensorMap& parameters);
+
 struct TrainingProgramOptions {
   // Must outlive the program; nullptr: the calling thread.
   Executor* executor = nullptr;

@@ -1,0 +1,211 @@
+// lutra train on texts; what it does with images is in other files.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/tokenizer.h"
+#include "tests/runtime/raw_file.h"
+#include "tests/runtime/tiny_language.h"
+#include "tests/temp_dir.h"
+#include "tests/tools/command.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class TrainTextTest : public ::testing::Test {
+ protected:
+  TrainTextTest() {
+    TinyLanguage{}.Build().Metadata("origin", "a test").Write(model_);
+    std::string text;
+    for (int i = 0; i < 60; ++i) {
+      text += "the quick brown fox he said.\n<|endoftext|>\nthen he went.\n";
+    }
+    WriteBytes(text_, text);
+  }
+
+  // A call of 30 steps, with more options, or others in the place of its own.
+  std::vector<std::string> Train(const std::vector<std::string>& more) const {
+    std::vector<std::string> call = {"train", model_};
+    for (const auto& [option, value] :
+         std::map<std::string, std::string>{{"--data", text_},
+                                            {"--steps", "30"},
+                                            {"--batch", "4"},
+                                            {"--lr", "0.01"},
+                                            {"--length", "16"},
+                                            {"-o", Path("out.safetensors")}}) {
+      if (std::find(more.begin(), more.end(), option) != more.end()) continue;
+      call.push_back(option);
+      call.push_back(value);
+    }
+    call.insert(call.end(), more.begin(), more.end());
+    return call;
+  }
+  std::string Path(const char* name) const { return (dir_ / name).string(); }
+
+  double NatsPerToken(const std::string& model) const {
+    const json report =
+        json::parse(OutputOf({"eval", model, "--text", text_, "--json"}));
+    return report["models"][0]["nats_per_token"];
+  }
+  // The lines of a log of JSON.
+  std::vector<json> Log(const char* name) const {
+    std::vector<json> lines;
+    std::istringstream stream(ReadBytes(Path(name)));
+    for (std::string line; std::getline(stream, line);) {
+      lines.push_back(json::parse(line));
+    }
+    return lines;
+  }
+
+  TempDir dir_;
+  const std::string model_ = Path("start.safetensors");
+  const std::string text_ = Path("t.txt");
+};
+
+TEST_F(TrainTextTest, LearnsTheTextAndKeepsWhatTheModelHas) {
+  const std::string out =
+      OutputOf(Train({"--validate", text_, "--log", Path("log.jsonl")}));
+  EXPECT_THAT(out, HasSubstr("nats per token (perplexity "));
+  const std::string trained = Path("out.safetensors");
+  EXPECT_LT(NatsPerToken(trained), 0.7 * NatsPerToken(model_));
+  const auto model = Model::Load(trained);
+  EXPECT_NE(Tokenizer::FromModel(*model), nullptr);
+  EXPECT_EQ(model->context_length(), TinyLanguage{}.context);
+  EXPECT_EQ(model->file().metadata().at("origin"), "a test");
+  // What the log says is what happened.
+  const auto log = Log("log.jsonl");
+  ASSERT_EQ(log.size(), 30u);
+  EXPECT_EQ(log[0]["step"], 1);
+  EXPECT_LT(log[29]["loss"], 0.7 * log[0]["loss"].get<double>());
+  EXPECT_GT(log[3]["gradient_norm"], 0.0);
+  EXPECT_GT(log[3]["learning_rate"], log[29]["learning_rate"]);
+  EXPECT_TRUE(log[3]["inverse_slope"].is_null());
+}
+
+TEST_F(TrainTextTest, LogIsCsvByItsName) {
+  OutputOf(Train({"--log", Path("log.csv")}));
+  const std::string log = ReadBytes(Path("log.csv"));
+  EXPECT_THAT(log, ::testing::StartsWith("step,epoch,loss,learning_rate,"
+                                         "gradient_norm,rows_per_second,"
+                                         "inverse_slope\n1,1,"));
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 31);
+}
+
+TEST_F(TrainTextTest, PacksWithoutLossWhatItTrained) {
+  const std::string out =
+      OutputOf(Train({"--bits", "2", "--group-size", "16", "--exclude", "embed",
+                      "--pack", Path("packed.safetensors")}));
+  EXPECT_THAT(out, HasSubstr("bits per weight"));
+  const auto model = Model::Load(Path("packed.safetensors"));
+  const json note = json::parse(model->file().metadata().at("lutra.pack"));
+  EXPECT_EQ(note["tensors"].size(), 7u);
+  for (const json& tensor : note["tensors"]) {
+    EXPECT_EQ(tensor["method"], "trained") << note;
+    EXPECT_TRUE(tensor["sqnr_db"].is_null()) << note;
+  }
+  EXPECT_EQ(Tokenizer::FromModel(*model)->size(), TinyLanguage::kVocabulary);
+}
+
+TEST_F(TrainTextTest, ResumesToTheSameBytes) {
+  const std::vector<std::string> steps = {"--steps", "300", "--batch", "8"};
+  OutputOf(Train(steps));
+  const std::string whole = ReadBytes(Path("out.safetensors"));
+  const std::string run = Path("run");
+  std::filesystem::create_directory(run);
+  std::vector<std::string> call = steps;
+  call.insert(call.end(), {"--checkpoint", run, "--checkpoint-steps", "5"});
+  const Outcome stopped =
+      RunLutra(Train(call), RunSettings{.interrupt_on_file = run});
+  EXPECT_EQ(stopped.exit_code, 130);
+  EXPECT_THAT(stopped.err, HasSubstr("has a checkpoint for --resume"));
+  std::filesystem::remove(Path("out.safetensors"));
+  call.push_back("--resume");
+  OutputOf(Train(call));
+  EXPECT_EQ(ReadBytes(Path("out.safetensors")), whole);
+  const Outcome other = RunLutra(Train({"--checkpoint", run, "--resume"}));
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_THAT(other.err, HasSubstr("checkpoint of another run: its "));
+}
+
+TEST_F(TrainTextTest, ATeacherChangesWhatIsLearned) {
+  OutputOf(Train({}));
+  const std::string teacher = Path("teacher.safetensors");
+  std::filesystem::rename(Path("out.safetensors"), teacher);
+  OutputOf(Train({"--teacher", teacher, "--distillation", "1"}));
+  // It learns from the teacher alone, and so the text.
+  EXPECT_LT(NatsPerToken(Path("out.safetensors")), 0.8 * NatsPerToken(model_));
+  EXPECT_NE(ReadBytes(Path("out.safetensors")), ReadBytes(teacher));
+}
+
+TEST_F(TrainTextTest, PartsOfABatchAreTheBatch) {
+  OutputOf(Train({"--log", Path("all.jsonl")}));
+  OutputOf(Train({"--micro-batch", "3", "--log", Path("parts.jsonl")}));
+  const auto all = Log("all.jsonl");
+  const auto parts = Log("parts.jsonl");
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_NEAR(parts[i]["loss"], all[i]["loss"].get<double>(), 1e-4) << i;
+    EXPECT_NEAR(parts[i]["gradient_norm"],
+                all[i]["gradient_norm"].get<double>(), 1e-3)
+        << i;
+  }
+}
+
+TEST_F(TrainTextTest, OptionsChangeWhatIsLearned) {
+  OutputOf(Train({}));
+  const std::string usual = ReadBytes(Path("out.safetensors"));
+  for (const std::vector<std::string>& more :
+       std::vector<std::vector<std::string>>{{"--clip", "0.01"},
+                                             {"--beta1", "0.5"},
+                                             {"--beta2", "0.5"},
+                                             {"--weight-decay", "0.5"},
+                                             {"--lr-decay", "constant"},
+                                             {"--lr-decay-share", "0.3"},
+                                             {"--lr-floor", "0.5"},
+                                             {"--warmup", "0.2"},
+                                             {"--label-smoothing", "0.1"},
+                                             {"--optimizer", "adam"},
+                                             {"--optimizer", "sgd"},
+                                             {"--seed", "2"},
+                                             {"--length", "15"},
+                                             {"--separator", "quick"}}) {
+    OutputOf(Train(more));
+    EXPECT_NE(ReadBytes(Path("out.safetensors")), usual) << more[0];
+  }
+}
+
+TEST_F(TrainTextTest, RefusesBeforeTheFirstStep) {
+  const auto message = [&](const std::vector<std::string>& more) {
+    const Outcome outcome = RunLutra(Train(more));
+    EXPECT_NE(outcome.exit_code, 0);
+    EXPECT_FALSE(std::filesystem::exists(Path("out.safetensors")));
+    return outcome.err;
+  };
+  EXPECT_THAT(message({"--bits", "2", "--group-size", "8"}),
+              AllOf(HasSubstr("cannot be packed as 2-bit stretched, groups of "
+                              "8"),
+                    Not(HasSubstr("step"))));
+  EXPECT_THAT(message({"--pack", "x"}), HasSubstr("--pack requires --bits"));
+  EXPECT_THAT(message({"--scale-type", "float16"}), HasSubstr("--bits"));
+  EXPECT_THAT(message({"--init", model_}), HasSubstr("are the same"));
+  EXPECT_THAT(message({"--distillation", "1"}), HasSubstr("--teacher"));
+  EXPECT_THAT(message({"--length", "100000"}), HasSubstr("tokens; windows of"));
+  EXPECT_THAT(message({"--validate", Path("none.txt")}), HasSubstr("none.txt"));
+}
+
+}  // namespace
+}  // namespace lutra::tools

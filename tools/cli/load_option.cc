@@ -26,6 +26,12 @@ Storage ParseStorage(std::string_view text) {
 
 }  // namespace
 
+std::string_view LoadName(const LoadOptions& options) {
+  const auto found =
+      std::find(kStorages.begin(), kStorages.end(), options.storage);
+  return kNames[static_cast<size_t>(found - kStorages.begin())];
+}
+
 void AddLoadOption(Verb& verb, LoadOptions& options) {
   verb.AddParsed(
           "--load",

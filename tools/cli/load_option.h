@@ -1,6 +1,8 @@
 #ifndef LUTRA_TOOLS_CLI_LOAD_OPTION_H_
 #define LUTRA_TOOLS_CLI_LOAD_OPTION_H_
 
+#include <string_view>
+
 #include "lutra/runtime/load_options.h"
 #include "tools/cli/command_line.h"
 
@@ -8,6 +10,8 @@ namespace lutra::tools {
 
 // --load map|copy|huge: where the weights of a model lie.
 void AddLoadOption(Verb& verb, LoadOptions& options);
+// The word for it.
+std::string_view LoadName(const LoadOptions& options);
 
 }  // namespace lutra::tools
 

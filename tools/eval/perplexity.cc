@@ -1,11 +1,14 @@
 #include "lutra/eval/perplexity.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <fstream>
 #include <numbers>
 #include <span>
+#include <string>
+#include <system_error>
 #include <vector>
 
 #include "lutra/runtime/error.h"
@@ -137,8 +140,13 @@ TextScore ScoreText(LanguageModel& model, const std::vector<int32_t>& ids,
 }
 
 std::string ReadText(const std::filesystem::path& path, size_t limit) {
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error::InFile(path.string(), "cannot open");
+  if (!file) {
+    throw Error::InFile(
+        path.string(), "cannot open: " + std::generic_category().message(errno),
+        errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo);
+  }
   std::string text;
   // In pieces, as the size of a pipe is not known.
   constexpr size_t kPiece = size_t{1} << 16;

@@ -4,6 +4,7 @@
 #include "lutra/eval/buffers.h"
 #include "lutra/eval/packed_weights.h"
 #include "lutra/runtime/session.h"
+#include "tools/cli/load_option.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/bench.h"
 #include "tools/verbs/timing_json.h"
@@ -63,10 +64,13 @@ std::vector<Measurement> Measure(const BenchOptions& options,
 }
 
 Json ToJson(const BenchOptions& options, const Measurement& result) {
-  Json json = {
-      {"model", result.path},      {"activations", result.activations},
-      {"threads", result.threads}, {"beside", options.beside},
-      {"batch", result.batch},     {"arena_bytes", result.arena_bytes}};
+  Json json = {{"model", result.path},
+               {"activations", result.activations},
+               {"threads", result.threads},
+               {"beside", options.beside},
+               {"load", LoadName(options.load)},
+               {"batch", result.batch},
+               {"arena_bytes", result.arena_bytes}};
   json.Update(TimingToJson(result.timing));
   json["us_per_token"] = result.MicrosecondsPerToken();
   json["tokens_per_second"] = result.TokensPerSecond();

@@ -13,6 +13,7 @@
 #include "lutra/runtime/random.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/load_option.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/bench.h"
 
@@ -312,6 +313,7 @@ Json ToJson(const BenchOptions& options, const Model& model,
           {"cache", Name(options.language.session.cache)},
           {"threads", setting.threads},
           {"beside", options.beside},
+          {"load", LoadName(options.load)},
           {"context", setting.context},
           {"chunk", options.language.chunk},
           {"test", result.test.Name()},

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "tools/cli/language_options.h"
+#include "tools/cli/load_option.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/verbs.h"
 
@@ -110,6 +111,7 @@ void AddEvalVerb(CommandLine& line) {
   AddPerplexityOptions(eval, *options);
   AddActivationsOption(eval, options->language.session.activations);
   AddThreadsOption(eval, options->language.session.threads);
+  AddLoadOption(eval, options->load);
   AddFormatOptions(eval, options->format);
   eval.OnRun([options] { Run(*options); });
 }

@@ -16,7 +16,8 @@ struct EvalOptions {
   std::vector<std::string> labels;  // one for each model
   OutputFormat format = OutputFormat::kTable;
   LanguageModelOptions language;  // its session options are for all models
-  size_t sequences = 4;           // chunks of a text at once
+  LoadOptions load;
+  size_t sequences = 4;  // chunks of a text at once
 
   // Accuracy.
   std::string data;

@@ -132,7 +132,8 @@ void EvalAccuracy(const EvalOptions& options) {
   for (size_t i = 0; i < options.models.size(); ++i) {
     const ModelChoice choice = ParseModelChoice(
         options.models[i], options.language.session.activations);
-    const std::shared_ptr<const Model> model = Model::Load(choice.path);
+    const std::shared_ptr<const Model> model =
+        Model::Load(choice.path, options.load);
     ProgramOptions session = options.language.session;
     session.activations = choice.activations;
     sessions.push_back(std::make_unique<Session>(model, session));

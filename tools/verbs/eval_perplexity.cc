@@ -47,7 +47,7 @@ struct Candidate {
 
 Candidate Load(const ModelChoice& choice, const EvalOptions& options) {
   Candidate candidate;
-  candidate.model = Model::Load(choice.path);
+  candidate.model = Model::Load(choice.path, options.load);
   candidate.tokenizer = RequireTokenizer(*candidate.model);
   candidate.options = options.language;
   candidate.options.session.activations = choice.activations;

@@ -37,6 +37,11 @@ class LinearCrossEntropy::Impl {
     }
   }
 
+  size_t ByteCount() const {
+    const size_t matrices = options_.distillation != 0.0 ? 3 : 1;
+    return matrices * block_ * classes_ * sizeof(float);
+  }
+
   ClassificationLoss Run(const LinearLayer& layer, Span<const int32_t> targets,
                          float scale, const LinearGradients& gradients,
                          const LinearLayer& teacher) {
@@ -104,6 +109,8 @@ LinearCrossEntropy::~LinearCrossEntropy() = default;
 LinearCrossEntropy::LinearCrossEntropy(LinearCrossEntropy&&) noexcept = default;
 LinearCrossEntropy& LinearCrossEntropy::operator=(
     LinearCrossEntropy&&) noexcept = default;
+
+size_t LinearCrossEntropy::ByteCount() const { return impl_->ByteCount(); }
 
 ClassificationLoss LinearCrossEntropy::Run(const LinearLayer& layer,
                                            Span<const int32_t> targets,

@@ -95,6 +95,21 @@ void LossHead::SetTeacher(const Graph& graph, const TensorMap& parameters) {
   teacher_ = std::move(teacher);
 }
 
+size_t LossHead::Reserve(size_t sequences, size_t longest) {
+  student_.program.Reserve(sequences, longest);
+  const size_t rows = sequences * longest;
+  gradient_.resize(
+      std::max(gradient_.size(), rows * student_.program.OutputWidth(0)));
+  size_t bytes =
+      student_.program.ArenaBytes() + gradient_.size() * sizeof(float);
+  if (loss_) bytes += loss_->ByteCount();
+  if (teacher_ != nullptr) {
+    teacher_->program.Reserve(sequences, longest);
+    bytes += teacher_->program.ArenaBytes();
+  }
+  return bytes;
+}
+
 float* LossHead::Gradient(const std::string& parameter) {
   return gradients().find(parameter)->second.values.data();
 }

@@ -39,6 +39,9 @@ class LossHead {
   void SetTeacher(const Graph& graph, const TensorMap& parameters);
 
   size_t classes() const { return student_.split.classes; }
+  // Plans memory for calls of that size, and says how much it is with the
+  // teacher's.
+  size_t Reserve(size_t sequences, size_t longest);
   // Of all parameters that are trained.
   TensorMap& gradients() { return student_.program.gradients(); }
 

@@ -243,6 +243,31 @@ class Trainer::Impl {
     return true;
   }
 
+  TrainMemory Reserve() {
+    const size_t batch = std::min(options_.batch_size, data_.Count());
+    const size_t samples = options_.micro_batch == 0
+                               ? batch
+                               : std::min(options_.micro_batch, batch);
+    const size_t rows = data_.RowsOfSample();
+    TrainMemory memory;
+    // Samples of one row are one sequence.
+    memory.step =
+        rows == 1 ? head_.Reserve(1, samples) : head_.Reserve(samples, rows);
+    for (const auto& [name, tensor] : model_.parameters) {
+      memory.weights += tensor.values.size() * sizeof(float);
+    }
+    const size_t moments = options_.optimizer == OptimizerKind::kSgd ? 1 : 2;
+    for (const ParamGroup& group : optimizer_->groups()) {
+      for (const Parameter& parameter : group.parameters) {
+        const size_t bytes = parameter.size() * sizeof(float);
+        memory.gradients += bytes;
+        // Grids are few.
+        memory.optimizer += (moments + (IsQuantized(group) ? 1 : 0)) * bytes;
+      }
+    }
+    return memory;
+  }
+
   void Save() {
     qat::SaveCheckpoint(options_.checkpoint, DescribeRun(), position_, model_,
                         Schemes(), *optimizer_);
@@ -481,6 +506,7 @@ void Trainer::Resume() { impl_->Resume(); }
 bool Trainer::Run(const TrainObserver& observer) {
   return impl_->Run(observer);
 }
+TrainMemory Trainer::Reserve() { return impl_->Reserve(); }
 void Trainer::SaveCheckpoint() { impl_->Save(); }
 Judgement Trainer::Judge(const Samples& samples) {
   return impl_->Judge(samples);

@@ -188,6 +188,48 @@ TEST_F(TrainTextTest, OptionsChangeWhatIsLearned) {
   }
 }
 
+TEST_F(TrainTextTest, SaysWhatMemoryItNeeds) {
+  const auto step = [this](const std::vector<std::string>& more) {
+    const std::string out = OutputOf(Train(more));
+    const std::string word = ", step ";
+    const size_t at = out.find(word);
+    EXPECT_THAT(out, ::testing::StartsWith("memory: weights "));
+    return std::stod(out.substr(at + word.size()));  // KiB
+  };
+  const double all = step({"--batch", "8"});
+  EXPECT_LT(step({"--batch", "8", "--micro-batch", "2"}), 0.6 * all);
+}
+
+// A folder with a file of signed bytes for each sample.
+TEST(TrainSamplesTest, HoldsSomeOfThemOut) {
+  const TempDir dir;
+  const auto path = [&](const char* name) { return (dir / name).string(); };
+  std::filesystem::create_directory(dir / "data");
+  std::string list;
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = "s" + std::to_string(i) + ".bin";
+    const int label = i % 2;
+    const std::string bytes = {static_cast<char>(label == 0 ? i : -i), 1, 2, 3};
+    WriteBytes(path("data") + "/" + name, bytes);
+    list += name + ",2," + std::to_string(label) + "\n";
+  }
+  WriteBytes(path("data") + "/y_labels.csv", list);
+  const std::string out =
+      OutputOf({"train", "--data", path("data"), "--holdout", "0.25", "--scale",
+                "0.1", "--hidden", "8", "--epochs", "40", "--batch", "10", "-o",
+                path("m.safetensors")});
+  EXPECT_THAT(out, HasSubstr("step 3/120"));  // of 30 samples
+  EXPECT_THAT(out, HasSubstr("accuracy 100.00 % on 10 test images"));
+  // Whoever holds out nothing has nothing to judge.
+  EXPECT_THAT(OutputOf({"train", "--data", path("data"), "--epochs", "1", "-o",
+                        path("m.safetensors")}),
+              HasSubstr("m.safetensors: written"));
+  const Outcome all = RunLutra({"train", "--data", path("data"), "--holdout",
+                                "1", "-o", path("m.safetensors")});
+  EXPECT_EQ(all.exit_code, 1);
+  EXPECT_THAT(all.err, HasSubstr("leaves nothing on one side"));
+}
+
 TEST_F(TrainTextTest, RefusesBeforeTheFirstStep) {
   const auto message = [&](const std::vector<std::string>& more) {
     const Outcome outcome = RunLutra(Train(more));

@@ -107,6 +107,7 @@ struct TrainVerb {
   std::string optimizer = "adamw";
   std::string decay = "cosine";
   TextDataOptions text;
+  LabelledDataOptions labelled;
   // What depends on the kind of data unless it is given.
   int64_t epochs = 0;
   size_t batch = 0;
@@ -120,37 +121,36 @@ struct TrainVerb {
   void Run();
 
  private:
-  struct Data {
-    std::unique_ptr<qat::Samples> train;
-    std::unique_ptr<qat::Samples> test;  // or nullptr
-  };
-  Data LoadData(bool is_text) const;
+  void LoadData(bool is_text);
   void Resolve(bool is_text, size_t samples);
   void Quantize(const qat::TrainableModel& start,
                 const qat::SchemeRules& rules);
-  void Train(qat::Trainer& trainer, const qat::Samples* test) const;
-  void Report(qat::Trainer& trainer, const qat::Samples* test) const;
+  void Train(qat::Trainer& trainer) const;
+  void Report(qat::Trainer& trainer) const;
   void Pack() const;
   double Epochs() const;  // also with --steps
 
   double steps_per_epoch_ = 1;
+  LabelledData images_;
+  std::unique_ptr<qat::Samples> text_;
+  std::unique_ptr<qat::Samples> text_test_;
+  const qat::Samples* train_ = nullptr;  // one of them
+  const qat::Samples* test_ = nullptr;   // likewise; nullptr: none
 };
 
-TrainVerb::Data TrainVerb::LoadData(bool is_text) const {
-  Data loaded;
-  if (is_text) {
-    loaded.train = LoadTextSamples(init, data, text);
-    if (!validation.empty()) {
-      loaded.test = LoadTextSamples(init, validation, text);
-    }
-    return loaded;
+void TrainVerb::LoadData(bool is_text) {
+  if (!is_text) {
+    images_ = LoadLabelledData(data, labelled);
+    train_ = images_.train.get();
+    if (!validation.empty()) images_.test = LoadTestData(validation, labelled);
+    test_ = images_.test.get();
+    return;
   }
-  const std::string& test = validation.empty() ? data : validation;
-  loaded.train = std::make_unique<qat::LabelledImages>(
-      qat::LoadImageFolder(data, qat::DatasetPart::kTrain));
-  loaded.test = std::make_unique<qat::LabelledImages>(
-      qat::LoadImageFolder(test, qat::DatasetPart::kTest));
-  return loaded;
+  text_ = LoadTextSamples(init, data, text);
+  train_ = text_.get();
+  if (validation.empty()) return;
+  text_test_ = LoadTextSamples(init, validation, text);
+  test_ = text_test_.get();
 }
 
 double TrainVerb::Epochs() const {
@@ -199,11 +199,12 @@ void TrainVerb::Quantize(const qat::TrainableModel& start,
   options.quantization = quantization;
 }
 
-void TrainVerb::Train(qat::Trainer& trainer, const qat::Samples* test) const {
+void TrainVerb::Train(qat::Trainer& trainer) const {
   std::optional<TrainLog> lines;
   if (!log.empty()) lines.emplace(log, resume);
   Progress progress;
   const EndOnInterrupt interrupt;
+  const bool judges = !validation.empty() || labelled.held_out > 0;
   trainer.Run([&](const qat::TrainProgress& state) {
     if (lines) lines->Add(state);
     try {
@@ -225,8 +226,8 @@ void TrainVerb::Train(qat::Trainer& trainer, const qat::Samples* test) const {
     }
     progress.Clear();
     std::cout << ProgressLine(state) << std::endl;
-    if (!validation.empty() && state.step != state.total_steps) {
-      std::cout << "  " << JudgementLine(trainer.Judge(*test), *test)
+    if (judges && state.step != state.total_steps) {
+      std::cout << "  " << JudgementLine(trainer.Judge(*test_), *test_)
                 << std::endl;
     }
     return true;
@@ -234,13 +235,13 @@ void TrainVerb::Train(qat::Trainer& trainer, const qat::Samples* test) const {
   progress.Clear();
 }
 
-void TrainVerb::Report(qat::Trainer& trainer, const qat::Samples* test) const {
+void TrainVerb::Report(qat::Trainer& trainer) const {
   std::cout << OneLine(output);
-  if (test == nullptr) {
+  if (test_ == nullptr) {
     std::cout << ": written\n";
     return;
   }
-  std::cout << ": " << JudgementLine(trainer.Judge(*test), *test) << "\n";
+  std::cout << ": " << JudgementLine(trainer.Judge(*test_), *test_) << "\n";
 }
 
 void TrainVerb::Pack() const {
@@ -278,23 +279,26 @@ void TrainVerb::Run() {
     options.teacher = std::make_shared<const qat::TrainableModel>(
         qat::LoadTrainableModel(teacher));
   }
-  const Data samples = LoadData(is_text);
-  Resolve(is_text, samples.train->Count());
+  text.seed = labelled.seed = options.seed;
+  LoadData(is_text);
+  Resolve(is_text, train_->Count());
   if (!start) {
-    const auto& images =
-        static_cast<const qat::LabelledImages&>(*samples.train);
-    start =
-        qat::MakeMlp(images.Features(), hidden, images.Classes(), options.seed);
+    start = qat::MakeMlp(images_.all->Features(), hidden,
+                         images_.all->Classes(), options.seed);
   }
   if (quantized) Quantize(*start, rules);
 
   const std::unique_ptr<Executor> executor = StartThreads(threads);
-  qat::Trainer trainer(*std::move(start), *samples.train, options,
-                       executor.get());
+  qat::Trainer trainer(*std::move(start), *train_, options, executor.get());
+  const qat::TrainMemory memory = trainer.Reserve();
+  std::cout << "memory: weights " << Bytes(memory.weights) << ", gradients "
+            << Bytes(memory.gradients) << ", optimizer "
+            << Bytes(memory.optimizer) << ", step " << Bytes(memory.step)
+            << std::endl;
   if (resume) trainer.Resume();
-  Train(trainer, samples.test.get());
+  Train(trainer);
   trainer.WriteModel(output);
-  Report(trainer, samples.test.get());
+  Report(trainer);
   if (!packed.empty()) Pack();
 }
 
@@ -316,6 +320,22 @@ void AddTrainVerb(CommandLine& line) {
            "Judged after each epoch: texts, or another folder for its test "
            "images")
       .TypeName("PATH");
+  train
+      .Add("--holdout", verb->labelled.held_out,
+           "Share of the images that is judged and not trained on")
+      .TypeName("X")
+      .Range(0.0, 1.0);
+  train
+      .Add("--scale", verb->labelled.scale,
+           "What samples of signed bytes are multiplied by")
+      .TypeName("X")
+      .ShowDefault();
+  train
+      .Add("--zero-point", verb->labelled.zero_point,
+           "What is subtracted from signed bytes before")
+      .TypeName("N")
+      .Range(-128, 127)
+      .ShowDefault();
   train.Add("-o,--output", verb->output, "Model file to write")
       .TypeName("FILE")
       .Required();

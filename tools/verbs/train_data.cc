@@ -1,7 +1,10 @@
 #include "tools/verbs/train_data.h"
 
+#include <numeric>
 #include <utility>
+#include <vector>
 
+#include "lutra/qat/int8_folder.h"
 #include "lutra/qat/text_samples.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
@@ -28,6 +31,37 @@ std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
   if (tokenizer->bos() >= 0) text.begin = tokenizer->bos();
   return std::make_unique<qat::TextSamples>(
       qat::LoadTextIds(path, *tokenizer, options.separator), text);
+}
+
+LabelledData LoadLabelledData(const std::string& path,
+                              const LabelledDataOptions& options) {
+  const bool bytes = qat::IsInt8Folder(path);
+  LabelledData data;
+  data.all = std::make_unique<qat::LabelledImages>(
+      bytes ? qat::LoadInt8Folder(path, options.scale, options.zero_point)
+            : qat::LoadImageFolder(path, qat::DatasetPart::kTrain));
+  if (options.held_out > 0) {
+    qat::SampleSplit split =
+        qat::SplitSamples(data.all->Count(), options.held_out, options.seed);
+    data.train =
+        std::make_unique<qat::SampleSubset>(*data.all, std::move(split.rest));
+    data.test = std::make_unique<qat::SampleSubset>(*data.all,
+                                                    std::move(split.held_out));
+    return data;
+  }
+  std::vector<uint32_t> every(data.all->Count());
+  std::iota(every.begin(), every.end(), 0u);
+  data.train = std::make_unique<qat::SampleSubset>(*data.all, std::move(every));
+  if (!bytes) data.test = LoadTestData(path, options);
+  return data;
+}
+
+std::unique_ptr<qat::LabelledImages> LoadTestData(
+    const std::string& path, const LabelledDataOptions& options) {
+  return std::make_unique<qat::LabelledImages>(
+      qat::IsInt8Folder(path)
+          ? qat::LoadInt8Folder(path, options.scale, options.zero_point)
+          : qat::LoadImageFolder(path, qat::DatasetPart::kTest));
 }
 
 }  // namespace lutra::tools

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "lutra/qat/dataset.h"
 #include "lutra/qat/samples.h"
 
 namespace lutra::tools {
@@ -25,6 +26,31 @@ bool TakesText(const std::string& model);
 std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
                                               const std::string& path,
                                               const TextDataOptions& options);
+
+// Float inputs with a label each, from a folder: idx files, or one file of
+// signed bytes for each sample.
+struct LabelledDataOptions {
+  double scale = 1;  // of signed bytes
+  int zero_point = 0;
+  double held_out = 0;  // share that is not trained on
+  uint64_t seed = 1;
+};
+
+struct LabelledData {
+  std::unique_ptr<qat::LabelledImages> all;
+  // The former refers to `all` where some of it is held out.
+  std::unique_ptr<qat::Samples> train;
+  std::unique_ptr<qat::Samples> test;  // nullptr if there is none
+};
+
+// Idx files have test images of their own, unless some are held out. Throws
+// lutra::Error.
+LabelledData LoadLabelledData(const std::string& path,
+                              const LabelledDataOptions& options);
+// All that judges: the test images of idx files, or all of a folder. Throws
+// lutra::Error.
+std::unique_ptr<qat::LabelledImages> LoadTestData(
+    const std::string& path, const LabelledDataOptions& options);
 
 }  // namespace lutra::tools
 

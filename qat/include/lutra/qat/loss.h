@@ -92,6 +92,9 @@ class LinearCrossEntropy {
   LinearCrossEntropy(LinearCrossEntropy&&) noexcept;
   LinearCrossEntropy& operator=(LinearCrossEntropy&&) noexcept;
 
+  // Memory of the logits that are held.
+  size_t ByteCount() const;
+
   // As SoftmaxCrossEntropy. `teacher` is read if options.distillation is not 0;
   // its width is its own. Allocates nothing.
   ClassificationLoss Run(const LinearLayer& layer, Span<const int32_t> targets,

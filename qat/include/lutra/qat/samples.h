@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lutra/kernels/span.h"
@@ -53,6 +54,36 @@ class Samples {
   // Tells other data apart.
   virtual uint32_t Checksum() const = 0;
 };
+
+// Some of the samples of others, which must outlive this.
+class SampleSubset : public Samples {
+ public:
+  SampleSubset(const Samples& all, std::vector<uint32_t> which)
+      : all_(all), which_(std::move(which)) {}
+
+  size_t Count() const override { return which_.size(); }
+  size_t RowsOfSample() const override { return all_.RowsOfSample(); }
+  std::string RowName() const override { return all_.RowName(); }
+  void CheckGraph(const Graph& graph, size_t classes) const override {
+    all_.CheckGraph(graph, classes);
+  }
+  void Load(Span<const uint32_t> samples, uint64_t epoch,
+            SampleBatch& batch) const override;
+  uint32_t Checksum() const override;
+
+ private:
+  const Samples& all_;
+  std::vector<uint32_t> which_;
+};
+
+// Numbers below `count` in two parts, drawn by the seed: the first has `share`
+// of them, rounded, each in ascending order.
+struct SampleSplit {
+  std::vector<uint32_t> held_out;
+  std::vector<uint32_t> rest;
+};
+// Throws lutra::Error if one of the parts is empty.
+SampleSplit SplitSamples(size_t count, double share, uint64_t seed);
 
 }  // namespace lutra::qat
 

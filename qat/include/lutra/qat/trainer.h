@@ -107,6 +107,14 @@ struct Judgement {
   uint64_t rows = 0;
 };
 
+// Bytes that a run needs.
+struct TrainMemory {
+  size_t weights = 0;
+  size_t gradients = 0;
+  size_t optimizer = 0;  // moments, latent weights, grids
+  size_t step = 0;       // what a step keeps for its backward half, and scratch
+};
+
 // One run of training. The result depends on the model, the data and the
 // options alone, not on the number of threads, nor on whether the run was
 // interrupted and resumed. Not thread-safe.
@@ -118,6 +126,10 @@ class Trainer {
   Trainer(TrainableModel model, const Samples& data,
           const TrainOptions& options, Executor* executor);
   ~Trainer();
+
+  // Plans the memory of a step, and tells it. Throws lutra::Error if there is
+  // not enough.
+  TrainMemory Reserve();
 
   // Continues the run whose checkpoint is at options.checkpoint. Throws
   // lutra::Error, and changes nothing, if that is damaged or belongs to another

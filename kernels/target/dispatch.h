@@ -12,6 +12,7 @@ struct ActiveKernels {
   const VectorKernels* vectors;
   DenseColumnsFunction dense_columns;
   AttendTokenFunction attend_token;
+  const FloatGemmKernels* float_gemm;  // nullptr: the reference
 };
 
 const ActiveKernels& GetActiveKernels() noexcept;

@@ -12,7 +12,8 @@
 
 namespace lutra::kernels {
 
-struct GemmJob;  // kernels/lut/gemm_job.h
+struct GemmJob;           // kernels/lut/gemm_job.h
+struct FloatGemmKernels;  // kernels/float/gemm_job.h
 
 // The kernels of one variant for int8 or for float activations.
 struct KernelSet {
@@ -72,6 +73,8 @@ using AttendTokenFunction = void (*)(const AttentionShape& shape,
 const VectorKernels* FindVectorKernels(int64_t target) noexcept;
 DenseColumnsFunction FindDenseColumns(int64_t target) noexcept;
 AttendTokenFunction FindAttendToken(int64_t target) noexcept;
+// nullptr: the reference, without fused multiply-adds.
+const FloatGemmKernels* FindFloatGemmKernels(int64_t target) noexcept;
 
 }  // namespace lutra::kernels
 

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/float/gemm_job.h"
 #include "kernels/target/hwy_compat-inl.h"
@@ -192,9 +191,6 @@ HWY_NOINLINE void PackColumns(const FloatMatrix& b, size_t n, size_t end,
   if (n + kTileColumns <= end) {
     ForEachTerm(depth, panel, kTileColumns, chain,
                 [&](size_t j, float* to) HWY_ATTR {
-                  // Nothing else foresees steps of a whole row.
-                  const size_t ahead = std::min(j + 16, depth - 1);
-                  hwy::Prefetch(from + ahead * b.stride);
                   for (size_t c = 0; c < kTileColumns; c += kLanes) {
                     hn::Store(LoadVector(from + j * b.stride + c), d, to + c);
                   }

@@ -16,7 +16,7 @@ constexpr size_t kMaxColumns = 2 * kDepth;
 static_assert(kMaxRows % kMaxTileRows == 0);
 
 // With up to so many rows, packing `b` would cost more than it gains.
-constexpr size_t kMaxDotRows = 12;
+constexpr size_t kMaxDotRows = 5;
 
 // Multiplications below which waking threads costs more than they gain.
 constexpr double kMinParallelWork = 1 << 18;

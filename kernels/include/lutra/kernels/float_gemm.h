@@ -10,7 +10,7 @@
 // three products of training (x * w^T, dy * w, dy^T * x). Operands are used
 // where they lie; no copy of a whole one is kept.
 //
-// Results are defined to the bit. K is cut into blocks of 256, the last one
+// Results are defined to the bit. K is cut into blocks of 512, the last one
 // shorter. Within a block there are four chains, one for each remainder of the
 // column divided by four:
 //
@@ -57,13 +57,14 @@ struct FloatGemmArguments {
 };
 
 // How much scratch FloatGemm wants for such a product (pointers, strides and
-// types do not matter), at most 3.2 MiB: a part of `a`, rearranged. It does not
+// types do not matter), at most 3.1 MiB: a part of `a`, rearranged. It does not
 // shrink when m or k grow, and does not depend on the variant. 0 for products
 // that rearrange nothing: few rows, and `b` transposed.
 size_t FloatGemmScratchBytes(const FloatGemmArguments& arguments) noexcept;
 
 // Computes c on the threads of `executor` (nullptr: on this one) in `scratch`,
-// which is aligned to 64 bytes. A thread takes up to 34 KiB of its stack.
+// which is aligned to 64 bytes. A thread takes up to 34 KiB of its
+// stack, 66 KiB with AVX-512.
 void FloatGemm(const FloatGemmArguments& arguments, void* scratch,
                Executor* executor) noexcept;
 

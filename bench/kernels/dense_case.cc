@@ -5,6 +5,7 @@
 #include <random>
 #include <vector>
 
+#include "lutra/eval/limits.h"
 #include "runtime/ops/dense.h"
 
 namespace lutra::bench {
@@ -12,6 +13,7 @@ namespace lutra::bench {
 std::function<void()> MakeDense(const PeerShape& shape, Executor* executor) {
   struct Data {
     std::vector<float> w, x, y;
+    eval::HugePages scratch;
   };
   const auto data = std::make_shared<Data>();
   std::mt19937 rng(3);
@@ -26,9 +28,10 @@ std::function<void()> MakeDense(const PeerShape& shape, Executor* executor) {
   const Weight w = {.n = static_cast<uint32_t>(shape.n),
                     .k = static_cast<uint32_t>(shape.k),
                     .values = data->w.data()};
+  data->scratch = eval::AllocateHugePages(DenseScratchBytes(w, shape.m) + 1);
   return [=] {
     MultiplyDense(w, nullptr, data->x.data(), shape.m, data->y.data(),
-                  executor);
+                  data->scratch.get(), executor);
   };
 }
 

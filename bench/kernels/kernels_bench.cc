@@ -3,6 +3,7 @@
 //   kernels_bench                       every row of the report, some minutes
 //   kernels_bench --selection=all --benchmark_filter=gemv/int8/warm
 //                                       all that match, of more shapes
+//   kernels_bench --selection=float     products of float matrices
 //   LUTRA_KERNEL=AVX2 kernels_bench     another instruction set
 //   kernels_bench --benchmark_out=kernels.json
 //                                       for tools/bench_report
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "bench/kernels/dense_case.h"
+#include "bench/kernels/float_gemm_case.h"
 #include "bench/kernels/lut_case.h"
 #include "bench/kernels/measure.h"
 #include "bench/kernels/peers.h"
@@ -301,6 +303,28 @@ void RegisterEverything() {
   }
 }
 
+void SelectFloat() {
+  const auto add = [](const FloatGemmCase& c) {
+    Register(Name(c), [c](benchmark::State& s) { RunFloatGemmCase(s, c); });
+  };
+  constexpr kernels::FloatType kTypes[] = {kernels::FloatType::kFloat32,
+                                           kernels::FloatType::kBFloat16,
+                                           kernels::FloatType::kFloat16};
+  for (const auto type : kTypes) {
+    for (const size_t threads : kThreads) {
+      for (const size_t size : {64u, 128u, 256u, 512u, 1024u}) {
+        const PeerShape shape{size, size, size};
+        add({shape, false, true, type, threads});
+        add({shape, false, false, type, threads});
+        add({shape, true, false, type, threads});
+      }
+      for (const size_t m : {1u, 2u, 4u, 8u, 16u, 32u, 64u, 128u}) {
+        add({{m, 4096, 4096}, false, true, type, threads});
+      }
+    }
+  }
+}
+
 std::string CpuName() {
   if (!cpuinfo_initialize() || cpuinfo_get_packages_count() == 0) return "";
   return cpuinfo_get_package(0)->name;
@@ -340,10 +364,12 @@ int Main(int argc, char** argv) {
     SelectGemm();
     SelectActivations();
     SelectChoices();
+  } else if (selection == "float") {
+    SelectFloat();
   } else if (selection == "all") {
     RegisterEverything();
   } else {
-    std::fprintf(stderr, "--selection is report or all, not %s\n",
+    std::fprintf(stderr, "--selection is report, float or all, not %s\n",
                  selection.c_str());
     return 2;
   }

@@ -44,18 +44,33 @@ struct Operands {
 
 }  // namespace
 
-std::function<void()> MakeEigenGemm(const PeerShape& shape) {
+std::function<void()> MakeEigenGemm(const PeerShape& shape, bool x_transposed,
+                                    bool w_transposed) {
   const auto data = std::make_shared<Operands<float>>(shape);
-  return [data, shape] {
+  return [=] {
     using Matrix =
         Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    const auto rows = static_cast<Eigen::Index>(shape.m);
-    const auto outputs = static_cast<Eigen::Index>(shape.n);
-    const auto depth = static_cast<Eigen::Index>(shape.k);
-    const Eigen::Map<const Matrix> w(data->w.data(), outputs, depth);
-    const Eigen::Map<const Matrix> x(data->x.data(), rows, depth);
-    Eigen::Map<Matrix> y(data->y.data(), rows, outputs);
-    y.noalias() = x * w.transpose();
+    const auto map = [](const std::vector<float>& values, size_t rows,
+                        size_t columns) {
+      return Eigen::Map<const Matrix>(values.data(),
+                                      static_cast<Eigen::Index>(rows),
+                                      static_cast<Eigen::Index>(columns));
+    };
+    const auto& [m, n, k] = shape;
+    Eigen::Map<Matrix> y(data->y.data(), static_cast<Eigen::Index>(m),
+                         static_cast<Eigen::Index>(n));
+    const auto multiply = [&](const auto& x) {
+      if (w_transposed) {
+        y.noalias() = x * map(data->w, n, k).transpose();
+      } else {
+        y.noalias() = x * map(data->w, k, n);
+      }
+    };
+    if (x_transposed) {
+      multiply(map(data->x, k, m).transpose());
+    } else {
+      multiply(map(data->x, m, k));
+    }
   };
 }
 

@@ -18,8 +18,11 @@ struct PeerShape {
 // Each returns a function that computes y once and owns its data, or an empty
 // one where the library is missing.
 
-// float32, on the calling thread.
-std::function<void()> MakeEigenGemm(const PeerShape& shape);
+// float32, on the calling thread; operands as they are stored, x possibly as
+// [k, m] and w as [k, n].
+std::function<void()> MakeEigenGemm(const PeerShape& shape,
+                                    bool x_transposed = false,
+                                    bool w_transposed = true);
 // float32.
 std::function<void()> MakeXnnpackFloat(const PeerShape& shape, size_t threads);
 // int8 weights with one scale; int8 activations and outputs with fixed scales,

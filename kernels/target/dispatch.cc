@@ -70,8 +70,8 @@ VariantTable::VariantTable() {
     const char* name = hwy::TargetName(target);
     const bool runs = (supported & target) != 0;
     ActiveKernels set = {nullptr, FindFloatKernels(target),
-                         FindVectorKernels(target), FindDenseColumns(target),
-                         FindAttendToken(target)};
+                         FindVectorKernels(target), FindAttendToken(target),
+                         FindFloatGemmKernels(target)};
     bool has_kernels = false;
     for (size_t extension = kExtensions; extension-- > 0;) {
       const Int8Variant* variant = FindInt8Variant(target, extension);

@@ -10,8 +10,8 @@ struct ActiveKernels {
   const KernelSet* int8;    // nullptr: the reference
   const KernelSet* floats;  // nullptr: the reference
   const VectorKernels* vectors;
-  DenseColumnsFunction dense_columns;
   AttendTokenFunction attend_token;
+  const FloatGemmKernels* float_gemm;  // nullptr: the reference
 };
 
 const ActiveKernels& GetActiveKernels() noexcept;

@@ -48,4 +48,18 @@
 #define LUTRA_REGISTERS 32
 #endif
 
+// Whether hn::MulAdd rounds once.
+#undef LUTRA_FUSED
+#if HWY_ARCH_X86
+#if HWY_TARGET <= HWY_AVX2 && !defined(HWY_DISABLE_BMI2_FMA)
+#define LUTRA_FUSED 1
+#else
+#define LUTRA_FUSED 0
+#endif
+#elif HWY_ARCH_ARM_A64
+#define LUTRA_FUSED 1
+#else
+#define LUTRA_FUSED HWY_NATIVE_FMA
+#endif
+
 #endif  // per-target include guard

@@ -12,7 +12,8 @@
 
 namespace lutra::kernels {
 
-struct GemmJob;  // kernels/lut/gemm_job.h
+struct GemmJob;           // kernels/lut/gemm_job.h
+struct FloatGemmKernels;  // kernels/float/gemm_job.h
 
 // The kernels of one variant for int8 or for float activations.
 struct KernelSet {
@@ -48,7 +49,7 @@ const KernelSet* FindFloatKernels(int64_t target) noexcept;
 // The Highway targets of this build, as bits.
 int64_t CompiledTargets() noexcept;
 
-// The functions of vector_ops.h, but for DenseColumns.
+// The functions of vector_ops.h.
 struct VectorKernels {
   void (*apply)(Function function, const float* x, size_t n, float* y);
   void (*to_float32)(FloatType type, const void* x, size_t n, float* y);
@@ -59,8 +60,6 @@ struct VectorKernels {
   void (*layer_norm_row)(const float* x, const float* weight, const float* bias,
                          size_t n, float eps, float* y);
 };
-using DenseColumnsFunction = void (*)(const DenseArguments& arguments,
-                                      size_t first, size_t count);
 using AttendTokenFunction = void (*)(const AttentionShape& shape,
                                      size_t position, size_t first,
                                      size_t count, const float* q,
@@ -70,8 +69,9 @@ using AttendTokenFunction = void (*)(const AttentionShape& shape,
 // Of a target or, where it has none, of the best of the worse ones: bits are
 // the same. The last of them is the reference.
 const VectorKernels* FindVectorKernels(int64_t target) noexcept;
-DenseColumnsFunction FindDenseColumns(int64_t target) noexcept;
 AttendTokenFunction FindAttendToken(int64_t target) noexcept;
+// nullptr: the reference, without fused multiply-adds.
+const FloatGemmKernels* FindFloatGemmKernels(int64_t target) noexcept;
 
 }  // namespace lutra::kernels
 

@@ -138,12 +138,17 @@ struct BFloat16 {
   uint16_t bits;
 };
 
-HWY_INLINE VBlock LoadVector(const float* x) { return hn::LoadU(DBlock(), x); }
-HWY_INLINE VBlock LoadVector(const Float16* x) {
-  const hn::Rebind<hwy::float16_t, DBlock> d16;
-  const hn::Rebind<uint16_t, DBlock> du16;
-  const VBlock v = hn::PromoteTo(
-      DBlock(),
+// Lanes(d) stored elements as floats.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const float* x) {
+  return hn::LoadU(d, x);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const Float16* x) {
+  const hn::Rebind<hwy::float16_t, D> d16;
+  const hn::Rebind<uint16_t, D> du16;
+  const hn::Vec<D> v = hn::PromoteTo(
+      d,
       hn::BitCast(d16, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(x))));
 #if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || \
     (HWY_ARCH_ARM && HWY_TARGET <= HWY_NEON)
@@ -151,19 +156,24 @@ HWY_INLINE VBlock LoadVector(const Float16* x) {
 #else
   // Where the CPU has no conversion, Highway 1.0 takes infinities and NaNs for
   // numbers from 65536 on.
-  const VBlock infinity =
-      hn::Set(DBlock(), std::numeric_limits<float>::infinity());
-  return hn::IfThenElse(hn::Lt(hn::Abs(v), hn::Set(DBlock(), 65536.0f)), v,
+  const hn::Vec<D> infinity =
+      hn::Set(d, std::numeric_limits<float>::infinity());
+  return hn::IfThenElse(hn::Lt(hn::Abs(v), hn::Set(d, 65536.0f)), v,
                         hn::Or(v, infinity));
 #endif
 }
-HWY_INLINE VBlock LoadVector(const BFloat16* x) {
-  const hn::Rebind<uint16_t, DBlock> du16;
-  const hn::RebindToUnsigned<DBlock> du32;
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const BFloat16* x) {
+  const hn::Rebind<uint16_t, D> du16;
+  const hn::RebindToUnsigned<D> du32;
   return hn::BitCast(
-      DBlock(),
-      hn::ShiftLeft<16>(hn::PromoteTo(
-          du32, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(x)))));
+      d, hn::ShiftLeft<16>(hn::PromoteTo(
+             du32, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(x)))));
+}
+
+template <typename T>
+HWY_INLINE VBlock LoadVector(const T* x) {
+  return LoadFloats(DBlock(), x);
 }
 HWY_INLINE VBlock LoadVector(const int8_t* x) {
   const hn::Rebind<int8_t, DBlock> d8;

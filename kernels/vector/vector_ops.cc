@@ -35,9 +35,4 @@ void LayerNormRow(const float* x, const float* weight, const float* bias,
   Active().layer_norm_row(x, weight, bias, n, eps, y);
 }
 
-void DenseColumns(const DenseArguments& arguments, size_t first,
-                  size_t count) noexcept {
-  GetActiveKernels().dense_columns(arguments, first, count);
-}
-
 }  // namespace lutra::kernels

@@ -84,6 +84,11 @@ class Linear : public Operator {
     return {int64_t{w.n}};
   }
 
+  size_t ScratchBytes(const Model& model, const Node& node,
+                      const Execution& execution, size_t m) const override {
+    return MatrixProduct::ScratchBytes(model, node, execution, m);
+  }
+
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {

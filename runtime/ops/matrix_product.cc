@@ -4,7 +4,9 @@ namespace lutra {
 size_t MatrixProduct::ScratchBytes(const Model& model, const Node& node,
                                    const Execution& execution, size_t m) {
   const kernels::LutMatrix* packed = model.packed(node.weight);
-  if (packed == nullptr) return 0;
+  if (packed == nullptr) {
+    return DenseScratchBytes(GetWeight(model, node.weight), m);
+  }
   return kernels::GemmScratchBytes(*packed, execution.activations, m);
 }
 
@@ -18,7 +20,7 @@ MatrixProduct::MatrixProduct(const Model& model, const Node& node,
 
 void MatrixProduct::Run(const float* x, size_t m, float* y) const {
   if (weight_.packed == nullptr) {
-    return MultiplyDense(weight_, bias_, x, m, y, executor_);
+    return MultiplyDense(weight_, bias_, x, m, y, scratch_, executor_);
   }
   kernels::Gemm(*weight_.packed, activations_,
                 {.x = x,

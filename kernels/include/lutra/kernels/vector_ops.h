@@ -77,23 +77,6 @@ void RmsNormRow(const float* x, const float* weight, size_t n, float eps,
 void LayerNormRow(const float* x, const float* weight, const float* bias,
                   size_t n, float eps, float* y) noexcept;
 
-// y = x * w^T + bias, for float weights used where they lie.
-struct DenseArguments {
-  const void* w = nullptr;  // [n, k] of `type`, aligned to its elements
-  FloatType type = FloatType::kFloat32;
-  size_t n = 0;
-  size_t k = 0;
-  const float* x = nullptr;  // [m, k]
-  size_t m = 0;
-  const float* bias = nullptr;  // [n], or nullptr
-  float* y = nullptr;           // [m, n]
-};
-
-// Computes columns [first, first + count) of y, whatever m and the range:
-//   y[i][j] = lanes(x[i][c] * w[j][c]) (+ bias[j])
-void DenseColumns(const DenseArguments& arguments, size_t first,
-                  size_t count) noexcept;
-
 namespace reference {
 
 void Apply(Function function, const float* x, size_t n, float* y) noexcept;
@@ -104,8 +87,6 @@ void RmsNormRow(const float* x, const float* weight, size_t n, float eps,
                 float* y) noexcept;
 void LayerNormRow(const float* x, const float* weight, const float* bias,
                   size_t n, float eps, float* y) noexcept;
-void DenseColumns(const DenseArguments& arguments, size_t first,
-                  size_t count) noexcept;
 
 }  // namespace reference
 

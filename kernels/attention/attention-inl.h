@@ -1,4 +1,4 @@
-// Attention of a token over a cache, as lutra/kernels/attention.h defines it.
+// Attention of tokens over a cache, as lutra/kernels/attention.h defines it.
 
 #if defined(LUTRA_KERNELS_ATTENTION_ATTENTION_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
@@ -10,320 +10,435 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "hwy/highway.h"
 #include "kernels/attention/attention_layout.h"
+#include "kernels/attention/integer_row.h"
+#include "kernels/attention/lanes_product-inl.h"
 #include "kernels/vector/block-inl.h"
 #include "kernels/vector/exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 
-// Heads that share a pass over keys or values. Each has its own chain of
-// additions, and four chains hide the latency of one; with fewer heads a tile
-// takes more blocks instead.
-inline constexpr size_t kTileHeads = 4;
-
-constexpr size_t TileBlocks(size_t heads) {
-  return heads == 1 ? 4 : heads == 2 ? 2 : 1;
-}
-
-// The call's arguments, resolved.
-template <typename T>
-struct AttendJob {
-  PageLayout layout;
-  AttentionCache cache;
-  size_t kv_head;
-  size_t first, last;             // tokens seen
-  size_t first_block, end_block;  // blocks of 16 that hold them
-  float* queries;                 // [heads][padded_dim]
-  float* sums;                    // [heads][padded_dim]
-  float* scores;                  // [heads][stride], of first_block on
-  size_t stride;
-
-  static constexpr bool kScaled = sizeof(T) == 1;
-
-  // What lies in the page of a token.
-  const std::byte* Head(size_t token) const {
-    return HeadInPage(cache, layout, kv_head, token);
+// What becomes of sums of products, see MultiplyTile.
+struct FloatScores {
+  HWY_INLINE VBlock Start(VBlock zero, const float*) const { return zero; }
+  HWY_INLINE void Finish(VBlock sum, size_t, size_t, float* out) const {
+    hn::StoreU(sum, DBlock(), out);
   }
-  // Of the block that begins with `token`.
-  const T* Keys(size_t token) const {
-    return reinterpret_cast<const T*>(Head(token)) +
-           layout.Key(token % kCachePageTokens, 0);
-  }
-  const T* Values(size_t token) const {
-    return reinterpret_cast<const T*>(Head(token) + layout.values) +
-           layout.Value(token % kCachePageTokens, 0);
-  }
-  // kInt8 only.
-  const float* KeyScales(size_t token) const {
-    return reinterpret_cast<const float*>(Head(token) + layout.key_scales) +
-           token % kCachePageTokens;
-  }
-  const float* ValueScales(size_t token) const {
-    return reinterpret_cast<const float*>(Head(token) + layout.value_scales) +
-           token % kCachePageTokens;
+  void Advance(size_t) {}
+  void NextRows(size_t) {}
+};
+
+struct FloatValues : FloatScores {
+  HWY_INLINE VBlock Start(VBlock, const float* out) const {
+    return hn::LoadU(DBlock(), out);
   }
 };
 
-// The tiles are functions of their own: one that holds them all takes compilers
-// three times as long.
-
-// scores[h][t] = sum_d q[h][d] * key[t][d], for tokens of `kBlocks` blocks of a
-// page.
-template <size_t kHeads, size_t kBlocks, typename T>
-HWY_NOINLINE void ScoreTile(const AttendJob<T>& job, size_t head,
-                            size_t block) {
-  const size_t head_dim = job.layout.head_dim;
-  const size_t block_elements = head_dim * kCacheBlock;
-  const T* keys = job.Keys(block * kCacheBlock);
-  const float* q = job.queries + head * job.layout.padded_dim;
-  Block sums[kHeads * kBlocks];
-  for (Block& sum : sums) sum = SetBlock(0.0f);
-  for (size_t d = 0; d < head_dim; ++d) {
-    for (size_t b = 0; b < kBlocks; ++b) {
-      const Block key = LoadAs(keys + b * block_elements + d * kCacheBlock);
-      for (size_t h = 0; h < kHeads; ++h) {
-        Block& sum = sums[h * kBlocks + b];
-        sum = Add(sum, Mul(SetBlock(q[h * job.layout.padded_dim + d]), key));
-      }
-    }
+struct IntegerScores {
+  const float* query_scales;
+  const float* key_scales;
+  HWY_INLINE VInt32 Start(VInt32 zero, const float*) const { return zero; }
+  HWY_INLINE void Finish(VInt32 sum, size_t row, size_t lane,
+                         float* out) const {
+    const VBlock scaled = hn::Mul(hn::ConvertTo(DBlock(), sum),
+                                  hn::Set(DBlock(), query_scales[row]));
+    hn::StoreU(hn::Mul(scaled, hn::LoadU(DBlock(), key_scales + lane)),
+               DBlock(), out);
   }
-  for (size_t h = 0; h < kHeads; ++h) {
-    for (size_t b = 0; b < kBlocks; ++b) {
-      Block score = sums[h * kBlocks + b];
-      if constexpr (AttendJob<T>::kScaled) {
-        score = Mul(score, LoadBlock(job.KeyScales((block + b) * kCacheBlock)));
-      }
-      StoreBlock(score, job.scores + (head + h) * job.stride +
-                            (block + b - job.first_block) * kCacheBlock);
-    }
-  }
-}
+  void Advance(size_t lanes) { key_scales += lanes; }
+  void NextRows(size_t rows) { query_scales += rows; }
+};
 
-template <size_t kHeads, typename T>
-HWY_INLINE void Scores(const AttendJob<T>& job, size_t head) {
-  constexpr size_t kBlocks = TileBlocks(kHeads);
-  static_assert(kPageBlocks % kBlocks == 0);
-  size_t block = job.first_block;
-  while (block < job.end_block) {
-    // Of whole tiles none crosses the end of a page.
-    if (block % kBlocks == 0 && block + kBlocks <= job.end_block) {
-      ScoreTile<kHeads, kBlocks>(job, head, block);
-      block += kBlocks;
-    } else {
-      ScoreTile<kHeads, 1>(job, head, block);
-      ++block;
-    }
+struct IntegerValues {
+  const float* weight_scales;
+  HWY_INLINE VInt32 Start(VInt32 zero, const float*) const { return zero; }
+  HWY_INLINE void Finish(VInt32 sum, size_t row, size_t, float* out) const {
+    const VBlock scaled = hn::Mul(hn::ConvertTo(DBlock(), sum),
+                                  hn::Set(DBlock(), weight_scales[row]));
+    hn::StoreU(hn::Add(hn::LoadU(DBlock(), out), scaled), DBlock(), out);
   }
-}
+  void Advance(size_t) {}
+  void NextRows(size_t rows) { weight_scales += rows; }
+};
 
-// Scores of the block that starts at token `begin`, -infinity for tokens that
-// are not seen. Done in registers: what is stored in parts cannot be loaded as
-// a vector until all of it has reached the cache.
-template <typename T>
-HWY_INLINE Block SeenScores(const AttendJob<T>& job, const float* scores,
-                            size_t begin) {
-  alignas(64) static constexpr uint32_t kMasks[3 * kCacheBlock] = {
+struct Magnitude {
+  template <class D, class V>
+  HWY_INLINE V operator()(D, V x) const {
+    return hn::Abs(x);
+  }
+};
+
+// Ones in the lanes [first, end) of a block, of those between 0 and 16, and
+// zeros elsewhere; both count from lane `begin`.
+HWY_INLINE Block LanesBetween(size_t first, size_t end, size_t begin) {
+  alignas(64) static constexpr uint32_t kMasks[3 * kBlock] = {
       0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
       0,   0,   0,   0,   ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u,
       ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, 0,   0,   0,   0,
       0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0};
-  const Block none = SetBlock(-std::numeric_limits<float>::infinity());
-  Block block = LoadBlock(scores);
-  if (job.first > begin) {
-    const uint32_t* from = kMasks + kCacheBlock - (job.first - begin);
-    block = Select(LoadBits(from), block, none);
-  }
-  if (job.last + 1 < begin + kCacheBlock) {
-    const uint32_t* to = kMasks + 2 * kCacheBlock - (job.last + 1 - begin);
-    block = Select(LoadBits(to), block, none);
-  }
-  return block;
+  const Block none = SetBlock(0.0f);
+  first = std::clamp(first, begin, begin + kBlock) - begin;
+  end = std::clamp(end, begin, begin + kBlock) - begin;
+  return Select(LoadBits(kMasks + kBlock - first),
+                LoadBits(kMasks + 2 * kBlock - end), none);
 }
 
-// Scores become exp(score - largest), with kInt8 times the scale of the value.
-// Returns their sum, without the scales.
+// One head of keys and the rows that use it: `heads` of each token.
 template <typename T>
-HWY_NOINLINE float ExpOfScores(const AttendJob<T>& job, size_t head) {
-  const size_t begin = job.first_block * kCacheBlock;
-  const size_t count = job.end_block * kCacheBlock - begin;
-  float* const scores = job.scores + head * job.stride;
-  Block most = SetBlock(-std::numeric_limits<float>::infinity());
-  for (size_t i = 0; i < count; i += kCacheBlock) {
-    const Block seen = SeenScores(job, scores + i, begin + i);
-    most = Max(most, seen);
-    StoreBlock(seen, scores + i);
+struct AttentionJob {
+  using L = LanesOf<T>;
+  using Factor = typename L::Factor;
+  static constexpr bool kIntegers = std::is_same_v<Factor, int16_t>;
+
+  const AttentionShape& shape;
+  const AttentionTokens& tokens;
+  PageLayout layout;
+  AttentionCache cache;
+  size_t heads;
+  size_t kv_head;
+
+  // See AttentionScratch.
+  float* queries;
+  float* sums;
+  float* scores;
+  float* lanes;
+  float* largest;
+  float* query_scales;
+  float* weight_scales;
+  float* unpacked;
+
+  size_t Last(size_t token) const { return tokens.position + token; }
+  size_t First(size_t token) const { return FirstSeen(shape, Last(token)); }
+
+  // Integers lie in the memory of floats.
+  static constexpr size_t kFactorSize = sizeof(float) / sizeof(Factor);
+  const Factor* Queries(size_t row) const {
+    return reinterpret_cast<const Factor*>(queries + row * layout.padded_dim);
   }
-  const Block largest = SetBlock(MaxOf(most));
-  Block sum = SetBlock(0.0f);
-  for (size_t i = 0; i < count; i += kCacheBlock) {
-    Block e = Map(ExpFunction(), Sub(LoadBlock(scores + i), largest));
-    sum = Add(sum, e);
-    if constexpr (AttendJob<T>::kScaled) {
-      e = Mul(e, LoadBlock(job.ValueScales(begin + i)));
-    }
-    StoreBlock(e, scores + i);
+  const Factor* Weights(size_t row) const {
+    return reinterpret_cast<const Factor*>(scores + row * kCachePageTokens);
   }
-  return SumOf(sum);
+};
+
+// The integers of n floats, a multiple of 16; see IntegerRow. Returns their
+// scale. `to` may begin where `x` does.
+HWY_INLINE float StoreIntegers(const float* x, size_t n, int limit,
+                               int16_t* to) {
+  Block most = SetBlock(0.0f);
+  // 0 or, if anything is not finite, NaN.
+  Block zero = SetBlock(0.0f);
+  for (size_t i = 0; i < n; i += kBlock) {
+    const Block block = LoadBlock(x + i);
+    most = Max(most, Map(Magnitude(), block));
+    zero = Add(zero, Mul(block, SetBlock(0.0f)));
+  }
+  const IntegerRow row(MaxOf(most), SumOf(zero) == 0.0f, limit);
+  const VBlock inverse = hn::Set(DBlock(), row.inverse);
+  const hn::Rebind<int16_t, DBlock> d16;
+  for (size_t i = 0; i < n; i += kLanes) {
+    const VBlock scaled = hn::Mul(hn::LoadU(DBlock(), x + i), inverse);
+    hn::StoreU(hn::DemoteTo(d16, hn::NearestInt(scaled)), d16, to + i);
+  }
+  return row.scale;
 }
 
-// Adds weight[t] * value[t] for tokens [t0, t1) of a page to the sums of
-// `kBlocks` blocks of 16 lanes, starting at lane d.
-template <size_t kHeads, size_t kBlocks, typename T>
-HWY_NOINLINE void ValueTile(const AttendJob<T>& job, size_t head, size_t d,
-                            size_t t0, size_t t1) {
-  const size_t dim = job.layout.padded_dim;
-  const float* weights =
-      job.scores + head * job.stride - job.first_block * kCacheBlock;
-  const T* values = job.Values(t0) + d;
-  float* out = job.sums + head * dim + d;
-  Block sums[kHeads * kBlocks];
-  for (size_t h = 0; h < kHeads; ++h) {
-    for (size_t b = 0; b < kBlocks; ++b) {
-      sums[h * kBlocks + b] = LoadBlock(out + h * dim + b * kCacheBlock);
+// The tokens of a page that a row sees, from the page's first on.
+struct PageRange {
+  size_t first = 0;
+  size_t end = 0;
+};
+
+template <typename T>
+PageRange SeenOf(const AttentionJob<T>& job, size_t token, size_t page_first) {
+  const size_t first = job.First(token);
+  return {first > page_first ? first - page_first : 0,
+          std::min(job.Last(token) + 1 - page_first, kCachePageTokens)};
+}
+
+// scale * q as a row of floats or of integers.
+template <typename T>
+void StartRow(const AttentionJob<T>& job, size_t row, const float* q,
+              const float* sink) {
+  const size_t dim = job.layout.head_dim;
+  const size_t padded = job.layout.padded_dim;
+  float* const sums = job.sums + row * padded;
+  float* const scaled =
+      AttentionJob<T>::kIntegers ? sums : job.queries + row * padded;
+  const float scale = job.shape.scale;
+  for (size_t d = 0; d < dim; ++d) scaled[d] = scale * q[d];
+  if constexpr (AttentionJob<T>::kIntegers) {
+    std::fill(scaled + dim, scaled + padded, 0.0f);
+    job.query_scales[row] =
+        StoreIntegers(scaled, padded, QueryLimit(dim),
+                      reinterpret_cast<int16_t*>(job.queries + row * padded));
+  }
+  std::fill(sums, sums + padded, 0.0f);
+  float* const lanes = job.lanes + row * kBlock;
+  std::fill(lanes, lanes + kBlock, 0.0f);
+  float largest = std::numeric_limits<float>::lowest();
+  if (sink != nullptr) {
+    largest = std::max(largest, *sink);
+    lanes[0] = kernels::Exp(*sink - largest);
+  }
+  job.largest[row] = largest;
+}
+
+// Scores of a row become weights; what has been summed is scaled to the new
+// maximum.
+template <typename T>
+HWY_NOINLINE void SoftmaxRow(const AttentionJob<T>& job, size_t row,
+                             PageRange seen, size_t first_block,
+                             size_t end_block, const float* value_scales) {
+  float* const scores = job.scores + row * kCachePageTokens;
+  const float cap = job.shape.soft_cap;
+  Block most = SetBlock(-std::numeric_limits<float>::infinity());
+  const bool sees_all =
+      seen.first <= first_block * kBlock && seen.end >= end_block * kBlock;
+  if (sees_all && cap == 0.0f) {
+    for (size_t b = first_block; b < end_block; ++b) {
+      most = Max(most, LoadBlock(scores + b * kBlock));
+    }
+  } else {
+    const Block none = SetBlock(-std::numeric_limits<float>::infinity());
+    for (size_t b = first_block; b < end_block; ++b) {
+      const size_t begin = b * kBlock;
+      Block score = LoadBlock(scores + begin);
+      if (cap != 0.0f) {
+        score = Mul(SetBlock(cap),
+                    Map(TanhFunction(), Mul(score, SetBlock(1.0f / cap))));
+      }
+      score = Select(LanesBetween(seen.first, seen.end, begin), score, none);
+      most = Max(most, score);
+      StoreBlock(score, scores + begin);
     }
   }
-  for (size_t t = t0; t < t1; ++t, values += dim) {
-    for (size_t b = 0; b < kBlocks; ++b) {
-      const Block value = LoadAs(values + b * kCacheBlock);
-      for (size_t h = 0; h < kHeads; ++h) {
-        Block& sum = sums[h * kBlocks + b];
-        sum = Add(sum, Mul(SetBlock(weights[h * job.stride + t]), value));
+  const float before = job.largest[row];
+  const float largest = std::max(before, MaxOf(most));
+  float* const lanes = job.lanes + row * kBlock;
+  Block sum = LoadBlock(lanes);
+  // exp(0) is 1.
+  if (largest != before) {
+    job.largest[row] = largest;
+    const Block factor = SetBlock(kernels::Exp(before - largest));
+    sum = Mul(sum, factor);
+    float* const sums = job.sums + row * job.layout.padded_dim;
+    for (size_t d = 0; d < job.layout.padded_dim; d += kBlock) {
+      StoreBlock(Mul(LoadBlock(sums + d), factor), sums + d);
+    }
+  }
+  const Block shift = SetBlock(largest);
+  for (size_t b = first_block; b < end_block; ++b) {
+    float* const block = scores + b * kBlock;
+    Block e = Map(ExpFunction(), Sub(LoadBlock(block), shift));
+    sum = Add(sum, e);
+    if constexpr (AttentionJob<T>::kIntegers) {
+      e = Mul(e, LoadBlock(value_scales + b * kBlock));
+      // Scales of tokens that are not seen may be anything.
+      if (!sees_all) {
+        e = Select(LanesBetween(seen.first, seen.end, b * kBlock), e,
+                   SetBlock(0.0f));
       }
     }
+    StoreBlock(e, block);
   }
-  for (size_t h = 0; h < kHeads; ++h) {
-    for (size_t b = 0; b < kBlocks; ++b) {
-      StoreBlock(sums[h * kBlocks + b], out + h * dim + b * kCacheBlock);
+  StoreBlock(sum, lanes);
+  if constexpr (AttentionJob<T>::kIntegers) {
+    float* const weights = scores + first_block * kBlock;
+    job.weight_scales[row] = StoreIntegers(
+        weights, (end_block - first_block) * kBlock, kWeightLimit,
+        reinterpret_cast<int16_t*>(scores) + first_block * kBlock);
+  }
+}
+
+template <typename T, class Output>
+HWY_INLINE void MultiplyElements(const AttentionJob<T>& job,
+                                 const ProductArguments<T>& p, size_t rows,
+                                 size_t blocks, const Output& output) {
+  if (rows < kUnpackRows || std::is_same_v<T, typename LanesOf<T>::Unpacked>) {
+    Multiply(p, rows, blocks, output);
+  } else {
+    MultiplyUnpacked(
+        p, rows, blocks, output,
+        reinterpret_cast<typename LanesOf<T>::Unpacked*>(job.unpacked));
+  }
+}
+
+// Tokens [first, end) of a page for rows [row, row + rows).
+template <typename T>
+void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
+               size_t rows, size_t first, size_t end) {
+  using L = LanesOf<T>;
+  if (first >= end) return;
+  const ProductArguments<T> p = {
+      .factors = job.Weights(row) + first,
+      .factor_stride = kCachePageTokens * job.kFactorSize,
+      .elements =
+          reinterpret_cast<const T*>(head + job.layout.values) + first * kBlock,
+      .block_stride = kCachePageTokens * kBlock,
+      .steps = (end - first) / L::kPairs,
+      .out = job.sums + row * job.layout.padded_dim,
+      .out_stride = job.layout.padded_dim};
+  const size_t blocks = job.layout.padded_dim / kBlock;
+  if constexpr (AttentionJob<T>::kIntegers) {
+    MultiplyElements(job, p, rows, blocks,
+                     IntegerValues{job.weight_scales + row});
+  } else {
+    MultiplyElements(job, p, rows, blocks, FloatValues());
+  }
+}
+
+// Values of tokens that a row does not see may be anything, of which a float
+// weight of 0 makes no 0: rows take what all of them see together, and the rest
+// token by token. `first_token` to `end_token` are those that see the page.
+template <typename T>
+void AddSeenValues(const AttentionJob<T>& job, const std::byte* head,
+                   size_t page_first, size_t first_token, size_t end_token) {
+  PageRange all = {SeenOf(job, end_token - 1, page_first).first,
+                   SeenOf(job, first_token, page_first).end};
+  if (all.first >= all.end) all = {kCachePageTokens, kCachePageTokens};
+  const auto rest = [&](bool before) {
+    for (size_t i = first_token; i < end_token; ++i) {
+      const PageRange seen = SeenOf(job, i, page_first);
+      AddValues(job, head, i * job.heads, job.heads,
+                before ? seen.first : std::max(all.end, seen.first),
+                before ? std::min(all.first, seen.end) : seen.end);
+    }
+  };
+  rest(true);
+  AddValues(job, head, first_token * job.heads,
+            (end_token - first_token) * job.heads, all.first, all.end);
+  rest(false);
+}
+
+template <typename T>
+void AttendPage(const AttentionJob<T>& job, size_t page_first) {
+  // Tokens that see some of the page.
+  size_t first_token = 0;
+  size_t end_token = job.tokens.count;
+  while (job.Last(first_token) < page_first) ++first_token;
+  while (job.First(end_token - 1) >= page_first + kCachePageTokens) --end_token;
+  const size_t first_row = first_token * job.heads;
+  const size_t rows = (end_token - first_token) * job.heads;
+  const size_t first_block =
+      SeenOf(job, first_token, page_first).first / kBlock;
+  const size_t end_block =
+      RoundUp(SeenOf(job, end_token - 1, page_first).end, kBlock) / kBlock;
+
+  const std::byte* head =
+      HeadInPage(job.cache, job.layout, job.kv_head, page_first);
+  const size_t block_elements =
+      job.layout.key_steps * LanesOf<T>::kPairs * kBlock;
+  const ProductArguments<T> p = {
+      .factors = job.Queries(first_row),
+      .factor_stride = job.layout.padded_dim * job.kFactorSize,
+      .elements =
+          reinterpret_cast<const T*>(head) + first_block * block_elements,
+      .block_stride = block_elements,
+      .steps = job.layout.key_steps,
+      .out = job.scores + first_row * kCachePageTokens + first_block * kBlock,
+      .out_stride = kCachePageTokens};
+  const float* value_scales = nullptr;
+  if constexpr (AttentionJob<T>::kIntegers) {
+    const auto scales = [&](size_t at) {
+      return reinterpret_cast<const float*>(head + at);
+    };
+    value_scales = scales(job.layout.value_scales);
+    MultiplyElements(
+        job, p, rows, end_block - first_block,
+        IntegerScores{job.query_scales + first_row,
+                      scales(job.layout.key_scales) + first_block * kBlock});
+  } else {
+    MultiplyElements(job, p, rows, end_block - first_block, FloatScores());
+  }
+  for (size_t i = first_token; i < end_token; ++i) {
+    const PageRange seen = SeenOf(job, i, page_first);
+    for (size_t h = 0; h < job.heads; ++h) {
+      SoftmaxRow(job, i * job.heads + h, seen, first_block, end_block,
+                 value_scales);
+    }
+  }
+  if constexpr (AttentionJob<T>::kIntegers) {
+    // Weights of tokens that are not seen are 0.
+    AddValues(job, head, first_row, rows, first_block * kBlock,
+              end_block * kBlock);
+  } else {
+    AddSeenValues(job, head, page_first, first_token, end_token);
+  }
+}
+
+template <typename T>
+void AttendHead(const AttentionJob<T>& job) {
+  const AttentionTokens& tokens = job.tokens;
+  const size_t dim = job.layout.head_dim;
+  const auto at = [&](size_t token, size_t head) {
+    return (token * job.shape.heads + job.kv_head * job.heads + head) * dim;
+  };
+  for (size_t i = 0; i < tokens.count; ++i) {
+    for (size_t h = 0; h < job.heads; ++h) {
+      StartRow(job, i * job.heads + h, tokens.q + at(i, h),
+               tokens.sinks == nullptr
+                   ? nullptr
+                   : tokens.sinks + job.kv_head * job.heads + h);
+    }
+  }
+  const size_t last = job.Last(tokens.count - 1);
+  for (size_t page = job.First(0) / kCachePageTokens;
+       page <= last / kCachePageTokens; ++page) {
+    AttendPage(job, page * kCachePageTokens);
+  }
+  for (size_t i = 0; i < tokens.count; ++i) {
+    for (size_t h = 0; h < job.heads; ++h) {
+      const size_t row = i * job.heads + h;
+      const float inverse = 1.0f / SumOf(LoadBlock(job.lanes + row * kBlock));
+      const float* HWY_RESTRICT from = job.sums + row * job.layout.padded_dim;
+      float* HWY_RESTRICT to = tokens.y + at(i, h);
+      for (size_t d = 0; d < dim; ++d) to[d] = from[d] * inverse;
     }
   }
 }
 
-template <size_t kHeads, typename T>
-HWY_INLINE void Values(const AttendJob<T>& job, size_t head, size_t t0,
-                       size_t t1) {
-  constexpr size_t kBlocks = TileBlocks(kHeads);
-  size_t d = 0;
-  for (; d + kBlocks * kCacheBlock <= job.layout.padded_dim;
-       d += kBlocks * kCacheBlock) {
-    ValueTile<kHeads, kBlocks>(job, head, d, t0, t1);
-  }
-  for (; d < job.layout.padded_dim; d += kCacheBlock) {
-    ValueTile<kHeads, 1>(job, head, d, t0, t1);
-  }
-}
-
-// Calls body.Run<n>(head) for all heads, n at a time.
-template <class Body>
-HWY_INLINE void ForTilesOfHeads(size_t heads, const Body& body) {
-  size_t head = 0;
-  for (; head + kTileHeads <= heads; head += kTileHeads) {
-    body.template Run<kTileHeads>(head);
-  }
-  switch (heads - head) {
-    case 3:
-      return body.template Run<3>(head);
-    case 2:
-      return body.template Run<2>(head);
-    case 1:
-      return body.template Run<1>(head);
-    default:
-      return;
-  }
-}
-
 template <typename T>
-struct ScorePass {
-  const AttendJob<T>& job;
-  template <size_t kHeads>
-  HWY_INLINE void Run(size_t head) const {
-    Scores<kHeads>(job, head);
-  }
-};
-
-template <typename T>
-struct ValuePass {
-  const AttendJob<T>& job;
-  size_t t0, t1;
-  template <size_t kHeads>
-  HWY_INLINE void Run(size_t head) const {
-    Values<kHeads>(job, head, t0, t1);
-  }
-};
-
-// y of the heads that use one head of keys: [heads, head_dim], like q.
-template <typename T>
-void AttendHead(const AttentionShape& shape, const AttendJob<T>& job,
-                size_t heads, const float* q, float* y) {
-  const size_t head_dim = shape.head_dim;
-  const size_t padded_dim = job.layout.padded_dim;
-  for (size_t h = 0; h < heads; ++h) {
-    const float* HWY_RESTRICT from = q + h * head_dim;
-    float* HWY_RESTRICT to = job.queries + h * padded_dim;
-    for (size_t d = 0; d < head_dim; ++d) to[d] = shape.scale * from[d];
-  }
-  ForTilesOfHeads(heads, ScorePass<T>{job});
-  std::fill(job.sums, job.sums + heads * job.layout.padded_dim, 0.0f);
-  // The sums of the exponentials wait in y.
-  for (size_t h = 0; h < heads; ++h) {
-    y[h * shape.head_dim] = ExpOfScores(job, h);
-  }
-  // The values of a page stay in L1 while all their lanes are summed.
-  for (size_t t = job.first; t <= job.last;) {
-    const size_t end = std::min(RoundUp(t + 1, kCachePageTokens), job.last + 1);
-    ForTilesOfHeads(heads, ValuePass<T>{job, t, end});
-    t = end;
-  }
-  for (size_t h = 0; h < heads; ++h) {
-    const float* HWY_RESTRICT from = job.sums + h * padded_dim;
-    float* HWY_RESTRICT row = y + h * head_dim;
-    const float inverse = 1.0f / row[0];
-    for (size_t d = 0; d < head_dim; ++d) row[d] = from[d] * inverse;
-  }
-}
-
-template <typename T>
-void AttendTokenAs(const AttentionShape& shape, size_t position, size_t first,
-                   size_t count, const float* q, const AttentionCache& cache,
-                   void* scratch, float* y) {
-  const PageLayout layout(shape);
+void AttendTokensAs(const AttentionShape& shape, const AttentionTokens& tokens,
+                    size_t first, size_t count, const AttentionCache& cache,
+                    void* scratch) {
   const AttentionScratch parts(shape);
-  const size_t first_token = shape.window != 0 && position >= shape.window
-                                 ? position + 1 - shape.window
-                                 : 0;
-  AttendJob<T> job = {.layout = layout,
-                      .cache = cache,
-                      .kv_head = 0,
-                      .first = first_token,
-                      .last = position,
-                      .first_block = first_token / kCacheBlock,
-                      .end_block = position / kCacheBlock + 1,
-                      .queries = parts.Queries(scratch),
-                      .sums = parts.Sums(scratch),
-                      .scores = parts.Scores(scratch),
-                      .stride = parts.tokens};
-  const size_t row = parts.heads * shape.head_dim;
+  AttentionJob<T> job = {.shape = shape,
+                         .tokens = tokens,
+                         .layout = PageLayout(shape),
+                         .cache = cache,
+                         .heads = parts.heads,
+                         .kv_head = 0,
+                         .queries = parts.Queries(scratch),
+                         .sums = parts.Sums(scratch),
+                         .scores = parts.Scores(scratch),
+                         .lanes = parts.Lanes(scratch),
+                         .largest = parts.Largest(scratch),
+                         .query_scales = parts.QueryScales(scratch),
+                         .weight_scales = parts.WeightScales(scratch),
+                         .unpacked = parts.Unpacked(scratch)};
   for (size_t i = first; i < first + count; ++i) {
     job.kv_head = i;
-    AttendHead(shape, job, parts.heads, q + i * row, y + i * row);
+    AttendHead(job);
   }
 }
 
-inline void AttendToken(const AttentionShape& shape, size_t position,
-                        size_t first, size_t count, const float* q,
-                        const AttentionCache& cache, void* scratch, float* y) {
+inline void AttendTokens(const AttentionShape& shape,
+                         const AttentionTokens& tokens, size_t first,
+                         size_t count, const AttentionCache& cache,
+                         void* scratch) {
   switch (shape.cache) {
     case CacheType::kFloat32:
-      return AttendTokenAs<float>(shape, position, first, count, q, cache,
-                                  scratch, y);
+      return AttendTokensAs<float>(shape, tokens, first, count, cache, scratch);
     case CacheType::kFloat16:
-      return AttendTokenAs<Float16>(shape, position, first, count, q, cache,
-                                    scratch, y);
+      return AttendTokensAs<Float16>(shape, tokens, first, count, cache,
+                                     scratch);
     case CacheType::kInt8:
-      return AttendTokenAs<int8_t>(shape, position, first, count, q, cache,
-                                   scratch, y);
+      return AttendTokensAs<int8_t>(shape, tokens, first, count, cache,
+                                    scratch);
   }
 }
 

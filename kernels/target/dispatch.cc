@@ -71,7 +71,7 @@ VariantTable::VariantTable() {
     const bool runs = (supported & target) != 0;
     ActiveKernels set = {nullptr, FindFloatKernels(target),
                          FindVectorKernels(target), FindDenseColumns(target),
-                         FindAttendToken(target)};
+                         FindAttendTokens(target)};
     bool has_kernels = false;
     for (size_t extension = kExtensions; extension-- > 0;) {
       const Int8Variant* variant = FindInt8Variant(target, extension);

@@ -11,7 +11,7 @@ struct ActiveKernels {
   const KernelSet* floats;  // nullptr: the reference
   const VectorKernels* vectors;
   DenseColumnsFunction dense_columns;
-  AttendTokenFunction attend_token;
+  AttendTokensFunction attend_tokens;
 };
 
 const ActiveKernels& GetActiveKernels() noexcept;

@@ -97,6 +97,12 @@ struct ExpFunction {
     return Exp(d, x);
   }
 };
+struct TanhFunction {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return Tanh(d, x);
+  }
+};
 
 }  // namespace lutra::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

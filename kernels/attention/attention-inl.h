@@ -111,6 +111,8 @@ struct AttentionJob {
   float* weight_scales;
   float* unpacked;
 
+  const std::byte* next_keys;  // of the page after the one at hand
+
   size_t Last(size_t token) const { return tokens.position + token; }
   size_t First(size_t token) const { return FirstSeen(shape, Last(token)); }
 
@@ -124,32 +126,43 @@ struct AttentionJob {
   }
 };
 
-// The integers of n floats, a multiple of 16; see IntegerRow. Returns their
-// scale. `to` may begin where `x` does.
-HWY_INLINE float StoreIntegers(const float* x, size_t n, int limit,
-                               int16_t* to) {
-  Block most = SetBlock(0.0f);
-  // 0 or, if anything is not finite, NaN.
-  Block zero = SetBlock(0.0f);
-  for (size_t i = 0; i < n; i += kBlock) {
-    const Block block = LoadBlock(x + i);
-    most = Max(most, Map(Magnitude(), block));
-    zero = Add(zero, Mul(block, SetBlock(0.0f)));
+// The largest of floats, and whether all are finite.
+class Magnitudes {
+ public:
+  HWY_ATTR Magnitudes() : most_(SetBlock(0.0f)), zero_(SetBlock(0.0f)) {}
+  HWY_INLINE void Take(const Block& x) {
+    most_ = Max(most_, Map(Magnitude(), x));
+    zero_ = Add(zero_, Mul(x, SetBlock(0.0f)));
   }
-  const IntegerRow row(MaxOf(most), SumOf(zero) == 0.0f, limit);
-  const VBlock inverse = hn::Set(DBlock(), row.inverse);
+  HWY_INLINE IntegerRow Integers(int limit) const {
+    return {MaxOf(most_), SumOf(zero_) == 0.0f, limit};
+  }
+
+ private:
+  Block most_;
+  Block zero_;  // NaN if anything was not finite
+};
+
+// n floats, a multiple of 16, times a factor to the nearest integers. `to` may
+// begin where `x` does.
+HWY_INLINE void StoreIntegers(const float* x, size_t n, float factor,
+                              int16_t* to) {
+  const VBlock by = hn::Set(DBlock(), factor);
   const hn::Rebind<int16_t, DBlock> d16;
   for (size_t i = 0; i < n; i += kLanes) {
-    const VBlock scaled = hn::Mul(hn::LoadU(DBlock(), x + i), inverse);
+    const VBlock scaled = hn::Mul(hn::LoadU(DBlock(), x + i), by);
     hn::StoreU(hn::DemoteTo(d16, hn::NearestInt(scaled)), d16, to + i);
   }
-  return row.scale;
 }
 
 // The tokens of a page that a row sees, from the page's first on.
 struct PageRange {
   size_t first = 0;
   size_t end = 0;
+
+  bool Covers(size_t first_block, size_t end_block) const {
+    return first <= first_block * kBlock && end >= end_block * kBlock;
+  }
 };
 
 template <typename T>
@@ -172,9 +185,14 @@ void StartRow(const AttentionJob<T>& job, size_t row, const float* q,
   for (size_t d = 0; d < dim; ++d) scaled[d] = scale * q[d];
   if constexpr (AttentionJob<T>::kIntegers) {
     std::fill(scaled + dim, scaled + padded, 0.0f);
-    job.query_scales[row] =
-        StoreIntegers(scaled, padded, QueryLimit(dim),
-                      reinterpret_cast<int16_t*>(job.queries + row * padded));
+    Magnitudes magnitudes;
+    for (size_t d = 0; d < padded; d += kBlock) {
+      magnitudes.Take(LoadBlock(scaled + d));
+    }
+    const IntegerRow integers = magnitudes.Integers(QueryLimit(dim));
+    job.query_scales[row] = integers.scale;
+    StoreIntegers(scaled, padded, integers.inverse,
+                  reinterpret_cast<int16_t*>(job.queries + row * padded));
   }
   std::fill(sums, sums + padded, 0.0f);
   float* const lanes = job.lanes + row * kBlock;
@@ -187,81 +205,117 @@ void StartRow(const AttentionJob<T>& job, size_t row, const float* q,
   job.largest[row] = largest;
 }
 
-// Scores of a row become weights; what has been summed is scaled to the new
-// maximum.
+// Masks the scores of blocks [first, end) of a row; returns the largest.
 template <typename T>
-HWY_NOINLINE void SoftmaxRow(const AttentionJob<T>& job, size_t row,
-                             PageRange seen, size_t first_block,
-                             size_t end_block, const float* value_scales) {
-  float* const scores = job.scores + row * kCachePageTokens;
+HWY_INLINE float LargestScore(const AttentionJob<T>& job, float* scores,
+                              PageRange seen, size_t first, size_t end) {
+  const Block none = SetBlock(-std::numeric_limits<float>::infinity());
   const float cap = job.shape.soft_cap;
-  Block most = SetBlock(-std::numeric_limits<float>::infinity());
-  const bool sees_all =
-      seen.first <= first_block * kBlock && seen.end >= end_block * kBlock;
-  if (sees_all && cap == 0.0f) {
-    for (size_t b = first_block; b < end_block; ++b) {
+  Block most = none;
+  if (cap == 0.0f && seen.Covers(first, end)) {
+    for (size_t b = first; b < end; ++b) {
       most = Max(most, LoadBlock(scores + b * kBlock));
     }
   } else {
-    const Block none = SetBlock(-std::numeric_limits<float>::infinity());
-    for (size_t b = first_block; b < end_block; ++b) {
-      const size_t begin = b * kBlock;
-      Block score = LoadBlock(scores + begin);
+    for (size_t b = first; b < end; ++b) {
+      Block score = LoadBlock(scores + b * kBlock);
       if (cap != 0.0f) {
         score = Mul(SetBlock(cap),
                     Map(TanhFunction(), Mul(score, SetBlock(1.0f / cap))));
       }
-      score = Select(LanesBetween(seen.first, seen.end, begin), score, none);
+      score =
+          Select(LanesBetween(seen.first, seen.end, b * kBlock), score, none);
       most = Max(most, score);
-      StoreBlock(score, scores + begin);
+      StoreBlock(score, scores + b * kBlock);
     }
   }
-  const float before = job.largest[row];
-  const float largest = std::max(before, MaxOf(most));
+  return MaxOf(most);
+}
+
+// Multiplies what row has summed.
+template <typename T>
+void ScaleSums(const AttentionJob<T>& job, size_t row, float by) {
+  const Block factor = SetBlock(by);
   float* const lanes = job.lanes + row * kBlock;
-  Block sum = LoadBlock(lanes);
-  // exp(0) is 1.
-  if (largest != before) {
-    job.largest[row] = largest;
-    const Block factor = SetBlock(kernels::Exp(before - largest));
-    sum = Mul(sum, factor);
-    float* const sums = job.sums + row * job.layout.padded_dim;
-    for (size_t d = 0; d < job.layout.padded_dim; d += kBlock) {
-      StoreBlock(Mul(LoadBlock(sums + d), factor), sums + d);
-    }
-  }
-  const Block shift = SetBlock(largest);
-  for (size_t b = first_block; b < end_block; ++b) {
-    float* const block = scores + b * kBlock;
-    Block e = Map(ExpFunction(), Sub(LoadBlock(block), shift));
-    sum = Add(sum, e);
-    if constexpr (AttentionJob<T>::kIntegers) {
-      e = Mul(e, LoadBlock(value_scales + b * kBlock));
-      // Scales of tokens that are not seen may be anything.
-      if (!sees_all) {
-        e = Select(LanesBetween(seen.first, seen.end, b * kBlock), e,
-                   SetBlock(0.0f));
-      }
-    }
-    StoreBlock(e, block);
-  }
-  StoreBlock(sum, lanes);
-  if constexpr (AttentionJob<T>::kIntegers) {
-    float* const weights = scores + first_block * kBlock;
-    job.weight_scales[row] = StoreIntegers(
-        weights, (end_block - first_block) * kBlock, kWeightLimit,
-        reinterpret_cast<int16_t*>(scores) + first_block * kBlock);
+  StoreBlock(Mul(LoadBlock(lanes), factor), lanes);
+  float* const sums = job.sums + row * job.layout.padded_dim;
+  for (size_t d = 0; d < job.layout.padded_dim; d += kBlock) {
+    StoreBlock(Mul(LoadBlock(sums + d), factor), sums + d);
   }
 }
+
+// Scores of tokens [first_token, end_token) become weights; what they have
+// summed is scaled to the new maximum. In steps for all rows, as each is a
+// chain of its own that ends in something slow.
+template <typename T>
+HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
+                          size_t first_token, size_t end_token,
+                          size_t first_block, size_t end_block,
+                          const float* value_scales) {
+  for (size_t i = first_token; i < end_token; ++i) {
+    const PageRange seen = SeenOf(job, i, page_first);
+    for (size_t row = i * job.heads; row < (i + 1) * job.heads; ++row) {
+      const float before = job.largest[row];
+      const float largest = std::max(
+          before, LargestScore(job, job.scores + row * kCachePageTokens, seen,
+                               first_block, end_block));
+      // exp(0) is 1.
+      if (largest == before) continue;
+      job.largest[row] = largest;
+      ScaleSums(job, row, kernels::Exp(before - largest));
+    }
+  }
+  for (size_t i = first_token; i < end_token; ++i) {
+    const PageRange seen = SeenOf(job, i, page_first);
+    for (size_t row = i * job.heads; row < (i + 1) * job.heads; ++row) {
+      float* const scores = job.scores + row * kCachePageTokens;
+      const Block largest = SetBlock(job.largest[row]);
+      Block sum = LoadBlock(job.lanes + row * kBlock);
+      Magnitudes weights;
+      for (size_t b = first_block; b < end_block; ++b) {
+        Block e =
+            Map(ExpFunction(), Sub(LoadBlock(scores + b * kBlock), largest));
+        sum = Add(sum, e);
+        if constexpr (AttentionJob<T>::kIntegers) {
+          e = Mul(e, LoadBlock(value_scales + b * kBlock));
+          // Scales of tokens that are not seen may be anything.
+          if (!seen.Covers(first_block, end_block)) {
+            e = Select(LanesBetween(seen.first, seen.end, b * kBlock), e,
+                       SetBlock(0.0f));
+          }
+          weights.Take(e);
+        }
+        StoreBlock(e, scores + b * kBlock);
+      }
+      StoreBlock(sum, job.lanes + row * kBlock);
+      if constexpr (AttentionJob<T>::kIntegers) {
+        job.weight_scales[row] = weights.Integers(kWeightLimit).scale;
+      }
+    }
+  }
+  if constexpr (AttentionJob<T>::kIntegers) {
+    for (size_t row = first_token * job.heads; row < end_token * job.heads;
+         ++row) {
+      float* const scores = job.scores + row * kCachePageTokens;
+      StoreIntegers(scores + first_block * kBlock,
+                    (end_block - first_block) * kBlock,
+                    1.0f / job.weight_scales[row],
+                    reinterpret_cast<int16_t*>(scores) + first_block * kBlock);
+    }
+  }
+}
+
+// From so many rows on elements are worth being converted first.
+inline constexpr size_t kManyRows = 13;
 
 template <typename T, class Output>
 HWY_INLINE void MultiplyElements(const AttentionJob<T>& job,
                                  const ProductArguments<T>& p, size_t rows,
                                  size_t blocks, const Output& output) {
-  if (rows < kUnpackRows || std::is_same_v<T, typename LanesOf<T>::Unpacked>) {
-    Multiply(p, rows, blocks, output);
+  if (rows < kManyRows) {
+    Multiply<true>(p, rows, blocks, output);
   } else {
-    MultiplyUnpacked(
+    MultiplyMany(
         p, rows, blocks, output,
         reinterpret_cast<typename LanesOf<T>::Unpacked*>(job.unpacked));
   }
@@ -281,7 +335,8 @@ void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
       .block_stride = kCachePageTokens * kBlock,
       .steps = (end - first) / L::kPairs,
       .out = job.sums + row * job.layout.padded_dim,
-      .out_stride = job.layout.padded_dim};
+      .out_stride = job.layout.padded_dim,
+      .next = job.next_keys};
   const size_t blocks = job.layout.padded_dim / kBlock;
   if constexpr (AttentionJob<T>::kIntegers) {
     MultiplyElements(job, p, rows, blocks,
@@ -340,7 +395,8 @@ void AttendPage(const AttentionJob<T>& job, size_t page_first) {
       .block_stride = block_elements,
       .steps = job.layout.key_steps,
       .out = job.scores + first_row * kCachePageTokens + first_block * kBlock,
-      .out_stride = kCachePageTokens};
+      .out_stride = kCachePageTokens,
+      .next = head + job.layout.values};
   const float* value_scales = nullptr;
   if constexpr (AttentionJob<T>::kIntegers) {
     const auto scales = [&](size_t at) {
@@ -354,13 +410,8 @@ void AttendPage(const AttentionJob<T>& job, size_t page_first) {
   } else {
     MultiplyElements(job, p, rows, end_block - first_block, FloatScores());
   }
-  for (size_t i = first_token; i < end_token; ++i) {
-    const PageRange seen = SeenOf(job, i, page_first);
-    for (size_t h = 0; h < job.heads; ++h) {
-      SoftmaxRow(job, i * job.heads + h, seen, first_block, end_block,
-                 value_scales);
-    }
-  }
+  Softmax(job, page_first, first_token, end_token, first_block, end_block,
+          value_scales);
   if constexpr (AttentionJob<T>::kIntegers) {
     // Weights of tokens that are not seen are 0.
     AddValues(job, head, first_row, rows, first_block * kBlock,
@@ -371,7 +422,7 @@ void AttendPage(const AttentionJob<T>& job, size_t page_first) {
 }
 
 template <typename T>
-void AttendHead(const AttentionJob<T>& job) {
+void AttendHead(AttentionJob<T>& job) {
   const AttentionTokens& tokens = job.tokens;
   const size_t dim = job.layout.head_dim;
   const auto at = [&](size_t token, size_t head) {
@@ -385,9 +436,10 @@ void AttendHead(const AttentionJob<T>& job) {
                    : tokens.sinks + job.kv_head * job.heads + h);
     }
   }
-  const size_t last = job.Last(tokens.count - 1);
-  for (size_t page = job.First(0) / kCachePageTokens;
-       page <= last / kCachePageTokens; ++page) {
+  const size_t last = job.Last(tokens.count - 1) / kCachePageTokens;
+  for (size_t page = job.First(0) / kCachePageTokens; page <= last; ++page) {
+    job.next_keys = HeadInPage(job.cache, job.layout, job.kv_head,
+                               std::min(page + 1, last) * kCachePageTokens);
     AttendPage(job, page * kCachePageTokens);
   }
   for (size_t i = 0; i < tokens.count; ++i) {
@@ -419,7 +471,8 @@ void AttendTokensAs(const AttentionShape& shape, const AttentionTokens& tokens,
                          .largest = parts.Largest(scratch),
                          .query_scales = parts.QueryScales(scratch),
                          .weight_scales = parts.WeightScales(scratch),
-                         .unpacked = parts.Unpacked(scratch)};
+                         .unpacked = parts.Unpacked(scratch),
+                         .next_keys = nullptr};
   for (size_t i = first; i < first + count; ++i) {
     job.kv_head = i;
     AttendHead(job);

@@ -10,10 +10,14 @@
 #define LUTRA_KERNELS_ATTENTION_LANES_PRODUCT_INL_H_
 #endif
 
+#include <cstddef>
 #include <cstring>
+#include <type_traits>
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/attention/attention_layout.h"
+#include "kernels/target/hwy_compat-inl.h"
 #include "kernels/target/pairs-inl.h"
 #include "kernels/vector/block-inl.h"
 
@@ -85,12 +89,22 @@ template <>
 struct LanesOf<int16_t> : IntegerLanes<int16_t> {};
 
 // Rows that share a pass over elements. Each of their sums is a chain of
-// additions, and eight vectors of chains hide the latency of one; with fewer
-// rows a tile takes more blocks instead.
-inline constexpr size_t kTileRows = 4;
+// additions, and some eight vectors of chains hide the latency of one; with
+// fewer rows a tile takes more blocks instead. g++ 12 finds registers for
+// twelve vectors of floats, of integers only for eight.
+template <typename T>
+constexpr size_t TileRows() {
+  return LUTRA_REGISTERS == 32 || kBlockVectors == 1 ? 4
+         : kBlockVectors == 4                        ? 2
+         : LanesOf<T>::kPairs == 2                   ? 4
+                                                     : 6;
+}
 
+template <typename T>
 constexpr size_t TileBlocks(size_t rows) {
-  return kBlockVectors > 1 ? kTileRows / (rows == 3 ? 4 : rows) : 4;
+  const size_t vectors = LUTRA_REGISTERS == 32 ? 16 : 2 * TileRows<T>();
+  const size_t blocks = vectors / (rows * kBlockVectors);
+  return blocks >= 4 ? 4 : blocks >= 2 ? 2 : 1;
 }
 
 // Elements of consecutive blocks lie `block_stride` apart, factors and outputs
@@ -104,18 +118,22 @@ struct ProductArguments {
   size_t steps;  // not 0
   float* out;
   size_t out_stride;
+  // What will be read next, and brought to the cache meanwhile.
+  const void* next;
 };
 
-// Sums become floats as `Output` says, for 16 lanes of block `b` and row `r`:
-//   output.Start(out)                 of floats, what sums begin with
-//   output.Finish(sum, r, b, v, out)  what goes to `out`, vector v of the block
+// Sums become floats as `Output` says:
+//   output.Start(zero, out)             what sums of floats begin with
+//   output.Finish(sum, row, lane, out)  from the tile's first row and lane on
 // Tiles are functions of their own: one that holds them all takes compilers
 // three times as long.
-template <size_t kRows, size_t kBlocks, typename T, class Output>
+template <bool kAhead, size_t kRows, size_t kBlocks, typename T, class Output>
 HWY_NOINLINE void MultiplyTile(const ProductArguments<T>& p,
                                const Output& output) {
   using L = LanesOf<T>;
   using Sum = decltype(L::Zero());
+  constexpr size_t kStepElements = kBlock * L::kPairs;
+  constexpr size_t kLineBytes = 64;
   Sum sums[kRows * kBlocks * kBlockVectors];
   for (size_t r = 0; r < kRows; ++r) {
     for (size_t i = 0; i < kBlocks * kBlockVectors; ++i) {
@@ -124,9 +142,15 @@ HWY_NOINLINE void MultiplyTile(const ProductArguments<T>& p,
     }
   }
   const auto* factors = p.factors;
-  const auto* const end = factors + p.steps * L::kPairs;
   const T* elements = p.elements;
+  const auto* const end = factors + p.steps * L::kPairs;
+  const auto* next = static_cast<const std::byte*>(p.next);
   do {
+    if constexpr (kAhead) {
+      constexpr size_t kBytes = kBlocks * kStepElements * sizeof(T);
+      for (size_t i = 0; i < kBytes; i += kLineBytes) hwy::Prefetch(next + i);
+      next += kBytes;
+    }
     for (size_t b = 0; b < kBlocks; ++b) {
       for (size_t v = 0; v < kBlockVectors; ++v) {
         const auto element =
@@ -139,25 +163,22 @@ HWY_NOINLINE void MultiplyTile(const ProductArguments<T>& p,
       }
     }
     factors += L::kPairs;
-    elements += kBlock * L::kPairs;
+    elements += kStepElements;
   } while (factors != end);
   for (size_t r = 0; r < kRows; ++r) {
-    for (size_t b = 0; b < kBlocks; ++b) {
-      for (size_t v = 0; v < kBlockVectors; ++v) {
-        const size_t lane = b * kBlock + v * kLanes;
-        float* out = p.out + r * p.out_stride + lane;
-        output.Finish(sums[(r * kBlocks + b) * kBlockVectors + v], r, lane,
-                      out);
-      }
+    for (size_t i = 0; i < kBlocks * kBlockVectors; ++i) {
+      output.Finish(sums[r * kBlocks * kBlockVectors + i], r, i * kLanes,
+                    p.out + r * p.out_stride + i * kLanes);
     }
   }
 }
 
 // All of `blocks` for kRows rows.
-template <size_t kRows, typename T, class Output>
+template <bool kAhead, size_t kRows, typename T, class Output>
 HWY_INLINE void MultiplyRows(ProductArguments<T> p, size_t blocks,
                              Output output) {
-  constexpr size_t kBlocks = TileBlocks(kRows);
+  constexpr size_t kBlocks = TileBlocks<T>(kRows);
+  const void* const after = p.next;
   const auto advance = [&](size_t n) {
     p.elements += n * p.block_stride;
     p.out += n * kBlock;
@@ -165,58 +186,67 @@ HWY_INLINE void MultiplyRows(ProductArguments<T> p, size_t blocks,
     blocks -= n;
   };
   while (blocks >= kBlocks) {
-    MultiplyTile<kRows, kBlocks>(p, output);
+    p.next = blocks > kBlocks ? p.elements + kBlocks * p.block_stride : after;
+    MultiplyTile<kAhead, kRows, kBlocks>(p, output);
     advance(kBlocks);
   }
-  while (blocks != 0) {
-    MultiplyTile<kRows, 1>(p, output);
+  while (kBlocks > 1 && blocks != 0) {
+    p.next = blocks > 1 ? p.elements + p.block_stride : after;
+    MultiplyTile<kAhead, kRows, 1>(p, output);
     advance(1);
   }
 }
 
-// All of `blocks` for all of `rows`.
-template <typename T, class Output>
-HWY_NOINLINE void Multiply(ProductArguments<T> p, size_t rows, size_t blocks,
-                           Output output) {
-  for (; rows >= kTileRows; rows -= kTileRows) {
-    MultiplyRows<kTileRows>(p, blocks, output);
-    p.factors += kTileRows * p.factor_stride;
-    p.out += kTileRows * p.out_stride;
-    output.NextRows(kTileRows);
-  }
-  switch (rows) {
-    case 3:
-      return MultiplyRows<3>(p, blocks, output);
-    case 2:
-      return MultiplyRows<2>(p, blocks, output);
-    case 1:
-      return MultiplyRows<1>(p, blocks, output);
-    default:
-      return;
+// The same for `rows`, at most kRows.
+template <bool kAhead, size_t kRows, typename T, class Output>
+HWY_INLINE void MultiplyRest(const ProductArguments<T>& p, size_t rows,
+                             size_t blocks, const Output& output) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) return MultiplyRows<kAhead, kRows>(p, blocks, output);
+    MultiplyRest<kAhead, kRows - 1>(p, rows, blocks, output);
   }
 }
 
-// The same, converting each block to `unpacked` first, which pays from
-// kUnpackRows rows on.
-inline constexpr size_t kUnpackRows = 3 * kTileRows;
+// All of `blocks` for all of `rows`. With kAhead for what is used once.
+template <bool kAhead, typename T, class Output>
+HWY_NOINLINE void Multiply(ProductArguments<T> p, size_t rows, size_t blocks,
+                           Output output) {
+  constexpr size_t kRows = TileRows<T>();
+  for (; rows >= kRows; rows -= kRows) {
+    MultiplyRows<kAhead, kRows>(p, blocks, output);
+    p.factors += kRows * p.factor_stride;
+    p.out += kRows * p.out_stride;
+    output.NextRows(kRows);
+  }
+  MultiplyRest<kAhead, kRows - 1>(p, rows, blocks, output);
+}
 
+// The same for many rows: they take `elements` elements of a block after the
+// other, converted to `unpacked` if they are stored in another way.
 template <typename T, class Output>
-void MultiplyUnpacked(const ProductArguments<T>& p, size_t rows, size_t blocks,
-                      Output output, typename LanesOf<T>::Unpacked* unpacked) {
+void MultiplyMany(const ProductArguments<T>& p, size_t rows, size_t blocks,
+                  Output output, typename LanesOf<T>::Unpacked* unpacked) {
   using L = LanesOf<T>;
+  using Unpacked = typename L::Unpacked;
   const size_t elements = p.steps * kBlock * L::kPairs;
-  for (size_t b = 0; b < blocks; ++b) {
-    for (size_t i = 0; i < elements; i += kLanes * L::kPairs) {
-      L::Store(L::Load(p.elements + b * p.block_stride + i), unpacked + i);
+  ProductArguments<Unpacked> block = {.factors = p.factors,
+                                      .factor_stride = p.factor_stride,
+                                      .elements = unpacked,
+                                      .block_stride = 0,
+                                      .steps = p.steps,
+                                      .out = p.out,
+                                      .out_stride = p.out_stride,
+                                      .next = nullptr};
+  for (size_t b = 0; b < blocks; ++b, block.out += kBlock) {
+    const T* const from = p.elements + b * p.block_stride;
+    if constexpr (std::is_same_v<T, Unpacked>) {
+      block.elements = from;
+    } else {
+      for (size_t i = 0; i < elements; i += kLanes * L::kPairs) {
+        L::Store(L::Load(from + i), unpacked + i);
+      }
     }
-    Multiply<typename L::Unpacked>({.factors = p.factors,
-                                    .factor_stride = p.factor_stride,
-                                    .elements = unpacked,
-                                    .block_stride = 0,
-                                    .steps = p.steps,
-                                    .out = p.out + b * kBlock,
-                                    .out_stride = p.out_stride},
-                                   rows, 1, output);
+    Multiply<false>(block, rows, 1, output);
     output.Advance(kBlock);
   }
 }

@@ -22,47 +22,12 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 
-// What becomes of sums of products, see MultiplyTile.
-struct FloatScores {
-  HWY_INLINE VBlock Start(VBlock zero, const float*) const { return zero; }
-  HWY_INLINE void Finish(VBlock sum, size_t, size_t, float* out) const {
-    hn::StoreU(sum, DBlock(), out);
+// Of the bits of integers.
+struct IntegersToFloats {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return hn::ConvertTo(d, hn::BitCast(hn::RebindToSigned<D>(), x));
   }
-  void Advance(size_t) {}
-  void NextRows(size_t) {}
-};
-
-struct FloatValues : FloatScores {
-  HWY_INLINE VBlock Start(VBlock, const float* out) const {
-    return hn::LoadU(DBlock(), out);
-  }
-};
-
-struct IntegerScores {
-  const float* query_scales;
-  const float* key_scales;
-  HWY_INLINE VInt32 Start(VInt32 zero, const float*) const { return zero; }
-  HWY_INLINE void Finish(VInt32 sum, size_t row, size_t lane,
-                         float* out) const {
-    const VBlock scaled = hn::Mul(hn::ConvertTo(DBlock(), sum),
-                                  hn::Set(DBlock(), query_scales[row]));
-    hn::StoreU(hn::Mul(scaled, hn::LoadU(DBlock(), key_scales + lane)),
-               DBlock(), out);
-  }
-  void Advance(size_t lanes) { key_scales += lanes; }
-  void NextRows(size_t rows) { query_scales += rows; }
-};
-
-struct IntegerValues {
-  const float* weight_scales;
-  HWY_INLINE VInt32 Start(VInt32 zero, const float*) const { return zero; }
-  HWY_INLINE void Finish(VInt32 sum, size_t row, size_t, float* out) const {
-    const VBlock scaled = hn::Mul(hn::ConvertTo(DBlock(), sum),
-                                  hn::Set(DBlock(), weight_scales[row]));
-    hn::StoreU(hn::Add(hn::LoadU(DBlock(), out), scaled), DBlock(), out);
-  }
-  void Advance(size_t) {}
-  void NextRows(size_t rows) { weight_scales += rows; }
 };
 
 struct Magnitude {
@@ -109,6 +74,7 @@ struct AttentionJob {
   float* largest;
   float* query_scales;
   float* weight_scales;
+  float* integer_sums;
   float* unpacked;
 
   const std::byte* next_keys;  // of the page after the one at hand
@@ -205,29 +171,45 @@ void StartRow(const AttentionJob<T>& job, size_t row, const float* q,
   job.largest[row] = largest;
 }
 
-// Masks the scores of blocks [first, end) of a row; returns the largest.
+// Sums of integers as floats.
+HWY_INLINE Block LoadIntegers(const float* integers) {
+  return Map(IntegersToFloats(), LoadBlock(integers));
+}
+
+// Scores of blocks [first, end) of a row from products; returns the largest.
 template <typename T>
-HWY_INLINE float LargestScore(const AttentionJob<T>& job, float* scores,
-                              PageRange seen, size_t first, size_t end) {
+HWY_INLINE float LargestScore(const AttentionJob<T>& job, size_t row,
+                              PageRange seen, size_t first, size_t end,
+                              const float* key_scales) {
   const Block none = SetBlock(-std::numeric_limits<float>::infinity());
   const float cap = job.shape.soft_cap;
+  float* const scores = job.scores + row * kCachePageTokens;
   Block most = none;
-  if (cap == 0.0f && seen.Covers(first, end)) {
+  if (!job.kIntegers && cap == 0.0f && seen.Covers(first, end)) {
     for (size_t b = first; b < end; ++b) {
       most = Max(most, LoadBlock(scores + b * kBlock));
     }
-  } else {
-    for (size_t b = first; b < end; ++b) {
-      Block score = LoadBlock(scores + b * kBlock);
-      if (cap != 0.0f) {
-        score = Mul(SetBlock(cap),
-                    Map(TanhFunction(), Mul(score, SetBlock(1.0f / cap))));
-      }
+    return MaxOf(most);
+  }
+  for (size_t b = first; b < end; ++b) {
+    Block score;
+    if constexpr (AttentionJob<T>::kIntegers) {
+      score = Mul(Mul(LoadIntegers(scores + b * kBlock),
+                      SetBlock(job.query_scales[row])),
+                  LoadBlock(key_scales + b * kBlock));
+    } else {
+      score = LoadBlock(scores + b * kBlock);
+    }
+    if (cap != 0.0f) {
+      score = Mul(SetBlock(cap),
+                  Map(TanhFunction(), Mul(score, SetBlock(1.0f / cap))));
+    }
+    if (!seen.Covers(first, end)) {
       score =
           Select(LanesBetween(seen.first, seen.end, b * kBlock), score, none);
-      most = Max(most, score);
-      StoreBlock(score, scores + b * kBlock);
     }
+    most = Max(most, score);
+    StoreBlock(score, scores + b * kBlock);
   }
   return MaxOf(most);
 }
@@ -251,14 +233,14 @@ template <typename T>
 HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
                           size_t first_token, size_t end_token,
                           size_t first_block, size_t end_block,
-                          const float* value_scales) {
+                          const float* key_scales, const float* value_scales) {
   for (size_t i = first_token; i < end_token; ++i) {
     const PageRange seen = SeenOf(job, i, page_first);
     for (size_t row = i * job.heads; row < (i + 1) * job.heads; ++row) {
       const float before = job.largest[row];
       const float largest = std::max(
-          before, LargestScore(job, job.scores + row * kCachePageTokens, seen,
-                               first_block, end_block));
+          before,
+          LargestScore(job, row, seen, first_block, end_block, key_scales));
       // exp(0) is 1.
       if (largest == before) continue;
       job.largest[row] = largest;
@@ -308,15 +290,15 @@ HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
 // From so many rows on elements are worth being converted first.
 inline constexpr size_t kManyRows = 13;
 
-template <typename T, class Output>
+template <Begin kBegin, typename T>
 HWY_INLINE void MultiplyElements(const AttentionJob<T>& job,
                                  const ProductArguments<T>& p, size_t rows,
-                                 size_t blocks, const Output& output) {
+                                 size_t blocks) {
   if (rows < kManyRows) {
-    Multiply<true>(p, rows, blocks, output);
+    Multiply<kBegin, Use::kOnce>(p, rows, blocks);
   } else {
-    MultiplyMany(
-        p, rows, blocks, output,
+    MultiplyMany<kBegin>(
+        p, rows, blocks,
         reinterpret_cast<typename LanesOf<T>::Unpacked*>(job.unpacked));
   }
 }
@@ -327,6 +309,8 @@ void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
                size_t rows, size_t first, size_t end) {
   using L = LanesOf<T>;
   if (first >= end) return;
+  const size_t padded = job.layout.padded_dim;
+  float* const out = AttentionJob<T>::kIntegers ? job.integer_sums : job.sums;
   const ProductArguments<T> p = {
       .factors = job.Weights(row) + first,
       .factor_stride = kCachePageTokens * job.kFactorSize,
@@ -334,15 +318,23 @@ void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
           reinterpret_cast<const T*>(head + job.layout.values) + first * kBlock,
       .block_stride = kCachePageTokens * kBlock,
       .steps = (end - first) / L::kPairs,
-      .out = job.sums + row * job.layout.padded_dim,
-      .out_stride = job.layout.padded_dim,
-      .next = job.next_keys};
-  const size_t blocks = job.layout.padded_dim / kBlock;
+      .out = reinterpret_cast<typename L::Sum*>(out + row * padded),
+      .out_stride = padded,
+      .next = job.next_keys,
+      .next_bytes = 0};
   if constexpr (AttentionJob<T>::kIntegers) {
-    MultiplyElements(job, p, rows, blocks,
-                     IntegerValues{job.weight_scales + row});
+    MultiplyElements<Begin::kZero>(job, p, rows, padded / kBlock);
+    for (size_t r = row; r < row + rows; ++r) {
+      const Block scale = SetBlock(job.weight_scales[r]);
+      float* const sums = job.sums + r * padded;
+      for (size_t d = 0; d < padded; d += kBlock) {
+        StoreBlock(Add(LoadBlock(sums + d),
+                       Mul(LoadIntegers(out + r * padded + d), scale)),
+                   sums + d);
+      }
+    }
   } else {
-    MultiplyElements(job, p, rows, blocks, FloatValues());
+    MultiplyElements<Begin::kOut>(job, p, rows, padded / kBlock);
   }
 }
 
@@ -394,24 +386,17 @@ void AttendPage(const AttentionJob<T>& job, size_t page_first) {
           reinterpret_cast<const T*>(head) + first_block * block_elements,
       .block_stride = block_elements,
       .steps = job.layout.key_steps,
-      .out = job.scores + first_row * kCachePageTokens + first_block * kBlock,
+      .out = reinterpret_cast<typename LanesOf<T>::Sum*>(
+          job.scores + first_row * kCachePageTokens + first_block * kBlock),
       .out_stride = kCachePageTokens,
-      .next = head + job.layout.values};
-  const float* value_scales = nullptr;
-  if constexpr (AttentionJob<T>::kIntegers) {
-    const auto scales = [&](size_t at) {
-      return reinterpret_cast<const float*>(head + at);
-    };
-    value_scales = scales(job.layout.value_scales);
-    MultiplyElements(
-        job, p, rows, end_block - first_block,
-        IntegerScores{job.query_scales + first_row,
-                      scales(job.layout.key_scales) + first_block * kBlock});
-  } else {
-    MultiplyElements(job, p, rows, end_block - first_block, FloatScores());
-  }
+      .next = head + job.layout.values,
+      .next_bytes = 0};
+  MultiplyElements<Begin::kZero>(job, p, rows, end_block - first_block);
+  const auto scales = [&](size_t at) {
+    return reinterpret_cast<const float*>(head + at);
+  };
   Softmax(job, page_first, first_token, end_token, first_block, end_block,
-          value_scales);
+          scales(job.layout.key_scales), scales(job.layout.value_scales));
   if constexpr (AttentionJob<T>::kIntegers) {
     // Weights of tokens that are not seen are 0.
     AddValues(job, head, first_row, rows, first_block * kBlock,
@@ -471,6 +456,7 @@ void AttendTokensAs(const AttentionShape& shape, const AttentionTokens& tokens,
                          .largest = parts.Largest(scratch),
                          .query_scales = parts.QueryScales(scratch),
                          .weight_scales = parts.WeightScales(scratch),
+                         .integer_sums = parts.IntegerSums(scratch),
                          .unpacked = parts.Unpacked(scratch),
                          .next_keys = nullptr};
   for (size_t i = first; i < first + count; ++i) {

@@ -93,7 +93,7 @@ struct AttentionScratch {
 
   size_t Rows() const { return tokens * heads; }
   size_t Floats() const {
-    return Rows() * (2 * padded_dim + kCachePageTokens + kCacheBlock) +
+    return Rows() * (3 * padded_dim + kCachePageTokens + kCacheBlock) +
            3 * RoundUp(Rows(), kCacheBlock) +
            kCacheBlock * std::max(padded_dim, kCachePageTokens);
   }
@@ -104,9 +104,13 @@ struct AttentionScratch {
   float* Sums(void* scratch) const {
     return Queries(scratch) + Rows() * padded_dim;
   }
+  // What a page adds to these with kInt8, int32.
+  float* IntegerSums(void* scratch) const {
+    return Sums(scratch) + Rows() * padded_dim;
+  }
   // Of the tokens of a page, [Rows()][kCachePageTokens].
   float* Scores(void* scratch) const {
-    return Sums(scratch) + Rows() * padded_dim;
+    return IntegerSums(scratch) + Rows() * padded_dim;
   }
   // l of attention.h, [Rows()][16].
   float* Lanes(void* scratch) const {

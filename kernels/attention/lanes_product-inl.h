@@ -28,7 +28,7 @@ inline constexpr size_t kBlockVectors = kBlock / kLanes;
 
 // How elements that are stored as T are multiplied. A step has kPairs elements
 // for each lane.
-//   Factor                   what rows consist of
+//   Factor, Sum              what rows consist of, what is summed
 //   Unpacked                 what many rows have elements converted to first
 //   Load(x)                  a vector of them, of kLanes lanes
 //   Set(factors)             kPairs factors, in all lanes
@@ -36,6 +36,7 @@ inline constexpr size_t kBlockVectors = kBlock / kLanes;
 template <typename T>
 struct FloatLanes {
   using Factor = float;
+  using Sum = float;
   using Unpacked = float;
   static constexpr size_t kPairs = 1;
   static HWY_INLINE VBlock Load(const T* x) { return LoadVector(x); }
@@ -59,6 +60,7 @@ using VInt16 = hn::Vec<DInt16>;
 template <typename T>
 struct IntegerLanes {
   using Factor = int16_t;
+  using Sum = int32_t;
   using Unpacked = int16_t;
   static constexpr size_t kPairs = 2;
   static HWY_INLINE VInt16 Load(const int8_t* x) {
@@ -80,6 +82,11 @@ struct IntegerLanes {
     hn::StoreU(x, DInt16(), to);
   }
 };
+
+HWY_INLINE void PrefetchBytes(const std::byte* from, size_t bytes) {
+  constexpr size_t kLineBytes = 64;
+  for (size_t i = 0; i < bytes; i += kLineBytes) hwy::Prefetch(from + i);
+}
 
 template <typename T>
 struct LanesOf : FloatLanes<T> {};
@@ -116,129 +123,195 @@ struct ProductArguments {
   const T* elements;
   size_t block_stride;
   size_t steps;  // not 0
-  float* out;
+  typename LanesOf<T>::Sum* out;
   size_t out_stride;
-  // What will be read next, and brought to the cache meanwhile.
+  // What will be read next and is brought to the cache meanwhile; of kMany,
+  // `next_bytes` for each group of rows.
   const void* next;
+  size_t next_bytes;
 };
 
-// Sums become floats as `Output` says:
-//   output.Start(zero, out)             what sums of floats begin with
-//   output.Finish(sum, row, lane, out)  from the tile's first row and lane on
+// How sums begin, and how often what is read is read.
+enum class Begin { kZero, kOut };
+enum class Use { kOnce, kMany };
+
+// Sums of n rows, each of which has a name: an array of integers g++ 12 keeps
+// in memory. The constructor is written out as that of BlockOf.
+template <size_t n, class V>
+struct SumsOf {
+  HWY_ATTR SumsOf() {}
+  V first;
+  SumsOf<n - 1, V> rest;
+};
+template <class V>
+struct SumsOf<0, V> {};
+
+template <Begin kBegin, class L, size_t n, class V>
+HWY_INLINE void StartRows(SumsOf<n, V>& sums, const typename L::Sum* out,
+                          size_t out_stride) {
+  if constexpr (n > 0) {
+    if constexpr (kBegin == Begin::kZero) {
+      sums.first = L::Zero();
+    } else {
+      sums.first = hn::LoadU(hn::Rebind<typename L::Sum, DBlock>(), out);
+    }
+    StartRows<kBegin, L>(sums.rest, out + out_stride, out_stride);
+  }
+}
+
+template <class L, size_t n, class V, class VElement>
+HWY_INLINE void MultiplyAddRows(SumsOf<n, V>& sums,
+                                const typename L::Factor* factors,
+                                size_t factor_stride, VElement element) {
+  if constexpr (n > 0) {
+    sums.first = L::MultiplyAdd(sums.first, L::Set(factors), element);
+    MultiplyAddRows<L>(sums.rest, factors + factor_stride, factor_stride,
+                       element);
+  }
+}
+
+template <class L, size_t n, class V>
+HWY_INLINE void StoreRows(const SumsOf<n, V>& sums, typename L::Sum* out,
+                          size_t out_stride) {
+  if constexpr (n > 0) {
+    hn::StoreU(sums.first, hn::Rebind<typename L::Sum, DBlock>(), out);
+    StoreRows<L>(sums.rest, out + out_stride, out_stride);
+  }
+}
+
+// The sums of kVectors vectors of a tile.
+template <size_t kRows, size_t kVectors, typename T>
+struct TileSums {
+  using L = LanesOf<T>;
+  static constexpr size_t kVector = kVectors - 1;  // this one
+
+  HWY_ATTR TileSums() {}
+
+  template <Begin kBegin>
+  HWY_INLINE void Start(const ProductArguments<T>& p) {
+    before.template Start<kBegin>(p);
+    StartRows<kBegin, L>(sums, p.out + kVector * kLanes, p.out_stride);
+  }
+  HWY_INLINE void MultiplyAdd(const ProductArguments<T>& p,
+                              const typename L::Factor* factors,
+                              const T* elements) {
+    before.MultiplyAdd(p, factors, elements);
+    const T* const at = elements + kVector / kBlockVectors * p.block_stride +
+                        kVector % kBlockVectors * kLanes * L::kPairs;
+    MultiplyAddRows<L>(sums, factors, p.factor_stride, L::Load(at));
+  }
+  HWY_INLINE void Store(const ProductArguments<T>& p) const {
+    before.Store(p);
+    StoreRows<L>(sums, p.out + kVector * kLanes, p.out_stride);
+  }
+
+  TileSums<kRows, kVectors - 1, T> before;
+  SumsOf<kRows, decltype(L::Zero())> sums;
+};
+template <size_t kRows, typename T>
+struct TileSums<kRows, 0, T> {
+  template <Begin kBegin>
+  HWY_INLINE void Start(const ProductArguments<T>&) {}
+  HWY_INLINE void MultiplyAdd(const ProductArguments<T>&,
+                              const typename LanesOf<T>::Factor*, const T*) {}
+  HWY_INLINE void Store(const ProductArguments<T>&) const {}
+};
+
 // Tiles are functions of their own: one that holds them all takes compilers
 // three times as long.
-template <bool kAhead, size_t kRows, size_t kBlocks, typename T, class Output>
-HWY_NOINLINE void MultiplyTile(const ProductArguments<T>& p,
-                               const Output& output) {
+template <Begin kBegin, Use kUse, size_t kRows, size_t kBlocks, typename T>
+HWY_NOINLINE void MultiplyTile(const ProductArguments<T>& p) {
   using L = LanesOf<T>;
-  using Sum = decltype(L::Zero());
   constexpr size_t kStepElements = kBlock * L::kPairs;
-  constexpr size_t kLineBytes = 64;
-  Sum sums[kRows * kBlocks * kBlockVectors];
-  for (size_t r = 0; r < kRows; ++r) {
-    for (size_t i = 0; i < kBlocks * kBlockVectors; ++i) {
-      sums[r * kBlocks * kBlockVectors + i] =
-          output.Start(L::Zero(), p.out + r * p.out_stride + i * kLanes);
-    }
-  }
+  TileSums<kRows, kBlocks * kBlockVectors, T> sums;
+  sums.template Start<kBegin>(p);
   const auto* factors = p.factors;
   const T* elements = p.elements;
   const auto* const end = factors + p.steps * L::kPairs;
   const auto* next = static_cast<const std::byte*>(p.next);
   do {
-    if constexpr (kAhead) {
+    if constexpr (kUse == Use::kOnce) {
       constexpr size_t kBytes = kBlocks * kStepElements * sizeof(T);
-      for (size_t i = 0; i < kBytes; i += kLineBytes) hwy::Prefetch(next + i);
+      PrefetchBytes(next, kBytes);
       next += kBytes;
     }
-    for (size_t b = 0; b < kBlocks; ++b) {
-      for (size_t v = 0; v < kBlockVectors; ++v) {
-        const auto element =
-            L::Load(elements + b * p.block_stride + v * kLanes * L::kPairs);
-        for (size_t r = 0; r < kRows; ++r) {
-          Sum& sum = sums[(r * kBlocks + b) * kBlockVectors + v];
-          sum = L::MultiplyAdd(sum, L::Set(factors + r * p.factor_stride),
-                               element);
-        }
-      }
-    }
+    sums.MultiplyAdd(p, factors, elements);
     factors += L::kPairs;
     elements += kStepElements;
   } while (factors != end);
-  for (size_t r = 0; r < kRows; ++r) {
-    for (size_t i = 0; i < kBlocks * kBlockVectors; ++i) {
-      output.Finish(sums[r * kBlocks * kBlockVectors + i], r, i * kLanes,
-                    p.out + r * p.out_stride + i * kLanes);
-    }
-  }
+  sums.Store(p);
 }
 
 // All of `blocks` for kRows rows.
-template <bool kAhead, size_t kRows, typename T, class Output>
-HWY_INLINE void MultiplyRows(ProductArguments<T> p, size_t blocks,
-                             Output output) {
+template <Begin kBegin, Use kUse, size_t kRows, typename T>
+HWY_INLINE void MultiplyRows(ProductArguments<T> p, size_t blocks) {
   constexpr size_t kBlocks = TileBlocks<T>(kRows);
   const void* const after = p.next;
   const auto advance = [&](size_t n) {
     p.elements += n * p.block_stride;
     p.out += n * kBlock;
-    output.Advance(n * kBlock);
     blocks -= n;
   };
   while (blocks >= kBlocks) {
     p.next = blocks > kBlocks ? p.elements + kBlocks * p.block_stride : after;
-    MultiplyTile<kAhead, kRows, kBlocks>(p, output);
+    MultiplyTile<kBegin, kUse, kRows, kBlocks>(p);
     advance(kBlocks);
   }
   while (kBlocks > 1 && blocks != 0) {
     p.next = blocks > 1 ? p.elements + p.block_stride : after;
-    MultiplyTile<kAhead, kRows, 1>(p, output);
+    MultiplyTile<kBegin, kUse, kRows, 1>(p);
     advance(1);
   }
 }
 
 // The same for `rows`, at most kRows.
-template <bool kAhead, size_t kRows, typename T, class Output>
+template <Begin kBegin, Use kUse, size_t kRows, typename T>
 HWY_INLINE void MultiplyRest(const ProductArguments<T>& p, size_t rows,
-                             size_t blocks, const Output& output) {
+                             size_t blocks) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return MultiplyRows<kAhead, kRows>(p, blocks, output);
-    MultiplyRest<kAhead, kRows - 1>(p, rows, blocks, output);
+    if (rows == kRows) return MultiplyRows<kBegin, kUse, kRows>(p, blocks);
+    MultiplyRest<kBegin, kUse, kRows - 1>(p, rows, blocks);
   }
 }
 
-// All of `blocks` for all of `rows`. With kAhead for what is used once.
-template <bool kAhead, typename T, class Output>
-HWY_NOINLINE void Multiply(ProductArguments<T> p, size_t rows, size_t blocks,
-                           Output output) {
+// All of `blocks` for all of `rows`.
+template <Begin kBegin, Use kUse, typename T>
+HWY_NOINLINE void Multiply(ProductArguments<T> p, size_t rows, size_t blocks) {
   constexpr size_t kRows = TileRows<T>();
   for (; rows >= kRows; rows -= kRows) {
-    MultiplyRows<kAhead, kRows>(p, blocks, output);
+    if constexpr (kUse == Use::kMany) {
+      const auto* const next = static_cast<const std::byte*>(p.next);
+      PrefetchBytes(next, p.next_bytes);
+      p.next = next + p.next_bytes;
+    }
+    MultiplyRows<kBegin, kUse, kRows>(p, blocks);
     p.factors += kRows * p.factor_stride;
     p.out += kRows * p.out_stride;
-    output.NextRows(kRows);
   }
-  MultiplyRest<kAhead, kRows - 1>(p, rows, blocks, output);
+  MultiplyRest<kBegin, kUse, kRows - 1>(p, rows, blocks);
 }
 
-// The same for many rows: they take `elements` elements of a block after the
-// other, converted to `unpacked` if they are stored in another way.
-template <typename T, class Output>
+// The same for many rows: they take `blocks` one after the other, converted to
+// `unpacked` if they are stored in another way.
+template <Begin kBegin, typename T>
 void MultiplyMany(const ProductArguments<T>& p, size_t rows, size_t blocks,
-                  Output output, typename LanesOf<T>::Unpacked* unpacked) {
+                  typename LanesOf<T>::Unpacked* unpacked) {
   using L = LanesOf<T>;
   using Unpacked = typename L::Unpacked;
   const size_t elements = p.steps * kBlock * L::kPairs;
-  ProductArguments<Unpacked> block = {.factors = p.factors,
-                                      .factor_stride = p.factor_stride,
-                                      .elements = unpacked,
-                                      .block_stride = 0,
-                                      .steps = p.steps,
-                                      .out = p.out,
-                                      .out_stride = p.out_stride,
-                                      .next = nullptr};
+  ProductArguments<Unpacked> block = {
+      .factors = p.factors,
+      .factor_stride = p.factor_stride,
+      .elements = unpacked,
+      .block_stride = 0,
+      .steps = p.steps,
+      .out = p.out,
+      .out_stride = p.out_stride,
+      .next = nullptr,
+      .next_bytes = elements * sizeof(T) / (rows / TileRows<T>())};
   for (size_t b = 0; b < blocks; ++b, block.out += kBlock) {
     const T* const from = p.elements + b * p.block_stride;
+    block.next = b + 1 < blocks ? from + p.block_stride : p.next;
     if constexpr (std::is_same_v<T, Unpacked>) {
       block.elements = from;
     } else {
@@ -246,8 +319,7 @@ void MultiplyMany(const ProductArguments<T>& p, size_t rows, size_t blocks,
         L::Store(L::Load(from + i), unpacked + i);
       }
     }
-    Multiply<false>(block, rows, 1, output);
-    output.Advance(kBlock);
+    Multiply<kBegin, Use::kMany>(block, rows, 1);
   }
 }
 

@@ -57,6 +57,8 @@ using DInt16 = hn::Repartition<int16_t, DBlock>;
 using VInt32 = hn::Vec<DInt32>;
 using VInt16 = hn::Vec<DInt16>;
 
+typedef int32_t VSum __attribute__((vector_size(kLanes * 4)));
+
 template <typename T>
 struct IntegerLanes {
   using Factor = int16_t;
@@ -74,9 +76,9 @@ struct IntegerLanes {
     std::memcpy(&pair, factors, sizeof(pair));
     return hn::BitCast(DInt16(), hn::Set(DInt32(), pair));
   }
-  static HWY_INLINE VInt32 Zero() { return hn::Zero(DInt32()); }
-  static HWY_INLINE VInt32 MultiplyAdd(VInt32 sum, VInt16 a, VInt16 b) {
-    return hn::Add(sum, MultiplyPairs(a, b));
+  static HWY_INLINE VSum Zero() { return VSum{}; }
+  static HWY_INLINE VSum MultiplyAdd(VSum sum, VInt16 a, VInt16 b) {
+    return sum + (VSum)MultiplyPairs(a, b).raw;
   }
   static HWY_INLINE void Store(VInt16 x, int16_t* to) {
     hn::StoreU(x, DInt16(), to);
@@ -135,85 +137,94 @@ struct ProductArguments {
 enum class Begin { kZero, kOut };
 enum class Use { kOnce, kMany };
 
-// Sums of n rows, each of which has a name: an array of integers g++ 12 keeps
-// in memory. The constructor is written out as that of BlockOf.
+// n vectors, each of which has a name: an array of integers g++ 12 keeps in
+// memory. The constructor is written out as that of BlockOf.
 template <size_t n, class V>
-struct SumsOf {
-  HWY_ATTR SumsOf() {}
-  V first;
-  SumsOf<n - 1, V> rest;
+struct Vectors {
+  HWY_ATTR Vectors() {}
+  Vectors<n - 1, V> before;
+  V last;
 };
 template <class V>
-struct SumsOf<0, V> {};
+struct Vectors<0, V> {};
 
-template <Begin kBegin, class L, size_t n, class V>
-HWY_INLINE void StartRows(SumsOf<n, V>& sums, const typename L::Sum* out,
-                          size_t out_stride) {
+// Elements of n vectors of a tile.
+template <class L, size_t n, class V, typename T>
+HWY_INLINE void LoadElements(Vectors<n, V>& to, const T* elements,
+                             size_t block_stride) {
   if constexpr (n > 0) {
-    if constexpr (kBegin == Begin::kZero) {
-      sums.first = L::Zero();
-    } else {
-      sums.first = hn::LoadU(hn::Rebind<typename L::Sum, DBlock>(), out);
-    }
-    StartRows<kBegin, L>(sums.rest, out + out_stride, out_stride);
+    constexpr size_t kLast = n - 1;
+    LoadElements<L>(to.before, elements, block_stride);
+    to.last = L::Load(elements + kLast / kBlockVectors * block_stride +
+                      kLast % kBlockVectors * kLanes * L::kPairs);
   }
 }
 
-template <class L, size_t n, class V, class VElement>
-HWY_INLINE void MultiplyAddRows(SumsOf<n, V>& sums,
-                                const typename L::Factor* factors,
-                                size_t factor_stride, VElement element) {
+template <class L, size_t n, class V, class VFactor, class VElement>
+HWY_INLINE void MultiplyAdd(Vectors<n, V>& sums, VFactor factor,
+                            const Vectors<n, VElement>& elements) {
   if constexpr (n > 0) {
-    sums.first = L::MultiplyAdd(sums.first, L::Set(factors), element);
-    MultiplyAddRows<L>(sums.rest, factors + factor_stride, factor_stride,
-                       element);
+    MultiplyAdd<L>(sums.before, factor, elements.before);
+    sums.last = L::MultiplyAdd(sums.last, factor, elements.last);
+  }
+}
+
+template <Begin kBegin, class L, size_t n, class V>
+HWY_INLINE void StartSums(Vectors<n, V>& sums, const typename L::Sum* out) {
+  if constexpr (n > 0) {
+    StartSums<kBegin, L>(sums.before, out);
+    if constexpr (kBegin == Begin::kZero) {
+      sums.last = L::Zero();
+    } else {
+      std::memcpy(&sums.last, out + (n - 1) * kLanes, sizeof(sums.last));
+    }
   }
 }
 
 template <class L, size_t n, class V>
-HWY_INLINE void StoreRows(const SumsOf<n, V>& sums, typename L::Sum* out,
-                          size_t out_stride) {
+HWY_INLINE void StoreSums(const Vectors<n, V>& sums, typename L::Sum* out) {
   if constexpr (n > 0) {
-    hn::StoreU(sums.first, hn::Rebind<typename L::Sum, DBlock>(), out);
-    StoreRows<L>(sums.rest, out + out_stride, out_stride);
+    StoreSums<L>(sums.before, out);
+    std::memcpy(out + (n - 1) * kLanes, &sums.last, sizeof(sums.last));
   }
 }
 
-// The sums of kVectors vectors of a tile.
+// The sums of kRows rows of a tile.
 template <size_t kRows, size_t kVectors, typename T>
 struct TileSums {
   using L = LanesOf<T>;
-  static constexpr size_t kVector = kVectors - 1;  // this one
+  static constexpr size_t kLast = kRows - 1;
 
   HWY_ATTR TileSums() {}
 
   template <Begin kBegin>
   HWY_INLINE void Start(const ProductArguments<T>& p) {
     before.template Start<kBegin>(p);
-    StartRows<kBegin, L>(sums, p.out + kVector * kLanes, p.out_stride);
+    StartSums<kBegin, L>(last, p.out + kLast * p.out_stride);
   }
-  HWY_INLINE void MultiplyAdd(const ProductArguments<T>& p,
-                              const typename L::Factor* factors,
-                              const T* elements) {
-    before.MultiplyAdd(p, factors, elements);
-    const T* const at = elements + kVector / kBlockVectors * p.block_stride +
-                        kVector % kBlockVectors * kLanes * L::kPairs;
-    MultiplyAddRows<L>(sums, factors, p.factor_stride, L::Load(at));
+  // Row by row: with all factors in registers there are too few of these.
+  template <class Elements>
+  HWY_INLINE void Add(const ProductArguments<T>& p,
+                      const typename L::Factor* factors,
+                      const Elements& elements) {
+    before.Add(p, factors, elements);
+    MultiplyAdd<L>(last, L::Set(factors + kLast * p.factor_stride), elements);
   }
   HWY_INLINE void Store(const ProductArguments<T>& p) const {
     before.Store(p);
-    StoreRows<L>(sums, p.out + kVector * kLanes, p.out_stride);
+    StoreSums<L>(last, p.out + kLast * p.out_stride);
   }
 
-  TileSums<kRows, kVectors - 1, T> before;
-  SumsOf<kRows, decltype(L::Zero())> sums;
+  TileSums<kRows - 1, kVectors, T> before;
+  Vectors<kVectors, decltype(L::Zero())> last;
 };
-template <size_t kRows, typename T>
-struct TileSums<kRows, 0, T> {
+template <size_t kVectors, typename T>
+struct TileSums<0, kVectors, T> {
   template <Begin kBegin>
   HWY_INLINE void Start(const ProductArguments<T>&) {}
-  HWY_INLINE void MultiplyAdd(const ProductArguments<T>&,
-                              const typename LanesOf<T>::Factor*, const T*) {}
+  template <class Elements>
+  HWY_INLINE void Add(const ProductArguments<T>&,
+                      const typename LanesOf<T>::Factor*, const Elements&) {}
   HWY_INLINE void Store(const ProductArguments<T>&) const {}
 };
 
@@ -235,7 +246,9 @@ HWY_NOINLINE void MultiplyTile(const ProductArguments<T>& p) {
       PrefetchBytes(next, kBytes);
       next += kBytes;
     }
-    sums.MultiplyAdd(p, factors, elements);
+    Vectors<kBlocks * kBlockVectors, decltype(L::Load(elements))> loaded;
+    LoadElements<L>(loaded, elements, p.block_stride);
+    sums.Add(p, factors, loaded);
     factors += L::kPairs;
     elements += kStepElements;
   } while (factors != end);

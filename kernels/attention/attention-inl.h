@@ -30,6 +30,24 @@ struct IntegersToFloats {
   }
 };
 
+struct ExpOfNegative {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return ExpBelowHigh(d, x);
+  }
+};
+
+// exp is a long chain, and CPUs do not look far enough ahead to find the next
+// ones: two blocks at a time.
+using TwoBlocks = BlockOf<2 * kBlockVectors>;
+
+// exp(x - largest)
+template <size_t kVectors>
+HWY_INLINE BlockOf<kVectors> ExpOfDifference(const BlockOf<kVectors>& x,
+                                             const BlockOf<kVectors>& largest) {
+  return Map(ExpOfNegative(), Sub(x, largest));
+}
+
 struct Magnitude {
   template <class D, class V>
   HWY_INLINE V operator()(D, V x) const {
@@ -254,9 +272,7 @@ HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
       const Block largest = SetBlock(job.largest[row]);
       Block sum = LoadBlock(job.lanes + row * kBlock);
       Magnitudes weights;
-      for (size_t b = first_block; b < end_block; ++b) {
-        Block e =
-            Map(ExpFunction(), Sub(LoadBlock(scores + b * kBlock), largest));
+      const auto take = [&](Block e, size_t b) HWY_ATTR {
         sum = Add(sum, e);
         if constexpr (AttentionJob<T>::kIntegers) {
           e = Mul(e, LoadBlock(value_scales + b * kBlock));
@@ -268,6 +284,17 @@ HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
           weights.Take(e);
         }
         StoreBlock(e, scores + b * kBlock);
+      };
+      size_t b = first_block;
+      for (; b + 1 < end_block; b += 2) {
+        const TwoBlocks e =
+            ExpOfDifference(LoadBlock<2 * kBlockVectors>(scores + b * kBlock),
+                            TwoBlocks(largest, largest));
+        take(e.low, b);
+        take(e.high, b + 1);
+      }
+      if (b < end_block) {
+        take(ExpOfDifference(LoadBlock(scores + b * kBlock), largest), b);
       }
       StoreBlock(sum, job.lanes + row * kBlock);
       if constexpr (AttentionJob<T>::kIntegers) {

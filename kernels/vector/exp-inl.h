@@ -24,8 +24,9 @@ HWY_INLINE V Polynomial(D d, V x, const float (&c)[n]) {
   return sum;
 }
 
+// Of x that is not above C::kHigh.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V Exp(D d, V x) {
+HWY_INLINE V ExpBelowHigh(D d, V x) {
   using C = ExpConstants;
   const hn::RebindToUnsigned<D> du;
   const V magic = hn::Set(d, C::kMagic);
@@ -39,10 +40,14 @@ HWY_INLINE V Exp(D d, V x) {
   const auto exponent = hn::ShiftLeft<23>(hn::BitCast(du, shifted));
   const V power = hn::BitCast(d, hn::Add(exponent, hn::BitCast(du, one)));
   const V y = hn::Mul(e, power);
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, C::kLow)), y);
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Exp(D d, V x) {
   const V infinity = hn::Set(d, std::numeric_limits<float>::infinity());
-  const V below_infinity =
-      hn::IfThenElse(hn::Lt(hn::Set(d, C::kHigh), x), infinity, y);
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, C::kLow)), below_infinity);
+  return hn::IfThenElse(hn::Lt(hn::Set(d, ExpConstants::kHigh), x), infinity,
+                        ExpBelowHigh(d, x));
 }
 
 template <class D, class V = hn::Vec<D>>

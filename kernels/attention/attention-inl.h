@@ -30,22 +30,26 @@ struct IntegersToFloats {
   }
 };
 
-struct ExpOfNegative {
-  template <class D, class V>
-  HWY_INLINE V operator()(D d, V x) const {
-    return ExpBelowHigh(d, x);
+// x becomes exp(x - largest), for n floats, a multiple of 16.
+HWY_INLINE void ExpOfDifferences(float* x, size_t n, float largest) {
+  constexpr size_t kCount = 4;
+  const VBlock shift = hn::Set(DBlock(), largest);
+  size_t i = 0;
+  for (; i + kCount * kLanes <= n; i += kCount * kLanes) {
+    VBlock v[kCount];
+    for (size_t j = 0; j < kCount; ++j) {
+      v[j] = hn::Sub(hn::LoadU(DBlock(), x + i + j * kLanes), shift);
+    }
+    ExpsBelowHigh<kCount>(DBlock(), v);
+    for (size_t j = 0; j < kCount; ++j) {
+      hn::StoreU(v[j], DBlock(), x + i + j * kLanes);
+    }
   }
-};
-
-// exp is a long chain, and CPUs do not look far enough ahead to find the next
-// ones: two blocks at a time.
-using TwoBlocks = BlockOf<2 * kBlockVectors>;
-
-// exp(x - largest)
-template <size_t kVectors>
-HWY_INLINE BlockOf<kVectors> ExpOfDifference(const BlockOf<kVectors>& x,
-                                             const BlockOf<kVectors>& largest) {
-  return Map(ExpOfNegative(), Sub(x, largest));
+  for (; i < n; i += kLanes) {
+    VBlock v = hn::Sub(hn::LoadU(DBlock(), x + i), shift);
+    ExpsBelowHigh<1>(DBlock(), &v);
+    hn::StoreU(v, DBlock(), x + i);
+  }
 }
 
 struct Magnitude {
@@ -269,10 +273,12 @@ HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
     const PageRange seen = SeenOf(job, i, page_first);
     for (size_t row = i * job.heads; row < (i + 1) * job.heads; ++row) {
       float* const scores = job.scores + row * kCachePageTokens;
-      const Block largest = SetBlock(job.largest[row]);
+      ExpOfDifferences(scores + first_block * kBlock,
+                       (end_block - first_block) * kBlock, job.largest[row]);
       Block sum = LoadBlock(job.lanes + row * kBlock);
       Magnitudes weights;
-      const auto take = [&](Block e, size_t b) HWY_ATTR {
+      for (size_t b = first_block; b < end_block; ++b) {
+        Block e = LoadBlock(scores + b * kBlock);
         sum = Add(sum, e);
         if constexpr (AttentionJob<T>::kIntegers) {
           e = Mul(e, LoadBlock(value_scales + b * kBlock));
@@ -282,19 +288,8 @@ HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
                        SetBlock(0.0f));
           }
           weights.Take(e);
+          StoreBlock(e, scores + b * kBlock);
         }
-        StoreBlock(e, scores + b * kBlock);
-      };
-      size_t b = first_block;
-      for (; b + 1 < end_block; b += 2) {
-        const TwoBlocks e =
-            ExpOfDifference(LoadBlock<2 * kBlockVectors>(scores + b * kBlock),
-                            TwoBlocks(largest, largest));
-        take(e.low, b);
-        take(e.high, b + 1);
-      }
-      if (b < end_block) {
-        take(ExpOfDifference(LoadBlock(scores + b * kBlock), largest), b);
       }
       StoreBlock(sum, job.lanes + row * kBlock);
       if constexpr (AttentionJob<T>::kIntegers) {

@@ -24,30 +24,50 @@ HWY_INLINE V Polynomial(D d, V x, const float (&c)[n]) {
   return sum;
 }
 
-// Of x that is not above C::kHigh.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V ExpBelowHigh(D d, V x) {
+// exp of kCount vectors of numbers that are not above C::kHigh, in place. It is
+// a long chain, and CPUs do not look far enough ahead to find the next one: the
+// chains of several vectors take turns.
+template <size_t kCount, class D, class V = hn::Vec<D>>
+HWY_INLINE void ExpsBelowHigh(D d, V* x) {
   using C = ExpConstants;
   const hn::RebindToUnsigned<D> du;
   const V magic = hn::Set(d, C::kMagic);
   const V one = hn::Set(d, 1.0f);
-  const V shifted = hn::Add(hn::Mul(x, hn::Set(d, C::kLog2E)), magic);
-  const V n = hn::Sub(shifted, magic);
-  const V r = hn::Sub(hn::Sub(x, hn::Mul(n, hn::Set(d, C::kLn2High))),
-                      hn::Mul(n, hn::Set(d, C::kLn2Low)));
-  const V q = Polynomial(d, r, C::kQ);
-  const V e = hn::Add(hn::Add(hn::Mul(hn::Mul(r, r), q), r), one);
-  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(du, shifted));
-  const V power = hn::BitCast(d, hn::Add(exponent, hn::BitCast(du, one)));
-  const V y = hn::Mul(e, power);
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, C::kLow)), y);
+  V shifted[kCount];
+  V r[kCount];
+  V q[kCount];
+  for (size_t i = 0; i < kCount; ++i) {
+    shifted[i] = hn::Add(hn::Mul(x[i], hn::Set(d, C::kLog2E)), magic);
+  }
+  for (size_t i = 0; i < kCount; ++i) {
+    const V n = hn::Sub(shifted[i], magic);
+    r[i] = hn::Sub(hn::Sub(x[i], hn::Mul(n, hn::Set(d, C::kLn2High))),
+                   hn::Mul(n, hn::Set(d, C::kLn2Low)));
+    q[i] = hn::Set(d, C::kQ[4]);
+  }
+  for (size_t k = 4; k-- > 0;) {
+    for (size_t i = 0; i < kCount; ++i) {
+      q[i] = hn::Add(hn::Mul(q[i], r[i]), hn::Set(d, C::kQ[k]));
+    }
+  }
+  for (size_t i = 0; i < kCount; ++i) {
+    q[i] = hn::Add(hn::Add(hn::Mul(hn::Mul(r[i], r[i]), q[i]), r[i]), one);
+  }
+  for (size_t i = 0; i < kCount; ++i) {
+    const auto exponent = hn::ShiftLeft<23>(hn::BitCast(du, shifted[i]));
+    const V power = hn::BitCast(d, hn::Add(exponent, hn::BitCast(du, one)));
+    x[i] = hn::IfThenZeroElse(hn::Lt(x[i], hn::Set(d, C::kLow)),
+                              hn::Mul(q[i], power));
+  }
 }
 
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Exp(D d, V x) {
   const V infinity = hn::Set(d, std::numeric_limits<float>::infinity());
+  V y = x;
+  ExpsBelowHigh<1>(d, &y);
   return hn::IfThenElse(hn::Lt(hn::Set(d, ExpConstants::kHigh), x), infinity,
-                        ExpBelowHigh(d, x));
+                        y);
 }
 
 template <class D, class V = hn::Vec<D>>

@@ -314,13 +314,14 @@ inline constexpr size_t kManyRows = 13;
 
 template <Begin kBegin, typename T>
 HWY_INLINE void MultiplyElements(const AttentionJob<T>& job,
-                                 const ProductArguments<T>& p, size_t rows,
+                                 const ProductShape& shape,
+                                 const ProductPlace<T>& place, size_t rows,
                                  size_t blocks) {
   if (rows < kManyRows) {
-    Multiply<kBegin, Use::kOnce>(p, rows, blocks);
+    Multiply<kBegin, Use::kOnce>(shape, place, rows, blocks);
   } else {
     MultiplyMany<kBegin>(
-        p, rows, blocks,
+        shape, place, rows, blocks,
         reinterpret_cast<typename LanesOf<T>::Unpacked*>(job.unpacked));
   }
 }
@@ -333,19 +334,19 @@ void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
   if (first >= end) return;
   const size_t padded = job.layout.padded_dim;
   float* const out = AttentionJob<T>::kIntegers ? job.integer_sums : job.sums;
-  const ProductArguments<T> p = {
-      .factors = job.Weights(row) + first,
+  const ProductShape shape = {
       .factor_stride = kCachePageTokens * job.kFactorSize,
+      .block_stride = kCachePageTokens * kBlock,
+      .out_stride = padded,
+      .steps = (end - first) / L::kPairs};
+  const ProductPlace<T> place = {
+      .factors = job.Weights(row) + first,
       .elements =
           reinterpret_cast<const T*>(head + job.layout.values) + first * kBlock,
-      .block_stride = kCachePageTokens * kBlock,
-      .steps = (end - first) / L::kPairs,
       .out = reinterpret_cast<typename L::Sum*>(out + row * padded),
-      .out_stride = padded,
-      .next = job.next_keys,
-      .next_bytes = 0};
+      .next = job.next_keys};
   if constexpr (AttentionJob<T>::kIntegers) {
-    MultiplyElements<Begin::kZero>(job, p, rows, padded / kBlock);
+    MultiplyElements<Begin::kZero>(job, shape, place, rows, padded / kBlock);
     for (size_t r = row; r < row + rows; ++r) {
       const Block scale = SetBlock(job.weight_scales[r]);
       float* const sums = job.sums + r * padded;
@@ -356,7 +357,7 @@ void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
       }
     }
   } else {
-    MultiplyElements<Begin::kOut>(job, p, rows, padded / kBlock);
+    MultiplyElements<Begin::kOut>(job, shape, place, rows, padded / kBlock);
   }
 }
 
@@ -401,19 +402,20 @@ void AttendPage(const AttentionJob<T>& job, size_t page_first) {
       HeadInPage(job.cache, job.layout, job.kv_head, page_first);
   const size_t block_elements =
       job.layout.key_steps * LanesOf<T>::kPairs * kBlock;
-  const ProductArguments<T> p = {
-      .factors = job.Queries(first_row),
+  const ProductShape shape = {
       .factor_stride = job.layout.padded_dim * job.kFactorSize,
+      .block_stride = block_elements,
+      .out_stride = kCachePageTokens,
+      .steps = job.layout.key_steps};
+  const ProductPlace<T> place = {
+      .factors = job.Queries(first_row),
       .elements =
           reinterpret_cast<const T*>(head) + first_block * block_elements,
-      .block_stride = block_elements,
-      .steps = job.layout.key_steps,
       .out = reinterpret_cast<typename LanesOf<T>::Sum*>(
           job.scores + first_row * kCachePageTokens + first_block * kBlock),
-      .out_stride = kCachePageTokens,
-      .next = head + job.layout.values,
-      .next_bytes = 0};
-  MultiplyElements<Begin::kZero>(job, p, rows, end_block - first_block);
+      .next = head + job.layout.values};
+  MultiplyElements<Begin::kZero>(job, shape, place, rows,
+                                 end_block - first_block);
   const auto scales = [&](size_t at) {
     return reinterpret_cast<const float*>(head + at);
   };

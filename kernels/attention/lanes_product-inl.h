@@ -116,21 +116,23 @@ constexpr size_t TileBlocks(size_t rows) {
   return blocks >= 4 ? 4 : blocks >= 2 ? 2 : 1;
 }
 
-// Elements of consecutive blocks lie `block_stride` apart, factors and outputs
-// of rows `factor_stride` and `out_stride`.
-template <typename T>
-struct ProductArguments {
-  const typename LanesOf<T>::Factor* factors;
+// Elements of consecutive blocks lie `block_stride` apart, factors and sums of
+// rows `factor_stride` and `out_stride`.
+struct ProductShape {
   size_t factor_stride;
-  const T* elements;
   size_t block_stride;
-  size_t steps;  // not 0
-  typename LanesOf<T>::Sum* out;
   size_t out_stride;
-  // What will be read next and is brought to the cache meanwhile; of kMany,
-  // `next_bytes` for each group of rows.
-  const void* next;
-  size_t next_bytes;
+  size_t steps;  // not 0
+};
+
+// What moves from tile to tile.
+template <typename T>
+struct ProductPlace {
+  const typename LanesOf<T>::Factor* factors;
+  const T* elements;
+  typename LanesOf<T>::Sum* out;
+  // What will be read next and is brought to the cache meanwhile.
+  const std::byte* next;
 };
 
 // How sums begin, and how often what is read is read.
@@ -198,21 +200,20 @@ struct TileSums {
   HWY_ATTR TileSums() {}
 
   template <Begin kBegin>
-  HWY_INLINE void Start(const ProductArguments<T>& p) {
-    before.template Start<kBegin>(p);
-    StartSums<kBegin, L>(last, p.out + kLast * p.out_stride);
+  HWY_INLINE void Start(const typename L::Sum* out, size_t stride) {
+    before.template Start<kBegin>(out, stride);
+    StartSums<kBegin, L>(last, out + kLast * stride);
   }
   // Row by row: with all factors in registers there are too few of these.
   template <class Elements>
-  HWY_INLINE void Add(const ProductArguments<T>& p,
-                      const typename L::Factor* factors,
+  HWY_INLINE void Add(const typename L::Factor* factors, size_t stride,
                       const Elements& elements) {
-    before.Add(p, factors, elements);
-    MultiplyAdd<L>(last, L::Set(factors + kLast * p.factor_stride), elements);
+    before.Add(factors, stride, elements);
+    MultiplyAdd<L>(last, L::Set(factors + kLast * stride), elements);
   }
-  HWY_INLINE void Store(const ProductArguments<T>& p) const {
-    before.Store(p);
-    StoreSums<L>(last, p.out + kLast * p.out_stride);
+  HWY_INLINE void Store(typename L::Sum* out, size_t stride) const {
+    before.Store(out, stride);
+    StoreSums<L>(last, out + kLast * stride);
   }
 
   TileSums<kRows - 1, kVectors, T> before;
@@ -220,26 +221,29 @@ struct TileSums {
 };
 template <size_t kVectors, typename T>
 struct TileSums<0, kVectors, T> {
+  using L = LanesOf<T>;
   template <Begin kBegin>
-  HWY_INLINE void Start(const ProductArguments<T>&) {}
+  HWY_INLINE void Start(const typename L::Sum*, size_t) {}
   template <class Elements>
-  HWY_INLINE void Add(const ProductArguments<T>&,
-                      const typename LanesOf<T>::Factor*, const Elements&) {}
-  HWY_INLINE void Store(const ProductArguments<T>&) const {}
+  HWY_INLINE void Add(const typename L::Factor*, size_t, const Elements&) {}
+  HWY_INLINE void Store(typename L::Sum*, size_t) const {}
 };
 
 // Tiles are functions of their own: one that holds them all takes compilers
-// three times as long.
+// three times as long. What moves comes in registers: in a structure that is
+// copied it would not have reached the cache when it is read.
 template <Begin kBegin, Use kUse, size_t kRows, size_t kBlocks, typename T>
-HWY_NOINLINE void MultiplyTile(const ProductArguments<T>& p) {
+HWY_NOINLINE void MultiplyTile(const ProductShape& shape,
+                               const typename LanesOf<T>::Factor* factors,
+                               const T* elements, typename LanesOf<T>::Sum* out,
+                               const std::byte* next) {
   using L = LanesOf<T>;
   constexpr size_t kStepElements = kBlock * L::kPairs;
+  const size_t factor_stride = shape.factor_stride;
+  const size_t block_stride = shape.block_stride;
   TileSums<kRows, kBlocks * kBlockVectors, T> sums;
-  sums.template Start<kBegin>(p);
-  const auto* factors = p.factors;
-  const T* elements = p.elements;
-  const auto* const end = factors + p.steps * L::kPairs;
-  const auto* next = static_cast<const std::byte*>(p.next);
+  sums.template Start<kBegin>(out, shape.out_stride);
+  const auto* const end = factors + shape.steps * L::kPairs;
   do {
     if constexpr (kUse == Use::kOnce) {
       constexpr size_t kBytes = kBlocks * kStepElements * sizeof(T);
@@ -247,92 +251,97 @@ HWY_NOINLINE void MultiplyTile(const ProductArguments<T>& p) {
       next += kBytes;
     }
     Vectors<kBlocks * kBlockVectors, decltype(L::Load(elements))> loaded;
-    LoadElements<L>(loaded, elements, p.block_stride);
-    sums.Add(p, factors, loaded);
+    LoadElements<L>(loaded, elements, block_stride);
+    sums.Add(factors, factor_stride, loaded);
     factors += L::kPairs;
     elements += kStepElements;
   } while (factors != end);
-  sums.Store(p);
+  sums.Store(out, shape.out_stride);
 }
 
 // All of `blocks` for kRows rows.
 template <Begin kBegin, Use kUse, size_t kRows, typename T>
-HWY_INLINE void MultiplyRows(ProductArguments<T> p, size_t blocks) {
+HWY_INLINE void MultiplyRows(const ProductShape& shape,
+                             const ProductPlace<T>& place, size_t blocks) {
   constexpr size_t kBlocks = TileBlocks<T>(kRows);
-  const void* const after = p.next;
-  const auto advance = [&](size_t n) {
-    p.elements += n * p.block_stride;
-    p.out += n * kBlock;
-    blocks -= n;
+  const auto elements = [&](size_t block) {
+    return place.elements + block * shape.block_stride;
   };
-  while (blocks >= kBlocks) {
-    p.next = blocks > kBlocks ? p.elements + kBlocks * p.block_stride : after;
-    MultiplyTile<kBegin, kUse, kRows, kBlocks>(p);
-    advance(kBlocks);
+  const auto next = [&](size_t block) {
+    return block < blocks ? reinterpret_cast<const std::byte*>(elements(block))
+                          : place.next;
+  };
+  size_t b = 0;
+  for (; b + kBlocks <= blocks; b += kBlocks) {
+    MultiplyTile<kBegin, kUse, kRows, kBlocks, T>(
+        shape, place.factors, elements(b), place.out + b * kBlock,
+        next(b + kBlocks));
   }
-  while (kBlocks > 1 && blocks != 0) {
-    p.next = blocks > 1 ? p.elements + p.block_stride : after;
-    MultiplyTile<kBegin, kUse, kRows, 1>(p);
-    advance(1);
+  for (; kBlocks > 1 && b < blocks; ++b) {
+    MultiplyTile<kBegin, kUse, kRows, 1, T>(
+        shape, place.factors, elements(b), place.out + b * kBlock, next(b + 1));
   }
 }
 
 // The same for `rows`, at most kRows.
 template <Begin kBegin, Use kUse, size_t kRows, typename T>
-HWY_INLINE void MultiplyRest(const ProductArguments<T>& p, size_t rows,
+HWY_INLINE void MultiplyRest(const ProductShape& shape,
+                             const ProductPlace<T>& place, size_t rows,
                              size_t blocks) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return MultiplyRows<kBegin, kUse, kRows>(p, blocks);
-    MultiplyRest<kBegin, kUse, kRows - 1>(p, rows, blocks);
+    if (rows == kRows) {
+      return MultiplyRows<kBegin, kUse, kRows>(shape, place, blocks);
+    }
+    MultiplyRest<kBegin, kUse, kRows - 1>(shape, place, rows, blocks);
   }
 }
 
-// All of `blocks` for all of `rows`.
+// All of `blocks` for all of `rows`. Of kMany, each group of rows brings
+// `next_bytes` to the cache.
 template <Begin kBegin, Use kUse, typename T>
-HWY_NOINLINE void Multiply(ProductArguments<T> p, size_t rows, size_t blocks) {
+HWY_NOINLINE void Multiply(const ProductShape& shape, ProductPlace<T> place,
+                           size_t rows, size_t blocks, size_t next_bytes = 0) {
   constexpr size_t kRows = TileRows<T>();
   for (; rows >= kRows; rows -= kRows) {
     if constexpr (kUse == Use::kMany) {
-      const auto* const next = static_cast<const std::byte*>(p.next);
-      PrefetchBytes(next, p.next_bytes);
-      p.next = next + p.next_bytes;
+      PrefetchBytes(place.next, next_bytes);
+      place.next += next_bytes;
     }
-    MultiplyRows<kBegin, kUse, kRows>(p, blocks);
-    p.factors += kRows * p.factor_stride;
-    p.out += kRows * p.out_stride;
+    MultiplyRows<kBegin, kUse, kRows>(shape, place, blocks);
+    place.factors += kRows * shape.factor_stride;
+    place.out += kRows * shape.out_stride;
   }
-  MultiplyRest<kBegin, kUse, kRows - 1>(p, rows, blocks);
+  MultiplyRest<kBegin, kUse, kRows - 1>(shape, place, rows, blocks);
 }
 
 // The same for many rows: they take `blocks` one after the other, converted to
 // `unpacked` if they are stored in another way.
 template <Begin kBegin, typename T>
-void MultiplyMany(const ProductArguments<T>& p, size_t rows, size_t blocks,
+void MultiplyMany(const ProductShape& shape, const ProductPlace<T>& place,
+                  size_t rows, size_t blocks,
                   typename LanesOf<T>::Unpacked* unpacked) {
   using L = LanesOf<T>;
   using Unpacked = typename L::Unpacked;
-  const size_t elements = p.steps * kBlock * L::kPairs;
-  ProductArguments<Unpacked> block = {
-      .factors = p.factors,
-      .factor_stride = p.factor_stride,
-      .elements = unpacked,
-      .block_stride = 0,
-      .steps = p.steps,
-      .out = p.out,
-      .out_stride = p.out_stride,
-      .next = nullptr,
-      .next_bytes = elements * sizeof(T) / (rows / TileRows<T>())};
-  for (size_t b = 0; b < blocks; ++b, block.out += kBlock) {
-    const T* const from = p.elements + b * p.block_stride;
-    block.next = b + 1 < blocks ? from + p.block_stride : p.next;
+  const size_t elements = shape.steps * kBlock * L::kPairs;
+  const size_t next_bytes = elements * sizeof(T) / (rows / TileRows<T>());
+  for (size_t b = 0; b < blocks; ++b) {
+    const T* const from = place.elements + b * shape.block_stride;
+    const auto* const next =
+        b + 1 < blocks
+            ? reinterpret_cast<const std::byte*>(from + shape.block_stride)
+            : place.next;
+    const Unpacked* block = nullptr;
     if constexpr (std::is_same_v<T, Unpacked>) {
-      block.elements = from;
+      block = from;
     } else {
       for (size_t i = 0; i < elements; i += kLanes * L::kPairs) {
         L::Store(L::Load(from + i), unpacked + i);
       }
+      block = unpacked;
     }
-    Multiply<kBegin, Use::kMany>(block, rows, 1);
+    Multiply<kBegin, Use::kMany, Unpacked>(
+        shape, {place.factors, block, place.out + b * kBlock, next}, rows, 1,
+        next_bytes);
   }
 }
 

@@ -30,26 +30,43 @@ struct IntegersToFloats {
   }
 };
 
-// x becomes exp(x - largest), for n floats, a multiple of 16.
+// x becomes exp(x - largest), for kCount vectors. exp is a long chain, and CPUs
+// do not look far enough ahead to find the next one, so they take turns.
+template <size_t kCount>
+HWY_INLINE void ExpOfDifferences(VBlock largest, float* x) {
+  using C = ExpConstants;
+  const DBlock d;
+  VBlock v[kCount];
+  VBlock shifted[kCount];
+  VBlock r[kCount];
+  VBlock q[kCount];
+  for (size_t i = 0; i < kCount; ++i) {
+    v[i] = hn::Sub(hn::LoadU(d, x + i * kLanes), largest);
+    shifted[i] = ExpShifted(d, v[i]);
+  }
+  for (size_t i = 0; i < kCount; ++i) {
+    r[i] = ExpRest(d, v[i], shifted[i]);
+    q[i] = hn::Set(d, C::kQ[4]);
+  }
+  for (size_t k = 4; k-- > 0;) {
+    for (size_t i = 0; i < kCount; ++i) {
+      q[i] = hn::Add(hn::Mul(q[i], r[i]), hn::Set(d, C::kQ[k]));
+    }
+  }
+  for (size_t i = 0; i < kCount; ++i) {
+    hn::StoreU(ExpEnd(d, v[i], shifted[i], r[i], q[i]), d, x + i * kLanes);
+  }
+}
+
+// The same for n floats, a multiple of 16.
 HWY_INLINE void ExpOfDifferences(float* x, size_t n, float largest) {
   constexpr size_t kCount = 4;
   const VBlock shift = hn::Set(DBlock(), largest);
   size_t i = 0;
   for (; i + kCount * kLanes <= n; i += kCount * kLanes) {
-    VBlock v[kCount];
-    for (size_t j = 0; j < kCount; ++j) {
-      v[j] = hn::Sub(hn::LoadU(DBlock(), x + i + j * kLanes), shift);
-    }
-    ExpsBelowHigh<kCount>(DBlock(), v);
-    for (size_t j = 0; j < kCount; ++j) {
-      hn::StoreU(v[j], DBlock(), x + i + j * kLanes);
-    }
+    ExpOfDifferences<kCount>(shift, x + i);
   }
-  for (; i < n; i += kLanes) {
-    VBlock v = hn::Sub(hn::LoadU(DBlock(), x + i), shift);
-    ExpsBelowHigh<1>(DBlock(), &v);
-    hn::StoreU(v, DBlock(), x + i);
-  }
+  for (; i < n; i += kLanes) ExpOfDifferences<1>(shift, x + i);
 }
 
 struct Magnitude {

@@ -30,9 +30,9 @@ inline constexpr size_t kBlockVectors = kBlock / kLanes;
 // for each lane.
 //   Factor, Sum              what rows consist of, what is summed
 //   Unpacked                 what many rows have elements converted to first
-//   Load(x)                  a vector of them, of kLanes lanes
+//   Load(x), Store(v, x)     elements for kLanes lanes, and as Unpacked
 //   Set(factors)             kPairs factors, in all lanes
-//   Zero(), MultiplyAdd(sum, factor, element)
+//   Zero(), LoadSum(x), MultiplyAdd(sum, factor, element), StoreSum(sum, x)
 template <typename T>
 struct FloatLanes {
   using Factor = float;
@@ -44,6 +44,12 @@ struct FloatLanes {
     return hn::Set(DBlock(), *factor);
   }
   static HWY_INLINE VBlock Zero() { return hn::Zero(DBlock()); }
+  static HWY_INLINE VBlock LoadSum(const float* from) {
+    return hn::LoadU(DBlock(), from);
+  }
+  static HWY_INLINE void StoreSum(VBlock sum, float* to) {
+    hn::StoreU(sum, DBlock(), to);
+  }
   static HWY_INLINE VBlock MultiplyAdd(VBlock sum, VBlock a, VBlock b) {
     return hn::Add(sum, hn::Mul(a, b));
   }
@@ -57,7 +63,9 @@ using DInt16 = hn::Repartition<int16_t, DBlock>;
 using VInt32 = hn::Vec<DInt32>;
 using VInt16 = hn::Vec<DInt16>;
 
-typedef int32_t VSum __attribute__((vector_size(kLanes * 4)));
+// A type of the compiler's: of Highway's, whose vectors of integers are all one
+// type on x86, g++ 12 copies every sum at the end of each step.
+typedef int32_t VSum __attribute__((vector_size(kLanes * sizeof(int32_t))));
 
 template <typename T>
 struct IntegerLanes {
@@ -77,6 +85,9 @@ struct IntegerLanes {
     return hn::BitCast(DInt16(), hn::Set(DInt32(), pair));
   }
   static HWY_INLINE VSum Zero() { return VSum{}; }
+  static HWY_INLINE void StoreSum(VSum sum, int32_t* to) {
+    std::memcpy(to, &sum, sizeof(sum));
+  }
   static HWY_INLINE VSum MultiplyAdd(VSum sum, VInt16 a, VInt16 b) {
     return sum + (VSum)MultiplyPairs(a, b).raw;
   }
@@ -178,7 +189,7 @@ HWY_INLINE void StartSums(Vectors<n, V>& sums, const typename L::Sum* out) {
     if constexpr (kBegin == Begin::kZero) {
       sums.last = L::Zero();
     } else {
-      std::memcpy(&sums.last, out + (n - 1) * kLanes, sizeof(sums.last));
+      sums.last = L::LoadSum(out + (n - 1) * kLanes);
     }
   }
 }
@@ -187,7 +198,7 @@ template <class L, size_t n, class V>
 HWY_INLINE void StoreSums(const Vectors<n, V>& sums, typename L::Sum* out) {
   if constexpr (n > 0) {
     StoreSums<L>(sums.before, out);
-    std::memcpy(out + (n - 1) * kLanes, &sums.last, sizeof(sums.last));
+    L::StoreSum(sums.last, out + (n - 1) * kLanes);
   }
 }
 

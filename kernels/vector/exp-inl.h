@@ -24,50 +24,42 @@ HWY_INLINE V Polynomial(D d, V x, const float (&c)[n]) {
   return sum;
 }
 
-// exp of kCount vectors of numbers that are not above C::kHigh, in place. It is
-// a long chain, and CPUs do not look far enough ahead to find the next one: the
-// chains of several vectors take turns.
-template <size_t kCount, class D, class V = hn::Vec<D>>
-HWY_INLINE void ExpsBelowHigh(D d, V* x) {
+// exp in three steps, before and after the polynomial: several chains of them
+// may take turns. `shifted` has n of exp.h in its low bits, and `r` is its r.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V ExpShifted(D d, V x) {
+  using C = ExpConstants;
+  return hn::Add(hn::Mul(x, hn::Set(d, C::kLog2E)), hn::Set(d, C::kMagic));
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V ExpRest(D d, V x, V shifted) {
+  using C = ExpConstants;
+  const V n = hn::Sub(shifted, hn::Set(d, C::kMagic));
+  return hn::Sub(hn::Sub(x, hn::Mul(n, hn::Set(d, C::kLn2High))),
+                 hn::Mul(n, hn::Set(d, C::kLn2Low)));
+}
+
+// Of x that is not above C::kHigh, q being the polynomial C::kQ of r.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V ExpEnd(D d, V x, V shifted, V r, V q) {
   using C = ExpConstants;
   const hn::RebindToUnsigned<D> du;
-  const V magic = hn::Set(d, C::kMagic);
   const V one = hn::Set(d, 1.0f);
-  V shifted[kCount];
-  V r[kCount];
-  V q[kCount];
-  for (size_t i = 0; i < kCount; ++i) {
-    shifted[i] = hn::Add(hn::Mul(x[i], hn::Set(d, C::kLog2E)), magic);
-  }
-  for (size_t i = 0; i < kCount; ++i) {
-    const V n = hn::Sub(shifted[i], magic);
-    r[i] = hn::Sub(hn::Sub(x[i], hn::Mul(n, hn::Set(d, C::kLn2High))),
-                   hn::Mul(n, hn::Set(d, C::kLn2Low)));
-    q[i] = hn::Set(d, C::kQ[4]);
-  }
-  for (size_t k = 4; k-- > 0;) {
-    for (size_t i = 0; i < kCount; ++i) {
-      q[i] = hn::Add(hn::Mul(q[i], r[i]), hn::Set(d, C::kQ[k]));
-    }
-  }
-  for (size_t i = 0; i < kCount; ++i) {
-    q[i] = hn::Add(hn::Add(hn::Mul(hn::Mul(r[i], r[i]), q[i]), r[i]), one);
-  }
-  for (size_t i = 0; i < kCount; ++i) {
-    const auto exponent = hn::ShiftLeft<23>(hn::BitCast(du, shifted[i]));
-    const V power = hn::BitCast(d, hn::Add(exponent, hn::BitCast(du, one)));
-    x[i] = hn::IfThenZeroElse(hn::Lt(x[i], hn::Set(d, C::kLow)),
-                              hn::Mul(q[i], power));
-  }
+  const V e = hn::Add(hn::Add(hn::Mul(hn::Mul(r, r), q), r), one);
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(du, shifted));
+  const V power = hn::BitCast(d, hn::Add(exponent, hn::BitCast(du, one)));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, C::kLow)), hn::Mul(e, power));
 }
 
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Exp(D d, V x) {
+  using C = ExpConstants;
+  const V shifted = ExpShifted(d, x);
+  const V r = ExpRest(d, x, shifted);
+  const V y = ExpEnd(d, x, shifted, r, Polynomial(d, r, C::kQ));
   const V infinity = hn::Set(d, std::numeric_limits<float>::infinity());
-  V y = x;
-  ExpsBelowHigh<1>(d, &y);
-  return hn::IfThenElse(hn::Lt(hn::Set(d, ExpConstants::kHigh), x), infinity,
-                        y);
+  return hn::IfThenElse(hn::Lt(hn::Set(d, C::kHigh), x), infinity, y);
 }
 
 template <class D, class V = hn::Vec<D>>

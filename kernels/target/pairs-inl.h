@@ -9,6 +9,7 @@
 #endif
 
 #include "hwy/highway.h"
+#include "kernels/target/hwy_compat-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
@@ -26,7 +27,7 @@ HWY_INLINE auto MultiplyPairs(VI16 a, VI16 b) {
   return hn::Vec128<int32_t>{_mm_madd_epi16(a.raw, b.raw)};
 #elif HWY_ARCH_WASM && HWY_TARGET == HWY_WASM
   return hn::Vec128<int32_t>{wasm_i32x4_dot_i16x8(a.raw, b.raw)};
-#elif HWY_ARCH_ARM_A64
+#elif HWY_ARCH_ARM_A64 && !LUTRA_IS_SVE
   const int32x4_t low = vmull_s16(vget_low_s16(a.raw), vget_low_s16(b.raw));
   return hn::Vec128<int32_t>{vpaddq_s32(low, vmull_high_s16(a.raw, b.raw))};
 #else

@@ -1,4 +1,5 @@
-// Speed of the LUT kernels as a share of what the machine can do.
+// Speed of the LUT kernels and of attention as a share of what the machine can
+// do.
 //
 //   kernels_bench                       every row of the report, some minutes
 //   kernels_bench --selection=all --benchmark_filter=gemv/int8/warm
@@ -8,8 +9,9 @@
 //   kernels_bench --benchmark_out=kernels.json
 //                                       for tools/bench_report
 //
-// lut_case.h explains names and counters. Times are medians over calls; limits
-// are measured again every few milliseconds between the calls.
+// lut_case.h and attention_case.h explain names and counters. Times are medians
+// over calls; limits are measured again every few milliseconds between the
+// calls.
 
 #include <benchmark/benchmark.h>
 #include <cpuinfo.h>
@@ -20,6 +22,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/kernels/attention_case.h"
 #include "bench/kernels/dense_case.h"
 #include "bench/kernels/float_gemm_case.h"
 #include "bench/kernels/lut_case.h"
@@ -256,6 +259,34 @@ void SelectActivations() {
   Register(c);
 }
 
+// The heads of an 8-billion model, and half as long ones.
+void SelectAttention() {
+  for (const size_t dim : {64u, 128u}) {
+    for (const auto cache :
+         {kernels::CacheType::kFloat32, kernels::CacheType::kFloat16,
+          kernels::CacheType::kInt8}) {
+      for (const size_t context : {512u, 4096u, 32768u}) {
+        AttentionCase c{{.heads = 32,
+                         .kv_heads = 8,
+                         .head_dim = dim,
+                         .context = context,
+                         .cache = cache,
+                         .scale = 0.125f}};
+        const auto add = [&](size_t queries, bool cold) {
+          c.queries = queries;
+          c.cold = cold;
+          Register(Name(c), [c](benchmark::State& state) {
+            RunAttentionCase(state, c);
+          });
+        };
+        add(1, true);
+        add(1, false);
+        add(128, false);
+      }
+    }
+  }
+}
+
 void RegisterEverything() {
   static constexpr uint32_t kShapes[][2] = {
       {4096, 4096}, {11008, 4096}, {4096, 11008}, {2048, 2048}, {1024, 1024},
@@ -364,10 +395,12 @@ int Main(int argc, char** argv) {
     SelectGemm();
     SelectActivations();
     SelectChoices();
+    SelectAttention();
   } else if (selection == "float") {
     SelectFloat();
   } else if (selection == "all") {
     RegisterEverything();
+    SelectAttention();
   } else {
     std::fprintf(stderr, "--selection is report, float or all, not %s\n",
                  selection.c_str());

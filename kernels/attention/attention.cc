@@ -1,12 +1,11 @@
 #include "lutra/kernels/attention.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include "kernels/attention/attention_layout.h"
-#include "kernels/attention/int8_row.h"
+#include "kernels/attention/integer_row.h"
 #include "kernels/target/dispatch.h"
 
 namespace lutra::kernels {
@@ -22,6 +21,15 @@ template <typename T, class Convert>
 void StoreRows(const PageLayout& layout, size_t token, size_t heads,
                const float* k, const float* v, std::byte* head,
                const Convert& convert_keys, const Convert& convert_values) {
+  // Those of the layout, which divisions by a constant make fast.
+  constexpr size_t kStep = sizeof(T) == 1 ? 2 : 1;
+  const auto key_at = [](size_t d) {
+    return d / kStep * kCacheBlock * kStep + d % kStep;
+  };
+  const auto value_at = [](size_t d) {
+    return d / kCacheBlock * kCacheBlock * kCachePageTokens +
+           d % kCacheBlock * kStep;
+  };
   T* keys = nullptr;
   T* values = nullptr;
   size_t d = layout.head_dim;
@@ -36,20 +44,24 @@ void StoreRows(const PageLayout& layout, size_t token, size_t heads,
         keys = reinterpret_cast<T*>(head) + layout.Key(token, 0);
         values =
             reinterpret_cast<T*>(head + layout.values) + layout.Value(token, 0);
-        std::fill(values + layout.head_dim, values + layout.padded_dim, T{});
+        // d is head_dim.
+        for (; d < layout.padded_dim; ++d) values[value_at(d)] = T{};
+        if (layout.head_dim % kStep != 0) keys[key_at(layout.head_dim)] = T{};
         head += layout.head_bytes;
         d = 0;
       }
-      keys[d * kCacheBlock] = new_keys[j];
-      values[d] = new_values[j];
+      keys[key_at(d)] = new_keys[j];
+      values[value_at(d)] = new_values[j];
     }
   }
 }
 
 struct ToInt8 {
-  const Int8Row& row;
+  const IntegerRow& row;
   void operator()(const float* x, size_t n, int8_t* y) const {
-    for (size_t i = 0; i < n; ++i) y[i] = row.Quantize(x[i]);
+    for (size_t i = 0; i < n; ++i) {
+      y[i] = static_cast<int8_t>(row.Quantize(x[i]));
+    }
   }
 };
 
@@ -59,16 +71,19 @@ size_t AttentionPageBytes(const AttentionShape& shape) noexcept {
   return PageLayout(shape).head_bytes * shape.kv_heads;
 }
 
+size_t AttentionTile(const AttentionShape& shape) noexcept {
+  return AttentionScratch(shape).tokens;
+}
+
 size_t AttentionScratchBytes(const AttentionShape& shape) noexcept {
   return AttentionScratch(shape).Floats() * sizeof(float);
 }
 
 bool AttentionFits(const AttentionShape& shape) noexcept {
-  // Every size is at most 32 bytes times these; doubles do not overflow.
-  const double block = kCacheBlock;
-  const double elements = (static_cast<double>(shape.context) + block) *
-                          (static_cast<double>(shape.head_dim) + block) *
-                          static_cast<double>(shape.heads);
+  // Every size is at most 64 bytes times these; doubles do not overflow.
+  const double elements = (static_cast<double>(shape.context) + 64) *
+                          (static_cast<double>(shape.head_dim) + 64) *
+                          (static_cast<double>(shape.heads) + 64);
   return elements * 64.0 <
          static_cast<double>(std::numeric_limits<ptrdiff_t>::max());
 }
@@ -96,8 +111,8 @@ void StoreToken(const AttentionShape& shape, size_t position, const float* k,
       for (size_t i = 0; i < shape.kv_heads; ++i, head += layout.head_bytes) {
         const float* key = k + i * shape.head_dim;
         const float* value = v + i * shape.head_dim;
-        const Int8Row keys(key, shape.head_dim);
-        const Int8Row values(value, shape.head_dim);
+        const auto keys = IntegerRow::Of(key, shape.head_dim, kCachedLimit);
+        const auto values = IntegerRow::Of(value, shape.head_dim, kCachedLimit);
         StoreRows<int8_t>(layout, token, 1, key, value, head, ToInt8{keys},
                           ToInt8{values});
         reinterpret_cast<float*>(head + layout.key_scales)[token] = keys.scale;
@@ -108,11 +123,10 @@ void StoreToken(const AttentionShape& shape, size_t position, const float* k,
   }
 }
 
-void AttendToken(const AttentionShape& shape, size_t position, size_t first,
-                 size_t count, const float* q, const AttentionCache& cache,
-                 void* scratch, float* y) noexcept {
-  GetActiveKernels().attend_token(shape, position, first, count, q, cache,
-                                  scratch, y);
+void AttendTokens(const AttentionShape& shape, const AttentionTokens& tokens,
+                  size_t first, size_t count, const AttentionCache& cache,
+                  void* scratch) noexcept {
+  GetActiveKernels().attend_tokens(shape, tokens, first, count, cache, scratch);
 }
 
 }  // namespace lutra::kernels

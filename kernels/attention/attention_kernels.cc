@@ -1,4 +1,4 @@
-// AttendToken of attention.h, compiled for each Highway target.
+// AttendTokens of attention.h, compiled for each Highway target.
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention/attention_kernels.cc"
@@ -12,13 +12,13 @@
 #include "kernels/target/hwy_compat-inl.h"
 #include "kernels/target/kernel_tables.h"
 
-#ifndef LUTRA_KERNELS_ATTEND_TOKEN_OF_
-#define LUTRA_KERNELS_ATTEND_TOKEN_OF_
+#ifndef LUTRA_KERNELS_ATTEND_TOKENS_OF_
+#define LUTRA_KERNELS_ATTEND_TOKENS_OF_
 namespace lutra::kernels {
 // See find_target.h.
 template <int64_t kTarget>
-struct AttendTokenOf {
-  static constexpr AttendTokenFunction value = nullptr;
+struct AttendTokensOf {
+  static constexpr AttendTokensFunction value = nullptr;
 };
 }  // namespace lutra::kernels
 #endif
@@ -28,8 +28,8 @@ struct AttendTokenOf {
 
 namespace lutra::kernels {
 template <>
-struct AttendTokenOf<HWY_TARGET> {
-  static constexpr AttendTokenFunction value = HWY_NAMESPACE::AttendToken;
+struct AttendTokensOf<HWY_TARGET> {
+  static constexpr AttendTokensFunction value = HWY_NAMESPACE::AttendTokens;
 };
 }  // namespace lutra::kernels
 #endif  // LUTRA_HAS_BLOCKS
@@ -37,9 +37,9 @@ struct AttendTokenOf<HWY_TARGET> {
 #if HWY_ONCE
 namespace lutra::kernels {
 
-AttendTokenFunction FindAttendToken(int64_t target) noexcept {
-  const auto function = FindTargetOrWorse<AttendTokenOf>(target);
-  return function == nullptr ? AttendTokenPlainly : function;
+AttendTokensFunction FindAttendTokens(int64_t target) noexcept {
+  const auto function = FindTargetOrWorse<AttendTokensOf>(target);
+  return function == nullptr ? AttendTokensPlainly : function;
 }
 
 }  // namespace lutra::kernels

@@ -1,31 +1,40 @@
 #ifndef LUTRA_KERNELS_ATTENTION_ATTENTION_LAYOUT_H_
 #define LUTRA_KERNELS_ATTENTION_ATTENTION_LAYOUT_H_
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/format/layout.h"
 #include "lutra/kernels/attention.h"
 
 namespace lutra::kernels {
 
-// Tokens whose keys lie side by side, and lanes of a row of values.
+// Keys of 16 consecutive tokens lie side by side for each d, and 16 elements of
+// a value for each token: both products, of queries with keys and of weights
+// with values, are then sums over steps of 16 lanes that lie one after the
+// other, and no sum crosses lanes.
 inline constexpr size_t kCacheBlock = 16;
 
 inline constexpr size_t kPageBlocks = kCachePageTokens / kCacheBlock;
 
 // A page holds, for each head of keys and values:
-//   keys    [kPageBlocks][head_dim][16]
-//   values  [kCachePageTokens][padded_dim]
+//   keys    [kPageBlocks][head_dim / n][16 tokens][n of d]
+//   values  [padded_dim / 16][kCachePageTokens / n][16 of d][n tokens]
 //   with kInt8, scales of the keys and then of the values, float
 //   [kCachePageTokens]
+// where n is 1, or 2 with kInt8 (head_dim / n is rounded up): integers are
+// multiplied in pairs.
 struct PageLayout {
   explicit PageLayout(const AttentionShape& shape)
       : element_bytes(shape.cache == CacheType::kFloat32   ? 4
                       : shape.cache == CacheType::kFloat16 ? 2
                                                            : 1),
+        step(shape.cache == CacheType::kInt8 ? 2 : 1),
         head_dim(shape.head_dim),
         padded_dim(RoundUp(shape.head_dim, kCacheBlock)),
-        values(RoundUp(kCachePageTokens * head_dim * element_bytes,
+        key_steps((head_dim + step - 1) / step),
+        values(RoundUp(kCachePageTokens * key_steps * step * element_bytes,
                        kBlobAlignment)),
         key_scales(values + kCachePageTokens * padded_dim * element_bytes) {
     const size_t scale_bytes =
@@ -36,14 +45,20 @@ struct PageLayout {
 
   // Index of an element of a token of the page.
   size_t Key(size_t token, size_t d) const {
-    return (token / kCacheBlock * head_dim + d) * kCacheBlock +
-           token % kCacheBlock;
+    return (token / kCacheBlock * key_steps + d / step) * kCacheBlock * step +
+           token % kCacheBlock * step + d % step;
   }
-  size_t Value(size_t token, size_t d) const { return token * padded_dim + d; }
+  size_t Value(size_t token, size_t d) const {
+    return (d / kCacheBlock * (kCachePageTokens / step) + token / step) *
+               kCacheBlock * step +
+           d % kCacheBlock * step + token % step;
+  }
 
   size_t element_bytes;
+  size_t step;
   size_t head_dim;
   size_t padded_dim;
+  size_t key_steps;
   // Bytes from the start of a head; its keys come first.
   size_t values;
   size_t key_scales;
@@ -59,25 +74,66 @@ inline std::byte* HeadInPage(const AttentionCache& cache,
          head * layout.head_bytes;
 }
 
-// What a call works in, float arrays for the heads that share keys.
+// The first token that the one at `position` sees.
+inline size_t FirstSeen(const AttentionShape& shape, size_t position) {
+  return shape.window != 0 && position >= shape.window
+             ? position + 1 - shape.window
+             : 0;
+}
+
+// What a call works in: arrays for its rows, a query of a head each, of the
+// heads that share keys. Their number is chosen so that all of it stays in L2.
 struct AttentionScratch {
+  static constexpr size_t kRows = 64;
+
   explicit AttentionScratch(const AttentionShape& shape)
       : heads(shape.heads / shape.kv_heads),
-        padded_dim(RoundUp(shape.head_dim, kCacheBlock)),
-        tokens(RoundUp(shape.context, kCacheBlock)) {}
+        tokens(std::max<size_t>(1, kRows / heads)),
+        padded_dim(RoundUp(shape.head_dim, kCacheBlock)) {}
 
-  size_t Floats() const { return heads * (2 * padded_dim + tokens); }
-  float* Queries(void* scratch) const { return static_cast<float*>(scratch); }
-  float* Sums(void* scratch) const {
-    return Queries(scratch) + heads * padded_dim;
+  size_t Rows() const { return tokens * heads; }
+  size_t Floats() const {
+    return Rows() * (3 * padded_dim + kCachePageTokens + kCacheBlock) +
+           3 * RoundUp(Rows(), kCacheBlock) +
+           kCacheBlock * std::max(padded_dim, kCachePageTokens);
   }
+
+  // Floats [Rows()][padded_dim], or int16 with kInt8.
+  float* Queries(void* scratch) const { return static_cast<float*>(scratch); }
+  // [Rows()][padded_dim]
+  float* Sums(void* scratch) const {
+    return Queries(scratch) + Rows() * padded_dim;
+  }
+  // What a page adds to these with kInt8, int32.
+  float* IntegerSums(void* scratch) const {
+    return Sums(scratch) + Rows() * padded_dim;
+  }
+  // Of the tokens of a page, [Rows()][kCachePageTokens].
   float* Scores(void* scratch) const {
-    return Sums(scratch) + heads * padded_dim;
+    return IntegerSums(scratch) + Rows() * padded_dim;
+  }
+  // l of attention.h, [Rows()][16].
+  float* Lanes(void* scratch) const {
+    return Scores(scratch) + Rows() * kCachePageTokens;
+  }
+  // m, qs and ws, [Rows()] each.
+  float* Largest(void* scratch) const {
+    return Lanes(scratch) + Rows() * kCacheBlock;
+  }
+  float* QueryScales(void* scratch) const {
+    return Largest(scratch) + RoundUp(Rows(), kCacheBlock);
+  }
+  float* WeightScales(void* scratch) const {
+    return QueryScales(scratch) + RoundUp(Rows(), kCacheBlock);
+  }
+  // 16 lanes of keys or of values, unpacked for many rows.
+  float* Unpacked(void* scratch) const {
+    return WeightScales(scratch) + RoundUp(Rows(), kCacheBlock);
   }
 
   size_t heads;
-  size_t padded_dim;
   size_t tokens;
+  size_t padded_dim;
 };
 
 }  // namespace lutra::kernels

@@ -1,11 +1,12 @@
 #include "kernels/attention/attention_reference.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include "kernels/attention/attention_layout.h"
-#include "kernels/attention/int8_row.h"
+#include "kernels/attention/integer_row.h"
 #include "kernels/base/half.h"
 #include "kernels/vector/exp.h"
 #include "kernels/vector/lane_sum.h"
@@ -13,37 +14,103 @@
 namespace lutra::kernels {
 namespace {
 
-// The formulas for one head. `rows` tells what the cache holds for it:
+// What the integers and the floats of a cache differ in; `rows` tells what it
+// holds for a head:
 //   float Key(t, d), KeyScale(t), Value(t, d), ValueScale(t)
-// with scales of 1 where there are none. `weights` has position + 1 floats.
+// with scales where they are integers.
+
+// Sum over i < n of a(i) * b(i) as integers.
+template <class A, class B>
+float IntegerSum(size_t n, const A& a, const B& b) {
+  int64_t sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += int64_t{a(i)} * static_cast<int>(b(i));
+  return static_cast<float>(sum);
+}
+
+template <class Rows>
+float Score(const AttentionShape& shape, const float* q, const Rows& rows,
+            size_t t) {
+  float score = 0.0f;
+  if (shape.cache == CacheType::kInt8) {
+    float largest = 0.0f;
+    bool finite = true;
+    for (size_t d = 0; d < shape.head_dim; ++d) {
+      largest = std::max(largest, std::fabs(shape.scale * q[d]));
+      finite &= std::isfinite(shape.scale * q[d]);
+    }
+    const IntegerRow query(largest, finite, QueryLimit(shape.head_dim));
+    const float sum = IntegerSum(
+        shape.head_dim,
+        [&](size_t d) { return query.Quantize(shape.scale * q[d]); },
+        [&](size_t d) { return rows.Key(t, d); });
+    score = (sum * query.scale) * rows.KeyScale(t);
+  } else {
+    for (size_t d = 0; d < shape.head_dim; ++d) {
+      score += (shape.scale * q[d]) * rows.Key(t, d);
+    }
+  }
+  if (shape.soft_cap == 0.0f) return score;
+  return shape.soft_cap * Tanh(score * (1.0f / shape.soft_cap));
+}
+
+// y[d] += the values of tokens [first, end) of a page times weights.
+template <class Rows>
+void AddValues(const AttentionShape& shape, const Rows& rows, size_t first,
+               size_t end, float* weights, float* y) {
+  if (shape.cache != CacheType::kInt8) {
+    for (size_t d = 0; d < shape.head_dim; ++d) {
+      for (size_t t = first; t < end; ++t) {
+        y[d] += weights[t - first] * rows.Value(t, d);
+      }
+    }
+    return;
+  }
+  for (size_t t = first; t < end; ++t) {
+    weights[t - first] *= rows.ValueScale(t);
+  }
+  const auto integers = IntegerRow::Of(weights, end - first, kWeightLimit);
+  for (size_t d = 0; d < shape.head_dim; ++d) {
+    y[d] += IntegerSum(
+                end - first,
+                [&](size_t i) { return integers.Quantize(weights[i]); },
+                [&](size_t i) { return rows.Value(first + i, d); }) *
+            integers.scale;
+  }
+}
+
+// The definition for one head.
 template <class Rows>
 void AttendHead(const AttentionShape& shape, size_t position, const float* q,
-                const Rows& rows, float* weights, float* y) {
-  const size_t first = shape.window != 0 && position >= shape.window
-                           ? position + 1 - shape.window
-                           : 0;
-  float largest = -std::numeric_limits<float>::infinity();
-  for (size_t t = first; t <= position; ++t) {
-    float sum = 0.0f;
-    for (size_t d = 0; d < shape.head_dim; ++d) {
-      sum += (shape.scale * q[d]) * rows.Key(t, d);
+                const float* sink, const Rows& rows, float* y) {
+  float largest = std::numeric_limits<float>::lowest();
+  float lanes[kCacheBlock] = {};
+  if (sink != nullptr) {
+    largest = std::max(largest, *sink);
+    lanes[0] = Exp(*sink - largest);
+  }
+  std::fill(y, y + shape.head_dim, 0.0f);
+  for (size_t first = FirstSeen(shape, position); first <= position;) {
+    const size_t end =
+        std::min(RoundUp(first + 1, kCachePageTokens), position + 1);
+    float weights[kCachePageTokens];
+    const float before = largest;
+    for (size_t t = first; t < end; ++t) {
+      weights[t - first] = Score(shape, q, rows, t);
+      largest = std::max(largest, weights[t - first]);
     }
-    weights[t] = sum * rows.KeyScale(t);
-    largest = std::max(largest, weights[t]);
-  }
-  for (size_t t = first; t <= position; ++t) {
-    weights[t] = Exp(weights[t] - largest);
-  }
-  const float inverse = 1.0f / LaneSum(position + 1, [&](size_t t) {
-                          return t < first ? 0.0f : weights[t];
-                        });
-  for (size_t d = 0; d < shape.head_dim; ++d) {
-    float sum = 0.0f;
-    for (size_t t = first; t <= position; ++t) {
-      sum += (weights[t] * rows.ValueScale(t)) * rows.Value(t, d);
+    const float factor = Exp(before - largest);
+    for (float& lane : lanes) lane *= factor;
+    for (size_t d = 0; d < shape.head_dim; ++d) y[d] *= factor;
+    for (size_t t = first; t < end; ++t) {
+      weights[t - first] = Exp(weights[t - first] - largest);
+      lanes[t % kCacheBlock] += weights[t - first];
     }
-    y[d] = sum * inverse;
+    AddValues(shape, rows, first, end, weights, y);
+    first = end;
   }
+  const float inverse =
+      1.0f / LaneSum(kCacheBlock, [&](size_t i) { return lanes[i]; });
+  for (size_t d = 0; d < shape.head_dim; ++d) y[d] *= inverse;
 }
 
 // What becomes of rows [position + 1, kv_heads, head_dim] in the cache.
@@ -55,9 +122,11 @@ struct StoredRows {
   const float* Row(const float* rows, size_t t) const {
     return rows + t * shape.kv_heads * shape.head_dim;
   }
+  IntegerRow Quantized(const float* rows, size_t t) const {
+    return IntegerRow::Of(Row(rows, t), shape.head_dim, kCachedLimit);
+  }
   float Scale(const float* rows, size_t t) const {
-    if (shape.cache != CacheType::kInt8) return 1.0f;
-    return Int8Row(Row(rows, t), shape.head_dim).scale;
+    return Quantized(rows, t).scale;
   }
   float Element(const float* rows, size_t t, size_t d) const {
     const float x = Row(rows, t)[d];
@@ -67,7 +136,7 @@ struct StoredRows {
       case CacheType::kFloat16:
         return RoundToFloat16(x);
       case CacheType::kInt8:
-        return Int8Row(Row(rows, t), shape.head_dim).Quantize(x);
+        return static_cast<float>(Quantized(rows, t).Quantize(x));
     }
     return x;
   }
@@ -100,7 +169,6 @@ struct CachedRows {
     return 0.0f;
   }
   float Scale(size_t at, size_t t) const {
-    if (type != CacheType::kInt8) return 1.0f;
     return reinterpret_cast<const float*>(Head(t) + at)[t % kCachePageTokens];
   }
 
@@ -117,16 +185,18 @@ struct CachedRows {
 
 }  // namespace
 
-void AttendTokenPlainly(const AttentionShape& shape, size_t position,
-                        size_t first, size_t count, const float* q,
-                        const AttentionCache& cache, void* scratch, float* y) {
+void AttendTokensPlainly(const AttentionShape& shape,
+                         const AttentionTokens& tokens, size_t first,
+                         size_t count, const AttentionCache& cache, void*) {
   const PageLayout layout(shape);
-  const AttentionScratch parts(shape);
-  for (size_t i = first; i < first + count; ++i) {
-    const CachedRows rows{shape.cache, layout, cache, i};
-    for (size_t h = i * parts.heads; h < (i + 1) * parts.heads; ++h) {
-      AttendHead(shape, position, q + h * shape.head_dim, rows,
-                 parts.Scores(scratch), y + h * shape.head_dim);
+  const size_t shared = shape.heads / shape.kv_heads;
+  for (size_t i = 0; i < tokens.count; ++i) {
+    for (size_t h = first * shared; h < (first + count) * shared; ++h) {
+      const CachedRows rows{shape.cache, layout, cache, h / shared};
+      const size_t at = (i * shape.heads + h) * shape.head_dim;
+      AttendHead(shape, tokens.position + i, tokens.q + at,
+                 tokens.sinks == nullptr ? nullptr : tokens.sinks + h, rows,
+                 tokens.y + at);
     }
   }
 }
@@ -134,12 +204,14 @@ void AttendTokenPlainly(const AttentionShape& shape, size_t position,
 namespace reference {
 
 void Attend(const AttentionShape& shape, size_t position, const float* q,
-            const float* k, const float* v, float* scratch, float* y) noexcept {
+            const float* sinks, const float* k, const float* v,
+            float* y) noexcept {
   const size_t shared = shape.heads / shape.kv_heads;
   for (size_t h = 0; h < shape.heads; ++h) {
     const size_t offset = h / shared * shape.head_dim;
     const StoredRows rows{shape, k + offset, v + offset};
-    AttendHead(shape, position, q + h * shape.head_dim, rows, scratch,
+    AttendHead(shape, position, q + h * shape.head_dim,
+               sinks == nullptr ? nullptr : sinks + h, rows,
                y + h * shape.head_dim);
   }
 }

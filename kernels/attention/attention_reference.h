@@ -7,10 +7,11 @@
 
 namespace lutra::kernels {
 
-// AttendToken of attention.h in plain C++, for targets without vectors.
-void AttendTokenPlainly(const AttentionShape& shape, size_t position,
-                        size_t first, size_t count, const float* q,
-                        const AttentionCache& cache, void* scratch, float* y);
+// AttendTokens of attention.h in plain C++, for targets without vectors.
+void AttendTokensPlainly(const AttentionShape& shape,
+                         const AttentionTokens& tokens, size_t first,
+                         size_t count, const AttentionCache& cache,
+                         void* scratch);
 
 }  // namespace lutra::kernels
 

@@ -70,7 +70,7 @@ VariantTable::VariantTable() {
     const char* name = hwy::TargetName(target);
     const bool runs = (supported & target) != 0;
     ActiveKernels set = {nullptr, FindFloatKernels(target),
-                         FindVectorKernels(target), FindAttendToken(target),
+                         FindVectorKernels(target), FindAttendTokens(target),
                          FindFloatGemmKernels(target)};
     bool has_kernels = false;
     for (size_t extension = kExtensions; extension-- > 0;) {

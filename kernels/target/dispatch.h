@@ -10,7 +10,7 @@ struct ActiveKernels {
   const KernelSet* int8;    // nullptr: the reference
   const KernelSet* floats;  // nullptr: the reference
   const VectorKernels* vectors;
-  AttendTokenFunction attend_token;
+  AttendTokensFunction attend_tokens;
   const FloatGemmKernels* float_gemm;  // nullptr: the reference
 };
 

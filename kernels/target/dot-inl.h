@@ -25,6 +25,7 @@
 #include "kernels/target/cpu_features.h"
 #include "kernels/target/hwy_compat-inl.h"
 #include "kernels/target/lanes-inl.h"
+#include "kernels/target/pairs-inl.h"
 
 // For each target, LUTRA_EXTENSION_INDEX counts from 0, the target as it is, to
 // kExtensions - 1; of two that exist, the higher is better. An extension has
@@ -159,18 +160,6 @@ HWY_INLINE VI DotAccumulate(D, VI acc, VU w, VI x) {
 
 #else
 inline constexpr bool kHasDot = false;
-
-// Pairs of 16-bit products added.
-template <class VI16>
-HWY_INLINE auto MultiplyPairs(VI16 a, VI16 b) {
-#if HWY_TARGET <= HWY_AVX3
-  return hn::Vec512<int32_t>{_mm512_madd_epi16(a.raw, b.raw)};
-#elif HWY_TARGET == HWY_AVX2
-  return hn::Vec256<int32_t>{_mm256_madd_epi16(a.raw, b.raw)};
-#else
-  return hn::Vec128<int32_t>{_mm_madd_epi16(a.raw, b.raw)};
-#endif
-}
 
 template <class VU8, class VI8>
 HWY_INLINE auto MultiplyBytePairs(VU8 w, VI8 x) {

@@ -60,16 +60,16 @@ struct VectorKernels {
   void (*layer_norm_row)(const float* x, const float* weight, const float* bias,
                          size_t n, float eps, float* y);
 };
-using AttendTokenFunction = void (*)(const AttentionShape& shape,
-                                     size_t position, size_t first,
-                                     size_t count, const float* q,
-                                     const AttentionCache& cache, void* scratch,
-                                     float* y);
+using AttendTokensFunction = void (*)(const AttentionShape& shape,
+                                      const AttentionTokens& tokens,
+                                      size_t first, size_t count,
+                                      const AttentionCache& cache,
+                                      void* scratch);
 
 // Of a target or, where it has none, of the best of the worse ones: bits are
 // the same. The last of them is the reference.
 const VectorKernels* FindVectorKernels(int64_t target) noexcept;
-AttendTokenFunction FindAttendToken(int64_t target) noexcept;
+AttendTokensFunction FindAttendTokens(int64_t target) noexcept;
 // nullptr: the reference, without fused multiply-adds.
 const FloatGemmKernels* FindFloatGemmKernels(int64_t target) noexcept;
 

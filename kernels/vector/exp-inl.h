@@ -24,25 +24,42 @@ HWY_INLINE V Polynomial(D d, V x, const float (&c)[n]) {
   return sum;
 }
 
+// exp in three steps, before and after the polynomial: several chains of them
+// may take turns. `shifted` has n of exp.h in its low bits, and `r` is its r.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V Exp(D d, V x) {
+HWY_INLINE V ExpShifted(D d, V x) {
+  using C = ExpConstants;
+  return hn::Add(hn::Mul(x, hn::Set(d, C::kLog2E)), hn::Set(d, C::kMagic));
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V ExpRest(D d, V x, V shifted) {
+  using C = ExpConstants;
+  const V n = hn::Sub(shifted, hn::Set(d, C::kMagic));
+  return hn::Sub(hn::Sub(x, hn::Mul(n, hn::Set(d, C::kLn2High))),
+                 hn::Mul(n, hn::Set(d, C::kLn2Low)));
+}
+
+// Of x that is not above C::kHigh, q being the polynomial C::kQ of r.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V ExpEnd(D d, V x, V shifted, V r, V q) {
   using C = ExpConstants;
   const hn::RebindToUnsigned<D> du;
-  const V magic = hn::Set(d, C::kMagic);
   const V one = hn::Set(d, 1.0f);
-  const V shifted = hn::Add(hn::Mul(x, hn::Set(d, C::kLog2E)), magic);
-  const V n = hn::Sub(shifted, magic);
-  const V r = hn::Sub(hn::Sub(x, hn::Mul(n, hn::Set(d, C::kLn2High))),
-                      hn::Mul(n, hn::Set(d, C::kLn2Low)));
-  const V q = Polynomial(d, r, C::kQ);
   const V e = hn::Add(hn::Add(hn::Mul(hn::Mul(r, r), q), r), one);
   const auto exponent = hn::ShiftLeft<23>(hn::BitCast(du, shifted));
   const V power = hn::BitCast(d, hn::Add(exponent, hn::BitCast(du, one)));
-  const V y = hn::Mul(e, power);
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, C::kLow)), hn::Mul(e, power));
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Exp(D d, V x) {
+  using C = ExpConstants;
+  const V shifted = ExpShifted(d, x);
+  const V r = ExpRest(d, x, shifted);
+  const V y = ExpEnd(d, x, shifted, r, Polynomial(d, r, C::kQ));
   const V infinity = hn::Set(d, std::numeric_limits<float>::infinity());
-  const V below_infinity =
-      hn::IfThenElse(hn::Lt(hn::Set(d, C::kHigh), x), infinity, y);
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, C::kLow)), below_infinity);
+  return hn::IfThenElse(hn::Lt(hn::Set(d, C::kHigh), x), infinity, y);
 }
 
 template <class D, class V = hn::Vec<D>>
@@ -104,6 +121,12 @@ struct ExpFunction {
   template <class D, class V>
   HWY_INLINE V operator()(D d, V x) const {
     return Exp(d, x);
+  }
+};
+struct TanhFunction {
+  template <class D, class V>
+  HWY_INLINE V operator()(D d, V x) const {
+    return Tanh(d, x);
   }
 };
 

@@ -56,12 +56,6 @@ struct SigmoidFunction {
     return Sigmoid(d, x);
   }
 };
-struct TanhFunction {
-  template <class D, class V>
-  HWY_INLINE V operator()(D d, V x) const {
-    return Tanh(d, x);
-  }
-};
 struct SiluFunction {
   template <class D, class V>
   HWY_INLINE V operator()(D d, V x) const {

@@ -17,7 +17,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little);
 
 constexpr uint64_t kMagic = 0x7165736172'74756cULL;  // "lutraseq"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 // What is in front of the pages and the state.
 struct Header {

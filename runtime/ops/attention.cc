@@ -33,7 +33,8 @@ AttentionShape ShapeOf(const Node& node, size_t head_dim,
       .cache = execution.cache,
       .scale = static_cast<float>(
           scale != 0 ? scale : 1.0 / std::sqrt(static_cast<double>(head_dim))),
-      .window = CountAttribute(node, "window")};
+      .window = CountAttribute(node, "window"),
+      .soft_cap = static_cast<float>(NumberAttribute(node, "soft_cap"))};
 }
 
 AttentionShape ShapeOf(const Model& model, const Node& node,
@@ -61,6 +62,12 @@ bool FitsFloat16(const float* x, size_t n) {
   return fits;
 }
 
+// A logit for each head; nullptr if there are none.
+const float* Sinks(const Model& model, const Node& node) {
+  if (node.weight.empty()) return nullptr;
+  return model.file().Get(node.weight).Floats(model.path()).data();
+}
+
 class AttentionStep : public Step {
  public:
   AttentionStep(const Model& model, const Node& node,
@@ -73,6 +80,7 @@ class AttentionStep : public Step {
         q_(static_cast<const float*>(binding.inputs[0])),
         k_(static_cast<const float*>(binding.inputs[1])),
         v_(static_cast<const float*>(binding.inputs[2])),
+        sinks_(Sinks(model, node)),
         y_(binding.output),
         page_offset_(binding.page_offset),
         scratch_(static_cast<std::byte*>(binding.scratch)),
@@ -89,25 +97,28 @@ class AttentionStep : public Step {
           for (size_t row = begin; row < end; ++row) {
             const RowPlace& place = call.rows[row];
             kernels::StoreToken(shape_, place.position, k_ + row * kv_size,
-                                v_ + row * kv_size, Cache(place));
+                                v_ + row * kv_size, Cache(*place.sequence));
           }
         });
     // Each thread takes every n-th piece, so that all have about as many tokens
-    // to look back at. A piece is a token or, if there are few, some heads.
+    // to look back at. A piece is a tile of tokens of a sequence and, if there
+    // are several threads, one head of keys.
     const size_t workers = Cost(m, call).multiply_adds < kMinParallelWork
                                ? 1
                                : execution_.Threads();
-    const size_t parts = m >= workers ? 1 : std::min(workers, shape_.kv_heads);
+    const size_t heads = workers == 1 ? shape_.kv_heads : 1;
     ParallelFor(execution_.executor, workers, 1, [&](size_t begin, size_t end) {
       for (size_t worker = begin; worker < end; ++worker) {
-        for (size_t i = worker; i < m * parts; i += workers) {
-          execution_.CheckCancelled();
-          const size_t row = i / parts;
-          const size_t part = i % parts;
-          Attend(call.rows[row], row, part * shape_.kv_heads / parts,
-                 (part + 1) * shape_.kv_heads / parts,
-                 scratch_ + worker * scratch_of_thread_);
-        }
+        size_t piece = 0;
+        ForTiles(
+            call, [&](const SequenceRows& rows, size_t first, size_t count) {
+              for (size_t head = 0; head < shape_.kv_heads; head += heads) {
+                if (piece++ % workers != worker) continue;
+                execution_.CheckCancelled();
+                Attend(rows, first, count, head, heads,
+                       scratch_ + worker * scratch_of_thread_);
+              }
+            });
       }
     });
   }
@@ -148,27 +159,44 @@ class AttentionStep : public Step {
                               : std::min(tokens, shape_.window + before);
   }
 
-  kernels::AttentionCache Cache(const RowPlace& place) const {
-    return {place.sequence->pages, page_offset_};
+  // Calls body(sequence, row, count) for tiles of consecutive rows, `row` being
+  // counted from the sequence's first.
+  template <class Body>
+  void ForTiles(const Call& call, const Body& body) const {
+    const size_t tile = kernels::AttentionTile(shape_);
+    for (const SequenceRows& rows : call.sequences) {
+      for (size_t row = 0; row < rows.count; row += tile) {
+        body(rows, row, std::min(tile, rows.count - row));
+      }
+    }
   }
 
-  // For heads [first, end) of keys.
-  void Attend(const RowPlace& place, size_t row, size_t first, size_t end,
-              void* scratch) const {
-    const size_t size = shape_.heads * shape_.head_dim;
-    kernels::AttendToken(shape_, place.position, first, end - first,
-                         q_ + row * size, Cache(place), scratch,
-                         y_ + row * size);
+  kernels::AttentionCache Cache(const SequenceRows& rows) const {
+    return {rows.pages, page_offset_};
+  }
+
+  // `count` rows of a sequence, for `heads` heads of keys from `head` on.
+  void Attend(const SequenceRows& rows, size_t row, size_t count, size_t head,
+              size_t heads, void* scratch) const {
+    const size_t offset = (rows.first + row) * shape_.heads * shape_.head_dim;
+    kernels::AttendTokens(shape_,
+                          {.position = rows.position + row,
+                           .count = count,
+                           .q = q_ + offset,
+                           .sinks = sinks_,
+                           .y = y_ + offset},
+                          head, heads, Cache(rows), scratch);
   }
 
   const Model& model_;
   const Node& node_;
   AttentionShape shape_;
   Execution execution_;
-  const float* q_;  // [m, heads, head_dim]
-  const float* k_;  // [m, kv_heads, head_dim]
-  const float* v_;  // [m, kv_heads, head_dim]
-  float* y_;        // [m, heads, head_dim]
+  const float* q_;      // [m, heads, head_dim]
+  const float* k_;      // [m, kv_heads, head_dim]
+  const float* v_;      // [m, kv_heads, head_dim]
+  const float* sinks_;  // [heads], or nullptr
+  float* y_;            // [m, heads, head_dim]
   size_t page_offset_;
   std::byte* scratch_;
   size_t scratch_of_thread_;
@@ -181,6 +209,7 @@ class Attention : public Operator {
   Attention()
       : Operator({.name = "attention",
                   .inputs = 3,
+                  .weight = TensorUse::kOptional,
                   .context = RowContext::kState,
                   .attributes = {{.name = "heads",
                                   .kind = AttributeKind::kCount,
@@ -198,7 +227,11 @@ class Attention : public Operator {
                                  {.name = "window",
                                   .kind = AttributeKind::kCount,
                                   .required = false,
-                                  .high = 1u << 31}}}) {}
+                                  .high = 1u << 31},
+                                 {.name = "soft_cap",
+                                  .kind = AttributeKind::kNumber,
+                                  .required = false,
+                                  .high = 1e6}}}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
@@ -224,6 +257,7 @@ class Attention : public Operator {
                           std::to_string(heads) + " heads and " +
                           std::to_string(kv_heads) + " heads of keys");
     }
+    if (!node.weight.empty()) CheckSinks(model, node, heads);
     return inputs[0]->shape;
   }
 
@@ -255,6 +289,20 @@ class Attention : public Operator {
                              const Binding& binding) const override {
     return std::make_unique<AttentionStep>(
         model, node, ShapeOf(model, node, execution), execution, binding);
+  }
+
+ private:
+  static void CheckSinks(const Model& model, const Node& node, size_t heads) {
+    const TensorView& weight = model.file().Get(node.weight);
+    if (weight.dtype != DType::kFloat32 ||
+        weight.shape != std::vector<int64_t>{static_cast<int64_t>(heads)}) {
+      throw Error::InTensor(model.path(), node.weight,
+                            "is " + std::string(Name(weight.dtype)) + " " +
+                                ShapeToString(weight.shape) +
+                                ", but sinks are F32 [" +
+                                std::to_string(heads) + "], one of each head");
+    }
+    Sinks(model, node);  // throws where they are not aligned
   }
 };
 

@@ -9,9 +9,10 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <random>
-#include <utility>
+#include <string>
 #include <vector>
 
 #include "tests/kernels/each_variant.h"
@@ -37,12 +38,20 @@ std::vector<float> Normal(size_t n, uint32_t seed) {
   return values;
 }
 
+struct Case {
+  AttentionShape shape;
+  bool has_sinks = false;
+};
+
 struct Data {
-  explicit Data(const AttentionShape& shape)
-      : q(Normal(shape.context * shape.heads * shape.head_dim, 1)),
-        k(Normal(shape.context * shape.kv_heads * shape.head_dim, 2)),
-        v(Normal(shape.context * shape.kv_heads * shape.head_dim, 3)) {}
-  std::vector<float> q, k, v;
+  explicit Data(const Case& c)
+      : q(Normal(c.shape.context * c.shape.heads * c.shape.head_dim, 1)),
+        k(Normal(c.shape.context * c.shape.kv_heads * c.shape.head_dim, 2)),
+        v(Normal(c.shape.context * c.shape.kv_heads * c.shape.head_dim, 3)) {
+    if (c.has_sinks) sinks = Normal(c.shape.heads, 4);
+  }
+  const float* Sinks() const { return sinks.empty() ? nullptr : sinks.data(); }
+  std::vector<float> q, k, v, sinks;
 };
 
 // A cache for the context. It begins somewhere inside of its pages.
@@ -63,24 +72,49 @@ class Pages {
   std::vector<std::byte*> pages_;
 };
 
-// All tokens of the context, one after the other.
-std::vector<float> AttendAll(const AttentionShape& shape, const Data& data) {
+// All tokens of the context, in calls of as many as `tile` returns, up to what
+// a call takes. Each call's are stored right before it.
+std::vector<float> AttendAll(const AttentionShape& shape, const Data& data,
+                             const std::function<size_t()>& tile) {
   EXPECT_TRUE(AttentionFits(shape));
   const Pages pages(shape);
   const AlignedBytes scratch = Allocate(AttentionScratchBytes(shape));
   const size_t q_size = shape.heads * shape.head_dim;
   const size_t kv_size = shape.kv_heads * shape.head_dim;
   std::vector<float> y(shape.context * q_size);
-  for (size_t t = 0; t < shape.context; ++t) {
-    StoreToken(shape, t, &data.k[t * kv_size], &data.v[t * kv_size],
-               pages.cache());
+  for (size_t t = 0; t < shape.context;) {
+    const size_t rows =
+        std::min({tile(), AttentionTile(shape), shape.context - t});
+    for (size_t i = t; i < t + rows; ++i) {
+      StoreToken(shape, i, &data.k[i * kv_size], &data.v[i * kv_size],
+                 pages.cache());
+    }
+    const AttentionTokens tokens = {.position = t,
+                                    .count = rows,
+                                    .q = &data.q[t * q_size],
+                                    .sinks = data.Sinks(),
+                                    .y = &y[t * q_size]};
     // The heads in two parts.
     const size_t half = shape.kv_heads / 2;
-    for (const auto& [first, count] :
-         {std::pair{size_t{0}, half}, std::pair{half, shape.kv_heads - half}}) {
-      AttendToken(shape, t, first, count, &data.q[t * q_size], pages.cache(),
-                  scratch.get(), &y[t * q_size]);
-    }
+    AttendTokens(shape, tokens, 0, half, pages.cache(), scratch.get());
+    AttendTokens(shape, tokens, half, shape.kv_heads - half, pages.cache(),
+                 scratch.get());
+    t += rows;
+  }
+  return y;
+}
+
+std::vector<float> AttendOneByOne(const AttentionShape& shape,
+                                  const Data& data) {
+  return AttendAll(shape, data, [] { return size_t{1}; });
+}
+
+std::vector<float> ByReference(const AttentionShape& shape, const Data& data) {
+  const size_t q_size = shape.heads * shape.head_dim;
+  std::vector<float> y(data.q.size());
+  for (size_t t = 0; t < shape.context; ++t) {
+    reference::Attend(shape, t, &data.q[t * q_size], data.Sinks(),
+                      data.k.data(), data.v.data(), &y[t * q_size]);
   }
   return y;
 }
@@ -101,10 +135,16 @@ std::vector<double> Naive(const AttentionShape& shape, const Data& data) {
           score += double{q[d]} *
                    double{data.k[(s * shape.kv_heads + kv) * dim + d]};
         }
-        scores.push_back(score * double{shape.scale});
+        score *= double{shape.scale};
+        if (shape.soft_cap != 0) {
+          score = double{shape.soft_cap} *
+                  std::tanh(score / double{shape.soft_cap});
+        }
+        scores.push_back(score);
       }
       const double most = *std::max_element(scores.begin(), scores.end());
-      double sum = 0;
+      double sum =
+          data.sinks.empty() ? 0 : std::exp(double{data.sinks[h]} - most);
       for (double& score : scores) sum += score = std::exp(score - most);
       for (size_t s = first; s <= t; ++s) {
         for (size_t d = 0; d < dim; ++d) {
@@ -118,22 +158,39 @@ std::vector<double> Naive(const AttentionShape& shape, const Data& data) {
   return y;
 }
 
-std::vector<AttentionShape> Shapes() {
+std::vector<Case> Cases() {
   const auto shape = [](size_t heads, size_t kv_heads, size_t head_dim,
-                        size_t context, size_t window) {
+                        size_t context, size_t window, float soft_cap = 0) {
     return AttentionShape{.heads = heads,
                           .kv_heads = kv_heads,
                           .head_dim = head_dim,
                           .context = context,
                           .scale = 0.3f,
-                          .window = window};
+                          .window = window,
+                          .soft_cap = soft_cap};
   };
-  return {shape(1, 1, 1, 3, 0), shape(1, 1, 8, 70, 0), shape(2, 2, 20, 33, 0),
-          shape(4, 2, 16, 40, 7), shape(3, 1, 24, 50, 16),
-          shape(8, 2, 64, 90, 0), shape(7, 1, 32, 80, 33),
-          shape(9, 1, 80, 20, 1),
+  return {{shape(1, 1, 1, 3, 0)},
+          {shape(1, 1, 8, 150, 0)},
+          {shape(2, 2, 20, 33, 0)},
+          {shape(4, 2, 16, 40, 7), true},
+          {shape(3, 1, 23, 100, 16)},
+          {shape(8, 2, 64, 200, 0)},
+          {shape(7, 1, 33, 80, 33, 2.0f)},
+          {shape(9, 1, 80, 20, 1)},
+          {shape(2, 1, 130, 70, 0), true},
+          {shape(80, 1, 3, 10, 0)},
           // Windows that begin and end in several pages.
-          shape(2, 1, 16, 300, 70), shape(1, 1, 16, 200, 0)};
+          {shape(2, 1, 16, 300, 70), true},
+          {shape(1, 1, 5, 200, 3, 0.5f), true},
+          {shape(1, 1, 16, 200, 0, 1.0f)}};
+}
+
+std::string Describe(const AttentionShape& shape, size_t element) {
+  const size_t q_size = shape.heads * shape.head_dim;
+  return std::to_string(shape.heads) + " heads of " +
+         std::to_string(shape.head_dim) + ", token " +
+         std::to_string(element / q_size) + ", element " +
+         std::to_string(element % q_size);
 }
 
 class AttentionTest : public ::testing::TestWithParam<CacheType> {};
@@ -144,40 +201,105 @@ TEST_P(AttentionTest, IsTheFormula) {
   const double tolerance = GetParam() == CacheType::kFloat32   ? 1e-5
                            : GetParam() == CacheType::kFloat16 ? 1e-2
                                                                : 1e-1;
-  for (AttentionShape shape : Shapes()) {
-    shape.cache = GetParam();
-    const Data data(shape);
-    const auto y = AttendAll(shape, data);
-    const auto expected = Naive(shape, data);
+  for (Case c : Cases()) {
+    c.shape.cache = GetParam();
+    const Data data(c);
+    const auto y = AttendOneByOne(c.shape, data);
+    const auto expected = Naive(c.shape, data);
     for (size_t i = 0; i < y.size(); ++i) {
-      ASSERT_NEAR(y[i], expected[i], tolerance)
-          << shape.heads << " heads of " << shape.head_dim << ", element " << i;
+      ASSERT_NEAR(y[i], expected[i], tolerance) << Describe(c.shape, i);
     }
   }
 }
 
+// However tokens come in calls.
 TEST_P(AttentionTest, HasTheBitsOfTheReference) {
-  for (AttentionShape shape : Shapes()) {
-    shape.cache = GetParam();
-    const Data data(shape);
-    const size_t q_size = shape.heads * shape.head_dim;
-    std::vector<float> expected(data.q.size());
-    std::vector<float> scratch(shape.context);
-    for (size_t t = 0; t < shape.context; ++t) {
-      reference::Attend(shape, t, &data.q[t * q_size], data.k.data(),
-                        data.v.data(), scratch.data(), &expected[t * q_size]);
-    }
+  std::mt19937 rng(5);
+  const std::function<size_t()> tiles[] = {
+      [] { return size_t{1}; }, [] { return size_t{1} << 20; },
+      [&] { return size_t{1 + rng() % 33}; }};
+  for (Case c : Cases()) {
+    c.shape.cache = GetParam();
+    const Data data(c);
+    const auto expected = ByReference(c.shape, data);
     ForEachVariant([&](const char* variant) {
-      const auto y = AttendAll(shape, data);
-      ASSERT_EQ(y.size(), expected.size());
-      for (size_t i = 0; i < y.size(); ++i) {
-        ASSERT_EQ(std::bit_cast<uint32_t>(y[i]),
-                  std::bit_cast<uint32_t>(expected[i]))
-            << variant << ", " << shape.heads << " heads of " << shape.head_dim
-            << ", element " << i;
+      for (const auto& tile : tiles) {
+        const auto y = AttendAll(c.shape, data, tile);
+        for (size_t i = 0; i < y.size(); ++i) {
+          ASSERT_EQ(std::bit_cast<uint32_t>(y[i]),
+                    std::bit_cast<uint32_t>(expected[i]))
+              << variant << ", " << Describe(c.shape, i);
+        }
       }
     });
   }
+}
+
+// Neither what comes after a token nor what its window leaves out may show, not
+// even a NaN in the page that it looks at.
+TEST_P(AttentionTest, TokensThatAreNotSeenDoNotShow) {
+  Case c{{.heads = 4,
+          .kv_heads = 2,
+          .head_dim = 24,
+          .context = 90,
+          .cache = GetParam(),
+          .scale = 0.3f,
+          .window = 20}};
+  constexpr size_t kToken = 40;
+  const Data plain(c);
+  const auto expected = AttendOneByOne(c.shape, plain);
+  Data odd = plain;
+  const size_t kv_size = c.shape.kv_heads * c.shape.head_dim;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::fill_n(&odd.k[kToken * kv_size], kv_size, nan);
+  std::fill_n(&odd.v[kToken * kv_size], kv_size, nan);
+  const size_t q_size = c.shape.heads * c.shape.head_dim;
+  const auto check = [&](const char* who, const std::vector<float>& y) {
+    for (size_t i = 0; i < y.size(); ++i) {
+      const size_t t = i / q_size;
+      const bool sees = t >= kToken && t < kToken + c.shape.window;
+      ASSERT_EQ(std::isnan(y[i]), sees) << who << ", " << Describe(c.shape, i);
+      if (!sees) {
+        ASSERT_EQ(y[i], expected[i]) << who << ", " << Describe(c.shape, i);
+      }
+    }
+  };
+  check("reference", ByReference(c.shape, odd));
+  ForEachVariant([&](const char* variant) {
+    check(variant, AttendAll(c.shape, odd, [] { return size_t{32}; }));
+    check(variant, AttendOneByOne(c.shape, odd));
+  });
+}
+
+// Scores that are infinite or far apart: weights are 0, not NaN, where only
+// their page has none that counts.
+TEST_P(AttentionTest, PagesMayWeighNothing) {
+  if (GetParam() == CacheType::kInt8) return;  // has no infinities
+  Case c{{.heads = 1,
+          .kv_heads = 1,
+          .head_dim = 2,
+          .context = 200,
+          .cache = GetParam()}};
+  Data data(c);
+  for (size_t t = 0; t < c.shape.context; ++t) {
+    data.q[2 * t] = 1.0f;
+    data.q[2 * t + 1] = 0.0f;
+    data.k[2 * t] = t < 64    ? -std::numeric_limits<float>::infinity()
+                    : t < 130 ? -6e4f
+                              : 1.0f;
+  }
+  const auto expected = ByReference(c.shape, data);
+  ForEachVariant([&](const char* variant) {
+    const auto y = AttendAll(c.shape, data, [] { return size_t{17}; });
+    for (size_t i = 0; i < y.size(); ++i) {
+      ASSERT_EQ(std::isnan(y[i]), i < 2 * 64) << variant << ", element " << i;
+      if (i >= 2 * 64) {
+        ASSERT_EQ(y[i], expected[i]) << variant << ", element " << i;
+      }
+    }
+  });
+  // The mean of the values since.
+  EXPECT_NEAR(expected[2 * 130], data.v[2 * 130], 1e-2);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, AttentionTest,
@@ -188,47 +310,76 @@ INSTANTIATE_TEST_SUITE_P(All, AttentionTest,
 // Int8 has no code for them: nothing of the row may look like a number. Tokens
 // before it and heads that do not use it are as they were.
 TEST(Int8CacheTest, RowsThatAreNotFiniteGiveNaN) {
-  const AttentionShape shape{.heads = 4,
-                             .kv_heads = 2,
-                             .head_dim = 20,
-                             .context = 40,
-                             .cache = CacheType::kInt8,
-                             .scale = 0.3f,
-                             .window = 17};
+  const Case c{{.heads = 4,
+                .kv_heads = 2,
+                .head_dim = 20,
+                .context = 40,
+                .cache = CacheType::kInt8,
+                .scale = 0.3f,
+                .window = 17}};
+  const AttentionShape& shape = c.shape;
   constexpr size_t kToken = 3;
-  const Data plain(shape);
-  const std::vector<float> expected = AttendAll(shape, plain);
+  const Data plain(c);
+  const std::vector<float> expected = AttendOneByOne(shape, plain);
   const size_t q_size = shape.heads * shape.head_dim;
   for (const float odd : {std::numeric_limits<float>::quiet_NaN(),
                           std::numeric_limits<float>::infinity(),
                           -std::numeric_limits<float>::infinity()}) {
-    for (const bool in_keys : {true, false}) {
+    for (const char where : {'q', 'k', 'v'}) {
       Data data = plain;
-      // Of the second head of keys.
+      // Of the second head of keys, of the third of queries.
       const size_t at = (kToken * shape.kv_heads + 1) * shape.head_dim + 7;
-      (in_keys ? data.k : data.v)[at] = odd;
-      std::vector<float> reference(expected.size());
-      std::vector<float> scratch(shape.context);
-      for (size_t t = 0; t < shape.context; ++t) {
-        reference::Attend(shape, t, &data.q[t * q_size], data.k.data(),
-                          data.v.data(), scratch.data(),
-                          &reference[t * q_size]);
+      if (where == 'q') {
+        data.q[(kToken * shape.heads + 2) * shape.head_dim + 7] = odd;
+      } else {
+        (where == 'k' ? data.k : data.v)[at] = odd;
       }
       const auto check = [&](const char* who, const std::vector<float>& y) {
         for (size_t i = 0; i < y.size(); ++i) {
           const size_t t = i / q_size;
-          const bool sees = t >= kToken && t < kToken + shape.window &&
-                            i % q_size >= q_size / 2;
+          const size_t head = i % q_size / shape.head_dim;
+          const bool sees =
+              where == 'q'
+                  ? t == kToken && head == 2
+                  : t >= kToken && t < kToken + shape.window && head >= 2;
           ASSERT_EQ(std::isnan(y[i]), sees) << who << ", element " << i;
           if (!sees) {
             ASSERT_EQ(y[i], expected[i]) << who << ", element " << i;
           }
         }
       };
-      check("reference", reference);
-      ForEachVariant(
-          [&](const char* variant) { check(variant, AttendAll(shape, data)); });
+      check("reference", ByReference(shape, data));
+      ForEachVariant([&](const char* variant) {
+        check(variant, AttendAll(shape, data, [] { return size_t{5}; }));
+      });
     }
+  }
+}
+
+// Sums of the largest integers must not wrap around, nor saturate.
+TEST(Int8CacheTest, LargestSumsAreExact) {
+  for (const size_t head_dim : {64u, 513u, 1024u}) {
+    const Case c{{.heads = 1,
+                  .kv_heads = 1,
+                  .head_dim = head_dim,
+                  .context = 70,
+                  .cache = CacheType::kInt8,
+                  .scale = 1.0f / static_cast<float>(head_dim)}};
+    Data data(c);
+    std::fill(data.q.begin(), data.q.end(), -1.0f);
+    std::fill(data.k.begin(), data.k.end(), -1.0f);
+    std::fill(data.v.begin(), data.v.end(), -1.0f);
+    std::vector<float> expected(head_dim);
+    reference::Attend(c.shape, c.shape.context - 1, data.q.data(), nullptr,
+                      data.k.data(), data.v.data(), expected.data());
+    EXPECT_NEAR(expected[0], -1.0f, 1e-4f);
+    ForEachVariant([&](const char* variant) {
+      const auto y = AttendAll(c.shape, data, [] { return size_t{9}; });
+      for (size_t d = 0; d < head_dim; ++d) {
+        ASSERT_EQ(y[(c.shape.context - 1) * head_dim + d], expected[d])
+            << variant << ", " << head_dim;
+      }
+    });
   }
 }
 

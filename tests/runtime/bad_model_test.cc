@@ -119,6 +119,14 @@ std::vector<BadModel> ModelCases() {
                  .Set("heads", 1048576.0)
                  .Set("kv_heads", 1048576.0);
            }},
+      {.name = "AttentionSinksOfOtherHeads",
+       .expected = {"tensor 'fc2.bias'", "sinks are F32 [4], one of each head"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kAttention, {"x", "x", "x"}, "z", "fc2.bias")
+                 .Set("heads", 4.0)
+                 .Set("kv_heads", 4.0);
+           }},
       {.name = "ConvolutionOfAVector",
        .expected = {"conv2d node 'z'", "[32] must have 3 dimensions"},
        .build =

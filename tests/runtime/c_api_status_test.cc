@@ -263,7 +263,7 @@ const Cause kCauses[] = {
        EXPECT_EQ(w.Feed({3}), LUTRA_OK);
        return w.Restore(w.session, 100);
      }},
-    {"saved_version", LUTRA_UNSUPPORTED, "has version 0",
+    {"saved_version", LUTRA_UNSUPPORTED, "has version 3",
      [](World& w) { return w.Restore(w.session, 8); }},
     {"saved_of_another", LUTRA_INVALID_ARGUMENT, "is of another model",
      [](World& w) { return w.Restore(w.session, 16); }},

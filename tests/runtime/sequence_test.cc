@@ -10,9 +10,11 @@
 #include <random>
 #include <thread>
 
+#include "lutra/kernels/attention.h"
 #include "lutra/runtime/session.h"
 #include "tests/kernels/each_variant.h"
 #include "tests/kernels/random_matrix.h"
+#include "tests/runtime/model_builder.h"
 #include "tests/runtime/throws.h"
 #include "tests/runtime/tiny_llama.h"
 #include "tests/runtime/tiny_lstm.h"
@@ -388,6 +390,59 @@ TEST_F(SequenceTest, LstmRemembers) {
   session.Rewind(12);
   session.Rewind(0);
   EXPECT_EQ(feed(session, 0, 12), all);
+}
+
+// The options of attention that the tiny Llama lacks, against the kernels'
+// definition, in calls of several sizes.
+TEST_F(SequenceTest, AttentionTakesASoftCapAndSinks) {
+  constexpr size_t kLength = 150;
+  kernels::AttentionShape shape{.heads = 4,
+                                .kv_heads = 2,
+                                .head_dim = 8,
+                                .context = kLength,
+                                .scale = 0.5f,
+                                .window = 100,
+                                .soft_cap = 1.5f};
+  const auto sinks = RandomFloats(shape.heads, 1);
+  const auto q = RandomFloats(kLength * 32, 2, 3.0f);
+  const auto k = RandomFloats(kLength * 16, 3);
+  const auto v = RandomFloats(kLength * 16, 4);
+  ModelBuilder builder;
+  builder.Input("q", {32})
+      .Input("k", {16})
+      .Input("v", {16})
+      .Add(OpType::kAttention, {"q", "k", "v"}, "y", "sinks")
+      .Set("heads", 4.0)
+      .Set("kv_heads", 2.0)
+      .Set("scale", 0.5)
+      .Set("window", 100.0)
+      .Set("soft_cap", 1.5)
+      .Floats("sinks", {4}, sinks)
+      .Output("y");
+  const auto model = Write(builder);
+  for (const auto cache :
+       {kernels::CacheType::kFloat32, kernels::CacheType::kFloat16,
+        kernels::CacheType::kInt8}) {
+    shape.cache = cache;
+    std::vector<float> expected(q.size());
+    for (size_t t = 0; t < kLength; ++t) {
+      kernels::reference::Attend(shape, t, &q[t * 32], sinks.data(), k.data(),
+                                 v.data(), &expected[t * 32]);
+    }
+    for (const size_t threads : {1u, 3u}) {
+      Session session(model,
+                      {.threads = threads, .context = kLength, .cache = cache});
+      std::vector<float> y(q.size());
+      size_t fed = 0;
+      for (const size_t m : {3u, 1u, 100u, 46u}) {
+        const void* inputs[] = {&q[fed * 32], &k[fed * 16], &v[fed * 16]};
+        float* outputs[] = {&y[fed * 32]};
+        session.Run(m, inputs, outputs);
+        fed += m;
+      }
+      EXPECT_EQ(y, expected) << threads << " threads";
+    }
+  }
 }
 
 }  // namespace

@@ -249,7 +249,7 @@ TEST_F(SessionTest, MemoryOfTheContextIsNamed) {
       .Set("kv_heads", 1.0)
       .Output("y");
   const auto model = Load(builder);
-  for (const int shift : {42, 62}) {  // more than there is; more than 64 bits
+  for (const int shift : {45, 62}) {  // a cache of more than 63 bits, and 64
     const size_t context = size_t{1} << shift;
     EXPECT_THAT(ErrorMessage([&] {
                   Session(model, {.threads = 1, .context = context}).Prepare(1);

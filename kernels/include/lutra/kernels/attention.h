@@ -5,21 +5,41 @@
 
 #include "lutra/kernels/cache_type.h"
 
-// Causal attention of one token over the keys and values of itself and the
-// tokens before, which lie in the pages of a cache:
+// Causal attention of tokens over the keys and values of themselves and the
+// tokens before, which lie in the pages of a cache. A token sees the tokens t
+// up to its own, the last `window` of them if there is one; of these, it has
+// the scores
 //
-//   s[t] = (sum over d of (scale * q[d]) * k[t][d]) (* ks[t])
-//   e[t] = exp(s[t] - max s)
-//   y[d] = (sum over t of (e[t] (* vs[t])) * v[t][d]) * (1 / lanes(e[t]))
+//   s[t] = sum over d of (scale * q[d]) * k[t][d]        kFloat32, kFloat16
+//   s[t] = (float(sum over d of iq[d] * ik[t][d]) * qs) * ks[t]        kInt8
+//   s[t] = soft_cap * tanh(s[t] * (1 / soft_cap))        if there is a soft cap
 //
-// over the tokens t that are seen, where k and v are what the cache holds: keys
-// and values as they are or rounded to float16, or with kInt8 integers whose
-// scales are ks and vs (cache_type.h). Every operation is rounded by itself.
-// Sums over d and, in y, over t start at 0 and are taken in order; lanes is the
-// sum in 16 lanes of vector_ops.h by the token's place t in the sequence, with
-// zeros for tokens that are not seen, and exp that of vector_ops.h. So bits are
-// the same on every instruction set, and depend neither on how tokens come in
-// calls nor on threads.
+// and takes, page by page in their order, beginning with m = the largest of the
+// sink and -FLT_MAX, l = exp(sink - m) (0 without a sink) and y = 0:
+//
+//   m' = the largest of m and the page's s[t];  c = exp(m - m');  m = m'
+//   e[t] = exp(s[t] - m)
+//   l    = l * c + sum over t of e[t]
+//   y[d] = y[d] * c + sum over t of e[t] * v[t][d]       kFloat32, kFloat16
+//   y[d] = y[d] * c + float(sum over t of iw[t] * iv[t][d]) * ws       kInt8
+//
+// Last, y[d] = y[d] * (1 / lanes(l)). Every operation is rounded by itself.
+// Sums of floats over d begin with 0 and those over t with what is there, y *
+// c; they are taken in order. l is 16 lanes by the token's place in the
+// sequence, the sink in the first, and lanes their sum as in vector_ops.h,
+// whose exp and tanh are meant.
+//
+// k and v are what the cache holds: keys and values as they are or rounded to
+// float16, or with kInt8 integers, ik * ks and iv * vs (cache_type.h). There,
+// sums of products are exact integers of 32 bits, as of queries and weights
+// only 16 bits are kept: iq[d] is scale * q[d] to the nearest multiple of qs,
+// the largest |scale * q[d]| / L, L = min(32767, (2^31 - 1) / (128 *
+// head_dim)); and iw[t] is e[t] * vs[t] to the nearest multiple of ws, the
+// page's largest / 32767. Both scales are 2^-126 at least, and NaN if what they
+// scale is not finite.
+//
+// So bits are the same on every instruction set, and depend neither on how
+// tokens come in calls nor on threads.
 
 namespace lutra::kernels {
 
@@ -30,7 +50,8 @@ struct AttentionShape {
   size_t context = 0;  // tokens of the longest sequence
   CacheType cache = CacheType::kFloat16;
   float scale = 1.0f;
-  size_t window = 0;  // tokens seen, itself included; 0: all
+  size_t window = 0;      // tokens seen, itself included; 0: all
+  float soft_cap = 0.0f;  // scores stay below it; 0: as they are
 };
 
 // Tokens of a page.
@@ -44,11 +65,21 @@ struct AttentionCache {
   size_t offset = 0;                  // a multiple of 64
 };
 
-// Keys of 16 consecutive tokens lie side by side for each d, so that 16 scores
-// are computed at once and a token costs no reduction. Overflows for absurd
-// shapes: see AttentionFits.
+// Consecutive tokens of a sequence.
+struct AttentionTokens {
+  size_t position = 0;           // of the first
+  size_t count = 0;              // at most AttentionTile()
+  const float* q = nullptr;      // [count, heads, head_dim]
+  const float* sinks = nullptr;  // [heads], or nullptr
+  float* y = nullptr;            // like q
+};
+
+// Overflows for absurd shapes: see AttentionFits.
 size_t AttentionPageBytes(const AttentionShape& shape) noexcept;
-// Bytes that one call of AttendToken works in.
+// The most tokens that a call of AttendTokens takes: keys and values are read
+// once for all of them. At least 1.
+size_t AttentionTile(const AttentionShape& shape) noexcept;
+// Bytes that one call of AttendTokens works in, whatever the context.
 size_t AttentionScratchBytes(const AttentionShape& shape) noexcept;
 // Whether the sizes above fit size_t.
 bool AttentionFits(const AttentionShape& shape) noexcept;
@@ -58,22 +89,22 @@ bool AttentionFits(const AttentionShape& shape) noexcept;
 void StoreToken(const AttentionShape& shape, size_t position, const float* k,
                 const float* v, const AttentionCache& cache) noexcept;
 
-// y of the heads that use `count` heads of keys from `first` on, for the token
-// at `position`. `q` and `y` are [heads, head_dim]; of the other heads nothing
-// is read or written. Tokens up to `position` must have been stored. `scratch`
-// is aligned to 64.
-void AttendToken(const AttentionShape& shape, size_t position, size_t first,
-                 size_t count, const float* q, const AttentionCache& cache,
-                 void* scratch, float* y) noexcept;
+// y of the heads that use `count` heads of keys from `first` on; of the other
+// heads nothing is read or written. All tokens up to the last one must have
+// been stored. `scratch` is aligned to 64.
+void AttendTokens(const AttentionShape& shape, const AttentionTokens& tokens,
+                  size_t first, size_t count, const AttentionCache& cache,
+                  void* scratch) noexcept;
 
 namespace reference {
 
 // The definition above in plain C++, from the keys and values themselves: y of
-// the token at `position`, [heads, head_dim] like `q`; `k` and `v` are float
-// [position + 1, kv_heads, head_dim], what StoreToken took; `scratch` has
-// position + 1 floats. Slow; what AttendToken is tested against, bit by bit.
+// the token at `position`, [heads, head_dim] like `q`; `sinks` is [heads] or
+// nullptr; `k` and `v` are float [position + 1, kv_heads, head_dim], what
+// StoreToken took. Slow; what AttendTokens is tested against, bit by bit.
 void Attend(const AttentionShape& shape, size_t position, const float* q,
-            const float* k, const float* v, float* scratch, float* y) noexcept;
+            const float* sinks, const float* k, const float* v,
+            float* y) noexcept;
 
 }  // namespace reference
 }  // namespace lutra::kernels

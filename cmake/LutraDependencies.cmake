@@ -75,7 +75,6 @@ if("runtime" IN_LIST LUTRA_ROOMS)
 endif()
 
 if("qat" IN_LIST LUTRA_ROOMS)
-  find_package(Eigen3 3.4 REQUIRED NO_MODULE)
   find_package(ZLIB REQUIRED)
 endif()
 
@@ -109,6 +108,7 @@ if(LUTRA_BUILD_TESTS)
   FetchContent_MakeAvailable(googletest)
 endif()
 if(LUTRA_BUILD_BENCH)
+  find_package(Eigen3 3.4 REQUIRED NO_MODULE)  # a peer
   FetchContent_Declare(
     benchmark
     GIT_REPOSITORY https://github.com/google/benchmark

@@ -20,8 +20,9 @@ struct MatrixResult {
 };
 
 // c[m, n] = a[m, k] * b[k, n], or c += with `accumulate`. A transposed `a` is
-// stored as [k, m], a transposed `b` as [n, k]. c overlaps neither. The bits of
-// the result do not depend on the number of threads.
+// stored as [k, m], a transposed `b` as [n, k]. c overlaps neither. The bits
+// are those that float_gemm.h defines, for any number of threads. Throws
+// std::bad_alloc; a thread keeps some MiB for its next call.
 void MatMul(MatrixOperand a, MatrixOperand b, size_t m, size_t n, size_t k,
             bool accumulate, MatrixResult c, Executor* executor);
 

@@ -16,6 +16,9 @@ constexpr size_t kTileQueries = 64;
 // s[t] = p[t] * (dy v[t] - dy y):
 //   dv[t] += p[t] * dy,  dq = scale * sum of s[t] * k[t],
 //   dk[t] += scale * s[t] * q
+// A soft cap c, which makes c * tanh(z / c) of scores z, multiplies s[t] by
+// 1 - tanh(z / c)^2. A sink takes part in the softmax and has no value: its
+// gradient is minus the sum over queries of its probability times dy y.
 // The probabilities are computed anew, tile by tile, instead of being kept
 // (Dao et al., "FlashAttention", 2022).
 class AttentionStep : public BackwardStep {
@@ -28,6 +31,8 @@ class AttentionStep : public BackwardStep {
         kv_heads_(CountAttribute(node, "kv_heads")),
         head_dim_(model.value(node.output).ElementCount() / heads_),
         window_(CountAttribute(node, "window")),
+        soft_cap_(static_cast<float>(NumberAttribute(node, "soft_cap"))),
+        sinks_(node.weight.empty() ? nullptr : Tensor32(model, node.weight)),
         scale_(static_cast<float>(NumberAttribute(node, "scale"))) {
     if (scale_ == 0.0f) {
       scale_ =
@@ -36,9 +41,15 @@ class AttentionStep : public BackwardStep {
     slots_ = execution.Threads();
   }
 
-  // Floats that one thread works in.
+  // Floats that one thread works in: probabilities, gradients of scores, and
+  // what a soft cap multiplies these by.
   static size_t SlotFloats(const BackwardCapacity& capacity) {
-    return 2 * kTileQueries * capacity.longest;
+    return 3 * kTileQueries * capacity.longest;
+  }
+  // After those of all threads come gradients of sinks, for each sequence.
+  static size_t ScratchFloats(size_t threads, const BackwardCapacity& capacity,
+                              size_t heads) {
+    return threads * SlotFloats(capacity) + capacity.sequences * heads;
   }
 
   void Run(size_t, const Call& call) override {
@@ -49,13 +60,25 @@ class AttentionStep : public BackwardStep {
     ParallelFor(executor_, slots, 1, [&](size_t begin, size_t end) {
       for (size_t slot = begin; slot < end; ++slot) {
         for (size_t task = slot; task < tasks; task += slots) {
-          RunHead(call.sequences[task / kv_heads_], task % kv_heads_, slot);
+          RunHead(call.sequences[task / kv_heads_], task % kv_heads_, slot,
+                  SinkGradients(task / kv_heads_));
         }
       }
     });
+    if (sinks_ == nullptr || binding_.weight_gradient == nullptr) return;
+    for (size_t i = 0; i < call.sequences.size(); ++i) {
+      for (size_t head = 0; head < heads_; ++head) {
+        binding_.weight_gradient[head] += SinkGradients(i)[head];
+      }
+    }
   }
 
  private:
+  float* SinkGradients(size_t sequence) const {
+    return static_cast<float*>(binding_.scratch) +
+           slots_ * SlotFloats(binding_.capacity) + sequence * heads_;
+  }
+
   // A head of [m, heads, head_dim], from a row on.
   const float* Head(const void* values, size_t row, size_t head,
                     size_t heads) const {
@@ -75,21 +98,25 @@ class AttentionStep : public BackwardStep {
     }
   }
 
-  void RunHead(const SequenceRows& rows, size_t kv_head, size_t slot) const {
+  void RunHead(const SequenceRows& rows, size_t kv_head, size_t slot,
+               float* sink_gradients) const {
     Clear(binding_.input_gradients[1], rows, kv_head);
     Clear(binding_.input_gradients[2], rows, kv_head);
     const size_t shared = heads_ / kv_heads_;
     for (size_t i = 0; i < shared; ++i) {
+      const size_t head = kv_head * shared + i;
+      sink_gradients[head] = 0.0f;
       for (size_t q = 0; q < rows.count; q += kTileQueries) {
-        RunTile(rows, kv_head * shared + i, kv_head, q,
-                std::min(rows.count, q + kTileQueries), slot);
+        sink_gradients[head] +=
+            RunTile(rows, head, kv_head, q,
+                    std::min(rows.count, q + kTileQueries), slot);
       }
     }
   }
 
-  // Queries [begin, end) of the sequence.
-  void RunTile(const SequenceRows& rows, size_t head, size_t kv_head,
-               size_t begin, size_t end, size_t slot) const {
+  // Queries [begin, end) of the sequence. Returns the gradient of the sink.
+  float RunTile(const SequenceRows& rows, size_t head, size_t kv_head,
+                size_t begin, size_t end, size_t slot) const {
     const size_t first = FirstKey(begin);
     const size_t m = end - begin;
     const size_t n = end - first;
@@ -106,13 +133,20 @@ class AttentionStep : public BackwardStep {
     float* p = static_cast<float*>(binding_.scratch) +
                slot * SlotFloats(binding_.capacity);
     float* s = p + m * n;
+    float* slopes = s + m * n;
+    float sink_gradient = 0.0f;
     MatMul({q, false, q_stride}, {k, true, k_stride}, m, n, head_dim_,
            /*accumulate=*/false, {p}, nullptr);
     MatMul({dy, false, q_stride}, {v, true, k_stride}, m, n, head_dim_,
            /*accumulate=*/false, {s}, nullptr);
     for (size_t i = 0; i < m; ++i) {
-      Probabilities(begin + i, first, n, p + i * n);
-      Scores(y + i * q_stride, dy + i * q_stride, n, p + i * n, s + i * n);
+      const float of_sink =
+          Probabilities(begin + i, first, n, head, p + i * n, slopes + i * n);
+      const float* out = y + i * q_stride;
+      const float* d = dy + i * q_stride;
+      const float dot = Sum(head_dim_, [=](size_t j) { return d[j] * out[j]; });
+      Scores(dot, n, p + i * n, slopes + i * n, s + i * n);
+      sink_gradient -= of_sink * dot;
     }
     const auto& [dq, dk, dv] = Targets(rows, head, kv_head, begin, first);
     if (dv != nullptr) {
@@ -127,6 +161,7 @@ class AttentionStep : public BackwardStep {
       MatMul({s, true}, {q, false, q_stride}, n, head_dim_, m,
              /*accumulate=*/true, {dk, k_stride}, nullptr);
     }
+    return sink_gradient;
   }
 
   struct Pointers {
@@ -148,21 +183,53 @@ class AttentionStep : public BackwardStep {
   }
 
   // Products of a query with keys [first, first + n) become probabilities, 0
-  // for keys that it does not see.
-  void Probabilities(size_t position, size_t first, size_t n, float* p) const {
+  // for keys that it does not see; slopes, what a soft cap multiplies gradients
+  // of scores by. Returns the probability of the sink.
+  float Probabilities(size_t position, size_t first, size_t n, size_t head,
+                      float* p, float* slopes) const {
     const size_t begin = FirstKey(position) - first;
     const size_t end = position + 1 - first;
     std::fill(p, p + begin, 0.0f);
     std::fill(p + end, p + n, 0.0f);
-    for (size_t t = begin; t < end; ++t) p[t] *= scale_;
-    kernels::SoftmaxRow(p + begin, end - begin, p + begin);
+    const size_t count = end - begin;
+    float* seen = p + begin;
+    for (size_t t = 0; t < count; ++t) seen[t] *= scale_;
+    if (soft_cap_ != 0.0f) CapScores(count, seen, slopes + begin);
+    if (sinks_ == nullptr) {
+      kernels::SoftmaxRow(seen, count, seen);
+      return 0.0f;
+    }
+    const float sink = sinks_[head];
+    const float most = std::max(sink, *std::max_element(seen, seen + count));
+    for (size_t t = 0; t < count; ++t) seen[t] -= most;
+    kernels::Apply(kernels::Function::kExp, seen, count, seen);
+    float of_sink = sink - most;
+    kernels::Apply(kernels::Function::kExp, &of_sink, 1, &of_sink);
+    const float inverse =
+        1.0f / (of_sink + Sum(count, [=](size_t t) { return seen[t]; }));
+    for (size_t t = 0; t < count; ++t) seen[t] *= inverse;
+    return of_sink * inverse;
   }
 
-  // s: products of dy with values, in place.
-  void Scores(const float* y, const float* dy, size_t n, const float* p,
+  void CapScores(size_t n, float* scores, float* slopes) const {
+    const float inverse = 1.0f / soft_cap_;
+    for (size_t t = 0; t < n; ++t) scores[t] *= inverse;
+    kernels::Apply(kernels::Function::kTanh, scores, n, scores);
+    for (size_t t = 0; t < n; ++t) {
+      slopes[t] = (1.0f - scores[t]) * (1.0f + scores[t]);
+      scores[t] *= soft_cap_;
+    }
+  }
+
+  // s: products of dy with values, in place; dot: that of dy with y. Where p is
+  // 0, slopes mean nothing.
+  void Scores(float dot, size_t n, const float* p, const float* slopes,
               float* s) const {
-    const float dot = Sum(head_dim_, [=](size_t d) { return dy[d] * y[d]; });
     for (size_t t = 0; t < n; ++t) s[t] = p[t] * (s[t] - dot) * scale_;
+    if (soft_cap_ == 0.0f) return;
+    for (size_t t = 0; t < n; ++t) {
+      if (p[t] != 0.0f) s[t] *= slopes[t];
+    }
   }
 
   BackwardBinding binding_;
@@ -171,6 +238,8 @@ class AttentionStep : public BackwardStep {
   size_t kv_heads_;
   size_t head_dim_;
   size_t window_;
+  float soft_cap_;
+  const float* sinks_;  // [heads], or nullptr
   float scale_;
   size_t slots_ = 1;
 };
@@ -180,9 +249,11 @@ class Attention : public OperatorGradient {
   bool NeedsInputs() const override { return true; }
   bool NeedsOutput() const override { return true; }
 
-  size_t ScratchBytes(const Model&, const Node&, const Execution& execution,
+  size_t ScratchBytes(const Model&, const Node& node,
+                      const Execution& execution,
                       const BackwardCapacity& capacity) const override {
-    return execution.Threads() * AttentionStep::SlotFloats(capacity) *
+    return AttentionStep::ScratchFloats(execution.Threads(), capacity,
+                                        CountAttribute(node, "heads")) *
            sizeof(float);
   }
 

@@ -96,7 +96,8 @@ class LinearCrossEntropy {
   size_t ByteCount() const;
 
   // As SoftmaxCrossEntropy. `teacher` is read if options.distillation is not 0;
-  // its width is its own. Allocates nothing.
+  // its width is its own. Allocates nothing but
+  // what a thread's first products need.
   ClassificationLoss Run(const LinearLayer& layer, Span<const int32_t> targets,
                          float scale, const LinearGradients& gradients,
                          const LinearLayer& teacher = {});

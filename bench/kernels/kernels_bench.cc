@@ -28,6 +28,7 @@
 #include "bench/kernels/lut_case.h"
 #include "bench/kernels/measure.h"
 #include "bench/kernels/peers.h"
+#include "bench/kernels/vector_case.h"
 #include "lutra/eval/limits.h"
 #include "lutra/kernels/variants.h"
 
@@ -334,6 +335,17 @@ void RegisterEverything() {
   }
 }
 
+// A row of a model's stream, as one token and as a prompt have it, and what no
+// cache holds.
+void SelectVectors() {
+  for (const std::string& operation : VectorOperations()) {
+    for (const size_t rows : {1u, 128u, 8192u}) {
+      const VectorCase c{operation, 2048, rows};
+      Register(Name(c), [c](benchmark::State& s) { RunVectorCase(s, c); });
+    }
+  }
+}
+
 void SelectFloat() {
   const auto add = [](const FloatGemmCase& c) {
     Register(Name(c), [c](benchmark::State& s) { RunFloatGemmCase(s, c); });
@@ -398,11 +410,15 @@ int Main(int argc, char** argv) {
     SelectAttention();
   } else if (selection == "float") {
     SelectFloat();
+  } else if (selection == "vectors") {
+    SelectVectors();
   } else if (selection == "all") {
     RegisterEverything();
     SelectAttention();
+    SelectVectors();
   } else {
-    std::fprintf(stderr, "--selection is report, float or all, not %s\n",
+    std::fprintf(stderr,
+                 "--selection is report, float, vectors or all, not %s\n",
                  selection.c_str());
     return 2;
   }

@@ -2,8 +2,9 @@
 
 add_library(lutra_options INTERFACE)
 target_compile_features(lutra_options INTERFACE cxx_std_20)
-# Separate multiply and add everywhere: the promise of equal bits on every CPU
-# and the PARQ golden vectors both depend on it.
+# Multiplications and additions are fused only where the code says so: the
+# promise of equal bits on every CPU and the PARQ golden vectors both depend on
+# it.
 target_compile_options(lutra_options INTERFACE -ffp-contract=off)
 target_compile_options(
   lutra_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion

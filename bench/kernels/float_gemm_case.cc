@@ -83,19 +83,22 @@ class Peer {
 
 std::string Name(const FloatGemmCase& c) {
   static constexpr const char* kTypes[] = {"float32", "float16", "bfloat16"};
+  std::string types = kTypes[static_cast<size_t>(c.a_type)];
+  if (c.b_type != c.a_type) {
+    types.append("-").append(kTypes[static_cast<size_t>(c.b_type)]);
+  }
   char name[96];
   std::snprintf(name, sizeof(name),
                 "float_gemm/%c%c/%s/%zux%zux%zu/threads:%zu",
                 c.a_transposed ? 't' : 'n', c.b_transposed ? 't' : 'n',
-                kTypes[static_cast<size_t>(c.type)], c.shape.m, c.shape.n,
-                c.shape.k, c.threads);
+                types.c_str(), c.shape.m, c.shape.n, c.shape.k, c.threads);
   return name;
 }
 
 void RunFloatGemmCase(benchmark::State& state, const FloatGemmCase& c) {
   const auto& [m, n, k] = c.shape;
-  const Operand a(m, k, c.a_transposed, c.type);
-  const Operand b(k, n, c.b_transposed, c.type);
+  const Operand a(m, k, c.a_transposed, c.a_type);
+  const Operand b(k, n, c.b_transposed, c.b_type);
   const eval::HugePages y = eval::AllocateHugePages(m * n * sizeof(float));
   kernels::FloatGemmArguments arguments;
   arguments.a = a.matrix;

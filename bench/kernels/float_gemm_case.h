@@ -17,12 +17,14 @@ struct FloatGemmCase {
   PeerShape shape;
   bool a_transposed = false;
   bool b_transposed = true;
-  kernels::FloatType type = kernels::FloatType::kFloat32;  // of a and b
+  kernels::FloatType a_type = kernels::FloatType::kFloat32;
+  kernels::FloatType b_type = kernels::FloatType::kFloat32;
   size_t threads = 1;
 };
 
 // For example float_gemm/nt/float32/256x256x256/threads:1: m x n x k, and which
-// operands are transposed. nt is x * w^T, nn dy * w, tn dy^T * x.
+// operands are transposed (nt is x * w^T, nn dy * w, tn dy^T * x); with
+// float32-bfloat16 for operands of two types.
 std::string Name(const FloatGemmCase& c);
 
 // Counters: us (median per call), GFLOPS, `limit`: the share, in percent, of

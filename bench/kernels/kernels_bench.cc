@@ -357,12 +357,18 @@ void SelectFloat() {
     for (const size_t threads : kThreads) {
       for (const size_t size : {64u, 128u, 256u, 512u, 1024u}) {
         const PeerShape shape{size, size, size};
-        add({shape, false, true, type, threads});
-        add({shape, false, false, type, threads});
-        add({shape, true, false, type, threads});
+        add({shape, false, true, type, type, threads});
+        add({shape, false, false, type, type, threads});
+        add({shape, true, false, type, type, threads});
       }
       for (const size_t m : {1u, 2u, 4u, 8u, 16u, 32u, 64u, 128u}) {
-        add({{m, 4096, 4096}, false, true, type, threads});
+        // A layer whose weights come from memory.
+        add({{m, 4096, 4096},
+             false,
+             true,
+             kernels::FloatType::kFloat32,
+             type,
+             threads});
       }
     }
   }

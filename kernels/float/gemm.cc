@@ -9,13 +9,13 @@
 namespace lutra::kernels {
 namespace {
 
-// Rows and columns of `a` that are packed at a time: the rows of a block stay
-// in L2, and share the packed columns of `b`; the columns bound scratch.
+// Rows and columns of `a` that are packed at a time: many rows, since columns
+// of `b` are packed for them; columns so that scratch has a bound.
 constexpr size_t kMaxRows = 768;
 constexpr size_t kMaxColumns = 2 * kDepth;
 static_assert(kMaxRows % kMaxTileRows == 0);
 
-// With up to so many rows, packing `b` would cost more than it gains.
+// Up to so many rows are multiplied faster by `b` where it lies.
 constexpr size_t kMaxDotRows = 5;
 
 // Multiplications below which waking threads costs more than they gain.
@@ -69,7 +69,8 @@ void RunPart(const FloatGemmKernels& kernels, const FloatGemmJob& job,
   const FloatGemmArguments& g = job.arguments;
   // Packing an element takes as long as about four multiplications.
   const double elements = static_cast<double>(job.rows * job.depth);
-  ParallelFor(executor, job.tiles, PieceSize(executor, job.tiles, 4 * elements),
+  Executor* const packer = 4 * elements < kMinParallelWork ? nullptr : executor;
+  ParallelFor(packer, job.tiles, PieceSize(packer, job.tiles, 4 * elements),
               [&](size_t begin, size_t end) noexcept {
                 kernels.pack(job, begin, end - begin);
               });
@@ -110,8 +111,7 @@ void Start(const FloatGemmArguments& g) {
 
 size_t FloatGemmScratchBytes(const FloatGemmArguments& g) noexcept {
   if (g.m == 0 || g.n == 0 || g.k == 0) return 0;
-  // Small products of those with up to m rows may need it.
-  if (g.m <= kMaxDotRows && UsesDot(g)) return 0;
+  if (UsesDot(g)) return 0;
   const size_t depth = std::min(g.k, kMaxColumns);
   size_t floats = 0;
   for (const size_t tile_rows : {kMinTileRows, kMaxTileRows}) {

@@ -56,15 +56,15 @@ struct FloatGemmArguments {
   size_t c_stride = 0;      // at least n
 };
 
-// How much scratch FloatGemm wants for such a product (pointers, strides and
-// types do not matter), at most 3.1 MiB: a part of `a`, rearranged. It does not
+// How much scratch FloatGemm wants for such a product (its pointers and strides
+// do not matter), at most 3.1 MiB: a part of `a`, rearranged. It does not
 // shrink when m or k grow, and does not depend on the variant. 0 for products
-// that rearrange nothing: few rows, and `b` transposed.
+// that rearrange nothing: up to five rows of float32 by a transposed `b`.
 size_t FloatGemmScratchBytes(const FloatGemmArguments& arguments) noexcept;
 
 // Computes c on the threads of `executor` (nullptr: on this one) in `scratch`,
-// which is aligned to 64 bytes. A thread takes up to 34 KiB of its
-// stack, 66 KiB with AVX-512.
+// which is aligned to 64 bytes. A thread takes up to 34 KiB of its stack, 66
+// KiB with AVX-512.
 void FloatGemm(const FloatGemmArguments& arguments, void* scratch,
                Executor* executor) noexcept;
 

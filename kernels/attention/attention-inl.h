@@ -361,6 +361,7 @@ void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
       .elements =
           reinterpret_cast<const T*>(head + job.layout.values) + first * kBlock,
       .out = reinterpret_cast<typename L::Sum*>(out + row * padded),
+      .end = head + job.layout.head_bytes,
       .next = job.next_keys};
   if constexpr (AttentionJob<T>::kIntegers) {
     MultiplyElements<Begin::kZero>(job, shape, place, rows, padded / kBlock);
@@ -430,7 +431,8 @@ void AttendPage(const AttentionJob<T>& job, size_t page_first) {
           reinterpret_cast<const T*>(head) + first_block * block_elements,
       .out = reinterpret_cast<typename LanesOf<T>::Sum*>(
           job.scores + first_row * kCachePageTokens + first_block * kBlock),
-      .next = head + job.layout.values};
+      .end = head + job.layout.head_bytes,
+      .next = job.next_keys};
   MultiplyElements<Begin::kZero>(job, shape, place, rows,
                                  end_block - first_block);
   const auto scales = [&](size_t at) {

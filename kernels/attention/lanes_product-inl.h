@@ -288,10 +288,6 @@ HWY_INLINE void MultiplyRows(const ProductShape& shape,
   const auto elements = [&](size_t block) {
     return place.elements + block * shape.block_stride;
   };
-  const auto next = [&](size_t block) {
-    return block < blocks ? reinterpret_cast<const std::byte*>(elements(block))
-                          : place.next;
-  };
   size_t b = 0;
   for (; b + kBlocks <= blocks; b += kBlocks) {
     MultiplyTile<kBegin, kUse, kRows, kBlocks, T>(

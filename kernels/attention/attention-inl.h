@@ -275,15 +275,17 @@ HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
                           const float* key_scales, const float* value_scales) {
   for (size_t i = first_token; i < end_token; ++i) {
     const PageRange seen = SeenOf(job, i, page_first);
+    const bool is_first =
+        page_first <= job.First(i) && job.tokens.sinks == nullptr;
     for (size_t row = i * job.heads; row < (i + 1) * job.heads; ++row) {
       const float before = job.largest[row];
       const float largest = std::max(
           before,
           LargestScore(job, row, seen, first_block, end_block, key_scales));
-      // exp(0) is 1.
+      // exp(0) is 1, and nothing has been summed before the first page.
       if (largest == before) continue;
       job.largest[row] = largest;
-      ScaleSums(job, row, kernels::Exp(before - largest));
+      if (!is_first) ScaleSums(job, row, kernels::Exp(before - largest));
     }
   }
   for (size_t i = first_token; i < end_token; ++i) {

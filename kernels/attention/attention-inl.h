@@ -224,12 +224,6 @@ HWY_INLINE float LargestScore(const AttentionJob<T>& job, size_t row,
   const float cap = job.shape.soft_cap;
   float* const scores = job.scores + row * kCachePageTokens;
   Block most = none;
-  if (!job.kIntegers && cap == 0.0f && seen.Covers(first, end)) {
-    for (size_t b = first; b < end; ++b) {
-      most = Max(most, LoadBlock(scores + b * kBlock));
-    }
-    return MaxOf(most);
-  }
   for (size_t b = first; b < end; ++b) {
     Block score;
     if constexpr (AttentionJob<T>::kIntegers) {
@@ -243,12 +237,15 @@ HWY_INLINE float LargestScore(const AttentionJob<T>& job, size_t row,
       score = Mul(SetBlock(cap),
                   Map(TanhFunction(), Mul(score, SetBlock(1.0f / cap))));
     }
-    if (!seen.Covers(first, end)) {
+    const bool is_seen = seen.Covers(b, b + 1);
+    if (!is_seen) {
       score =
           Select(LanesBetween(seen.first, seen.end, b * kBlock), score, none);
     }
     most = Max(most, score);
-    StoreBlock(score, scores + b * kBlock);
+    if (AttentionJob<T>::kIntegers || cap != 0.0f || !is_seen) {
+      StoreBlock(score, scores + b * kBlock);
+    }
   }
   return MaxOf(most);
 }
@@ -302,7 +299,7 @@ HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
         if constexpr (AttentionJob<T>::kIntegers) {
           e = Mul(e, LoadBlock(value_scales + b * kBlock));
           // Scales of tokens that are not seen may be anything.
-          if (!seen.Covers(first_block, end_block)) {
+          if (!seen.Covers(b, b + 1)) {
             e = Select(LanesBetween(seen.first, seen.end, b * kBlock), e,
                        SetBlock(0.0f));
           }
@@ -387,6 +384,11 @@ void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
 template <typename T>
 void AddSeenValues(const AttentionJob<T>& job, const std::byte* head,
                    size_t page_first, size_t first_token, size_t end_token) {
+  if (end_token - first_token == 1) {
+    const PageRange seen = SeenOf(job, first_token, page_first);
+    return AddValues(job, head, first_token * job.heads, job.heads, seen.first,
+                     seen.end);
+  }
   PageRange all = {SeenOf(job, end_token - 1, page_first).first,
                    SeenOf(job, first_token, page_first).end};
   if (all.first >= all.end) all = {kCachePageTokens, kCachePageTokens};

@@ -280,9 +280,11 @@ void SelectAttention() {
             RunAttentionCase(state, c);
           });
         };
+        // The longest does not fit a cache.
+        const bool fits = context < 32768;
         add(1, true);
-        add(1, false);
-        add(128, false);
+        if (fits) add(1, false);
+        add(128, !fits);
       }
     }
   }

@@ -224,12 +224,6 @@ HWY_INLINE float LargestScore(const AttentionJob<T>& job, size_t row,
   const float cap = job.shape.soft_cap;
   float* const scores = job.scores + row * kCachePageTokens;
   Block most = none;
-  if (!job.kIntegers && cap == 0.0f && seen.Covers(first, end)) {
-    for (size_t b = first; b < end; ++b) {
-      most = Max(most, LoadBlock(scores + b * kBlock));
-    }
-    return MaxOf(most);
-  }
   for (size_t b = first; b < end; ++b) {
     Block score;
     if constexpr (AttentionJob<T>::kIntegers) {
@@ -243,12 +237,15 @@ HWY_INLINE float LargestScore(const AttentionJob<T>& job, size_t row,
       score = Mul(SetBlock(cap),
                   Map(TanhFunction(), Mul(score, SetBlock(1.0f / cap))));
     }
-    if (!seen.Covers(first, end)) {
+    const bool is_seen = seen.Covers(b, b + 1);
+    if (!is_seen) {
       score =
           Select(LanesBetween(seen.first, seen.end, b * kBlock), score, none);
     }
     most = Max(most, score);
-    StoreBlock(score, scores + b * kBlock);
+    if (AttentionJob<T>::kIntegers || cap != 0.0f || !is_seen) {
+      StoreBlock(score, scores + b * kBlock);
+    }
   }
   return MaxOf(most);
 }
@@ -275,15 +272,17 @@ HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
                           const float* key_scales, const float* value_scales) {
   for (size_t i = first_token; i < end_token; ++i) {
     const PageRange seen = SeenOf(job, i, page_first);
+    const bool is_first =
+        page_first <= job.First(i) && job.tokens.sinks == nullptr;
     for (size_t row = i * job.heads; row < (i + 1) * job.heads; ++row) {
       const float before = job.largest[row];
       const float largest = std::max(
           before,
           LargestScore(job, row, seen, first_block, end_block, key_scales));
-      // exp(0) is 1.
+      // exp(0) is 1, and nothing has been summed before the first page.
       if (largest == before) continue;
       job.largest[row] = largest;
-      ScaleSums(job, row, kernels::Exp(before - largest));
+      if (!is_first) ScaleSums(job, row, kernels::Exp(before - largest));
     }
   }
   for (size_t i = first_token; i < end_token; ++i) {
@@ -300,7 +299,7 @@ HWY_NOINLINE void Softmax(const AttentionJob<T>& job, size_t page_first,
         if constexpr (AttentionJob<T>::kIntegers) {
           e = Mul(e, LoadBlock(value_scales + b * kBlock));
           // Scales of tokens that are not seen may be anything.
-          if (!seen.Covers(first_block, end_block)) {
+          if (!seen.Covers(b, b + 1)) {
             e = Select(LanesBetween(seen.first, seen.end, b * kBlock), e,
                        SetBlock(0.0f));
           }
@@ -361,6 +360,7 @@ void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
       .elements =
           reinterpret_cast<const T*>(head + job.layout.values) + first * kBlock,
       .out = reinterpret_cast<typename L::Sum*>(out + row * padded),
+      .end = head + job.layout.head_bytes,
       .next = job.next_keys};
   if constexpr (AttentionJob<T>::kIntegers) {
     MultiplyElements<Begin::kZero>(job, shape, place, rows, padded / kBlock);
@@ -384,6 +384,11 @@ void AddValues(const AttentionJob<T>& job, const std::byte* head, size_t row,
 template <typename T>
 void AddSeenValues(const AttentionJob<T>& job, const std::byte* head,
                    size_t page_first, size_t first_token, size_t end_token) {
+  if (end_token - first_token == 1) {
+    const PageRange seen = SeenOf(job, first_token, page_first);
+    return AddValues(job, head, first_token * job.heads, job.heads, seen.first,
+                     seen.end);
+  }
   PageRange all = {SeenOf(job, end_token - 1, page_first).first,
                    SeenOf(job, first_token, page_first).end};
   if (all.first >= all.end) all = {kCachePageTokens, kCachePageTokens};
@@ -430,7 +435,8 @@ void AttendPage(const AttentionJob<T>& job, size_t page_first) {
           reinterpret_cast<const T*>(head) + first_block * block_elements,
       .out = reinterpret_cast<typename LanesOf<T>::Sum*>(
           job.scores + first_row * kCachePageTokens + first_block * kBlock),
-      .next = head + job.layout.values};
+      .end = head + job.layout.head_bytes,
+      .next = job.next_keys};
   MultiplyElements<Begin::kZero>(job, shape, place, rows,
                                  end_block - first_block);
   const auto scales = [&](size_t at) {

@@ -44,8 +44,11 @@ void StoreRows(const PageLayout& layout, size_t token, size_t heads,
         keys = reinterpret_cast<T*>(head) + layout.Key(token, 0);
         values =
             reinterpret_cast<T*>(head + layout.values) + layout.Value(token, 0);
-        // d is head_dim.
-        for (; d < layout.padded_dim; ++d) values[value_at(d)] = T{};
+        // Less than a block; d is head_dim.
+        T* const padding = values + value_at(d);
+        for (size_t p = 0; p < layout.padded_dim - d; ++p) {
+          padding[p * kStep] = T{};
+        }
         if (layout.head_dim % kStep != 0) keys[key_at(layout.head_dim)] = T{};
         head += layout.head_bytes;
         d = 0;

@@ -142,9 +142,19 @@ struct ProductPlace {
   const typename LanesOf<T>::Factor* factors;
   const T* elements;
   typename LanesOf<T>::Sum* out;
-  // What will be read next and is brought to the cache meanwhile.
+  // Where the memory ends that is read from here on, and where it goes on: what
+  // comes next is brought to the cache meanwhile.
+  const std::byte* end;
   const std::byte* next;
+
+  const std::byte* Ahead(const T* from, size_t bytes) const {
+    const auto* const at = reinterpret_cast<const std::byte*>(from) + bytes;
+    return at < end ? at : next + (at - end);
+  }
 };
+
+// Of what is used once, so much ahead.
+inline constexpr size_t kAheadBytes = 8192;
 
 // How sums begin, and how often what is read is read.
 enum class Begin { kZero, kOut };
@@ -278,19 +288,16 @@ HWY_INLINE void MultiplyRows(const ProductShape& shape,
   const auto elements = [&](size_t block) {
     return place.elements + block * shape.block_stride;
   };
-  const auto next = [&](size_t block) {
-    return block < blocks ? reinterpret_cast<const std::byte*>(elements(block))
-                          : place.next;
-  };
   size_t b = 0;
   for (; b + kBlocks <= blocks; b += kBlocks) {
     MultiplyTile<kBegin, kUse, kRows, kBlocks, T>(
         shape, place.factors, elements(b), place.out + b * kBlock,
-        next(b + kBlocks));
+        place.Ahead(elements(b), kAheadBytes));
   }
   for (; kBlocks > 1 && b < blocks; ++b) {
     MultiplyTile<kBegin, kUse, kRows, 1, T>(
-        shape, place.factors, elements(b), place.out + b * kBlock, next(b + 1));
+        shape, place.factors, elements(b), place.out + b * kBlock,
+        place.Ahead(elements(b), kAheadBytes));
   }
 }
 
@@ -337,10 +344,6 @@ void MultiplyMany(const ProductShape& shape, const ProductPlace<T>& place,
   const size_t next_bytes = elements * sizeof(T) / (rows / TileRows<T>());
   for (size_t b = 0; b < blocks; ++b) {
     const T* const from = place.elements + b * shape.block_stride;
-    const auto* const next =
-        b + 1 < blocks
-            ? reinterpret_cast<const std::byte*>(from + shape.block_stride)
-            : place.next;
     const Unpacked* block = nullptr;
     if constexpr (std::is_same_v<T, Unpacked>) {
       block = from;
@@ -351,8 +354,13 @@ void MultiplyMany(const ProductShape& shape, const ProductPlace<T>& place,
       block = unpacked;
     }
     Multiply<kBegin, Use::kMany, Unpacked>(
-        shape, {place.factors, block, place.out + b * kBlock, next}, rows, 1,
-        next_bytes);
+        shape,
+        {.factors = place.factors,
+         .elements = block,
+         .out = place.out + b * kBlock,
+         .end = nullptr,
+         .next = place.Ahead(from, elements * sizeof(T))},
+        rows, 1, next_bytes);
   }
 }
 

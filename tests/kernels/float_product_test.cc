@@ -199,7 +199,7 @@ TEST(FloatProductTest, HasTheBitsOfTheReference) {
 TEST(FloatProductTest, FewRowsHaveTheBitsOfTheReference) {
   std::mt19937 rng(4);
   for (const FloatType type : kTypes) {
-    for (const size_t k : {5, 512, 515, 1031}) {
+    for (const size_t k : {5u, 512u, 515u, 1031u}) {
       const Stored a(7, k, FloatType::kFloat32, false, 0, rng);
       const Stored b(k, 35, type, true, 0, rng);
       const std::vector<float> bias(35, 0.7f);
@@ -226,7 +226,7 @@ TEST(FloatProductTest, FewRowsHaveTheBitsOfTheReference) {
 // A fused sum that underflows is -0, and stays it: terms that are not there are
 // not added.
 TEST(FloatProductTest, NothingIsAddedBehindTheLastTerm) {
-  for (const size_t m : {1, 8}) {
+  for (const size_t m : {1u, 8u}) {
     const std::vector<float> a(m * 5, 1e-30f);
     const std::vector<float> b(5, -1e-30f);
     const float bias = -0.0f;

@@ -41,15 +41,25 @@ HWY_INLINE void Transpose(D d, V& v0, V& v1, V& v2, V& v3) {
   v3 = hn::InterleaveUpper(d, high02, high13);
 }
 
-// Four floats from rows[0], rows[4], ... each, as many as a vector has.
+// Four elements from rows[0], rows[4], ... each, as many as a vector has; bits
+// of half floats.
 template <class D, typename T>
-HWY_INLINE hn::Vec<D> LoadFours(D d, const T* const* rows, size_t at) {
+HWY_INLINE hn::Vec<D> LoadFourBits(D d, const T* const* rows, size_t at) {
   if constexpr (hn::MaxLanes(D()) == 4) {
-    return LoadFloats(d, rows[0] + at);
+    return hn::LoadU(d, reinterpret_cast<const hn::TFromD<D>*>(rows[0] + at));
   } else {
     const hn::Half<D> half;
-    return hn::Combine(d, LoadFours(half, rows + hn::MaxLanes(half), at),
-                       LoadFours(half, rows, at));
+    return hn::Combine(d, LoadFourBits(half, rows + hn::MaxLanes(half), at),
+                       LoadFourBits(half, rows, at));
+  }
+}
+// The same as floats.
+template <class D, typename T>
+HWY_INLINE hn::Vec<D> LoadFours(D d, const T* const* rows, size_t at) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return LoadFourBits(d, rows, at);
+  } else {
+    return ToFloats(d, T(), LoadFourBits(hn::Rebind<uint16_t, D>(), rows, at));
   }
 }
 

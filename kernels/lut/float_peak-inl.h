@@ -12,16 +12,14 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // A chain waits four or five cycles for itself, in which a CPU of two to four
 // units does up to 20 others.
+#define LUTRA_TWELVE_CHAINS(C) \
+  C(0) C(1) C(2) C(3) C(4) C(5) C(6) C(7) C(8) C(9) C(10) C(11)
 #if LUTRA_REGISTERS == 32
-// clang-format off
 #define LUTRA_EACH_CHAIN(C) \
-  C(0) C(1) C(2) C(3) C(4) C(5) C(6) C(7) C(8) C(9) C(10) C(11) \
-  C(12) C(13) C(14) C(15) C(16) C(17) C(18) C(19)
-// clang-format on
+  LUTRA_TWELVE_CHAINS(C) C(12) C(13) C(14) C(15) C(16) C(17) C(18) C(19)
 inline constexpr size_t kPeakChains = 20;
 #else
-#define LUTRA_EACH_CHAIN(C) \
-  C(0) C(1) C(2) C(3) C(4) C(5) C(6) C(7) C(8) C(9) C(10) C(11)
+#define LUTRA_EACH_CHAIN(C) LUTRA_TWELVE_CHAINS(C)
 inline constexpr size_t kPeakChains = 12;
 #endif
 
@@ -52,6 +50,7 @@ inline double RunFloatChains(size_t rounds) {
   return 2.0 * static_cast<double>(rounds * kPeakChains * hn::Lanes(d));
 }
 #undef LUTRA_EACH_CHAIN
+#undef LUTRA_TWELVE_CHAINS
 
 }  // namespace lutra::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

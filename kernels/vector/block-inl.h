@@ -138,18 +138,12 @@ struct BFloat16 {
   uint16_t bits;
 };
 
-// Lanes(d) stored elements as floats.
+// Bits of stored elements as floats.
 template <class D>
-HWY_INLINE hn::Vec<D> LoadFloats(D d, const float* x) {
-  return hn::LoadU(d, x);
-}
-template <class D>
-HWY_INLINE hn::Vec<D> LoadFloats(D d, const Float16* x) {
+HWY_INLINE hn::Vec<D> ToFloats(D d, Float16,
+                               hn::Vec<hn::Rebind<uint16_t, D>> bits) {
   const hn::Rebind<hwy::float16_t, D> d16;
-  const hn::Rebind<uint16_t, D> du16;
-  const hn::Vec<D> v = hn::PromoteTo(
-      d,
-      hn::BitCast(d16, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(x))));
+  const hn::Vec<D> v = hn::PromoteTo(d, hn::BitCast(d16, bits));
 #if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || \
     (HWY_ARCH_ARM && HWY_TARGET <= HWY_NEON)
   return v;
@@ -163,12 +157,22 @@ HWY_INLINE hn::Vec<D> LoadFloats(D d, const Float16* x) {
 #endif
 }
 template <class D>
-HWY_INLINE hn::Vec<D> LoadFloats(D d, const BFloat16* x) {
-  const hn::Rebind<uint16_t, D> du16;
+HWY_INLINE hn::Vec<D> ToFloats(D d, BFloat16,
+                               hn::Vec<hn::Rebind<uint16_t, D>> bits) {
   const hn::RebindToUnsigned<D> du32;
-  return hn::BitCast(
-      d, hn::ShiftLeft<16>(hn::PromoteTo(
-             du32, hn::LoadU(du16, reinterpret_cast<const uint16_t*>(x)))));
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du32, bits)));
+}
+
+// Lanes(d) stored elements as floats.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const float* x) {
+  return hn::LoadU(d, x);
+}
+template <class D, typename T>
+HWY_INLINE hn::Vec<D> LoadFloats(D d, const T* x) {
+  const hn::Rebind<uint16_t, D> du16;
+  return ToFloats(d, T(),
+                  hn::LoadU(du16, reinterpret_cast<const uint16_t*>(x)));
 }
 
 template <typename T>

@@ -195,6 +195,62 @@ TEST(FloatProductTest, HasTheBitsOfTheReference) {
   }
 }
 
+// Layers with few rows, which have kernels of their own.
+TEST(FloatProductTest, FewRowsHaveTheBitsOfTheReference) {
+  std::mt19937 rng(4);
+  for (const FloatType type : kTypes) {
+    for (const size_t k : {5u, 512u, 515u, 1031u}) {
+      const Stored a(7, k, FloatType::kFloat32, false, 0, rng);
+      const Stored b(k, 35, type, true, 0, rng);
+      const std::vector<float> bias(35, 0.7f);
+      for (size_t m = 1; m <= 7; ++m) {
+        FloatGemmArguments arguments = {a.matrix, b.matrix, m, 35, k};
+        arguments.bias = bias.data();
+        arguments.c_stride = 35;
+        const std::vector<float> start(m * 35);
+        const std::vector<float> expected[] = {
+            ReferenceOf(arguments, start, false),
+            ReferenceOf(arguments, start, true)};
+        ForEachVariant([&](const char* variant) {
+          std::vector<float> c = start;
+          arguments.c = c.data();
+          Multiply(arguments, nullptr);
+          EXPECT_TRUE(SameBits(c, expected[FloatGemmIsFused()]))
+              << variant << " m " << m << " k " << k;
+        });
+      }
+    }
+  }
+}
+
+// A fused sum that underflows is -0, and stays it: terms that are not there are
+// not added.
+TEST(FloatProductTest, NothingIsAddedBehindTheLastTerm) {
+  for (const size_t m : {1u, 8u}) {
+    const std::vector<float> a(m * 5, 1e-30f);
+    const std::vector<float> b(5, -1e-30f);
+    const float bias = -0.0f;
+    FloatGemmArguments arguments;
+    arguments.a = {a.data(), FloatType::kFloat32, 5, false};
+    arguments.b = {b.data(), FloatType::kFloat32, 5, true};
+    arguments.m = m;
+    arguments.n = 1;
+    arguments.k = 5;
+    arguments.bias = &bias;
+    arguments.c_stride = 1;
+    const std::vector<float> start(m);
+    const std::vector<float> expected[] = {ReferenceOf(arguments, start, false),
+                                           ReferenceOf(arguments, start, true)};
+    ASSERT_TRUE(std::signbit(expected[1][0]));
+    ForEachVariant([&](const char* variant) {
+      std::vector<float> c = start;
+      arguments.c = c.data();
+      Multiply(arguments, nullptr);
+      EXPECT_TRUE(SameBits(c, expected[FloatGemmIsFused()])) << variant;
+    });
+  }
+}
+
 // More rows and columns than are packed at a time.
 TEST(FloatProductTest, LargeProductsAreThoseOfTheirParts) {
   constexpr size_t kM = 1600;

@@ -288,16 +288,18 @@ HWY_INLINE void MultiplyRows(const ProductShape& shape,
   const auto elements = [&](size_t block) {
     return place.elements + block * shape.block_stride;
   };
+  const auto ahead = [&](size_t block) -> const std::byte* {
+    return kUse == Use::kMany ? nullptr
+                              : place.Ahead(elements(block), kAheadBytes);
+  };
   size_t b = 0;
   for (; b + kBlocks <= blocks; b += kBlocks) {
     MultiplyTile<kBegin, kUse, kRows, kBlocks, T>(
-        shape, place.factors, elements(b), place.out + b * kBlock,
-        place.Ahead(elements(b), kAheadBytes));
+        shape, place.factors, elements(b), place.out + b * kBlock, ahead(b));
   }
   for (; kBlocks > 1 && b < blocks; ++b) {
-    MultiplyTile<kBegin, kUse, kRows, 1, T>(
-        shape, place.factors, elements(b), place.out + b * kBlock,
-        place.Ahead(elements(b), kAheadBytes));
+    MultiplyTile<kBegin, kUse, kRows, 1, T>(shape, place.factors, elements(b),
+                                            place.out + b * kBlock, ahead(b));
   }
 }
 

@@ -48,7 +48,10 @@ struct Data {
       : q(Normal(c.shape.context * c.shape.heads * c.shape.head_dim, 1)),
         k(Normal(c.shape.context * c.shape.kv_heads * c.shape.head_dim, 2)),
         v(Normal(c.shape.context * c.shape.kv_heads * c.shape.head_dim, 3)) {
-    if (c.has_sinks) sinks = Normal(c.shape.heads, 4);
+    if (!c.has_sinks) return;
+    sinks = Normal(c.shape.heads, 4);
+    // The same as none.
+    if (c.shape.heads > 1) sinks[0] = -std::numeric_limits<float>::infinity();
   }
   const float* Sinks() const { return sinks.empty() ? nullptr : sinks.data(); }
   std::vector<float> q, k, v, sinks;

@@ -24,19 +24,19 @@
 //   y[d] = y[d] * c + float(sum over t of iw[t] * iv[t][d]) * ws       kInt8
 //
 // Last, y[d] = y[d] * (1 / lanes(l)). Every operation is rounded by itself.
-// Sums of floats over d begin with 0 and those over t with what is there, y *
-// c; they are taken in order. l is 16 lanes by the token's place in the
+// Sums of floats are taken in order; those over d begin with 0, those over t
+// with what is in front of them. l is 16 lanes by the token's place in the
 // sequence, the sink in the first, and lanes their sum as in vector_ops.h,
 // whose exp and tanh are meant.
 //
 // k and v are what the cache holds: keys and values as they are or rounded to
 // float16, or with kInt8 integers, ik * ks and iv * vs (cache_type.h). There,
-// sums of products are exact integers of 32 bits, as of queries and weights
-// only 16 bits are kept: iq[d] is scale * q[d] to the nearest multiple of qs,
-// the largest |scale * q[d]| / L, L = min(32767, (2^31 - 1) / (128 *
-// head_dim)); and iw[t] is e[t] * vs[t] to the nearest multiple of ws, the
-// page's largest / 32767. Both scales are 2^-126 at least, and NaN if what they
-// scale is not finite.
+// sums of products are exact integers of 32 bits, for which queries and weights
+// are rounded to 16 bits: iq[d] is scale * q[d] to the nearest multiple of qs,
+// iw[t] is e[t] * vs[t] to the nearest multiple of ws. qs is the largest
+// |scale * q[d]|, divided by (2^31 - 1) / (128 * head_dim), rounded down, but
+// at most 32767; ws is the page's largest |e[t] * vs[t]| / 32767. Both are at
+// least 2^-126, and NaN if what they scale is not finite.
 //
 // So bits are the same on every instruction set, and depend neither on how
 // tokens come in calls nor on threads.

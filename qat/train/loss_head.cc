@@ -164,6 +164,10 @@ ClassificationLoss LossHead::Judge(Span<const TrainingSequence> sequences,
     return SoftmaxCrossEntropy(student_.program.Output(0), targets, {}, 1.0f,
                                {}, {}, executor_);
   }
+  // One with plain options will do for both.
+  if (options_.label_smoothing == 0.0 && options_.distillation == 0.0) {
+    return loss_->Run(student_.Layer(), targets, 1.0f, {});
+  }
   if (!judge_) judge_.emplace(classes(), ClassificationOptions{}, executor_);
   return judge_->Run(student_.Layer(), targets, 1.0f, {});
 }

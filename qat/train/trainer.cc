@@ -31,9 +31,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Rows per forward pass when nothing is learned from them.
-constexpr size_t kEvaluationRows = 512;
-
 void CheckOptions(const TrainOptions& options) {
   const auto positive = [](double value) {
     return std::isfinite(value) && value > 0.0;
@@ -244,10 +241,7 @@ class Trainer::Impl {
   }
 
   TrainMemory Reserve() {
-    const size_t batch = std::min(options_.batch_size, data_.Count());
-    const size_t samples = options_.micro_batch == 0
-                               ? batch
-                               : std::min(options_.micro_batch, batch);
+    const size_t samples = SamplesAtATime();
     const size_t rows = data_.RowsOfSample();
     TrainMemory memory;
     // Samples of one row are one sequence.
@@ -278,8 +272,8 @@ class Trainer::Impl {
     ClassificationLoss sum;
     SampleBatch batch;
     std::vector<uint32_t> which;
-    const size_t at_once =
-        std::max<size_t>(1, kEvaluationRows / samples.RowsOfSample());
+    // No more than in training: memory is planned for that.
+    const size_t at_once = SamplesAtATime();
     for (size_t begin = 0; begin < samples.Count(); begin += at_once) {
       which.resize(std::min(at_once, samples.Count() - begin));
       std::iota(which.begin(), which.end(), static_cast<uint32_t>(begin));
@@ -300,6 +294,12 @@ class Trainer::Impl {
   }
 
  private:
+  size_t SamplesAtATime() const {
+    const size_t batch = std::min(options_.batch_size, data_.Count());
+    return options_.micro_batch == 0 ? batch
+                                     : std::min(options_.micro_batch, batch);
+  }
+
   void MakeOptimizer() {
     ParamGroups groups = MakeParamGroups(model_.parameters, head_.gradients(),
                                          Schemes(), options_.weight_decay);

@@ -9,11 +9,13 @@
 #include <iostream>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "lutra.h"
 #include "lutra/kernels/variants.h"
 #include "lutra/runtime/error.h"
 #include "tools/cli/command_line.h"
+#include "tools/cli/config_file.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/log.h"
 #include "tools/cli/table.h"
@@ -73,9 +75,12 @@ int RunCommand(int argc, const char* const* argv) {
   AddGenerateVerb(line);
   AddRunVerb(line);
   AddCpuVerb(line);
+  const std::vector<std::string> words = ExpandConfig(argc, argv, "train");
+  std::vector<const char*> pointers;
+  for (const std::string& word : words) pointers.push_back(word.c_str());
   int code = 0;
   try {
-    line.Parse(argc, argv);
+    line.Parse(static_cast<int>(pointers.size()), pointers.data());
   } catch (const ExitStatus& status) {
     if (*status.what() != '\0') PrintError(status.what());
     code = status.code();

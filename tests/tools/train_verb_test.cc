@@ -188,6 +188,41 @@ TEST_F(TrainTextTest, OptionsChangeWhatIsLearned) {
   }
 }
 
+TEST_F(TrainTextTest, TakesOptionsFromAFile) {
+  OutputOf(Train({"--bits", "2", "--group-size", "16", "--exclude", "embed",
+                  "--exclude", "down"}));
+  const std::string expected = ReadBytes(Path("out.safetensors"));
+  json config = {{"model", model_},
+                 {"data", text_},
+                 {"steps", 7},
+                 {"batch", 4},
+                 {"lr", 0.01},
+                 {"length", 16},
+                 {"bits", 2},
+                 {"group-size", "16"},
+                 {"resume", false},
+                 {"output", Path("out.safetensors")},
+                 {"exclude", {"embed", "down"}}};
+  WriteBytes(Path("run.json"), config.dump());
+  OutputOf({"train", Path("run.json"), "--steps", "30"});
+  EXPECT_EQ(ReadBytes(Path("out.safetensors")), expected);
+
+  const auto message = [&](const std::string& text) {
+    WriteBytes(Path("run.json"), text);
+    const Outcome outcome = RunLutra({"train", Path("run.json")});
+    EXPECT_NE(outcome.exit_code, 0);
+    return outcome.err;
+  };
+  config["stepps"] = 7;
+  EXPECT_THAT(message(config.dump()),
+              AllOf(HasSubstr("--stepps"), HasSubstr("--steps")));
+  EXPECT_THAT(message("{"), HasSubstr("run.json: is not valid JSON"));
+  EXPECT_THAT(message("[1]"), HasSubstr("is no JSON object with options"));
+  EXPECT_THAT(message(R"({"lr": {}})"),
+              HasSubstr("option 'lr': {} is neither a number nor a text"));
+  EXPECT_THAT(message(R"({"lr": null})"), HasSubstr("option 'lr': null"));
+}
+
 TEST_F(TrainTextTest, SaysWhatMemoryItNeeds) {
   const auto step = [this](const std::vector<std::string>& more) {
     const std::string out = OutputOf(Train(more));

@@ -63,6 +63,7 @@ int RunCommand(int argc, const char* const* argv) {
   line.Footer(kExample);
   line.OnParsed(CheckKernelRequest);
   AddTrainVerb(line);
+  AddPlotVerb(line);
   AddImportVerb(line);
   AddPackVerb(line);
   AddSynthVerb(line);

@@ -106,6 +106,32 @@ TEST_F(TrainTextTest, LogIsCsvByItsName) {
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 31);
 }
 
+TEST_F(TrainTextTest, LogsAreDrawn) {
+  OutputOf(Train({"--log", Path("float.csv")}));
+  OutputOf(Train(
+      {"--log", Path("bits.jsonl"), "--bits", "2", "--group-size", "16"}));
+  const std::string svg = Path("runs.svg");
+  EXPECT_THAT(
+      OutputOf({"plot", Path("float.csv"), Path("bits.jsonl"), "-o", svg}),
+      HasSubstr("4 panels of 2 runs"));
+  EXPECT_THAT(ReadBytes(svg),
+              AllOf(HasSubstr("inverse slope"), HasSubstr("float.csv"),
+                    HasSubstr("</svg>")));
+  // What is no log is named, and leaves no picture.
+  std::filesystem::remove(svg);
+  for (const auto& [text, cause] :
+       std::map<std::string, std::string>{{"{\n", "line 1 is not valid JSON"},
+                                          {"{}\n", "it has no step"},
+                                          {"a,b\n1,2\n", "it has no step"},
+                                          {"step\n", "has no steps"}}) {
+    WriteBytes(Path("bad"), text);
+    const Outcome outcome = RunLutra({"plot", Path("bad"), "-o", svg});
+    ExpectError(outcome);
+    EXPECT_THAT(outcome.err, HasSubstr(cause));
+    EXPECT_FALSE(std::filesystem::exists(svg));
+  }
+}
+
 TEST_F(TrainTextTest, PacksWithoutLossWhatItTrained) {
   const std::string out =
       OutputOf(Train({"--bits", "2", "--group-size", "16", "--exclude", "embed",

@@ -10,6 +10,7 @@
 namespace lutra::tools {
 
 void AddTrainVerb(CommandLine& line);
+void AddPlotVerb(CommandLine& line);
 void AddImportVerb(CommandLine& line);
 void AddPackVerb(CommandLine& line);
 void AddSynthVerb(CommandLine& line);

@@ -1,0 +1,219 @@
+#include "tools/cli/line_chart.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include "tools/cli/table.h"
+
+namespace lutra::tools {
+namespace {
+
+// Colours that also colour-blind eyes tell apart.
+constexpr std::array<const char*, 6> kColors = {
+    "#0072b2", "#d55e00", "#009e73", "#aa4499", "#8a6d00", "#333333"};
+constexpr const char* kInk = "#222222";
+constexpr const char* kFaint = "#e4e4e4";
+
+constexpr double kWidth = 860;
+constexpr double kLeft = 90;
+constexpr double kPlotWidth = 730;
+constexpr double kTop = 20;
+constexpr double kPlotHeight = 170;
+constexpr double kPanelHeight = 200;
+constexpr double kLegendLine = 18;
+
+constexpr size_t kMostPoints = 400;
+
+std::string Number(double value) { return Fixed(value, 1); }
+
+std::string Escaped(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '&') {
+      escaped += "&amp;";
+    } else if (c == '<') {
+      escaped += "&lt;";
+    } else if (c == '>') {
+      escaped += "&gt;";
+    } else {
+      escaped += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+    }
+  }
+  return escaped;
+}
+
+std::string Text(double x, double y, const std::string& text,
+                 const std::string& attributes) {
+  return "<text x=\"" + Number(x) + "\" y=\"" + Number(y) + "\" " + attributes +
+         ">" + Escaped(text) + "</text>\n";
+}
+
+std::string Line(double x0, double y0, double x1, double y1,
+                 const char* color) {
+  return "<line x1=\"" + Number(x0) + "\" y1=\"" + Number(y0) + "\" x2=\"" +
+         Number(x1) + "\" y2=\"" + Number(y1) + "\" stroke=\"" + color +
+         "\"/>\n";
+}
+
+struct Range {
+  double low = std::numeric_limits<double>::infinity();
+  double high = -std::numeric_limits<double>::infinity();
+
+  void Take(double value) {
+    if (!std::isfinite(value)) return;
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  // Never empty.
+  void Widen() {
+    if (!(low <= high)) low = high = 0;
+    if (low == high) {
+      low -= 0.5;
+      high += 0.5;
+    }
+  }
+  double Share(double value) const { return (value - low) / (high - low); }
+};
+
+// As many digits as tell the ticks apart.
+std::string TickText(double tick, double step) {
+  if (std::fabs(tick) < step / 2) return "0";
+  if (std::fabs(tick) >= 1e6 || step < 1e-6) return Short(tick);
+  const int digits =
+      std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
+  return Fixed(tick, digits);
+}
+
+// Means of equal parts, if there are too many points.
+ChartSeries Thinned(const ChartSeries& all) {
+  ChartSeries finite;
+  for (size_t i = 0; i < std::min(all.x.size(), all.y.size()); ++i) {
+    if (!std::isfinite(all.y[i])) continue;
+    finite.x.push_back(all.x[i]);
+    finite.y.push_back(all.y[i]);
+  }
+  const size_t part = (finite.x.size() + kMostPoints - 1) / kMostPoints;
+  if (part <= 1) return finite;
+  ChartSeries means;
+  for (size_t begin = 0; begin < finite.x.size(); begin += part) {
+    const size_t end = std::min(begin + part, finite.x.size());
+    double x = 0;
+    double y = 0;
+    for (size_t i = begin; i < end; ++i) {
+      x += finite.x[i];
+      y += finite.y[i];
+    }
+    means.x.push_back(x / static_cast<double>(end - begin));
+    means.y.push_back(y / static_cast<double>(end - begin));
+  }
+  return means;
+}
+
+std::string Panel(const ChartPanel& panel, const Range& x, double top) {
+  std::vector<ChartSeries> lines;
+  Range y;
+  for (const ChartSeries& series : panel.series) {
+    lines.push_back(Thinned(series));
+    for (const double value : lines.back().y) y.Take(value);
+  }
+  y.Widen();
+  const double bottom = top + kPlotHeight;
+  const auto place_x = [&](double v) {
+    return kLeft + kPlotWidth * x.Share(v);
+  };
+  const auto place_y = [&](double v) {
+    return bottom - kPlotHeight * y.Share(v);
+  };
+  std::string svg;
+  const std::vector<double> ticks = ChartTicks(y.low, y.high, 5);
+  const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
+  for (const double tick : ticks) {
+    svg +=
+        Line(kLeft, place_y(tick), kLeft + kPlotWidth, place_y(tick), kFaint);
+    svg += Text(kLeft - 8, place_y(tick) + 4, TickText(tick, step),
+                "text-anchor=\"end\"");
+  }
+  svg += Line(kLeft, top, kLeft, bottom, kInk);
+  svg += Line(kLeft, bottom, kLeft + kPlotWidth, bottom, kInk);
+  const double middle = top + kPlotHeight / 2;
+  svg += Text(18, middle, panel.y_name,
+              "text-anchor=\"middle\" transform=\"rotate(-90 18 " +
+                  Number(middle) + ")\"");
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (lines[i].x.empty()) continue;
+    svg += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" +
+           std::string(kColors[i % kColors.size()]) + "\" points=\"";
+    for (size_t j = 0; j < lines[i].x.size(); ++j) {
+      svg += Number(place_x(lines[i].x[j])) + "," +
+             Number(place_y(lines[i].y[j])) + " ";
+    }
+    svg += "\"/>\n";
+  }
+  return svg;
+}
+
+}  // namespace
+
+std::vector<double> ChartTicks(double low, double high, size_t count) {
+  const double wanted = (high - low) / static_cast<double>(count);
+  const double power = std::pow(10.0, std::floor(std::log10(wanted)));
+  double step = 10 * power;
+  for (const double factor : {5.0, 2.0, 1.0}) {
+    if (factor * power >= wanted) step = factor * power;
+  }
+  std::vector<double> ticks;
+  for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9;
+       ++i) {
+    ticks.push_back(i * step);
+  }
+  return ticks;
+}
+
+std::string LineChartSvg(const std::string& x_name,
+                         const std::vector<ChartPanel>& panels) {
+  Range x;
+  std::vector<std::string> names;
+  for (const ChartPanel& panel : panels) {
+    for (size_t i = 0; i < panel.series.size(); ++i) {
+      for (const double value : panel.series[i].x) x.Take(value);
+      if (i == names.size()) names.push_back(panel.series[i].name);
+    }
+  }
+  x.Widen();
+  const double plots = kTop + kPanelHeight * static_cast<double>(panels.size());
+  const double height =
+      plots + 45 + kLegendLine * static_cast<double>(names.size());
+  std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" +
+                    Number(kWidth) + "\" height=\"" + Number(height) +
+                    "\" font-family=\"sans-serif\" font-size=\"12\" fill=\"" +
+                    kInk +
+                    "\">\n<rect width=\"100%\" height=\"100%\" "
+                    "fill=\"white\"/>\n";
+  const std::vector<double> ticks = ChartTicks(x.low, x.high, 8);
+  const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
+  for (const double tick : ticks) {
+    const double at = kLeft + kPlotWidth * x.Share(tick);
+    svg += Line(at, kTop, at, plots - kPanelHeight + kPlotHeight, kFaint);
+    svg += Text(at, plots - 12, TickText(tick, step), "text-anchor=\"middle\"");
+  }
+  double top = kTop;
+  for (const ChartPanel& panel : panels) {
+    svg += Panel(panel, x, top);
+    top += kPanelHeight;
+  }
+  svg +=
+      Text(kLeft + kPlotWidth / 2, plots + 8, x_name, "text-anchor=\"middle\"");
+  double y = plots + 32;
+  for (size_t i = 0; i < names.size(); ++i, y += kLegendLine) {
+    svg += "<rect x=\"" + Number(kLeft) + "\" y=\"" + Number(y - 7) +
+           "\" width=\"22\" height=\"3\" fill=\"" +
+           std::string(kColors[i % kColors.size()]) + "\"/>\n";
+    svg += Text(kLeft + 30, y, names[i], "");
+  }
+  return svg + "</svg>\n";
+}
+
+}  // namespace lutra::tools

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "lutra/qat/averaging_optimizer.h"
 #include "lutra/qat/base_optimizers.h"
 #include "lutra/qat/gradient_clip.h"
 #include "lutra/qat/loss.h"
@@ -52,6 +53,9 @@ void CheckOptions(const TrainOptions& options) {
   }
   if (!not_negative(options.clip)) {
     throw Error("the largest norm of gradients must not be negative");
+  }
+  if (!(options.average >= 0.0 && options.average < 1.0)) {
+    throw Error("the decay of the weights' average must be in [0, 1)");
   }
   if (!(options.decay_share > 0.0 && options.decay_share <= 1.0)) {
     throw Error("the share of the rate's decay must be in (0, 1]");
@@ -180,6 +184,38 @@ uint32_t ChecksumOf(const TensorMap& parameters) {
 
 }  // namespace
 
+namespace {
+
+// While it lives, parameters are their averages, if there are any. The values
+// go to and fro, as the addresses must stay.
+class AveragedValues {
+ public:
+  AveragedValues(TensorMap& parameters, const AveragingOptimizer* averaging)
+      : parameters_(parameters) {
+    if (averaging == nullptr) return;
+    for (auto& [name, tensor] : parameters) {
+      const Span<const float> average = averaging->Average(name);
+      if (average.empty()) continue;
+      own_.emplace(name, tensor.values);
+      std::copy(average.begin(), average.end(), tensor.values.begin());
+    }
+  }
+  ~AveragedValues() {
+    for (const auto& [name, values] : own_) {
+      Tensor& tensor = parameters_.find(name)->second;
+      std::copy(values.begin(), values.end(), tensor.values.begin());
+    }
+  }
+  AveragedValues(const AveragedValues&) = delete;
+  AveragedValues& operator=(const AveragedValues&) = delete;
+
+ private:
+  TensorMap& parameters_;
+  std::map<std::string, std::vector<float>> own_;
+};
+
+}  // namespace
+
 class Trainer::Impl {
  public:
   Impl(TrainableModel model, const Samples& data, const TrainOptions& options,
@@ -250,7 +286,9 @@ class Trainer::Impl {
     for (const auto& [name, tensor] : model_.parameters) {
       memory.weights += tensor.values.size() * sizeof(float);
     }
-    const size_t moments = options_.optimizer == OptimizerKind::kSgd ? 1 : 2;
+    const size_t moments =
+        size_t{options_.optimizer == OptimizerKind::kSgd ? 1u : 2u} +
+        (options_.average > 0.0 ? 1 : 0);
     for (const ParamGroup& group : optimizer_->groups()) {
       for (const Parameter& parameter : group.parameters) {
         const size_t bytes = parameter.size() * sizeof(float);
@@ -262,12 +300,18 @@ class Trainer::Impl {
     return memory;
   }
 
+  void Write(const std::filesystem::path& path) {
+    const AveragedValues averaged(model_.parameters, averaging_);
+    qat::WriteModel(path, model_, Schemes());
+  }
+
   void Save() {
     qat::SaveCheckpoint(options_.checkpoint, DescribeRun(), position_, model_,
                         Schemes(), *optimizer_);
   }
 
   Judgement Judge(const Samples& samples) {
+    const AveragedValues averaged(model_.parameters, averaging_);
     samples.CheckGraph(model_.graph, head_.classes());
     ClassificationLoss sum;
     SampleBatch batch;
@@ -305,6 +349,14 @@ class Trainer::Impl {
                                          Schemes(), options_.weight_decay);
     optimizer_ = MakeBaseOptimizer(options_, std::move(groups.groups));
     if (!groups.schemes.empty()) QuantizeOptimizer(groups.schemes);
+    if (options_.average == 0.0) return;
+    if (!groups.schemes.empty()) {
+      throw Error("an average of weights lies on no grid: not with bits");
+    }
+    auto averaging = std::make_unique<AveragingOptimizer>(std::move(optimizer_),
+                                                          options_.average);
+    averaging_ = averaging.get();
+    optimizer_ = std::move(averaging);
   }
 
   void QuantizeOptimizer(const std::vector<QuantScheme>& schemes) {
@@ -352,6 +404,7 @@ class Trainer::Impl {
         Name(usual.rate_decay));
     add("share of the decay", options_.decay_share, usual.decay_share);
     add("lowest rate", options_.rate_floor, usual.rate_floor);
+    add("average", options_.average, usual.average);
     add("clipping", options_.clip, usual.clip);
     add("label smoothing", options_.label_smoothing, usual.label_smoothing);
     add("distillation", options_.distillation, usual.distillation);
@@ -481,6 +534,7 @@ class Trainer::Impl {
   Executor* executor_;
   LossHead head_;
   std::unique_ptr<Optimizer> optimizer_;
+  const AveragingOptimizer* averaging_ = nullptr;  // it, if it is one
   ParqSchedule schedule_;
   LearningRateSchedule rates_;
   int64_t steps_per_epoch_ = 0;
@@ -513,7 +567,7 @@ Judgement Trainer::Judge(const Samples& samples) {
 }
 const TrainableModel& Trainer::model() const { return impl_->model(); }
 void Trainer::WriteModel(const std::filesystem::path& path) const {
-  qat::WriteModel(path, impl_->model(), impl_->Schemes());
+  impl_->Write(path);
 }
 
 }  // namespace lutra::qat

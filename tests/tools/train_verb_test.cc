@@ -148,7 +148,8 @@ TEST_F(TrainTextTest, PacksWithoutLossWhatItTrained) {
 }
 
 TEST_F(TrainTextTest, ResumesToTheSameBytes) {
-  const std::vector<std::string> steps = {"--steps", "300", "--batch", "8"};
+  const std::vector<std::string> steps = {"--steps", "300",       "--batch",
+                                          "8",       "--average", "0.95"};
   OutputOf(Train(steps));
   const std::string whole = ReadBytes(Path("out.safetensors"));
   const std::string run = Path("run");
@@ -196,6 +197,7 @@ TEST_F(TrainTextTest, OptionsChangeWhatIsLearned) {
   const std::string usual = ReadBytes(Path("out.safetensors"));
   for (const std::vector<std::string>& more :
        std::vector<std::vector<std::string>>{{"--clip", "0.01"},
+                                             {"--average", "0.9"},
                                              {"--beta1", "0.5"},
                                              {"--beta2", "0.5"},
                                              {"--weight-decay", "0.5"},
@@ -302,6 +304,8 @@ TEST_F(TrainTextTest, RefusesBeforeTheFirstStep) {
               AllOf(HasSubstr("cannot be packed as 2-bit stretched, groups of "
                               "8"),
                     Not(HasSubstr("step"))));
+  EXPECT_THAT(message({"--average", "0.9", "--bits", "2"}),
+              HasSubstr("lies on no grid"));
   EXPECT_THAT(message({"--pack", "x"}), HasSubstr("--pack requires --bits"));
   EXPECT_THAT(message({"--scale-type", "float16"}), HasSubstr("--bits"));
   EXPECT_THAT(message({"--init", model_}), HasSubstr("are the same"));

@@ -426,6 +426,12 @@ void AddTrainVerb(CommandLine& line) {
       .TypeName("X")
       .NotNegative()
       .ShowDefault();
+  train
+      .Add("--average", options.average,
+           "Write an average of the weights that decays so (0: the last ones)")
+      .TypeName("X")
+      .Range(0.0, 1.0)
+      .ShowDefault();
   train.Add("--beta1", options.beta1, "Of adamw and adam")
       .TypeName("X")
       .NotNegative()

@@ -6,10 +6,10 @@
 #include <regex>
 #include <vector>
 
+#include "lutra/qat/averaging_optimizer.h"
 #include "lutra/qat/base_optimizers.h"
 #include "lutra/qat/gradient_clip.h"
 #include "lutra/qat/learning_rate.h"
-#include "lutra/qat/weight_average.h"
 
 namespace lutra::golden {
 namespace {
@@ -110,7 +110,12 @@ class Run {
     for (const json& group : file.description().at("groups")) AddGroup(group);
     optimizer_ = MakeOptimizer(c, std::move(groups_));
     if (c.contains("sched")) schedule_ = ScheduleOf(c["sched"]);
-    if (c.contains("ema")) average_.emplace(c["ema"].get<double>());
+    if (c.contains("ema")) {
+      auto averaging = std::make_unique<qat::AveragingOptimizer>(
+          std::move(optimizer_), c["ema"].get<double>());
+      average_ = averaging.get();
+      optimizer_ = std::move(averaging);
+    }
   }
 
   void Replay(Comparison& comparison) {
@@ -129,14 +134,12 @@ class Run {
       }
       SetRates(step, rates, comparison);
       optimizer_->Step(nullptr);
-      if (average_) average_->Add(parameters_);
       for (const auto& [parameter, tensor] : parameters_) {
         Compare(name + "/param/" + parameter, steps, step, tensor.values,
                 comparison);
-        if (average_) {
+        if (average_ != nullptr) {
           Compare(name + "/ema/" + parameter, steps, step,
-                  average_->values().find(parameter)->second.values,
-                  comparison);
+                  average_->Average(parameter), comparison);
         }
       }
     }
@@ -209,7 +212,7 @@ class Run {
   std::vector<double> rates_;  // of the groups, before the schedule
   std::unique_ptr<qat::Optimizer> optimizer_;
   LearningRateSchedule schedule_;
-  std::optional<qat::WeightAverage> average_;
+  const qat::AveragingOptimizer* average_ = nullptr;
 };
 
 }  // namespace

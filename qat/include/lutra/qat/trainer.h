@@ -64,7 +64,11 @@ struct TrainOptions {
   double rate_floor = 0.0;
 
   double weight_decay = 0.01;  // of weights; biases and norms have none
-  double clip = 0.0;           // of the gradients' norm; 0: none
+  // If above 0, what is judged and written is an average of the weights that
+  // decays so (averaging_optimizer.h). Not with quantization: an average lies
+  // on no grid.
+  double average = 0.0;
+  double clip = 0.0;  // of the gradients' norm; 0: none
   double label_smoothing = 0.0;
   // A float model of the same classes to learn from (ClassificationOptions).
   std::shared_ptr<const TrainableModel> teacher;

@@ -78,6 +78,12 @@ ParqSchedule MakeSchedule(const QuantizedTraining& quantization,
   schedule.start = Steps(quantization.anneal_start, steps_per_epoch);
   schedule.end = Steps(quantization.anneal_end, steps_per_epoch);
   schedule.steepness = quantization.anneal_steepness;
+  if (quantization.prox_map == "parq" &&
+      !(schedule.steepness >= 1.0 && schedule.steepness <= 100.0)) {
+    throw Error(
+        "the steepness of annealing must be in [1, 100]: below, the slope "
+        "falls in a line whatever it is, and above, all at once");
+  }
   if (quantization.prox_map != "hard" &&
       (schedule.start < 0 || schedule.end <= schedule.start ||
        schedule.end >= total_steps)) {

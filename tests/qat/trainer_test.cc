@@ -410,6 +410,11 @@ TEST_F(TrainerTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(message(options),
             "annealing must start before it ends, and end before training "
             "does: it takes steps 5 to 40 of 40");
+  for (const double steepness : {0.9, 101.0}) {
+    options = QuantizedOptions();
+    options.quantization->anneal_steepness = steepness;
+    EXPECT_THAT(message(options), HasSubstr("must be in [1, 100]"));
+  }
   options = QuantizedOptions();
   options.quantization->prox_map = "soft";
   EXPECT_THAT(message(options), HasSubstr("no proximal map 'soft'"));

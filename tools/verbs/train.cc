@@ -505,7 +505,7 @@ void AddTrainVerb(CommandLine& line) {
       .NotNegative();
   train
       .Add("--anneal-steepness", verb->quantization.anneal_steepness,
-           "Of parq's schedule")
+           "Of parq's schedule, 1 to 100")
       .TypeName("X")
       .Positive()
       .ShowDefault();

@@ -33,7 +33,7 @@ struct QuantizedTraining {
   // their grid.
   double anneal_start = 0.0;
   double anneal_end = 1.0;
-  double anneal_steepness = 10.0;  // "parq" only
+  double anneal_steepness = 10.0;  // "parq" only; 1 to 100
   // Grids are derived anew every that many steps.
   int64_t period = 1;
 };

@@ -1,10 +1,53 @@
 #include <algorithm>
 
+#include "kernels/base/clones.h"
 #include "lutra/runtime/window2d.h"
 #include "qat/grad/gradients.h"
 
 namespace lutra::qat {
 namespace {
+
+// Calls body(offset in the output image, offset in the input image) for the
+// pixels of an image where a tap lies on it.
+template <typename Body>
+void ForEachPixel(const Window2d& w, size_t tap, const Body& body) {
+  const size_t ky = tap / w.kernel[1];
+  const size_t kx = tap % w.kernel[1];
+  for (size_t out_y = 0; out_y < w.out_height; ++out_y) {
+    const size_t y = w.Row(out_y, ky);
+    if (y >= w.height) continue;
+    for (size_t out_x = 0; out_x < w.out_width; ++out_x) {
+      const size_t x = w.Column(out_x, kx);
+      if (x >= w.width) continue;
+      body((out_y * w.out_width + out_x) * w.channels,
+           (y * w.width + x) * w.channels);
+    }
+  }
+}
+
+// Adds the gradient of an image.
+LUTRA_CLONES void AddToImage(const Window2d& w, const float* weight,
+                             const float* __restrict dy, float* __restrict dx) {
+  const size_t channels = w.channels;
+  for (size_t tap = 0; tap < w.Taps(); ++tap) {
+    const float* of_tap = weight + tap * channels;
+    ForEachPixel(w, tap, [=](size_t out, size_t in) {
+      for (size_t c = 0; c < channels; ++c) {
+        dx[in + c] += dy[out + c] * of_tap[c];
+      }
+    });
+  }
+}
+
+// Adds the gradient of a tap by an image.
+LUTRA_CLONES void AddToTap(const Window2d& w, size_t tap,
+                           const float* __restrict x,
+                           const float* __restrict dy, float* __restrict sum) {
+  const size_t channels = w.channels;
+  ForEachPixel(w, tap, [=](size_t out, size_t in) {
+    for (size_t c = 0; c < channels; ++c) sum[c] += dy[out + c] * x[in + c];
+  });
+}
 
 class DepthwiseStep : public BackwardStep {
  public:
@@ -19,13 +62,13 @@ class DepthwiseStep : public BackwardStep {
     const GradientTarget& dx = binding_.input_gradients[0];
     if (dx.values != nullptr) {
       ParallelFor(executor_, m, 1, [&](size_t begin, size_t end) {
-        for (size_t i = begin; i < end; ++i) AddToImage(i, dx);
+        for (size_t i = begin; i < end; ++i) Image(i, dx);
       });
     }
     // Threads share taps, so that the order of a sum is that of the pixels.
     if (binding_.weight_gradient != nullptr) {
       ParallelFor(executor_, window_.Taps(), 1, [&](size_t begin, size_t end) {
-        for (size_t tap = begin; tap < end; ++tap) AddToTap(m, tap);
+        for (size_t tap = begin; tap < end; ++tap) Tap(m, tap);
       });
     }
     if (binding_.bias_gradient != nullptr) {
@@ -36,54 +79,23 @@ class DepthwiseStep : public BackwardStep {
   }
 
  private:
-  // Calls body(offset in the output image, offset in the input image) for the
-  // pixels of an image where a tap lies on it.
-  template <typename Body>
-  void ForEachPixel(size_t tap, const Body& body) const {
-    const Window2d& w = window_;
-    const size_t ky = tap / w.kernel[1];
-    const size_t kx = tap % w.kernel[1];
-    for (size_t out_y = 0; out_y < w.out_height; ++out_y) {
-      const size_t y = w.Row(out_y, ky);
-      if (y >= w.height) continue;
-      for (size_t out_x = 0; out_x < w.out_width; ++out_x) {
-        const size_t x = w.Column(out_x, kx);
-        if (x >= w.width) continue;
-        body((out_y * w.out_width + out_x) * w.channels,
-             (y * w.width + x) * w.channels);
-      }
-    }
-  }
-
   const float* OutputGradient(size_t image) const {
     return binding_.output_gradient +
            image * window_.OutputPixels() * window_.channels;
   }
 
-  void AddToImage(size_t image, const GradientTarget& target) const {
-    const size_t channels = window_.channels;
+  void Image(size_t image, const GradientTarget& target) const {
     float* dx = target.values + image * window_.InputSize();
-    const float* dy = OutputGradient(image);
     if (!target.accumulate) std::fill(dx, dx + window_.InputSize(), 0.0f);
-    for (size_t tap = 0; tap < window_.Taps(); ++tap) {
-      const float* weight = weight_ + tap * channels;
-      ForEachPixel(tap, [=](size_t out, size_t in) {
-        for (size_t c = 0; c < channels; ++c) {
-          dx[in + c] += dy[out + c] * weight[c];
-        }
-      });
-    }
+    AddToImage(window_, weight_, OutputGradient(image), dx);
   }
 
-  void AddToTap(size_t m, size_t tap) const {
-    const size_t channels = window_.channels;
-    float* sum = binding_.weight_gradient + tap * channels;
+  void Tap(size_t m, size_t tap) const {
+    const float* x = Floats(binding_.inputs[0]);
+    float* sum = binding_.weight_gradient + tap * window_.channels;
     for (size_t image = 0; image < m; ++image) {
-      const float* x = Floats(binding_.inputs[0]) + image * window_.InputSize();
-      const float* dy = OutputGradient(image);
-      ForEachPixel(tap, [=](size_t out, size_t in) {
-        for (size_t c = 0; c < channels; ++c) sum[c] += dy[out + c] * x[in + c];
-      });
+      AddToTap(window_, tap, x + image * window_.InputSize(),
+               OutputGradient(image), sum);
     }
   }
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "lutra/qat/quantizers.h"
-#include "qat/grids/clones.h"
+#include "kernels/base/clones.h"
 #include "qat/grids/run_quantizer.h"
 #include "qat/grids/stretched.h"
 

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "kernels/base/clones.h"
 #include "kernels/base/parallel.h"
 #include "lutra/runtime/error.h"
 
@@ -173,13 +174,14 @@ void UpdateAdam(const AdamFactors& factors, const float* __restrict grad,
   }
 }
 
-using AdamUpdate = decltype(&UpdateAdam<false, false>);
-
-AdamUpdate ChooseAdamUpdate(const AdamFactors& f) {
+LUTRA_CLONES void UpdateAdam(const AdamFactors& f, const float* grad, float* w,
+                             float* mean, float* square, size_t n) {
   if (f.decay != 0.0f) {
-    return f.from_start ? UpdateAdam<true, true> : UpdateAdam<true, false>;
+    return f.from_start ? UpdateAdam<true, true>(f, grad, w, mean, square, n)
+                        : UpdateAdam<true, false>(f, grad, w, mean, square, n);
   }
-  return f.from_start ? UpdateAdam<false, true> : UpdateAdam<false, false>;
+  return f.from_start ? UpdateAdam<false, true>(f, grad, w, mean, square, n)
+                      : UpdateAdam<false, false>(f, grad, w, mean, square, n);
 }
 
 class Adam : public BaseOptimizer {
@@ -228,14 +230,13 @@ class Adam : public BaseOptimizer {
     step[0] += 1.0f;
 
     const AdamFactors factors = FactorsOf(group, static_cast<double>(step[0]));
-    const AdamUpdate update = ChooseAdamUpdate(factors);
     float* w = parameter.value;
     const float* grad = parameter.grad;
     float* ms = mean.data();
     float* vs = square.data();
     ParallelFor(executor, size, kTile, [=, &factors](size_t begin, size_t end) {
-      update(factors, grad + begin, w + begin, ms + begin, vs + begin,
-             end - begin);
+      UpdateAdam(factors, grad + begin, w + begin, ms + begin, vs + begin,
+                 end - begin);
     });
   }
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
-#include "qat/grids/clones.h"
+#include "kernels/base/clones.h"
 
 namespace lutra::qat {
 namespace {

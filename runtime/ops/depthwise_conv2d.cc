@@ -1,12 +1,29 @@
 #include <algorithm>
 #include <string>
 
+#include "kernels/base/clones.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 #include "runtime/ops/window2d.h"
 
 namespace lutra {
 namespace {
+
+// An output pixel of an image, without the bias.
+LUTRA_CLONES void SumTaps(const Window2d& w, const float* __restrict image,
+                          const float* __restrict weight, size_t row,
+                          size_t column, float* __restrict out) {
+  std::fill(out, out + w.channels, 0.0f);
+  for (size_t ky = 0; ky < w.kernel[0]; ++ky) {
+    for (size_t kx = 0; kx < w.kernel[1]; ++kx, weight += w.channels) {
+      const size_t y = w.Row(row, ky);
+      const size_t x = w.Column(column, kx);
+      if (y >= w.height || x >= w.width) continue;
+      const float* in = image + (y * w.width + x) * w.channels;
+      for (size_t c = 0; c < w.channels; ++c) out[c] += in[c] * weight[c];
+    }
+  }
+}
 
 class DepthwiseStep : public Step {
  public:
@@ -39,17 +56,7 @@ class DepthwiseStep : public Step {
     const Window2d& w = window_;
     const float* image = x_ + row / w.out_height * w.InputSize();
     float* out = y_ + (row * w.out_width + column) * w.channels;
-    std::fill(out, out + w.channels, 0.0f);
-    const float* weight = weight_;
-    for (size_t ky = 0; ky < w.kernel[0]; ++ky) {
-      for (size_t kx = 0; kx < w.kernel[1]; ++kx, weight += w.channels) {
-        const size_t y = w.Row(row % w.out_height, ky);
-        const size_t x = w.Column(column, kx);
-        if (y >= w.height || x >= w.width) continue;
-        const float* in = image + (y * w.width + x) * w.channels;
-        for (size_t c = 0; c < w.channels; ++c) out[c] += in[c] * weight[c];
-      }
-    }
+    SumTaps(w, image, weight_, row % w.out_height, column, out);
     if (bias_ == nullptr) return;
     for (size_t c = 0; c < w.channels; ++c) out[c] += bias_[c];
   }

@@ -1,5 +1,5 @@
-#ifndef LUTRA_QAT_GRIDS_CLONES_H_
-#define LUTRA_QAT_GRIDS_CLONES_H_
+#ifndef LUTRA_KERNELS_BASE_CLONES_H_
+#define LUTRA_KERNELS_BASE_CLONES_H_
 
 // LUTRA_CLONES before a function makes GCC compile it, and what it calls, a
 // second time for wider vectors; the loader takes the version that the CPU can
@@ -15,4 +15,4 @@
 #define LUTRA_CLONES
 #endif
 
-#endif  // LUTRA_QAT_GRIDS_CLONES_H_
+#endif  // LUTRA_KERNELS_BASE_CLONES_H_

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -62,6 +63,9 @@ std::vector<int32_t> LoadTextIds(const fs::path& path,
   std::vector<int32_t> ids;
   for (const fs::path& file : TextFiles(path)) {
     const MappedFile mapped(file);
+    if (mapped.text().find('\0') != std::string_view::npos) {
+      throw Error::InFile(file.string(), "is no text: it has zero bytes");
+    }
     AddDocuments(mapped.text(), tokenizer, separator, ids);
   }
   if (ids.empty()) throw Error::InFile(path.string(), "has no text");

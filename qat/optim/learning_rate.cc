@@ -1,10 +1,20 @@
 #include "lutra/qat/learning_rate.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <numbers>
+
+#include "lutra/runtime/error.h"
+#include "runtime/base/unknown_word.h"
 
 namespace lutra::qat {
 namespace {
+
+// In the order of the values.
+constexpr std::array<std::string_view, 4> kDecays = {"constant", "linear",
+                                                     "cosine", "sqrt"};
 
 double Left(LearningRateSchedule::Decay decay, double u) {
   switch (decay) {
@@ -21,6 +31,18 @@ double Left(LearningRateSchedule::Decay decay, double u) {
 }
 
 }  // namespace
+
+std::string_view Name(LearningRateSchedule::Decay decay) {
+  return kDecays[static_cast<size_t>(decay)];
+}
+
+LearningRateSchedule::Decay ParseDecay(std::string_view name) {
+  const auto found = std::find(kDecays.begin(), kDecays.end(), name);
+  if (found == kDecays.end()) {
+    throw Error(UnknownWord("decay of the learning rate", name, kDecays));
+  }
+  return static_cast<LearningRateSchedule::Decay>(found - kDecays.begin());
+}
 
 double LearningRateSchedule::Factor(int64_t step) const {
   if (step < warmup) {

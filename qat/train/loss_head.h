@@ -44,6 +44,7 @@ class LossHead {
   size_t Reserve(size_t sequences, size_t longest);
   // Of all parameters that are trained.
   TensorMap& gradients() { return student_.program.gradients(); }
+  void ClearGradients() { student_.program.ClearGradients(); }
 
   // The loss of a batch. With `scale` above 0 the gradients get scale * that of
   // the sum added.

@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <map>
@@ -26,11 +27,16 @@
 #include "qat/train/checkpoint.h"
 #include "qat/train/loss_head.h"
 #include "qat/train/param_groups.h"
+#include "runtime/base/unknown_word.h"
 
 namespace lutra::qat {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// In the order of OptimizerKind.
+constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam",
+                                                         "sgd"};
 
 void CheckOptions(const TrainOptions& options) {
   const auto positive = [](double value) {
@@ -128,32 +134,6 @@ LearningRateSchedule MakeRateSchedule(const TrainOptions& options,
   return schedule;
 }
 
-const char* Name(OptimizerKind kind) {
-  switch (kind) {
-    case OptimizerKind::kAdamW:
-      return "adamw";
-    case OptimizerKind::kAdam:
-      return "adam";
-    case OptimizerKind::kSgd:
-      return "sgd";
-  }
-  return "";
-}
-
-const char* Name(LearningRateSchedule::Decay decay) {
-  switch (decay) {
-    case LearningRateSchedule::Decay::kNone:
-      return "constant";
-    case LearningRateSchedule::Decay::kLinear:
-      return "linear";
-    case LearningRateSchedule::Decay::kCosine:
-      return "cosine";
-    case LearningRateSchedule::Decay::kInverseSqrt:
-      return "sqrt";
-  }
-  return "";
-}
-
 std::unique_ptr<Optimizer> MakeBaseOptimizer(const TrainOptions& options,
                                              std::vector<ParamGroup> groups) {
   const AdamOptions adam{options.beta1, options.beta2, options.epsilon};
@@ -189,6 +169,18 @@ uint32_t ChecksumOf(const TensorMap& parameters) {
 }
 
 }  // namespace
+
+std::string_view Name(OptimizerKind kind) {
+  return kOptimizers[static_cast<size_t>(kind)];
+}
+
+OptimizerKind ParseOptimizerKind(std::string_view name) {
+  const auto found = std::find(kOptimizers.begin(), kOptimizers.end(), name);
+  if (found == kOptimizers.end()) {
+    throw Error(UnknownWord("optimizer", name, kOptimizers));
+  }
+  return static_cast<OptimizerKind>(found - kOptimizers.begin());
+}
 
 namespace {
 
@@ -400,14 +392,12 @@ class Trainer::Impl {
     };
     add("steps", options_.steps, usual.steps);
     add("samples at a time", options_.micro_batch, usual.micro_batch);
-    add("optimizer", std::string(Name(options_.optimizer)),
-        Name(usual.optimizer));
+    add("optimizer", Name(options_.optimizer), Name(usual.optimizer));
     add("beta1", options_.beta1, usual.beta1);
     add("beta2", options_.beta2, usual.beta2);
     add("epsilon", options_.epsilon, usual.epsilon);
     add("momentum", options_.momentum, usual.momentum);
-    add("decay of the rate", std::string(Name(options_.rate_decay)),
-        Name(usual.rate_decay));
+    add("decay of the rate", Name(options_.rate_decay), Name(usual.rate_decay));
     add("share of the decay", options_.decay_share, usual.decay_share);
     add("lowest rate", options_.rate_floor, usual.rate_floor);
     add("average", options_.average, usual.average);
@@ -455,9 +445,7 @@ class Trainer::Impl {
     }
     const float scale = 1.0f / static_cast<float>(rows);
     TensorMap& gradients = head_.gradients();
-    for (auto& [name, gradient] : gradients) {
-      std::fill(gradient.values.begin(), gradient.values.end(), 0.0f);
-    }
+    head_.ClearGradients();
     ClassificationLoss loss;
     for (const SampleBatch& batch : batches_) {
       loss.Add(head_.Run(batch.sequences, batch.Input(), batch.targets, scale));

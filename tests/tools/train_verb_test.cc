@@ -179,6 +179,17 @@ TEST_F(TrainTextTest, ATeacherChangesWhatIsLearned) {
   EXPECT_NE(ReadBytes(Path("out.safetensors")), ReadBytes(teacher));
 }
 
+// Without a share it is a half.
+TEST_F(TrainTextTest, ATeacherAloneIsLearnedFrom) {
+  OutputOf(Train({}));
+  const std::string alone = ReadBytes(Path("out.safetensors"));
+  OutputOf(Train({"--teacher", model_, "--distillation", "0.5"}));
+  const std::string half = ReadBytes(Path("out.safetensors"));
+  EXPECT_NE(half, alone);
+  OutputOf(Train({"--teacher", model_}));
+  EXPECT_EQ(ReadBytes(Path("out.safetensors")), half);
+}
+
 TEST_F(TrainTextTest, PartsOfABatchAreTheBatch) {
   OutputOf(Train({"--log", Path("all.jsonl")}));
   OutputOf(Train({"--micro-batch", "3", "--log", Path("parts.jsonl")}));
@@ -287,6 +298,10 @@ TEST(TrainSamplesTest, HoldsSomeOfThemOut) {
   EXPECT_THAT(OutputOf({"train", "--data", path("data"), "--epochs", "1", "-o",
                         path("m.safetensors")}),
               HasSubstr("m.safetensors: written"));
+  EXPECT_THAT(RunLutra({"train", "--data", path("data"), "--length", "5", "-o",
+                        path("m.safetensors")})
+                  .err,
+              HasSubstr("--length: is for texts"));
   const Outcome all = RunLutra({"train", "--data", path("data"), "--holdout",
                                 "1", "-o", path("m.safetensors")});
   EXPECT_EQ(all.exit_code, 1);
@@ -310,6 +325,27 @@ TEST_F(TrainTextTest, RefusesBeforeTheFirstStep) {
   EXPECT_THAT(message({"--scale-type", "float16"}), HasSubstr("--bits"));
   EXPECT_THAT(message({"--init", model_}), HasSubstr("are the same"));
   EXPECT_THAT(message({"--distillation", "1"}), HasSubstr("--teacher"));
+  // Nothing is ignored in silence.
+  for (const auto& [option, value] :
+       std::map<std::string, std::string>{{"--holdout", "0.5"},
+                                          {"--scale", "2"},
+                                          {"--zero-point", "3"},
+                                          {"--hidden", "4"},
+                                          {"--prox", "hard"},
+                                          {"--anneal-start", "1"},
+                                          {"--anneal-end", "1"},
+                                          {"--anneal-steepness", "5"},
+                                          {"--quant-period", "2"},
+                                          {"--epochs", "3"}}) {
+    EXPECT_THAT(message({option, value}), HasSubstr(option));
+  }
+  EXPECT_THAT(message({"--optimizer", "sgd", "--beta1", "0.5"}),
+              HasSubstr("--beta1"));
+  EXPECT_THAT(message({"--lr-decay", "constant", "--lr-floor", "0.5"}),
+              HasSubstr("--lr-floor"));
+  WriteBytes(Path("zero.txt"), std::string("a text\0 with zeros", 19));
+  EXPECT_THAT(message({"--data", Path("zero.txt")}),
+              HasSubstr("zero.txt: is no text: it has zero bytes"));
   EXPECT_THAT(message({"--length", "100000"}), HasSubstr("tokens; windows of"));
   EXPECT_THAT(message({"--validate", Path("none.txt")}), HasSubstr("none.txt"));
 }

@@ -9,6 +9,7 @@
 
 #include "lutra/packer/pack.h"
 #include "lutra/qat/dataset.h"
+#include "lutra/qat/int8_folder.h"
 #include "lutra/qat/trainable_model.h"
 #include "lutra/qat/trainer.h"
 #include "lutra/runtime/error.h"
@@ -68,25 +69,25 @@ struct Defaults {
 };
 constexpr Defaults kImages = {3e-3, 2e-3, 10, 128, 0.999, 0.0, 0.0};
 constexpr Defaults kTexts = {5e-4, 1e-3, 1, 16, 0.95, 1.0, 0.02};
-constexpr double kTextWarmup = 0.05;  // of all steps
-constexpr double kAnnealEnd = 0.8;    // likewise
+constexpr double kTextWarmup = 0.05;   // of all steps
+constexpr double kAnnealEnd = 0.8;     // likewise
+constexpr double kDistillation = 0.5;  // where there is a teacher
 
 std::string Both(double images, double texts) {
   return Short(images) + ", for texts " + Short(texts);
 }
 
-qat::LearningRateSchedule::Decay ParseDecay(const std::string& text) {
-  using Decay = qat::LearningRateSchedule::Decay;
-  if (text == "cosine") return Decay::kCosine;
-  if (text == "linear") return Decay::kLinear;
-  if (text == "sqrt") return Decay::kInverseSqrt;
-  return Decay::kNone;
-}
+// An option and how it is spelled.
+struct NamedOption {
+  const char* name;
+  Option option;
+};
 
-qat::OptimizerKind ParseOptimizer(const std::string& text) {
-  if (text == "adam") return qat::OptimizerKind::kAdam;
-  if (text == "sgd") return qat::OptimizerKind::kSgd;
-  return qat::OptimizerKind::kAdamW;
+// Nothing that is asked for is ignored in silence.
+void Refuse(const std::vector<NamedOption>& options, const char* reason) {
+  for (const NamedOption& option : options) {
+    if (option.option.Given()) throw UsageError(option.name, reason);
+  }
 }
 
 struct TrainVerb {
@@ -107,16 +108,21 @@ struct TrainVerb {
   // What depends on the kind of data unless it is given.
   int64_t epochs = 0;
   size_t batch = 0;
-  std::optional<double> learning_rate, warmup, beta2, clip, rate_floor;
+  std::optional<double> distillation, learning_rate, warmup, beta2, clip,
+      rate_floor;
   SchemeOptions schemes;
   qat::QuantizedTraining quantization;
   std::optional<double> anneal_end;
   size_t threads = 0;
   bool resume = false;
+  // Options that mean something in some runs only.
+  std::vector<NamedOption> of_texts, of_labels, of_bytes, of_new, of_bits,
+      of_adam, of_decay;
 
   void Run();
 
  private:
+  void CheckOptions(bool is_text, bool quantized) const;
   void LoadData(bool is_text);
   void Resolve(bool is_text, size_t samples);
   void Quantize(const qat::TrainableModel& start,
@@ -133,6 +139,22 @@ struct TrainVerb {
   const qat::Samples* train_ = nullptr;  // one of them
   const qat::Samples* test_ = nullptr;   // likewise; nullptr: none
 };
+
+void TrainVerb::CheckOptions(bool is_text, bool quantized) const {
+  if (is_text) {
+    Refuse(of_labels, "the model takes texts, which this is not for");
+    Refuse(of_bytes, "the model takes texts, which this is not for");
+  } else {
+    Refuse(of_texts, "is for texts, which the model does not take");
+    if (!qat::IsInt8Folder(data)) {
+      Refuse(of_bytes, "is for samples of signed bytes, which --data has not");
+    }
+  }
+  if (!init.empty()) Refuse(of_new, "is for a new model");
+  if (!quantized) Refuse(of_bits, "requires --bits, --preset or --spec");
+  if (optimizer == "sgd") Refuse(of_adam, "is of adamw and adam");
+  if (decay == "constant") Refuse(of_decay, "the rate does not fall");
+}
 
 void TrainVerb::LoadData(bool is_text) {
   if (!is_text) {
@@ -166,8 +188,10 @@ void TrainVerb::Resolve(bool is_text, size_t samples) {
   options.beta2 = beta2.value_or(usual.beta2);
   options.clip = clip.value_or(usual.clip);
   options.rate_floor = rate_floor.value_or(usual.rate_floor);
-  options.optimizer = ParseOptimizer(optimizer);
-  options.rate_decay = ParseDecay(decay);
+  options.optimizer = qat::ParseOptimizerKind(optimizer);
+  options.rate_decay = qat::ParseDecay(decay);
+  options.distillation =
+      distillation.value_or(teacher.empty() ? 0.0 : kDistillation);
   steps_per_epoch_ =
       static_cast<double>((samples - 1) / options.batch_size + 1);
   if (warmup) {
@@ -269,6 +293,7 @@ void TrainVerb::Run() {
   { const OutputFile probe(output); }
   if (!packed.empty()) const OutputFile probe(packed);
   const bool is_text = !init.empty() && TakesText(init);
+  CheckOptions(is_text, quantized);
   std::optional<qat::TrainableModel> start;
   if (!init.empty()) start = qat::LoadTrainableModel(init);
   if (!teacher.empty()) {
@@ -311,27 +336,33 @@ void AddTrainVerb(CommandLine& line) {
            "Folder with the four idx files, or texts: a file or a folder")
       .TypeName("PATH")
       .Required();
-  train
-      .Add("--validate", verb->validation,
-           "Judged after each epoch: texts, or another folder for its test "
-           "images")
-      .TypeName("PATH");
-  train
-      .Add("--holdout", verb->labelled.held_out,
-           "Share of the images that is judged and not trained on")
-      .TypeName("X")
-      .Range(0.0, 1.0);
-  train
-      .Add("--scale", verb->labelled.scale,
-           "What samples of signed bytes are multiplied by")
-      .TypeName("X")
-      .ShowDefault();
-  train
-      .Add("--zero-point", verb->labelled.zero_point,
-           "What is subtracted from signed bytes before")
-      .TypeName("N")
-      .Range(-128, 127)
-      .ShowDefault();
+  const Option validate =
+      train
+          .Add("--validate", verb->validation,
+               "Judged after each epoch: texts, or another folder for its test "
+               "images")
+          .TypeName("PATH");
+  verb->of_labels.push_back(
+      {"--holdout",
+       train
+           .Add("--holdout", verb->labelled.held_out,
+                "Share of the images that is judged and not trained on")
+           .TypeName("X")
+           .Range(0.0, 1.0)
+           .Excludes(validate)});
+  verb->of_bytes.push_back(
+      {"--scale", train
+                      .Add("--scale", verb->labelled.scale,
+                           "What samples of signed bytes are multiplied by")
+                      .TypeName("X")
+                      .ShowDefault()});
+  verb->of_bytes.push_back(
+      {"--zero-point", train
+                           .Add("--zero-point", verb->labelled.zero_point,
+                                "What is subtracted from signed bytes before")
+                           .TypeName("N")
+                           .Range(-128, 127)
+                           .ShowDefault()});
   train.Add("-o,--output", verb->output, "Model file to write")
       .TypeName("FILE")
       .Required();
@@ -346,22 +377,25 @@ void AddTrainVerb(CommandLine& line) {
   const Option init =
       train.Add("--init", verb->init, "Another way to say MODEL")
           .TypeName("FILE");
-  AddSizesOption(train, "--hidden", verb->hidden, 1, size_t{1} << 20,
-                 "Sizes of the hidden layers of a new model")
-      .Excludes(init);
+  verb->of_new.push_back(
+      {"--hidden",
+       AddSizesOption(train, "--hidden", verb->hidden, 1, size_t{1} << 20,
+                      "Sizes of the hidden layers of a new model")
+           .Excludes(init)});
 
   qat::TrainOptions& options = verb->options;
-  train
-      .Add("--epochs", verb->epochs,
-           "Passes over the data (" +
-               Both(static_cast<double>(kImages.epochs),
-                    static_cast<double>(kTexts.epochs)) +
-               ")")
-      .TypeName("N")
-      .Range(int64_t{1}, int64_t{1} << 20);
+  const Option epochs = train
+                            .Add("--epochs", verb->epochs,
+                                 "Passes over the data (" +
+                                     Both(static_cast<double>(kImages.epochs),
+                                          static_cast<double>(kTexts.epochs)) +
+                                     ")")
+                            .TypeName("N")
+                            .Range(int64_t{1}, int64_t{1} << 20);
   train.Add("--steps", options.steps, "End after that many steps instead")
       .TypeName("N")
-      .Range(int64_t{0}, int64_t{1} << 40);
+      .Range(int64_t{0}, int64_t{1} << 40)
+      .Excludes(epochs);
   train
       .Add("--batch", verb->batch,
            "Images or windows of text per step (" +
@@ -376,15 +410,18 @@ void AddTrainVerb(CommandLine& line) {
       .TypeName("N")
       .Range(size_t{0}, kMaxBatch)
       .ShowDefault();
-  train.Add("--length", verb->text.length, "Tokens of a window of text")
-      .TypeName("N")
-      .Range(size_t{1}, size_t{1} << 24)
-      .ShowDefault();
-  train
-      .Add("--separator", verb->text.separator,
-           "What stands between documents of a text file")
-      .TypeName("TEXT")
-      .ShowDefault();
+  verb->of_texts.push_back(
+      {"--length",
+       train.Add("--length", verb->text.length, "Tokens of a window of text")
+           .TypeName("N")
+           .Range(size_t{1}, size_t{1} << 24)
+           .ShowDefault()});
+  verb->of_texts.push_back(
+      {"--separator", train
+                          .Add("--separator", verb->text.separator,
+                               "What stands between documents of a text file")
+                          .TypeName("TEXT")
+                          .ShowDefault()});
   train.Add("--optimizer", verb->optimizer, "adamw, adam or sgd (Nesterov's)")
       .TypeName("NAME")
       .OneOf({"adamw", "adam", "sgd"})
@@ -402,18 +439,21 @@ void AddTrainVerb(CommandLine& line) {
       .TypeName("NAME")
       .OneOf({"cosine", "linear", "sqrt", "constant"})
       .ShowDefault();
-  train
-      .Add("--lr-decay-share", options.decay_share,
-           "Share of all steps in which it falls")
-      .TypeName("X")
-      .Positive()
-      .ShowDefault();
-  train
-      .Add("--lr-floor", verb->rate_floor,
-           "Where it ends, as a share of the highest (" +
-               Both(kImages.rate_floor, kTexts.rate_floor) + ")")
-      .TypeName("X")
-      .NotNegative();
+  verb->of_decay.push_back(
+      {"--lr-decay-share", train
+                               .Add("--lr-decay-share", options.decay_share,
+                                    "Share of all steps in which it falls")
+                               .TypeName("X")
+                               .Positive()
+                               .ShowDefault()});
+  verb->of_decay.push_back(
+      {"--lr-floor",
+       train
+           .Add("--lr-floor", verb->rate_floor,
+                "Where it ends, as a share of the highest (" +
+                    Both(kImages.rate_floor, kTexts.rate_floor) + ")")
+           .TypeName("X")
+           .NotNegative()});
   train
       .Add("--warmup", verb->warmup,
            "Epochs in which the learning rate rises (0.5; for texts and with "
@@ -432,15 +472,18 @@ void AddTrainVerb(CommandLine& line) {
       .TypeName("X")
       .Range(0.0, 1.0)
       .ShowDefault();
-  train.Add("--beta1", options.beta1, "Of adamw and adam")
-      .TypeName("X")
-      .NotNegative()
-      .ShowDefault();
-  train
-      .Add("--beta2", verb->beta2,
-           "Of adamw and adam (" + Both(kImages.beta2, kTexts.beta2) + ")")
-      .TypeName("X")
-      .NotNegative();
+  verb->of_adam.push_back(
+      {"--beta1", train.Add("--beta1", options.beta1, "Of adamw and adam")
+                      .TypeName("X")
+                      .NotNegative()
+                      .ShowDefault()});
+  verb->of_adam.push_back(
+      {"--beta2",
+       train
+           .Add("--beta2", verb->beta2,
+                "Of adamw and adam (" + Both(kImages.beta2, kTexts.beta2) + ")")
+           .TypeName("X")
+           .NotNegative()});
   train
       .Add("--clip", verb->clip,
            "Largest norm of the gradients, 0: any (" +
@@ -459,12 +502,12 @@ void AddTrainVerb(CommandLine& line) {
                "Model with float weights whose outputs are learned from")
           .TypeName("FILE");
   train
-      .Add("--distillation", options.distillation,
-           "Share of the loss that is the distance to the teacher")
+      .Add("--distillation", verb->distillation,
+           "Share of the loss that is the distance to the teacher (" +
+               Short(kDistillation) + ")")
       .TypeName("X")
       .NotNegative()
-      .Needs(teacher)
-      .ShowDefault();
+      .Needs(teacher);
   train
       .Add("--temperature", options.temperature,
            "At which the two are compared")
@@ -484,37 +527,44 @@ void AddTrainVerb(CommandLine& line) {
   verb->schemes.group_size_option.Needs(bits);
   verb->schemes.quantizer_option.Needs(bits);
   verb->schemes.scale_type_option.Needs(bits);
-  train
-      .Add("--prox,--quant-proxmap", verb->quantization.prox_map,
-           "How weights are pulled to the grid: parq, hard, "
-           "binaryrelax")
-      .TypeName("NAME")
-      .OneOf({"parq", "hard", "binaryrelax"})
-      .ShowDefault();
-  train
-      .Add("--anneal-start", verb->quantization.anneal_start,
-           "Epoch at which the pull begins")
-      .TypeName("X")
-      .NotNegative()
-      .ShowDefault();
-  train
-      .Add("--anneal-end", verb->anneal_end,
-           "Epoch from which weights are on the grid (" + Short(kAnnealEnd) +
-               " of --epochs)")
-      .TypeName("X")
-      .NotNegative();
-  train
-      .Add("--anneal-steepness", verb->quantization.anneal_steepness,
-           "Of parq's schedule, 1 to 100")
-      .TypeName("X")
-      .Positive()
-      .ShowDefault();
-  train
-      .Add("--quant-period", verb->quantization.period,
-           "Steps between two grids")
-      .TypeName("N")
-      .Range(int64_t{1}, int64_t{1} << 40)
-      .ShowDefault();
+  verb->of_bits.push_back(
+      {"--prox", train
+                     .Add("--prox,--quant-proxmap", verb->quantization.prox_map,
+                          "How weights are pulled to the grid: parq, hard, "
+                          "binaryrelax")
+                     .TypeName("NAME")
+                     .OneOf({"parq", "hard", "binaryrelax"})
+                     .ShowDefault()});
+  verb->of_bits.push_back(
+      {"--anneal-start",
+       train
+           .Add("--anneal-start", verb->quantization.anneal_start,
+                "Epoch at which the pull begins")
+           .TypeName("X")
+           .NotNegative()
+           .ShowDefault()});
+  verb->of_bits.push_back(
+      {"--anneal-end", train
+                           .Add("--anneal-end", verb->anneal_end,
+                                "Epoch from which weights are on the grid (" +
+                                    Short(kAnnealEnd) + " of --epochs)")
+                           .TypeName("X")
+                           .NotNegative()});
+  verb->of_bits.push_back(
+      {"--anneal-steepness",
+       train
+           .Add("--anneal-steepness", verb->quantization.anneal_steepness,
+                "Of parq's schedule, 1 to 100")
+           .TypeName("X")
+           .Positive()
+           .ShowDefault()});
+  verb->of_bits.push_back(
+      {"--quant-period", train
+                             .Add("--quant-period", verb->quantization.period,
+                                  "Steps between two grids")
+                             .TypeName("N")
+                             .Range(int64_t{1}, int64_t{1} << 40)
+                             .ShowDefault()});
 
   const Option checkpoint =
       train

@@ -103,9 +103,7 @@ class Replay {
     const qat::SampleBatch batch = t_.batch(step);
     const size_t rows = batch.targets.size();
     qat::TensorMap& gradients = head_.gradients();
-    for (auto& [name, gradient] : gradients) {
-      std::fill(gradient.values.begin(), gradient.values.end(), 0.0f);
-    }
+    head_.ClearGradients();
     const auto loss = head_.Run(batch.sequences, batch.Input(), batch.targets,
                                 1.0f / static_cast<float>(rows));
     losses_.push_back(loss.loss / static_cast<double>(rows));

@@ -2,6 +2,7 @@
 #define LUTRA_QAT_LEARNING_RATE_H_
 
 #include <cstdint>
+#include <string_view>
 
 namespace lutra::qat {
 
@@ -26,6 +27,11 @@ struct LearningRateSchedule {
   // Of a step, from 0.
   double Factor(int64_t step) const;
 };
+
+// "constant", "linear", "cosine" or "sqrt".
+std::string_view Name(LearningRateSchedule::Decay decay);
+// Throws lutra::Error that suggests the nearest name.
+LearningRateSchedule::Decay ParseDecay(std::string_view name);
 
 }  // namespace lutra::qat
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "lutra/kernels/executor.h"
 #include "lutra/qat/learning_rate.h"
@@ -39,6 +40,10 @@ struct QuantizedTraining {
 };
 
 enum class OptimizerKind { kAdamW, kAdam, kSgd };
+// "adamw", "adam" or "sgd".
+std::string_view Name(OptimizerKind kind);
+// Throws lutra::Error that suggests the nearest name.
+OptimizerKind ParseOptimizerKind(std::string_view name);
 
 struct TrainOptions {
   int64_t epochs = 10;

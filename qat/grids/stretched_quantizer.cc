@@ -2,8 +2,8 @@
 #include <limits>
 #include <vector>
 
-#include "lutra/qat/quantizers.h"
 #include "kernels/base/clones.h"
+#include "lutra/qat/quantizers.h"
 #include "qat/grids/run_quantizer.h"
 #include "qat/grids/stretched.h"
 

@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "lutra/runtime/error.h"
 #include "kernels/base/clones.h"
+#include "lutra/runtime/error.h"
 
 namespace lutra::qat {
 namespace {

@@ -140,6 +140,31 @@ TEST_F(LanguageVerbsTest, EvalTable) {
   EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4);
 }
 
+TEST_F(LanguageVerbsTest, EvalBesideAReference) {
+  const json report = json::parse(OutputOf(
+      {"eval", "--text", text_, "--bytes", "500", "--context", "30",
+       "--protocol", "llama", "--chunks", "3", "--json", "--label", "float",
+       "--reference", "float", float_, packed_ + ":float32"}));
+  EXPECT_EQ(report["protocol"], "llama");
+  for (const json& row : report["models"]) {
+    EXPECT_EQ(row["scored_tokens"], 3 * 14);
+  }
+  EXPECT_EQ(report["models"][0]["kl_divergence"], 0.0);
+  EXPECT_EQ(report["models"][0]["same_top"], 1.0);
+  EXPECT_GT(report["models"][1]["kl_divergence"], 0.0);
+  EXPECT_LT(report["models"][1]["same_top"], 1.0);
+  // A model that is in no row.
+  const std::string table =
+      OutputOf({"eval", "--text", text_, "--reference", float_, packed_});
+  EXPECT_THAT(table, AllOf(HasSubstr("KL div."), HasSubstr("same top")));
+  EXPECT_EQ(RunLutra({"eval", "--text", text_, "--reference", "none", packed_})
+                .exit_code,
+            1);
+  EXPECT_EQ(
+      RunLutra({"eval", "--text", text_, "--protocol", "x", float_}).exit_code,
+      2);
+}
+
 TEST_F(LanguageVerbsTest, EvalWrongUse) {
   EXPECT_EQ(RunLutra({"eval", float_}).exit_code, 2);
   EXPECT_EQ(

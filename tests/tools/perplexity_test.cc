@@ -65,10 +65,11 @@ TEST(PerplexityTest, ScoresByTheProtocol) {
       const TextScore expected = Expected(model, ids, bos, context);
       size_t calls = 0;
       const TextScore score =
-          ScoreText(model, ids, bos, context, [&](const TextScore& part) {
-            ++calls;
-            EXPECT_LE(part.tokens, ids.size());
-          });
+          ScoreText(model, ids, {.bos = bos, .context = context},
+                    [&](const TextScore& part) {
+                      ++calls;
+                      EXPECT_LE(part.tokens, ids.size());
+                    });
       EXPECT_EQ(score.tokens, ids.size());
       EXPECT_EQ(score.scored, expected.scored);
       EXPECT_EQ(score.correct, expected.correct);
@@ -78,7 +79,8 @@ TEST(PerplexityTest, ScoresByTheProtocol) {
       const size_t window = bos < 0 ? context : context - 1;
       EXPECT_EQ(calls, (ids.size() + window - 1) / window);
       // Several chunks at once.
-      const TextScore together = ScoreText(model, ids, bos, context, {}, 3);
+      const TextScore together = ScoreText(
+          model, ids, {.bos = bos, .context = context, .sequences = 3});
       EXPECT_EQ(together.nats, score.nats);
       EXPECT_EQ(together.correct, score.correct);
       EXPECT_EQ(together.scored, score.scored);
@@ -91,11 +93,79 @@ TEST(PerplexityTest, ScoresByTheProtocol) {
     }
   }
   EXPECT_GT(correct, 0u);
-  EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, 1, 1); }),
-              HasSubstr("scores nothing"));
+  EXPECT_THAT(
+      ErrorMessage([&] { ScoreText(model, ids, {.bos = 1, .context = 1}); }),
+      HasSubstr("scores nothing"));
   ids[20] = 37;
-  EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, 1, 9); }),
-              HasSubstr("gives token 37"));
+  EXPECT_THAT(
+      ErrorMessage([&] { ScoreText(model, ids, {.bos = 1, .context = 9}); }),
+      HasSubstr("gives token 37"));
+}
+
+TEST(PerplexityTest, KlDivergence) {
+  const std::vector<float> r = {0, std::log(3.0f)};  // 1/4, 3/4
+  const std::vector<float> p = {5, 5};               // 1/2, 1/2
+  EXPECT_NEAR(KlDivergence(r.data(), p.data(), 2),
+              0.25 * std::log(0.5) + 0.75 * std::log(1.5), 1e-7);
+  EXPECT_NEAR(KlDivergence(p.data(), r.data(), 2),
+              0.5 * std::log(2.0) + 0.5 * std::log(2.0 / 3), 1e-7);
+  EXPECT_EQ(KlDivergence(r.data(), r.data(), 2), 0);
+}
+
+// The second half of whole chunks, against a reference.
+TEST(PerplexityTest, LlamaProtocolAndReference) {
+  const TempDir dir;
+  TinyLanguage{.packed = true}.Build().Write(dir / "m.safetensors");
+  TinyLanguage{.packed = false}.Build().Write(dir / "r.safetensors");
+  LanguageModel model(Model::Load(dir / "m.safetensors"));
+  LanguageModel reference(Model::Load(dir / "r.safetensors"));
+  std::vector<int32_t> ids;
+  for (int32_t i = 0; i < 50; ++i) ids.push_back(i * 11 % 37);
+  for (const int32_t bos : {1, -1}) {
+    SCOPED_TRACE(bos);
+    constexpr size_t kContext = 10;
+    std::vector<int32_t> all = ids;
+    if (bos >= 0) all.insert(all.begin(), bos);
+    TextScore expected;
+    for (size_t first = 0; first + kContext <= all.size(); first += kContext) {
+      model.Reset();
+      reference.Reset();
+      for (size_t i = 0; i + 1 < kContext; ++i) {
+        const int32_t id = i == 0 && bos >= 0 ? bos : all[first + i];
+        const std::span<const float> p = model.Feed({&id, 1});
+        const std::span<const float> r = reference.Feed({&id, 1});
+        if (i + 1 < 6) continue;
+        ++expected.scored;
+        expected.nats += Nats(p, all[first + i + 1]);
+        expected.divergence += KlDivergence(r.data(), p.data(), p.size());
+        expected.same_top += std::max_element(p.begin(), p.end()) - p.begin() ==
+                             std::max_element(r.begin(), r.end()) - r.begin();
+      }
+    }
+    ScoreOptions options{.bos = bos,
+                         .context = kContext,
+                         .protocol = ScoreProtocol::kLlama,
+                         .sequences = 3,
+                         .reference = &reference};
+    const TextScore score = ScoreText(model, ids, options);
+    EXPECT_EQ(score.scored, 20u);
+    EXPECT_EQ(score.scored, expected.scored);
+    EXPECT_NEAR(score.nats, expected.nats, 1e-9 * expected.nats);
+    EXPECT_GT(score.divergence, 0);
+    EXPECT_NEAR(score.divergence, expected.divergence,
+                1e-4 * expected.divergence);
+    EXPECT_EQ(score.same_top, expected.same_top);
+    EXPECT_DOUBLE_EQ(score.DivergencePerToken(), score.divergence / 20);
+    options.reference = nullptr;
+    EXPECT_EQ(ScoreText(model, ids, options).nats, score.nats);
+    options.reference = &model;
+    EXPECT_EQ(ScoreText(model, ids, options).divergence, 0);
+    options.chunks = 2;
+    EXPECT_EQ(ScoreText(model, ids, options).scored, 8u);
+    options.context = 40;
+    EXPECT_THAT(ErrorMessage([&] { ScoreText(model, ids, options); }),
+                HasSubstr("less than two chunks of 40"));
+  }
 }
 
 TEST(PerplexityTest, ReadText) {

@@ -22,10 +22,15 @@ constexpr const char* kExample =
     "the samples that a model puts in another class than the reference does.\n"
     "\n"
     "With --text: perplexity of language models. The text is cut into chunks\n"
-    "of CONTEXT - 1 tokens; each is scored on its own, after BOS (without BOS\n"
-    "the chunks have CONTEXT tokens and the first is not scored). What the\n"
-    "tokenizer puts after a text (EOS) is neither fed nor scored. Models with\n"
-    "different tokenizers compare by bits per byte.\n"
+    "of CONTEXT - 1 tokens; each is scored on its own, after BOS (where the\n"
+    "tokenizer puts none, the chunks have CONTEXT tokens and the first is not\n"
+    "scored). What the tokenizer puts after a text (EOS) is neither fed nor\n"
+    "scored. Models with different tokenizers compare by bits per byte.\n"
+    "'--protocol llama' scores what llama-perplexity does: the second half of\n"
+    "whole chunks of CONTEXT tokens (there 512). With --reference the table "
+    "has\n"
+    "the mean Kullback-Leibler divergence from that model's probabilities, in\n"
+    "nats, and how often both have the same most probable token.\n"
     "\n"
     "Example:\n"
     "  lutra eval --data /usr/share/datasets/fashion-mnist --time \\\n"
@@ -35,7 +40,9 @@ constexpr const char* kExample =
     "  lutra eval --data kws01 --scale 0.5847029089927673 --zero-point 83 \\\n"
     "    keywords.safetensors\n"
     "  lutra eval --text stories.txt --bytes 65536 float.safetensors "
-    "packed.safetensors";
+    "packed.safetensors\n"
+    "  lutra eval --text wiki.txt --protocol llama -c 512 \\\n"
+    "    --reference float.safetensors packed.safetensors:float32";
 
 void Run(EvalOptions& options) {
   if (options.data.empty() == options.text.empty()) {
@@ -65,10 +72,6 @@ void AddAccuracyOptions(Verb& verb, EvalOptions& options) {
            "What is subtracted from signed bytes before")
       .Range(-128, 127)
       .ShowDefault();
-  verb.Add("--reference", options.reference,
-           "Label of the model that 'differs' compares with; the "
-           "first model if not given")
-      .TypeName("LABEL");
   verb.Add("--limit", options.limit, "Use only the first N samples")
       .TypeName("N");
   verb.AddFlag("--time", options.time, "Also measure the time per sample");
@@ -82,11 +85,18 @@ void AddPerplexityOptions(Verb& verb, EvalOptions& options) {
   verb.Add("--bytes", options.bytes, "Use only the first N bytes of it; 0: all")
       .TypeName("N")
       .ShowDefault();
+  verb.Add("--protocol", options.protocol, "Which tokens are scored")
+      .OneOf({"all", "llama"})
+      .ShowDefault();
+  verb.Add("--chunks", options.chunks, "Score only the first N chunks; 0: all")
+      .TypeName("N")
+      .ShowDefault();
   AddContextOption(verb, options.language.session.context,
                    "256, or what the model is made for if that is less");
   AddLanguageOptions(verb, options.language);
   verb.Add("--sequences", options.sequences,
-           "Chunks of the text that are scored at once")
+           "Chunks of the text that are scored at once (with --reference "
+           "one)")
       .TypeName("N")
       .Range(size_t{1}, kMaxSequences)
       .ShowDefault();
@@ -107,6 +117,11 @@ void AddEvalVerb(CommandLine& line) {
            "What the table calls the models, in their order")
       .TypeName("TEXT")
       .OneAtATime();
+  eval.Add("--reference", options->reference,
+           "Label of the model that 'differs' compares with, the first "
+           "model if not given; for a text a label or a model to measure the "
+           "divergence from")
+      .TypeName("LABEL|MODEL");
   AddAccuracyOptions(eval, *options);
   AddPerplexityOptions(eval, *options);
   AddActivationsOption(eval, options->language.session.activations);

@@ -17,13 +17,13 @@ struct EvalOptions {
   OutputFormat format = OutputFormat::kTable;
   LanguageModelOptions language;  // its session options are for all models
   LoadOptions load;
-  size_t sequences = 4;  // chunks of a text at once
+  std::string reference;  // a label; for texts also a model
+  size_t sequences = 4;   // chunks of a text at once
 
   // Accuracy.
   std::string data;
   double scale = 1;
   int zero_point = 0;
-  std::string reference;
   size_t limit = 0;
   bool time = false;
   std::vector<size_t> batches = {1, 64};
@@ -32,6 +32,8 @@ struct EvalOptions {
   // Perplexity.
   std::string text;
   size_t bytes = 0;
+  std::string protocol = "all";  // or "llama"
+  size_t chunks = 0;             // 0: all
 };
 
 // Print their table or JSON. Throw lutra::Error.

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,17 @@ struct Candidate {
   LanguageModelOptions options;
 };
 
+// The model that divergences are measured from.
+ModelChoice ChooseReference(const EvalOptions& options) {
+  const auto found = std::find(options.labels.begin(), options.labels.end(),
+                               options.reference);
+  return ParseModelChoice(
+      found == options.labels.end()
+          ? options.reference
+          : options.models[static_cast<size_t>(found - options.labels.begin())],
+      options.language.session.activations);
+}
+
 Candidate Load(const ModelChoice& choice, const EvalOptions& options) {
   Candidate candidate;
   candidate.model = Model::Load(choice.path, options.load);
@@ -59,44 +71,56 @@ Candidate Load(const ModelChoice& choice, const EvalOptions& options) {
   return candidate;
 }
 
-Json ToJson(const Row& row, size_t text_bytes) {
-  return {{"label", row.label},
-          {"file", row.path},
-          {"activations", row.activations},
-          {"perplexity", row.score.Perplexity()},
-          {"nats_per_token", row.score.NatsPerToken()},
-          {"bits_per_byte", row.score.BitsPerByte(text_bytes)},
-          {"tokens", row.score.tokens},
-          {"scored_tokens", row.score.scored},
-          {"top1", static_cast<double>(row.score.correct) /
-                       static_cast<double>(row.score.scored)},
-          {"context", row.context},
-          {"weights", row.weights.elements},
-          {"weight_bytes", row.weights.bytes},
-          {"bits_per_weight", row.weights.BitsPerWeight()},
-          {"file_bytes", row.file_bytes},
-          {"seconds", row.score.seconds},
-          {"tokens_per_second", row.TokensPerSecond()}};
+Json ToJson(const Row& row, size_t text_bytes, bool compared) {
+  Json json = {{"label", row.label},
+               {"file", row.path},
+               {"activations", row.activations},
+               {"perplexity", row.score.Perplexity()},
+               {"nats_per_token", row.score.NatsPerToken()},
+               {"bits_per_byte", row.score.BitsPerByte(text_bytes)},
+               {"tokens", row.score.tokens},
+               {"scored_tokens", row.score.scored},
+               {"top1", static_cast<double>(row.score.correct) /
+                            static_cast<double>(row.score.scored)},
+               {"context", row.context},
+               {"weights", row.weights.elements},
+               {"weight_bytes", row.weights.bytes},
+               {"bits_per_weight", row.weights.BitsPerWeight()},
+               {"file_bytes", row.file_bytes},
+               {"seconds", row.score.seconds},
+               {"tokens_per_second", row.TokensPerSecond()}};
+  if (compared) {
+    json["kl_divergence"] = row.score.DivergencePerToken();
+    json["same_top"] = row.score.SameTop();
+  }
+  return json;
 }
 
-Table ToTable(const std::vector<Row>& rows, size_t text_bytes) {
-  Table table({{"model", Table::Align::kLeft},
-               {"activations", Table::Align::kLeft},
-               {"perplexity"},
-               {"nats/token"},
-               {"bits/byte"},
-               {"tokens"},
-               {"bits/weight"},
-               {"file bytes"},
-               {"tokens/s"}});
+Table ToTable(const std::vector<Row>& rows, size_t text_bytes, bool compared) {
+  std::vector<Table::Column> columns = {{"model", Table::Align::kLeft},
+                                        {"activations", Table::Align::kLeft},
+                                        {"perplexity"},
+                                        {"nats/token"},
+                                        {"bits/byte"}};
+  if (compared) columns.insert(columns.end(), {{"KL div."}, {"same top"}});
+  columns.insert(columns.end(),
+                 {{"scored"}, {"bits/weight"}, {"file bytes"}, {"tokens/s"}});
+  Table table(std::move(columns));
   for (const Row& row : rows) {
-    table.AddRow({row.label, row.activations, Fixed(row.score.Perplexity(), 4),
-                  Fixed(row.score.NatsPerToken(), 6),
-                  Fixed(row.score.BitsPerByte(text_bytes), 6),
-                  WithCommas(row.score.tokens),
-                  Fixed(row.weights.BitsPerWeight(), 2),
-                  WithCommas(row.file_bytes),
-                  WithCommas(static_cast<uint64_t>(row.TokensPerSecond()))});
+    const eval::TextScore& score = row.score;
+    std::vector<std::string> cells = {row.label, row.activations,
+                                      Fixed(score.Perplexity(), 4),
+                                      Fixed(score.NatsPerToken(), 6),
+                                      Fixed(score.BitsPerByte(text_bytes), 6)};
+    if (compared) {
+      cells.push_back(Fixed(score.DivergencePerToken(), 5));
+      cells.push_back(Fixed(100 * score.SameTop(), 1) + " %");
+    }
+    cells.push_back(WithCommas(score.scored));
+    cells.push_back(Fixed(row.weights.BitsPerWeight(), 2));
+    cells.push_back(WithCommas(row.file_bytes));
+    cells.push_back(WithCommas(static_cast<uint64_t>(row.TokensPerSecond())));
+    table.AddRow(std::move(cells));
   }
   return table;
 }
@@ -123,6 +147,10 @@ void EvalPerplexity(const EvalOptions& options) {
     row.context = candidates.back().options.session.context;
     rows.push_back(std::move(row));
   }
+  std::optional<Candidate> reference;
+  if (!options.reference.empty()) {
+    reference = Load(ChooseReference(options), options);
+  }
   const std::string text = eval::ReadText(options.text, options.bytes);
 
   Progress progress;
@@ -135,14 +163,32 @@ void EvalPerplexity(const EvalOptions& options) {
     threads = model.session().threads();
     progress.Show("encoding " + options.text);
     const std::vector<int32_t> ids = tokenizer.Encode(text, false);
-    row.score = eval::ScoreText(
-        model, ids, tokenizer.bos(), row.context,
-        [&](const eval::TextScore& score) {
+    eval::ScoreOptions scoring;
+    scoring.bos = eval::TextStart(tokenizer);
+    scoring.context = row.context;
+    if (options.protocol == "llama") {
+      scoring.protocol = eval::ScoreProtocol::kLlama;
+    }
+    scoring.chunks = options.chunks;
+    scoring.sequences = options.sequences;
+    std::optional<LanguageModel> expected;
+    if (reference) {
+      if (reference->tokenizer->Encode(text, false) != ids) {
+        throw Error::InFile(row.path,
+                            "has another tokenizer than the reference " +
+                                reference->model->path());
+      }
+      LanguageModelOptions same = reference->options;
+      same.session.context = row.context;
+      expected = OpenLanguageModel(reference->model, same);
+      scoring.reference = &*expected;
+    }
+    row.score =
+        eval::ScoreText(model, ids, scoring, [&](const eval::TextScore& score) {
           progress.Show("evaluating " + row.label + ", perplexity " +
                             Fixed(score.Perplexity(), 3),
                         score.tokens, ids.size());
-        },
-        options.sequences);
+        });
     if (row.score.scored == 0) {
       throw Error::InFile(options.text, "is too short to be scored");
     }
@@ -155,14 +201,15 @@ void EvalPerplexity(const EvalOptions& options) {
                  {"threads", threads},
                  {"variant", kernels::ActiveVariant()},
                  {"cache", Name(options.language.session.cache)},
+                 {"protocol", options.protocol},
                  {"models", Json::Array()}};
     for (const Row& row : rows) {
-      json["models"].PushBack(ToJson(row, text.size()));
+      json["models"].PushBack(ToJson(row, text.size(), reference.has_value()));
     }
     std::cout << json.Dump(2) << "\n";
     return;
   }
-  const Table table = ToTable(rows, text.size());
+  const Table table = ToTable(rows, text.size(), reference.has_value());
   std::cout << (options.format == OutputFormat::kTable ? table.Text()
                                                        : table.Markdown());
 }

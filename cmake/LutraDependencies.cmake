@@ -80,6 +80,7 @@ endif()
 
 if("packer" IN_LIST LUTRA_ROOMS)
   find_package(SentencePiece)  # imports of .model tokenizers; refused without
+  find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 endif()
 
 if(LUTRA_BUILD_TOOLS)

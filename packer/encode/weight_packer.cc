@@ -88,9 +88,12 @@ void TakeNearest(const float* w, size_t count, float scale,
 // A weight matrix on its way: the arguments of PackLutMatrix.
 class Packing {
  public:
-  Packing(const RowSource& w, const WeightPlan& plan, Executor* executor)
+  Packing(const RowSource& w, const WeightPlan& plan,
+          const MomentRounding* rounding, Executor* executor)
       : w_(w),
         plan_(plan),
+        rounding_(plan.method == PackMethod::kPostTraining ? rounding
+                                                           : nullptr),
         executor_(executor),
         k_(plan.format.k),
         groups_(plan.format.GroupsPerRow()),
@@ -98,22 +101,25 @@ class Packing {
         tables_(plan.table) {}
 
   PackedWeight Run(const std::function<void(size_t)>& done) {
+    // Rows of a task are done when they have been rounded with data.
+    const size_t done_at_once = rounding_ == nullptr ? 1 : 0;
     if (plan_.learned) {
       tasks_.ForEach(executor_, [this](size_t task) {
         std::vector<float> scratch;
         CheckFinite(Rows(task, scratch), tasks_.Begin(task), k_);
       });
       Learn([&] { done(0); });
-      done(plan_.format.n);
+      done(plan_.format.n * done_at_once);
     } else {
       Allocate();
       tasks_.ForEach(executor_, [&](size_t task) {
         QuantizeRows(task);
-        done(tasks_.End(task) - tasks_.Begin(task));
+        done((tasks_.End(task) - tasks_.Begin(task)) * done_at_once);
       });
     }
-    CheckScales();
     PackedWeight result;
+    if (rounding_ != nullptr) result.losses = RoundWithData(done);
+    CheckScales();
     result.table_utilisation = TableUtilisation();
     if (!plan_.format.HasTable()) StoreValues();
     result.blob.resize(kernels::BlobBytes(plan_.format) / sizeof(BlobLine));
@@ -159,6 +165,31 @@ class Packing {
     tables_ = std::move(learned.tables);
     scales_ = std::move(learned.scales);
     indices_ = std::move(learned.indices);
+  }
+
+  RowLosses RoundWithData(const std::function<void(size_t)>& done) {
+    std::vector<RowLosses> losses(tasks_.count());
+    tasks_.ForEach(executor_, [&](size_t task) {
+      std::vector<float> scratch;
+      const size_t row = tasks_.Begin(task);
+      const size_t rows = tasks_.End(task) - row;
+      LutRows form;
+      form.group_size = plan_.format.group_size;
+      form.scale_type = plan_.scheme.scale_type;
+      form.indices = std::span(indices_).subspan(row * k_, rows * k_);
+      form.scales = std::span(scales_).subspan(row * groups_, rows * groups_);
+      form.table_per_row = TablePerRow();
+      form.entries =
+          TablePerRow() ? plan_.format.TableEntries() : tables_.size();
+      form.tables = TablePerRow() ? std::span(tables_).subspan(
+                                        row * form.entries, rows * form.entries)
+                                  : std::span(tables_);
+      losses[task] = rounding_->Improve(Rows(task, scratch), form);
+      done(rows);
+    });
+    RowLosses sum;
+    for (const RowLosses& part : losses) sum.Add(part);
+    return sum;
   }
 
   qat::RowTableForm QuantizeByRow(const float* w, size_t row,
@@ -287,6 +318,7 @@ class Packing {
 
   const RowSource& w_;
   const WeightPlan& plan_;
+  const MomentRounding* const rounding_;
   Executor* const executor_;
   const size_t k_;
   const size_t groups_;
@@ -301,9 +333,9 @@ class Packing {
 }  // namespace
 
 PackedWeight PackWeight(const RowSource& w, const WeightPlan& plan,
-                        Executor* executor,
+                        const MomentRounding* rounding, Executor* executor,
                         const std::function<void(size_t rows)>& done) {
-  return Packing(w, plan, executor).Run(done);
+  return Packing(w, plan, rounding, executor).Run(done);
 }
 
 }  // namespace lutra::packer

@@ -1,13 +1,17 @@
 #include "lutra/packer/pack.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
 #include <set>
 #include <system_error>
+#include <utility>
 
 #include "lutra/runtime/error.h"
 #include "packer/assign/plan.h"
+#include "packer/encode/moment_rounding.h"
 #include "packer/encode/weight_packer.h"
 #include "packer/weights/row_source.h"
 #include "packer/write/meter.h"
@@ -75,6 +79,50 @@ TensorReport ReportFor(const WeightPlan& plan) {
   return report;
 }
 
+// What rounds weights with data. Weights in a row often have the same inputs
+// (query, key and value), so that the last one stays.
+class Roundings {
+ public:
+  Roundings(const Model& model, const PackOptions& options)
+      : model_(model), options_(options) {}
+
+  // nullptr if nothing is known about the inputs. Throws Error.
+  const MomentRounding* For(const WeightPlan& plan) {
+    if (options_.statistics == nullptr ||
+        plan.method != PackMethod::kPostTraining) {
+      return nullptr;
+    }
+    const Statistics& statistics = *options_.statistics;
+    std::vector<std::string> values =
+        statistics.ValuesOf(model_, plan.weight.name);
+    if (values.empty()) return nullptr;
+    if (last_ == nullptr || values != values_) {
+      last_.reset();
+      std::vector<float> moments = statistics.Moments(values[0]);
+      for (size_t i = 1; i < values.size(); ++i) {
+        const std::vector<float> more = statistics.Moments(values[i]);
+        for (size_t j = 0; j < moments.size(); ++j) moments[j] += more[j];
+      }
+      last_ = std::make_unique<MomentRounding>(
+          std::move(moments), static_cast<size_t>(plan.weight.k),
+          options_.rounding);
+      values_ = std::move(values);
+    }
+    return last_.get();
+  }
+
+ private:
+  const Model& model_;
+  const PackOptions& options_;
+  std::vector<std::string> values_;
+  std::unique_ptr<MomentRounding> last_;
+};
+
+double Decibels(double energy, double error) {
+  return error > 0 ? 10 * std::log10(energy / error)
+                   : std::numeric_limits<double>::infinity();
+}
+
 }  // namespace
 
 std::string_view Name(PackMethod method) {
@@ -126,6 +174,7 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
     if (!weights.contains(tensor.name)) report.others.push_back(tensor.name);
   }
   Meter meter(progress, report.weight_count);
+  Roundings roundings(model, options);
   for (size_t i = 0; i < plans.size(); ++i) {
     const WeightPlan& plan = plans[i];
     TensorReport& tensor = report.weights[i];
@@ -137,7 +186,13 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
     const RowSource w(file.Get(tensor.name), file.path());
     PackedWeight result;
     try {
-      result = PackWeight(w, plan, options.executor,
+      const MomentRounding* rounding = roundings.For(plan);
+      if (rounding == nullptr && options.statistics != nullptr &&
+          plan.method == PackMethod::kPostTraining &&
+          plan.weight.op == OpType::kLinear) {
+        report.without_statistics.push_back(tensor.name);
+      }
+      result = PackWeight(w, plan, rounding, options.executor,
                           [&](size_t rows) { meter.Add(rows * w.columns()); });
     } catch (const Error& error) {
       throw Error::InTensor(file.path(), tensor.name, error.what());
@@ -146,6 +201,12 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
     tensor.sqnr_db = result.sqnr_db;
     tensor.max_error = result.max_error;
     tensor.table_utilisation = result.table_utilisation;
+    if (result.losses) {
+      tensor.output_sqnr_db =
+          Decibels(result.losses->energy, result.losses->result);
+      tensor.start_output_sqnr_db =
+          Decibels(result.losses->energy, result.losses->start);
+    }
   }
   metadata[note_key] = PackNote(report.weights);
   writer.ReplaceMetadata(metadata);

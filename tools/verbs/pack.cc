@@ -1,9 +1,14 @@
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lutra/packer/pack.h"
+#include "lutra/packer/statistics.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
@@ -40,6 +45,9 @@ constexpr const char* kExample =
     "  lutra pack llm.safetensors -o llm-4bit.safetensors --bits 4 \\\n"
     "    --group-size 32 --quantizer mse --scale-type bfloat16 \\\n"
     "    --rule 'op:embedding=bits:8'\n"
+    "  lutra pack llm.safetensors -o llm-3bit.safetensors --bits 3 \\\n"
+    "    --group-size 64 --quantizer mse-stretched --scale-type float16 \\\n"
+    "    --calibration llm.statistics --rule 'op:embedding=bits:8'\n"
     "  lutra pack model.safetensors -o packed.safetensors --bits 2 "
     "--group-size 64 \\\n"
     "    --rule 'fc3=bits:4,group-size:32' --exclude 'embedding'";
@@ -47,6 +55,8 @@ constexpr const char* kExample =
 struct PackVerb {
   std::string model;
   std::string output;
+  std::string calibration;  // a statistics file; "": none
+  packer::DataRounding rounding;
   SchemeOptions schemes;
   size_t threads = 0;
   OutputFormat format = OutputFormat::kTable;
@@ -72,6 +82,10 @@ Json ToJson(const packer::TensorReport& tensor) {
   json["sqnr_db"] = tensor.sqnr_db;
   json["max_error"] = tensor.max_error;
   json["table_utilisation"] = tensor.table_utilisation;
+  if (tensor.output_sqnr_db) {
+    json["output_sqnr_db"] = *tensor.output_sqnr_db;
+    json["start_output_sqnr_db"] = *tensor.start_output_sqnr_db;
+  }
   return json;
 }
 
@@ -93,26 +107,43 @@ Json ToJson(const packer::PackReport& report, const std::string& output) {
 }
 
 Table ToTable(const packer::PackReport& report) {
-  Table table({{"tensor", Table::Align::kLeft},
-               {"shape", Table::Align::kLeft},
-               {"scheme", Table::Align::kLeft},
-               {"method", Table::Align::kLeft},
-               {"bytes"},
-               {"bits/weight"},
-               {"SQNR dB"},
-               {"max error"},
-               {"table used"}});
+  const bool calibrated = std::any_of(
+      report.weights.begin(), report.weights.end(),
+      [](const auto& tensor) { return tensor.output_sqnr_db.has_value(); });
+  std::vector<Table::Column> columns = {{"tensor", Table::Align::kLeft},
+                                        {"shape", Table::Align::kLeft},
+                                        {"scheme", Table::Align::kLeft},
+                                        {"method", Table::Align::kLeft},
+                                        {"bytes"},
+                                        {"bits/weight"},
+                                        {"SQNR dB"},
+                                        {"max error"},
+                                        {"table used"}};
+  if (calibrated) {
+    columns.insert(columns.end(), {{"outputs dB"}, {"without data"}});
+  }
+  Table table(std::move(columns));
   for (const packer::TensorReport& tensor : report.weights) {
     const bool packed = tensor.scheme.has_value();
     const std::vector<int64_t> shape = {tensor.n, tensor.k};
-    table.AddRow(
-        {tensor.name, ShapeToString(shape),
-         packed ? qat::ToString(*tensor.scheme)
-                : std::string(Name(tensor.dtype)),
-         std::string(packer::Name(tensor.method)), WithCommas(tensor.bytes),
-         Fixed(tensor.bits_per_weight, 2), Fixed(tensor.sqnr_db, 2),
-         Short(tensor.max_error),
-         packed ? Fixed(100 * tensor.table_utilisation, 0) + " %" : ""});
+    std::vector<std::string> cells = {
+        tensor.name,
+        ShapeToString(shape),
+        packed ? qat::ToString(*tensor.scheme)
+               : std::string(Name(tensor.dtype)),
+        std::string(packer::Name(tensor.method)),
+        WithCommas(tensor.bytes),
+        Fixed(tensor.bits_per_weight, 2),
+        Fixed(tensor.sqnr_db, 2),
+        Short(tensor.max_error),
+        packed ? Fixed(100 * tensor.table_utilisation, 0) + " %" : ""};
+    if (calibrated) {
+      for (const auto& decibels :
+           {tensor.output_sqnr_db, tensor.start_output_sqnr_db}) {
+        cells.push_back(decibels ? Fixed(*decibels, 2) : "");
+      }
+    }
+    table.AddRow(std::move(cells));
   }
   return table;
 }
@@ -124,6 +155,12 @@ void PackVerb::Run() {
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   options.executor = executor.get();
   const std::shared_ptr<const Model> source = Model::Load(model);
+  std::optional<packer::Statistics> statistics;
+  if (!calibration.empty()) {
+    statistics = packer::Statistics::Open(calibration);
+    options.statistics = &*statistics;
+    options.rounding = rounding;
+  }
   Progress progress;
   const EndOnInterrupt interrupt;
   const packer::PackReport report = packer::PackModel(
@@ -136,6 +173,12 @@ void PackVerb::Run() {
   for (const std::string& rule : report.unused_rules) {
     std::cerr << "lutra: warning: '" << OneLine(rule)
               << "' matches no weight\n";
+  }
+  if (!report.without_statistics.empty()) {
+    std::cerr << "lutra: warning: " << OneLine(calibration)
+              << " says nothing of the inputs of "
+              << report.without_statistics.size() << " weights, the first '"
+              << OneLine(report.without_statistics[0]) << "'\n";
   }
   if (format == OutputFormat::kJson) {
     std::cout << ToJson(report, output).Dump(2) << "\n";
@@ -164,6 +207,22 @@ void AddPackVerb(CommandLine& line) {
       .TypeName("FILE")
       .Required();
   AddSchemeOptions(pack, verb->schemes);
+  const Option calibration =
+      pack.Add("--calibration", verb->calibration,
+               "Statistics of the inputs (lutra calibrate): post-training "
+               "weights are rounded so that outputs lose least")
+          .TypeName("FILE");
+  pack.Add("--damping", verb->rounding.damping,
+           "Share of the mean that is added to the diagonal of the statistics")
+      .Range(0.0, 100.0)
+      .ShowDefault()
+      .Needs(calibration);
+  pack.Add("--turns", verb->rounding.turns,
+           "How often scales, tables and indices are improved in turns after "
+           "GPTQ")
+      .Range(0, 1000)
+      .ShowDefault()
+      .Needs(calibration);
   AddThreadsOption(pack, verb->threads);
   AddFormatOptions(pack, verb->format);
   pack.OnRun([verb] { verb->Run(); });

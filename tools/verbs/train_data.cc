@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "lutra/eval/perplexity.h"
 #include "lutra/qat/int8_folder.h"
 #include "lutra/qat/text_samples.h"
 #include "lutra/runtime/error.h"
@@ -28,7 +29,8 @@ std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
   qat::TextOptions text;
   text.length = options.length;
   text.seed = options.seed;
-  if (tokenizer->bos() >= 0) text.begin = tokenizer->bos();
+  const int32_t begin = eval::TextStart(*tokenizer);
+  if (begin >= 0) text.begin = begin;
   return std::make_unique<qat::TextSamples>(
       qat::LoadTextIds(path, *tokenizer, options.separator), text);
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lutra/kernels/executor.h"
+#include "lutra/packer/statistics.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/runtime/model.h"
 
@@ -50,6 +51,17 @@ struct PackRecord {
 std::map<std::string, PackRecord> ReadPackNote(std::string_view text,
                                                std::string_view file);
 
+// How weights are rounded where there are statistics of their inputs: towards
+// small errors of the layer's outputs, by GPTQ and what follows it
+// (docs/packing.md).
+struct DataRounding {
+  // Added to the diagonal of the moments, as a share of its mean.
+  double damping = 0.01;
+  // How often scales, tables and indices are improved in turns after GPTQ; 0:
+  // GPTQ alone.
+  int turns = 6;
+};
+
 struct PackOptions {
   // A weight is treated, in this order:
   //   excluded by the rules               -> kept
@@ -61,6 +73,11 @@ struct PackOptions {
   qat::SchemeRules rules;
   // Whether the schemes that the trainer recorded are looked at.
   bool use_trained = true;
+  // Of the inputs of linear nodes; may be nullptr. Post-training weights whose
+  // inputs are there are rounded by them; they start with what the scheme gives
+  // without.
+  const Statistics* statistics = nullptr;
+  DataRounding rounding;
   // Work is split among its threads; nullptr: all on the calling thread. The
   // bytes written are the same.
   Executor* executor = nullptr;
@@ -81,6 +98,10 @@ struct TensorReport {
   // Entries of the table that some weight uses, as a share of all; 0 for kept
   // tensors.
   double table_utilisation = 0;
+  // Of weights rounded with statistics: 10 log10 of the energy of the outputs
+  // over that of their error, on the data, and what it was before.
+  std::optional<double> output_sqnr_db;
+  std::optional<double> start_output_sqnr_db;
 };
 
 struct PackReport {
@@ -92,6 +113,9 @@ struct PackReport {
   size_t weight_bytes = 0;         // in the new file
   size_t source_weight_bytes = 0;  // in the source
   size_t file_bytes = 0;
+  // Linear weights that were packed post-training without statistics, where
+  // there were some for others.
+  std::vector<std::string> without_statistics;
   // Rules and exclusions that matched no weight.
   std::vector<std::string> unused_rules;
 

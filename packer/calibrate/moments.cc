@@ -1,0 +1,52 @@
+#include "packer/calibrate/moments.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "lutra/kernels/float_gemm.h"
+
+namespace lutra::packer {
+namespace {
+
+// Columns computed at a time, against all rows above their end: a little more
+// than half of the square.
+constexpr size_t kPanel = 256;
+constexpr size_t kAlignment = 64;
+
+}  // namespace
+
+void Moments::Add(const float* rows, size_t count, Executor* executor,
+                  std::vector<float>& scratch) {
+  for (size_t begin = 0; begin < columns_; begin += kPanel) {
+    const size_t end = std::min(columns_, begin + kPanel);
+    kernels::FloatGemmArguments product;
+    product.a = {.data = rows, .stride = columns_, .transposed = true};
+    product.b = {.data = rows + begin, .stride = columns_};
+    product.m = end;
+    product.n = end - begin;
+    product.k = count;
+    product.accumulate = true;
+    product.c = sums_.data() + begin;
+    product.c_stride = columns_;
+    const size_t bytes = kernels::FloatGemmScratchBytes(product) + kAlignment;
+    scratch.resize(std::max(scratch.size(), bytes / sizeof(float) + 1));
+    const auto address = reinterpret_cast<uintptr_t>(scratch.data());
+    auto* const aligned = reinterpret_cast<std::byte*>(scratch.data()) +
+                          (kAlignment - address % kAlignment) % kAlignment;
+    kernels::FloatGemm(product, aligned, executor);
+  }
+  rows_ += count;
+}
+
+std::vector<float> Moments::UpperHalf() const {
+  std::vector<float> half;
+  half.reserve(HalfSize(columns_));
+  for (size_t i = 0; i < columns_; ++i) {
+    const auto row = sums_.begin() + static_cast<ptrdiff_t>(i * columns_);
+    half.insert(half.end(), row + static_cast<ptrdiff_t>(i),
+                row + static_cast<ptrdiff_t>(columns_));
+  }
+  return half;
+}
+
+}  // namespace lutra::packer

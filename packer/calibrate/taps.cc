@@ -1,0 +1,53 @@
+#include "packer/calibrate/taps.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+#include <utility>
+
+namespace lutra::packer {
+
+std::vector<std::string> LinearInputs(const Graph& graph) {
+  std::vector<std::string> values;
+  std::set<std::string_view> seen;
+  for (const Node& node : graph.nodes) {
+    if (node.op == OpType::kLinear && seen.insert(node.inputs[0]).second) {
+      values.push_back(node.inputs[0]);
+    }
+  }
+  return values;
+}
+
+Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs) {
+  Graph part;
+  part.outputs = outputs;
+  std::set<std::string_view> needed(outputs.begin(), outputs.end());
+  for (size_t i = graph.nodes.size(); i-- > 0;) {
+    const Node& node = graph.nodes[i];
+    if (!needed.contains(node.output)) continue;
+    needed.insert(node.inputs.begin(), node.inputs.end());
+    part.nodes.push_back(node);
+  }
+  std::reverse(part.nodes.begin(), part.nodes.end());
+  for (const GraphInput& input : graph.inputs) {
+    if (needed.contains(input.name)) part.inputs.push_back(input);
+  }
+  return part;
+}
+
+std::shared_ptr<const Model> TapModel(const Model& model,
+                                      const std::vector<std::string>& values) {
+  Graph graph = Subgraph(model.graph(), values);
+  std::set<std::string_view> used;
+  for (const Node& node : graph.nodes) {
+    used.insert(node.weight);
+    used.insert(node.bias);
+  }
+  std::vector<TensorView> tensors;
+  for (const TensorView& tensor : model.file().tensors()) {
+    if (used.contains(tensor.name)) tensors.push_back(tensor);
+  }
+  return Model::FromTensors(graph, std::move(tensors), model.path());
+}
+
+}  // namespace lutra::packer

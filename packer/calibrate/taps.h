@@ -1,0 +1,25 @@
+#ifndef LUTRA_PACKER_CALIBRATE_TAPS_H_
+#define LUTRA_PACKER_CALIBRATE_TAPS_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lutra/runtime/model.h"
+
+namespace lutra::packer {
+
+// The values that linear nodes take, each once, in the order of the graph.
+std::vector<std::string> LinearInputs(const Graph& graph);
+
+// The nodes of the graph that `outputs` need, with these outputs.
+Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs);
+
+// A model over the weights of `model`, which must outlive it, whose outputs are
+// the values of that name.
+std::shared_ptr<const Model> TapModel(const Model& model,
+                                      const std::vector<std::string>& values);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_CALIBRATE_TAPS_H_

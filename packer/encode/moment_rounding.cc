@@ -1,0 +1,510 @@
+#include "packer/encode/moment_rounding.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <utility>
+
+#include "lutra/kernels/float_gemm.h"
+#include "packer/encode/linear_algebra.h"
+
+namespace lutra::packer {
+namespace {
+
+// Columns that are rounded before the errors go on to all later ones.
+constexpr size_t kPanel = 64;
+// Factors of a group's scale that are tried.
+constexpr std::array kFactors = {0.55f, 0.6f, 0.65f, 0.7f, 0.75f, 0.8f,
+                                 0.85f, 0.9f, 0.95f, 1.0f, 1.05f, 1.1f,
+                                 1.15f, 1.2f, 1.3f,  1.4f};
+constexpr int kSweeps = 4;
+// A turn that gains less than this share is the last.
+constexpr double kLeastProgress = 1e-3;
+// What damping is raised to at most where the moments are not positive
+// definite.
+constexpr double kMaxDamping = 100;
+// On the diagonal of the systems for scales and tables, as a share of it.
+constexpr double kRidge = 1e-6;
+constexpr int kMaxEntry = 127;
+constexpr size_t kAlignment = 64;
+
+// c [m, n] (+)= a [m, k] * b [k, n], on this thread.
+class Multiplier {
+ public:
+  void operator()(const float* a, size_t a_stride, const float* b,
+                  size_t b_stride, float* c, size_t c_stride, size_t m,
+                  size_t n, size_t k, bool accumulate) {
+    kernels::FloatGemmArguments product;
+    product.a = {.data = a, .stride = a_stride};
+    product.b = {.data = b, .stride = b_stride};
+    product.m = m;
+    product.n = n;
+    product.k = k;
+    product.accumulate = accumulate;
+    product.c = c;
+    product.c_stride = c_stride;
+    const size_t bytes = kernels::FloatGemmScratchBytes(product);
+    if (bytes > bytes_) {
+      scratch_.resize(bytes + kAlignment);
+      bytes_ = bytes;
+    }
+    void* aligned = scratch_.data();
+    size_t space = scratch_.size();
+    if (bytes > 0) std::align(kAlignment, bytes, aligned, space);
+    kernels::FloatGemm(product, aligned, nullptr);
+  }
+
+ private:
+  size_t bytes_ = 0;
+  std::vector<std::byte> scratch_;
+};
+
+// The levels of a table, each once, and the borders between them.
+struct Levels {
+  Levels(std::span<const int8_t> table) {
+    for (size_t e = 0; e < table.size(); ++e) {
+      if (e > 0 && table[e] <= table[e - 1]) break;
+      entries.push_back(static_cast<float>(table[e]));
+    }
+    for (size_t e = 0; e + 1 < entries.size(); ++e) {
+      middles.push_back((entries[e] + entries[e + 1]) / 2);
+    }
+  }
+  // Of the level nearest to x.
+  uint8_t Nearest(float x) const {
+    if (middles.size() > 16) {
+      return static_cast<uint8_t>(
+          std::lower_bound(middles.begin(), middles.end(), x) -
+          middles.begin());
+    }
+    int index = 0;
+    for (const float middle : middles) index += x > middle ? 1 : 0;
+    return static_cast<uint8_t>(index);
+  }
+
+  std::vector<float> entries;
+  std::vector<float> middles;
+};
+
+}  // namespace
+
+MomentRounding::MomentRounding(std::vector<float> moments, size_t k,
+                               const DataRounding& options)
+    : k_(k), options_(options), moments_(std::move(moments)), order_(k) {
+  double mean = 0;
+  for (size_t i = 0; i < k; ++i) {
+    mean += static_cast<double>(moments_[i * k + i]) / static_cast<double>(k);
+  }
+  std::iota(order_.begin(), order_.end(), 0u);
+  std::stable_sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) {
+    return moments_[a * k + a] > moments_[b * k + b];
+  });
+  if (mean == 0) return;  // nothing is known: nothing is improved
+  std::vector<float> ordered(k * k);
+  double damped = 0;
+  double damping = options.damping;
+  while (factor_.empty() && damping <= kMaxDamping) {
+    for (size_t i = 0; i < k; ++i) {
+      moments_[i * k + i] += static_cast<float>((damping - damped) * mean);
+    }
+    damped = damping;
+    for (size_t i = 0; i < k; ++i) {
+      for (size_t j = 0; j < k; ++j) {
+        ordered[i * k + j] = moments_[order_[i] * k + order_[j]];
+      }
+    }
+    factor_ = UpperFactor(ordered, k);
+    damping = std::max(10 * damping, 1e-6);
+  }
+  importance_.resize(k);
+  for (size_t i = 0; !factor_.empty() && i < k; ++i) {
+    importance_[order_[i]] = factor_[i * k + i] * factor_[i * k + i];
+  }
+}
+
+MomentRounding::~MomentRounding() = default;
+
+// The rows of a call, on their way.
+class RowsRounder {
+ public:
+  RowsRounder(const MomentRounding& rounding, std::span<const float> w,
+              const LutRows& rows)
+      : rounding_(rounding),
+        k_(rounding.k_),
+        groups_((k_ + rows.group_size - 1) / rows.group_size),
+        count_(w.size() / k_),
+        w_(w),
+        rows_(rows),
+        errors_(count_ * k_),
+        products_(count_ * k_) {
+    for (size_t row = 0; row < (rows.table_per_row ? count_ : 1); ++row) {
+      levels_.emplace_back(TableOf(row));
+    }
+  }
+
+  RowLosses Run() {
+    RowLosses losses;
+    losses.energy = Energy();
+    const std::vector<double> start = Losses();
+    best_ = start;
+    Save(std::vector<bool>(count_, true));
+    SearchScales();
+    RoundInOrder();
+    KeepBetter();
+    for (int turn = 0; turn < rounding_.options_.turns; ++turn) {
+      if (rows_.table_per_row) FitTables();
+      FitScales();
+      Descend();
+      if (!KeepBetter()) break;
+    }
+    Restore();
+    for (size_t row = 0; row < count_; ++row) {
+      losses.start += start[row];
+      losses.result += best_[row];
+    }
+    return losses;
+  }
+
+ private:
+  std::span<const int8_t> TableOf(size_t row) const {
+    return rows_.table_per_row
+               ? rows_.tables.subspan(row * rows_.entries, rows_.entries)
+               : rows_.tables;
+  }
+  const Levels& LevelsOf(size_t row) const {
+    return levels_[rows_.table_per_row ? row : 0];
+  }
+  const float* W(size_t row) const { return w_.data() + row * k_; }
+  uint8_t* Indices(size_t row) const { return rows_.indices.data() + row * k_; }
+  float* Scales(size_t row) const {
+    return rows_.scales.data() + row * groups_;
+  }
+  size_t End(size_t g) const {
+    return std::min(k_, (g + 1) * rows_.group_size);
+  }
+  float Stored(double scale) const {
+    return qat::RoundScale(rows_.scale_type, static_cast<float>(scale));
+  }
+
+  // errors_ = w - q.
+  void ComputeErrors() {
+    for (size_t row = 0; row < count_; ++row) {
+      const std::vector<float>& entries = LevelsOf(row).entries;
+      const uint8_t* indices = Indices(row);
+      for (size_t g = 0; g < groups_; ++g) {
+        const float scale = Scales(row)[g];
+        for (size_t i = g * rows_.group_size; i < End(g); ++i) {
+          errors_[row * k_ + i] = W(row)[i] - scale * entries[indices[i]];
+        }
+      }
+    }
+  }
+  double Energy() {
+    std::copy(w_.begin(), w_.end(), errors_.begin());
+    const std::vector<double> energies = LossesOfErrors();
+    return std::accumulate(energies.begin(), energies.end(), 0.0);
+  }
+  std::vector<double> Losses() {
+    ComputeErrors();
+    return LossesOfErrors();
+  }
+  // products_ = errors_ H, and the loss of each row.
+  std::vector<double> LossesOfErrors() {
+    multiply_(errors_.data(), k_, rounding_.moments_.data(), k_,
+              products_.data(), k_, count_, k_, k_, false);
+    std::vector<double> losses(count_);
+    for (size_t row = 0; row < count_; ++row) {
+      for (size_t i = row * k_; i < (row + 1) * k_; ++i) {
+        losses[row] += static_cast<double>(errors_[i]) * products_[i];
+      }
+    }
+    return losses;
+  }
+
+  // Whether some row has become better by more than a little. Every row is
+  // kept at its best.
+  bool KeepBetter() {
+    const std::vector<double> losses = Losses();
+    std::vector<bool> better(count_);
+    bool progress = false;
+    for (size_t row = 0; row < count_; ++row) {
+      if (!(losses[row] < best_[row])) continue;
+      better[row] = true;
+      progress |= losses[row] < best_[row] * (1 - kLeastProgress);
+      best_[row] = losses[row];
+    }
+    Save(better);
+    return progress;
+  }
+  void Save(const std::vector<bool>& which) {
+    saved_indices_.resize(rows_.indices.size());
+    saved_scales_.resize(rows_.scales.size());
+    saved_tables_.resize(rows_.tables.size());
+    Copy(which, rows_.indices, std::span(saved_indices_), k_);
+    Copy(which, rows_.scales, std::span(saved_scales_), groups_);
+    if (rows_.table_per_row) {
+      Copy(which, rows_.tables, std::span(saved_tables_), rows_.entries);
+    }
+  }
+  void Restore() {
+    const std::vector<bool> all(count_, true);
+    Copy(all, std::span(saved_indices_), rows_.indices, k_);
+    Copy(all, std::span(saved_scales_), rows_.scales, groups_);
+    if (rows_.table_per_row) {
+      Copy(all, std::span(saved_tables_), rows_.tables, rows_.entries);
+    }
+  }
+  template <typename T>
+  void Copy(const std::vector<bool>& which, std::span<T> from, std::span<T> to,
+            size_t stride) const {
+    for (size_t row = 0; row < count_; ++row) {
+      if (!which[row]) continue;
+      std::copy_n(from.begin() + static_cast<ptrdiff_t>(row * stride), stride,
+                  to.begin() + static_cast<ptrdiff_t>(row * stride));
+    }
+  }
+
+  // Step 2.
+  void SearchScales() {
+    for (size_t row = 0; row < count_; ++row) {
+      for (size_t g = 0; g < groups_; ++g) SearchScale(row, g);
+    }
+  }
+  void SearchScale(size_t row, size_t g) const {
+    const Levels& levels = LevelsOf(row);
+    float& scale = Scales(row)[g];
+    const float start = scale;
+    if (!(start > 0)) return;
+    double least = HUGE_VAL;
+    for (const float factor : kFactors) {
+      const float inverse = 1 / (start * factor);
+      if (!std::isfinite(inverse)) continue;
+      double product = 0;
+      double norm = 0;
+      double squares = 0;
+      for (size_t i = g * rows_.group_size; i < End(g); ++i) {
+        const float w = W(row)[i];
+        const double weight = rounding_.importance_[i];
+        const double level = levels.entries[levels.Nearest(w * inverse)];
+        product += weight * w * level;
+        norm += weight * level * level;
+        squares += weight * w * w;
+      }
+      if (!(product > 0)) continue;
+      const double loss = squares - product * product / norm;
+      const float candidate = Stored(product / norm);
+      if (loss >= least || !(candidate > 0)) continue;
+      least = loss;
+      scale = candidate;
+    }
+  }
+
+  // Step 3.
+  void RoundInOrder() {
+    const float* factor = rounding_.factor_.data();
+    std::vector<float> carried(count_ * k_);  // by places
+    std::vector<float> errors(count_ * kPanel);
+    for (size_t begin = 0; begin < k_; begin += kPanel) {
+      const size_t end = std::min(k_, begin + kPanel);
+      for (size_t row = 0; row < count_; ++row) {
+        RoundPanel(row, begin, end, &carried[row * k_], &errors[row * kPanel]);
+      }
+      if (end == k_) break;
+      multiply_(errors.data(), kPanel, factor + begin * k_ + end, k_,
+                carried.data() + end, k_, count_, k_ - end, end - begin, true);
+    }
+  }
+  void RoundPanel(size_t row, size_t begin, size_t end, float* carried,
+                  float* errors) const {
+    const Levels& levels = LevelsOf(row);
+    for (size_t place = begin; place < end; ++place) {
+      const float* r = rounding_.factor_.data() + place * k_;
+      const size_t i = rounding_.order_[place];
+      const float scale = Scales(row)[i / rows_.group_size];
+      const float wanted = W(row)[i] + carried[place] / r[place];
+      const uint8_t index =
+          scale != 0 ? levels.Nearest(wanted / scale) : levels.Nearest(0);
+      Indices(row)[i] = index;
+      const float error = W(row)[i] - scale * levels.entries[index];
+      errors[place - begin] = error;
+      for (size_t j = place + 1; j < end; ++j) carried[j] += error * r[j];
+    }
+  }
+
+  // Step 4: the scales that are best for the indices.
+  void FitScales() {
+    std::vector<float> levels(count_ * k_);
+    for (size_t row = 0; row < count_; ++row) {
+      const std::vector<float>& entries = LevelsOf(row).entries;
+      for (size_t i = 0; i < k_; ++i) {
+        levels[row * k_ + i] = entries[Indices(row)[i]];
+      }
+    }
+    // a[g][h] = the levels of group g, times H, times the levels of group h.
+    std::vector<double> a(count_ * groups_ * groups_);
+    std::vector<double> b(count_ * groups_);
+    std::vector<float>& product = products_;  // of a group's levels and H
+    for (size_t g = 0; g < groups_; ++g) {
+      const size_t begin = g * rows_.group_size;
+      multiply_(levels.data() + begin, k_,
+                rounding_.moments_.data() + begin * k_, k_, product.data(), k_,
+                count_, k_, End(g) - begin, false);
+      for (size_t row = 0; row < count_; ++row) {
+        const float* p = product.data() + row * k_;
+        const float* t = levels.data() + row * k_;
+        double* out = &a[(row * groups_ + g) * groups_];
+        for (size_t h = 0; h < groups_; ++h) {
+          double sum = 0;
+          for (size_t i = h * rows_.group_size; i < End(h); ++i) {
+            sum += static_cast<double>(p[i] * t[i]);
+          }
+          out[h] = sum;
+        }
+        double sum = 0;
+        for (size_t i = 0; i < k_; ++i) {
+          sum += static_cast<double>(p[i]) * W(row)[i];
+        }
+        b[row * groups_ + g] = sum;
+      }
+    }
+    for (size_t row = 0; row < count_; ++row) {
+      const std::span<double> matrix =
+          std::span(a).subspan(row * groups_ * groups_, groups_ * groups_);
+      const std::span<double> vector =
+          std::span(b).subspan(row * groups_, groups_);
+      for (size_t g = 0; g < groups_; ++g) {
+        double& diagonal = matrix[g * groups_ + g];
+        // A group of zeros leaves its scale as it is.
+        diagonal = diagonal > 0 ? diagonal * (1 + kRidge) : 1;
+      }
+      if (!SolvePositiveDefinite(matrix, vector)) continue;
+      for (size_t g = 0; g < groups_; ++g) {
+        const float scale = Stored(vector[g]);
+        if (std::isfinite(scale) && scale > 0) Scales(row)[g] = scale;
+      }
+    }
+  }
+
+  // Step 4: the entries of each row's table that are best for indices and
+  // scales, as multiples of 1/127 of the largest.
+  void FitTables() {
+    std::vector<float> sums;
+    for (size_t row = 0; row < count_; ++row) {
+      std::vector<float>& entries = levels_[row].entries;
+      const size_t count = entries.size();
+      const uint8_t* indices = Indices(row);
+      sums.assign(count * k_, 0.0f);
+      for (size_t i = 0; i < k_; ++i) {
+        const float scale = Scales(row)[i / rows_.group_size];
+        const float* h = rounding_.moments_.data() + i * k_;
+        float* sum = sums.data() + indices[i] * k_;
+        for (size_t j = 0; j < k_; ++j) sum[j] += scale * h[j];
+      }
+      std::vector<double> a(count * count);
+      std::vector<double> b(count);
+      for (size_t e = 0; e < count; ++e) {
+        const float* sum = sums.data() + e * k_;
+        for (size_t j = 0; j < k_; ++j) {
+          a[e * count + indices[j]] +=
+              static_cast<double>(sum[j]) * Scales(row)[j / rows_.group_size];
+          b[e] += static_cast<double>(sum[j]) * W(row)[j];
+        }
+      }
+      for (size_t e = 0; e < count; ++e) {
+        double& diagonal = a[e * count + e];
+        if (diagonal > 0) {
+          diagonal *= 1 + kRidge;
+        } else {  // an entry that no weight uses stays
+          diagonal = 1;
+          b[e] = entries[e];
+        }
+      }
+      if (SolvePositiveDefinite(a, b)) StoreTable(row, b);
+    }
+  }
+  void StoreTable(size_t row, std::span<const double> entries) {
+    double largest = 0;
+    for (const double entry : entries) {
+      largest = std::max(largest, std::abs(entry));
+    }
+    if (!(largest > 0)) return;
+    const double unit = kMaxEntry / largest;
+    // Where each entry goes when they are sorted.
+    std::vector<size_t> order(entries.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::sort(order.begin(), order.end(),
+              [&](size_t a, size_t b) { return entries[a] < entries[b]; });
+    const std::span<int8_t> table =
+        rows_.tables.subspan(row * rows_.entries, rows_.entries);
+    std::vector<uint8_t> place(entries.size());
+    size_t used = 0;
+    for (const size_t e : order) {
+      const auto entry = static_cast<int8_t>(std::nearbyint(entries[e] * unit));
+      // Two that round to one are one.
+      if (used == 0 || entry > table[used - 1]) table[used++] = entry;
+      place[e] = static_cast<uint8_t>(used - 1);
+    }
+    std::fill(table.begin() + static_cast<ptrdiff_t>(used), table.end(),
+              table[used - 1]);
+    for (size_t i = 0; i < k_; ++i) Indices(row)[i] = place[Indices(row)[i]];
+    for (size_t g = 0; g < groups_; ++g) {
+      Scales(row)[g] = Stored(Scales(row)[g] / unit);
+    }
+    levels_[row] = Levels(table);
+  }
+
+  // Step 4: coordinate descent, in the order of the columns.
+  void Descend() {
+    Losses();  // errors and products
+    for (size_t row = 0; row < count_; ++row) {
+      for (int sweep = 0; sweep < kSweeps; ++sweep) {
+        if (!Sweep(row)) break;
+      }
+    }
+  }
+  bool Sweep(size_t row) {
+    const Levels& levels = LevelsOf(row);
+    float* product = products_.data() + row * k_;
+    uint8_t* indices = Indices(row);
+    bool changed = false;
+    for (size_t i = 0; i < k_; ++i) {
+      const float scale = Scales(row)[i / rows_.group_size];
+      if (scale == 0) continue;
+      const float* h = rounding_.moments_.data() + i * k_;
+      const float at = levels.entries[indices[i]];
+      const uint8_t index = levels.Nearest(at + product[i] / (h[i] * scale));
+      if (index == indices[i]) continue;
+      const float change = scale * (at - levels.entries[index]);
+      indices[i] = index;
+      for (size_t j = 0; j < k_; ++j) product[j] += change * h[j];
+      changed = true;
+    }
+    return changed;
+  }
+
+  const MomentRounding& rounding_;
+  const size_t k_;
+  const size_t groups_;
+  const size_t count_;  // rows
+  const std::span<const float> w_;
+  const LutRows& rows_;
+  std::vector<Levels> levels_;
+  Multiplier multiply_;
+  std::vector<float> errors_;
+  std::vector<float> products_;
+  // The best so far.
+  std::vector<double> best_;  // its losses
+  std::vector<uint8_t> saved_indices_;
+  std::vector<float> saved_scales_;
+  std::vector<int8_t> saved_tables_;
+};
+
+RowLosses MomentRounding::Improve(std::span<const float> w,
+                                  const LutRows& rows) const {
+  if (factor_.empty()) return {};
+  return RowsRounder(*this, w, rows).Run();
+}
+
+}  // namespace lutra::packer

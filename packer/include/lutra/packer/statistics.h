@@ -1,0 +1,64 @@
+#ifndef LUTRA_PACKER_STATISTICS_H_
+#define LUTRA_PACKER_STATISTICS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/safetensors.h"
+
+// What data says about the inputs of layers: for each value x [k] that a linear
+// node takes, the number of rows seen and the second moments, the sum over them
+// of x x^T. That is all that rounding with data needs: an error e of a row of
+// the weight changes the outputs by e x, whose sum of squares is
+//   e (sum of x x^T) e^T.
+//
+// A statistics file is a safetensors file. The metadata key "lutra.statistics"
+// is "1"; for every value there is a tensor "moments.VALUE", float32 [k (k + 1)
+// / 2], the upper half row by row, and a tensor "rows.VALUE", uint64 [1].
+// Files of the same model merge by addition.
+
+namespace lutra::packer {
+
+inline constexpr std::string_view kStatisticsKey = "lutra.statistics";
+
+// A statistics file, mapped. May be used from several threads.
+class Statistics {
+ public:
+  // Throws Error for anything but a statistics file.
+  static Statistics Open(const std::filesystem::path& path);
+
+  const std::string& path() const { return file_.path(); }
+  // Number of columns of the values, by name.
+  const std::map<std::string, size_t, std::less<>>& columns() const {
+    return columns_;
+  }
+  uint64_t Rows(std::string_view value) const;
+  // The whole matrix [k, k]. Throws Error if a sum is not finite, or less than
+  // 0 on the diagonal.
+  std::vector<float> Moments(std::string_view value) const;
+  // The values here that linear nodes with this weight take, each once. Throws
+  // Error for another number of columns than the model's value has.
+  std::vector<std::string> ValuesOf(const Model& model,
+                                    std::string_view weight) const;
+
+ private:
+  explicit Statistics(SafetensorsFile file) : file_(std::move(file)) {}
+
+  SafetensorsFile file_;
+  std::map<std::string, size_t, std::less<>> columns_;
+};
+
+// Writes the sum of statistics of the same values: as if all data had been seen
+// in one go, to the rounding of sums. Throws Error where they differ.
+void MergeStatistics(const std::vector<Statistics>& parts,
+                     const std::filesystem::path& path);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_STATISTICS_H_

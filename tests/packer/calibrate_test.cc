@@ -1,0 +1,256 @@
+#include "lutra/packer/calibrate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lutra/kernels/thread_team.h"
+#include "lutra/packer/pack.h"
+#include "lutra/packer/statistics.h"
+#include "lutra/qat/dataset.h"
+#include "lutra/qat/text_samples.h"
+#include "packer/calibrate/taps.h"
+#include "tests/packer/two_layers.h"
+#include "tests/runtime/raw_file.h"
+#include "tests/runtime/throws.h"
+#include "tests/runtime/tiny_language.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::packer {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr size_t kImages = 300;
+
+qat::LabelledImages Images() {
+  qat::LabelledImages images;
+  images.images = RandomFloats(kImages * kK1, 11);
+  images.labels.assign(kImages, 1);
+  images.count = kImages;
+  images.image_shape = {kK1};
+  return images;
+}
+
+qat::TextSamples Texts(uint32_t seed) {
+  std::vector<int32_t> ids;
+  for (uint32_t i = 0; i < 400; ++i) {
+    ids.push_back(static_cast<int32_t>((i * (seed + i)) % 37));
+  }
+  qat::TextOptions options;
+  options.length = 20;
+  options.begin = 1;
+  return {ids, options};
+}
+
+double Largest(const std::vector<float>& values) {
+  double largest = 0;
+  for (const float value : values) {
+    largest = std::max(largest, std::abs(static_cast<double>(value)));
+  }
+  return largest;
+}
+
+// x and relu(fc1 x), written down once more.
+TEST(CalibrateTest, MomentsOfTwoLayers) {
+  const TempDir dir;
+  const TwoLayers layers;
+  const auto model = layers.Load(dir / "m.safetensors");
+  const qat::LabelledImages images = Images();
+  const CalibrationPlan plan =
+      Calibrate(model, images, {}, dir / "s.statistics");
+  EXPECT_EQ(plan.rows, kImages);
+  EXPECT_EQ(plan.values, 2u);
+  EXPECT_EQ(plan.passes, 1u);
+  const Statistics statistics = Statistics::Open(dir / "s.statistics");
+  EXPECT_EQ(statistics.Rows("x"), kImages);
+  EXPECT_EQ(statistics.columns().size(), 2u);
+  EXPECT_THAT(statistics.ValuesOf(*model, "fc2.weight"), ElementsAre("r"));
+  EXPECT_TRUE(statistics.ValuesOf(*model, "fc1.bias").empty());
+
+  std::vector<double> x(kK1 * kK1);
+  std::vector<double> r(kK2 * kK2);
+  for (size_t s = 0; s < kImages; ++s) {
+    const float* image = images.images.data() + s * kK1;
+    std::vector<double> hidden(kN1);
+    for (size_t n = 0; n < kN1; ++n) {
+      double sum = layers.bias[n];
+      for (size_t k = 0; k < kK1; ++k) {
+        sum += static_cast<double>(layers.w1[n * kK1 + k]) * image[k];
+      }
+      hidden[n] = std::max(0.0, sum);
+    }
+    for (size_t i = 0; i < kK1; ++i) {
+      for (size_t j = 0; j < kK1; ++j) {
+        x[i * kK1 + j] += static_cast<double>(image[i]) * image[j];
+      }
+    }
+    for (size_t i = 0; i < kK2; ++i) {
+      for (size_t j = 0; j < kK2; ++j) {
+        r[i * kK2 + j] += hidden[i] * hidden[j];
+      }
+    }
+  }
+  const std::map<std::string, std::vector<double>> expected = {{"x", x},
+                                                               {"r", r}};
+  for (const auto& [value, moments] : expected) {
+    const std::vector<float> found = statistics.Moments(value);
+    ASSERT_EQ(found.size(), moments.size());
+    for (size_t i = 0; i < moments.size(); ++i) {
+      EXPECT_NEAR(found[i], moments[i], 1e-5 * Largest(found));
+    }
+  }
+}
+
+TEST(CalibrateTest, FilesDoNotDependOnMemoryOrThreads) {
+  const TempDir dir;
+  TinyLanguage{}.Build().Write(dir / "m.safetensors");
+  const auto model = Model::Load(dir / "m.safetensors");
+  const qat::TextSamples texts = Texts(3);
+  const auto team = StartThreadTeam(3);
+  CalibrateOptions options;
+  const CalibrationPlan whole =
+      Calibrate(model, texts, options, dir / "a.statistics");
+  EXPECT_EQ(whole.passes, 1u);
+  EXPECT_EQ(PlanCalibration(model, texts, options).memory, whole.memory);
+  options.memory = 1;  // a value at a time
+  options.executor = team.get();
+  size_t last = 0;
+  const CalibrationPlan parts =
+      Calibrate(model, texts, options, dir / "b.statistics",
+                [&](size_t rows, size_t total) {
+                  EXPECT_GT(rows, last);
+                  EXPECT_LE(rows, total);
+                  last = rows;
+                });
+  EXPECT_EQ(parts.passes, parts.values);
+  EXPECT_LT(parts.memory, whole.memory);
+  EXPECT_EQ(last, parts.rows * parts.passes);
+  EXPECT_EQ(ReadBytes(dir / "a.statistics"), ReadBytes(dir / "b.statistics"));
+}
+
+TEST(CalibrateTest, FilesAddUp) {
+  const TempDir dir;
+  TinyLanguage{}.Build().Write(dir / "m.safetensors");
+  const auto model = Model::Load(dir / "m.safetensors");
+  Calibrate(model, Texts(3), {}, dir / "a.statistics");
+  Calibrate(model, Texts(8), {}, dir / "b.statistics");
+  const Statistics a = Statistics::Open(dir / "a.statistics");
+  const Statistics b = Statistics::Open(dir / "b.statistics");
+  MergeStatistics({a, b}, dir / "ab.statistics");
+  const Statistics sum = Statistics::Open(dir / "ab.statistics");
+  EXPECT_EQ(sum.columns(), a.columns());
+  for (const auto& [value, columns] : a.columns()) {
+    EXPECT_EQ(sum.Rows(value), a.Rows(value) + b.Rows(value));
+    const std::vector<float> ma = a.Moments(value);
+    const std::vector<float> mb = b.Moments(value);
+    const std::vector<float> ms = sum.Moments(value);
+    EXPECT_NE(ma, mb);
+    for (size_t i = 0; i < ms.size(); ++i) EXPECT_EQ(ms[i], ma[i] + mb[i]);
+  }
+  const TwoLayers layers;
+  Calibrate(layers.Load(dir / "t.safetensors"), Images(), {},
+            dir / "t.statistics");
+  EXPECT_THAT(
+      ErrorMessage([&] {
+        MergeStatistics({a, Statistics::Open(dir / "t.statistics")}, dir / "x");
+      }),
+      HasSubstr("other values"));
+}
+
+TEST(CalibrateTest, Refusals) {
+  const TempDir dir;
+  const TwoLayers layers;
+  const auto model = layers.Load(dir / "m.safetensors");
+  EXPECT_THAT(ErrorMessage([&] {
+                Calibrate(model, Texts(1), {}, dir / "s.statistics");
+              }),
+              HasSubstr("only input are ids"));
+  qat::LabelledImages images = Images();
+  images.images[5] = std::nanf("");
+  EXPECT_THAT(
+      ErrorMessage([&] { Calibrate(model, images, {}, dir / "s.statistics"); }),
+      HasSubstr("the value 'x' is not finite"));
+  EXPECT_THAT(ErrorMessage([&] { Statistics::Open(dir / "m.safetensors"); }),
+              HasSubstr("no statistics file"));
+  EXPECT_FALSE(std::filesystem::exists(dir / "s.statistics"));
+}
+
+TEST(CalibrateTest, DamagedFiles) {
+  const TempDir dir;
+  const auto write = [&](std::vector<int64_t> shape, std::vector<float> values,
+                         bool rows) {
+    ModelBuilder builder;
+    builder.Metadata(kStatisticsKey, "1").Floats("moments.x", shape, values);
+    if (rows) builder.Floats("rows.x", {1}, std::vector<float>(1));
+    builder.Write(dir / "s");
+    return ErrorMessage([&] { Statistics::Open(dir / "s"); });
+  };
+  EXPECT_THAT(write({2}, {1, 1}, true), HasSubstr("no half of a matrix"));
+  EXPECT_THAT(write({3}, {1, 1, 1}, true), HasSubstr("no half of a matrix"));
+  EXPECT_THAT(write({3}, {1, 1, 1}, false), HasSubstr("no half of a matrix"));
+}
+
+TEST(CalibrateTest, Subgraph) {
+  const TempDir dir;
+  const TwoLayers layers;
+  const auto model = layers.Load(dir / "m.safetensors");
+  const Graph part = Subgraph(model->graph(), {"h"});
+  ASSERT_EQ(part.nodes.size(), 1u);
+  EXPECT_EQ(part.nodes[0].output, "h");
+  ASSERT_EQ(part.inputs.size(), 1u);
+  EXPECT_THAT(LinearInputs(model->graph()), ElementsAre("x", "r"));
+  EXPECT_THAT(TapModel(*model, {"r", "x"})->outputs().size(), 2u);
+}
+
+// Packing with statistics: smaller errors of the outputs, the same bytes for
+// any threads, larger errors of weights than without.
+TEST(CalibrateTest, PackWithStatistics) {
+  const TempDir dir;
+  const TwoLayers layers;
+  const auto model = layers.Load(dir / "m.safetensors");
+  Calibrate(model, Images(), {}, dir / "s.statistics");
+  const Statistics statistics = Statistics::Open(dir / "s.statistics");
+  for (const char* const quantizer :
+       {"stretched", "mse", "kmeans", "kmeans-row", "absmax"}) {
+    SCOPED_TRACE(quantizer);
+    const bool bytes = std::string(quantizer) == "absmax";
+    PackOptions options;
+    options.rules = qat::SchemeRules(qat::QuantScheme{
+        quantizer, bytes ? 8 : 2, 16, qat::ScaleType::kFloat16});
+    const PackReport plain = PackModel(*model, dir / "plain", options);
+    options.statistics = &statistics;
+    const PackReport report = PackModel(*model, dir / "a", options);
+    EXPECT_TRUE(report.without_statistics.empty());
+    for (size_t i = 0; i < report.weights.size(); ++i) {
+      const TensorReport& tensor = report.weights[i];
+      ASSERT_TRUE(tensor.output_sqnr_db.has_value());
+      EXPECT_FALSE(plain.weights[i].output_sqnr_db.has_value());
+      EXPECT_GT(*tensor.output_sqnr_db, *tensor.start_output_sqnr_db);
+      EXPECT_EQ(tensor.bytes, plain.weights[i].bytes);
+    }
+    EXPECT_GT(*report.weights[1].output_sqnr_db,
+              *report.weights[1].start_output_sqnr_db + 0.5);
+    const auto team = StartThreadTeam(3);
+    options.executor = team.get();
+    PackModel(*model, dir / "b", options);
+    EXPECT_EQ(ReadBytes(dir / "a"), ReadBytes(dir / "b"));
+    EXPECT_NE(ReadBytes(dir / "a"), ReadBytes(dir / "plain"));
+    options.executor = nullptr;
+    options.rounding.turns = 0;
+    PackModel(*model, dir / "b", options);
+    EXPECT_NE(ReadBytes(dir / "a"), ReadBytes(dir / "b"));
+    options.rounding = {.damping = 10};
+    PackModel(*model, dir / "b", options);
+    EXPECT_NE(ReadBytes(dir / "a"), ReadBytes(dir / "b"));
+  }
+}
+
+}  // namespace
+}  // namespace lutra::packer

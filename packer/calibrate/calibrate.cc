@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,8 +20,15 @@ namespace {
 // Rows of a call, of which all tapped values are held: enough for products of
 // matrices to be fast.
 constexpr size_t kRows = 128;
+// Mean square of a row that counts as 0.
+constexpr double kLeastSquare = 1e-12;
 
-using Value = std::pair<std::string, size_t>;  // with its columns
+struct Value {
+  std::string name;
+  size_t columns = 0;
+  // What the rows are weighed by: see NormalizedSum.
+  std::optional<std::string> sum = {};
+};
 
 // What a pass collects: values in a row whose sums fit.
 std::vector<std::vector<Value>> Passes(const Model& model, size_t memory) {
@@ -33,16 +41,11 @@ std::vector<std::vector<Value>> Passes(const Model& model, size_t memory) {
       passes.emplace_back();
       bytes = 0;
     }
-    passes.back().emplace_back(name, columns);
+    passes.back().push_back(
+        {name, columns, NormalizedSum(model.graph(), name)});
     bytes += more;
   }
   return passes;
-}
-
-std::vector<std::string> Names(const std::vector<Value>& pass) {
-  std::vector<std::string> names;
-  for (const auto& [name, columns] : pass) names.push_back(name);
-  return names;
 }
 
 std::vector<uint32_t> ChooseSamples(const qat::Samples& samples, size_t most) {
@@ -61,13 +64,13 @@ class Pass {
   Pass(const Model& model, const std::vector<Value>& values,
        size_t rows_of_sample, Executor* executor)
       : values_(values),
+        taps_(Taps(values)),
         executor_(executor),
-        program_(TapModel(model, Names(values)),
-                 Options(rows_of_sample, executor)) {
+        program_(TapModel(model, taps_), Options(rows_of_sample, executor)) {
     program_.Reserve(kRows, kRows);
-    for (const auto& [name, columns] : values) {
-      moments_.emplace_back(columns);
-      outputs_.emplace_back(kRows * columns);
+    for (const Value& value : values) moments_.emplace_back(value.columns);
+    for (const ValueInfo& tap : program_.model().outputs()) {
+      outputs_.emplace_back(kRows * tap.ElementCount());
     }
     row_elements_ = program_.model().inputs().at(0).ElementCount();
   }
@@ -91,13 +94,21 @@ class Pass {
 
   size_t Bytes() const {
     size_t bytes = program_.ArenaBytes();
-    for (const auto& [name, columns] : values_) {
-      bytes += Moments::Bytes(columns) + kRows * columns * sizeof(float);
-    }
+    for (const Value& value : values_) bytes += Moments::Bytes(value.columns);
+    for (const auto& output : outputs_) bytes += output.size() * sizeof(float);
     return bytes;
   }
 
  private:
+  // The values, then the sums.
+  static std::vector<std::string> Taps(const std::vector<Value>& values) {
+    std::vector<std::string> names;
+    for (const Value& value : values) names.push_back(value.name);
+    for (const Value& value : values) {
+      if (value.sum) names.push_back(*value.sum);
+    }
+    return names;
+  }
   static ProgramOptions Options(size_t rows_of_sample, Executor* executor) {
     ProgramOptions options;
     options.executor = executor;
@@ -109,34 +120,58 @@ class Pass {
 
   void RunRows(Sequence& sequence, const void* input, size_t count) {
     std::vector<float*> outputs;
-    for (std::vector<float>& output : outputs_)
+    for (std::vector<float>& output : outputs_) {
       outputs.push_back(output.data());
+    }
     const Program::Rows call{&sequence, count};
     program_.Run({&call, 1}, {&input, 1}, outputs);
+    size_t next_sum = values_.size();
     for (size_t i = 0; i < values_.size(); ++i) {
       CheckFinite(i, count);
-      moments_[i].Add(outputs[i], count, executor_, scratch_);
+      if (values_[i].sum) {
+        Weigh(outputs_[next_sum], outputs_[i], values_[i].columns, count);
+        ++next_sum;
+      }
+      moments_[i].Add(outputs[i], count, executor_, multiply_);
+    }
+  }
+
+  // Divides rows by the size of those of `sums`, which have values of kRows.
+  static void Weigh(const std::vector<float>& sums, std::vector<float>& rows,
+                    size_t columns, size_t count) {
+    const size_t width = sums.size() / kRows;
+    for (size_t row = 0; row < count; ++row) {
+      double squares = 0;
+      for (size_t i = row * width; i < (row + 1) * width; ++i) {
+        squares += static_cast<double>(sums[i]) * sums[i];
+      }
+      const double size =
+          std::sqrt(squares / static_cast<double>(width) + kLeastSquare);
+      for (size_t i = row * columns; i < (row + 1) * columns; ++i) {
+        rows[i] = static_cast<float>(rows[i] / size);
+      }
     }
   }
 
   void CheckFinite(size_t i, size_t count) const {
-    const auto end =
-        outputs_[i].begin() + static_cast<ptrdiff_t>(count * values_[i].second);
+    const auto end = outputs_[i].begin() +
+                     static_cast<ptrdiff_t>(count * values_[i].columns);
     if (std::all_of(outputs_[i].begin(), end,
                     [](float x) { return std::isfinite(x); })) {
       return;
     }
     throw Error::InFile(program_.model().path(),
-                        "the value '" + values_[i].first + "' is not finite");
+                        "the value '" + values_[i].name + "' is not finite");
   }
 
   const std::vector<Value>& values_;
+  std::vector<std::string> taps_;
   Executor* executor_;
   Program program_;
   size_t row_elements_ = 0;
   std::vector<Moments> moments_;
-  std::vector<std::vector<float>> outputs_;
-  std::vector<float> scratch_;
+  std::vector<std::vector<float>> outputs_;  // of the taps
+  MatrixProduct multiply_;
 };
 
 // Samples at a time: rows that are independent of each other come as one
@@ -210,9 +245,11 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
   plan.passes = passes.size();
   plan.samples = chosen.size();
   plan.rows = chosen.size() * rows_of_sample;
-  std::vector<Value> all;
-  for (const auto& pass : passes)
-    all.insert(all.end(), pass.begin(), pass.end());
+  std::vector<std::pair<std::string, size_t>> all;
+  for (const std::vector<Value>& values : passes) {
+    for (const Value& value : values)
+      all.emplace_back(value.name, value.columns);
+  }
   plan.values = all.size();
 
   SafetensorsWriter writer(path, StatisticsMetadata(), StatisticsTensors(all));
@@ -229,7 +266,7 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
     }
     plan.memory = std::max(plan.memory, pass.Bytes());
     for (size_t i = 0; i < values.size(); ++i) {
-      WriteStatistics(writer, values[i].first, pass.moments()[i].rows(),
+      WriteStatistics(writer, values[i].name, pass.moments()[i].rows(),
                       pass.moments()[i].UpperHalf());
     }
   }

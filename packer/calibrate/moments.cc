@@ -1,9 +1,6 @@
 #include "packer/calibrate/moments.h"
 
 #include <algorithm>
-#include <cstdint>
-
-#include "lutra/kernels/float_gemm.h"
 
 namespace lutra::packer {
 namespace {
@@ -11,12 +8,11 @@ namespace {
 // Columns computed at a time, against all rows above their end: a little more
 // than half of the square.
 constexpr size_t kPanel = 256;
-constexpr size_t kAlignment = 64;
 
 }  // namespace
 
 void Moments::Add(const float* rows, size_t count, Executor* executor,
-                  std::vector<float>& scratch) {
+                  MatrixProduct& multiply) {
   for (size_t begin = 0; begin < columns_; begin += kPanel) {
     const size_t end = std::min(columns_, begin + kPanel);
     kernels::FloatGemmArguments product;
@@ -28,12 +24,7 @@ void Moments::Add(const float* rows, size_t count, Executor* executor,
     product.accumulate = true;
     product.c = sums_.data() + begin;
     product.c_stride = columns_;
-    const size_t bytes = kernels::FloatGemmScratchBytes(product) + kAlignment;
-    scratch.resize(std::max(scratch.size(), bytes / sizeof(float) + 1));
-    const auto address = reinterpret_cast<uintptr_t>(scratch.data());
-    auto* const aligned = reinterpret_cast<std::byte*>(scratch.data()) +
-                          (kAlignment - address % kAlignment) % kAlignment;
-    kernels::FloatGemm(product, aligned, executor);
+    multiply(product, executor);
   }
   rows_ += count;
 }

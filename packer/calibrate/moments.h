@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lutra/kernels/executor.h"
+#include "packer/weights/matrix_product.h"
 
 namespace lutra::packer {
 
@@ -15,9 +16,9 @@ class Moments {
   explicit Moments(size_t columns)
       : columns_(columns), sums_(columns * columns) {}
 
-  // rows [count, columns]. `scratch` grows as needed.
+  // rows [count, columns].
   void Add(const float* rows, size_t count, Executor* executor,
-           std::vector<float>& scratch);
+           MatrixProduct& multiply);
 
   size_t columns() const { return columns_; }
   uint64_t rows() const { return rows_; }

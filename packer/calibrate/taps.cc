@@ -18,6 +18,30 @@ std::vector<std::string> LinearInputs(const Graph& graph) {
   return values;
 }
 
+std::optional<std::string> NormalizedSum(const Graph& graph,
+                                         std::string_view input) {
+  const auto readers = [&](std::string_view value) {
+    std::vector<const Node*> nodes;
+    for (const Node& node : graph.nodes) {
+      if (std::find(node.inputs.begin(), node.inputs.end(), value) !=
+          node.inputs.end()) {
+        nodes.push_back(&node);
+      }
+    }
+    return nodes;
+  };
+  const std::vector<const Node*> layers = readers(input);
+  if (layers.size() != 1 || layers[0]->op != OpType::kLinear) return {};
+  const std::vector<const Node*> sums = readers(layers[0]->output);
+  if (sums.size() != 1 || sums[0]->op != OpType::kAdd) return {};
+  for (const Node* node : readers(sums[0]->output)) {
+    if (node->op == OpType::kRmsNorm || node->op == OpType::kLayerNorm) {
+      return sums[0]->output;
+    }
+  }
+  return {};
+}
+
 Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs) {
   Graph part;
   part.outputs = outputs;

@@ -2,7 +2,9 @@
 #define LUTRA_PACKER_CALIBRATE_TAPS_H_
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lutra/runtime/model.h"
@@ -11,6 +13,12 @@ namespace lutra::packer {
 
 // The values that linear nodes take, each once, in the order of the graph.
 std::vector<std::string> LinearInputs(const Graph& graph);
+
+// The sum that takes the output of the linear node with this input, if it is
+// read by a norm, which divides by its size: the stream of a residual network.
+// Nothing for other values, and where several nodes take the input.
+std::optional<std::string> NormalizedSum(const Graph& graph,
+                                         std::string_view input);
 
 // The nodes of the graph that `outputs` need, with these outputs.
 Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs);

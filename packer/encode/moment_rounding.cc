@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <memory>
 #include <numeric>
 #include <utility>
 
-#include "lutra/kernels/float_gemm.h"
 #include "packer/encode/linear_algebra.h"
+#include "packer/weights/matrix_product.h"
 
 namespace lutra::packer {
 namespace {
@@ -28,39 +27,6 @@ constexpr double kMaxDamping = 100;
 // On the diagonal of the systems for scales and tables, as a share of it.
 constexpr double kRidge = 1e-6;
 constexpr int kMaxEntry = 127;
-constexpr size_t kAlignment = 64;
-
-// c [m, n] (+)= a [m, k] * b [k, n], on this thread.
-class Multiplier {
- public:
-  void operator()(const float* a, size_t a_stride, const float* b,
-                  size_t b_stride, float* c, size_t c_stride, size_t m,
-                  size_t n, size_t k, bool accumulate) {
-    kernels::FloatGemmArguments product;
-    product.a = {.data = a, .stride = a_stride};
-    product.b = {.data = b, .stride = b_stride};
-    product.m = m;
-    product.n = n;
-    product.k = k;
-    product.accumulate = accumulate;
-    product.c = c;
-    product.c_stride = c_stride;
-    const size_t bytes = kernels::FloatGemmScratchBytes(product);
-    if (bytes > bytes_) {
-      scratch_.resize(bytes + kAlignment);
-      bytes_ = bytes;
-    }
-    void* aligned = scratch_.data();
-    size_t space = scratch_.size();
-    if (bytes > 0) std::align(kAlignment, bytes, aligned, space);
-    kernels::FloatGemm(product, aligned, nullptr);
-  }
-
- private:
-  size_t bytes_ = 0;
-  std::vector<std::byte> scratch_;
-};
-
 // The levels of a table, each once, and the borders between them.
 struct Levels {
   Levels(std::span<const int8_t> table) {
@@ -168,6 +134,22 @@ class RowsRounder {
   }
 
  private:
+  // c [m, n] (+)= a [m, k] * b [k, n], on this thread.
+  void Multiply(const float* a, size_t a_stride, const float* b,
+                size_t b_stride, float* c, size_t c_stride, size_t m, size_t n,
+                size_t k, bool accumulate) {
+    kernels::FloatGemmArguments product;
+    product.a = {.data = a, .stride = a_stride};
+    product.b = {.data = b, .stride = b_stride};
+    product.m = m;
+    product.n = n;
+    product.k = k;
+    product.accumulate = accumulate;
+    product.c = c;
+    product.c_stride = c_stride;
+    product_(product, nullptr);
+  }
+
   std::span<const int8_t> TableOf(size_t row) const {
     return rows_.table_per_row
                ? rows_.tables.subspan(row * rows_.entries, rows_.entries)
@@ -212,8 +194,8 @@ class RowsRounder {
   }
   // products_ = errors_ H, and the loss of each row.
   std::vector<double> LossesOfErrors() {
-    multiply_(errors_.data(), k_, rounding_.moments_.data(), k_,
-              products_.data(), k_, count_, k_, k_, false);
+    Multiply(errors_.data(), k_, rounding_.moments_.data(), k_,
+             products_.data(), k_, count_, k_, k_, false);
     std::vector<double> losses(count_);
     for (size_t row = 0; row < count_; ++row) {
       for (size_t i = row * k_; i < (row + 1) * k_; ++i) {
@@ -312,8 +294,8 @@ class RowsRounder {
         RoundPanel(row, begin, end, &carried[row * k_], &errors[row * kPanel]);
       }
       if (end == k_) break;
-      multiply_(errors.data(), kPanel, factor + begin * k_ + end, k_,
-                carried.data() + end, k_, count_, k_ - end, end - begin, true);
+      Multiply(errors.data(), kPanel, factor + begin * k_ + end, k_,
+               carried.data() + end, k_, count_, k_ - end, end - begin, true);
     }
   }
   void RoundPanel(size_t row, size_t begin, size_t end, float* carried,
@@ -348,9 +330,9 @@ class RowsRounder {
     std::vector<float>& product = products_;  // of a group's levels and H
     for (size_t g = 0; g < groups_; ++g) {
       const size_t begin = g * rows_.group_size;
-      multiply_(levels.data() + begin, k_,
-                rounding_.moments_.data() + begin * k_, k_, product.data(), k_,
-                count_, k_, End(g) - begin, false);
+      Multiply(levels.data() + begin, k_,
+               rounding_.moments_.data() + begin * k_, k_, product.data(), k_,
+               count_, k_, End(g) - begin, false);
       for (size_t row = 0; row < count_; ++row) {
         const float* p = product.data() + row * k_;
         const float* t = levels.data() + row * k_;
@@ -491,7 +473,7 @@ class RowsRounder {
   const std::span<const float> w_;
   const LutRows& rows_;
   std::vector<Levels> levels_;
-  Multiplier multiply_;
+  MatrixProduct product_;
   std::vector<float> errors_;
   std::vector<float> products_;
   // The best so far.

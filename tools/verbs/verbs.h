@@ -13,6 +13,7 @@ void AddTrainVerb(CommandLine& line);
 void AddPlotVerb(CommandLine& line);
 void AddImportVerb(CommandLine& line);
 void AddCalibrateVerb(CommandLine& line);
+void AddRotateVerb(CommandLine& line);
 void AddPackVerb(CommandLine& line);
 void AddSynthVerb(CommandLine& line);
 void AddInspectVerb(CommandLine& line);

@@ -17,6 +17,12 @@
 // of x x^T. That is all that rounding with data needs: an error e of a row of
 // the weight changes the outputs by e x, whose sum of squares is
 //   e (sum of x x^T) e^T.
+// Where the output is added to the stream of a residual network, which norms
+// divide by its size, an error counts by its share of the stream: rows x are
+// divided by the root of the mean square of the sum first. Without that, the
+// few tokens with huge values (the first of a text, most often) decide nearly
+// alone: on a model of 135 million weights, 4 bits in groups of 64, the
+// divergence is a fifth larger.
 //
 // A statistics file is a safetensors file. The metadata key "lutra.statistics"
 // is "1"; for every value there is a tensor "moments.VALUE", float32 [k (k + 1)

@@ -26,7 +26,7 @@ constexpr double kLeastSquare = 1e-12;
 struct Value {
   std::string name;
   size_t columns = 0;
-  // What the rows are weighed by: see NormalizedSum.
+  // What the rows are weighed by (see NormalizedSum), if not by their own size.
   std::optional<std::string> sum = {};
 };
 
@@ -128,15 +128,16 @@ class Pass {
     size_t next_sum = values_.size();
     for (size_t i = 0; i < values_.size(); ++i) {
       CheckFinite(i, count);
-      if (values_[i].sum) {
-        Weigh(outputs_[next_sum], outputs_[i], values_[i].columns, count);
-        ++next_sum;
-      }
+      const bool has_sum = values_[i].sum.has_value();
+      Weigh(outputs_[has_sum ? next_sum : i], outputs_[i], values_[i].columns,
+            count);
+      if (has_sum) ++next_sum;
       moments_[i].Add(outputs[i], count, executor_, multiply_);
     }
   }
 
-  // Divides rows by the size of those of `sums`, which have values of kRows.
+  // Divides rows by the size of those of `sums`, which has values of kRows and
+  // may be the rows themselves.
   static void Weigh(const std::vector<float>& sums, std::vector<float>& rows,
                     size_t columns, size_t count) {
     const size_t width = sums.size() / kRows;

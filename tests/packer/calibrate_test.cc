@@ -57,6 +57,19 @@ double Largest(const std::vector<float>& values) {
   return largest;
 }
 
+// Of rows that are divided by the root of their mean square.
+void AddMoments(const std::vector<double>& row, std::vector<double>& moments) {
+  double mean_square = 0;
+  for (const double value : row) {
+    mean_square += value * value / static_cast<double>(row.size());
+  }
+  for (size_t i = 0; i < row.size(); ++i) {
+    for (size_t j = 0; j < row.size(); ++j) {
+      moments[i * row.size() + j] += row[i] * row[j] / mean_square;
+    }
+  }
+}
+
 // x and relu(fc1 x), written down once more.
 TEST(CalibrateTest, MomentsOfTwoLayers) {
   const TempDir dir;
@@ -86,16 +99,8 @@ TEST(CalibrateTest, MomentsOfTwoLayers) {
       }
       hidden[n] = std::max(0.0, sum);
     }
-    for (size_t i = 0; i < kK1; ++i) {
-      for (size_t j = 0; j < kK1; ++j) {
-        x[i * kK1 + j] += static_cast<double>(image[i]) * image[j];
-      }
-    }
-    for (size_t i = 0; i < kK2; ++i) {
-      for (size_t j = 0; j < kK2; ++j) {
-        r[i * kK2 + j] += hidden[i] * hidden[j];
-      }
-    }
+    AddMoments({image, image + kK1}, x);
+    AddMoments(hidden, r);
   }
   const std::map<std::string, std::vector<double>> expected = {{"x", x},
                                                                {"r", r}};
@@ -195,6 +200,29 @@ TEST(CalibrateTest, DamagedFiles) {
   EXPECT_THAT(write({2}, {1, 1}, true), HasSubstr("no half of a matrix"));
   EXPECT_THAT(write({3}, {1, 1, 1}, true), HasSubstr("no half of a matrix"));
   EXPECT_THAT(write({3}, {1, 1, 1}, false), HasSubstr("no half of a matrix"));
+}
+
+// Layers whose output joins the stream are weighed by that.
+TEST(CalibrateTest, RowsAreWeighedByTheStream) {
+  const TempDir dir;
+  TinyLanguage{}.Build().Write(dir / "m.safetensors");
+  const auto model = Model::Load(dir / "m.safetensors");
+  EXPECT_EQ(NormalizedSum(model->graph(), "a0"), "h0");
+  EXPECT_EQ(NormalizedSum(model->graph(), "m"), "h1");
+  EXPECT_EQ(NormalizedSum(model->graph(), "n0"), std::nullopt);
+  Calibrate(model, Texts(3), {}, dir / "s.statistics");
+  const Statistics statistics = Statistics::Open(dir / "s.statistics");
+  const auto mean_square = [&](const char* value) {
+    const std::vector<float> moments = statistics.Moments(value);
+    const size_t k = statistics.columns().find(value)->second;
+    double sum = 0;
+    for (size_t i = 0; i < k; ++i) sum += moments[i * k + i];
+    return sum / static_cast<double>(k * statistics.Rows(value));
+  };
+  EXPECT_NEAR(mean_square("n0"), 1, 1e-4);
+  EXPECT_NEAR(mean_square("n2"), 1, 1e-4);
+  EXPECT_GT(std::abs(mean_square("a0") - 1), 0.05);
+  EXPECT_GT(std::abs(mean_square("m") - 1), 0.05);
 }
 
 TEST(CalibrateTest, Subgraph) {

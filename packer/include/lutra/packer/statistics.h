@@ -13,16 +13,17 @@
 #include "lutra/runtime/safetensors.h"
 
 // What data says about the inputs of layers: for each value x [k] that a linear
-// node takes, the number of rows seen and the second moments, the sum over them
-// of x x^T. That is all that rounding with data needs: an error e of a row of
-// the weight changes the outputs by e x, whose sum of squares is
-//   e (sum of x x^T) e^T.
-// Where the output is added to the stream of a residual network, which norms
-// divide by its size, an error counts by its share of the stream: rows x are
-// divided by the root of the mean square of the sum first. Without that, the
-// few tokens with huge values (the first of a text, most often) decide nearly
-// alone: on a model of 135 million weights, 4 bits in groups of 64, the
-// divergence is a fifth larger.
+// node takes, the number of rows seen and the second moments, the sum over rows
+// of u u^T with u = x / size. An error e of a row of the weight changes the
+// outputs by e x, so the sum of the squares of these changes, each as a share,
+// is
+//   e (sum of u u^T) e^T
+// which is all that rounding with data needs to know. The size of a row is the
+// root of its mean square; for a layer whose output is added to the stream of a
+// residual network, which norms divide by its size, that of the stream. Without
+// it a few tokens with huge values (the first of a text, most often) decide
+// nearly alone: on a model of 135 million weights, 4 bits in groups of 64, the
+// divergence from the float model was 0.134, and is 0.094.
 //
 // A statistics file is a safetensors file. The metadata key "lutra.statistics"
 // is "1"; for every value there is a tensor "moments.VALUE", float32 [k (k + 1)

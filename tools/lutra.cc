@@ -68,6 +68,7 @@ int RunCommand(int argc, const char* const* argv) {
   AddRotateVerb(line);
   AddCalibrateVerb(line);
   AddPackVerb(line);
+  AddTuneVerb(line);
   AddSynthVerb(line);
   AddInspectVerb(line);
   AddVerifyVerb(line);

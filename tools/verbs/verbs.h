@@ -14,6 +14,7 @@ void AddPlotVerb(CommandLine& line);
 void AddImportVerb(CommandLine& line);
 void AddCalibrateVerb(CommandLine& line);
 void AddRotateVerb(CommandLine& line);
+void AddTuneVerb(CommandLine& line);
 void AddPackVerb(CommandLine& line);
 void AddSynthVerb(CommandLine& line);
 void AddInspectVerb(CommandLine& line);

@@ -11,6 +11,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/program.h"
 #include "packer/calibrate/moments.h"
+#include "packer/calibrate/row_size.h"
 #include "packer/calibrate/statistics_file.h"
 #include "packer/calibrate/taps.h"
 
@@ -20,8 +21,6 @@ namespace {
 // Rows of a call, of which all tapped values are held: enough for products of
 // matrices to be fast.
 constexpr size_t kRows = 128;
-// Mean square of a row that counts as 0.
-constexpr double kLeastSquare = 1e-12;
 
 struct Value {
   std::string name;
@@ -46,16 +45,6 @@ std::vector<std::vector<Value>> Passes(const Model& model, size_t memory) {
     bytes += more;
   }
   return passes;
-}
-
-std::vector<uint32_t> ChooseSamples(const qat::Samples& samples, size_t most) {
-  const size_t all = samples.Count();
-  const size_t count = most == 0 ? all : std::min(most, all);
-  std::vector<uint32_t> chosen;
-  for (size_t i = 0; i < count; ++i) {
-    chosen.push_back(static_cast<uint32_t>(i * all / count));
-  }
-  return chosen;
 }
 
 // One pass over the data.
@@ -142,12 +131,7 @@ class Pass {
                     size_t columns, size_t count) {
     const size_t width = sums.size() / kRows;
     for (size_t row = 0; row < count; ++row) {
-      double squares = 0;
-      for (size_t i = row * width; i < (row + 1) * width; ++i) {
-        squares += static_cast<double>(sums[i]) * sums[i];
-      }
-      const double size =
-          std::sqrt(squares / static_cast<double>(width) + kLeastSquare);
+      const double size = RowSize({sums.data() + row * width, width});
       for (size_t i = row * columns; i < (row + 1) * columns; ++i) {
         rows[i] = static_cast<float>(rows[i] / size);
       }
@@ -212,6 +196,15 @@ void Check(const Model& model, const qat::Samples& samples) {
 
 }  // namespace
 
+std::vector<uint32_t> SpreadSamples(size_t all, size_t most) {
+  const size_t count = most == 0 ? all : std::min(most, all);
+  std::vector<uint32_t> chosen;
+  for (size_t i = 0; i < count; ++i) {
+    chosen.push_back(static_cast<uint32_t>(i * all / count));
+  }
+  return chosen;
+}
+
 CalibrationPlan PlanCalibration(const std::shared_ptr<const Model>& model,
                                 const qat::Samples& samples,
                                 const CalibrateOptions& options) {
@@ -219,7 +212,7 @@ CalibrationPlan PlanCalibration(const std::shared_ptr<const Model>& model,
   const auto passes = Passes(*model, options.memory);
   CalibrationPlan plan;
   plan.passes = passes.size();
-  plan.samples = ChooseSamples(samples, options.samples).size();
+  plan.samples = SpreadSamples(samples.Count(), options.samples).size();
   plan.rows = plan.samples * samples.RowsOfSample();
   for (const std::vector<Value>& values : passes) {
     plan.values += values.size();
@@ -236,7 +229,8 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
                           const CalibrationProgress& progress) {
   Check(*model, samples);
   const auto passes = Passes(*model, options.memory);
-  const std::vector<uint32_t> chosen = ChooseSamples(samples, options.samples);
+  const std::vector<uint32_t> chosen =
+      SpreadSamples(samples.Count(), options.samples);
   const bool stateful = HasState(model->graph());
   const size_t rows_of_sample = samples.RowsOfSample();
   const size_t at_once =

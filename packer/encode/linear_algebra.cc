@@ -32,6 +32,25 @@ std::vector<float> UpperFactor(std::span<const float> matrix, size_t n) {
   return upper;
 }
 
+std::vector<float> DivideBy(std::span<const float> b, std::span<const float> a,
+                            size_t n) {
+  using Floats =
+      Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const auto map = [n](std::span<const float> m) {
+    return Eigen::Map<const Floats>(m.data(), Index(n), Index(n));
+  };
+  Matrix divisor = map(a).cast<double>();
+  const Eigen::LLT<Eigen::Ref<Matrix>> factor(divisor);
+  if (factor.info() != Eigen::Success) return {};
+  // a is symmetric: the transpose of a^-1 b^T.
+  Matrix quotient = map(b).transpose().cast<double>();
+  factor.solveInPlace(quotient);
+  std::vector<float> result(n * n);
+  Eigen::Map<Floats>(result.data(), Index(n), Index(n)) =
+      quotient.transpose().cast<float>();
+  return result;
+}
+
 bool SolvePositiveDefinite(std::span<double> a, std::span<double> b) {
   const Eigen::Index n = Index(b.size());
   Eigen::Map<Matrix> matrix(a.data(), n, n);

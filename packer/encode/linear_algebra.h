@@ -15,6 +15,11 @@ namespace lutra::packer {
 // definite, nearly.
 std::vector<float> UpperFactor(std::span<const float> matrix, size_t n);
 
+// b a^-1 for a symmetric positive definite a, both [n, n]: in double precision.
+// Empty if a is not positive definite, nearly.
+std::vector<float> DivideBy(std::span<const float> b, std::span<const float> a,
+                            size_t n);
+
 // Solves a x = b for a symmetric positive definite matrix a [n, n]; both are
 // overwritten, b by x. Returns false, and leaves b undefined, if it is not.
 bool SolvePositiveDefinite(std::span<double> a, std::span<double> b);

@@ -57,7 +57,8 @@ struct Levels {
 }  // namespace
 
 MomentRounding::MomentRounding(std::vector<float> moments, size_t k,
-                               const DataRounding& options)
+                               const DataRounding& options,
+                               const std::vector<float>& cross)
     : k_(k), options_(options), moments_(std::move(moments)), order_(k) {
   double mean = 0;
   for (size_t i = 0; i < k; ++i) {
@@ -68,6 +69,8 @@ MomentRounding::MomentRounding(std::vector<float> moments, size_t k,
     return moments_[a * k + a] > moments_[b * k + b];
   });
   if (mean == 0) return;  // nothing is known: nothing is improved
+  std::vector<float> difference = cross;
+  for (size_t i = 0; i < cross.size(); ++i) difference[i] -= moments_[i];
   std::vector<float> ordered(k * k);
   double damped = 0;
   double damping = options.damping;
@@ -84,6 +87,7 @@ MomentRounding::MomentRounding(std::vector<float> moments, size_t k,
     factor_ = UpperFactor(ordered, k);
     damping = std::max(10 * damping, 1e-6);
   }
+  if (!cross.empty()) correction_ = DivideBy(difference, moments_, k);
   importance_.resize(k);
   for (size_t i = 0; !factor_.empty() && i < k; ++i) {
     importance_[order_[i]] = factor_[i * k + i] * factor_[i * k + i];
@@ -101,13 +105,16 @@ class RowsRounder {
         k_(rounding.k_),
         groups_((k_ + rows.group_size - 1) / rows.group_size),
         count_(w.size() / k_),
-        w_(w),
+        w_(w.begin(), w.end()),
         rows_(rows),
         errors_(count_ * k_),
         products_(count_ * k_) {
     for (size_t row = 0; row < (rows.table_per_row ? count_ : 1); ++row) {
       levels_.emplace_back(TableOf(row));
     }
+    if (rounding.correction_.empty()) return;
+    Multiply(w.data(), k_, rounding.correction_.data(), k_, w_.data(), k_,
+             count_, k_, k_, true);
   }
 
   RowLosses Run() {
@@ -469,8 +476,8 @@ class RowsRounder {
   const MomentRounding& rounding_;
   const size_t k_;
   const size_t groups_;
-  const size_t count_;  // rows
-  const std::span<const float> w_;
+  const size_t count_;    // rows
+  std::vector<float> w_;  // what is to be approximated
   const LutRows& rows_;
   std::vector<Levels> levels_;
   MatrixProduct product_;

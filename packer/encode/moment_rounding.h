@@ -15,6 +15,12 @@
 //
 //   loss = (w - q) H (w - q)^T
 //
+// Where layers before have been packed already, inputs v of the packed model
+// differ from inputs u of the float model. With C the sum of u v^T, the row
+// that serves best is w C H^-1, and its rounding takes the place of that of w:
+// the errors of earlier layers are made up for as far as possible (GPTAQ, Li et
+// al., https://arxiv.org/abs/2504.02692).
+//
 // 1. H gets `damping` times the mean of its diagonal on the diagonal.
 // 2. Columns are taken in the order of falling H[i][i], and H = R R^T with R
 //    upper triangular in this order. The scale of each group is searched
@@ -67,8 +73,10 @@ class MomentRounding {
  public:
   // moments [k, k], symmetric and finite. Memory: two matrices of that size,
   // and while it is made two of double precision.
+  // `cross` [k, k] is C, or empty.
   MomentRounding(std::vector<float> moments, size_t k,
-                 const DataRounding& options);
+                 const DataRounding& options,
+                 const std::vector<float>& cross = {});
   ~MomentRounding();
   MomentRounding(const MomentRounding&) = delete;
   MomentRounding& operator=(const MomentRounding&) = delete;
@@ -82,6 +90,7 @@ class MomentRounding {
   size_t k_;
   DataRounding options_;
   std::vector<float> moments_;     // damped
+  std::vector<float> correction_;  // (C - H) H^-1, or empty
   std::vector<uint32_t> order_;    // column by place
   std::vector<float> factor_;      // R, by places
   std::vector<float> importance_;  // R[i][i]^2 by column

@@ -5,12 +5,14 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <system_error>
 #include <utility>
 
 #include "lutra/runtime/error.h"
 #include "packer/assign/plan.h"
+#include "packer/calibrate/sequential.h"
 #include "packer/encode/moment_rounding.h"
 #include "packer/encode/weight_packer.h"
 #include "packer/weights/row_source.h"
@@ -83,37 +85,71 @@ TensorReport ReportFor(const WeightPlan& plan) {
 // (query, key and value), so that the last one stays.
 class Roundings {
  public:
-  Roundings(const Model& model, const PackOptions& options)
-      : model_(model), options_(options) {}
+  Roundings(const Model& model, const PackOptions& options, Meter& meter)
+      : model_(model), options_(options), meter_(meter) {
+    if (options.samples != nullptr) {
+      sequential_.emplace(model, *options.samples, options.which,
+                          options.executor);
+    }
+  }
 
   // nullptr if nothing is known about the inputs. Throws Error.
   const MomentRounding* For(const WeightPlan& plan) {
-    if (options_.statistics == nullptr ||
-        plan.method != PackMethod::kPostTraining) {
-      return nullptr;
-    }
-    const Statistics& statistics = *options_.statistics;
-    std::vector<std::string> values =
-        statistics.ValuesOf(model_, plan.weight.name);
+    if (plan.method != PackMethod::kPostTraining) return nullptr;
+    std::vector<std::string> values = ValuesOf(plan);
     if (values.empty()) return nullptr;
     if (last_ == nullptr || values != values_) {
       last_.reset();
-      std::vector<float> moments = statistics.Moments(values[0]);
-      for (size_t i = 1; i < values.size(); ++i) {
-        const std::vector<float> more = statistics.Moments(values[i]);
-        for (size_t j = 0; j < moments.size(); ++j) moments[j] += more[j];
-      }
+      const auto k = static_cast<size_t>(plan.weight.k);
+      InputMoments moments = MomentsOf(values);
       last_ = std::make_unique<MomentRounding>(
-          std::move(moments), static_cast<size_t>(plan.weight.k),
-          options_.rounding);
+          std::move(moments.moments), k, options_.rounding, moments.cross);
       values_ = std::move(values);
     }
     return last_.get();
   }
 
+  // The weight has been packed.
+  void Replace(const std::string& weight, PackedWeight packed) {
+    if (!sequential_) return;
+    PackedWeight& kept = packed_[weight] = std::move(packed);
+    sequential_->Replace(weight, kept.Bytes());
+  }
+
  private:
+  std::vector<std::string> ValuesOf(const WeightPlan& plan) const {
+    const std::string& weight = plan.weight.name;
+    if (options_.statistics != nullptr) {
+      return options_.statistics->ValuesOf(model_, weight);
+    }
+    // What an embedding gives is needed before what an output matrix takes.
+    if (!sequential_ || plan.weight.op != OpType::kLinear) return {};
+    for (const Node& node : model_.graph().nodes) {
+      if (node.op == OpType::kLinear && node.weight == weight) {
+        return {node.inputs[0]};
+      }
+    }
+    return {};
+  }
+
+  InputMoments MomentsOf(const std::vector<std::string>& values) {
+    if (sequential_) {
+      return sequential_->Next(values[0], [this](size_t) { meter_.Add(0); });
+    }
+    const Statistics& statistics = *options_.statistics;
+    InputMoments sum{statistics.Moments(values[0]), {}};
+    for (size_t i = 1; i < values.size(); ++i) {
+      const std::vector<float> more = statistics.Moments(values[i]);
+      for (size_t j = 0; j < more.size(); ++j) sum.moments[j] += more[j];
+    }
+    return sum;
+  }
+
   const Model& model_;
   const PackOptions& options_;
+  Meter& meter_;
+  std::optional<SequentialMoments> sequential_;
+  std::map<std::string, PackedWeight> packed_;  // that sequential_ reads
   std::vector<std::string> values_;
   std::unique_ptr<MomentRounding> last_;
 };
@@ -174,7 +210,7 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
     if (!weights.contains(tensor.name)) report.others.push_back(tensor.name);
   }
   Meter meter(progress, report.weight_count);
-  Roundings roundings(model, options);
+  Roundings roundings(model, options, meter);
   for (size_t i = 0; i < plans.size(); ++i) {
     const WeightPlan& plan = plans[i];
     TensorReport& tensor = report.weights[i];
@@ -184,14 +220,14 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
       continue;
     }
     const RowSource w(file.Get(tensor.name), file.path());
+    const MomentRounding* rounding = roundings.For(plan);
+    if (rounding == nullptr && options.statistics != nullptr &&
+        plan.method == PackMethod::kPostTraining &&
+        plan.weight.op == OpType::kLinear) {
+      report.without_statistics.push_back(tensor.name);
+    }
     PackedWeight result;
     try {
-      const MomentRounding* rounding = roundings.For(plan);
-      if (rounding == nullptr && options.statistics != nullptr &&
-          plan.method == PackMethod::kPostTraining &&
-          plan.weight.op == OpType::kLinear) {
-        report.without_statistics.push_back(tensor.name);
-      }
       result = PackWeight(w, plan, rounding, options.executor,
                           [&](size_t rows) { meter.Add(rows * w.columns()); });
     } catch (const Error& error) {
@@ -207,6 +243,7 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
       tensor.start_output_sqnr_db =
           Decibels(result.losses->energy, result.losses->start);
     }
+    roundings.Replace(tensor.name, std::move(result));
   }
   metadata[note_key] = PackNote(report.weights);
   writer.ReplaceMetadata(metadata);

@@ -14,6 +14,8 @@
 #include "lutra/packer/statistics.h"
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/text_samples.h"
+#include "lutra/runtime/session.h"
+#include "packer/calibrate/sequential.h"
 #include "packer/calibrate/taps.h"
 #include "tests/packer/two_layers.h"
 #include "tests/runtime/raw_file.h"
@@ -278,6 +280,133 @@ TEST(CalibrateTest, PackWithStatistics) {
     PackModel(*model, dir / "b", options);
     EXPECT_NE(ReadBytes(dir / "a"), ReadBytes(dir / "b"));
   }
+}
+
+// Without packed weights both models give the same rows, those that Calibrate
+// sees.
+TEST(CalibrateTest, SequentialMomentsOfTheSameModel) {
+  const TempDir dir;
+  TinyLanguage{}.Build().Write(dir / "m.safetensors");
+  const auto model = Model::Load(dir / "m.safetensors");
+  const qat::TextSamples texts = Texts(3);
+  Calibrate(model, texts, {}, dir / "s.statistics");
+  const Statistics statistics = Statistics::Open(dir / "s.statistics");
+  SequentialMoments sequential(*model, texts, SpreadSamples(texts.Count(), 0),
+                               nullptr);
+  size_t rows = 0;
+  for (const std::string& value : LinearInputs(model->graph())) {
+    SCOPED_TRACE(value);
+    const InputMoments found =
+        sequential.Next(value, [&](size_t more) { rows += more; });
+    EXPECT_EQ(found.moments, found.cross);
+    const std::vector<float> expected = statistics.Moments(value);
+    ASSERT_EQ(found.moments.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(found.moments[i], expected[i], 1e-4 * Largest(expected));
+    }
+  }
+  EXPECT_GT(rows, sequential.rows());
+}
+
+// The inputs of the second layer, once the first is packed.
+TEST(CalibrateTest, SequentialMomentsBehindAPackedLayer) {
+  const TempDir dir;
+  const TwoLayers layers;
+  const auto model = layers.Load(dir / "m");
+  PackOptions options;
+  options.rules = qat::SchemeRules(qat::QuantScheme{"mse", 2, 16});
+  PackModel(*model, dir / "p", options);
+  const auto packed = Model::Load(dir / "p");
+  const qat::LabelledImages images = Images();
+  SequentialMoments sequential(*model, images, SpreadSamples(kImages, 0),
+                               nullptr);
+  const InputMoments first = sequential.Next("x", {});
+  EXPECT_EQ(first.moments, first.cross);
+  sequential.Replace("fc1.weight", packed->file().Get("fc1.weight").data);
+  const InputMoments second = sequential.Next("r", {});
+
+  const std::vector<float> rounded = Dequantized(*packed->packed("fc1.weight"));
+  const auto hidden = [&](const std::vector<float>& w, const float* x) {
+    std::vector<double> row;
+    for (size_t n = 0; n < kN1; ++n) {
+      double sum = layers.bias[n];
+      for (size_t k = 0; k < kK1; ++k) {
+        sum += static_cast<double>(w[n * kK1 + k]) * x[k];
+      }
+      row.push_back(std::max(0.0, sum));
+    }
+    return row;
+  };
+  std::vector<double> moments(kK2 * kK2);
+  std::vector<double> cross(kK2 * kK2);
+  for (size_t s = 0; s < kImages; ++s) {
+    const float* x = images.images.data() + s * kK1;
+    const std::vector<double> u = hidden(layers.w1, x);
+    const std::vector<double> v = hidden(rounded, x);
+    double mean_square = 0;
+    for (const double value : u) mean_square += value * value / kK2;
+    for (size_t i = 0; i < kK2; ++i) {
+      for (size_t j = 0; j < kK2; ++j) {
+        moments[i * kK2 + j] += v[i] * v[j] / mean_square;
+        cross[i * kK2 + j] += u[i] * v[j] / mean_square;
+      }
+    }
+  }
+  for (size_t i = 0; i < moments.size(); ++i) {
+    EXPECT_NEAR(second.moments[i], moments[i], 1e-4 * Largest(second.moments));
+    EXPECT_NEAR(second.cross[i], cross[i], 1e-4 * Largest(second.moments));
+  }
+}
+
+// Of the outputs of a network, over all images.
+double SquaredError(const Model& expected, const Model& found,
+                    const qat::LabelledImages& images) {
+  const auto run = [&](const Model& model) {
+    Session session(
+        std::shared_ptr<const Model>(std::shared_ptr<void>(), &model),
+        {.activations = kernels::ActivationType::kFloat32});
+    std::vector<float> outputs(kImages * kN2);
+    const void* input = images.images.data();
+    float* output = outputs.data();
+    session.Run(kImages, {&input, 1}, {&output, 1});
+    return outputs;
+  };
+  const std::vector<float> a = run(expected);
+  const std::vector<float> b = run(found);
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    sum += (static_cast<double>(a[i]) - b[i]) * (a[i] - b[i]);
+  }
+  return sum;
+}
+
+// A layer makes up for the errors of the one before.
+TEST(CalibrateTest, PackLayerByLayer) {
+  const TempDir dir;
+  const TwoLayers layers;
+  const auto model = layers.Load(dir / "m");
+  const qat::LabelledImages images = Images();
+  Calibrate(model, images, {}, dir / "s.statistics");
+  const Statistics statistics = Statistics::Open(dir / "s.statistics");
+  PackOptions options;
+  options.rules = qat::SchemeRules(
+      qat::QuantScheme{"mse-stretched", 2, 16, qat::ScaleType::kFloat16});
+  PackModel(*model, dir / "plain", options);
+  options.statistics = &statistics;
+  PackModel(*model, dir / "statistics", options);
+  options.statistics = nullptr;
+  options.samples = &images;
+  options.which = SpreadSamples(kImages, 0);
+  PackModel(*model, dir / "layers", options);
+  const auto error = [&](const char* name) {
+    return SquaredError(*model, *Model::Load(dir / name), images);
+  };
+  EXPECT_LT(error("statistics"), 0.9 * error("plain"));
+  EXPECT_LT(error("layers"), 0.98 * error("statistics"));
+  const auto team = StartThreadTeam(3);
+  options.executor = team.get();
+  PackModel(*model, dir / "threads", options);
+  EXPECT_EQ(ReadBytes(dir / "layers"), ReadBytes(dir / "threads"));
 }
 
 }  // namespace

@@ -57,9 +57,6 @@ struct CalibrateVerb {
   void Merge() const;
 };
 
-// Windows of text are long; samples of other kinds are one row each.
-constexpr size_t kDefaultWindows = 64;
-
 void CalibrateVerb::Merge() const {
   std::vector<packer::Statistics> parts;
   for (const std::string& path : merge) {
@@ -144,28 +141,8 @@ void AddCalibrateVerb(CommandLine& line) {
   calibrate
       .Add("--merge", verb->merge, "Write the sum of these statistics files")
       .TypeName("FILE");
-  calibrate
-      .Add("--samples", verb->samples,
-           "The most samples or windows, spread evenly; 64 windows of a text, "
-           "all of other samples")
-      .TypeName("N");
-  calibrate.Add("--length", verb->text.length, "Tokens of a window")
-      .TypeName("N")
-      .Positive()
-      .ShowDefault();
-  calibrate
-      .Add("--separator", verb->text.separator, "Text between two documents")
-      .TypeName("TEXT")
-      .ShowDefault();
-  calibrate
-      .Add("--scale", verb->labelled.scale,
-           "What signed bytes are multiplied by")
-      .ShowDefault();
-  calibrate
-      .Add("--zero-point", verb->labelled.zero_point,
-           "What is subtracted from signed bytes before")
-      .Range(-128, 127)
-      .ShowDefault();
+  AddDataOptions(calibrate, verb->text, verb->labelled, verb->samples,
+                 kDefaultSamples);
   calibrate
       .Add("--memory", verb->memory,
            "MiB of sums at a time; where more is needed, the data is run "

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "lutra/packer/calibrate.h"
 #include "lutra/packer/pack.h"
 #include "lutra/packer/statistics.h"
 #include "runtime/base/threads.h"
@@ -16,6 +17,7 @@
 #include "tools/cli/progress.h"
 #include "tools/cli/scheme_options.h"
 #include "tools/cli/table.h"
+#include "tools/verbs/train_data.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -56,6 +58,10 @@ struct PackVerb {
   std::string model;
   std::string output;
   std::string calibration;  // a statistics file; "": none
+  std::string data;         // or what layers are run over one by one
+  TextDataOptions text{.length = 512};
+  LabelledDataOptions labelled;
+  size_t samples = 0;
   packer::DataRounding rounding;
   SchemeOptions schemes;
   size_t threads = 0;
@@ -159,7 +165,21 @@ void PackVerb::Run() {
   if (!calibration.empty()) {
     statistics = packer::Statistics::Open(calibration);
     options.statistics = &*statistics;
-    options.rounding = rounding;
+  }
+  options.rounding = rounding;
+  LabelledData images;
+  std::unique_ptr<qat::Samples> windows;
+  if (!data.empty()) {
+    const bool is_text = TakesText(model);
+    if (is_text) {
+      windows = LoadTextSamples(model, data, text);
+    } else {
+      images = LoadLabelledData(data, labelled);
+    }
+    options.samples = is_text ? windows.get() : images.train.get();
+    options.which = packer::SpreadSamples(
+        options.samples->Count(),
+        samples == 0 && is_text ? kDefaultWindows : samples);
   }
   Progress progress;
   const EndOnInterrupt interrupt;
@@ -212,17 +232,23 @@ void AddPackVerb(CommandLine& line) {
                "Statistics of the inputs (lutra calibrate): post-training "
                "weights are rounded so that outputs lose least")
           .TypeName("FILE");
+  pack.Add("--data", verb->data,
+           "Text file or folder, or folder of samples, that the model is "
+           "run over while it is packed, layer by layer, in place of "
+           "--calibration: slower, and better")
+      .TypeName("PATH")
+      .Excludes(calibration);
+  AddDataOptions(pack, verb->text, verb->labelled, verb->samples,
+                 kDefaultSamples);
   pack.Add("--damping", verb->rounding.damping,
-           "Share of the mean that is added to the diagonal of the statistics")
+           "Share of the mean that is added to the diagonal of the moments")
       .Range(0.0, 100.0)
-      .ShowDefault()
-      .Needs(calibration);
+      .ShowDefault();
   pack.Add("--turns", verb->rounding.turns,
            "How often scales, tables and indices are improved in turns after "
            "GPTQ")
       .Range(0, 1000)
-      .ShowDefault()
-      .Needs(calibration);
+      .ShowDefault();
   AddThreadsOption(pack, verb->threads);
   AddFormatOptions(pack, verb->format);
   pack.OnRun([verb] { verb->Run(); });

@@ -66,4 +66,26 @@ std::unique_ptr<qat::LabelledImages> LoadTestData(
           : qat::LoadImageFolder(path, qat::DatasetPart::kTest));
 }
 
+void AddDataOptions(Verb& verb, TextDataOptions& text,
+                    LabelledDataOptions& labelled, size_t& samples,
+                    const char* otherwise) {
+  verb.Add("--samples", samples,
+           "The most samples or windows, spread evenly over the data")
+      .TypeName("N")
+      .ShowDefault(otherwise);
+  verb.Add("--length", text.length, "Tokens of a window")
+      .TypeName("N")
+      .Positive()
+      .ShowDefault();
+  verb.Add("--separator", text.separator, "Text between two documents")
+      .TypeName("TEXT")
+      .ShowDefault();
+  verb.Add("--scale", labelled.scale, "What signed bytes are multiplied by")
+      .ShowDefault();
+  verb.Add("--zero-point", labelled.zero_point,
+           "What is subtracted from signed bytes before")
+      .Range(-128, 127)
+      .ShowDefault();
+}
+
 }  // namespace lutra::tools

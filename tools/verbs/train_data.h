@@ -8,8 +8,14 @@
 
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/samples.h"
+#include "tools/cli/command_line.h"
 
 namespace lutra::tools {
+
+// Windows of text that say enough of a model's layers.
+inline constexpr size_t kDefaultWindows = 64;
+inline constexpr const char* kDefaultSamples =
+    "64 windows of a text, all of other samples";
 
 // How texts become samples.
 struct TextDataOptions {
@@ -51,6 +57,13 @@ LabelledData LoadLabelledData(const std::string& path,
 // lutra::Error.
 std::unique_ptr<qat::LabelledImages> LoadTestData(
     const std::string& path, const LabelledDataOptions& options);
+
+// --samples (0, shown as `otherwise`), --length, --separator,
+// --scale, --zero-point: of verbs that run a model over data to see what its
+// layers get.
+void AddDataOptions(Verb& verb, TextDataOptions& text,
+                    LabelledDataOptions& labelled, size_t& samples,
+                    const char* otherwise);
 
 }  // namespace lutra::tools
 

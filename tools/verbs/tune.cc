@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "lutra/packer/calibrate.h"
 #include "lutra/packer/tune.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
@@ -37,6 +38,7 @@ struct TuneVerb {
   TextDataOptions text{.length = 256};
   LabelledDataOptions labelled;
   qat::ScaleTunerOptions options;
+  size_t samples = 0;
   size_t threads = 0;
   bool json = false;
 
@@ -53,7 +55,9 @@ void TuneVerb::Run() {
   } else {
     images = LoadLabelledData(data, labelled);
   }
-  const qat::Samples& samples = is_text ? *windows : *images.train;
+  const qat::Samples& all = is_text ? *windows : *images.train;
+  const qat::SampleSubset chosen(all,
+                                 packer::SpreadSamples(all.Count(), samples));
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   options.executor = executor.get();
   const auto packed = Model::Load(model);
@@ -62,7 +66,7 @@ void TuneVerb::Run() {
   const EndOnInterrupt interrupt;
   const auto start = std::chrono::steady_clock::now();
   const packer::TuneReport report = packer::TuneModel(
-      *packed, *expected, samples, options, output,
+      *packed, *expected, chosen, options, output,
       [&](int64_t step, double loss) {
         interrupt.Check();
         progress.ShowRate("tuning, divergence " + Fixed(loss, 4),
@@ -90,7 +94,7 @@ void TuneVerb::Run() {
             << " scales and " << WithCommas(report.gains) << " gains tuned in "
             << options.steps << " steps, " << Fixed(seconds, 1)
             << " s; divergence from " << Fixed(report.first_loss, 4) << " to "
-            << Fixed(report.last_loss, 4) << " per " << samples.RowName()
+            << Fixed(report.last_loss, 4) << " per " << all.RowName()
             << " (first and last tenth of the steps); file "
             << WithCommas(report.file_bytes) << " bytes\n";
 }
@@ -121,13 +125,7 @@ void AddTuneVerb(CommandLine& line) {
       .TypeName("N")
       .Positive()
       .ShowDefault();
-  tune.Add("--length", verb->text.length, "Tokens of a window")
-      .TypeName("N")
-      .Positive()
-      .ShowDefault();
-  tune.Add("--separator", verb->text.separator, "Text between two documents")
-      .TypeName("TEXT")
-      .ShowDefault();
+  AddDataOptions(tune, verb->text, verb->labelled, verb->samples, "all");
   tune.Add("--lr", verb->options.learning_rate,
            "Highest learning rate, of factors that scales are multiplied by")
       .Positive()
@@ -137,13 +135,6 @@ void AddTuneVerb(CommandLine& line) {
       .ShowDefault();
   tune.Add("--seed", verb->options.seed, "Of the order of the data")
       .TypeName("N")
-      .ShowDefault();
-  tune.Add("--scale", verb->labelled.scale,
-           "What signed bytes are multiplied by")
-      .ShowDefault();
-  tune.Add("--zero-point", verb->labelled.zero_point,
-           "What is subtracted from signed bytes before")
-      .Range(-128, 127)
       .ShowDefault();
   AddThreadsOption(tune, verb->threads);
   tune.AddFlag("--json", verb->json, "Print JSON");

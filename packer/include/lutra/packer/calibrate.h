@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <string_view>
+#include <vector>
 
 #include "lutra/kernels/executor.h"
 #include "lutra/qat/samples.h"
@@ -25,6 +25,9 @@ struct CalibrateOptions {
   size_t memory = size_t{1} << 30;
   Executor* executor = nullptr;  // nullptr: the calling thread
 };
+
+// Numbers below `all`, evenly spread: `most` of them, or all for 0.
+std::vector<uint32_t> SpreadSamples(size_t all, size_t most);
 
 struct CalibrationPlan {
   size_t values = 0;   // inputs of linear nodes

@@ -13,6 +13,7 @@
 
 #include "lutra/kernels/executor.h"
 #include "lutra/packer/statistics.h"
+#include "lutra/qat/samples.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/runtime/model.h"
 
@@ -77,6 +78,12 @@ struct PackOptions {
   // inputs are there are rounded by them; they start with what the scheme gives
   // without.
   const Statistics* statistics = nullptr;
+  // In place of statistics: data that the model and what is packed of it are
+  // run over, layer by layer, so that a layer makes up for errors of those
+  // before. Memory holds the values between two layers for all rows. May be
+  // nullptr; `which` of the samples.
+  const qat::Samples* samples = nullptr;
+  std::vector<uint32_t> which;
   DataRounding rounding;
   // Work is split among its threads; nullptr: all on the calling thread. The
   // bytes written are the same.

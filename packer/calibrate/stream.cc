@@ -1,0 +1,193 @@
+#include "packer/calibrate/stream.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/program.h"
+
+namespace lutra::packer {
+namespace {
+
+// Rows of a call where they are independent.
+constexpr size_t kRows = 256;
+
+bool HasState(const Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                     [](const Node& node) { return IsStateful(node.op); });
+}
+
+}  // namespace
+
+ValueStream::ValueStream(const Model& model, const qat::Samples& samples,
+                         std::vector<uint32_t> which, Executor* executor)
+    : model_(model),
+      samples_(samples),
+      which_(std::move(which)),
+      executor_(executor),
+      stateful_(HasState(model.graph())),
+      rows_(which_.size() * samples.RowsOfSample()) {}
+
+void ValueStream::Replace(const std::string& weight,
+                          Span<const std::byte> blob) {
+  replaced_[weight] = blob;
+}
+
+const std::vector<float>& ValueStream::Value(const std::string& name) const {
+  return values_.find(name)->second;
+}
+
+size_t ValueStream::Bytes() const {
+  size_t bytes = 0;
+  for (const auto& [name, value] : values_) {
+    bytes += value.size() * sizeof(float);
+  }
+  return bytes;
+}
+
+// The nodes that have not run and that targets need; its inputs are what they
+// take from before, its outputs what is needed afterwards.
+Graph ValueStream::NextPiece(const std::vector<std::string>& targets) const {
+  const Graph& graph = model_.graph();
+  std::set<std::string_view> needed(targets.begin(), targets.end());
+  Graph piece;
+  std::set<std::string_view> made;
+  for (size_t i = graph.nodes.size(); i-- > 0;) {
+    const Node& node = graph.nodes[i];
+    if (!needed.contains(node.output) || ran_.contains(node.output)) continue;
+    needed.insert(node.inputs.begin(), node.inputs.end());
+    made.insert(node.output);
+    piece.nodes.push_back(node);
+  }
+  std::reverse(piece.nodes.begin(), piece.nodes.end());
+  // Of values from outside, those of the model come from the samples.
+  for (const std::string_view name : needed) {
+    if (made.contains(name)) continue;
+    const auto from_nodes = values_.find(name);
+    if (from_nodes == values_.end()) continue;
+    const bool is_read = std::any_of(
+        piece.nodes.begin(), piece.nodes.end(), [&](const Node& node) {
+          return std::find(node.inputs.begin(), node.inputs.end(), name) !=
+                 node.inputs.end();
+        });
+    if (!is_read) continue;
+    piece.inputs.push_back(
+        {std::string(name), ValueType::kFloat32, model_.value(name).shape});
+  }
+  for (const GraphInput& input : graph.inputs) {
+    if (needed.contains(input.name) && !values_.contains(input.name)) {
+      piece.inputs.push_back(input);
+    }
+  }
+  std::set<std::string_view> later(targets.begin(), targets.end());
+  for (const Node& node : graph.nodes) {
+    if (ran_.contains(node.output) || made.contains(node.output)) continue;
+    later.insert(node.inputs.begin(), node.inputs.end());
+  }
+  for (const Node& node : piece.nodes) {
+    if (later.contains(node.output)) piece.outputs.push_back(node.output);
+  }
+  return piece;
+}
+
+std::vector<TensorView> ValueStream::Tensors(const Graph& graph) const {
+  std::set<std::string_view> used;
+  for (const Node& node : graph.nodes) {
+    used.insert(node.weight);
+    used.insert(node.bias);
+  }
+  std::vector<TensorView> tensors;
+  for (TensorView tensor : model_.file().tensors()) {
+    if (!used.contains(tensor.name)) continue;
+    const auto replaced = replaced_.find(tensor.name);
+    if (replaced != replaced_.end()) {
+      tensor.dtype = DType::kUInt8;
+      tensor.data = replaced->second;
+      tensor.shape = {static_cast<int64_t>(tensor.data.size())};
+    }
+    tensors.push_back(tensor);
+  }
+  return tensors;
+}
+
+void ValueStream::DropUnneeded(const std::vector<std::string>& targets) {
+  std::set<std::string_view> needed(targets.begin(), targets.end());
+  for (const Node& node : model_.graph().nodes) {
+    if (ran_.contains(node.output)) continue;
+    needed.insert(node.inputs.begin(), node.inputs.end());
+  }
+  for (auto value = values_.begin(); value != values_.end();) {
+    value =
+        needed.contains(value->first) ? std::next(value) : values_.erase(value);
+  }
+}
+
+// Of inputs of the model.
+void ValueStream::LoadInputs(const std::vector<std::string>& targets) {
+  for (const GraphInput& input : model_.graph().inputs) {
+    if (input.type != ValueType::kFloat32 || values_.contains(input.name) ||
+        std::find(targets.begin(), targets.end(), input.name) ==
+            targets.end()) {
+      continue;
+    }
+    qat::SampleBatch batch;
+    samples_.Load(which_, 0, batch);
+    values_[input.name] = std::move(batch.floats);
+  }
+}
+
+void ValueStream::Advance(const std::vector<std::string>& targets,
+                          const std::function<void(size_t rows)>& done) {
+  LoadInputs(targets);
+  const Graph piece = NextPiece(targets);
+  if (piece.nodes.empty()) {
+    DropUnneeded(targets);
+    return;
+  }
+  ProgramOptions options;
+  options.activations = kernels::ActivationType::kFloat32;
+  options.cache = CacheType::kFloat32;
+  options.executor = executor_;
+  options.threads = 1;
+  const size_t per_sample = samples_.RowsOfSample();
+  if (stateful_) options.context = per_sample;
+  Program program(Model::FromTensors(piece, Tensors(piece), model_.path()),
+                  options);
+  std::vector<size_t> widths;
+  for (const std::string& output : piece.outputs) {
+    widths.push_back(model_.value(output).ElementCount());
+    values_[output].resize(rows_ * widths.back());
+  }
+  const size_t at_once =
+      stateful_ ? 1 : std::max<size_t>(1, kRows / per_sample);
+  qat::SampleBatch batch;
+  size_t row = 0;
+  for (size_t first = 0; first < which_.size(); first += at_once) {
+    const size_t count = std::min(at_once, which_.size() - first);
+    const size_t rows = count * per_sample;
+    batch.Clear();
+    samples_.Load({which_.data() + first, count}, 0, batch);
+    std::vector<const void*> inputs;
+    for (const GraphInput& input : piece.inputs) {
+      const auto value = values_.find(input.name);
+      inputs.push_back(value == values_.end()
+                           ? batch.Input()
+                           : value->second.data() +
+                                 row * model_.value(input.name).ElementCount());
+    }
+    std::vector<float*> outputs;
+    for (size_t i = 0; i < widths.size(); ++i) {
+      outputs.push_back(values_[piece.outputs[i]].data() + row * widths[i]);
+    }
+    Sequence sequence = program.NewSequence();
+    const Program::Rows call{&sequence, rows};
+    program.Run({&call, 1}, inputs, outputs);
+    row += rows;
+    if (done) done(rows);
+  }
+  for (const Node& node : piece.nodes) ran_.insert(node.output);
+  DropUnneeded(targets);
+}
+
+}  // namespace lutra::packer

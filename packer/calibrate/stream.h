@@ -1,0 +1,60 @@
+#ifndef LUTRA_PACKER_CALIBRATE_STREAM_H_
+#define LUTRA_PACKER_CALIBRATE_STREAM_H_
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "lutra/kernels/executor.h"
+#include "lutra/qat/samples.h"
+#include "lutra/runtime/model.h"
+
+namespace lutra::packer {
+
+// A model run over data piece by piece: up to some values, and later on from
+// there. Between the pieces it holds, for all rows, the values that nodes which
+// have not run yet need. Weights may be replaced before their nodes run.
+class ValueStream {
+ public:
+  // `which` are the samples that are run. `model` and `samples` must outlive
+  // this.
+  ValueStream(const Model& model, const qat::Samples& samples,
+              std::vector<uint32_t> which, Executor* executor);
+
+  // From now on the weight's bytes are those of a packed matrix, which must
+  // outlive this. Its nodes must not have run.
+  void Replace(const std::string& weight, Span<const std::byte> blob);
+
+  // Runs what is left of what `targets` need. `done` is told of rows as they
+  // are through. Throws Error.
+  void Advance(const std::vector<std::string>& targets,
+               const std::function<void(size_t rows)>& done);
+
+  // [rows, width], of a target of the last Advance.
+  const std::vector<float>& Value(const std::string& name) const;
+  size_t rows() const { return rows_; }
+  size_t Bytes() const;
+
+ private:
+  std::vector<TensorView> Tensors(const Graph& graph) const;
+  Graph NextPiece(const std::vector<std::string>& targets) const;
+  void LoadInputs(const std::vector<std::string>& targets);
+  void DropUnneeded(const std::vector<std::string>& targets);
+
+  const Model& model_;
+  const qat::Samples& samples_;
+  std::vector<uint32_t> which_;
+  Executor* executor_;
+  bool stateful_;
+  size_t rows_ = 0;
+  std::set<std::string, std::less<>> ran_;  // outputs of nodes
+  std::map<std::string, std::vector<float>, std::less<>> values_;
+  std::map<std::string, Span<const std::byte>, std::less<>> replaced_;
+};
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_CALIBRATE_STREAM_H_

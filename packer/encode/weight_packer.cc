@@ -275,11 +275,23 @@ class Packing {
 
   void CheckScales() const {
     constexpr float kMaxFloat16 = 65504.0f;
-    if (plan_.format.scale_type != kernels::ScaleType::kFloat16) return;
+    const bool is_half =
+        plan_.format.scale_type == kernels::ScaleType::kFloat16;
+    int largest = 0;  // magnitude of an entry
+    for (const int8_t entry : tables_) {
+      largest = std::max(largest, std::abs(int{entry}));
+    }
     for (size_t i = 0; i < scales_.size(); ++i) {
-      if (std::abs(scales_[i]) <= kMaxFloat16) continue;
+      const float scale = std::abs(scales_[i]);
+      const char* cause = nullptr;
+      if (is_half && !(scale <= kMaxFloat16)) {
+        cause = " is too large for float16";
+      } else if (!std::isfinite(scale * static_cast<float>(largest))) {
+        cause = " is so large that a level is not finite";
+      }
+      if (cause == nullptr) continue;
       throw Error("the scale " + ToText(scales_[i]) + " of row " +
-                  std::to_string(i / groups_) + " is too large for float16");
+                  std::to_string(i / groups_) + cause);
     }
   }
 

@@ -106,6 +106,13 @@ QuantScheme SchemeFromJson(const nlohmann::json& json) {
   return scheme;
 }
 
+// Whether weights of a quantizer with so many bits can be packed.
+bool HasTable(std::string_view quantizer, int bits) {
+  if (FindLearnedTable(quantizer)) return bits <= 4;
+  // Above 4 bits the int8 values themselves are stored.
+  return bits <= 4 || MakeQuantizer(quantizer)->LutTable(bits).has_value();
+}
+
 }  // namespace
 
 std::string_view DefaultQuantizer(int bits) {
@@ -272,7 +279,8 @@ void SchemeRules::AddRule(std::string_view text) {
       if (comma == std::string_view::npos) break;
       rest.remove_prefix(comma + 1);
     }
-    if (!names_quantizer && scheme.quantizer == QuantScheme().quantizer) {
+    if (!names_quantizer && (scheme.quantizer == QuantScheme().quantizer ||
+                             !HasTable(scheme.quantizer, scheme.bits))) {
       scheme.quantizer = DefaultQuantizer(scheme.bits);
     }
     AddRule(text, ParsePattern(text.substr(0, equals)), scheme);

@@ -190,6 +190,21 @@ TEST(PackableTest, ScalesBeyondFloat16AreRefused) {
                     HasSubstr("too large for float16")));
 }
 
+// A scale may be finite, and its product with a level not.
+TEST(PackableTest, LevelsBeyondFloat32AreRefused) {
+  const TempDir dir;
+  TwoLayers layers;
+  layers.w1[5 * kK1] = 3.3e38f;
+  const auto model = layers.Load(dir / "float.safetensors");
+  EXPECT_THAT(
+      ErrorMessage([&] {
+        PackModel(*model, dir / "p.safetensors", OptionsOf({"intx", 2, 16}));
+      }),
+      AllOf(HasSubstr("'fc1.weight'"), HasSubstr("row 5"),
+            HasSubstr("a level is not finite")));
+  EXPECT_FALSE(std::filesystem::exists(dir / "p.safetensors"));
+}
+
 // A trained grid stays what it is, but for the rounding.
 TEST(PackableTest, TrainedWeightsMayHaveRoundedScales) {
   const qat::QuantScheme scheme{"stretched", 2, 16};

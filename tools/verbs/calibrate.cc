@@ -95,18 +95,19 @@ void CalibrateVerb::Run() {
 
   const packer::CalibrationPlan plan =
       packer::PlanCalibration(source, all, options);
-  std::cerr << "lutra: " << WithCommas(plan.rows) << " " << all.RowName()
-            << "s, inputs of " << plan.values << " layers in " << plan.passes
-            << (plan.passes == 1 ? " pass" : " passes") << ", "
-            << WithCommas((plan.memory + kMiB - 1) / kMiB)
-            << " MiB of memory\n";
+  const std::string memory_text =
+      WithCommas((plan.memory + kMiB - 1) / kMiB) + " MiB";
+  const std::string what = "calibrating (" + memory_text + ", " +
+                           std::to_string(plan.passes) +
+                           (plan.passes == 1 ? " pass)" : " passes)");
   Progress progress;
+  progress.Show(what);
   const EndOnInterrupt interrupt;
-  packer::Calibrate(
-      source, all, options, output, [&](size_t rows, size_t total) {
-        interrupt.Check();
-        progress.ShowRate("calibrating", rows, total, all.RowName() + "s");
-      });
+  packer::Calibrate(source, all, options, output,
+                    [&](size_t rows, size_t total) {
+                      interrupt.Check();
+                      progress.ShowRate(what, rows, total, all.RowName() + "s");
+                    });
   progress.Clear();
   const auto bytes = std::filesystem::file_size(output);
   if (json) {

@@ -1,0 +1,141 @@
+// The verbs calibrate, rotate and tune, and what pack does with data.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "lutra/runtime/model.h"
+#include "tests/runtime/raw_file.h"
+#include "tests/runtime/tiny_language.h"
+#include "tests/temp_dir.h"
+#include "tests/tools/command.h"
+#include "tests/tools/workshop.h"
+
+namespace lutra::tools {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class CalibrationVerbsTest : public ::testing::Test {
+ protected:
+  CalibrationVerbsTest() {
+    TinyLanguage{}.Build().Write(float_);
+    std::string text;
+    for (int i = 0; i < 60; ++i) text += "the quick brown fox he said. ";
+    WriteBytes(text_, text);
+  }
+  std::string operator/(std::string_view name) const {
+    return (dir_ / name).string();
+  }
+  // Its divergence from the float model.
+  double Divergence(const std::string& model) const {
+    const json report = json::parse(
+        OutputOf({"eval", "--text", text_, "--context", "30", "--reference",
+                  float_, "--activations", "float32", "--json", model}));
+    return report["models"][0]["kl_divergence"].get<double>();
+  }
+  std::vector<std::string> Pack(const std::string& output,
+                                std::vector<std::string> more) const {
+    std::vector<std::string> call = {
+        "pack",          float_,   "-o",
+        output,          "--bits", "2",
+        "--group-size",  "16",     "--quantizer",
+        "mse-stretched", "--rule", "op:embedding=bits:8",
+        "--json"};
+    call.insert(call.end(), more.begin(), more.end());
+    return call;
+  }
+
+  TempDir dir_;
+  const std::string float_ = (dir_ / "float.safetensors").string();
+  const std::string text_ = (dir_ / "t.txt").string();
+};
+
+TEST_F(CalibrationVerbsTest, DataMakesPackingBetter) {
+  OutputOf(Pack(*this / "plain", {}));
+  const json made =
+      json::parse(OutputOf({"calibrate", float_, "--data", text_, "--length",
+                            "30", "-o", *this / "s", "--json"}));
+  EXPECT_EQ(made["values"], 5);
+  EXPECT_EQ(made["passes"], 1);
+  EXPECT_EQ(made["file_bytes"], std::filesystem::file_size(*this / "s"));
+  const json report = json::parse(
+      OutputOf(Pack(*this / "calibrated", {"--calibration", *this / "s"})));
+  EXPECT_GT(report["tensors"][1]["output_sqnr_db"].get<double>(),
+            report["tensors"][1]["start_output_sqnr_db"].get<double>());
+  OutputOf(Pack(*this / "layers", {"--data", text_, "--length", "30"}));
+  OutputOf({"tune", *this / "layers", "--reference", float_, "--data", text_,
+            "--length", "30", "--steps", "30", "--batch", "4", "--lr", "0.01",
+            "-o", *this / "tuned"});
+  const double plain = Divergence(*this / "plain");
+  const double calibrated = Divergence(*this / "calibrated");
+  const double layers = Divergence(*this / "layers");
+  EXPECT_LT(calibrated, plain);
+  EXPECT_LT(layers, calibrated);
+  EXPECT_LT(Divergence(*this / "tuned"), layers);
+}
+
+TEST_F(CalibrationVerbsTest, SumsOfFiles) {
+  const std::vector<std::string> call = {"calibrate", float_,     "--data",
+                                         text_,       "--length", "30"};
+  for (const char* const name : {"a", "b"}) {
+    std::vector<std::string> one = call;
+    one.insert(one.end(), {"-o", *this / name});
+    OutputOf(one);
+  }
+  EXPECT_THAT(OutputOf({"calibrate", "--merge", *this / "a", *this / "b", "-o",
+                        *this / "ab"}),
+              HasSubstr("the sum of 2 files"));
+  EXPECT_NE(ReadBytes(*this / "a"), ReadBytes(*this / "ab"));
+}
+
+TEST_F(CalibrationVerbsTest, RotatedModelIsTheSame) {
+  const json report =
+      json::parse(OutputOf({"rotate", float_, "-o", *this / "r", "--json"}));
+  EXPECT_EQ(report["tied"], true);
+  EXPECT_EQ(report["width"], 32);
+  EXPECT_LT(Divergence(*this / "r"), 1e-5);
+  OutputOf({"rotate", float_, "-o", *this / "r2", "--seed", "2"});
+  EXPECT_NE(ReadBytes(*this / "r"), ReadBytes(*this / "r2"));
+}
+
+TEST_F(CalibrationVerbsTest, Images) {
+  const Workshop shop;
+  // There are test images only, which calibration takes none of.
+  ExpectError(RunLutra({"calibrate", shop / "float.safetensors", "--data",
+                        shop.data(), "-o", *this / "s"}));
+  EXPECT_FALSE(std::filesystem::exists(*this / "s"));
+}
+
+TEST_F(CalibrationVerbsTest, WrongUse) {
+  const auto code = [](const std::vector<std::string>& call) {
+    return RunLutra(call).exit_code;
+  };
+  EXPECT_EQ(code({"calibrate", "-o", *this / "s"}), 2);
+  EXPECT_EQ(code({"calibrate", float_, "-o", *this / "s"}), 2);
+  EXPECT_EQ(code({"calibrate", float_, "--merge", float_, "-o", "s"}), 2);
+  EXPECT_EQ(code(Pack(*this / "p", {"--calibration", "a", "--data", "b"})), 2);
+  EXPECT_EQ(code({"tune", float_, "-o", *this / "t"}), 2);
+  ExpectError(RunLutra({"calibrate", "--merge", float_, "-o", *this / "s"}));
+  ExpectError(RunLutra(Pack(*this / "p", {"--calibration", float_})));
+  ExpectError(RunLutra({"tune", float_, "--reference", float_, "--data", text_,
+                        "--length", "30", "-o", *this / "t"}));
+  // Statistics of another model.
+  const Workshop shop;
+  OutputOf({"calibrate", float_, "--data", text_, "--length", "30", "-o",
+            *this / "s"});
+  const Outcome other =
+      RunLutra({"pack", shop / "float.safetensors", "-o", *this / "p",
+                "--calibration", *this / "s", "--bits", "2"});
+  EXPECT_EQ(other.exit_code, 0);
+  EXPECT_THAT(other.err, HasSubstr("says nothing of the inputs of 2 weights"));
+}
+
+}  // namespace
+}  // namespace lutra::tools

@@ -11,6 +11,10 @@ namespace lutra {
 // than bytes. Notices every change of a single word; no defence against people.
 class WordHash {
  public:
+  WordHash() = default;
+  // Goes on from the value of another.
+  explicit WordHash(uint64_t value) : value_(value) {}
+
   void AddWord(uint64_t word) { value_ = (value_ ^ word) * 0x100000001B3; }
   // An incomplete last word is filled up with zeros.
   void AddBytes(const void* bytes, size_t count) {

@@ -1,109 +1,129 @@
 #include "packer/import/checkpoint.h"
 
+#include <algorithm>
+#include <memory>
+#include <utility>
+
 #include "lutra/runtime/error.h"
-#include "runtime/base/json_object.h"
-#include "runtime/base/mapped_file.h"
+#include "packer/import/stored/holding.h"
 
 namespace lutra::packer {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr std::string_view kSingleFile = "model.safetensors";
-constexpr std::string_view kIndexFile = "model.safetensors.index.json";
-constexpr size_t kMaxShards = 4096;
-// Weights that other programs read.
-constexpr std::string_view kOtherKinds[] = {"pytorch_model.bin",
-                                            "pytorch_model.bin.index.json",
-                                            "consolidated.00.pth",
-                                            "consolidated.safetensors",
-                                            "tf_model.h5",
-                                            "flax_model.msgpack",
-                                            "adapter_model.safetensors"};
-
-bool Exists(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
-std::string OtherKind(const fs::path& folder) {
-  for (const std::string_view name : kOtherKinds) {
-    if (Exists(folder / name)) return std::string(name);
+// Runs a step whose errors are bare causes.
+template <typename Step>
+auto Naming(const StoredWeight& weight, const Step& step) {
+  try {
+    return step();
+  } catch (const Error& error) {
+    throw Error::InTensor(weight.file, weight.tensor,
+                          std::string("cannot be held: ") + error.what() +
+                              " (" + weight.format +
+                              "); --dequantize keeps its values as floats",
+                          ErrorCode::kUnsupported);
   }
-  return "";
 }
 
 }  // namespace
 
-Checkpoint::Checkpoint(const fs::path& folder) : folder_(folder) {
-  if (Exists(folder / kSingleFile)) {
-    const auto file = std::make_shared<const SafetensorsFile>(
-        SafetensorsFile::Open(folder / kSingleFile));
-    for (const TensorView& tensor : file->tensors()) {
-      entries_[tensor.name] = {file, &tensor};
-    }
-  } else if (Exists(folder / kIndexFile)) {
-    ReadIndex(folder / kIndexFile);
+ImportTensor HeldTensor(const std::string& name, const StoredWeight& weight,
+                        bool dequantize) {
+  ImportTensor tensor;
+  tensor.info.name = name;
+  tensor.stored = ImportedWeight();
+  ImportedWeight& imported = *tensor.stored;
+  imported.name = name;
+  imported.origin = weight.name;
+  imported.reordered = weight.reordered;
+  imported.format = weight.format;
+  imported.rows = weight.rows;
+  imported.columns = weight.columns;
+  if (dequantize) {
+    imported.dequantized = true;
+    tensor.info.dtype = DType::kFloat32;
+    tensor.info.shape = {static_cast<int64_t>(weight.rows),
+                         static_cast<int64_t>(weight.columns)};
+    tensor.write = [weight](const TensorParts& parts, ImportedWeight&) {
+      WriteFloats(weight, parts);
+    };
   } else {
-    const std::string other = OtherKind(folder);
-    throw Error::InFile(
-        folder.string(),
-        "has neither model.safetensors nor model.safetensors.index.json" +
-            (other.empty() ? "" : "; " + other + " is not supported"));
+    const Holding holding = Naming(weight, [&] { return Hold(weight); });
+    imported.exact = holding.exact;
+    tensor.info.dtype = DType::kUInt8;
+    tensor.info.shape = {
+        static_cast<int64_t>(kernels::BlobBytes(holding.format))};
+    tensor.write = [weight, holding](const TensorParts& parts,
+                                     ImportedWeight& result) {
+      const Fidelity fidelity =
+          Naming(weight, [&] { return WriteBlob(weight, holding, parts); });
+      result.sqnr_db = fidelity.SqnrDb();
+      result.max_error = fidelity.max_error;
+    };
   }
+  imported.bytes = tensor.info.ByteCount();
+  return tensor;
 }
 
-void Checkpoint::ReadIndex(const fs::path& index) {
-  const MappedFile mapped(index);
-  const std::string name = index.string();
-  const JsonDocument document = ParseJson(mapped.text(), name, "index");
-  const JsonObject object(document.root(), name, "index");
-  const nlohmann::json& map = object.Get("weight_map");
-  const JsonObject places(map, name, "index: weight_map");
-  std::map<std::string, File> files;
-  for (const auto& [tensor, value] : map.items()) {
-    const std::string shard = places.String(tensor);
-    File& file = files[shard];
-    if (file == nullptr) {
-      // Names with folders could lead anywhere.
-      if (fs::path(shard).filename() != shard || shard == "." ||
-          shard == "..") {
-        object.Fail(std::string("'") + shard + "' is not the name of a file");
-      }
-      if (files.size() > kMaxShards) object.Fail("names too many files");
-      file = std::make_shared<const SafetensorsFile>(
-          SafetensorsFile::Open(folder_ / shard));
-    }
-    entries_[tensor] = {file, &file->Get(tensor)};
-  }
+Checkpoint::Checkpoint(const std::filesystem::path& folder,
+                       const JsonObject& config)
+    : name_(folder.string()),
+      plain_(OpenRawTensors(folder, SingleFileName(folder))),
+      stored_(ReadStoredWeights(folder, config, plain_)) {}
+
+Checkpoint::Checkpoint(std::string name, RawTensors plain, StoredWeights stored)
+    : name_(std::move(name)),
+      plain_(std::move(plain)),
+      stored_(std::move(stored)) {}
+
+bool Checkpoint::Has(std::string_view name) const {
+  return plain_.Find(name) != nullptr || stored_.find(name) != stored_.end();
 }
 
 const TensorView* Checkpoint::Find(std::string_view name) const {
-  const auto entry = entries_.find(name);
-  return entry == entries_.end() ? nullptr : entry->second.view;
+  const RawTensor* found = plain_.Find(name);
+  return found == nullptr ? nullptr : &found->view;
+}
+
+bool Checkpoint::Same(std::string_view a, std::string_view b) const {
+  const TensorView* first = Find(a);
+  const TensorView* second = Find(b);
+  return first != nullptr && second != nullptr &&
+         first->dtype == second->dtype && first->shape == second->shape &&
+         std::equal(first->data.begin(), first->data.end(),
+                    second->data.begin(), second->data.end());
 }
 
 ImportTensor Checkpoint::Copy(const std::string& name,
-                              std::span<const int64_t> shape,
-                              bool float32) const {
-  const auto entry = entries_.find(name);
-  if (entry == entries_.end()) {
-    throw Error::InTensor(folder_.string(), name, "is missing");
+                              std::span<const int64_t> shape, bool float32,
+                              bool dequantize) const {
+  const auto stored = stored_.find(name);
+  if (stored != stored_.end()) {
+    const StoredWeight& weight = stored->second;
+    TensorView view;
+    view.name = name;
+    view.shape = {static_cast<int64_t>(weight.rows),
+                  static_cast<int64_t>(weight.columns)};
+    CheckShape(view, shape, weight.file);
+    return HeldTensor(name, weight, dequantize);
   }
-  const auto& [file, view] = entry->second;
-  CheckShape(*view, shape, file->path());
-  return CopyTensor(name, *view, float32, file->path(), file);
+  const RawTensor* found = plain_.Find(name);
+  if (found == nullptr) throw Error::InTensor(name_, name, "is missing");
+  CheckShape(found->view, shape, found->file);
+  return CopyTensor(name, found->view, float32, found->file, found->owner);
 }
 
 std::string Checkpoint::FileOf(std::string_view name) const {
-  const auto entry = entries_.find(name);
-  return entry == entries_.end() ? folder_.string()
-                                 : entry->second.file->path();
+  const RawTensor* found = plain_.Find(name);
+  if (found != nullptr) return found->file;
+  const auto stored = stored_.find(name);
+  return stored == stored_.end() ? name_ : stored->second.file;
 }
 
 std::vector<std::string> Checkpoint::Names() const {
   std::vector<std::string> names;
-  for (const auto& [name, entry] : entries_) names.push_back(name);
+  for (const auto& [name, tensor] : plain_.tensors) names.push_back(name);
+  for (const auto& [name, weight] : stored_) names.push_back(name);
+  std::sort(names.begin(), names.end());
   return names;
 }
 

@@ -2,48 +2,53 @@
 #define LUTRA_PACKER_IMPORT_CHECKPOINT_H_
 
 #include <filesystem>
-#include <map>
-#include <memory>
-#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "lutra/runtime/safetensors.h"
 #include "packer/import/import_plan.h"
+#include "packer/import/raw_tensors.h"
+#include "packer/import/stored/weight_formats.h"
 
 namespace lutra::packer {
 
-// The tensors of a folder: model.safetensors, or the shards that
-// model.safetensors.index.json lists.
+// The weights of a checkpoint: floats as they lie in its files, and quantized
+// ones, whatever their format.
 class Checkpoint {
  public:
-  // Throws Error.
-  explicit Checkpoint(const std::filesystem::path& folder);
+  // A folder of safetensors with its config.json. Throws Error.
+  Checkpoint(const std::filesystem::path& folder, const JsonObject& config);
+  // What was read elsewhere; `name` is for messages.
+  Checkpoint(std::string name, RawTensors plain, StoredWeights stored);
 
-  // nullptr if there is none.
+  bool Has(std::string_view name) const;
+  // A tensor of floats; nullptr if there is none.
   const TensorView* Find(std::string_view name) const;
-  // Copies the tensor under its name. Throws Error if it is missing, of another
-  // shape, or not floating-point.
+  // Whether two tensors are one, byte for byte. Quantized ones never are.
+  bool Same(std::string_view a, std::string_view b) const;
+  // Takes the tensor over under its name: floats as they are or as float32,
+  // quantized weights as LUT matrices, or as float32 if `dequantize`. Throws
+  // Error if it is missing, of another shape, or cannot be held.
   ImportTensor Copy(const std::string& name, std::span<const int64_t> shape,
-                    bool float32) const;
+                    bool float32, bool dequantize) const;
   // The file that holds the tensor, or the folder.
   std::string FileOf(std::string_view name) const;
   // Of all tensors, sorted.
   std::vector<std::string> Names() const;
 
+  const RawTensors& plain() const { return plain_; }
+  const StoredWeights& stored() const { return stored_; }
+
  private:
-  using File = std::shared_ptr<const SafetensorsFile>;
-  struct Entry {
-    File file;
-    const TensorView* view = nullptr;
-  };
-
-  void ReadIndex(const std::filesystem::path& index);
-
-  std::filesystem::path folder_;
-  std::map<std::string, Entry, std::less<>> entries_;
+  std::string name_;
+  RawTensors plain_;
+  StoredWeights stored_;
 };
+
+// A quantized weight as a tensor of the model. Throws Error.
+ImportTensor HeldTensor(const std::string& name, const StoredWeight& weight,
+                        bool dequantize);
 
 }  // namespace lutra::packer
 

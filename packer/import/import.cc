@@ -5,10 +5,13 @@
 #include <system_error>
 #include <utility>
 
+#include "lutra/packer/pack.h"
+#include "lutra/packer/weights.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/tokenizer.h"
 #include "packer/import/import_plan.h"
+#include "packer/write/pack_note.h"
 
 namespace lutra::packer {
 namespace {
@@ -116,14 +119,41 @@ std::vector<TensorInfo> Describe(const ImportPlan& plan) {
   return infos;
 }
 
-void WriteTensors(const ImportPlan& plan, SafetensorsWriter& writer,
+void WriteTensors(ImportPlan& plan, SafetensorsWriter& writer,
                   const ImportProgress& progress) {
   std::vector<std::byte> buffer;
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
-    const ImportTensor& tensor = plan.tensors[i];
-    if (progress) progress(tensor.info.name, i, plan.tensors.size());
-    writer.Write(tensor.info.name, tensor.read(buffer));
+    ImportTensor& tensor = plan.tensors[i];
+    const std::string& name = tensor.info.name;
+    if (progress) progress(name, i, plan.tensors.size());
+    if (!tensor.write) {
+      writer.Write(name, tensor.read(buffer));
+      continue;
+    }
+    tensor.write(
+        [&](size_t offset, std::span<const std::byte> data) {
+          writer.WritePart(name, offset, data);
+          // A large tensor takes long: the caller may want to end it.
+          if (progress) progress(name, i, plan.tensors.size());
+        },
+        *tensor.stored);
   }
+}
+
+// The note that packed weights leave in a model file.
+std::string Note(const ImportPlan& plan, bool space) {
+  std::vector<TensorReport> weights;
+  for (const ImportTensor& tensor : plan.tensors) {
+    if (!tensor.stored || tensor.stored->dequantized) continue;
+    TensorReport report;
+    report.name = tensor.info.name;
+    report.method = PackMethod::kImported;
+    report.sqnr_db = tensor.stored->sqnr_db;
+    report.max_error = tensor.stored->max_error;
+    weights.push_back(report);
+  }
+  if (weights.empty()) return "";
+  return space ? PackNoteSpace(weights) : PackNote(weights);
 }
 
 // Loads what was written, as a user would. Errors are about the source then.
@@ -141,6 +171,10 @@ void Check(const std::string& written, const fs::path& source) {
 }
 
 }  // namespace
+
+double ImportedWeight::BitsPerWeight() const {
+  return WeightTotals{rows * columns, bytes}.BitsPerWeight();
+}
 
 std::string_view Name(ImportFormat format) { return Row(format).name; }
 
@@ -168,7 +202,9 @@ ImportReport ImportModel(const ImportOptions& options,
   for (const ImportTensor& tensor : plan.tensors) {
     // The rotary embedding's frequencies are ours, not the checkpoint's.
     if (tensor.info.name.starts_with("lutra.")) continue;
-    report.parameters += tensor.info.ElementCount();
+    report.parameters += tensor.stored
+                             ? tensor.stored->rows * tensor.stored->columns
+                             : tensor.info.ElementCount();
   }
   if (plan.tokenizer) {
     report.tokenizer = plan.tokenizer->recipe.kind;
@@ -176,8 +212,19 @@ ImportReport ImportModel(const ImportOptions& options,
   }
   AddTokenizer(plan);
 
-  SafetensorsWriter writer(options.output, Metadata(plan), Describe(plan));
+  std::map<std::string, std::string> metadata = Metadata(plan);
+  const std::string note_key(kPackKey);
+  const std::string space = Note(plan, /*space=*/true);
+  if (!space.empty()) metadata[note_key] = space;
+  SafetensorsWriter writer(options.output, metadata, Describe(plan));
   WriteTensors(plan, writer, progress);
+  if (!space.empty()) {
+    metadata[note_key] = Note(plan, /*space=*/false);
+    writer.ReplaceMetadata(metadata);
+  }
+  for (const ImportTensor& tensor : plan.tensors) {
+    if (tensor.stored) report.weights.push_back(*tensor.stored);
+  }
   Check(writer.temporary(), options.source);
   report.file_bytes = fs::file_size(writer.temporary());
   writer.Commit();

@@ -19,12 +19,20 @@
 
 namespace lutra::packer {
 
+// Takes bytes of a tensor that belong at `offset` of it, in any order.
+using TensorParts =
+    std::function<void(size_t offset, std::span<const std::byte>)>;
+
 struct ImportTensor {
   TensorInfo info;
   // Returns the tensor's bytes: either a mapping's that the function keeps
   // alive, or `buffer`'s.
   std::function<std::span<const std::byte>(std::vector<std::byte>& buffer)>
       read;
+  // In its place for tensors that are made a few rows at a time, of what was
+  // quantized: `stored` says so, and gets what is known when all is written.
+  std::function<void(const TensorParts& parts, ImportedWeight& result)> write;
+  std::optional<ImportedWeight> stored;
 };
 
 struct ImportPlan {

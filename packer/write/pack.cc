@@ -169,6 +169,8 @@ std::string_view Name(PackMethod method) {
       return "trained, rounded";
     case PackMethod::kPostTraining:
       return "post-training";
+    case PackMethod::kImported:
+      return "imported";
     case PackMethod::kKept:
       break;
   }

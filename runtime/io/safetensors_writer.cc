@@ -24,7 +24,7 @@ size_t SizeAlignment(const TensorInfo& tensor) {
 struct Placement {
   uint64_t offset = 0;  // from the start of the data
   size_t bytes = 0;
-  bool written = false;
+  size_t written = 0;
 };
 
 }  // namespace
@@ -128,7 +128,7 @@ SafetensorsWriter::SafetensorsWriter(
     if (!text.empty()) text += ',';
     text += QuoteJson(tensor->name, name) + ':' +
             TensorJson(*tensor, offset, offset + bytes);
-    placements.emplace(tensor->name, Placement{offset, bytes, false});
+    placements.emplace(tensor->name, Placement{offset, bytes, 0});
     offset += bytes;
   }
   std::string header = Header(metadata, text, name, 0);
@@ -155,24 +155,35 @@ SafetensorsWriter::~SafetensorsWriter() = default;
 void SafetensorsWriter::Write(std::string_view name,
                               Span<const std::byte> data) {
   const auto found = state_->placements.find(name);
+  if (found != state_->placements.end() && data.size() != found->second.bytes) {
+    throw Error::InTensor(state_->name, name,
+                          "has " + std::to_string(data.size()) +
+                              " bytes but was declared with " +
+                              std::to_string(found->second.bytes),
+                          ErrorCode::kInvalidArgument);
+  }
+  WritePart(name, 0, data);
+}
+
+void SafetensorsWriter::WritePart(std::string_view name, size_t offset,
+                                  Span<const std::byte> data) {
+  const auto found = state_->placements.find(name);
   if (found == state_->placements.end()) {
     throw Error::InTensor(state_->name, name, "was not declared",
                           ErrorCode::kInvalidArgument);
   }
   Placement& placement = found->second;
-  if (placement.written) {
+  if (offset > placement.bytes || data.size() > placement.bytes - offset) {
+    throw Error::InTensor(state_->name, name, "is written past its end",
+                          ErrorCode::kInvalidArgument);
+  }
+  // Tensors of no bytes are never incomplete.
+  if (data.size() > placement.bytes - placement.written) {
     throw Error::InTensor(state_->name, name, "is written twice",
                           ErrorCode::kInvalidArgument);
   }
-  if (data.size() != placement.bytes) {
-    throw Error::InTensor(state_->name, name,
-                          "has " + std::to_string(data.size()) +
-                              " bytes but was declared with " +
-                              std::to_string(placement.bytes),
-                          ErrorCode::kInvalidArgument);
-  }
-  state_->file.WriteAt(state_->data_start + placement.offset, data);
-  placement.written = true;
+  state_->file.WriteAt(state_->data_start + placement.offset + offset, data);
+  placement.written += data.size();
 }
 
 void SafetensorsWriter::ReplaceMetadata(
@@ -194,7 +205,7 @@ const std::string& SafetensorsWriter::temporary() const {
 
 void SafetensorsWriter::Commit() {
   for (const auto& [name, placement] : state_->placements) {
-    if (!placement.written) {
+    if (placement.written < placement.bytes) {
       throw Error::InTensor(state_->name, name, "was not written",
                             ErrorCode::kInvalidArgument);
     }

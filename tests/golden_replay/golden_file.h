@@ -57,6 +57,7 @@ constexpr DType DTypeOf() {
   if constexpr (std::is_same_v<T, float>) return DType::kFloat32;
   if constexpr (std::is_same_v<T, int64_t>) return DType::kInt64;
   if constexpr (std::is_same_v<T, int32_t>) return DType::kInt32;
+  if constexpr (std::is_same_v<T, uint32_t>) return DType::kUInt32;
   if constexpr (std::is_same_v<T, int8_t>) return DType::kInt8;
   return DType::kUInt8;
 }

@@ -1,8 +1,6 @@
-#include <algorithm>
 #include <exception>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,11 +8,11 @@
 #include <vector>
 
 #include "lutra/packer/import.h"
-#include "lutra/runtime/language_model.h"
 #include "lutra/runtime/tokenizer.h"
 #include "runtime/base/json.h"
 #include "tests/golden_replay/golden_file.h"
 #include "tests/golden_replay/kind.h"
+#include "tests/golden_replay/language_outputs.h"
 #include "tests/temp_dir.h"
 
 namespace lutra::golden {
@@ -48,66 +46,6 @@ Imported Import(const std::filesystem::path& folder, bool float32) {
   imported.model = Model::Load(options.output);  // stays mapped
   imported.tokenizer = Tokenizer::FromModel(*imported.model);
   return imported;
-}
-
-LanguageModel Start(std::shared_ptr<const Model> model) {
-  LanguageModelOptions options;
-  options.session.cache = CacheType::kFloat32;
-  options.session.threads = 1;
-  return LanguageModel(std::move(model), options);
-}
-
-void CompareLogits(const std::shared_ptr<const Model>& model,
-                   const GoldenFile& record, Comparison& comparison) {
-  LanguageModel language = Start(model);
-  std::vector<float> got;
-  language.Score(record.Load<int32_t>("ids"),
-                 [&got](size_t, std::span<const float> logits) {
-                   got.insert(got.end(), logits.begin(), logits.end());
-                 });
-  comparison.Absolute("logits", got, record.Load<float>("logits"), kTolerance);
-}
-
-size_t Best(std::span<const float> logits) {
-  return static_cast<size_t>(std::max_element(logits.begin(), logits.end()) -
-                             logits.begin());
-}
-
-// Of the best logit over all others.
-double Lead(std::span<const float> logits, size_t best) {
-  double lead = std::numeric_limits<double>::infinity();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (i == best) continue;
-    lead = std::min(lead, static_cast<double>(logits[best]) -
-                              static_cast<double>(logits[i]));
-  }
-  return lead;
-}
-
-// Where the two best logits are closer than the tolerance, either may follow,
-// and nothing that comes after is comparable.
-void CompareGreedy(const std::shared_ptr<const Model>& model,
-                   const GoldenFile& record, Comparison& comparison) {
-  const auto ids = record.Load<int32_t>("ids");
-  const auto expected = record.Load<int32_t>("greedy_from_first_8");
-  if (ids.size() < kPrompt || expected.empty()) {
-    throw Error("fewer than 8 ids or no greedy ones are recorded");
-  }
-  LanguageModel language = Start(model);
-  std::span<const float> logits = language.Feed(std::span(ids).first(kPrompt));
-  std::vector<int32_t> got;
-  while (true) {
-    const size_t best = Best(logits);
-    if (Lead(logits, best) < kTolerance) {
-      comparison.Note("from id " + std::to_string(got.size()) +
-                      " on the two best logits are too close to tell");
-      break;
-    }
-    got.push_back(static_cast<int32_t>(best));
-    if (got.size() >= expected.size()) break;
-    logits = language.Feed({&got.back(), 1});
-  }
-  comparison.Exact("greedy ids", got, std::span(expected).first(got.size()));
 }
 
 void CompareTokens(const Tokenizer* tokenizer, const json& sample,
@@ -154,10 +92,17 @@ void ReplayTokens(const std::filesystem::path& folder,
 void ReplayModel(const Imported& imported, const std::string& weights,
                  const GoldenFile& record, Sink& sink) {
   RunCase(sink, weights + " logits", [&](Comparison& comparison) {
-    CompareLogits(imported.model, record, comparison);
+    CompareLogits(imported.model, record.Load<int32_t>("ids"),
+                  record.Load<float>("logits"), kTolerance, comparison);
   });
   RunCase(sink, weights + " greedy", [&](Comparison& comparison) {
-    CompareGreedy(imported.model, record, comparison);
+    const auto ids = record.Load<int32_t>("ids");
+    const auto expected = record.Load<int32_t>("greedy_from_first_8");
+    if (ids.size() < kPrompt || expected.empty()) {
+      throw Error("fewer than 8 ids or no greedy ones are recorded");
+    }
+    CompareGreedy(imported.model, std::span(ids).first(kPrompt), expected,
+                  kTolerance, comparison);
   });
 }
 

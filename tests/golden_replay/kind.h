@@ -30,6 +30,9 @@ extern const Kind kParq;
 // Hugging Face folders with the logits, ids and texts that transformers gives
 // (shared/golden/hf/README.md).
 extern const Kind kHuggingFace;
+// Quantized checkpoints of other libraries with hashes of the values of their
+// weights (shared/golden/checkpoints/README.md).
+extern const Kind kCheckpoints;
 // Results and gradients of operators and losses, runs of optimizers and of
 // training (shared/golden/train/README.md).
 extern const Kind kTraining;

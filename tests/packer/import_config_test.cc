@@ -174,8 +174,6 @@ TEST(ImportConfigTest, RefusesByName) {
        "architecture 'MixtralForCausalLM' is not supported; supported: "
        "LlamaForCausalLM"},
       {R"({"architectures": [], "model_type": "gpt2"})", "'gpt2'"},
-      {R"({"quantization_config": {"quant_method": "gptq"}})",
-       "'quantization_config'"},
       {R"({"num_local_experts": 8})", "'num_local_experts'"},
       {R"({"clip_qkv": 8.0})", "'clip_qkv'"},
       {R"({"final_logit_softcapping": 30.0})", "'final_logit_softcapping'"},

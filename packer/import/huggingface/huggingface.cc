@@ -52,7 +52,7 @@ class Importer {
         folder_(options.source),
         config_file_(folder_ / kConfigFile, "config"),
         config_(ReadHuggingFaceConfig(config_file_.object())),
-        checkpoint_(folder_) {}
+        checkpoint_(folder_, config_file_.object()) {}
 
   ImportPlan Plan() {
     NameTensors();
@@ -69,7 +69,8 @@ class Importer {
       }
       const bool matrix = tensor.role == LlamaTensor::Role::kMatrix;
       plan.tensors.push_back(checkpoint_.Copy(tensor.name, tensor.shape,
-                                              options_.float32 || !matrix));
+                                              options_.float32 || !matrix,
+                                              options_.dequantize));
     }
     plan.graph = LlamaGraph(config_.llama);
     plan.tokenizer = ReadTokenizer();
@@ -89,19 +90,12 @@ class Importer {
   void NameTensors() {
     LlamaConfig& llama = config_.llama;
     if (!config_.tied) return;
-    const TensorView* embedding = checkpoint_.Find(llama.embedding);
-    const TensorView* output = checkpoint_.Find(llama.output);
-    if (embedding == nullptr && output != nullptr) {
+    if (!checkpoint_.Has(llama.embedding) && checkpoint_.Has(llama.output)) {
       llama.embedding = llama.output;
-    } else if (output == nullptr || Same(*embedding, *output)) {
+    } else if (!checkpoint_.Has(llama.output) ||
+               checkpoint_.Same(llama.embedding, llama.output)) {
       llama.output = llama.embedding;
     }
-  }
-
-  static bool Same(const TensorView& a, const TensorView& b) {
-    return a.dtype == b.dtype && a.shape == b.shape &&
-           std::equal(a.data.begin(), a.data.end(), b.data.begin(),
-                      b.data.end());
   }
 
   // A tensor without a place would be a part of the network that is left out.

@@ -58,8 +58,8 @@ const Architecture& FindArchitecture(const JsonObject& config) {
 // Options that change what the network computes.
 void RefuseOptions(const JsonObject& config) {
   for (const char* key :
-       {"quantization_config", "clip_qkv", "num_local_experts", "num_experts",
-        "n_routed_experts", "attn_logit_softcapping", "final_logit_softcapping",
+       {"clip_qkv", "num_local_experts", "num_experts", "n_routed_experts",
+        "attn_logit_softcapping", "final_logit_softcapping",
         "attention_multiplier", "residual_multiplier", "embedding_multiplier",
         "logits_scaling"}) {
     if (config.Has(key)) {

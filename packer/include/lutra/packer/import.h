@@ -5,12 +5,16 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 // Importing turns a checkpoint of another program into a model file: weights as
 // they are, a graph made from the checkpoint's description, and the tokenizer.
+// Quantized weights become LUT matrices, without loss wherever these can hold
+// them.
 // docs/import.md lists what is supported.
 
 namespace lutra::packer {
@@ -51,6 +55,28 @@ struct ImportOptions {
   // Makes all weights float32; otherwise matrices keep float16 and bfloat16.
   bool float32 = false;
   RopePrecision rope = RopePrecision::kFloat32;  // of Hugging Face folders
+  // Makes float32 of quantized weights.
+  bool dequantize = false;
+};
+
+// What became of a quantized weight.
+struct ImportedWeight {
+  std::string name;    // in the model
+  std::string origin;  // in the checkpoint
+  std::string format;  // there: "GPTQ, 4 bits"
+  size_t rows = 0;
+  size_t columns = 0;
+  size_t bytes = 0;  // in the model
+  bool dequantized = false;
+  // Whether rows are in another order than the checkpoint's.
+  bool reordered = false;
+  // Whether every value is the source's, bit for bit. If not, the table or the
+  // offsets are near, and `sqnr_db` and `max_error` say how near.
+  bool exact = true;
+  double sqnr_db = std::numeric_limits<double>::infinity();
+  double max_error = 0;
+
+  double BitsPerWeight() const;
 };
 
 struct ImportReport {
@@ -62,6 +88,7 @@ struct ImportReport {
   std::string tokenizer;  // what kind; empty if there is none
   size_t vocabulary = 0;  // of the tokenizer
   size_t file_bytes = 0;
+  std::vector<ImportedWeight> weights;  // those that were quantized
 };
 
 // Called before each tensor.
@@ -69,9 +96,9 @@ using ImportProgress =
     std::function<void(std::string_view tensor, size_t index, size_t count)>;
 
 // Writes tensor by tensor from the mapped source: memory holds one tensor that
-// has to be converted at most. The new file appears under its name when it is
-// complete and has been loaded as a check. Throws Error; what is not supported
-// is named.
+// has to be converted at most, of quantized ones a few rows. The new file
+// appears under its name when it is complete and has been loaded as a check.
+// Throws Error; what is not supported is named.
 ImportReport ImportModel(const ImportOptions& options,
                          const ImportProgress& progress = {});
 

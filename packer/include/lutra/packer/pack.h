@@ -32,10 +32,11 @@ enum class PackMethod {
                   // a table per row (quantizers without a common table: LSBQ),
                   // or by scales of 16 bits
   kPostTraining,  // quantized while packing
+  kImported,      // was quantized in the checkpoint that was imported
   kKept,          // copied as it is
 };
 
-// "trained", "trained, rounded", "post-training", "kept".
+// "trained", "trained, rounded", "post-training", "imported", "kept".
 std::string_view Name(PackMethod method);
 
 // The metadata key with a JSON object: "tool" and, under "tensors", "method",

@@ -35,6 +35,9 @@ enum class DType {
   kUInt16,
   kUInt8,
   kBool,
+  kFloat8E4M3,
+  kFloat8E5M2,
+  kFloat8E8M0,
 };
 
 size_t ByteSize(DType dtype);
@@ -137,6 +140,10 @@ class SafetensorsWriter {
 
   // In any order, each once; `data` has the declared size. Throws Error.
   void Write(std::string_view name, Span<const std::byte> data);
+  // A tensor in parts: `data` from byte `offset` of it on. Parts come in any
+  // order and do not overlap. Throws Error.
+  void WritePart(std::string_view name, size_t offset,
+                 Span<const std::byte> data);
   // Replaces the metadata, e.g. by what is known only after writing. The header
   // has its place already: throws Error if it would be longer than at first.
   void ReplaceMetadata(const std::map<std::string, std::string>& metadata);

@@ -1,0 +1,44 @@
+#ifndef LUTRA_PACKER_IMPORT_RAW_TENSORS_H_
+#define LUTRA_PACKER_IMPORT_RAW_TENSORS_H_
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "lutra/runtime/safetensors.h"
+
+namespace lutra::packer {
+
+// A tensor as it lies in a file that `owner` keeps mapped.
+struct RawTensor {
+  TensorView view;
+  std::string file;
+  std::shared_ptr<const void> owner;
+};
+
+// The tensors of all files of a checkpoint, and what their headers say.
+struct RawTensors {
+  std::map<std::string, RawTensor, std::less<>> tensors;
+  // Of all shards: a later one replaces what an earlier one says.
+  std::map<std::string, std::string, std::less<>> metadata;
+
+  // nullptr if there is none.
+  const RawTensor* Find(std::string_view name) const;
+  // Takes a part of a quantized weight out; throws Error if it is missing.
+  RawTensor Take(const std::string& name);
+  // The same, with no data if it is missing.
+  RawTensor TakeIfPresent(const std::string& name);
+};
+
+// Opens model.safetensors, or the shards that model.safetensors.index.json
+// lists, or NAME.safetensors, or pytorch_model.bin with its index. Throws
+// Error.
+RawTensors OpenRawTensors(const std::filesystem::path& folder,
+                          const std::string& name = "");
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_IMPORT_RAW_TENSORS_H_

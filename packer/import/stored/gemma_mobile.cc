@@ -1,0 +1,135 @@
+// Gemma's checkpoints for phones (quant_method "gemma"): whole numbers of 2, 4
+// and 8 bits with a scale per row, bits by regular expressions.
+
+#include <regex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lutra/runtime/error.h"
+#include "packer/import/stored/weight_formats.h"
+
+namespace lutra::packer {
+namespace {
+
+constexpr size_t kMaxRules = 4096;
+constexpr size_t kMaxName = 512;  // std::regex recurses once per character
+
+class Bits {
+ public:
+  explicit Bits(const JsonObject& config) : default_(Number(config, 4)) {
+    if (!config.Has("module_quant_configs")) return;
+    const JsonObject rules = config.Object("module_quant_configs");
+    const nlohmann::json& all = config.Get("module_quant_configs");
+    if (all.size() > kMaxRules) rules.Fail("has too many rules");
+    for (const auto& [pattern, entry] : all.items()) {
+      if (pattern.size() > kMaxName) rules.Fail("has too long a pattern");
+      try {
+        rules_.emplace_back(std::regex(pattern),
+                            Number(rules.Object(pattern), default_));
+      } catch (const std::regex_error& error) {
+        rules.Fail("'" + pattern +
+                   "' is not a regular expression: " + error.what());
+      }
+    }
+  }
+
+  // The library joins all patterns into one alternation, so that the match that
+  // starts leftmost counts, and of those at one place the first in the list.
+  size_t Of(const std::string& module, const Part& part) const {
+    if (module.size() > kMaxName) part.Fail("has too long a name");
+    size_t bits = default_;
+    auto leftmost = static_cast<std::ptrdiff_t>(kMaxName + 1);
+    for (const auto& [pattern, own] : rules_) {
+      std::smatch match;
+      if (!std::regex_search(module, match, pattern)) continue;
+      if (match.position() >= leftmost) continue;
+      leftmost = match.position();
+      bits = own;
+    }
+    return bits;
+  }
+
+ private:
+  static size_t Number(const JsonObject& config, size_t fallback) {
+    const int64_t bits =
+        config.Integer("num_bits", 1, 64, static_cast<int64_t>(fallback));
+    if (bits != 2 && bits != 4 && bits != 8) {
+      config.Fail("num_bits " + std::to_string(bits) +
+                  " is not supported; supported: 2, 4, 8");
+    }
+    return static_cast<size_t>(bits);
+  }
+
+  size_t default_;
+  std::vector<std::pair<std::regex, size_t>> rules_;
+};
+
+void AddWeight(const FormatInput& in, const Bits& rules,
+               const std::string& module, const std::string& name,
+               const std::string& scale_name) {
+  const Part codes(in.raw.Take(name), kByteTypes);
+  const size_t bits = rules.Of(module, codes);
+  if ((bits == 8) != (codes.dtype() == DType::kInt8)) {
+    codes.Fail("is of type " + std::string(Name(codes.dtype())) + " with " +
+               std::to_string(bits) + " bits");
+  }
+  const size_t per_byte = 8 / bits;
+  StoredWeight weight;
+  const size_t bytes = codes.Dim(1);
+  weight.rows = codes.Dim(0);
+  weight.columns = bytes * per_byte;
+  codes.CheckMatrix(weight.rows, bytes);
+  const Part scale(in.raw.Take(scale_name), kFloatTypes);
+  const size_t groups = scale.Dim(1);
+  scale.CheckMatrix(weight.rows, groups);
+  if (groups == 0 || weight.columns % groups != 0) {
+    scale.Fail("has " + std::to_string(groups) + " groups for " +
+               std::to_string(weight.columns) + " columns");
+  }
+  weight.group_size = weight.columns / groups;
+  const int minimum = -(1 << (bits - 1));
+  weight.levels = IntegerLevels(minimum, size_t{1} << bits);
+  weight.format = "Gemma mobile, " + std::to_string(bits) + " bits";
+  const size_t columns = weight.columns;
+  weight.read = [=](size_t first, size_t count, StoredRows& out) {
+    LoadRows(scale, groups, first, count, out.scales);
+    if (!out.want_codes) return;
+    if (bits == 8) {
+      LoadSignedCodes(codes, columns, minimum, first, count, out.codes);
+      return;
+    }
+    out.codes.resize(count * columns);
+    for (size_t i = 0; i < out.codes.size(); ++i) {
+      const size_t element = first * columns + i;
+      const uint8_t byte = codes.Byte(element / per_byte);
+      out.codes[i] = static_cast<uint8_t>(
+          (byte >> (element % per_byte * bits)) & ((1u << bits) - 1));
+    }
+  };
+  in.Add(module + ".weight", codes, std::move(weight));
+}
+
+}  // namespace
+
+void ReadGemmaMobile(const FormatInput& in) {
+  const Bits bits(in.quantization);
+  for (const std::string& module : in.Stems(".weight_scale")) {
+    AddWeight(in, bits, module, module + ".weight", module + ".weight_scale");
+  }
+  for (const std::string& module : in.Stems(".embedding_quantized")) {
+    AddWeight(in, bits, module, module + ".embedding_quantized",
+              module + ".embedding_scale");
+  }
+  // Ranges of activations that the phone's integer units have. lutra's come
+  // from the activations themselves.
+  for (const char* ending :
+       {".input_activation_scale", ".output_activation_scale", ".k_cache_scale",
+        ".v_cache_scale"}) {
+    for (const std::string& stem : in.Stems(ending)) {
+      in.raw.TakeIfPresent(stem + ending);
+    }
+  }
+}
+
+}  // namespace lutra::packer

@@ -1,0 +1,115 @@
+#include "packer/import/stored/stored_weight.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace lutra::packer {
+
+float StoredWeight::Value(uint8_t code, float scale, float zero_point) const {
+  const float level = levels[std::min<size_t>(code, levels.size() - 1)];
+  switch (zero) {
+    case ZeroRule::kNone:
+      return level * scale;
+    case ZeroRule::kSubtract:
+      return (level - zero_point) * scale;
+    case ZeroRule::kAdd:
+      break;
+  }
+  return level * scale + zero_point;
+}
+
+void StoredWeight::Values(const StoredRows& stored, size_t count,
+                          std::span<float> values) const {
+  const size_t groups = Groups();
+  std::vector<float> table(levels.size());
+  const auto fill = [&](size_t at) {
+    const float z = zero == ZeroRule::kNone ? 0.0f : stored.zeros[at];
+    for (size_t i = 0; i < table.size(); ++i) {
+      table[i] = Value(static_cast<uint8_t>(i), stored.scales[at], z);
+    }
+  };
+  for (size_t r = 0; r < count; ++r) {
+    const uint8_t* codes = stored.codes.data() + r * columns;
+    float* to = values.data() + r * columns;
+    if (!group_of_column.empty()) {
+      for (size_t c = 0; c < columns; ++c) {
+        const size_t at = r * groups + group_of_column[c];
+        const float z = zero == ZeroRule::kNone ? 0.0f : stored.zeros[at];
+        to[c] = Value(codes[c], stored.scales[at], z);
+      }
+      continue;
+    }
+    // A table pays where a group has more weights than there are levels.
+    const bool tabled = levels.size() <= group_size;
+    for (size_t g = 0; g < groups; ++g) {
+      const size_t at = r * groups + g;
+      const size_t begin = g * group_size;
+      const size_t end = std::min(columns, begin + group_size);
+      if (tabled) {
+        fill(at);
+        for (size_t c = begin; c < end; ++c) {
+          to[c] = table[std::min<size_t>(codes[c], table.size() - 1)];
+        }
+      } else {
+        const float z = zero == ZeroRule::kNone ? 0.0f : stored.zeros[at];
+        for (size_t c = begin; c < end; ++c) {
+          to[c] = Value(codes[c], stored.scales[at], z);
+        }
+      }
+    }
+  }
+}
+
+StoredWeight RowsOf(const StoredWeight& weight, size_t first, size_t count) {
+  StoredWeight result = weight;
+  result.rows = count;
+  result.read = [read = weight.read, first](size_t row, size_t rows,
+                                            StoredRows& out) {
+    read(first + row, rows, out);
+  };
+  return result;
+}
+
+StoredWeight Reordered(const StoredWeight& weight,
+                       std::vector<uint32_t> order) {
+  StoredWeight result = weight;
+  result.rows = order.size();
+  result.reordered = true;
+  result.read = [weight, order = std::move(order)](size_t first, size_t count,
+                                                   StoredRows& out) {
+    StoredRows row;
+    row.want_codes = out.want_codes;
+    const auto put = [count](std::vector<float>& to,
+                             const std::vector<float>& from, size_t at) {
+      to.resize(count * from.size());
+      std::copy(from.begin(), from.end(),
+                to.begin() + static_cast<std::ptrdiff_t>(at * from.size()));
+    };
+    if (out.want_codes) out.codes.resize(count * weight.columns);
+    for (size_t i = 0; i < count; ++i) {
+      weight.read(order[first + i], 1, row);
+      put(out.scales, row.scales, i);
+      if (weight.zero != ZeroRule::kNone) put(out.zeros, row.zeros, i);
+      if (!out.want_codes) continue;
+      std::copy(
+          row.codes.begin(), row.codes.end(),
+          out.codes.begin() + static_cast<std::ptrdiff_t>(i * weight.columns));
+    }
+  };
+  return result;
+}
+
+std::vector<float> IntegerLevels(int minimum, size_t count) {
+  std::vector<float> levels(count);
+  for (size_t i = 0; i < count; ++i) {
+    levels[i] = static_cast<float>(minimum + static_cast<int>(i));
+  }
+  return levels;
+}
+
+std::vector<float> Float4Levels() {
+  return {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
+          -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
+}
+
+}  // namespace lutra::packer

@@ -1,0 +1,71 @@
+#ifndef LUTRA_PACKER_IMPORT_STORED_STORED_WEIGHT_H_
+#define LUTRA_PACKER_IMPORT_STORED_STORED_WEIGHT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace lutra::packer {
+
+// How the zero point of a group takes part in the value of a weight.
+enum class ZeroRule {
+  kNone,      // level * scale
+  kSubtract,  // (level - zero) * scale
+  kAdd,       // level * scale + zero
+};
+
+// Rows of a quantized weight as its checkpoint defines them.
+struct StoredRows {
+  // Whether codes are wanted. Looking at scales alone costs less.
+  bool want_codes = true;
+  std::vector<uint8_t> codes;  // [count, columns]
+  std::vector<float> scales;   // [count, groups]
+  std::vector<float> zeros;    // the same; not used by ZeroRule::kNone
+};
+
+// A quantized weight of a checkpoint, whatever its format: codes stand for
+// levels, which scales and zero points of groups of columns make values of. All
+// of it is computed in float32, each operation rounded once, in the order that
+// the format's own library has.
+struct StoredWeight {
+  std::string format;      // for people: "GPTQ, 4 bits"
+  std::string file;        // it comes from, for messages
+  std::string tensor;      // the same: that with the codes
+  std::string name;        // of the whole in the checkpoint
+  bool reordered = false;  // rows are not in the checkpoint's order
+  size_t rows = 0;
+  size_t columns = 0;
+  size_t group_size = 0;      // columns that share a scale
+  std::vector<float> levels;  // of the codes, at most 256
+  ZeroRule zero = ZeroRule::kNone;
+  // The group of each column where columns of a group are not neighbours.
+  std::vector<uint32_t> group_of_column;
+  // Reads `count` rows from `first` on. Keeps the file mapped. Throws Error
+  // where the file is wrong.
+  std::function<void(size_t first, size_t count, StoredRows& rows)> read;
+
+  size_t Groups() const { return (columns + group_size - 1) / group_size; }
+  // What a code stands for.
+  float Value(uint8_t code, float scale, float zero_point) const;
+  // `count` rows of values.
+  void Values(const StoredRows& rows, size_t count,
+              std::span<float> values) const;
+};
+
+// Rows [first, first + count) of a weight as one of its own.
+StoredWeight RowsOf(const StoredWeight& weight, size_t first, size_t count);
+
+// A weight whose row i is row order[i] of another.
+StoredWeight Reordered(const StoredWeight& weight, std::vector<uint32_t> order);
+
+// Levels minimum, minimum + 1, ...: `count` of them.
+std::vector<float> IntegerLevels(int minimum, size_t count);
+// Those of e2m1, the four-bit float; the sign is bit 3.
+std::vector<float> Float4Levels();
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_IMPORT_STORED_STORED_WEIGHT_H_

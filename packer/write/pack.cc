@@ -4,16 +4,13 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <memory>
-#include <optional>
 #include <set>
 #include <system_error>
 #include <utility>
 
 #include "lutra/runtime/error.h"
 #include "packer/assign/plan.h"
-#include "packer/calibrate/sequential.h"
-#include "packer/encode/moment_rounding.h"
+#include "packer/encode/roundings.h"
 #include "packer/encode/weight_packer.h"
 #include "packer/weights/row_source.h"
 #include "packer/write/meter.h"
@@ -81,79 +78,6 @@ TensorReport ReportFor(const WeightPlan& plan) {
   return report;
 }
 
-// What rounds weights with data. Weights in a row often have the same inputs
-// (query, key and value), so that the last one stays.
-class Roundings {
- public:
-  Roundings(const Model& model, const PackOptions& options, Meter& meter)
-      : model_(model), options_(options), meter_(meter) {
-    if (options.samples != nullptr) {
-      sequential_.emplace(model, *options.samples, options.which,
-                          options.executor);
-    }
-  }
-
-  // nullptr if nothing is known about the inputs. Throws Error.
-  const MomentRounding* For(const WeightPlan& plan) {
-    if (plan.method != PackMethod::kPostTraining) return nullptr;
-    std::vector<std::string> values = ValuesOf(plan);
-    if (values.empty()) return nullptr;
-    if (last_ == nullptr || values != values_) {
-      last_.reset();
-      const auto k = static_cast<size_t>(plan.weight.k);
-      InputMoments moments = MomentsOf(values);
-      last_ = std::make_unique<MomentRounding>(
-          std::move(moments.moments), k, options_.rounding, moments.cross);
-      values_ = std::move(values);
-    }
-    return last_.get();
-  }
-
-  // The weight has been packed.
-  void Replace(const std::string& weight, PackedWeight packed) {
-    if (!sequential_) return;
-    PackedWeight& kept = packed_[weight] = std::move(packed);
-    sequential_->Replace(weight, kept.Bytes());
-  }
-
- private:
-  std::vector<std::string> ValuesOf(const WeightPlan& plan) const {
-    const std::string& weight = plan.weight.name;
-    if (options_.statistics != nullptr) {
-      return options_.statistics->ValuesOf(model_, weight);
-    }
-    // What an embedding gives is needed before what an output matrix takes.
-    if (!sequential_ || plan.weight.op != OpType::kLinear) return {};
-    for (const Node& node : model_.graph().nodes) {
-      if (node.op == OpType::kLinear && node.weight == weight) {
-        return {node.inputs[0]};
-      }
-    }
-    return {};
-  }
-
-  InputMoments MomentsOf(const std::vector<std::string>& values) {
-    if (sequential_) {
-      return sequential_->Next(values[0], [this](size_t) { meter_.Add(0); });
-    }
-    const Statistics& statistics = *options_.statistics;
-    InputMoments sum{statistics.Moments(values[0]), {}};
-    for (size_t i = 1; i < values.size(); ++i) {
-      const std::vector<float> more = statistics.Moments(values[i]);
-      for (size_t j = 0; j < more.size(); ++j) sum.moments[j] += more[j];
-    }
-    return sum;
-  }
-
-  const Model& model_;
-  const PackOptions& options_;
-  Meter& meter_;
-  std::optional<SequentialMoments> sequential_;
-  std::map<std::string, PackedWeight> packed_;  // that sequential_ reads
-  std::vector<std::string> values_;
-  std::unique_ptr<MomentRounding> last_;
-};
-
 double Decibels(double energy, double error) {
   return error > 0 ? 10 * std::log10(energy / error)
                    : std::numeric_limits<double>::infinity();
@@ -212,7 +136,7 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
     if (!weights.contains(tensor.name)) report.others.push_back(tensor.name);
   }
   Meter meter(progress, report.weight_count);
-  Roundings roundings(model, options, meter);
+  Roundings roundings(model, options, [&meter] { meter.Add(0); });
   for (size_t i = 0; i < plans.size(); ++i) {
     const WeightPlan& plan = plans[i];
     TensorReport& tensor = report.weights[i];

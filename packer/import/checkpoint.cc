@@ -83,16 +83,12 @@ const TensorView* Checkpoint::Find(std::string_view name) const {
   return entry == entries_.end() ? nullptr : entry->second.view;
 }
 
-ImportTensor Checkpoint::Copy(const std::string& name,
-                              std::span<const int64_t> shape,
-                              bool float32) const {
+StoredTensor Checkpoint::Get(std::string_view name) const {
   const auto entry = entries_.find(name);
   if (entry == entries_.end()) {
     throw Error::InTensor(folder_.string(), name, "is missing");
   }
-  const auto& [file, view] = entry->second;
-  CheckShape(*view, shape, file->path());
-  return CopyTensor(name, *view, float32, file->path(), file);
+  return entry->second;
 }
 
 std::string Checkpoint::FileOf(std::string_view name) const {

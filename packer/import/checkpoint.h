@@ -14,6 +14,12 @@
 
 namespace lutra::packer {
 
+// A tensor and the file that it lies in, which stays mapped as long as this.
+struct StoredTensor {
+  std::shared_ptr<const SafetensorsFile> file;
+  const TensorView* view = nullptr;
+};
+
 // The tensors of a folder: model.safetensors, or the shards that
 // model.safetensors.index.json lists.
 class Checkpoint {
@@ -23,10 +29,8 @@ class Checkpoint {
 
   // nullptr if there is none.
   const TensorView* Find(std::string_view name) const;
-  // Copies the tensor under its name. Throws Error if it is missing, of another
-  // shape, or not floating-point.
-  ImportTensor Copy(const std::string& name, std::span<const int64_t> shape,
-                    bool float32) const;
+  // Throws Error if it is missing.
+  StoredTensor Get(std::string_view name) const;
   // The file that holds the tensor, or the folder.
   std::string FileOf(std::string_view name) const;
   // Of all tensors, sorted.
@@ -34,15 +38,11 @@ class Checkpoint {
 
  private:
   using File = std::shared_ptr<const SafetensorsFile>;
-  struct Entry {
-    File file;
-    const TensorView* view = nullptr;
-  };
 
   void ReadIndex(const std::filesystem::path& index);
 
   std::filesystem::path folder_;
-  std::map<std::string, Entry, std::less<>> entries_;
+  std::map<std::string, StoredTensor, std::less<>> entries_;
 };
 
 }  // namespace lutra::packer

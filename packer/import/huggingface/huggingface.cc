@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/architectures/architecture.h"
+#include "packer/architectures/decoder_config.h"
 #include "packer/import/checkpoint.h"
-#include "packer/import/huggingface/huggingface_config.h"
+#include "packer/import/huggingface/network_tensor.h"
 #include "packer/import/import_plan.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
@@ -45,56 +48,111 @@ class JsonFile {
   std::string what_;
 };
 
+// Where the parts of a text model lie in files that hold more: names begin with
+// the second instead of the first.
+constexpr std::pair<std::string_view, std::string_view> kPrefixes[] = {
+    {"model.", "model."},
+    {"model.", "model.language_model."},
+    {"model.", "language_model.model."},
+    {"model.", ""},
+    {"transformer.", "transformer."},
+    {"transformer.", ""},
+};
+
 class Importer {
  public:
   explicit Importer(const ImportOptions& options)
       : options_(options),
         folder_(options.source),
         config_file_(folder_ / kConfigFile, "config"),
-        config_(ReadHuggingFaceConfig(config_file_.object())),
+        network_(ReadNetwork(config_file_.object())),
         checkpoint_(folder_) {}
 
   ImportPlan Plan() {
-    NameTensors();
+    FindPrefix();
+    NameMatrices();
+    RefuseOtherTensors();
     ImportPlan plan;
-    plan.architecture = config_.architecture;
-    plan.layers = static_cast<size_t>(config_.llama.layers);
-    plan.context = static_cast<size_t>(config_.context);
-    const auto tensors = LlamaTensors(config_.llama);
-    RefuseOtherTensors(tensors);
-    for (const LlamaTensor& tensor : tensors) {
-      if (tensor.role == LlamaTensor::Role::kRope) {
-        plan.tensors.push_back(RopeTensor(tensor.name, Frequencies()));
-        continue;
-      }
-      const bool matrix = tensor.role == LlamaTensor::Role::kMatrix;
-      plan.tensors.push_back(checkpoint_.Copy(tensor.name, tensor.shape,
-                                              options_.float32 || !matrix));
+    plan.architecture = network_.architecture;
+    plan.layers = static_cast<size_t>(network_.layers);
+    plan.context = static_cast<size_t>(network_.context);
+    for (const NetworkTensor& tensor : network_.tensors) {
+      plan.tensors.push_back(Take(tensor));
     }
-    plan.graph = LlamaGraph(config_.llama);
+    plan.graph = network_.graph;
     plan.tokenizer = ReadTokenizer();
     return plan;
   }
 
  private:
-  std::vector<float> Frequencies() const {
-    const TensorView* embedding = checkpoint_.Find(config_.llama.embedding);
-    return InverseFrequencies(
-        config_.rope, config_.llama.rotary_dim, options_.rope,
-        embedding == nullptr ? DType::kFloat32 : embedding->dtype);
+  static Network ReadNetwork(const JsonObject& config) {
+    RefuseOptions(config, {"quantization_config"});
+    return BuildNetwork(config);
+  }
+
+  ImportTensor Take(const NetworkTensor& tensor) const {
+    if (tensor.role == NetworkTensor::Role::kRope) {
+      const TensorView* embedding = checkpoint_.Find(Stored("embedding"));
+      const int64_t context = options_.context == 0
+                                  ? network_.context
+                                  : static_cast<int64_t>(options_.context);
+      return TakeFrequencies(
+          tensor, context, options_.rope,
+          embedding == nullptr ? DType::kFloat32 : embedding->dtype);
+    }
+    const bool matrix = tensor.role == NetworkTensor::Role::kMatrix;
+    return TakeTensor(checkpoint_, tensor, options_.float32 || !matrix);
+  }
+
+  // The checkpoint's name of a matrix that may be shared.
+  std::string Stored(std::string_view which) const {
+    return Spelled(which == "output" ? network_.output : network_.embedding);
+  }
+
+  std::string Spelled(const std::string& name) const {
+    if (!name.starts_with(prefix_.first)) {
+      // "lm_head.weight" of a folder whose text model is a part.
+      const bool nested = prefix_.second == "language_model.model.";
+      return nested ? "language_model." + name : name;
+    }
+    return std::string(prefix_.second) + name.substr(prefix_.first.size());
+  }
+
+  // By where the embedding or, if that is shared, the output matrix lies.
+  void FindPrefix() {
+    prefix_ = {"", ""};
+    for (const auto& prefix : kPrefixes) {
+      if (!network_.embedding.starts_with(prefix.first)) continue;
+      if (prefix_.first.empty()) prefix_ = prefix;  // for what is missing
+      const auto before = std::exchange(prefix_, prefix);
+      if (checkpoint_.Find(Stored("embedding")) != nullptr) break;
+      prefix_ = before;
+    }
+    for (NetworkTensor& tensor : network_.tensors) {
+      for (TensorPart& part : tensor.parts) part.name = Spelled(part.name);
+    }
   }
 
   // A tied checkpoint holds the matrix under one of two names, or twice. Of two
   // that differ transformers uses each for itself since version 5.
-  void NameTensors() {
-    LlamaConfig& llama = config_.llama;
-    if (!config_.tied) return;
-    const TensorView* embedding = checkpoint_.Find(llama.embedding);
-    const TensorView* output = checkpoint_.Find(llama.output);
+  void NameMatrices() {
+    if (!network_.tied) return;
+    const TensorView* embedding = checkpoint_.Find(Stored("embedding"));
+    const TensorView* output = checkpoint_.Find(Stored("output"));
     if (embedding == nullptr && output != nullptr) {
-      llama.embedding = llama.output;
+      Replace(network_.embedding, network_.output);
     } else if (output == nullptr || Same(*embedding, *output)) {
-      llama.output = llama.embedding;
+      Replace(network_.output, network_.embedding);
+    }
+  }
+
+  // One tensor serves in place of another.
+  void Replace(const std::string& from, const std::string& to) {
+    std::erase_if(network_.tensors, [&](const NetworkTensor& tensor) {
+      return tensor.name == from;
+    });
+    for (Node& node : network_.graph.nodes) {
+      if (node.weight == from) node.weight = to;
     }
   }
 
@@ -105,19 +163,32 @@ class Importer {
   }
 
   // A tensor without a place would be a part of the network that is left out.
-  void RefuseOtherTensors(const std::vector<LlamaTensor>& tensors) const {
+  void RefuseOtherTensors() const {
     std::set<std::string> known;
-    for (const LlamaTensor& tensor : tensors) known.insert(tensor.name);
-    if (config_.tied) known.insert("lm_head.weight");
+    for (const NetworkTensor& tensor : network_.tensors) {
+      for (const TensorPart& part : tensor.parts) known.insert(part.name);
+    }
+    if (network_.tied) known.insert(Stored("output"));
     for (const std::string& name : checkpoint_.Names()) {
-      // Older checkpoints store what follows from the configuration.
-      if (known.contains(name) || name.ends_with(".rotary_emb.inv_freq")) {
-        continue;
-      }
+      if (known.contains(name) || IsIgnored(name)) continue;
       throw Error::InTensor(checkpoint_.FileOf(name), name,
-                            "has no place in a " + config_.architecture +
+                            "has no place in a " + network_.architecture +
                                 " of this configuration");
     }
+  }
+
+  bool IsIgnored(const std::string& name) const {
+    // Older checkpoints store what follows from the configuration.
+    if (name.ends_with(".rotary_emb.inv_freq")) return true;
+    // Of a multimodal folder only the text model is taken.
+    const bool nested =
+        prefix_.second.find("language_model.") != std::string_view::npos;
+    if (nested && !name.starts_with(prefix_.second)) return true;
+    return std::any_of(network_.ignored.begin(), network_.ignored.end(),
+                       [&](const std::string& part) {
+                         return name.ends_with(part) ||
+                                name.starts_with(Spelled(part));
+                       });
   }
 
   std::optional<TokenizerData> ReadTokenizer() const {
@@ -149,7 +220,7 @@ class Importer {
                           "tokenizer config");
       ReadTokenizerConfig(file.object(), recipe);
     }
-    FitTokenizer(static_cast<size_t>(config_.llama.vocab), path.string(), data);
+    FitTokenizer(static_cast<size_t>(network_.vocab), path.string(), data);
     return data;
   }
 
@@ -159,7 +230,7 @@ class Importer {
     constexpr int64_t kLowest = std::numeric_limits<int32_t>::min();
     constexpr int64_t kHighest = std::numeric_limits<int32_t>::max();
     const auto occurs = [this](int64_t id) {
-      return id >= 0 && id < config_.llama.vocab;
+      return id >= 0 && id < network_.vocab;
     };
     const int64_t bos =
         object.Integer("bos_token_id", kLowest, kHighest, recipe.bos);
@@ -194,8 +265,10 @@ class Importer {
   const ImportOptions& options_;
   fs::path folder_;
   JsonFile config_file_;
-  HuggingFaceConfig config_;
+  Network network_;
   Checkpoint checkpoint_;
+  // See kPrefixes.
+  std::pair<std::string_view, std::string_view> prefix_;
 };
 
 }  // namespace

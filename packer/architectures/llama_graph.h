@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "lutra/runtime/graph.h"
+#include "packer/architectures/network.h"
 
-// The graph of decoders built like Llama (https://arxiv.org/abs/2302.13971):
-// Llama 1 to 3, Mistral, Qwen2, SmolLM, TinyLlama, llama2.c. Importers and
-// synthetic models make it of a few numbers. Tensors have the names of Hugging
-// Face checkpoints, matrices are [outputs, inputs].
+// The plain decoder of Llama 1 and 2, Mistral, Qwen2, SmolLM, TinyLlama and
+// llama2.c by a few numbers: what sources without a config.json and synthetic
+// models are made of. Tensors have the names of Hugging Face checkpoints,
+// matrices are [outputs, inputs].
 
 namespace lutra::packer {
 
@@ -24,10 +25,8 @@ struct LlamaConfig {
   int64_t head_dim = 0;    // even
   int64_t rotary_dim = 0;  // leading elements of a head that rotate; even
   double norm_eps = 1e-5;
-  OpType activation = OpType::kSilu;  // of the gate
+  double rope_theta = 1e4;
   bool query_key_value_bias = false;
-  bool attention_output_bias = false;
-  bool mlp_bias = false;
   bool adjacent_pairs = false;  // rotary pairs (2i, 2i + 1), else halves
   int64_t window = 0;           // of attention, in tokens; 0: none
 
@@ -35,8 +34,7 @@ struct LlamaConfig {
   // the embedding's matrix has the same name twice.
   std::string embedding = "model.embed_tokens.weight";
   std::string output = "lm_head.weight";
-  // Inverse frequencies [rotary_dim / 2] of the rotary embedding, with any
-  // scaling folded in. Checkpoints lack it; who writes the model adds it.
+  // Inverse frequencies [rotary_dim / 2] of the rotary embedding.
   std::string rope = "lutra.rope";
 
   bool tied() const { return embedding == output; }
@@ -48,12 +46,7 @@ struct LlamaConfig {
 // what does not fit together is found when the model is loaded.
 Graph LlamaGraph(const LlamaConfig& config);
 
-struct LlamaTensor {
-  enum class Role { kMatrix, kBias, kNorm, kRope };
-  std::string name;
-  Role role = Role::kMatrix;
-  std::vector<int64_t> shape;
-};
+using LlamaTensor = NetworkTensor;
 
 // The tensors that the graph uses, each once, in the order of the graph.
 std::vector<LlamaTensor> LlamaTensors(const LlamaConfig& config);

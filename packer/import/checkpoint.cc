@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/stored/group_order.h"
 #include "packer/import/stored/holding.h"
 
 namespace lutra::packer {
@@ -46,6 +47,14 @@ ImportTensor HeldTensor(const std::string& name, const StoredWeight& weight,
     tensor.write = [weight](const TensorParts& parts, ImportedWeight&) {
       WriteFloats(weight, parts);
     };
+  } else if (!weight.group_of_column.empty()) {
+    std::vector<uint32_t> order;
+    tensor = HeldTensor(
+        name, Naming(weight, [&] { return SortedByGroup(weight, order); }),
+        dequantize);
+    tensor.stored->gathered = true;
+    tensor.column_order = std::move(order);
+    return tensor;
   } else {
     const Holding holding = Naming(weight, [&] { return Hold(weight); });
     imported.exact = holding.exact;
@@ -93,23 +102,15 @@ bool Checkpoint::Same(std::string_view a, std::string_view b) const {
                     second->data.begin(), second->data.end());
 }
 
-ImportTensor Checkpoint::Copy(const std::string& name,
-                              std::span<const int64_t> shape, bool float32,
-                              bool dequantize) const {
-  const auto stored = stored_.find(name);
-  if (stored != stored_.end()) {
-    const StoredWeight& weight = stored->second;
-    TensorView view;
-    view.name = name;
-    view.shape = {static_cast<int64_t>(weight.rows),
-                  static_cast<int64_t>(weight.columns)};
-    CheckShape(view, shape, weight.file);
-    return HeldTensor(name, weight, dequantize);
-  }
+const RawTensor& Checkpoint::Get(std::string_view name) const {
   const RawTensor* found = plain_.Find(name);
   if (found == nullptr) throw Error::InTensor(name_, name, "is missing");
-  CheckShape(found->view, shape, found->file);
-  return CopyTensor(name, found->view, float32, found->file, found->owner);
+  return *found;
+}
+
+const StoredWeight* Checkpoint::FindStored(std::string_view name) const {
+  const auto found = stored_.find(name);
+  return found == stored_.end() ? nullptr : &found->second;
 }
 
 std::string Checkpoint::FileOf(std::string_view name) const {

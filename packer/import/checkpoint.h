@@ -27,11 +27,10 @@ class Checkpoint {
   const TensorView* Find(std::string_view name) const;
   // Whether two tensors are one, byte for byte. Quantized ones never are.
   bool Same(std::string_view a, std::string_view b) const;
-  // Takes the tensor over under its name: floats as they are or as float32,
-  // quantized weights as LUT matrices, or as float32 if `dequantize`. Throws
-  // Error if it is missing, of another shape, or cannot be held.
-  ImportTensor Copy(const std::string& name, std::span<const int64_t> shape,
-                    bool float32, bool dequantize) const;
+  // Throws Error if there is no tensor of floats of that name.
+  const RawTensor& Get(std::string_view name) const;
+  // nullptr if the tensor is of floats, or missing.
+  const StoredWeight* FindStored(std::string_view name) const;
   // The file that holds the tensor, or the folder.
   std::string FileOf(std::string_view name) const;
   // Of all tensors, sorted.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -10,7 +12,9 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/tokenizer.h"
+#include "packer/import/gguf/gguf_file.h"
 #include "packer/import/import_plan.h"
+#include "packer/import/source.h"
 #include "packer/write/pack_note.h"
 
 namespace lutra::packer {
@@ -24,9 +28,10 @@ struct FormatRow {
   ImportPlan (*plan)(const ImportOptions&);
 };
 
-constexpr std::array<FormatRow, 6> kFormats = {{
+constexpr std::array<FormatRow, 7> kFormats = {{
     {ImportFormat::kAuto, "auto", nullptr},
     {ImportFormat::kHuggingFace, "huggingface", PlanHuggingFace},
+    {ImportFormat::kGguf, "gguf", PlanGguf},
     {ImportFormat::kLlama2c, "llama2c", PlanLlama2c},
     {ImportFormat::kGraph, "graph", PlanGraph},
     {ImportFormat::kKeywordSpotter, "keyword-spotter", PlanKeywordSpotter},
@@ -65,6 +70,7 @@ ImportFormat DetectFormat(const ImportOptions& options) {
                         "config.json, graph.json, manifest.json and "
                         "variables.data-00000-of-00001");
   }
+  if (IsGguf(source)) return ImportFormat::kGguf;
   if (source.extension() == ".bin") return ImportFormat::kLlama2c;
   if (source.filename() == kVariablesFile) return ImportFormat::kKeywordSpotter;
   if (source.extension() == ".safetensors") {
@@ -77,8 +83,9 @@ ImportFormat DetectFormat(const ImportOptions& options) {
 
 // Options that would be ignored are mistakes.
 void CheckOptions(const ImportOptions& options, ImportFormat format) {
-  const bool has_tokenizer =
-      format == ImportFormat::kHuggingFace || format == ImportFormat::kLlama2c;
+  const bool has_tokenizer = format == ImportFormat::kHuggingFace ||
+                             format == ImportFormat::kGguf ||
+                             format == ImportFormat::kLlama2c;
   const auto refuse = [format](const char* what) {
     throw Error("the format '" + std::string(Name(format)) + "' takes no " +
                 what);
@@ -170,6 +177,87 @@ void Check(const std::string& written, const fs::path& source) {
   }
 }
 
+std::vector<ImportedWeight> QuantizedWeights(const ImportPlan& plan) {
+  std::vector<ImportedWeight> weights;
+  for (const ImportTensor& tensor : plan.tensors) {
+    if (tensor.stored) weights.push_back(*tensor.stored);
+  }
+  return weights;
+}
+
+// The rows of the matrix whose product a value is, through what keeps its
+// width; 0 if there is none.
+size_t ProductRows(const std::map<std::string_view, const Node*>& nodes,
+                   const std::map<std::string_view, size_t>& rows,
+                   std::string_view value) {
+  constexpr int kFarthest = 16;
+  for (int i = 0; i < kFarthest; ++i) {
+    const auto node = nodes.find(value);
+    if (node == nodes.end() || node->second->inputs.empty()) return 0;
+    if (node->second->op == OpType::kLinear) {
+      const auto found = rows.find(node->second->weight);
+      return found == rows.end() ? 0 : found->second;
+    }
+    value = node->second->inputs[0];
+  }
+  return 0;
+}
+
+// What running costs: see ImportReport.
+void AddCosts(const ImportPlan& plan, ImportReport& report) {
+  std::map<std::string_view, size_t> rows;
+  std::map<std::string_view, size_t> bytes;
+  for (const ImportTensor& tensor : plan.tensors) {
+    const std::string& name = tensor.info.name;
+    bytes[name] = tensor.info.ByteCount();
+    report.tensor_bytes += tensor.info.ByteCount();
+    rows[name] = tensor.stored ? tensor.stored->rows
+                 : tensor.info.shape.empty()
+                     ? 1
+                     : static_cast<size_t>(tensor.info.shape[0]);
+  }
+  std::map<std::string_view, const Node*> nodes;
+  for (const Node& node : plan.graph.nodes) nodes[node.output] = &node;
+  for (const Node& node : plan.graph.nodes) {
+    const auto weight = bytes.find(node.weight);
+    if (weight != bytes.end()) {
+      const bool one_row = node.op == OpType::kEmbedding;
+      report.token_bytes +=
+          one_row ? weight->second / rows[node.weight] : weight->second;
+    }
+    if (node.op != OpType::kAttention) continue;
+    for (size_t i = 1; i < node.inputs.size(); ++i) {
+      report.cache_bytes +=
+          sizeof(uint16_t) * ProductRows(nodes, rows, node.inputs[i]);
+    }
+  }
+}
+
+ImportPlan MakePlan(const ImportOptions& options, ImportReport& report) {
+  report.format = options.format == ImportFormat::kAuto ? DetectFormat(options)
+                                                        : options.format;
+  CheckOptions(options, report.format);
+  ImportPlan plan = Row(report.format).plan(options);
+  if (options.context > 0) plan.context = options.context;
+  report.architecture = plan.architecture;
+  report.layers = plan.layers;
+  report.context = plan.context;
+  for (const ImportTensor& tensor : plan.tensors) {
+    // The rotary embedding's frequencies are ours, not the checkpoint's.
+    if (tensor.info.name.starts_with("lutra.")) continue;
+    report.parameters += tensor.stored
+                             ? tensor.stored->rows * tensor.stored->columns
+                             : tensor.info.ElementCount();
+  }
+  if (plan.tokenizer) {
+    report.tokenizer = plan.tokenizer->recipe.kind;
+    report.vocabulary = plan.tokenizer->size();
+  }
+  report.weights = QuantizedWeights(plan);
+  AddCosts(plan, report);
+  return plan;
+}
+
 }  // namespace
 
 double ImportedWeight::BitsPerWeight() const {
@@ -191,25 +279,7 @@ ImportFormat ParseImportFormat(std::string_view name) {
 ImportReport ImportModel(const ImportOptions& options,
                          const ImportProgress& progress) {
   ImportReport report;
-  report.format = options.format == ImportFormat::kAuto ? DetectFormat(options)
-                                                        : options.format;
-  CheckOptions(options, report.format);
-  ImportPlan plan = Row(report.format).plan(options);
-  if (options.context > 0) plan.context = options.context;
-  report.architecture = plan.architecture;
-  report.layers = plan.layers;
-  report.context = plan.context;
-  for (const ImportTensor& tensor : plan.tensors) {
-    // The rotary embedding's frequencies are ours, not the checkpoint's.
-    if (tensor.info.name.starts_with("lutra.")) continue;
-    report.parameters += tensor.stored
-                             ? tensor.stored->rows * tensor.stored->columns
-                             : tensor.info.ElementCount();
-  }
-  if (plan.tokenizer) {
-    report.tokenizer = plan.tokenizer->recipe.kind;
-    report.vocabulary = plan.tokenizer->size();
-  }
+  ImportPlan plan = MakePlan(options, report);
   AddTokenizer(plan);
 
   std::map<std::string, std::string> metadata = Metadata(plan);
@@ -222,13 +292,45 @@ ImportReport ImportModel(const ImportOptions& options,
     metadata[note_key] = Note(plan, /*space=*/false);
     writer.ReplaceMetadata(metadata);
   }
-  for (const ImportTensor& tensor : plan.tensors) {
-    if (tensor.stored) report.weights.push_back(*tensor.stored);
-  }
+  report.weights = QuantizedWeights(plan);
   Check(writer.temporary(), options.source);
   report.file_bytes = fs::file_size(writer.temporary());
   writer.Commit();
   return report;
+}
+
+SourceReport InspectSource(const ImportOptions& options) {
+  SourceReport source;
+  std::exception_ptr refusal;
+  try {
+    const ImportPlan plan = MakePlan(options, source.report);
+    return source;
+  } catch (const Error& error) {
+    source.refusal = error.what();
+    refusal = std::current_exception();
+  }
+  // Weights say something where the network is not known, too.
+  std::optional<Checkpoint> checkpoint;
+  try {
+    checkpoint = OpenCheckpoint(options.source);
+  } catch (const Error&) {
+    std::rethrow_exception(refusal);
+  }
+  for (const auto& [name, weight] : checkpoint->stored()) {
+    ImportedWeight entry;
+    try {
+      entry = *HeldTensor(name, weight, options.dequantize).stored;
+    } catch (const Error& error) {
+      entry.name = name;
+      entry.origin = name;
+      entry.format = weight.format;
+      entry.rows = weight.rows;
+      entry.columns = weight.columns;
+      entry.refusal = error.what();
+    }
+    source.report.weights.push_back(std::move(entry));
+  }
+  return source;
 }
 
 }  // namespace lutra::packer

@@ -33,6 +33,9 @@ struct ImportTensor {
   // quantized: `stored` says so, and gets what is known when all is written.
   std::function<void(const TensorParts& parts, ImportedWeight& result)> write;
   std::optional<ImportedWeight> stored;
+  // If not empty, column i is column column_order[i] of the network's, whose
+  // inputs are to be put in that order.
+  std::vector<uint32_t> column_order = {};
 };
 
 struct ImportPlan {
@@ -71,6 +74,7 @@ void CheckShape(const TensorView& view, std::span<const int64_t> shape,
 // The importers. `options.format` is what the source is.
 ImportPlan PlanLlama2c(const ImportOptions& options);
 ImportPlan PlanHuggingFace(const ImportOptions& options);
+ImportPlan PlanGguf(const ImportOptions& options);
 ImportPlan PlanGraph(const ImportOptions& options);
 ImportPlan PlanKeywordSpotter(const ImportOptions& options);
 ImportPlan PlanCharacterLstm(const ImportOptions& options);

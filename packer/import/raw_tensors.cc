@@ -1,9 +1,11 @@
 #include "packer/import/raw_tensors.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/torch_file/torch_file.h"
 #include "runtime/base/json_object.h"
 #include "runtime/base/mapped_file.h"
 
@@ -14,15 +16,13 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kSingleFile = "model.safetensors";
 constexpr std::string_view kIndexFile = "model.safetensors.index.json";
+constexpr std::string_view kTorchFile = "pytorch_model.bin";
+constexpr std::string_view kTorchIndexFile = "pytorch_model.bin.index.json";
 constexpr size_t kMaxShards = 4096;
 // Weights that other programs read.
-constexpr std::string_view kOtherKinds[] = {"pytorch_model.bin",
-                                            "pytorch_model.bin.index.json",
-                                            "consolidated.00.pth",
-                                            "consolidated.safetensors",
-                                            "tf_model.h5",
-                                            "flax_model.msgpack",
-                                            "adapter_model.safetensors"};
+constexpr std::string_view kOtherKinds[] = {
+    "consolidated.00.pth", "consolidated.safetensors", "tf_model.h5",
+    "flax_model.msgpack", "adapter_model.safetensors"};
 
 bool Exists(const fs::path& path) {
   std::error_code error;
@@ -59,29 +59,52 @@ void AddFile(const fs::path& path, RawTensors& result) {
   }
 }
 
-void AddShards(const fs::path& folder, const fs::path& index,
-               RawTensors& result) {
+// Of an index: calls each(tensor, shard), and once(shard) before the first of
+// each shard.
+template <typename Once, typename Each>
+void ForShards(const fs::path& index, const Once& once, const Each& each) {
   const MappedFile mapped(index);
   const std::string name = index.string();
   const JsonDocument document = ParseJson(mapped.text(), name, "index");
   const JsonObject object(document.root(), name, "index");
   const nlohmann::json& map = object.Get("weight_map");
   const JsonObject places(map, name, "index: weight_map");
-  std::map<std::string, File> files;
+  std::set<std::string> files;
   for (const auto& [tensor, value] : map.items()) {
     const std::string shard = places.String(tensor);
-    File& file = files[shard];
-    if (file == nullptr) {
+    if (files.insert(shard).second) {
       // Names with folders could lead anywhere.
       if (fs::path(shard).filename() != shard || shard == "." ||
           shard == "..") {
         object.Fail(std::string("'") + shard + "' is not the name of a file");
       }
       if (files.size() > kMaxShards) object.Fail("names too many files");
-      file = Open(folder / shard, result);
+      once(shard);
     }
-    AddTensor(file, file->Get(tensor), result);
+    each(tensor, shard);
   }
+}
+
+void AddShards(const fs::path& folder, const fs::path& index,
+               RawTensors& result) {
+  std::map<std::string, File> files;
+  ForShards(
+      index,
+      [&](const std::string& shard) {
+        files[shard] = Open(folder / shard, result);
+      },
+      [&](const std::string& tensor, const std::string& shard) {
+        const File& file = files[shard];
+        AddTensor(file, file->Get(tensor), result);
+      });
+}
+
+void AddTorchShards(const fs::path& folder, const fs::path& index,
+                    RawTensors& result) {
+  ForShards(
+      index,
+      [&](const std::string& shard) { AddTorchFile(folder / shard, result); },
+      [](const std::string&, const std::string&) {});
 }
 
 }  // namespace
@@ -112,6 +135,10 @@ RawTensors OpenRawTensors(const fs::path& folder, const std::string& name) {
     AddFile(folder / kSingleFile, result);
   } else if (Exists(folder / kIndexFile)) {
     AddShards(folder, folder / kIndexFile, result);
+  } else if (Exists(folder / kTorchFile)) {
+    AddTorchFile(folder / kTorchFile, result);
+  } else if (Exists(folder / kTorchIndexFile)) {
+    AddTorchShards(folder, folder / kTorchIndexFile, result);
   } else if (!name.empty() && fs::path(name).filename() == name &&
              Exists(folder / (name + ".safetensors"))) {
     AddFile(folder / (name + ".safetensors"), result);
@@ -119,7 +146,8 @@ RawTensors OpenRawTensors(const fs::path& folder, const std::string& name) {
     const std::string other = OtherKind(folder);
     throw Error::InFile(
         folder.string(),
-        "has neither model.safetensors nor model.safetensors.index.json" +
+        "has neither model.safetensors nor model.safetensors.index.json nor "
+        "pytorch_model.bin" +
             (other.empty() ? "" : "; " + other + " is not supported"));
   }
   return result;

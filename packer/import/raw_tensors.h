@@ -1,12 +1,14 @@
 #ifndef LUTRA_PACKER_IMPORT_RAW_TENSORS_H_
 #define LUTRA_PACKER_IMPORT_RAW_TENSORS_H_
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lutra/runtime/safetensors.h"
 
@@ -17,6 +19,8 @@ struct RawTensor {
   TensorView view;
   std::string file;
   std::shared_ptr<const void> owner;
+  // Row i is row row_order[i] of the file; empty: as they lie there.
+  std::vector<uint32_t> row_order = {};
 };
 
 // The tensors of all files of a checkpoint, and what their headers say.

@@ -53,6 +53,7 @@ LlamaConfig ConfigOf(const SynthOptions& options) {
   config.head_dim = options.head_dim;
   config.rotary_dim = options.head_dim;
   config.norm_eps = options.norm_eps;
+  config.rope_theta = options.rope_theta;
   config.query_key_value_bias = options.query_key_value_bias;
   config.window = options.window;
   if (options.tied) config.output = config.embedding;
@@ -269,9 +270,7 @@ class Synthesizer {
       if (tensor.tensor.role == LlamaTensor::Role::kBias) {
         values[i] = 0.1f * random.Symmetric();
       } else if (tensor.tensor.role == LlamaTensor::Role::kRope) {
-        values[i] = static_cast<float>(std::pow(
-            options_.rope_theta,
-            -static_cast<double>(i) / static_cast<double>(values.size())));
+        values[i] = tensor.tensor.values[i];
       }
     }
     return values;

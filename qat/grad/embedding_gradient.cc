@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "lutra/runtime/embedding_aliases.h"
 #include "qat/grad/gradients.h"
 
 namespace lutra::qat {
@@ -12,6 +13,7 @@ class EmbeddingStep : public BackwardStep {
                 const Execution& execution, const BackwardBinding& binding)
       : executor_(execution.executor),
         ids_(static_cast<const int32_t*>(binding.inputs[0])),
+        aliases_(EmbeddingAliases(node)),
         dy_(binding.output_gradient),
         dweight_(binding.weight_gradient),
         rows_(static_cast<size_t>(model.file().Get(node.weight).shape[0])),
@@ -25,7 +27,8 @@ class EmbeddingStep : public BackwardStep {
     ParallelFor(executor_, rows_, (rows_ + kPieces - 1) / kPieces,
                 [&](size_t begin, size_t end) {
                   for (size_t i = 0; i < m; ++i) {
-                    const auto id = static_cast<size_t>(ids_[i]);
+                    const auto id =
+                        static_cast<size_t>(AliasedId(aliases_, ids_[i]));
                     if (id < begin || id >= end) continue;
                     const float* dy = dy_ + i * width_;
                     float* sum = dweight_ + id * width_;
@@ -37,6 +40,7 @@ class EmbeddingStep : public BackwardStep {
  private:
   Executor* executor_;
   const int32_t* ids_;
+  std::vector<int64_t> aliases_;
   const float* dy_;
   float* dweight_;
   size_t rows_;

@@ -22,9 +22,8 @@ class NormStep : public BackwardStep {
         weight_(Tensor32(model, node.weight)),
         eps_(static_cast<float>(NumberAttribute(node, "eps"))),
         moments_(static_cast<Moments*>(binding.scratch)) {
-    const ValueInfo& value = model.value(node.output);
-    columns_ = static_cast<size_t>(value.shape.back());
-    rows_ = value.ElementCount() / columns_;
+    columns_ = model.file().Get(node.weight).ElementCount();
+    rows_ = model.value(node.output).ElementCount() / columns_;
   }
 
   struct Moments {
@@ -121,9 +120,8 @@ class NormGradient : public OperatorGradient {
 
   size_t ScratchBytes(const Model& model, const Node& node, const Execution&,
                       const BackwardCapacity& capacity) const override {
-    const ValueInfo& value = model.value(node.output);
-    const size_t rows =
-        value.ElementCount() / static_cast<size_t>(value.shape.back());
+    const size_t rows = model.value(node.output).ElementCount() /
+                        model.file().Get(node.weight).ElementCount();
     return capacity.rows * rows * sizeof(typename NormStep<kNorm>::Moments);
   }
 

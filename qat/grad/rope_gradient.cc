@@ -8,7 +8,8 @@
 namespace lutra::qat {
 namespace {
 
-// A rotation's gradient is turned back by its angle.
+// A rotation's gradient is turned back by its angle. The cosines and sines
+// have the scale in them.
 class RopeStep : public BackwardStep {
  public:
   RopeStep(const Model& model, const Node& node, const Execution& execution,
@@ -20,7 +21,7 @@ class RopeStep : public BackwardStep {
         head_dim_(CountAttribute(node, "head_dim")),
         row_size_(model.value(node.output).ElementCount()),
         adjacent_(WordAttribute(node, "pairing") == "adjacent"),
-        angles_(execution.shared->rope.at(node.weight)) {
+        angles_(AnglesOf(model, node, *execution.shared)) {
     angles_->Prepare(binding.capacity.rows);
   }
 

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "kernels/base/parallel.h"
+#include "lutra/runtime/embedding_aliases.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 
@@ -18,13 +19,14 @@ class EmbeddingStep : public Step {
       : model_(model),
         node_(node),
         weight_(GetWeight(model, node.weight)),
+        aliases_(EmbeddingAliases(node)),
         ids_(static_cast<const int32_t*>(binding.inputs[0])),
         output_(binding.output),
         executor_(executor) {}
 
   void Run(size_t m, const Call&) override {
     for (size_t i = 0; i < m; ++i) {
-      if (ids_[i] < 0 || static_cast<uint32_t>(ids_[i]) >= weight_.n) {
+      if (RowOf(ids_[i]) < 0 || RowOf(ids_[i]) >= int64_t{weight_.n}) {
         throw NodeError(model_, node_,
                         "id " + std::to_string(ids_[i]) + " of token " +
                             std::to_string(i) + " is outside 0.." +
@@ -35,7 +37,7 @@ class EmbeddingStep : public Step {
     ParallelFor(executor_, m, kTile, [this](size_t begin, size_t end) {
       const size_t k = weight_.k;
       for (size_t i = begin; i < end; ++i) {
-        const auto row = static_cast<uint32_t>(ids_[i]);
+        const auto row = static_cast<uint32_t>(RowOf(ids_[i]));
         float* y = output_ + i * k;
         if (weight_.packed != nullptr) {
           kernels::DequantizeRow(*weight_.packed, row, y);
@@ -55,9 +57,12 @@ class EmbeddingStep : public Step {
   }
 
  private:
+  int64_t RowOf(int32_t id) const { return AliasedId(aliases_, id); }
+
   const Model& model_;
   const Node& node_;
   Weight weight_;
+  std::vector<int64_t> aliases_;
   const int32_t* ids_;
   float* output_;
   Executor* executor_;
@@ -68,7 +73,11 @@ class Embedding : public Operator {
   Embedding()
       : Operator({.name = "embedding",
                   .weight = TensorUse::kRequired,
-                  .packable = true}) {}
+                  .packable = true,
+                  .attributes = {{.name = "aliases",
+                                  .kind = AttributeKind::kList,
+                                  .required = false,
+                                  .high = 1u << 30}}}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
@@ -78,7 +87,19 @@ class Embedding : public Operator {
           model, node,
           "input '" + inputs[0]->name + "' must be int32 ids of shape []");
     }
-    return {int64_t{GetWeight(model, node.weight).k}};
+    const Weight weight = GetWeight(model, node.weight);
+    const std::vector<int64_t> aliases = EmbeddingAliases(node);
+    if (aliases.size() % 2 != 0) {
+      throw NodeError(model, node, "its 'aliases' are not pairs");
+    }
+    for (size_t i = 1; i < aliases.size(); i += 2) {
+      if (aliases[i] < int64_t{weight.n}) continue;
+      throw NodeError(model, node,
+                      "its 'aliases' have the row " +
+                          std::to_string(aliases[i]) + ", of " +
+                          std::to_string(weight.n));
+    }
+    return {int64_t{weight.k}};
   }
 
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
@@ -90,6 +111,10 @@ class Embedding : public Operator {
 };
 
 }  // namespace
+
+std::vector<int64_t> EmbeddingAliases(const Node& node) {
+  return ListAttribute(node, "aliases");
+}
 
 const Operator& EmbeddingOperator() {
   static const Embedding op;

@@ -14,7 +14,13 @@ constexpr size_t kTile = 8192;
 
 enum class Norm { kRms, kLayer };
 
-// A norm over the last dimension.
+// The elements that are normalized together: as many as the weight has.
+size_t ColumnsOf(const Model& model, const Node& node) {
+  return model.file().Get(node.weight).ElementCount();
+}
+
+// A norm over each part of the last dimension that is as long as the weight,
+// most often all of it.
 template <Norm kNorm>
 class NormOperator : public Operator {
  public:
@@ -34,7 +40,10 @@ class NormOperator : public Operator {
     if (inputs[0]->shape.empty()) {
       throw NodeError(model, node, "its input is a scalar");
     }
-    const auto columns = static_cast<size_t>(inputs[0]->shape.back());
+    const auto width = static_cast<size_t>(inputs[0]->shape.back());
+    size_t columns = ColumnsOf(model, node);
+    // Of heads that are normalized each by itself.
+    if (columns == 0 || width % columns != 0) columns = width;
     GetVector(model, node.weight, columns, "the weight of the norm");
     if (!node.bias.empty()) {
       GetVector(model, node.bias, columns, "the bias of the norm");
@@ -61,9 +70,8 @@ class NormOperator : public Operator {
           eps_(static_cast<float>(NumberAttribute(node, "eps"))),
           y_(binding.output),
           executor_(executor) {
-      const ValueInfo& value = model.value(node.output);
-      columns_ = static_cast<size_t>(value.shape.back());
-      rows_ = value.ElementCount() / columns_;
+      columns_ = ColumnsOf(model, node);
+      rows_ = model.value(node.output).ElementCount() / columns_;
     }
 
     void Run(size_t m, const Call&) override {

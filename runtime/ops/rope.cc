@@ -54,12 +54,7 @@ class RopeStep : public Step {
         adjacent_(WordAttribute(node, "pairing") == "adjacent"),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output) {
-    std::shared_ptr<RopeAngles>& shared = execution.shared->rope[node.weight];
-    if (shared == nullptr) {
-      shared =
-          std::make_shared<RopeAngles>(Frequencies(model, node).data(), pairs_);
-    }
-    angles_ = shared;
+    angles_ = AnglesOf(model, node, *execution.shared);
     angles_->Prepare(binding.m);
   }
 
@@ -109,7 +104,13 @@ class Rope : public Operator {
                                   .high = kMaxCount},
                                  {.name = "pairing",
                                   .kind = AttributeKind::kWord,
-                                  .words = "half adjacent"}}}) {}
+                                  .words = "half adjacent"},
+                                 {.name = "scale",
+                                  .kind = AttributeKind::kNumber,
+                                  .required = false,
+                                  .low = 0,
+                                  .high = 1e6,
+                                  .otherwise = 1}}}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
@@ -147,13 +148,26 @@ class Rope : public Operator {
 
 }  // namespace
 
+std::shared_ptr<RopeAngles> AnglesOf(const Model& model, const Node& node,
+                                     SharedData& shared) {
+  const double scale = NumberAttribute(node, "scale");
+  std::shared_ptr<RopeAngles>& angles = shared.rope[{node.weight, scale}];
+  if (angles == nullptr) {
+    const std::span<const float> frequencies = Frequencies(model, node);
+    angles = std::make_shared<RopeAngles>(
+        frequencies.data(), frequencies.size(), static_cast<float>(scale));
+  }
+  return angles;
+}
+
 void ReferenceRope(std::span<const float> x, size_t position,
                    std::span<const float> frequencies, bool adjacent,
-                   float* y) {
+                   float scale, float* y) {
   const size_t pairs = frequencies.size();
   for (size_t i = 0; i < pairs; ++i) {
-    const Direction d =
-        DirectionOf(static_cast<float>(position), frequencies[i]);
+    Direction d = DirectionOf(static_cast<float>(position), frequencies[i]);
+    d.cosine *= scale;
+    d.sine *= scale;
     const size_t a = adjacent ? 2 * i : i;
     const size_t b = adjacent ? 2 * i + 1 : i + pairs;
     y[a] = x[a] * d.cosine - x[b] * d.sine;

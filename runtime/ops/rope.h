@@ -10,7 +10,7 @@ namespace lutra {
 // with Rotary Position Embedding", 2021) of one head x [head_dim] at
 // `position`, defined to the bit. Pair i of x turns by position *
 // frequencies[i]:
-//   (c, s) = DirectionOf(float(position), frequencies[i])
+//   (c, s) = scale * DirectionOf(float(position), frequencies[i])
 //   y[a] = x[a] * c - x[b] * s
 //   y[b] = x[b] * c + x[a] * s
 // every operation rounded by itself, where with `adjacent` pair i is
@@ -18,7 +18,8 @@ namespace lutra {
 // stays as it is. The definition in plain C++, which the operator is tested
 // against; x and y do not overlap.
 void ReferenceRope(std::span<const float> x, size_t position,
-                   std::span<const float> frequencies, bool adjacent, float* y);
+                   std::span<const float> frequencies, bool adjacent,
+                   float scale, float* y);
 
 }  // namespace lutra
 

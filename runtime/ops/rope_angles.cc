@@ -51,8 +51,8 @@ Direction DirectionOf(float place, float frequency) {
   }
 }
 
-RopeAngles::RopeAngles(const float* frequencies, size_t count)
-    : frequencies_(frequencies), count_(count) {}
+RopeAngles::RopeAngles(const float* frequencies, size_t count, float scale)
+    : frequencies_(frequencies), count_(count), scale_(scale) {}
 
 void RopeAngles::Prepare(size_t m) {
   const size_t size = std::max(cosines_.size(), m * count_);
@@ -66,8 +66,8 @@ void RopeAngles::Update(const Call& call) {
     const float place = static_cast<float>(call.rows[row].position);
     for (size_t i = 0; i < count_; ++i) {
       const Direction direction = DirectionOf(place, frequencies_[i]);
-      cosines_[row * count_ + i] = direction.cosine;
-      sines_[row * count_ + i] = direction.sine;
+      cosines_[row * count_ + i] = direction.cosine * scale_;
+      sines_[row * count_ + i] = direction.sine * scale_;
     }
   }
   call_ = call.id;

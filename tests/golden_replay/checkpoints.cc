@@ -16,6 +16,7 @@
 #include "lutra/packer/import.h"
 #include "packer/import/checkpoint.h"
 #include "packer/import/source.h"
+#include "packer/import/stored/group_order.h"
 #include "packer/import/stored/holding.h"
 #include "packer/weights/row_source.h"
 #include "tests/golden_replay/golden_file.h"
@@ -148,8 +149,19 @@ Values Read(const Checkpoint& checkpoint, const std::string& name) {
   values.source.resize(weight.rows * weight.columns);
   weight.Values(rows, weight.rows, values.source);
   // Columns in activation order are held by their groups.
-  const packer::Holding holding = packer::Hold(weight);
-  values.held = Unpack(weight, holding);
+  std::vector<uint32_t> order;
+  const bool ordered = !weight.group_of_column.empty();
+  const StoredWeight sorted =
+      ordered ? packer::SortedByGroup(weight, order) : weight;
+  const packer::Holding holding = packer::Hold(sorted);
+  values.held = Unpack(sorted, holding);
+  if (ordered) {
+    const std::vector<float> held = values.held;
+    for (size_t i = 0; i < held.size(); ++i) {
+      const size_t column = i % weight.columns;
+      values.held[i - column + order[column]] = held[i];
+    }
+  }
   values.exact = holding.exact;
   const bool rounded = weight.zero == packer::ZeroRule::kNone;
   values.error = rounded ? kTableError : kOffsetError;
@@ -224,7 +236,7 @@ void CompareWeight(const Checkpoint& checkpoint, const GoldenFile& truth,
 void CompareImported(const Model& model, const packer::ImportReport& report,
                      const GoldenFile& truth, Comparison& comparison) {
   for (const packer::ImportedWeight& weight : report.weights) {
-    if (!weight.exact || IsOpen(truth)) continue;
+    if (!weight.exact || weight.gathered || IsOpen(truth)) continue;
     if (!truth.Has(std::string(kRows) + weight.origin)) continue;
     const auto rows = packer::RowSource::Of(model, weight.name);
     std::vector<float> scratch;

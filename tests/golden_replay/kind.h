@@ -33,6 +33,10 @@ extern const Kind kHuggingFace;
 // Quantized checkpoints of other libraries with hashes of the values of their
 // weights (shared/golden/checkpoints/README.md).
 extern const Kind kCheckpoints;
+// Folders of many architectures with the logits and greedy ids that
+// transformers gives, or the vectors of encoders
+// (shared/golden/arch/README.md).
+extern const Kind kArchitecture;
 // Results and gradients of operators and losses, runs of optimizers and of
 // training (shared/golden/train/README.md).
 extern const Kind kTraining;

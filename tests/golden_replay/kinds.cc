@@ -4,10 +4,7 @@ namespace lutra::golden {
 
 std::span<const Kind* const> Kinds() {
   static constexpr const Kind* kKinds[] = {
-      &kCheckpoints,
-      &kHuggingFace,
-      &kParq,
-      &kTraining,
+      &kCheckpoints, &kArchitecture, &kHuggingFace, &kParq, &kTraining,
   };
   return kKinds;
 }

@@ -3,13 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <set>
 
 #include "lutra/packer/import.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/tokenizer.h"
-#include "packer/import/huggingface/huggingface_config.h"
+#include "packer/architectures/architecture.h"
+#include "packer/import/huggingface/network_tensor.h"
 #include "packer/import/import_plan.h"
 #include "tests/packer/import_data.h"
 #include "tests/runtime/throws.h"
@@ -20,6 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 json LlamaJson() {
@@ -32,39 +39,68 @@ json LlamaJson() {
       "rope_scaling": null, "torch_dtype": "float32"})");
 }
 
-HuggingFaceConfig Read(json config, const char* patch = "{}") {
+Network Read(json config, const char* patch = "{}") {
   config.merge_patch(json::parse(patch));
-  return ReadHuggingFaceConfig(JsonObject(config, "config.json", "config"));
+  return BuildNetwork(JsonObject(config, "config.json", "config"));
+}
+
+// An attribute of each attention node; -1 where it is left out.
+std::vector<double> OfAttention(const Network& network, const char* name) {
+  std::vector<double> values;
+  for (const Node& node : network.graph.nodes) {
+    if (node.op != OpType::kAttention) continue;
+    values.push_back(node.attributes.contains(name)
+                         ? std::get<double>(node.attributes.at(name))
+                         : -1);
+  }
+  return values;
+}
+
+bool HasTensor(const Network& network, const std::string& name) {
+  return std::any_of(network.tensors.begin(), network.tensors.end(),
+                     [&](const auto& tensor) { return tensor.name == name; });
+}
+
+std::vector<float> Frequencies(const Network& network) {
+  for (const NetworkTensor& tensor : network.tensors) {
+    if (tensor.role == NetworkTensor::Role::kRope) return tensor.values;
+  }
+  return {};
 }
 
 TEST(ImportConfigTest, DefaultsOfTheArchitectures) {
-  const HuggingFaceConfig llama = Read(LlamaJson());
+  constexpr const char* kQueryBias = "model.layers.0.self_attn.q_proj.bias";
+  constexpr const char* kOutputBias = "model.layers.0.self_attn.o_proj.bias";
+  const Network llama = Read(LlamaJson());
   EXPECT_EQ(llama.architecture, "LlamaForCausalLM");
-  EXPECT_EQ(llama.llama.kv_heads, 2);
-  EXPECT_FALSE(llama.llama.query_key_value_bias);
+  EXPECT_THAT(OfAttention(llama, "kv_heads"), ElementsAre(2, 2, 2));
+  EXPECT_FALSE(HasTensor(llama, kQueryBias));
   EXPECT_FALSE(llama.tied);
   EXPECT_EQ(llama.context, 512);
-  EXPECT_EQ(llama.rope.theta, 500000);
+  EXPECT_FLOAT_EQ(Frequencies(llama)[1],
+                  static_cast<float>(std::pow(500000, -1.0 / 8)));
 
-  const HuggingFaceConfig qwen =
+  const Network qwen =
       Read(LlamaJson(), R"({"architectures": ["Qwen2ForCausalLM"],
           "num_key_value_heads": null, "sliding_window": 100,
           "use_sliding_window": false, "tie_word_embeddings": true})");
-  EXPECT_TRUE(qwen.llama.query_key_value_bias);
-  EXPECT_FALSE(qwen.llama.attention_output_bias);
-  EXPECT_EQ(qwen.llama.kv_heads, 6);
-  EXPECT_EQ(qwen.llama.window, 0);
+  EXPECT_TRUE(HasTensor(qwen, kQueryBias));
+  EXPECT_FALSE(HasTensor(qwen, kOutputBias));
+  EXPECT_THAT(OfAttention(qwen, "kv_heads"), ElementsAre(6, 6, 6));
+  EXPECT_THAT(OfAttention(qwen, "window"), ElementsAre(-1, -1, -1));
   EXPECT_TRUE(qwen.tied);
 
-  const HuggingFaceConfig mistral =
-      Read(LlamaJson(), R"({"architectures": ["MistralForCausalLM"],
-          "sliding_window": 100})");
-  EXPECT_EQ(mistral.llama.window, 100);
+  EXPECT_THAT(OfAttention(Read(LlamaJson(),
+                               R"({"architectures": ["MistralForCausalLM"],
+          "sliding_window": 100})"),
+                          "window"),
+              ElementsAre(100, 100, 100));
   // A window that is never full is none.
-  EXPECT_EQ(Read(LlamaJson(), R"({"architectures": ["MistralForCausalLM"],
-                "sliding_window": 4096})")
-                .llama.window,
-            0);
+  EXPECT_THAT(OfAttention(Read(LlamaJson(),
+                               R"({"architectures": ["MistralForCausalLM"],
+                "sliding_window": 4096})"),
+                          "window"),
+              ElementsAre(-1, -1, -1));
   // Without architectures the model's type says it.
   EXPECT_EQ(Read(LlamaJson(), R"({"architectures": null,
                 "model_type": "mistral"})")
@@ -72,77 +108,113 @@ TEST(ImportConfigTest, DefaultsOfTheArchitectures) {
             "MistralForCausalLM");
 }
 
+TEST(ImportConfigTest, TextModelsOfNestedConfigurations) {
+  json whole = {{"architectures", {"Mistral3ForConditionalGeneration"}},
+                {"model_type", "mistral3"},
+                {"tie_word_embeddings", true}};
+  whole["text_config"] = LlamaJson();
+  whole["text_config"].erase("architectures");
+  whole["text_config"]["model_type"] = "mistral";
+  const Network network = Read(whole);
+  EXPECT_EQ(network.architecture, "MistralForCausalLM");
+  EXPECT_TRUE(network.tied);
+  whole["text_config"]["model_type"] = "other";
+  EXPECT_THAT(ErrorMessage([&] { Read(whole); }),
+              HasSubstr("'Mistral3ForConditionalGeneration'"));
+}
+
+// Each has a name of its own and is found by its class and by its type.
+TEST(ImportConfigTest, RegistryOfArchitectures) {
+  std::set<std::string_view> names;
+  for (const Architecture* entry : Architectures()) {
+    EXPECT_TRUE(names.insert(entry->name).second) << entry->name;
+    EXPECT_TRUE(names.insert(entry->type).second) << entry->type;
+    EXPECT_FALSE(entry->models.empty()) << entry->name;
+  }
+}
+
+// The table in docs/import.md is made from the registry.
+TEST(ImportConfigTest, DocumentedArchitectures) {
+  std::ifstream stream(LUTRA_SOURCE_DIR "/docs/import.md");
+  const std::string page{std::istreambuf_iterator<char>(stream), {}};
+  std::string table = "| class | models |\n|---|---|\n";
+  for (const Architecture* entry : Architectures()) {
+    table += "| `" + std::string(entry->name) + "` | " +
+             std::string(entry->models) + " |\n";
+  }
+  EXPECT_THAT(page, HasSubstr(table));
+}
+
 TEST(ImportConfigTest, SlidingWindows) {
-  const auto window = [](const char* architecture, const char* patch) {
+  const auto windows = [](const char* architecture, const char* patch) {
     json config = LlamaJson();
     config["max_position_embeddings"] = 8192;
     config["architectures"] = {architecture};
     // Not by a merge, which would take null for a removal.
     config.update(json::parse(patch));
-    return Read(config).llama.window;
+    return OfAttention(Read(config), "window");
   };
+  const auto none = ElementsAre(-1, -1, -1);
   // An absent window is the default's, null is none.
   constexpr const char* kMistral = "MistralForCausalLM";
-  EXPECT_EQ(window(kMistral, "{}"), 4096);
-  EXPECT_EQ(window(kMistral, R"({"sliding_window": null})"), 0);
-  EXPECT_EQ(window(kMistral, R"({"sliding_window": 8192})"), 0);
+  EXPECT_THAT(windows(kMistral, "{}"), ElementsAre(4096, 4096, 4096));
+  EXPECT_THAT(windows(kMistral, R"({"sliding_window": null})"), none);
+  EXPECT_THAT(windows(kMistral, R"({"sliding_window": 8192})"), none);
   constexpr const char* kQwen2 = "Qwen2ForCausalLM";
-  EXPECT_EQ(window(kQwen2, R"({"sliding_window": 64})"), 0);
-  EXPECT_EQ(window(kQwen2, R"({"use_sliding_window": true,
-                "sliding_window": 64, "max_window_layers": 0})"),
-            64);
-  EXPECT_EQ(window(kQwen2, R"({"use_sliding_window": true,
+  EXPECT_THAT(windows(kQwen2, R"({"sliding_window": 64})"), none);
+  EXPECT_THAT(windows(kQwen2, R"({"use_sliding_window": true,
+                "sliding_window": 64, "max_window_layers": 1})"),
+              ElementsAre(-1, 64, 64));
+  EXPECT_THAT(windows(kQwen2, R"({"use_sliding_window": true,
                 "sliding_window": 64, "max_window_layers": 3})"),
-            0);
-  EXPECT_EQ(window(kQwen2, R"({"use_sliding_window": true,
+              none);
+  EXPECT_THAT(windows(kQwen2, R"({"use_sliding_window": true,
                 "sliding_window": 64})"),
-            0);  // the first 28 layers have none
+              none);  // the first 28 layers have none
   // A list of the layers outranks the number.
-  EXPECT_EQ(window(kQwen2, R"({"use_sliding_window": true,
+  EXPECT_THAT(windows(kQwen2, R"({"use_sliding_window": true,
                 "sliding_window": 64, "layer_types": ["sliding_attention",
-                "sliding_attention", "sliding_attention"]})"),
-            64);
-  EXPECT_EQ(window("LlamaForCausalLM", R"({"sliding_window": 64})"), 0);
+                "full_attention", "sliding_attention"]})"),
+              ElementsAre(64, -1, 64));
+  EXPECT_THAT(windows("LlamaForCausalLM", R"({"sliding_window": 64})"), none);
+  // Every second and every sixth layer.
+  EXPECT_THAT(windows("Gemma2ForCausalLM", R"({"sliding_window": 64})"),
+              ElementsAre(64, -1, 64));
+  EXPECT_THAT(windows("Gemma3ForCausalLM", R"({"sliding_window": 64,
+                "sliding_window_pattern": 3})"),
+              ElementsAre(64, 64, -1));
 }
 
 TEST(ImportConfigTest, BothSpellingsOfRope) {
-  const HuggingFaceConfig old = Read(LlamaJson(), R"({"rope_scaling": {
+  const Network old = Read(LlamaJson(), R"({"rope_scaling": {
       "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
       "high_freq_factor": 4.0, "original_max_position_embeddings": 64}})");
-  const HuggingFaceConfig current =
+  const Network current =
       Read(LlamaJson(), R"({"rope_theta": null, "rope_parameters": {
       "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
       "rope_theta": 500000.0,
       "high_freq_factor": 4.0, "original_max_position_embeddings": 64}})");
-  EXPECT_EQ(InverseFrequencies(old.rope, 16),
-            InverseFrequencies(current.rope, 16));
-  EXPECT_NE(InverseFrequencies(old.rope, 16),
-            InverseFrequencies(Read(LlamaJson()).rope, 16));
+  EXPECT_EQ(Frequencies(old), Frequencies(current));
+  EXPECT_NE(Frequencies(old), Frequencies(Read(LlamaJson())));
 }
 
 // As transformers has it: the older spelling replaces the other one whole.
 TEST(ImportConfigTest, OfTwoSpellingsOfRopeTheOlderCounts) {
-  const RopeScheme both = Read(LlamaJson(), R"({"rope_theta": null,
+  const auto both = Frequencies(Read(LlamaJson(), R"({"rope_theta": null,
       "rope_scaling": {"type": "linear", "factor": 2.0},
-      "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}})")
-                              .rope;
-  EXPECT_EQ(both.scaling, RopeScheme::Scaling::kLinear);
-  EXPECT_EQ(both.factor, 2);
-  EXPECT_EQ(both.theta, 10000);
-  const RopeScheme empty = Read(LlamaJson(), R"({"rope_scaling": {},
-      "rope_parameters": {"rope_type": "linear", "factor": 3.0}})")
-                               .rope;
-  EXPECT_EQ(empty.factor, 3);
-  EXPECT_EQ(empty.theta, 500000);
+      "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}})"));
+  EXPECT_EQ(both[0], 0.5f);
+  EXPECT_FLOAT_EQ(both[4], 0.5f / 100);  // of 10000
+  const auto empty = Frequencies(Read(LlamaJson(), R"({"rope_scaling": {},
+      "rope_parameters": {"rope_type": "linear", "factor": 4.0}})"));
+  EXPECT_EQ(empty[0], 0.25f);
 }
 
 TEST(ImportConfigTest, LinearScalingSlowsAllPairs) {
-  const auto plain = InverseFrequencies(Read(LlamaJson()).rope, 16);
-  const auto scaled = InverseFrequencies(
-      Read(LlamaJson(), R"({"rope_scaling": {"type": "linear",
-          "factor": 4.0}})")
-          .rope,
-      16);
+  const auto plain = Frequencies(Read(LlamaJson()));
+  const auto scaled =
+      Frequencies(Read(LlamaJson(), R"({"rope_scaling": {"type": "linear",
+          "factor": 4.0}})"));
   ASSERT_EQ(plain.size(), 8u);
   EXPECT_EQ(plain[0], 1.0f);
   for (size_t i = 0; i < plain.size(); ++i) {
@@ -150,17 +222,49 @@ TEST(ImportConfigTest, LinearScalingSlowsAllPairs) {
   }
 }
 
+TEST(ImportConfigTest, LongRopeGoesByTheContext) {
+  const Network network =
+      Read(LlamaJson(), R"({"architectures": ["Phi3ForCausalLM"],
+      "rope_theta": 1e4, "head_dim": 4,
+      "original_max_position_embeddings": 32, "rope_scaling": {"type": "su",
+      "short_factor": [1, 2], "long_factor": [4, 8]}})");
+  const auto rope = std::find_if(
+      network.tensors.begin(), network.tensors.end(), [](const auto& tensor) {
+        return tensor.role == NetworkTensor::Role::kRope;
+      });
+  ASSERT_NE(rope, network.tensors.end());
+  EXPECT_EQ(rope->long_from, 32);
+  const auto at = [&](int64_t context) {
+    std::vector<std::byte> buffer;
+    const auto bytes = TakeFrequencies(*rope, context, RopePrecision::kFloat32,
+                                       DType::kFloat32)
+                           .read(buffer);
+    std::vector<float> values(2);
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return values;
+  };
+  EXPECT_THAT(at(32), ElementsAre(1.0f, 0.005f));
+  EXPECT_THAT(at(33), ElementsAre(0.25f, 0.00125f));
+}
+
 TEST(ImportConfigTest, RopePrecision) {
-  RopeScheme scheme;  // 10000^(-i/4): 1, 0.1, 0.01, 0.001
-  const std::vector<float> exact = InverseFrequencies(scheme, 8);
+  NetworkTensor tensor;
+  tensor.shape = {4};
+  tensor.values = {1, 0.1f, 0.01f, 0.001f};
+  const auto read = [&](RopePrecision precision, DType dtype) {
+    std::vector<std::byte> buffer;
+    const auto bytes =
+        TakeFrequencies(tensor, 64, precision, dtype).read(buffer);
+    std::vector<float> values(4);
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return values;
+  };
   const std::vector<float> rounded = {1, 0x1.9ap-4f, 0x1.48p-7f, 0x1.06p-10f};
   using enum RopePrecision;
-  EXPECT_EQ(InverseFrequencies(scheme, 8, kFloat32, DType::kBFloat16), exact);
-  EXPECT_EQ(InverseFrequencies(scheme, 8, kCheckpoint, DType::kBFloat16),
-            rounded);
-  EXPECT_EQ(InverseFrequencies(scheme, 8, kCheckpoint, DType::kFloat32), exact);
-  EXPECT_EQ(InverseFrequencies(scheme, 8, kCheckpoint, DType::kFloat16)[1],
-            0x1.998p-4f);
+  EXPECT_EQ(read(kFloat32, DType::kBFloat16), tensor.values);
+  EXPECT_EQ(read(kCheckpoint, DType::kBFloat16), rounded);
+  EXPECT_EQ(read(kCheckpoint, DType::kFloat32), tensor.values);
+  EXPECT_EQ(read(kCheckpoint, DType::kFloat16)[1], 0x1.998p-4f);
   EXPECT_EQ(ImportOptions().rope, kFloat32);
 }
 
@@ -172,19 +276,24 @@ TEST(ImportConfigTest, RefusesByName) {
   const Case cases[] = {
       {R"({"architectures": ["MixtralForCausalLM"]})",
        "architecture 'MixtralForCausalLM' is not supported; supported: "
-       "LlamaForCausalLM"},
-      {R"({"architectures": [], "model_type": "gpt2"})", "'gpt2'"},
+       "BitNetForCausalLM"},
+      {R"({"architectures": [], "model_type": "mamba"})", "'mamba'"},
       {R"({"num_local_experts": 8})", "'num_local_experts'"},
       {R"({"clip_qkv": 8.0})", "'clip_qkv'"},
-      {R"({"final_logit_softcapping": 30.0})", "'final_logit_softcapping'"},
+      {R"({"architectures": ["StableLmForCausalLM"], "qk_layernorm": true})",
+       "'qk_layernorm'"},
       {R"({"hidden_act": "quick_gelu"})",
        "hidden_act 'quick_gelu' is not supported"},
       {R"({"rope_scaling": {"type": "dynamic", "factor": 2.0}})",
        "rope type 'dynamic'"},
-      {R"({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}})",
-       "rope type 'yarn'"},
       {R"({"rope_parameters": {"rope_type": "longrope"}})",
-       "rope type 'longrope'"},
+       "has no 'short_factor'"},
+      {R"({"rope_parameters": {"rope_type": "longrope", "short_factor": [1],
+           "long_factor": [1]}})",
+       "must have 8 numbers each"},
+      {R"({"rope_parameters": {"rope_type": "longrope", "short_factor": [0],
+           "long_factor": [1]}})",
+       "short_factor has 0"},
       {R"({"rope_scaling": {"type": "dynamic", "factor": 2.0},
            "rope_parameters": {"rope_type": "default"}})",
        "rope type 'dynamic'"},
@@ -193,16 +302,14 @@ TEST(ImportConfigTest, RefusesByName) {
       {R"({"rope_scaling": {"rope_type": "llama3", "factor": 8,
            "low_freq_factor": 4, "high_freq_factor": 1}})",
        "high_freq_factor must be above"},
-      {R"({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}})",
-       "differ between layers"},
-      {R"({"partial_rotary_factor": 0.5})", "partial_rotary_factor"},
-      {R"({"architectures": ["Qwen2ForCausalLM"], "use_sliding_window": true,
-           "sliding_window": 64, "max_window_layers": 1})",
-       "only some of the layers (use_sliding_window)"},
-      {R"({"layer_types": ["chunked_attention"]})",
+      {R"({"partial_rotary_factor": 0.2})", "turns 3 elements of a head"},
+      {R"({"architectures": ["Qwen3ForCausalLM"],
+           "layer_types": ["full_attention", "chunked_attention",
+                           "full_attention"]})",
        "layer type \"chunked_attention\" is not supported"},
-      {R"({"layer_types": ["full_attention", "sliding_attention"]})",
-       "layer_types"},
+      {R"({"architectures": ["Qwen3ForCausalLM"],
+           "layer_types": ["full_attention", "sliding_attention"]})",
+       "layer_types are 2"},
       {R"({"num_key_value_heads": 4})", "no multiple"},
       {R"({"num_attention_heads": 7, "num_key_value_heads": 7,
            "head_dim": null})",
@@ -400,7 +507,8 @@ TEST_F(ImportFolderTest, WithoutWeights) {
   fs::remove(source_ / "model.safetensors");
   EXPECT_THAT(Refusal(), HasSubstr("has neither model.safetensors nor"));
   WriteText(source_ / "pytorch_model.bin", "x");
-  EXPECT_THAT(Refusal(), HasSubstr("pytorch_model.bin is not supported"));
+  EXPECT_THAT(Refusal(),
+              HasSubstr("pytorch_model.bin: zip archive is too short"));
 }
 
 TEST_F(ImportFolderTest, WithoutTokenizer) {

@@ -260,6 +260,12 @@ TEST(HoldTest, RowsInAnotherOrder) {
   EXPECT_EQ(rows.codes[32], 0);
   RowsOf(weight, 2, 3).read(1, 1, rows);
   EXPECT_EQ(rows.codes[0], 3);
+  const StoredWeight stacked = Stacked({other, RowsOf(weight, 4, 1)});
+  stacked.read(1, 2, rows);
+  EXPECT_EQ(stacked.rows, 3u);
+  EXPECT_EQ(rows.codes[0], 0);
+  EXPECT_EQ(rows.codes[32], 4);
+  EXPECT_EQ(rows.scales.size(), 2u);
 }
 
 // A folder of tensors of zeros.
@@ -392,17 +398,17 @@ TEST_F(StoredFolderTest, WhatIsTakenOver) {
               ::testing::ElementsAre("a.weight", "norm.weight"));
   EXPECT_TRUE(checkpoint.Has("a.weight"));
   EXPECT_EQ(checkpoint.Find("a.weight"), nullptr);
-  const std::vector<int64_t> shape = {16, 32};
-  const auto tensor = checkpoint.Copy("a.weight", shape, false, false);
+  const StoredWeight* weight = checkpoint.FindStored("a.weight");
+  ASSERT_NE(weight, nullptr);
+  EXPECT_EQ(weight->rows, 16u);
+  EXPECT_EQ(weight->columns, 32u);
+  const auto tensor = HeldTensor("w", *weight, false);
+  EXPECT_EQ(tensor.info.name, "w");
   EXPECT_EQ(tensor.info.dtype, DType::kUInt8);
   EXPECT_TRUE(tensor.stored->exact);
-  EXPECT_EQ(checkpoint.Copy("a.weight", shape, false, true).info.dtype,
-            DType::kFloat32);
-  const std::vector<int64_t> other = {32, 16};
-  EXPECT_THAT(ErrorMessage([&] {
-                (void)checkpoint.Copy("a.weight", other, false, false);
-              }),
-              HasSubstr("has the shape [16, 32], expected [32, 16]"));
+  EXPECT_EQ(HeldTensor("w", *weight, true).info.dtype, DType::kFloat32);
+  EXPECT_THAT(ErrorMessage([&] { (void)checkpoint.Get("a.weight"); }),
+              HasSubstr("is missing"));
 }
 
 }  // namespace

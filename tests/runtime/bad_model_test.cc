@@ -67,10 +67,10 @@ std::vector<BadModel> ModelCases() {
        .expected = {"'lutra.context_length' is '12k'"},
        .build = [](ModelBuilder& b) { b.Metadata(kContextLengthKey, "12k"); }},
       {.name = "NormWeightDoesNotFit",
-       .expected = {"tensor 'fc2.bias'", "is F32 [8]", "must be F32 [32]"},
+       .expected = {"tensor 'fc1.bias'", "is F32 [24]", "must be F32 [32]"},
        .build =
            [](ModelBuilder& b) {
-             b.Add(OpType::kRmsNorm, {"x"}, "z", "fc2.bias").Set("eps", 0.0);
+             b.Add(OpType::kRmsNorm, {"x"}, "z", "fc1.bias").Set("eps", 0.0);
            }},
       {.name = "NormWeightIsPacked",
        .expected = {"tensor 'fc1.weight'", "is U8", "must be F32 [32]"},

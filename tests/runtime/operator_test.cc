@@ -9,10 +9,12 @@
 #include <limits>
 #include <numbers>
 #include <random>
+#include <string>
 #include <tuple>
 
 #include "lutra/kernels/gemm.h"
 #include "lutra/kernels/thread_team.h"
+#include "lutra/runtime/error.h"
 #include "lutra/runtime/session.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/model_builder.h"
@@ -303,6 +305,162 @@ TEST_P(OperatorTest, PackedEmbedding) {
                            row.data());
     for (size_t c = 0; c < kK; ++c) ASSERT_EQ(y[i * kK + c], row[c]);
   }
+}
+
+TEST_P(OperatorTest, EmbeddingAliases) {
+  std::vector<int32_t> ids(m());
+  for (size_t i = 0; i < m(); ++i) ids[i] = static_cast<int32_t>(i) % 9;
+  const std::vector<float> w = {0, 10, 20, 30, 40};
+  ModelBuilder builder;
+  // An id may have an alias though it has no row.
+  builder.Input("ids", {}, ValueType::kInt32)
+      .Add(OpType::kEmbedding, {"ids"}, "y", "w")
+      .Set("aliases", std::vector<int64_t>{3, 1, 5, 0, 6, 0, 7, 4})
+      .Output("y")
+      .Floats("w", {5, 1}, w);
+  const float expected[] = {0, 10, 20, 10, 40, 0, 0, 40};
+  if (m() > 8) {
+    EXPECT_THROW(Run(builder, {ids.data()}), Error);  // 8 has neither
+    return;
+  }
+  const auto y = Run(builder, {ids.data()});
+  for (size_t i = 0; i < m(); ++i) ASSERT_EQ(y[i], expected[i]);
+}
+
+// A weight as long as a head normalizes each by itself.
+TEST_P(OperatorTest, RmsNormOfHeads) {
+  constexpr size_t kHeads = 3;
+  constexpr size_t kWidth = 20;
+  const auto x = RandomFloats(m() * kHeads * kWidth, 1);
+  const auto w = RandomFloats(kWidth, 2);
+  ModelBuilder builder;
+  builder.Input("x", {kHeads * kWidth})
+      .Add(OpType::kRmsNorm, {"x"}, "y", "w")
+      .Set("eps", 1e-6)
+      .Output("y")
+      .Floats("w", {kWidth}, w);
+  const auto y = Run(builder, {x.data()});
+  ASSERT_EQ(y.size(), x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    double squares = 0;
+    for (size_t j = 0; j < kWidth; ++j) {
+      const double v = x[i / kWidth * kWidth + j];
+      squares += v * v;
+    }
+    const double e =
+        x[i] / std::sqrt(squares / kWidth + 1e-6) * double{w[i % kWidth]};
+    ASSERT_NEAR(y[i], e, 1e-5 * std::abs(e));
+  }
+}
+
+TEST_P(OperatorTest, Scale) {
+  const auto x = RandomFloats(Elements(), 1);
+  const float w = -1.5f;
+  for (const bool weighted : {false, true}) {
+    ModelBuilder builder;
+    builder.Input("x", {kRows, kColumns})
+        .Add(OpType::kScale, {"x"}, "y", weighted ? "w" : "")
+        .Set("factor", 0.3)
+        .Output("y")
+        .Floats("w", {1}, {&w, 1});
+    const auto y = Run(builder, {x.data()});
+    const float factor = weighted ? 0.3f * w : 0.3f;
+    for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], x[i] * factor);
+  }
+}
+
+TEST_P(OperatorTest, Clamp) {
+  auto x = RandomFloats(Elements(), 1);
+  x[0] = std::numeric_limits<float>::quiet_NaN();
+  ModelBuilder builder;
+  builder.Input("x", {kRows, kColumns})
+      .Add(OpType::kClamp, {"x"}, "both")
+      .Set("low", -0.5)
+      .Set("high", 0.25)
+      .Add(OpType::kClamp, {"x"}, "y")
+      .Set("high", 0.25)
+      .Output("both");
+  const auto y = Run(builder, {x.data()});
+  EXPECT_TRUE(std::isnan(y[0]));
+  for (size_t i = 1; i < x.size(); ++i) {
+    ASSERT_EQ(y[i], std::clamp(x[i], -0.5f, 0.25f));
+  }
+}
+
+TEST_P(OperatorTest, Slice) {
+  const auto x = RandomFloats(m() * 10, 1);
+  ModelBuilder builder;
+  builder.Input("x", {10})
+      .Add(OpType::kSlice, {"x"}, "y")
+      .Set("begin", 3.0)
+      .Set("length", 4.0)
+      .Output("y");
+  const auto y = Run(builder, {x.data()});
+  for (size_t i = 0; i < y.size(); ++i) {
+    ASSERT_EQ(y[i], x[i / 4 * 10 + 3 + i % 4]);
+  }
+}
+
+TEST_P(OperatorTest, Gather) {
+  const std::vector<float> places = {9, 0, 3, 3, 7, 1, 0};
+  const auto x = RandomFloats(m() * 10, 1);
+  ModelBuilder builder;
+  builder.Input("x", {10})
+      .Add(OpType::kGather, {"x"}, "y", "places")
+      .Output("y")
+      .Floats("places", {7}, places);
+  const auto y = Run(builder, {x.data()});
+  for (size_t i = 0; i < y.size(); ++i) {
+    ASSERT_EQ(y[i], x[i / 7 * 10 + static_cast<size_t>(places[i % 7])]);
+  }
+}
+
+TEST_P(OperatorTest, Positions) {
+  constexpr int64_t kWidth = 6;
+  const auto x = RandomFloats(m() * kWidth, 1);
+  const auto table = RandomFloats(33 * kWidth, 2);
+  const std::vector<float> factors = {1, 2, 4};
+  ModelBuilder builder;
+  builder.Input("x", {kWidth})
+      .Add(OpType::kPositionEmbedding, {"x"}, "placed", "table")
+      .Add(OpType::kPositionScale, {"placed"}, "y", "factors")
+      .Set("period", 3.0)
+      .Output("y")
+      .Floats("table", {33, kWidth}, table)
+      .Floats("factors", {3}, factors);
+  const auto y = Run(builder, {x.data()});
+  for (size_t i = 0; i < y.size(); ++i) {
+    const size_t position = i / kWidth;
+    ASSERT_EQ(y[i],
+              (x[i] + table[i]) * factors[std::min<size_t>(position / 3, 2)]);
+  }
+}
+
+TEST(PositionEmbeddingTest, NoPlaceBehindTheTable) {
+  const TempDir dir;
+  const std::vector<float> table(4, 1.0f);
+  ModelBuilder()
+      .Input("x", {1})
+      .Add(OpType::kPositionEmbedding, {"x"}, "y", "table")
+      .Output("y")
+      .Floats("table", {4, 1}, table)
+      .Write(dir / "m.safetensors");
+  Session session(Model::Load(dir / "m.safetensors"), {.threads = 1});
+  const std::vector<float> x(3);
+  std::vector<float> y(3);
+  const void* const in = x.data();
+  float* const out = y.data();
+  session.Run(3, {&in, 1}, {&out, 1});
+  try {
+    session.Run(2, {&in, 1}, {&out, 1});
+    FAIL() << "not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kContextFull);
+    EXPECT_NE(std::string(error.what()).find("there are 4 learned positions"),
+              std::string::npos)
+        << error.what();
+  }
+  session.Run(1, {&in, 1}, {&out, 1});
 }
 
 INSTANTIATE_TEST_SUITE_P(All, OperatorTest,

@@ -24,6 +24,7 @@ constexpr size_t kHeads = 3;
 constexpr size_t kHeadDim = 22;
 constexpr size_t kRow = kHeads * kHeadDim;
 constexpr size_t kTokens = 70;
+constexpr float kScale = 1.25f;
 
 class RopeTest : public ::testing::TestWithParam<const char*> {
  protected:
@@ -59,6 +60,7 @@ TEST_P(RopeTest, HasTheBitsOfTheReference) {
       .Add(OpType::kRope, {"x"}, "y", "frequencies")
       .Set("head_dim", double{kHeadDim})
       .Set("pairing", std::string(GetParam()))
+      .Set("scale", double{kScale})
       .Output("y")
       .Floats("frequencies", {9}, frequencies)
       .Write(path);
@@ -69,7 +71,7 @@ TEST_P(RopeTest, HasTheBitsOfTheReference) {
   for (size_t t = 0; t < kTokens; ++t) {
     for (size_t h = 0; h < kHeads; ++h) {
       const size_t at = t * kRow + h * kHeadDim;
-      ReferenceRope({&x[at], kHeadDim}, t, frequencies, adjacent(),
+      ReferenceRope({&x[at], kHeadDim}, t, frequencies, adjacent(), kScale,
                     &expected[at]);
     }
   }
@@ -90,10 +92,10 @@ TEST_P(RopeTest, TurnsPairs) {
   const std::vector<float> x = {1.0f, 2.0f, 3.0f, 4.0f, 5.0f};
   const std::vector<float> frequencies = {1.0f, 0.25f};
   std::vector<float> y(5);
-  ReferenceRope(x, 3, frequencies, adjacent(), y.data());
+  ReferenceRope(x, 3, frequencies, adjacent(), 2.0f, y.data());
   const auto turned = [&](double a, double b, double angle) {
-    return std::pair(a * std::cos(angle) - b * std::sin(angle),
-                     b * std::cos(angle) + a * std::sin(angle));
+    return std::pair(2 * (a * std::cos(angle) - b * std::sin(angle)),
+                     2 * (b * std::cos(angle) + a * std::sin(angle)));
   };
   const auto [y0, y1] = turned(1, adjacent() ? 2 : 3, 3.0);
   const auto [y2, y3] = turned(adjacent() ? 3 : 2, 4, 0.75);

@@ -52,6 +52,43 @@ TEST(ImportVerbTest, GraphWithSafetensors) {
   EXPECT_FALSE(std::filesystem::exists(model));
 }
 
+TEST(ImportVerbTest, QuantizedWeightsAreReported) {
+  const auto data = TestData("golden/checkpoints/gguf-mixed/model.gguf");
+  if (!data) GTEST_SKIP() << "data absent";
+  const TempDir dir;
+  const std::string model = (dir / "model.safetensors").string();
+  EXPECT_THAT(
+      OutputOf({"import", data->string(), "-o", model}),
+      AllOf(HasSubstr("2 of GGUF, Q4_0: 5.25 bits per weight, every value "
+                      "exact"),
+            HasSubstr("2 of GGUF, Q5_1: 9.75 bits per weight, every value "
+                      "exact")));
+  // What packing notes of its tensors, importing does, too.
+  const json after = json::parse(OutputOf({"inspect", model, "--json"}));
+  EXPECT_THAT(after.dump(), HasSubstr("\"imported\""));
+  EXPECT_THAT(OutputOf({"import", data->string(), "-o", model, "--dequantize"}),
+              HasSubstr("2 of GGUF, Q4_0: 32.00 bits per weight, as float32"));
+
+  const json before =
+      json::parse(OutputOf({"inspect", data->string(), "--json"}));
+  EXPECT_EQ(before["refusal"], "");
+  EXPECT_EQ(before["architecture"], "LlamaForCausalLM");
+  // A float16 cache of two layers with one head of 32 for keys and values.
+  EXPECT_EQ(before["cache_bytes_per_token"], 2 * 2 * 32 * 2);
+  EXPECT_GT(before["tokens_per_second"], 0);
+  EXPECT_EQ(before["weights"].size(), 13u);
+  EXPECT_EQ(before["weights"][0]["exact"], true);
+  EXPECT_THAT(OutputOf({"inspect", data->string()}),
+              HasSubstr("2 of GGUF, Q4_0: 5.25 bits per weight"));
+}
+
+TEST(ImportVerbTest, WhatCannotBeImportedIsInspected) {
+  const auto data = TestData("golden/checkpoints/gptoss-mxfp4");
+  if (!data) GTEST_SKIP() << "data absent";
+  // Whatever becomes of the network, its weights are told of.
+  EXPECT_THAT(OutputOf({"inspect", data->string()}), HasSubstr("2 of MXFP4: "));
+}
+
 TEST(ImportVerbTest, WrongUse) {
   const TempDir dir;
   const std::string model = (dir / "model.safetensors").string();

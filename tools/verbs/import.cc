@@ -1,20 +1,15 @@
 #include "lutra/packer/import.h"
 
-#include <algorithm>
 #include <iostream>
-#include <limits>
-#include <map>
 #include <memory>
 #include <string>
-#include <utility>
-
-#include "lutra/packer/weights.h"
 
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
+#include "tools/verbs/imported_weights.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -24,6 +19,7 @@ constexpr const char* kExample =
     "SOURCE is one of\n"
     "  a Hugging Face folder: config.json, *.safetensors, tokenizer.json or\n"
     "    tokenizer.model (Llama, Mistral and Qwen2 architectures)\n"
+    "  a GGUF file of llama.cpp\n"
     "  a llama2.c checkpoint: model.bin, with tokenizer.bin or tok<N>.bin\n"
     "    beside it\n"
     "  safetensors of any layers, with --graph graph.json or in a folder that\n"
@@ -60,79 +56,14 @@ Json ToJson(const packer::ImportReport& report, const std::string& output) {
   json["context"] = report.context;
   json["tokenizer"] = report.tokenizer;
   json["vocabulary"] = report.vocabulary;
-  json["weights"] = Json::Array();
-  for (const packer::ImportedWeight& weight : report.weights) {
-    Json entry;
-    entry["name"] = weight.name;
-    entry["origin"] = weight.origin;
-    entry["format"] = weight.format;
-    entry["rows"] = weight.rows;
-    entry["columns"] = weight.columns;
-    entry["bytes"] = weight.bytes;
-    entry["bits_per_weight"] = weight.BitsPerWeight();
-    entry["dequantized"] = weight.dequantized;
-    entry["exact"] = weight.exact;
-    entry["sqnr_db"] = weight.sqnr_db;
-    entry["max_error"] = weight.max_error;
-    json["weights"].PushBack(std::move(entry));
-  }
+  json["weights"] = WeightsJson(report);
   return json;
-}
-
-// A line for each format that weights had: "14 of GPTQ, 4 bits: 5.00 bits per
-// weight, every value exact".
-std::string WeightLines(const packer::ImportReport& report) {
-  struct Sum {
-    size_t count = 0;
-    size_t elements = 0;
-    size_t bytes = 0;
-    size_t near = 0;
-    double worst = std::numeric_limits<double>::infinity();
-    bool dequantized = false;
-  };
-  std::map<std::string, Sum> sums;
-  for (const packer::ImportedWeight& weight : report.weights) {
-    Sum& sum = sums[weight.format];
-    ++sum.count;
-    sum.elements += weight.rows * weight.columns;
-    sum.bytes += weight.bytes;
-    sum.near += weight.exact ? 0 : 1;
-    sum.worst = std::min(sum.worst, weight.sqnr_db);
-    sum.dequantized = weight.dequantized;
-  }
-  std::string text;
-  for (const auto& [format, sum] : sums) {
-    const double bits =
-        packer::WeightTotals{sum.elements, sum.bytes}.BitsPerWeight();
-    text += "\n  " + std::to_string(sum.count) + " of " + OneLine(format) +
-            ": " + Fixed(bits, 2) + " bits per weight, ";
-    if (sum.dequantized) {
-      text += "as float32";
-    } else if (sum.near == 0) {
-      text += "every value exact";
-    } else {
-      text += std::to_string(sum.near) + " near, SQNR at least " +
-              Fixed(sum.worst, 1) + " dB";
-    }
-  }
-  return text;
 }
 
 std::string ToText(const packer::ImportReport& report,
                    const std::string& output) {
-  std::string text = OneLine(output) + ": " + OneLine(report.architecture);
-  if (report.layers > 0) {
-    text += ", " + std::to_string(report.layers) + " layers";
-  }
-  text += ", " + WithCommas(report.parameters) + " parameters";
-  if (report.context > 0) {
-    text += ", context " + std::to_string(report.context);
-  }
-  text += report.tokenizer.empty() ? std::string(", no tokenizer")
-                                   : ", tokenizer: " + report.tokenizer + ", " +
-                                         WithCommas(report.vocabulary) + " ids";
-  return text + "; file " + WithCommas(report.file_bytes) + " bytes" +
-         WeightLines(report);
+  return OneLine(output) + ": " + NetworkLine(report) + "; file " +
+         WithCommas(report.file_bytes) + " bytes" + WeightLines(report);
 }
 
 void ImportVerb::Run() {
@@ -169,7 +100,7 @@ void AddImportVerb(CommandLine& line) {
       .Required();
   import
       .Add("--format", verb->format,
-           "What the source is: auto, huggingface, llama2c, graph, "
+           "What the source is: auto, huggingface, gguf, llama2c, graph, "
            "keyword-spotter, char-lstm")
       .TypeName("NAME")
       .ShowDefault();

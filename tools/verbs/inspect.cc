@@ -8,6 +8,7 @@
 #include "lutra/runtime/model.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
+#include "tools/verbs/inspect_source.h"
 #include "tools/verbs/inspection.h"
 #include "tools/verbs/verbs.h"
 
@@ -16,11 +17,13 @@ namespace {
 
 constexpr const char* kExample =
     "Takes any safetensors file; one without a graph is listed, too, and what\n"
-    "it lacks is said.\n"
+    "it lacks is said. Of what import reads (a folder, a GGUF file) it says\n"
+    "what import would make of it, before it does.\n"
     "\n"
     "Examples:\n"
     "  lutra inspect packed.safetensors\n"
     "  lutra inspect packed.safetensors --graph\n"
+    "  lutra inspect SmolLM2-135M-Instruct-Q4_1.gguf\n"
     "  lutra inspect packed.safetensors --json | jq '.tensors[].bytes'";
 
 std::string Join(const std::vector<std::string>& words) {
@@ -153,10 +156,16 @@ void AddInspectVerb(CommandLine& line) {
   Verb inspect =
       line.AddVerb("inspect", "Show a model's graph, tensors and sizes");
   inspect.Footer(kExample);
-  inspect.Add("MODEL", options->model, "A safetensors file").Required();
+  inspect
+      .Add("MODEL", options->model, "A safetensors file, or what import takes")
+      .Required();
   inspect.AddFlag("--graph", options->graph, "Show every node of the graph");
   AddFormatOptions(inspect, options->format);
   inspect.OnRun([options] {
+    if (IsSource(options->model)) {
+      PrintSource(options->model, options->format);
+      return;
+    }
     Print(Inspect(options->model), options->graph, options->format);
   });
 }

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <set>
 
 #include "lutra/runtime/error.h"
 #include "packer/import/checkpoint.h"
-#include "packer/import/huggingface/huggingface_config.h"
+#include "packer/import/huggingface/network_plan.h"
 #include "packer/import/import_plan.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
@@ -50,70 +49,17 @@ class Importer {
   explicit Importer(const ImportOptions& options)
       : options_(options),
         folder_(options.source),
-        config_file_(folder_ / kConfigFile, "config"),
-        config_(ReadHuggingFaceConfig(config_file_.object())),
-        checkpoint_(folder_, config_file_.object()) {}
+        config_file_(folder_ / kConfigFile, "config") {}
 
   ImportPlan Plan() {
-    NameTensors();
-    ImportPlan plan;
-    plan.architecture = config_.architecture;
-    plan.layers = static_cast<size_t>(config_.llama.layers);
-    plan.context = static_cast<size_t>(config_.context);
-    const auto tensors = LlamaTensors(config_.llama);
-    RefuseOtherTensors(tensors);
-    for (const LlamaTensor& tensor : tensors) {
-      if (tensor.role == LlamaTensor::Role::kRope) {
-        plan.tensors.push_back(RopeTensor(tensor.name, Frequencies()));
-        continue;
-      }
-      const bool matrix = tensor.role == LlamaTensor::Role::kMatrix;
-      plan.tensors.push_back(checkpoint_.Copy(tensor.name, tensor.shape,
-                                              options_.float32 || !matrix,
-                                              options_.dequantize));
-    }
-    plan.graph = LlamaGraph(config_.llama);
+    const Checkpoint checkpoint(folder_, config_file_.object());
+    ImportPlan plan =
+        PlanNetwork(options_, config_file_.object(), checkpoint, &vocab_);
     plan.tokenizer = ReadTokenizer();
     return plan;
   }
 
  private:
-  std::vector<float> Frequencies() const {
-    const TensorView* embedding = checkpoint_.Find(config_.llama.embedding);
-    return InverseFrequencies(
-        config_.rope, config_.llama.rotary_dim, options_.rope,
-        embedding == nullptr ? DType::kFloat32 : embedding->dtype);
-  }
-
-  // A tied checkpoint holds the matrix under one of two names, or twice. Of two
-  // that differ transformers uses each for itself since version 5.
-  void NameTensors() {
-    LlamaConfig& llama = config_.llama;
-    if (!config_.tied) return;
-    if (!checkpoint_.Has(llama.embedding) && checkpoint_.Has(llama.output)) {
-      llama.embedding = llama.output;
-    } else if (!checkpoint_.Has(llama.output) ||
-               checkpoint_.Same(llama.embedding, llama.output)) {
-      llama.output = llama.embedding;
-    }
-  }
-
-  // A tensor without a place would be a part of the network that is left out.
-  void RefuseOtherTensors(const std::vector<LlamaTensor>& tensors) const {
-    std::set<std::string> known;
-    for (const LlamaTensor& tensor : tensors) known.insert(tensor.name);
-    if (config_.tied) known.insert("lm_head.weight");
-    for (const std::string& name : checkpoint_.Names()) {
-      // Older checkpoints store what follows from the configuration.
-      if (known.contains(name) || name.ends_with(".rotary_emb.inv_freq")) {
-        continue;
-      }
-      throw Error::InTensor(checkpoint_.FileOf(name), name,
-                            "has no place in a " + config_.architecture +
-                                " of this configuration");
-    }
-  }
-
   std::optional<TokenizerData> ReadTokenizer() const {
     fs::path path = options_.tokenizer;
     for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
@@ -143,7 +89,7 @@ class Importer {
                           "tokenizer config");
       ReadTokenizerConfig(file.object(), recipe);
     }
-    FitTokenizer(static_cast<size_t>(config_.llama.vocab), path.string(), data);
+    FitTokenizer(static_cast<size_t>(vocab_), path.string(), data);
     return data;
   }
 
@@ -152,9 +98,7 @@ class Importer {
     // Ids without a row in the embedding name tokens that never occur.
     constexpr int64_t kLowest = std::numeric_limits<int32_t>::min();
     constexpr int64_t kHighest = std::numeric_limits<int32_t>::max();
-    const auto occurs = [this](int64_t id) {
-      return id >= 0 && id < config_.llama.vocab;
-    };
+    const auto occurs = [this](int64_t id) { return id >= 0 && id < vocab_; };
     const int64_t bos =
         object.Integer("bos_token_id", kLowest, kHighest, recipe.bos);
     if (occurs(bos)) recipe.bos = static_cast<int32_t>(bos);
@@ -188,8 +132,7 @@ class Importer {
   const ImportOptions& options_;
   fs::path folder_;
   JsonFile config_file_;
-  HuggingFaceConfig config_;
-  Checkpoint checkpoint_;
+  int64_t vocab_ = 0;
 };
 
 }  // namespace

@@ -12,7 +12,6 @@
 #include "lutra/runtime/error.h"
 #include "packer/architectures/llama_graph.h"
 #include "packer/import/import_plan.h"
-#include "packer/import/rope.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
 
@@ -59,6 +58,7 @@ class Reader {
     config.head_dim = header.dim / header.heads;
     config.rotary_dim = config.head_dim;
     config.norm_eps = kNormEps;
+    config.rope_theta = kTheta;
     config.adjacent_pairs = true;
     if (header.shared) config.output = config.embedding;
     FindTensors(header, config);
@@ -70,10 +70,9 @@ class Reader {
     plan.graph = LlamaGraph(config);
     for (const LlamaTensor& tensor : LlamaTensors(config)) {
       if (tensor.role == LlamaTensor::Role::kRope) {
-        RopeScheme scheme;
-        scheme.theta = kTheta;
-        plan.tensors.push_back(RopeTensor(
-            tensor.name, InverseFrequencies(scheme, config.rotary_dim)));
+        plan.tensors.push_back(
+            MakeTensor(tensor.name, tensor.shape,
+                       [values = tensor.values] { return values; }));
         continue;
       }
       TensorView view;

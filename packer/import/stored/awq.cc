@@ -1,5 +1,7 @@
 // AutoAWQ's layout "gemm".
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 
 #include "packer/import/stored/weight_formats.h"
@@ -16,7 +18,8 @@ uint8_t Nibble(const Part& part, size_t words, size_t row, size_t column) {
   return static_cast<uint8_t>((word >> (4 * kNibble[column % kFields])) & 15);
 }
 
-void AddWeight(const FormatInput& in, const std::string& stem) {
+void AddWeight(const FormatInput& in, size_t group_size,
+               const std::string& stem) {
   const Part codes(in.raw.Take(stem + "qweight"), kWordTypes);
   const Part scale(in.raw.Take(stem + "scales"), kFloatTypes);
   const Part zero(in.raw.TakeIfPresent(stem + "qzeros"), kWordTypes);
@@ -27,11 +30,11 @@ void AddWeight(const FormatInput& in, const std::string& stem) {
   codes.CheckMatrix(weight.columns, words);
   const size_t groups = scale.Dim(0);
   scale.CheckMatrix(groups, weight.rows);
-  if (groups == 0 || weight.columns % groups != 0) {
+  weight.group_size = std::min(weight.columns, group_size);
+  if (weight.group_size == 0 || groups != weight.Groups()) {
     scale.Fail("has " + std::to_string(groups) + " groups for " +
                std::to_string(weight.columns) + " columns");
   }
-  weight.group_size = weight.columns / groups;
   if (zero.present()) zero.CheckMatrix(groups, words);
   weight.levels = IntegerLevels(0, 16);
   weight.zero = ZeroRule::kSubtract;
@@ -70,7 +73,14 @@ void ReadAwq(const FormatInput& in) {
   if (config.Integer(key, 1, 64, 4) != 4) {
     config.Fail("AWQ has 4 bits");
   }
-  for (const std::string& stem : in.Stems("qweight")) AddWeight(in, stem);
+  const char* size_key =
+      config.Has("group_size") ? "group_size" : "q_group_size";
+  // -1: one group.
+  const int64_t size = config.Integer(size_key, -1, int64_t{1} << 30, 128);
+  const size_t group_size = size > 0 ? static_cast<size_t>(size) : SIZE_MAX;
+  for (const std::string& stem : in.Stems("qweight")) {
+    AddWeight(in, group_size, stem);
+  }
 }
 
 }  // namespace lutra::packer

@@ -96,17 +96,19 @@ void DropActivations(const FormatInput& in, const std::string& stem) {
   }
 }
 
-// Words of a row whose fields may straddle them, or not (files up to 2026).
+// Fields in a run of words that may straddle them, or not (files up to 2026).
 struct Packing {
   size_t bits;
-  size_t words;  // per row
   bool dense;
 
-  uint8_t At(const Part& part, size_t row, size_t column) const {
-    const auto word = [&](size_t i) { return part.Word(row * words + i); };
-    if (dense) return Field(column * bits, bits, word);
+  size_t Words(size_t fields) const {
+    return dense ? DivideUp(fields * bits, 32) : DivideUp(fields, 32 / bits);
+  }
+  template <typename Word>
+  uint8_t At(size_t field, const Word& word) const {
+    if (dense) return Field(field * bits, bits, word);
     const size_t per = 32 / bits;
-    return Field(column / per * 32 + column % per * bits, bits, word);
+    return Field(field / per * 32 + field % per * bits, bits, word);
   }
 };
 
@@ -115,10 +117,9 @@ std::optional<Packing> FindPacking(const std::vector<Scheme>& schemes,
   for (const Scheme& scheme : schemes) {
     const size_t bits = scheme.bits;
     if (bits == 0 || bits > 8) continue;
-    if (words == DivideUp(columns * bits, 32))
-      return Packing{bits, words, true};
-    if (words == DivideUp(columns, 32 / bits)) {
-      return Packing{bits, words, false};
+    for (const bool dense : {true, false}) {
+      const Packing packing{bits, dense};
+      if (packing.Words(columns) == words) return packing;
     }
   }
   return std::nullopt;
@@ -146,7 +147,7 @@ void AddPacked(const FormatInput& in, const std::vector<Scheme>& schemes,
                 ", which is no number of bits of the configuration");
   }
   const size_t bits = packing->bits;
-  packed.CheckMatrix(weight.rows, packing->words);
+  packed.CheckMatrix(weight.rows, packed.Dim(1));
   const PerGroup scale =
       GroupsOf(Part(in.raw.Take(name + "_scale"), kFloatTypes), weight.rows);
   weight.group_size =
@@ -158,12 +159,13 @@ void AddPacked(const FormatInput& in, const std::vector<Scheme>& schemes,
                   {DType::kInt32, DType::kUInt32});
   if (zero.present()) {
     weight.zero = ZeroRule::kSubtract;
-    zero.CheckMatrix(DivideUp(weight.rows * bits, 32), scale.groups);
+    zero.CheckMatrix(packing->Words(weight.rows), scale.groups);
   }
   const Part order(in.raw.TakeIfPresent(name + "_g_idx"), kWordTypes);
   if (order.present()) SetGroupOrder(order, scale.groups, weight);
   DropActivations(in, stem);
   const size_t columns = weight.columns;
+  const size_t words = packed.Dim(1);
   weight.read = [=, packing = *packing](size_t first, size_t count,
                                         StoredRows& out) {
     scale.Load(first, count, out.scales);
@@ -171,9 +173,9 @@ void AddPacked(const FormatInput& in, const std::vector<Scheme>& schemes,
       out.zeros.resize(count * scale.groups);
       for (size_t r = 0; r < count; ++r) {
         for (size_t g = 0; g < scale.groups; ++g) {
-          const uint8_t field = Field(
-              (first + r) * bits, bits,
-              [&](size_t word) { return zero.Word(word * scale.groups + g); });
+          const uint8_t field = packing.At(first + r, [&](size_t word) {
+            return zero.Word(word * scale.groups + g);
+          });
           out.zeros[r * scale.groups + g] =
               static_cast<float>(field) - static_cast<float>(1 << (bits - 1));
         }
@@ -183,7 +185,9 @@ void AddPacked(const FormatInput& in, const std::vector<Scheme>& schemes,
     out.codes.resize(count * columns);
     for (size_t r = 0; r < count; ++r) {
       for (size_t c = 0; c < columns; ++c) {
-        out.codes[r * columns + c] = packing.At(packed, first + r, c);
+        out.codes[r * columns + c] = packing.At(c, [&](size_t word) {
+          return packed.Word((first + r) * words + word);
+        });
       }
     }
   };
@@ -304,6 +308,12 @@ void ReadCompressedTensors(const FormatInput& in) {
   }
   for (const std::string& stem : in.Stems("weight_scale")) {
     AddPlain(in, schemes, stem);
+  }
+  // Of a quantized cache; lutra's has scales of its own.
+  for (const char* ending : {".k_scale", ".v_scale", ".q_scale"}) {
+    for (const std::string& stem : in.Stems(ending)) {
+      in.raw.TakeIfPresent(stem + ending);
+    }
   }
 }
 

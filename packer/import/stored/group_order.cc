@@ -1,5 +1,11 @@
 #include "packer/import/stored/group_order.h"
 
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "lutra/runtime/error.h"
+
 namespace lutra::packer {
 
 void SetGroupOrder(const Part& order, size_t groups, StoredWeight& weight) {
@@ -17,6 +23,35 @@ void SetGroupOrder(const Part& order, size_t groups, StoredWeight& weight) {
     regular = regular && group_of[c] == c / weight.group_size;
   }
   if (!regular) weight.group_of_column = std::move(group_of);
+}
+
+StoredWeight SortedByGroup(const StoredWeight& weight,
+                           std::vector<uint32_t>& order) {
+  order.resize(weight.columns);
+  std::iota(order.begin(), order.end(), 0u);
+  const std::vector<uint32_t>& group_of = weight.group_of_column;
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    return group_of[a] < group_of[b];
+  });
+  for (size_t c = 0; c < order.size(); ++c) {
+    if (group_of[order[c]] == c / weight.group_size) continue;
+    throw Error("its groups have other sizes than " +
+                std::to_string(weight.group_size) + " columns");
+  }
+  StoredWeight result = weight;
+  result.group_of_column.clear();
+  result.read = [read = weight.read, order, columns = weight.columns](
+                    size_t first, size_t count, StoredRows& out) {
+    read(first, count, out);
+    if (!out.want_codes) return;
+    std::vector<uint8_t> row(columns);
+    for (size_t r = 0; r < count; ++r) {
+      uint8_t* codes = out.codes.data() + r * columns;
+      std::copy_n(codes, columns, row.data());
+      for (size_t c = 0; c < columns; ++c) codes[c] = row[order[c]];
+    }
+  };
+  return result;
 }
 
 }  // namespace lutra::packer

@@ -405,6 +405,9 @@ void WriteFloats(
             [&](size_t first, size_t count, const StoredRows& in) {
               values.resize(count * weight.columns);
               weight.Values(in, count, values);
+              if (weight.transform) {
+                for (float& value : values) value = weight.transform(value);
+              }
               write(first * weight.columns * sizeof(float),
                     std::as_bytes(std::span(values)));
             });

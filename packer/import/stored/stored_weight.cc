@@ -70,6 +70,37 @@ StoredWeight RowsOf(const StoredWeight& weight, size_t first, size_t count) {
   return result;
 }
 
+StoredWeight Stacked(std::vector<StoredWeight> weights) {
+  StoredWeight result = weights.front();
+  result.rows = 0;
+  for (const StoredWeight& weight : weights) result.rows += weight.rows;
+  result.read = [weights = std::move(weights)](size_t first, size_t count,
+                                               StoredRows& out) {
+    StoredRows piece;
+    piece.want_codes = out.want_codes;
+    out.codes.clear();
+    out.scales.clear();
+    out.zeros.clear();
+    const auto append = [](auto& to, const auto& from) {
+      to.insert(to.end(), from.begin(), from.end());
+    };
+    size_t begin = 0;  // of a weight, in rows of all
+    for (const StoredWeight& weight : weights) {
+      const size_t end = begin + weight.rows;
+      const size_t from = std::max(first, begin);
+      const size_t to = std::min(first + count, end);
+      if (from < to) {
+        weight.read(from - begin, to - from, piece);
+        append(out.scales, piece.scales);
+        if (weight.zero != ZeroRule::kNone) append(out.zeros, piece.zeros);
+        if (out.want_codes) append(out.codes, piece.codes);
+      }
+      begin = end;
+    }
+  };
+  return result;
+}
+
 StoredWeight Reordered(const StoredWeight& weight,
                        std::vector<uint32_t> order) {
   StoredWeight result = weight;

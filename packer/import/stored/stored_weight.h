@@ -46,8 +46,12 @@ struct StoredWeight {
   // Reads `count` rows from `first` on. Keeps the file mapped. Throws Error
   // where the file is wrong.
   std::function<void(size_t first, size_t count, StoredRows& rows)> read;
+  // Of a weight that becomes floats: what is done to each.
+  std::function<float(float)> transform;
 
-  size_t Groups() const { return (columns + group_size - 1) / group_size; }
+  size_t Groups() const {
+    return group_size == 0 ? 0 : (columns + group_size - 1) / group_size;
+  }
   // What a code stands for.
   float Value(uint8_t code, float scale, float zero_point) const;
   // `count` rows of values.
@@ -57,6 +61,10 @@ struct StoredWeight {
 
 // Rows [first, first + count) of a weight as one of its own.
 StoredWeight RowsOf(const StoredWeight& weight, size_t first, size_t count);
+
+// Weights one below the other as one. They have the same columns, groups and
+// levels.
+StoredWeight Stacked(std::vector<StoredWeight> weights);
 
 // A weight whose row i is row order[i] of another.
 StoredWeight Reordered(const StoredWeight& weight, std::vector<uint32_t> order);

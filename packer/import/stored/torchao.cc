@@ -1,8 +1,10 @@
 // torchao's tensor subclasses, as its safetensors support and torch.save write
 // them: the metadata says of what class each tensor is and of what parts.
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "lutra/runtime/error.h"
 #include "packer/import/stored/weight_formats.h"
@@ -42,9 +44,10 @@ std::string TypeName(const JsonObject& data, const char* key) {
   return data.Object(key).String("_data");
 }
 
-// [1, columns per group].
-size_t BlockSize(const JsonObject& data, size_t columns) {
+// [1, columns per group], or all of the matrix.
+size_t BlockSize(const JsonObject& data, size_t rows, size_t columns) {
   const nlohmann::json& block = data.List("block_size", 2);
+  if (block == nlohmann::json({rows, columns})) return columns;
   if (block.size() != 2 || block[0] != 1 || !block[1].is_number_integer() ||
       block[1].get<int64_t>() < 1) {
     data.Fail("block_size " + ShortDump(block) +
@@ -57,6 +60,16 @@ void CheckGroups(const Part& part, const StoredWeight& weight) {
   part.CheckMatrix(weight.rows, weight.Groups());
 }
 
+// The same, or one for all.
+void LoadGroups(const Part& part, size_t groups, size_t first, size_t count,
+                std::vector<float>& to) {
+  if (part.size() == 1) {
+    to.assign(count * groups, part.Float(0));
+  } else {
+    LoadRows(part, groups, first, count, to);
+  }
+}
+
 // int8 elements of a type of 1 to 8 bits.
 StoredWeight IntX(const Parts& parts, const JsonObject& data, int bits,
                   Part& values) {
@@ -65,15 +78,15 @@ StoredWeight IntX(const Parts& parts, const JsonObject& data, int bits,
   weight.rows = values.Dim(0);
   weight.columns = values.Dim(1);
   values.CheckMatrix(weight.rows, weight.columns);
-  weight.group_size = BlockSize(data, weight.columns);
+  weight.group_size = BlockSize(data, weight.rows, weight.columns);
   const Part scale(parts.Take("scale"), kFloatTypes);
-  CheckGroups(scale, weight);
+  if (scale.size() != 1) CheckGroups(scale, weight);
   Part zero;
   if (parts.Has("zero_point")) {
     zero = Part(parts.Take("zero_point"),
                 {DType::kInt8, DType::kInt32, DType::kInt64, DType::kFloat32,
                  DType::kFloat16, DType::kBFloat16});
-    CheckGroups(zero, weight);
+    if (zero.size() != 1) CheckGroups(zero, weight);
     weight.zero = ZeroRule::kSubtract;
   }
   const int minimum = -(1 << (bits - 1));
@@ -82,8 +95,8 @@ StoredWeight IntX(const Parts& parts, const JsonObject& data, int bits,
   const size_t columns = weight.columns;
   const size_t groups = weight.Groups();
   weight.read = [=](size_t first, size_t count, StoredRows& out) {
-    LoadRows(scale, groups, first, count, out.scales);
-    if (zero.present()) LoadRows(zero, groups, first, count, out.zeros);
+    LoadGroups(scale, groups, first, count, out.scales);
+    if (zero.present()) LoadGroups(zero, groups, first, count, out.zeros);
     if (out.want_codes) {
       LoadSignedCodes(values, columns, minimum, first, count, out.codes);
     }
@@ -99,7 +112,7 @@ StoredWeight Int4(const Parts& parts, const JsonObject& data, Part& values) {
   weight.rows = values.Dim(0);
   weight.columns = values.Dim(1) * 2;
   values.CheckMatrix(weight.rows, weight.columns / 2);
-  weight.group_size = BlockSize(data, weight.columns);
+  weight.group_size = BlockSize(data, weight.rows, weight.columns);
   const Part scale(parts.Take("scale"), kFloatTypes);
   const Part zero(parts.Take("zero_point"), kFloatTypes);
   const size_t rows = weight.rows;
@@ -166,6 +179,8 @@ StoredWeight Float4(const Parts& parts, const JsonObject& data, bool nvidia,
 void AddWeight(const FormatInput& in, const std::string& name,
                const std::string& type, const JsonObject& data) {
   const Parts parts(in, name);
+  // One that is listed but stored nowhere is tied to another.
+  if (!parts.Has("qdata") && !parts.Has("packed_weights")) return;
   if (parts.Has("act_pre_scale")) {
     data.Fail("act_pre_scale (inputs are scaled first) is not supported");
   }
@@ -224,8 +239,7 @@ void ReadTorchao(const FormatInput& in) {
       AddWeight(in, name, type, object.Object("_data"));
       continue;
     }
-    // The older naming has a suffix for plain ones, too. One that is listed
-    // but stored nowhere is tied to another.
+    // The older naming has a suffix for plain ones, too.
     RawTensor plain = in.raw.TakeIfPresent(name + ":_data");
     if (plain.owner == nullptr) continue;
     plain.view.name = name;

@@ -304,7 +304,11 @@ TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
   const MappedFile file(path);
   const std::string name = path.string();
   const JsonDocument document = ParseJson(file.text(), name, "tokenizer");
-  return Importer(document.root(), name).Read();
+  return ReadTokenizerJson(document.root(), name);
+}
+
+TokenizerData ReadTokenizerJson(const json& root, const std::string& file) {
+  return Importer(root, file).Read();
 }
 
 }  // namespace lutra::packer

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +27,9 @@ TokenizerData ReadSentencePieceTokenizer(const std::filesystem::path& path);
 // tokenizer.json of Hugging Face's tokenizers library, with a BPE model. Says
 // nothing about BOS and the ends of texts.
 TokenizerData ReadTokenizerJson(const std::filesystem::path& path);
+// What such a file would hold; `file` is for messages.
+TokenizerData ReadTokenizerJson(const nlohmann::json& root,
+                                const std::string& file);
 
 // Ids of a model with `vocab` rows: missing pieces become unused ones. Throws
 // Error if there is a token without a row.

@@ -8,7 +8,7 @@
 
 #include "lutra/qat/base_optimizers.h"
 #include "packer/architectures/llama_graph.h"
-#include "packer/import/rope.h"
+#include "packer/architectures/rope.h"
 #include "tests/golden_replay/train/trajectory.h"
 
 namespace lutra::golden {

@@ -22,6 +22,7 @@ namespace lutra::packer {
 enum class ImportFormat {
   kAuto,            // found out from the source
   kHuggingFace,     // a folder with config.json and safetensors
+  kGguf,            // a GGUF file of llama.cpp, or any part of a split one
   kLlama2c,         // a checkpoint of llama2.c (.bin)
   kGraph,           // safetensors of any layers, with a graph as JSON
   kKeywordSpotter,  // the folder of MLPerf Tiny's keyword spotter
@@ -36,7 +37,8 @@ enum class RopePrecision {
   kCheckpoint,  // rounded to the checkpoint's type
 };
 
-// "auto", "huggingface", "llama2c", "graph", "keyword-spotter", "char-lstm".
+// "auto", "huggingface", "gguf", "llama2c", "graph", "keyword-spotter",
+// "char-lstm".
 std::string_view Name(ImportFormat format);
 // Throws Error.
 ImportFormat ParseImportFormat(std::string_view name);
@@ -70,11 +72,15 @@ struct ImportedWeight {
   bool dequantized = false;
   // Whether rows are in another order than the checkpoint's.
   bool reordered = false;
+  // Whether columns are: of activation order, a `gather` node before it.
+  bool gathered = false;
   // Whether every value is the source's, bit for bit. If not, the table or the
   // offsets are near, and `sqnr_db` and `max_error` say how near.
   bool exact = true;
   double sqnr_db = std::numeric_limits<double>::infinity();
   double max_error = 0;
+  // Of a weight that cannot be held: why. Only InspectSource reports these.
+  std::string refusal;
 
   double BitsPerWeight() const;
 };
@@ -89,6 +95,11 @@ struct ImportReport {
   size_t vocabulary = 0;  // of the tokenizer
   size_t file_bytes = 0;
   std::vector<ImportedWeight> weights;  // those that were quantized
+  size_t tensor_bytes = 0;              // of all tensors
+  // Of a decoder: bytes of weights that a token reads, and of a float16 cache
+  // that it fills.
+  size_t token_bytes = 0;
+  size_t cache_bytes = 0;
 };
 
 // Called before each tensor.
@@ -101,6 +112,20 @@ using ImportProgress =
 // Throws Error; what is not supported is named.
 ImportReport ImportModel(const ImportOptions& options,
                          const ImportProgress& progress = {});
+
+struct SourceReport {
+  // What import would make of it; `file_bytes`, SQNRs and errors are not known
+  // before.
+  ImportReport report;
+  // Why import would refuse it; empty if it would not. Then the report has the
+  // quantized weights alone.
+  std::string refusal;
+};
+
+// What ImportModel would do, without writing; `options.output` is not used.
+// Scales and zero points are read, weights are not. Throws Error for what is no
+// source at all.
+SourceReport InspectSource(const ImportOptions& options);
 
 }  // namespace lutra::packer
 

@@ -30,7 +30,13 @@ namespace lutra {
   NAME(Reshape)               \
   NAME(LstmCell)              \
   NAME(GeluTanh)              \
-  NAME(Relu2)
+  NAME(Relu2)                 \
+  NAME(Scale)                 \
+  NAME(Clamp)                 \
+  NAME(Slice)                 \
+  NAME(PositionEmbedding)     \
+  NAME(PositionScale)         \
+  NAME(Gather)
 
 // What a node computes: one of lutra's operators, or a number that
 // RegisterOperator (operator.h) has given to one of the app's.

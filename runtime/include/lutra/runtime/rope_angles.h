@@ -20,13 +20,13 @@ struct Direction {
 // last rounding, for angles up to 2^24. NaNs for angles from 1e15 on.
 Direction DirectionOf(float place, float frequency);
 
-// Cosines and sines of position * frequency, for the rows of a call. One object
-// serves all rope nodes of a program that have the same frequencies, so that
-// they are computed once per call.
+// Cosines and sines of position * frequency, times `scale`, for the rows of a
+// call. One object serves all rope nodes of a program that have the same
+// frequencies and scale, so that they are computed once per call.
 class RopeAngles {
  public:
   // `frequencies` [count] must outlive this.
-  RopeAngles(const float* frequencies, size_t count);
+  RopeAngles(const float* frequencies, size_t count, float scale);
 
   // Makes ready for calls with up to `m` rows.
   void Prepare(size_t m);
@@ -40,6 +40,7 @@ class RopeAngles {
  private:
   const float* frequencies_;
   size_t count_;
+  float scale_;
   uint64_t call_ = 0;  // whose rows they are
   std::vector<float> cosines_;
   std::vector<float> sines_;

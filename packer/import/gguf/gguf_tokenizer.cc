@@ -1,0 +1,319 @@
+#include "packer/import/gguf/gguf_tokenizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lutra/runtime/error.h"
+#include "packer/import/tokenizers/tokenizers.h"
+#include "runtime/base/utf8.h"
+
+namespace lutra::packer {
+namespace {
+
+using nlohmann::json;
+
+// Stands for a space in sentencepiece's pieces: U+2581.
+constexpr std::string_view kSpace = "\xe2\x96\x81";
+
+// tokenizer.ggml.token_type.
+enum TokenType {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnusedToken = 5,
+  kByteToken = 6,
+};
+
+constexpr const char* kTokens = "tokenizer.ggml.tokens";
+constexpr const char* kTypes = "tokenizer.ggml.token_type";
+constexpr const char* kScores = "tokenizer.ggml.scores";
+
+struct Tokens {
+  std::vector<std::string_view> texts;
+  std::vector<int> types;
+
+  explicit Tokens(const GgufFile& file) : texts(file.Texts(kTokens)) {
+    if (texts.empty() || texts.size() > kMaxPieces) {
+      file.Fail(kTokens, "has no tokens, or too many");
+    }
+    types.assign(texts.size(), kNormal);
+    const std::vector<double> given = file.Numbers(kTypes);
+    if (given.empty()) return;
+    if (given.size() != texts.size()) {
+      file.Fail(kTypes, "is of another length than the tokens");
+    }
+    for (size_t i = 0; i < types.size(); ++i) {
+      const double type = given[i];
+      if (!(type >= 0 && type <= 255)) file.Fail(kTypes, "is not possible");
+      types[i] = static_cast<int>(type);
+      if (types[i] < kNormal || types[i] > kByteToken) {
+        file.Fail(kTypes, "has a type that is not known");
+      }
+    }
+  }
+};
+
+// How a text is cut before anything is merged, as llama.cpp's names for it go
+// (src/llama-vocab.cpp) and Hugging Face's files have it.
+struct PreTokenizer {
+  std::string_view name;
+  const char* pattern;  // nullptr: that of GPT-2
+  bool digits;          // each is a part of its own
+  bool nfc;
+  bool ignore_merges;
+  bool bos;  // unless the file says otherwise
+};
+
+// Contractions, words, up to three digits, signs, spaces.
+constexpr const char* kLlama3 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr const char* kQwen2 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr const char* kTekken =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr const char* kGpt4o =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+constexpr PreTokenizer kPreTokenizers[] = {
+    {"codeshell", nullptr, true, false, false, false},
+    {"command-r", nullptr, true, false, false, false},
+    {"dbrx", kLlama3, false, false, false, false},
+    {"deepseek-r1-qwen", kQwen2, false, true, false, false},
+    {"exaone", nullptr, true, false, false, false},
+    {"glm4", kLlama3, false, false, false, false},
+    {"gpt-2", nullptr, false, false, false, false},
+    {"gpt-4o", kGpt4o, false, false, false, false},
+    {"granite-docling", nullptr, true, false, false, false},
+    {"llama-bpe", kLlama3, false, false, true, true},
+    {"llama-v3", kLlama3, false, false, true, true},
+    {"llama3", kLlama3, false, false, true, true},
+    {"llama4", kGpt4o, false, false, false, false},
+    {"mpt", nullptr, false, false, false, false},
+    {"olmo", nullptr, false, false, false, false},
+    {"phi-2", nullptr, false, false, false, false},
+    {"qwen2", kQwen2, false, true, false, false},
+    {"refact", nullptr, true, false, false, false},
+    {"smaug-bpe", kLlama3, false, false, false, false},
+    {"smollm", nullptr, true, false, false, false},
+    {"stablelm2", kQwen2, false, false, false, false},
+    {"starcoder", nullptr, true, false, false, false},
+    {"tekken", kTekken, false, false, true, true},
+};
+
+const PreTokenizer& FindPreTokenizer(const GgufFile& file) {
+  constexpr const char* kKey = "tokenizer.ggml.pre";
+  const std::string name = file.Text(kKey).value_or("");
+  std::string known;
+  for (const PreTokenizer& row : kPreTokenizers) {
+    if (row.name == name) return row;
+    known += known.empty() ? "" : ", ";
+    known += row.name;
+  }
+  file.Fail(kKey, "is '" + name +
+                      "', which is not supported; supported: " + known +
+                      "; --tokenizer takes a tokenizer.json in its place");
+}
+
+json Steps(const PreTokenizer& pre) {
+  json steps = json::array();
+  if (pre.digits) {
+    steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
+  }
+  if (pre.pattern != nullptr) {
+    steps.push_back({{"type", "Split"},
+                     {"pattern", {{"Regex", pre.pattern}}},
+                     {"behavior", "Isolated"},
+                     {"invert", false}});
+  }
+  steps.push_back({{"type", "ByteLevel"},
+                   {"add_prefix_space", false},
+                   {"trim_offsets", true},
+                   {"use_regex", pre.pattern == nullptr}});
+  return {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
+}
+
+// What would be the tokenizer.json.
+TokenizerData ReadByteLevel(const GgufFile& file) {
+  const PreTokenizer& pre = FindPreTokenizer(file);
+  const Tokens tokens(file);
+  json root;
+  root["version"] = "1.0";
+  root["normalizer"] = nullptr;
+  if (pre.nfc) root["normalizer"] = {{"type", "NFC"}};
+  root["pre_tokenizer"] = Steps(pre);
+  root["post_processor"] = nullptr;
+  root["decoder"] = {{"type", "ByteLevel"}};
+  json added = json::array();
+  json vocabulary = json::object();
+  for (size_t id = 0; id < tokens.texts.size(); ++id) {
+    const std::string text(tokens.texts[id]);
+    if (!IsUtf8(text)) file.Fail(kTokens, "has a token that is not UTF-8");
+    if (!vocabulary.emplace(text, id).second) {
+      file.Fail(kTokens, "has the token '" + text + "' twice");
+    }
+    const int type = tokens.types[id];
+    if (type != kControl && type != kUserDefined && type != kUnknown) continue;
+    added.push_back({{"id", id},
+                     {"content", text},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", type != kUserDefined}});
+  }
+  json merges = json::array();
+  for (const std::string_view merge : file.Texts("tokenizer.ggml.merges")) {
+    if (!IsUtf8(merge)) {
+      file.Fail("tokenizer.ggml.merges", "has a merge that is not UTF-8");
+    }
+    merges.push_back(std::string(merge));
+  }
+  root["added_tokens"] = std::move(added);
+  root["model"] = {{"type", "BPE"},
+                   {"ignore_merges", pre.ignore_merges},
+                   {"vocab", std::move(vocabulary)},
+                   {"merges", std::move(merges)}};
+  TokenizerData data = ReadTokenizerJson(root, file.path());
+  data.recipe.kind = "GGUF, " + std::string(pre.name);
+  return data;
+}
+
+TextStep Step(TextStep::Kind kind, std::string from, std::string to) {
+  TextStep step;
+  step.kind = kind;
+  step.from = std::move(from);
+  step.to = std::move(to);
+  return step;
+}
+
+TokenizerData ReadSentencePiece(const GgufFile& file) {
+  const Tokens tokens(file);
+  const std::vector<double> given = file.Numbers(kScores);
+  if (given.size() != tokens.texts.size()) {
+    file.Fail(kScores, "is of another length than the tokens");
+  }
+  TokenizerData data;
+  TokenizerRecipe& recipe = data.recipe;
+  std::vector<float> scores;
+  std::vector<uint32_t> lookup;
+  size_t byte_pieces = 0;
+  for (size_t id = 0; id < tokens.texts.size(); ++id) {
+    const std::string_view text = tokens.texts[id];
+    if (text.size() > kMaxPieceBytes || !IsUtf8(text)) {
+      file.Fail(kTokens, "has a token that is not proper text");
+    }
+    if (!std::isfinite(given[id])) file.Fail(kScores, "is not finite");
+    scores.push_back(static_cast<float>(given[id]));
+    switch (tokens.types[id]) {
+      case kByteToken: {
+        const auto byte = ParseBytePiece(text);
+        if (!byte) file.Fail(kTokens, "has a byte that is none");
+        const char c = static_cast<char>(*byte);
+        data.AddPiece({&c, 1}, PieceType::kByte);
+        ++byte_pieces;
+        continue;
+      }
+      case kUnusedToken:
+        data.AddPiece(text, PieceType::kUnused);
+        continue;
+      case kControl:
+      case kUnknown:
+        data.AddPiece(text, PieceType::kControl);
+        if (tokens.types[id] == kUnknown) recipe.unknown = static_cast<int>(id);
+        // llama.cpp finds control tokens in texts that say so.
+        if (!text.empty()) {
+          AddedToken token;
+          token.id = static_cast<int32_t>(id);
+          token.text = text;
+          recipe.added.push_back(std::move(token));
+        }
+        continue;
+      case kUserDefined: {
+        AddedToken token;
+        token.id = static_cast<int32_t>(id);
+        token.text = text;
+        if (!text.empty()) recipe.added.push_back(std::move(token));
+        data.AddPiece(text, PieceType::kNormal);
+        continue;
+      }
+      default:
+        if (text.empty()) file.Fail(kTokens, "has an empty token");
+        data.AddPiece(text, PieceType::kNormal);
+        lookup.push_back(static_cast<uint32_t>(id));
+    }
+  }
+  MakeLookup(std::move(lookup), data);
+  AddMergesByScore(scores, data);
+  const std::string space(kSpace);
+  if (file.Bool("tokenizer.ggml.remove_extra_whitespaces").value_or(false)) {
+    recipe.normalizer.push_back(Step(TextStep::Kind::kCollapse, " ", ""));
+  }
+  if (file.Bool("tokenizer.ggml.add_space_prefix").value_or(true)) {
+    recipe.normalizer.push_back(Step(TextStep::Kind::kPrefix, "", space));
+    recipe.strip_space = true;
+  }
+  recipe.normalizer.push_back(Step(TextStep::Kind::kReplace, " ", space));
+  recipe.kind = "GGUF, sentencepiece BPE";
+  recipe.byte_fallback = byte_pieces == 256;
+  recipe.fuse_unknown = true;
+  recipe.space = kSpace;
+  return data;
+}
+
+// An id of the vocabulary, -1 if the file has none.
+int32_t Id(const GgufFile& file, const char* key, size_t size) {
+  const auto id = file.Integer(key);
+  if (!id) return -1;
+  if (*id < 0 || *id >= static_cast<int64_t>(size)) {
+    file.Fail(key, "is not the number of a token");
+  }
+  return static_cast<int32_t>(*id);
+}
+
+void ReadEnds(const GgufFile& file, bool bos_by_default, TokenizerData& data) {
+  TokenizerRecipe& recipe = data.recipe;
+  recipe.bos = Id(file, "tokenizer.ggml.bos_token_id", data.size());
+  recipe.before.clear();
+  recipe.after.clear();
+  if (recipe.bos >= 0 &&
+      file.Bool("tokenizer.ggml.add_bos_token").value_or(bos_by_default)) {
+    recipe.before = {recipe.bos};
+  }
+  for (const char* key :
+       {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+        "tokenizer.ggml.eom_token_id"}) {
+    const int32_t id = Id(file, key, data.size());
+    if (id >= 0) recipe.ends.push_back(id);
+  }
+  if (!recipe.ends.empty() &&
+      file.Bool("tokenizer.ggml.add_eos_token").value_or(false)) {
+    recipe.after = {recipe.ends.front()};
+  }
+  std::sort(recipe.ends.begin(), recipe.ends.end());
+  recipe.ends.erase(std::unique(recipe.ends.begin(), recipe.ends.end()),
+                    recipe.ends.end());
+}
+
+}  // namespace
+
+std::optional<TokenizerData> ReadGgufTokenizer(const GgufFile& file) {
+  constexpr const char* kModel = "tokenizer.ggml.model";
+  const auto model = file.Text(kModel);
+  if (!model || *model == "none" || *model == "no_vocab") return std::nullopt;
+  const bool scores = *model == "llama";
+  if (!scores && *model != "gpt2") {
+    file.Fail(kModel, "is '" + *model +
+                          "', which is not supported; supported: gpt2, llama");
+  }
+  TokenizerData data = scores ? ReadSentencePiece(file) : ReadByteLevel(file);
+  ReadEnds(file, scores || FindPreTokenizer(file).bos, data);
+  return data;
+}
+
+}  // namespace lutra::packer

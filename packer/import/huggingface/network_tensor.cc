@@ -1,0 +1,225 @@
+#include "packer/import/huggingface/network_tensor.h"
+
+#include <cstring>
+#include <utility>
+
+#include "kernels/base/half.h"
+#include "lutra/runtime/error.h"
+
+namespace lutra::packer {
+namespace {
+
+// A part and the matrix that it is rows of: of `rows` rows and `columns`
+// columns where it lies, at `data`.
+struct Source {
+  TensorPart part;
+  RawTensor tensor;
+  TensorView view;
+  int64_t rows = 1;
+  int64_t columns = 1;
+  std::span<const std::byte> data;
+
+  int64_t RowCount() const {
+    const int64_t all = part.transposed ? columns : rows;
+    return part.count == 0 ? all : part.count;
+  }
+  int64_t RowWidth() const { return part.transposed ? rows : columns; }
+  // Whether its elements are in order.
+  bool IsRun() const {
+    return !part.transposed && part.step == 1 && tensor.row_order.empty();
+  }
+};
+
+Source Find(const Checkpoint& checkpoint, const TensorPart& part) {
+  Source source;
+  source.part = part;
+  source.tensor = checkpoint.Get(part.name);
+  source.view = source.tensor.view;
+  CheckShape(source.view, part.stored, source.tensor.file);
+  source.data = source.view.data;
+  const std::vector<int64_t>& shape = source.view.shape;
+  if (shape.size() > 1) source.columns = shape.back();
+  for (size_t i = part.index < 0 ? 0 : 1;
+       i < std::max<size_t>(shape.size(), 2) - 1; ++i) {
+    source.rows *= shape[i];
+  }
+  if (part.index >= 0) {
+    const size_t bytes =
+        source.data.size() / static_cast<size_t>(shape.front());
+    source.data =
+        source.data.subspan(static_cast<size_t>(part.index) * bytes, bytes);
+  }
+  return source;
+}
+
+// Copies the elements of a part, `size` bytes each.
+void Gather(const Source& source, size_t size, std::byte* to) {
+  const auto count = static_cast<size_t>(source.RowCount());
+  const auto width = static_cast<size_t>(source.RowWidth());
+  const auto columns = static_cast<size_t>(source.columns);
+  for (size_t i = 0; i < count; ++i) {
+    size_t row = static_cast<size_t>(source.part.first) +
+                 i * static_cast<size_t>(source.part.step);
+    if (!source.tensor.row_order.empty()) row = source.tensor.row_order[row];
+    if (!source.part.transposed) {
+      std::memcpy(to, source.data.data() + row * width * size, width * size);
+      to += width * size;
+      continue;
+    }
+    for (size_t j = 0; j < width; ++j, to += size) {
+      std::memcpy(to, source.data.data() + (j * columns + row) * size, size);
+    }
+  }
+}
+
+// The tensor as it would lie in one piece, without data.
+TensorView Whole(const NetworkTensor& tensor, const Source& first) {
+  TensorView view = first.view;
+  view.shape = tensor.shape;
+  view.data = {};
+  return view;
+}
+
+// The rows of a quantized weight that a part is.
+StoredWeight RowsOfPart(const StoredWeight& whole, const TensorPart& part) {
+  // Of a transposed part it is the outputs that are rows here.
+  std::vector<int64_t> shape = part.stored;
+  if (part.transposed && shape.size() > 1) {
+    std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
+  }
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
+  const std::vector<int64_t> wanted = {rows, shape.back()};
+  TensorView view;
+  view.name = whole.tensor;
+  view.shape = {static_cast<int64_t>(whole.rows),
+                static_cast<int64_t>(whole.columns)};
+  CheckShape(view, wanted, whole.file);
+  size_t first = 0;
+  size_t count = whole.rows;
+  if (part.index >= 0) {
+    count /= static_cast<size_t>(shape.front());
+    first = static_cast<size_t>(part.index) * count;
+  }
+  first += static_cast<size_t>(part.first);
+  if (part.count != 0) count = static_cast<size_t>(part.count);
+  if (part.step == 1) {
+    return first == 0 && count == whole.rows ? whole
+                                             : RowsOf(whole, first, count);
+  }
+  std::vector<uint32_t> order(count);
+  for (size_t i = 0; i < count; ++i) {
+    order[i] =
+        static_cast<uint32_t>(first + i * static_cast<size_t>(part.step));
+  }
+  return Reordered(whole, std::move(order));
+}
+
+bool SameForm(const StoredWeight& a, const StoredWeight& b) {
+  return a.columns == b.columns && a.group_size == b.group_size &&
+         a.levels == b.levels && a.zero == b.zero &&
+         a.group_of_column == b.group_of_column;
+}
+
+// A tensor whose parts are quantized.
+ImportTensor TakeStored(const Checkpoint& checkpoint,
+                        const NetworkTensor& tensor, bool dequantize) {
+  std::vector<StoredWeight> parts;
+  for (const TensorPart& part : tensor.parts) {
+    const StoredWeight* stored = checkpoint.FindStored(part.name);
+    if (stored == nullptr ||
+        (!parts.empty() && !SameForm(parts.front(), *stored))) {
+      throw Error::InTensor(
+          checkpoint.FileOf(part.name), part.name,
+          "is of another format than '" + tensor.parts.front().name + "'");
+    }
+    parts.push_back(RowsOfPart(*stored, part));
+  }
+  const bool one = parts.size() == 1;
+  StoredWeight weight = one ? parts.front() : Stacked(std::move(parts));
+  weight.transform = tensor.transform;
+  return HeldTensor(tensor.name, weight,
+                    dequantize || tensor.transform != nullptr);
+}
+
+}  // namespace
+
+ImportTensor TakeTensor(const Checkpoint& checkpoint,
+                        const NetworkTensor& tensor, bool float32,
+                        bool dequantize) {
+  if (tensor.parts.empty()) {
+    return MakeTensor(tensor.name, tensor.shape,
+                      [values = tensor.values] { return values; });
+  }
+  if (checkpoint.FindStored(tensor.parts.front().name) != nullptr) {
+    return TakeStored(checkpoint, tensor, dequantize);
+  }
+  std::vector<Source> sources;
+  for (const TensorPart& part : tensor.parts) {
+    sources.push_back(Find(checkpoint, part));
+  }
+  const Source& first = sources.front();
+  const DType dtype = first.view.dtype;
+  const size_t size = ByteSize(dtype);
+  for (const Source& source : sources) {
+    if (source.view.dtype == dtype) continue;
+    throw Error::InTensor(source.tensor.file, source.view.name,
+                          "is of another type than '" + first.view.name + "'");
+  }
+  TensorView view = Whole(tensor, first);
+  if (sources.size() == 1 && first.IsRun() && !tensor.transform) {
+    const size_t row = static_cast<size_t>(first.columns) * size;
+    view.data = first.data.subspan(static_cast<size_t>(first.part.first) * row,
+                                   static_cast<size_t>(first.RowCount()) * row);
+    return CopyTensor(tensor.name, view, float32, first.tensor.file,
+                      first.tensor.owner);
+  }
+  // For its checks of the type, and what it becomes.
+  ImportTensor result =
+      CopyTensor(tensor.name, view, float32 || tensor.transform != nullptr,
+                 first.tensor.file, first.tensor.owner);
+  const bool convert = result.info.dtype != dtype;
+  result.read = [sources, size, dtype, convert,
+                 transform = tensor.transform](std::vector<std::byte>& buffer) {
+    size_t count = 0;
+    for (const Source& source : sources) {
+      count += static_cast<size_t>(source.RowCount() * source.RowWidth());
+    }
+    std::vector<std::byte> stored(count * size);
+    std::byte* to = stored.data();
+    for (const Source& source : sources) {
+      Gather(source, size, to);
+      to += static_cast<size_t>(source.RowCount() * source.RowWidth()) * size;
+    }
+    if (!convert && transform == nullptr) {
+      buffer = std::move(stored);
+      return std::span<const std::byte>(buffer);
+    }
+    buffer.resize(count * sizeof(float));
+    const std::span<float> floats(reinterpret_cast<float*>(buffer.data()),
+                                  count);
+    ToFloats(dtype, stored, floats);
+    if (transform != nullptr) {
+      for (float& value : floats) value = transform(value);
+    }
+    return std::span<const std::byte>(buffer);
+  };
+  return result;
+}
+
+ImportTensor TakeFrequencies(const NetworkTensor& tensor, int64_t context,
+                             RopePrecision precision, DType dtype) {
+  const bool is_long =
+      !tensor.long_values.empty() && context > tensor.long_from;
+  std::vector<float> values = is_long ? tensor.long_values : tensor.values;
+  if (precision == RopePrecision::kCheckpoint) {
+    for (float& value : values) {
+      if (dtype == DType::kBFloat16) value = RoundToBFloat16(value);
+      if (dtype == DType::kFloat16) value = RoundToFloat16(value);
+    }
+  }
+  return MakeTensor(tensor.name, tensor.shape,
+                    [values = std::move(values)] { return values; });
+}
+
+}  // namespace lutra::packer

@@ -1,0 +1,410 @@
+// GGUF files: the container, and what hostile ones are refused for. Blocks and
+// networks are replayed by tests/golden_replay.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include "lutra/packer/import.h"
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/tokenizer.h"
+#include "packer/import/gguf/block_types.h"
+#include "packer/import/gguf/gguf_file.h"
+#include "packer/import/gguf/gguf_network.h"
+#include "tests/packer/import_data.h"
+#include "tests/runtime/throws.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::packer {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A file piece by piece, so that each can be wrong.
+class GgufBytes {
+ public:
+  template <typename T>
+  GgufBytes& Put(T value) {
+    const char* bytes = reinterpret_cast<const char*>(&value);
+    bytes_.append(bytes, sizeof(value));
+    return *this;
+  }
+  GgufBytes& Text(const std::string& text) {
+    Put<uint64_t>(text.size());
+    bytes_ += text;
+    return *this;
+  }
+  GgufBytes& Head(uint64_t tensors, uint64_t values, uint32_t version = 3) {
+    bytes_ += "GGUF";
+    return Put(version).Put(tensors).Put(values);
+  }
+  GgufBytes& Value(const std::string& key, const std::string& text) {
+    return Text(key).Put<uint32_t>(8).Text(text);
+  }
+  GgufBytes& Value(const std::string& key, uint32_t number) {
+    return Text(key).Put<uint32_t>(4).Put(number);
+  }
+  GgufBytes& Value(const std::string& key, float number) {
+    return Text(key).Put<uint32_t>(6).Put(number);
+  }
+  GgufBytes& Tensor(const std::string& name, std::vector<uint64_t> shape,
+                    uint32_t type, uint64_t offset) {
+    Text(name).Put(static_cast<uint32_t>(shape.size()));
+    for (const uint64_t dimension : shape) Put(dimension);
+    return Put(type).Put(offset);
+  }
+  GgufBytes& Data(size_t size, size_t alignment = 32) {
+    while (bytes_.size() % alignment != 0) bytes_ += '\0';
+    bytes_.append(size, '\0');
+    return *this;
+  }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  std::string bytes_;
+};
+
+class GgufTest : public ::testing::Test {
+ protected:
+  std::filesystem::path Write(const GgufBytes& file) {
+    const auto path = dir_ / "model.gguf";
+    WriteText(path, file.bytes());
+    return path;
+  }
+  // Why the file, or one of its tensors, is refused.
+  std::string Refusal(const GgufBytes& file) {
+    const auto path = Write(file);
+    return ErrorMessage([&] {
+      RawTensors plain;
+      StoredWeights stored;
+      for (const auto& part : OpenGguf(path)) {
+        for (const GgufTensor& tensor : part->tensors()) {
+          AddGgufTensor(part, tensor, tensor.name, plain, stored);
+        }
+      }
+    });
+  }
+
+  TempDir dir_;
+};
+
+struct BadFile {
+  const char* name;
+  std::function<void(GgufBytes&)> write;
+  const char* expected;
+};
+
+constexpr uint64_t kHuge = UINT64_MAX;
+
+TEST_F(GgufTest, HostileFilesAreRefused) {
+  const BadFile cases[] = {
+      {"empty", [](GgufBytes&) {}, "runs past the end"},
+      {"another magic",
+       [](GgufBytes& f) { f.Put<uint32_t>(1).Put<uint32_t>(3); },
+       "is not a GGUF file"},
+      {"version 1", [](GgufBytes& f) { f.Head(0, 0, 1); }, "GGUF version 1"},
+      {"big endian", [](GgufBytes& f) { f.Head(0, 0, 3u << 24); },
+       "big endian"},
+      {"cut header",
+       [](GgufBytes& f) { f.Put<uint32_t>(0x46554747).Put<uint32_t>(3); },
+       "the number of tensors runs past"},
+      {"number of tensors", [](GgufBytes& f) { f.Head(kHuge, 0); },
+       "the number of tensors 18446744073709551615 is more"},
+      {"number of values", [](GgufBytes& f) { f.Head(0, kHuge / 2); },
+       "the number of values"},
+      {"length of a key",
+       [](GgufBytes& f) { f.Head(0, 1).Put(kHuge).Data(64); },
+       "the name of a value runs past the end"},
+      {"length of a text",
+       [](GgufBytes& f) {
+         f.Head(0, 1).Text("a").Put<uint32_t>(8).Put(kHuge - 7).Data(64);
+       },
+       "value 'a' runs past the end"},
+      {"elements of an array",
+       [](GgufBytes& f) {
+         f.Head(0, 1).Text("a").Put<uint32_t>(9).Put<uint32_t>(10);
+         f.Put(uint64_t{1} << 61).Data(64);
+       },
+       "the number of elements"},
+      {"texts of an array",
+       [](GgufBytes& f) {
+         f.Head(0, 1).Text("a").Put<uint32_t>(9).Put<uint32_t>(8);
+         f.Put(uint64_t{1} << 32).Data(64);
+       },
+       "the number of elements"},
+      {"an array of arrays",
+       [](GgufBytes& f) {
+         f.Head(0, 1).Text("a").Put<uint32_t>(9).Put<uint32_t>(9);
+         f.Put<uint64_t>(1).Data(64);
+       },
+       "of a type that is not known"},
+      {"type of a value",
+       [](GgufBytes& f) { f.Head(0, 1).Text("a").Put<uint32_t>(13).Data(64); },
+       "of a type that is not known"},
+      {"a key twice",
+       [](GgufBytes& f) { f.Head(0, 2).Value("a", 1u).Value("a", 1u); },
+       "value 'a' is there twice"},
+      {"alignment of 0",
+       [](GgufBytes& f) { f.Head(0, 1).Value("general.alignment", 0u); },
+       "no power of two"},
+      {"alignment of 48",
+       [](GgufBytes& f) { f.Head(0, 1).Value("general.alignment", 48u); },
+       "no power of two"},
+      {"alignment of 2^31",
+       [](GgufBytes& f) {
+         f.Head(0, 1).Value("general.alignment", 0x80000000u);
+       },
+       "no power of two"},
+      {"alignment as a text",
+       [](GgufBytes& f) {
+         f.Head(0, 1).Value("general.alignment", std::string("32"));
+       },
+       "is not a number"},
+      {"no dimensions",
+       [](GgufBytes& f) { f.Head(1, 0).Tensor("t", {}, 0, 0).Data(64); },
+       "has 0 dimensions"},
+      {"too many dimensions",
+       [](GgufBytes& f) {
+         f.Head(1, 0).Text("t").Put<uint32_t>(0xFFFFFFFF).Data(64);
+       },
+       "has 4294967295 dimensions"},
+      {"a dimension of 0",
+       [](GgufBytes& f) {
+         f.Head(1, 0).Tensor("t", {4, 0}, 0, 0).Data(64);
+       },
+       "a shape that is not possible"},
+      {"a product that overflows",
+       [](GgufBytes& f) {
+         f.Head(1, 0)
+             .Tensor("t", {uint64_t{1} << 32, uint64_t{1} << 32}, 0, 0)
+             .Data(64);
+       },
+       "a shape that is not possible"},
+      {"bytes that overflow",
+       [](GgufBytes& f) {
+         f.Head(1, 0)
+             .Tensor("t", {uint64_t{1} << 31, uint64_t{1} << 31}, 28, 0)
+             .Data(64);
+       },
+       "runs past its end"},
+      {"blocks whose bytes overflow",
+       [](GgufBytes& f) {
+         f.Head(1, 0)
+             .Tensor("t", {uint64_t{1} << 40, uint64_t{1} << 22}, 8, 0)
+             .Data(64);
+       },
+       "runs past its end"},
+      {"an offset that is not aligned",
+       [](GgufBytes& f) { f.Head(1, 0).Tensor("t", {4}, 0, 4).Data(64); },
+       "is not aligned to 32 bytes"},
+      {"an offset past the end",
+       [](GgufBytes& f) { f.Head(1, 0).Tensor("t", {4}, 0, 64).Data(64); },
+       "begins past the end"},
+      {"an offset that overflows",
+       [](GgufBytes& f) {
+         f.Head(1, 0).Tensor("t", {4}, 0, kHuge - 31).Data(64);
+       },
+       "begins past the end"},
+      {"no data at all",
+       [](GgufBytes& f) { f.Head(1, 0).Tensor("t", {4}, 0, 0); },
+       "begins past the end"},
+      {"too little data",
+       [](GgufBytes& f) { f.Head(1, 0).Tensor("t", {17}, 0, 0).Data(64); },
+       "runs past its end: there are 64 bytes"},
+      {"data that another tensor has",
+       [](GgufBytes& f) {
+         f.Head(2, 0).Tensor("t", {9}, 0, 0).Tensor("u", {8}, 0, 32).Data(64);
+       },
+       "'t': runs past its end: there are 32 bytes"},
+      {"one place for two",
+       [](GgufBytes& f) {
+         f.Head(2, 0).Tensor("t", {4}, 0, 0).Tensor("u", {4}, 0, 0).Data(64);
+       },
+       "begins where another does"},
+      {"one name for two",
+       [](GgufBytes& f) {
+         f.Head(2, 0).Tensor("t", {4}, 0, 0).Tensor("t", {4}, 0, 32).Data(64);
+       },
+       "tensor 't' is there twice"},
+      {"a type that is not known",
+       [](GgufBytes& f) { f.Head(1, 0).Tensor("t", {32}, 99, 0).Data(64); },
+       "is of type number 99, which is not known"},
+      {"codes of vectors",
+       [](GgufBytes& f) { f.Head(1, 0).Tensor("t", {256}, 16, 0).Data(256); },
+       "is of type IQ2_XXS, whose codes stand for vectors"},
+      {"rows that cut a block",
+       [](GgufBytes& f) {
+         f.Head(1, 0).Tensor("t", {48, 2}, 2, 0).Data(64);
+       },
+       "has rows of 48, no multiple of the block's 32"},
+      {"a part of several files",
+       [](GgufBytes& f) { f.Head(0, 1).Value("split.count", 2u); },
+       "says that it is one of several files"},
+  };
+  for (const BadFile& c : cases) {
+    GgufBytes file;
+    c.write(file);
+    EXPECT_THAT(Refusal(file), HasSubstr(c.expected)) << c.name;
+  }
+}
+
+TEST_F(GgufTest, WhatASoundFileHas) {
+  GgufBytes bytes;
+  bytes.Head(2, 4).Value("general.name", std::string("x")).Value("n", 7u);
+  bytes.Value("general.alignment", 64u);
+  bytes.Text("list").Put<uint32_t>(9).Put<uint32_t>(8).Put<uint64_t>(2);
+  bytes.Text("a").Text("");
+  bytes.Tensor("t", {32, 3}, 2, 64).Tensor("u", {4}, 0, 0).Data(64 + 54, 64);
+  const GgufFile file(Write(bytes));
+  EXPECT_EQ(file.Text("general.name"), "x");
+  EXPECT_EQ(file.Integer("n"), 7);
+  EXPECT_EQ(file.Integer("m"), std::nullopt);
+  EXPECT_THAT(file.Texts("list"), ::testing::ElementsAre("a", ""));
+  EXPECT_THAT(ErrorMessage([&] { (void)file.Text("n"); }),
+              HasSubstr("value 'n' is not a text"));
+  ASSERT_EQ(file.tensors().size(), 2u);
+  EXPECT_THAT(file.tensors()[0].shape, ::testing::ElementsAre(3u, 32u));
+  EXPECT_EQ(file.tensors()[0].room.size(), 54u);
+  EXPECT_EQ(file.tensors()[1].room.size(), 64u);
+}
+
+TEST_F(GgufTest, TwoLengthsOfBlocksGoByOneNumber) {
+  for (const auto& [data, elements] : {std::pair(size_t{2 * 18}, size_t{64}),
+                                       std::pair(size_t{34}, size_t{128})}) {
+    GgufBytes bytes;
+    bytes.Head(1, 0).Tensor("t", {128}, 42, 0).Data(data);
+    const GgufFile file(Write(bytes));
+    EXPECT_EQ(FindBlockType(file.tensors()[0])->elements, elements);
+  }
+}
+
+TEST_F(GgufTest, AllPartsOfASplitFile) {
+  const auto part = [&](int number, uint32_t named) {
+    GgufBytes bytes;
+    bytes.Head(1, 2).Value("split.count", 2u).Value("split.no", named);
+    bytes.Tensor("t" + std::to_string(number), {4}, 0, 0).Data(64);
+    const auto path =
+        dir_ / ("m-0000" + std::to_string(number) + "-of-00002.gguf");
+    WriteText(path, bytes.bytes());
+    return path;
+  };
+  part(1, 0);
+  const auto second = part(2, 1);
+  EXPECT_EQ(OpenGguf(second).size(), 2u);
+  part(1, 1);
+  EXPECT_THAT(ErrorMessage([&] { (void)OpenGguf(second); }),
+              HasSubstr("are not what the name says"));
+  std::filesystem::remove(dir_ / "m-00001-of-00002.gguf");
+  EXPECT_THAT(ErrorMessage([&] { (void)OpenGguf(second); }),
+              HasSubstr("m-00001-of-00002.gguf"));
+}
+
+TEST_F(GgufTest, NamesOfTensors) {
+  EXPECT_EQ(HuggingFaceName("llama", "blk.12.ffn_up.weight"),
+            "model.layers.12.mlp.up_proj.weight");
+  EXPECT_EQ(HuggingFaceName("phi3", "blk.0.ffn_up.weight"),
+            "model.layers.0.mlp.gate_up_proj.weight");
+  EXPECT_EQ(HuggingFaceName("qwen2", "blk.0.attn_q.bias"),
+            "model.layers.0.self_attn.q_proj.bias");
+  EXPECT_EQ(HuggingFaceName("llama", "output.weight"), "lm_head.weight");
+  EXPECT_EQ(HuggingFaceName("llama", "blk.0.other.weight"), std::nullopt);
+  EXPECT_EQ(HuggingFaceName("llama", "weight"), std::nullopt);
+}
+
+TEST_F(GgufTest, NetworksThatAreNotKnown) {
+  GgufBytes bytes;
+  bytes.Head(1, 1).Value("general.architecture", std::string("rwkv7"));
+  bytes.Tensor("t", {4}, 0, 0).Data(64);
+  ImportOptions options;
+  options.source = Write(bytes);
+  options.output = dir_ / "out.safetensors";
+  EXPECT_THAT(ErrorMessage([&] { ImportModel(options); }),
+              HasSubstr("architecture 'rwkv7' is not supported; supported: "));
+}
+
+// A file of one layer with a sentencepiece tokenizer, in words of the metadata.
+TEST_F(GgufTest, ATokenizerOfScores) {
+  GgufBytes bytes;
+  const std::vector<std::string> pieces = {"<unk>",  "<s>", "</s>", "\u2581a",
+                                           "\u2581", "a",   "b"};
+  const std::vector<int32_t> types = {2, 3, 3, 1, 1, 1, 1};
+  bytes.Head(12, 14).Value("general.architecture", std::string("llama"));
+  for (const auto& [key, value] :
+       {std::pair("llama.context_length", 64u),
+        std::pair("llama.embedding_length", 32u),
+        std::pair("llama.block_count", 1u),
+        std::pair("llama.feed_forward_length", 32u),
+        std::pair("llama.attention.head_count", 1u),
+        std::pair("tokenizer.ggml.bos_token_id", 1u),
+        std::pair("tokenizer.ggml.eos_token_id", 2u)}) {
+    bytes.Value(key, value);
+  }
+  bytes.Value("llama.attention.layer_norm_rms_epsilon", 1e-5f);
+  bytes.Value("llama.rope.freq_base", 1e4f);
+  bytes.Value("tokenizer.ggml.model", std::string("llama"));
+  bytes.Text("tokenizer.ggml.tokens").Put<uint32_t>(9).Put<uint32_t>(8);
+  bytes.Put<uint64_t>(pieces.size());
+  for (const std::string& piece : pieces) bytes.Text(piece);
+  bytes.Text("tokenizer.ggml.token_type").Put<uint32_t>(9).Put<uint32_t>(5);
+  bytes.Put<uint64_t>(types.size());
+  for (const int32_t type : types) bytes.Put(type);
+  bytes.Text("tokenizer.ggml.scores").Put<uint32_t>(9).Put<uint32_t>(6);
+  bytes.Put<uint64_t>(pieces.size());
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    bytes.Put(-static_cast<float>(i));
+  }
+  uint64_t offset = 0;
+  const auto tensor = [&](const std::string& name,
+                          std::vector<uint64_t> shape) {
+    bytes.Tensor(name, shape, 0, offset);
+    uint64_t elements = 1;
+    for (const uint64_t dimension : shape) elements *= dimension;
+    offset += elements * sizeof(float);
+  };
+  tensor("token_embd.weight", {32, 7});
+  tensor("output_norm.weight", {32});
+  for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output",
+                           "ffn_gate", "ffn_up", "ffn_down"}) {
+    tensor("blk.0." + std::string(name) + ".weight", {32, 32});
+  }
+  for (const char* name : {"attn_norm", "ffn_norm"}) {
+    tensor("blk.0." + std::string(name) + ".weight", {32});
+  }
+  // Llama 3's factors of the frequencies.
+  tensor("rope_freqs.weight", {16});
+  bytes.Data(offset);
+  std::string text = bytes.bytes();
+  for (size_t i = 0; i < 16; ++i) {
+    const float factor = i < 8 ? 1.0f : 4.0f;
+    std::memcpy(text.data() + text.size() - 64 + 4 * i, &factor, 4);
+  }
+  WriteText(dir_ / "model.gguf", text);
+  ImportOptions options;
+  options.source = dir_ / "model.gguf";
+  options.output = dir_ / "out.safetensors";
+  const ImportReport report = ImportModel(options);
+  EXPECT_EQ(report.format, ImportFormat::kGguf);
+  const auto model = Model::Load(options.output);
+  const auto tokenizer = Tokenizer::FromModel(*model);
+  EXPECT_THAT(tokenizer->Encode("ab a", true),
+              ::testing::ElementsAre(1, 3, 6, 3));
+  EXPECT_THAT(tokenizer->ends(), ::testing::ElementsAre(2));
+  const auto& file = model->file();
+  const TensorView* rope = nullptr;
+  for (const TensorView& view : file.tensors()) {
+    if (view.name.starts_with("lutra.rope")) rope = &view;
+  }
+  ASSERT_NE(rope, nullptr);
+  const auto frequencies = rope->Floats(file.path());
+  EXPECT_FLOAT_EQ(frequencies[7], std::pow(1e4f, -14.0f / 32));
+  EXPECT_FLOAT_EQ(frequencies[8], std::pow(1e4f, -16.0f / 32) / 4);
+}
+
+}  // namespace
+}  // namespace lutra::packer

@@ -1,0 +1,193 @@
+// Files of torch.save: the archive, the pickle that is data and nothing more,
+// and what is refused.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "packer/import/torch_file/torch_file.h"
+#include "packer/import/torch_file/zip_file.h"
+#include "tests/packer/import_data.h"
+#include "tests/runtime/throws.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::packer {
+namespace {
+
+using namespace std::string_literals;
+using ::testing::HasSubstr;
+
+template <typename T>
+std::string Raw(T value) {
+  return {reinterpret_cast<const char*>(&value), sizeof(value)};
+}
+
+using Entries = std::vector<std::pair<std::string, std::string>>;
+
+// An archive without compression.
+std::string Zip(const Entries& entries, uint16_t method = 0) {
+  std::string bytes;
+  std::string directory;
+  for (const auto& [name, data] : entries) {
+    const std::string common =
+        Raw<uint16_t>(0) + Raw(method) + Raw<uint32_t>(0) + Raw<uint32_t>(0) +
+        Raw(static_cast<uint32_t>(data.size())) +
+        Raw(static_cast<uint32_t>(data.size())) +
+        Raw(static_cast<uint16_t>(name.size())) + Raw<uint16_t>(0);
+    directory += "PK\1\2"s + Raw<uint16_t>(20) + Raw<uint16_t>(20) + common +
+                 Raw<uint16_t>(0) + std::string(8, '\0') +
+                 Raw(static_cast<uint32_t>(bytes.size())) + name;
+    bytes += "PK\3\4"s + Raw<uint16_t>(20) + common + name + data;
+  }
+  const auto at = static_cast<uint32_t>(bytes.size());
+  const auto count = static_cast<uint16_t>(entries.size());
+  return bytes + directory + "PK\5\6"s + std::string(4, '\0') + Raw(count) +
+         Raw(count) + Raw(static_cast<uint32_t>(directory.size())) + Raw(at) +
+         Raw<uint16_t>(0);
+}
+
+std::string Text(const std::string& text) {
+  return "X" + Raw(static_cast<uint32_t>(text.size())) + text;
+}
+std::string Global(const std::string& module, const std::string& name) {
+  return "c" + module + "\n" + name + "\n";
+}
+
+// The call that makes a tensor of rows * columns floats out of storage "0".
+std::string Tensor(int rows, int columns, int stride, int offset = 0,
+                   const std::string& type = "FloatStorage") {
+  const auto number = [](int value) { return "J" + Raw<int32_t>(value); };
+  return Global("torch._utils", "_rebuild_tensor_v2") + "((" + Text("storage") +
+         Global("torch", type) + Text("0") + Text("cpu") + number(8) + "tQ" +
+         number(offset) + "(" + number(rows) + number(columns) + "t(" +
+         number(stride) + number(1) + "t\x89}tR";
+}
+
+std::string Pickle(const std::string& members) {
+  return "\x80\x02}(" + members + "u.";
+}
+
+class TorchFileTest : public ::testing::Test {
+ protected:
+  RawTensors Read(const std::string& bytes) {
+    WriteText(dir_ / "pytorch_model.bin", bytes);
+    RawTensors result;
+    AddTorchFile(dir_ / "pytorch_model.bin", result);
+    return result;
+  }
+  RawTensors ReadPickle(const std::string& pickle) {
+    return Read(Zip({{"m/data.pkl", pickle}, {"m/data/0", storage_}}));
+  }
+  std::string Refusal(const std::string& pickle) {
+    return ErrorMessage([&] { (void)ReadPickle(pickle); });
+  }
+
+  TempDir dir_;
+  std::string storage_ = std::string(32, '\0');
+};
+
+TEST_F(TorchFileTest, TensorsWhereTheyLie) {
+  storage_ = Raw(1.0f) + Raw(2.0f) + Raw(3.0f) + Raw(4.0f) + Raw(5.0f) +
+             Raw(6.0f) + Raw(7.0f) + Raw(8.0f);
+  const RawTensors raw = ReadPickle(
+      Pickle(Text("a") + Tensor(2, 2, 2, 1) + Text("b") + Tensor(1, 8, 8)));
+  const RawTensor* a = raw.Find("a");
+  ASSERT_NE(a, nullptr);
+  EXPECT_THAT(a->view.shape, ::testing::ElementsAre(2, 2));
+  float first;
+  std::memcpy(&first, a->view.data.data(), sizeof(first));
+  EXPECT_EQ(first, 2.0f);
+  EXPECT_EQ(raw.Find("b")->view.data.size(), 32u);
+  EXPECT_EQ(raw.metadata.size(), 0u);
+}
+
+TEST_F(TorchFileTest, ClassesOfTorchaoComeAsParts) {
+  const RawTensors raw = ReadPickle(
+      Pickle(Text("w") + Global("torch._tensor", "_rebuild_from_type_v2") +
+             "(" + Global("torch._utils", "_rebuild_wrapper_subclass") +
+             Global("torchao.quantization", "IntxUnpackedToInt8Tensor") +
+             ")}(" + Text("qdata") + Tensor(2, 4, 4) + Text("target_dtype") +
+             Global("torch", "int4") + Text("block_size") + "]J" +
+             Raw<int32_t>(1) + "aJ" + Raw<int32_t>(4) + "autR"));
+  EXPECT_NE(raw.Find("w:qdata"), nullptr);
+  EXPECT_EQ(raw.metadata.find("tensor_names")->second, R"(["w"])");
+  EXPECT_EQ(raw.metadata.find("w")->second,
+            R"({"_data":{"block_size":[1,4],"target_dtype":)"
+            R"({"_data":"int4","_type":"torch.dtype"}},)"
+            R"("_type":"IntxUnpackedToInt8Tensor"})");
+}
+
+TEST_F(TorchFileTest, NothingIsCalledThatIsNotListed) {
+  EXPECT_THAT(Refusal(Pickle(Text("a") + Global("os", "system") + "(" +
+                             Text("true") + "tR")),
+              HasSubstr("names 'os.system', which is not on the list"));
+  EXPECT_THAT(Refusal(Pickle(Text("a") + Global("builtins", "eval") + ")R")),
+              HasSubstr("names 'builtins.eval'"));
+  // What may be named may not be called for that.
+  EXPECT_THAT(Refusal(Pickle(Text("a") + Global("torch", "load") + ")R")),
+              HasSubstr("calls 'torch load'"));
+  EXPECT_THAT(
+      Refusal(Pickle(Text("a") + Global("torchao.quantization", "X") + ")R")),
+      HasSubstr("calls 'torchao.quantization X'"));
+  EXPECT_THAT(Refusal(Pickle(Text("a") + Text("os") + Text("system") + "\x93")),
+              HasSubstr("names 'os.system'"));
+}
+
+TEST_F(TorchFileTest, DamagedPicklesAreRefused) {
+  const std::pair<std::string, const char*> cases[] = {
+      {"", "ends within an opcode"},
+      {"\x80\x02", "ends within an opcode"},
+      {"\x80\x02.", "takes from an empty stack"},
+      {"\x80\x02X\xff\xff\xff\xff", "ends within an opcode"},
+      {"\x80\x02ut.", "has no mark"},
+      {"\x80\x02h\x07.", "recalls what it has not stored"},
+      {"\x80\x02N.", "is not a dict of tensors"},
+      {"\x80\x02Nq\0(R."s, "takes from an empty stack"},
+      {"\x80\x02i", "has the opcode 105"},
+      {"\x80\x02\x8a\x09"s + std::string(9, '\1'), "has too large a number"},
+      {"\x80\x02" + Global("torch", std::string(300, 'x')), "too long a name"},
+      {Pickle(Text("a") + "N"), "'a': is not a tensor of a known kind"},
+      {Pickle(Text("a") + Tensor(2, 4, 3)), "stored in another order"},
+      {Pickle(Text("a") + Tensor(2, 4, 4, 1)), "runs past the end of its"},
+      {Pickle(Text("a") + Tensor(2, 4, 4, -1)), "a shape that is not possible"},
+      {Pickle(Text("a") + Tensor(-2, 4, 4)), "a shape that is not possible"},
+      {Pickle(Text("a") + Tensor(2, 4, 4, 0, "ComplexFloatStorage")),
+       "of the storage 'torch ComplexFloatStorage', which is not supported"},
+  };
+  for (const auto& [pickle, expected] : cases) {
+    EXPECT_THAT(Refusal(pickle), HasSubstr(expected));
+  }
+}
+
+TEST_F(TorchFileTest, DamagedArchivesAreRefused) {
+  const auto refusal = [&](const std::string& bytes) {
+    return ErrorMessage([&] { (void)Read(bytes); });
+  };
+  const Entries entries = {{"m/data.pkl", Pickle("")}, {"m/data/0", "abcd"}};
+  const std::string good = Zip(entries);
+  EXPECT_EQ(Read(good).tensors.size(), 0u);
+  EXPECT_THAT(refusal("PK"), HasSubstr("is too short"));
+  EXPECT_THAT(refusal(std::string(64, 'x')), HasSubstr("has no directory"));
+  EXPECT_THAT(refusal(Zip(entries, 8)), HasSubstr("is compressed"));
+  EXPECT_THAT(refusal(Zip({{"a", ""}, {"a", ""}})),
+              HasSubstr("has the entry 'a' twice"));
+  EXPECT_THAT(refusal(Zip({{"a", ""}})), HasSubstr("not a file of torch.save"));
+  // Each of these fields is wrong in turn: none may lead out of the file.
+  const size_t end = good.size() - 22;
+  const size_t directory = good.find("PK\1\2");
+  for (const size_t at : {end + 16, end + 10, directory + 24, directory + 28,
+                          directory + 30, directory + 42}) {
+    std::string bad = good;
+    bad[at] = '\xff';
+    bad[at + 1] = '\xff';
+    EXPECT_THAT(refusal(bad), HasSubstr("zip archive")) << at - directory;
+  }
+}
+
+}  // namespace
+}  // namespace lutra::packer

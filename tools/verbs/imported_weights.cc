@@ -1,0 +1,96 @@
+#include "tools/verbs/imported_weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "lutra/packer/weights.h"
+#include "tools/cli/table.h"
+
+namespace lutra::tools {
+
+std::string WeightLines(const packer::ImportReport& report) {
+  struct Sum {
+    size_t count = 0;
+    size_t elements = 0;
+    size_t bytes = 0;
+    size_t near = 0;
+    size_t refused = 0;
+    double worst = std::numeric_limits<double>::infinity();
+    bool dequantized = false;
+  };
+  std::map<std::string, Sum> sums;
+  for (const packer::ImportedWeight& weight : report.weights) {
+    Sum& sum = sums[weight.format];
+    ++sum.count;
+    sum.elements += weight.rows * weight.columns;
+    sum.bytes += weight.bytes;
+    sum.near += weight.exact ? size_t{0} : size_t{1};
+    sum.refused += weight.refusal.empty() ? size_t{0} : size_t{1};
+    sum.worst = std::min(sum.worst, weight.sqnr_db);
+    sum.dequantized = weight.dequantized;
+  }
+  std::string text;
+  for (const auto& [format, sum] : sums) {
+    text +=
+        "\n  " + std::to_string(sum.count) + " of " + OneLine(format) + ": ";
+    if (sum.refused > 0) {
+      text += std::to_string(sum.refused) + " cannot be held";
+      continue;
+    }
+    const double bits =
+        packer::WeightTotals{sum.elements, sum.bytes}.BitsPerWeight();
+    text += Fixed(bits, 2) + " bits per weight, ";
+    if (sum.dequantized) {
+      text += "as float32";
+    } else if (sum.near == 0) {
+      text += "every value exact";
+    } else {
+      text += std::to_string(sum.near) + " near";
+      if (std::isfinite(sum.worst)) {
+        text += ", SQNR at least " + Fixed(sum.worst, 1) + " dB";
+      }
+    }
+  }
+  return text;
+}
+
+Json WeightsJson(const packer::ImportReport& report) {
+  Json weights = Json::Array();
+  for (const packer::ImportedWeight& weight : report.weights) {
+    Json entry;
+    entry["name"] = weight.name;
+    entry["origin"] = weight.origin;
+    entry["format"] = weight.format;
+    entry["rows"] = weight.rows;
+    entry["columns"] = weight.columns;
+    entry["bytes"] = weight.bytes;
+    entry["bits_per_weight"] = weight.BitsPerWeight();
+    entry["dequantized"] = weight.dequantized;
+    entry["exact"] = weight.exact;
+    entry["sqnr_db"] = weight.sqnr_db;
+    entry["max_error"] = weight.max_error;
+    if (!weight.refusal.empty()) entry["refusal"] = weight.refusal;
+    weights.PushBack(std::move(entry));
+  }
+  return weights;
+}
+
+std::string NetworkLine(const packer::ImportReport& report) {
+  std::string text = OneLine(report.architecture);
+  if (report.layers > 0) {
+    text += ", " + std::to_string(report.layers) + " layers";
+  }
+  text += ", " + WithCommas(report.parameters) + " parameters";
+  if (report.context > 0) {
+    text += ", context " + std::to_string(report.context);
+  }
+  text += report.tokenizer.empty() ? std::string(", no tokenizer")
+                                   : ", tokenizer: " + report.tokenizer + ", " +
+                                         WithCommas(report.vocabulary) + " ids";
+  return text;
+}
+
+}  // namespace lutra::tools

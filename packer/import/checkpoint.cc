@@ -53,6 +53,14 @@ Checkpoint::Checkpoint(const fs::path& folder) : folder_(folder) {
   }
 }
 
+void Checkpoint::Add(const fs::path& path, std::string_view prefix) {
+  const auto file = std::make_shared<const SafetensorsFile>(
+      SafetensorsFile::Open(folder_ / path));
+  for (const TensorView& tensor : file->tensors()) {
+    entries_[std::string(prefix) + tensor.name] = {file, &tensor};
+  }
+}
+
 void Checkpoint::ReadIndex(const fs::path& index) {
   const MappedFile mapped(index);
   const std::string name = index.string();

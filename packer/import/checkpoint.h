@@ -27,6 +27,10 @@ class Checkpoint {
   // Throws Error.
   explicit Checkpoint(const std::filesystem::path& folder);
 
+  // Adds the tensors of a file of the folder, under names with `prefix`.
+  // Throws Error.
+  void Add(const std::filesystem::path& file, std::string_view prefix);
+
   // nullptr if there is none.
   const TensorView* Find(std::string_view name) const;
   // Throws Error if it is missing.

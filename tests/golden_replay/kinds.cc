@@ -7,6 +7,7 @@ std::span<const Kind* const> Kinds() {
       &kArchitecture,
       &kHuggingFace,
       &kParq,
+      &kTokenizers,
       &kTraining,
   };
   return kKinds;

@@ -9,8 +9,10 @@
 #include <limits>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "lutra/kernels/attention.h"
+#include "lutra/runtime/program.h"
 #include "lutra/runtime/session.h"
 #include "tests/kernels/each_variant.h"
 #include "tests/kernels/random_matrix.h"
@@ -350,6 +352,38 @@ TEST_F(SequenceTest, AttentionNeedsAContext) {
               HasSubstr("a context must be given"));
   Session session(model, {.threads = 1, .context = 7});
   EXPECT_EQ(session.context(), 7u);
+}
+
+// Layers that read the keys and values of another one.
+TEST_F(SequenceTest, NodesWithTheSameKeysShareACache) {
+  const auto build = [&](const char* keys_of_second) {
+    ModelBuilder builder;
+    builder.Input("q", {8}).Input("k", {8}).Input("v", {8});
+    builder.Add(OpType::kScale, {"k"}, "k2").Set("factor", 1.0);
+    for (const auto& [output, keys] :
+         {std::pair("a", "k"), std::pair("b", keys_of_second)}) {
+      builder.Add(OpType::kAttention, {"q", keys, "v"}, output)
+          .Set("heads", 2.0)
+          .Set("kv_heads", 2.0)
+          .Set("window", std::string(output) == "b" ? 3.0 : 0.0);
+    }
+    builder.Add(OpType::kAdd, {"a", "b"}, "y").Output("y");
+    return Write(builder);
+  };
+  const auto run = [](Program& program) {
+    const auto values = RandomFloats(kTokens * 8, 1);
+    std::vector<float> y(kTokens * 8);
+    Sequence sequence = program.NewSequence();
+    const Program::Rows rows = {&sequence, kTokens};
+    const std::vector<const void*> in(3, values.data());
+    float* const out = y.data();
+    program.Run({&rows, 1}, in, {&out, 1});
+    return y;
+  };
+  Program shared(build("k"), {.threads = 1, .context = 64});
+  Program apart(build("k2"), {.threads = 1, .context = 64});
+  EXPECT_EQ(run(shared), run(apart));
+  EXPECT_EQ(2 * shared.SequenceBytes(64), apart.SequenceBytes(64));
 }
 
 TEST_F(SequenceTest, AbsurdContextsAreRefused) {

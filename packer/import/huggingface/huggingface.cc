@@ -10,6 +10,7 @@
 #include "packer/architectures/decoder_config.h"
 #include "packer/import/checkpoint.h"
 #include "packer/import/huggingface/network_tensor.h"
+#include "packer/import/huggingface/sentence_transformer.h"
 #include "packer/import/import_plan.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
@@ -57,6 +58,8 @@ constexpr std::pair<std::string_view, std::string_view> kPrefixes[] = {
     {"model.", ""},
     {"transformer.", "transformer."},
     {"transformer.", ""},
+    {"bert.", "bert."},
+    {"bert.", ""},
 };
 
 class Importer {
@@ -70,6 +73,8 @@ class Importer {
 
   ImportPlan Plan() {
     FindPrefix();
+    ReadEncoder();
+    SpellParts();
     NameMatrices();
     RefuseOtherTensors();
     ImportPlan plan;
@@ -128,9 +133,28 @@ class Importer {
       if (checkpoint_.Find(Stored("embedding")) != nullptr) break;
       prefix_ = before;
     }
+  }
+
+  void SpellParts() {
     for (NetworkTensor& tensor : network_.tensors) {
       for (TensorPart& part : tensor.parts) part.name = Spelled(part.name);
+      if (!tensor.added.name.empty()) {
+        tensor.added.name = Spelled(tensor.added.name);
+      }
     }
+  }
+
+  // Of folders that say how, and of those that hold no more than the states of
+  // tokens: their mean, or where a token sees only those before it the last.
+  void ReadEncoder() {
+    std::optional<EncoderHead> head =
+        ReadSentenceTransformer(folder_, checkpoint_);
+    if (!head && network_.encodes) {
+      head.emplace();
+      head->pool = network_.both_directions ? EncoderHead::Pool::kMean
+                                            : EncoderHead::Pool::kLast;
+    }
+    if (head) MakeEncoder(*head, network_);
   }
 
   // A tied checkpoint holds the matrix under one of two names, or twice. Of two
@@ -167,6 +191,7 @@ class Importer {
     std::set<std::string> known;
     for (const NetworkTensor& tensor : network_.tensors) {
       for (const TensorPart& part : tensor.parts) known.insert(part.name);
+      known.insert(tensor.added.name);
     }
     if (network_.tied) known.insert(Stored("output"));
     for (const std::string& name : checkpoint_.Names()) {
@@ -193,13 +218,12 @@ class Importer {
 
   std::optional<TokenizerData> ReadTokenizer() const {
     fs::path path = options_.tokenizer;
-    for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    for (const char* name :
+         {"tokenizer.json", "tokenizer.model", "vocab.json"}) {
       if (path.empty() && Exists(folder_ / name)) path = folder_ / name;
     }
     if (path.empty()) return std::nullopt;
-    TokenizerData data = path.extension() == ".json"
-                             ? ReadTokenizerJson(path)
-                             : ReadSentencePieceTokenizer(path);
+    TokenizerData data = ReadTokenizerFile(path);
     // Where the configuration is silent, the tokenizer's own tokens stay.
     std::vector<int32_t> ends = data.recipe.ends;
     TokenizerRecipe& recipe = data.recipe;
@@ -207,6 +231,9 @@ class Importer {
       recipe.bos = recipe.before.front();
     }
     ReadIds(config_file_.object(), recipe, ends);
+    if (config_file_.object().Has("text_config")) {
+      ReadIds(config_file_.object().Object("text_config"), recipe, ends);
+    }
     if (Exists(folder_ / "generation_config.json")) {
       const JsonFile file(folder_ / "generation_config.json",
                           "generation config");

@@ -1,6 +1,7 @@
 #include "packer/import/huggingface/network_tensor.h"
 
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "kernels/base/half.h"
@@ -70,6 +71,17 @@ void Gather(const Source& source, size_t size, std::byte* to) {
   }
 }
 
+// Adds a row to each of those of `floats`.
+void AddRow(const Source& source, std::span<float> floats) {
+  const auto width = static_cast<size_t>(source.RowWidth());
+  const size_t size = ByteSize(source.view.dtype);
+  std::vector<std::byte> stored(width * size);
+  Gather(source, size, stored.data());
+  std::vector<float> row(width);
+  ToFloats(source.view.dtype, stored, row);
+  for (size_t i = 0; i < floats.size(); ++i) floats[i] += row[i % width];
+}
+
 // The tensor as it would lie in one piece, without data.
 TensorView Whole(const NetworkTensor& tensor, const Source& first) {
   TensorView view = first.view;
@@ -99,7 +111,10 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
                           "is of another type than '" + first.view.name + "'");
   }
   TensorView view = Whole(tensor, first);
-  if (sources.size() == 1 && first.IsRun() && !tensor.transform) {
+  std::optional<Source> added;
+  if (!tensor.added.name.empty()) added = Find(checkpoint, tensor.added);
+  const bool as_floats = tensor.transform != nullptr || added.has_value();
+  if (sources.size() == 1 && first.IsRun() && !as_floats) {
     const size_t row = static_cast<size_t>(first.columns) * size;
     view.data = first.data.subspan(static_cast<size_t>(first.part.first) * row,
                                    static_cast<size_t>(first.RowCount()) * row);
@@ -107,11 +122,10 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
                       first.file);
   }
   // For its checks of the type, and what it becomes.
-  ImportTensor result =
-      CopyTensor(tensor.name, view, float32 || tensor.transform != nullptr,
-                 first.file->path(), first.file);
-  const bool convert = result.info.dtype != dtype;
-  result.read = [sources, size, dtype, convert,
+  ImportTensor result = CopyTensor(tensor.name, view, float32 || as_floats,
+                                   first.file->path(), first.file);
+  const bool convert = result.info.dtype != dtype || as_floats;
+  result.read = [sources, added, size, dtype, convert,
                  transform = tensor.transform](std::vector<std::byte>& buffer) {
     size_t count = 0;
     for (const Source& source : sources) {
@@ -123,7 +137,7 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
       Gather(source, size, to);
       to += static_cast<size_t>(source.RowCount() * source.RowWidth()) * size;
     }
-    if (!convert && transform == nullptr) {
+    if (!convert) {
       buffer = std::move(stored);
       return std::span<const std::byte>(buffer);
     }
@@ -134,6 +148,7 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
     if (transform != nullptr) {
       for (float& value : floats) value = transform(value);
     }
+    if (added) AddRow(*added, floats);
     return std::span<const std::byte>(buffer);
   };
   return result;

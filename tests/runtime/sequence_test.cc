@@ -420,7 +420,7 @@ TEST_F(SequenceTest, LstmRemembers) {
   }
   EXPECT_EQ(parts, all);
   EXPECT_THAT(ErrorMessage([&] { session.Rewind(3); }),
-              HasSubstr("state cannot go back"));
+              HasSubstr("has recurrent nodes"));
   session.Rewind(12);
   session.Rewind(0);
   EXPECT_EQ(feed(session, 0, 12), all);

@@ -30,8 +30,9 @@ extern const Kind kParq;
 // Hugging Face folders with the logits, ids and texts that transformers gives
 // (shared/golden/hf/README.md).
 extern const Kind kHuggingFace;
-// Folders of many architectures with the logits and greedy ids that transformers
-// gives, or the vectors of encoders (shared/golden/arch/README.md).
+// Folders of many architectures with the logits and greedy ids that
+// transformers gives, or the vectors of encoders
+// (shared/golden/arch/README.md).
 extern const Kind kArchitecture;
 // Tokenizers with the ids and texts that the tokenizers library gives
 // (shared/golden/tokenizers/README.md).

@@ -4,11 +4,7 @@ namespace lutra::golden {
 
 std::span<const Kind* const> Kinds() {
   static constexpr const Kind* kKinds[] = {
-      &kArchitecture,
-      &kHuggingFace,
-      &kParq,
-      &kTokenizers,
-      &kTraining,
+      &kArchitecture, &kHuggingFace, &kParq, &kTokenizers, &kTraining,
   };
   return kKinds;
 }

@@ -68,8 +68,8 @@ struct AttentionCache {
 
 // Consecutive tokens of a sequence.
 struct AttentionTokens {
-  size_t position = 0;           // of the first
-  size_t count = 0;              // at most AttentionTile()
+  size_t position = 0;  // of the first
+  size_t count = 0;     // at most AttentionTile()
   size_t end = 0;  // in both directions: one behind the sequence's last token
   const float* q = nullptr;      // [count, heads, head_dim]
   const float* sinks = nullptr;  // [heads], or nullptr

@@ -161,7 +161,8 @@ inline constexpr size_t kMaxMerges = size_t{1} << 24;
 
 // Merges by score, as sentencepiece and llama2.c do: any two pieces whose bytes
 // join to a normal piece may be merged, the highest score first. Pieces are cut
-// between characters, or bytes if the recipe says so. Fills `data.merges`; the lookup is already there.
+// between characters, or bytes if the recipe says so. Fills `data.merges`; the
+// lookup is already there.
 void AddMergesByScore(Span<const float> scores, TokenizerData& data);
 
 // Sorts `merges` as TokenizerData wants them; of a pair that occurs twice the

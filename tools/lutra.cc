@@ -78,6 +78,7 @@ int RunCommand(int argc, const char* const* argv) {
   AddProfileVerb(line);
   AddGenerateVerb(line);
   AddRunVerb(line);
+  AddEmbedTextVerb(line);
   AddCpuVerb(line);
   const std::vector<std::string> words = ExpandConfig(argc, argv, "train");
   std::vector<const char*> pointers;

@@ -118,8 +118,12 @@ struct AttentionJob {
 
   const std::byte* next_keys;  // of the page after the one at hand
 
-  size_t Last(size_t token) const { return tokens.position + token; }
-  size_t First(size_t token) const { return FirstSeen(shape, Last(token)); }
+  size_t First(size_t token) const {
+    return FirstSeen(shape, tokens.position + token);
+  }
+  size_t End(size_t token) const {
+    return EndSeen(shape, tokens.position + token, tokens.end);
+  }
 
   // Integers lie in the memory of floats.
   static constexpr size_t kFactorSize = sizeof(float) / sizeof(Factor);
@@ -174,7 +178,7 @@ template <typename T>
 PageRange SeenOf(const AttentionJob<T>& job, size_t token, size_t page_first) {
   const size_t first = job.First(token);
   return {first > page_first ? first - page_first : 0,
-          std::min(job.Last(token) + 1 - page_first, kCachePageTokens)};
+          std::min(job.End(token) - page_first, kCachePageTokens)};
 }
 
 // scale * q as a row of floats or of integers.
@@ -411,7 +415,7 @@ void AttendPage(const AttentionJob<T>& job, size_t page_first) {
   // Tokens that see some of the page.
   size_t first_token = 0;
   size_t end_token = job.tokens.count;
-  while (job.Last(first_token) < page_first) ++first_token;
+  while (job.End(first_token) <= page_first) ++first_token;
   while (job.First(end_token - 1) >= page_first + kCachePageTokens) --end_token;
   const size_t first_row = first_token * job.heads;
   const size_t rows = (end_token - first_token) * job.heads;
@@ -468,7 +472,7 @@ void AttendHead(AttentionJob<T>& job) {
                    : tokens.sinks + job.kv_head * job.heads + h);
     }
   }
-  const size_t last = job.Last(tokens.count - 1) / kCachePageTokens;
+  const size_t last = (job.End(tokens.count - 1) - 1) / kCachePageTokens;
   for (size_t page = job.First(0) / kCachePageTokens; page <= last; ++page) {
     job.next_keys = HeadInPage(job.cache, job.layout, job.kv_head,
                                std::min(page + 1, last) * kCachePageTokens);

@@ -81,6 +81,13 @@ inline size_t FirstSeen(const AttentionShape& shape, size_t position) {
              : 0;
 }
 
+// One behind the last token that it sees, of a sequence of `end`.
+inline size_t EndSeen(const AttentionShape& shape, size_t position,
+                      size_t end) {
+  if (!shape.both_directions) return position + 1;
+  return shape.window != 0 ? std::min(position + shape.window, end) : end;
+}
+
 // What a call works in: arrays for its rows, a query of a head each, of the
 // heads that share keys. Their number is chosen so that all of it stays in L2.
 struct AttentionScratch {

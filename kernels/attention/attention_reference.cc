@@ -80,8 +80,8 @@ void AddValues(const AttentionShape& shape, const Rows& rows, size_t first,
 
 // The definition for one head.
 template <class Rows>
-void AttendHead(const AttentionShape& shape, size_t position, const float* q,
-                const float* sink, const Rows& rows, float* y) {
+void AttendHead(const AttentionShape& shape, size_t position, size_t tokens,
+                const float* q, const float* sink, const Rows& rows, float* y) {
   float largest = std::numeric_limits<float>::lowest();
   float lanes[kCacheBlock] = {};
   if (sink != nullptr) {
@@ -89,9 +89,9 @@ void AttendHead(const AttentionShape& shape, size_t position, const float* q,
     lanes[0] = Exp(*sink - largest);
   }
   std::fill(y, y + shape.head_dim, 0.0f);
-  for (size_t first = FirstSeen(shape, position); first <= position;) {
-    const size_t end =
-        std::min(RoundUp(first + 1, kCachePageTokens), position + 1);
+  const size_t last = EndSeen(shape, position, tokens);
+  for (size_t first = FirstSeen(shape, position); first < last;) {
+    const size_t end = std::min(RoundUp(first + 1, kCachePageTokens), last);
     float weights[kCachePageTokens];
     const float before = largest;
     for (size_t t = first; t < end; ++t) {
@@ -194,7 +194,7 @@ void AttendTokensPlainly(const AttentionShape& shape,
     for (size_t h = first * shared; h < (first + count) * shared; ++h) {
       const CachedRows rows{shape.cache, layout, cache, h / shared};
       const size_t at = (i * shape.heads + h) * shape.head_dim;
-      AttendHead(shape, tokens.position + i, tokens.q + at,
+      AttendHead(shape, tokens.position + i, tokens.end, tokens.q + at,
                  tokens.sinks == nullptr ? nullptr : tokens.sinks + h, rows,
                  tokens.y + at);
     }
@@ -204,13 +204,13 @@ void AttendTokensPlainly(const AttentionShape& shape,
 namespace reference {
 
 void Attend(const AttentionShape& shape, size_t position, const float* q,
-            const float* sinks, const float* k, const float* v,
-            float* y) noexcept {
+            const float* sinks, const float* k, const float* v, float* y,
+            size_t end) noexcept {
   const size_t shared = shape.heads / shape.kv_heads;
   for (size_t h = 0; h < shape.heads; ++h) {
     const size_t offset = h / shared * shape.head_dim;
     const StoredRows rows{shape, k + offset, v + offset};
-    AttendHead(shape, position, q + h * shape.head_dim,
+    AttendHead(shape, position, end, q + h * shape.head_dim,
                sinks == nullptr ? nullptr : sinks + h, rows,
                y + h * shape.head_dim);
   }

@@ -18,7 +18,6 @@ static_assert(std::endian::native == std::endian::little);
 
 inline constexpr size_t kHeaderBytes = 64;
 inline constexpr size_t kTableBytes = 64;  // 16 entries, then padding
-inline constexpr size_t kBlockRows = 16;
 inline constexpr size_t kTileColumns = 4;
 inline constexpr size_t kTileBytes = kBlockRows * kTileColumns;
 

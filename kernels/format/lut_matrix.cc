@@ -298,6 +298,14 @@ const char* ParseLutMatrix(const uint8_t* blob, size_t size,
   return nullptr;
 }
 
+LutMatrix RowsOf(const LutMatrix& matrix, uint32_t first, uint32_t n) noexcept {
+  LutMatrix part = matrix;
+  part.format.n = n;
+  part.geometry.row_blocks = (n + kBlockRows - 1) / kBlockRows;
+  part.row_blocks += first / kBlockRows * matrix.geometry.row_block_bytes;
+  return part;
+}
+
 bool ChecksumMatches(const LutMatrix& matrix) noexcept {
   return Checksum(matrix.blob, BlobBytes(matrix.format)) ==
          Load<uint64_t>(matrix.blob + kChecksumAt);

@@ -32,10 +32,12 @@ Network BuildAs(const Architecture& architecture, const JsonObject& config) {
 
 std::span<const Architecture* const> Architectures() {
   static constexpr const Architecture* kAll[] = {
-      &kBitNet,  &kCohere2,  &kGemma,      &kGemma2, &kGemma3,    &kGemma4,
-      &kGlm4,    &kGpt2,     &kGranite,    &kLlama,  &kMinistral, &kMinistral3,
-      &kMistral, &kOlmo2,    &kOlmo3,      &kPhi3,   &kQwen2,     &kQwen3,
-      &kSmolLm3, &kStableLm, &kStarcoder2,
+      &kBert,       &kBitNet,     &kCohere2,  &kGemma,      &kGemma2,
+      &kGemma3,     &kGemma4,     &kGlm4,     &kGpt2,       &kGptOss,
+      &kGranite,    &kGraniteMoe, &kLfm2,     &kLlama,      &kMinistral,
+      &kMinistral3, &kMistral,    &kMixtral,  &kOlmo2,      &kOlmo3,
+      &kOlmoe,      &kPhi3,       &kQwen2,    &kQwen3,      &kQwen35,
+      &kQwen3Moe,   &kSmolLm3,    &kStableLm, &kStarcoder2,
   };
   return kAll;
 }
@@ -50,6 +52,13 @@ Network BuildNetwork(const JsonObject& config) {
   const std::string type = config.String("model_type", "");
   if (const Architecture* found = Find(name, type)) {
     return BuildAs(*found, config);
+  }
+  // Encoders are called after the model without its output matrix.
+  const Architecture* body = name.ends_with("Model") ? Find("", type) : nullptr;
+  if (body != nullptr) {
+    Network network = BuildAs(*body, config);
+    network.encodes = true;
+    return network;
   }
   if (config.Has("text_config")) {
     const JsonObject text = config.Object("text_config");

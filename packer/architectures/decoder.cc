@@ -49,9 +49,15 @@ void Decoder::Run() {
   if (!names.positions.empty()) {
     Node& node = graph_.Add(OpType::kPositionEmbedding, {x}, "x.placed");
     node.weight = names.positions;
-    graph_.Use(names.positions, Role::kBias, {config_.positions, config_.dim});
+    NetworkTensor& table = graph_.Use(names.positions, Role::kBias,
+                                      {config_.positions, config_.dim});
+    if (!names.token_types.empty()) {
+      table.added =
+          RowsOf(names.token_types, {config_.token_types, config_.dim}, 0, 1);
+    }
     x = "x.placed";
   }
+  if (!names.embedding_norm.empty()) x = Norm(x, names.embedding_norm);
   if (config_.begin) x = config_.begin(*this, x);
   for (size_t i = 0; i < config_.layers.size(); ++i) {
     BeginLayer(i);
@@ -60,7 +66,15 @@ void Decoder::Run() {
   }
   prefix_.clear();
   value_.clear();
-  x = Norm(x, names.final_norm);
+  if (!names.final_norm.empty()) x = Norm(x, names.final_norm);
+  network_.hidden = x;
+  network_.width = config_.dim;
+  network_.both_directions = config_.both_directions;
+  if (names.output.empty()) {
+    network_.encodes = true;
+    network_.graph.outputs = {x};
+    return;
+  }
   const bool plain = config_.logits_scale == 1 && config_.logits_soft_cap == 0;
   x = graph_.Linear(plain ? "logits" : "logits.product", x, names.output,
                     config_.vocab, config_.dim, "");
@@ -86,13 +100,15 @@ std::string Decoder::Layer(size_t i, const std::string& x) {
       Branch(Attend(i, input), names.attended_norm, "attention.part");
   std::string attended =
       graph_.Output(OpType::kAdd, {x, attention}, Value("attended"));
+  attended = normed(attended, names.attended_sum_norm);
   const std::string feed_input =
       config_.parallel ? input : normed(attended, names.feed_norm);
   std::string fed;
   if (config_.feed) fed = config_.feed(*this, i, feed_input);
   if (fed.empty()) fed = Feed(i, feed_input);
   fed = Branch(fed, names.fed_norm, "mlp.part");
-  return graph_.Output(OpType::kAdd, {attended, fed}, Value("output"));
+  return normed(graph_.Output(OpType::kAdd, {attended, fed}, Value("output")),
+                names.fed_sum_norm);
 }
 
 std::string Decoder::Branch(const std::string& x, const std::string& norm,
@@ -169,6 +185,9 @@ std::string Decoder::AttendTo(size_t i, const std::string& q,
   }
   if (config_.attention_soft_cap != 0) {
     node.attributes["soft_cap"] = config_.attention_soft_cap;
+  }
+  if (config_.both_directions) {
+    node.attributes["direction"] = std::string("both");
   }
   if (config_.sinks) {
     node.weight = Tensor(config_.names.sinks);

@@ -42,15 +42,20 @@ struct DecoderRope {
 // How tensors are called; layers' follow `layer`, their number and a point.
 struct DecoderNames {
   std::string embedding = "model.embed_tokens.weight";
-  std::string positions;  // learned ones; empty: none
+  std::string positions;    // learned ones; empty: none
+  std::string token_types;  // of which the first is added to these
+  std::string embedding_norm;
   std::string layer = "model.layers.";
-  std::string final_norm = "model.norm";
-  std::string output = "lm_head.weight";
+  std::string final_norm = "model.norm";  // empty: none
+  std::string output = "lm_head.weight";  // empty: none
   // Norms; empty: there is none.
   std::string attention_norm = "input_layernorm";
   std::string attended_norm;  // of attention's output
   std::string feed_norm = "post_attention_layernorm";
   std::string fed_norm;  // of the feed-forward part's output
+  // Of the stream after each part.
+  std::string attended_sum_norm;
+  std::string fed_sum_norm;
   std::string q = "self_attn.q_proj";
   std::string k = "self_attn.k_proj";
   std::string v = "self_attn.v_proj";
@@ -97,6 +102,7 @@ struct DecoderConfig {
   double attention_scale = 0;   // 0: 1 / sqrt(head_dim)
   double attention_soft_cap = 0;
   bool sinks = false;
+  bool both_directions = false;  // of attention
   // Queries grow: by factor position_scale[position / position_period].
   std::vector<float> position_scale;
   int64_t position_period = 0;
@@ -110,7 +116,8 @@ struct DecoderConfig {
   double logits_scale = 1;
   double logits_soft_cap = 0;
 
-  int64_t positions = 0;  // learned ones, see DecoderNames
+  int64_t positions = 0;    // learned ones, see DecoderNames
+  int64_t token_types = 0;  // likewise
 
   // Before the first layer, from the embedding (`x`); returns the stream.
   std::function<std::string(class Decoder&, const std::string& x)> begin;
@@ -126,9 +133,9 @@ struct DecoderConfig {
 };
 
 // Builds the graph. Input "ids" (int32, one per token), output "logits"
-// [vocab]. Checks nothing: what does not fit together is found when the model
-// is loaded. Hooks use the other functions, all of which name values and
-// tensors after the layer at hand.
+// [vocab], or without an output matrix the hidden states. Checks nothing: what
+// does not fit together is found when the model is loaded. Hooks use the other
+// functions, all of which name values and tensors after the layer at hand.
 class Decoder {
  public:
   explicit Decoder(const DecoderConfig& config);

@@ -98,9 +98,6 @@ void ReadGemma3Rope(const JsonObject& config, const DecoderDefaults& defaults,
 }
 
 Network BuildGemma3(const JsonObject& config) {
-  if (config.Bool("use_bidirectional_attention", false)) {
-    config.Fail("use_bidirectional_attention is not supported");
-  }
   DecoderDefaults defaults = Defaults();
   defaults.context = 131072;
   defaults.vocab = 262208;
@@ -116,7 +113,13 @@ Network BuildGemma3(const JsonObject& config) {
   decoder.qk_norm = DecoderConfig::QkNorm::kHeads;
   decoder.attention_soft_cap = ReadCap(config, "attn_logit_softcapping", 0);
   decoder.logits_soft_cap = ReadCap(config, "final_logit_softcapping", 0);
-  SetWindow(ReadWindow(config, 4096), decoder);
+  int64_t window = ReadWindow(config, 4096);
+  if (config.Bool("use_bidirectional_attention", false)) {
+    // The file's window is that of both sides together.
+    decoder.both_directions = true;
+    if (window > 0) window = window / 2 + 1;
+  }
+  SetWindow(window, decoder);
   ReadGemma3Rope(config, defaults, decoder);
   return Decoder::Build(decoder);
 }

@@ -8,6 +8,7 @@
 
 #include "packer/architectures/architecture.h"
 #include "packer/architectures/decoder_config.h"
+#include "packer/architectures/experts.h"
 
 namespace lutra::packer {
 namespace {
@@ -19,6 +20,7 @@ struct Options {
   bool keys_are_values = false;  // in layers of full attention
   int64_t width = 0;             // of the embeddings of each layer; 0: none
   int64_t vocab = 0;             // of theirs
+  Experts experts;               // beside the common feed-forward part, if any
 };
 
 // Of each kind of layers the last keys and values.
@@ -59,6 +61,27 @@ std::string Attend(Decoder& d, size_t i, const std::string& x,
   const auto& [keys, values] = last.at(layer.kind);
   return d.Linear(d.AttendTo(i, q, keys, values), names.o, config.dim,
                   layer.query_dim(), config.attention_output_bias);
+}
+
+// The common feed-forward part and experts, which read the stream itself.
+std::string FeedBoth(Decoder& d, size_t i, const std::string& x,
+                     const Options& options) {
+  GraphBuilder& graph = d.graph();
+  const std::string common =
+      d.Norm(d.Feed(i, x), "post_feedforward_layernorm_1");
+  const std::string stream = d.Value("attended");
+  Node& norm = graph.Add(OpType::kRmsNorm, {stream}, d.Value("router.norm"));
+  norm.weight = d.Tensor("router.scale");
+  norm.attributes["eps"] = d.config().norm_eps;
+  const auto factor =
+      static_cast<float>(1 / std::sqrt(static_cast<double>(d.config().dim)));
+  graph.Use(d.Tensor("router.scale"), Role::kNorm, {d.config().dim}).transform =
+      [factor](float scale) { return scale * factor; };
+  const std::string sparse =
+      d.Norm(Route(d, options.experts, d.Value("router.norm"),
+                   d.Norm(stream, "pre_feedforward_layernorm_2")),
+             "post_feedforward_layernorm_2");
+  return graph.Output(OpType::kAdd, {common, sparse}, d.Value("mlp.both"));
 }
 
 // Embeddings of all layers, and what the common one says of them.
@@ -163,7 +186,6 @@ void ReadRopes(const JsonObject& config, const DecoderDefaults& defaults,
 }
 
 Network Build(const JsonObject& config) {
-  RefuseOptions(config, {"enable_moe_block"});
   if (config.String("use_bidirectional_attention", "") == "all") {
     config.Fail("use_bidirectional_attention 'all' is not supported");
   }
@@ -229,6 +251,21 @@ Network Build(const JsonObject& config) {
   decoder.names.feed_norm = "pre_feedforward_layernorm";
   decoder.names.fed_norm = "post_feedforward_layernorm";
 
+  if (config.Bool("enable_moe_block", false)) {
+    Experts& experts = options.experts;
+    experts.count = config.Integer("num_experts", 1, 65536);
+    experts.chosen = config.Integer("top_k_experts", 1, experts.count);
+    experts.hidden = config.Integer("moe_intermediate_size", 1, kMaxConfigSize);
+    experts.stored = Experts::Stored::kStacked;
+    experts.router = "router.proj";
+    experts.router_scale = "router.per_expert_scale";
+    experts.prefix = "experts.";
+    experts.gate_up = "experts.gate_up_proj";
+    experts.stacked_down = "experts.down_proj";
+    decoder.feed = [options](Decoder& d, size_t i, const std::string& x) {
+      return FeedBoth(d, i, x, options);
+    };
+  }
   if (options.width > 0) {
     decoder.begin = [options](Decoder& d, const std::string& x) {
       return EmbedLayers(d, x, options);
@@ -267,6 +304,7 @@ void Nest(const JsonObject& whole, Network& network) {
 }  // namespace
 
 const Architecture kGemma4 = {"Gemma4ForCausalLM", "gemma4_text",
-                              "Gemma 4 E2B, E4B, 12B, 31B (text)", Build, Nest};
+                              "Gemma 4 E2B, E4B, 12B, 26B-A4B, 31B (text)",
+                              Build, Nest};
 
 }  // namespace lutra::packer

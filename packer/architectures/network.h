@@ -41,6 +41,9 @@ struct NetworkTensor {
   int64_t long_from = 0;
   // Applied to every element, which is then float32, if there is one.
   std::function<float(float)> transform;
+  // A row of another tensor that is added to each of ours, which are then
+  // float32, unless it has no name.
+  TensorPart added;
 };
 
 struct Network {
@@ -49,6 +52,12 @@ struct Network {
   int64_t layers = 0;
   int64_t context = 0;
   Graph graph;
+  // The states of the tokens, before the output matrix, and their width; and
+  // whether they are all that the network is for.
+  std::string hidden;
+  int64_t width = 0;
+  bool both_directions = false;
+  bool encodes = false;
   // Each once, in the order of the graph.
   std::vector<NetworkTensor> tensors;
   // The matrices that checkpoints may share, and whether this one says that it

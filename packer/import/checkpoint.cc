@@ -84,6 +84,18 @@ Checkpoint::Checkpoint(std::string name, RawTensors plain, StoredWeights stored)
       plain_(std::move(plain)),
       stored_(std::move(stored)) {}
 
+void Checkpoint::Add(const std::filesystem::path& path,
+                     std::string_view prefix) {
+  const auto file = std::make_shared<const SafetensorsFile>(
+      SafetensorsFile::Open(std::filesystem::path(name_) / path));
+  for (const TensorView& tensor : file->tensors()) {
+    RawTensor& raw = plain_.tensors[std::string(prefix) + tensor.name];
+    raw.view = tensor;
+    raw.file = file->path();
+    raw.owner = file;
+  }
+}
+
 bool Checkpoint::Has(std::string_view name) const {
   return plain_.Find(name) != nullptr || stored_.find(name) != stored_.end();
 }

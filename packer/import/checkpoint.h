@@ -22,6 +22,10 @@ class Checkpoint {
   // What was read elsewhere; `name` is for messages.
   Checkpoint(std::string name, RawTensors plain, StoredWeights stored);
 
+  // Adds the tensors of a file of the folder, under names with `prefix`.
+  // Throws Error.
+  void Add(const std::filesystem::path& file, std::string_view prefix);
+
   bool Has(std::string_view name) const;
   // A tensor of floats; nullptr if there is none.
   const TensorView* Find(std::string_view name) const;

@@ -31,6 +31,7 @@ class AttentionStep : public BackwardStep {
         kv_heads_(CountAttribute(node, "kv_heads")),
         head_dim_(model.value(node.output).ElementCount() / heads_),
         window_(CountAttribute(node, "window")),
+        both_directions_(WordAttribute(node, "direction") == "both"),
         soft_cap_(static_cast<float>(NumberAttribute(node, "soft_cap"))),
         sinks_(node.weight.empty() ? nullptr : Tensor32(model, node.weight)),
         scale_(static_cast<float>(NumberAttribute(node, "scale"))) {
@@ -119,7 +120,7 @@ class AttentionStep : public BackwardStep {
                 size_t begin, size_t end, size_t slot) const {
     const size_t first = FirstKey(begin);
     const size_t m = end - begin;
-    const size_t n = end - first;
+    const size_t n = EndKey(end - 1, rows.count) - first;
     const size_t q_stride = heads_ * head_dim_;
     const size_t k_stride = kv_heads_ * head_dim_;
     const size_t row = rows.first + begin;
@@ -140,8 +141,8 @@ class AttentionStep : public BackwardStep {
     MatMul({dy, false, q_stride}, {v, true, k_stride}, m, n, head_dim_,
            /*accumulate=*/false, {s}, nullptr);
     for (size_t i = 0; i < m; ++i) {
-      const float of_sink =
-          Probabilities(begin + i, first, n, head, p + i * n, slopes + i * n);
+      const float of_sink = Probabilities(begin + i, rows.count, first, n, head,
+                                          p + i * n, slopes + i * n);
       const float* out = y + i * q_stride;
       const float* d = dy + i * q_stride;
       const float dot = Sum(head_dim_, [=](size_t j) { return d[j] * out[j]; });
@@ -182,13 +183,19 @@ class AttentionStep : public BackwardStep {
     return window_ != 0 && position >= window_ ? position + 1 - window_ : 0;
   }
 
+  // One behind the last token of `count` that it sees.
+  size_t EndKey(size_t position, size_t count) const {
+    if (!both_directions_) return position + 1;
+    return window_ != 0 ? std::min(position + window_, count) : count;
+  }
+
   // Products of a query with keys [first, first + n) become probabilities, 0
   // for keys that it does not see; slopes, what a soft cap multiplies gradients
   // of scores by. Returns the probability of the sink.
-  float Probabilities(size_t position, size_t first, size_t n, size_t head,
-                      float* p, float* slopes) const {
+  float Probabilities(size_t position, size_t tokens, size_t first, size_t n,
+                      size_t head, float* p, float* slopes) const {
     const size_t begin = FirstKey(position) - first;
-    const size_t end = position + 1 - first;
+    const size_t end = EndKey(position, tokens) - first;
     std::fill(p, p + begin, 0.0f);
     std::fill(p + end, p + n, 0.0f);
     const size_t count = end - begin;
@@ -238,6 +245,7 @@ class AttentionStep : public BackwardStep {
   size_t kv_heads_;
   size_t head_dim_;
   size_t window_;
+  bool both_directions_;
   float soft_cap_;
   const float* sinks_;  // [heads], or nullptr
   float scale_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lutra/runtime/sequence.h"
+#include "lutra/runtime/text_encoder.h"
 #include "runtime/capi/c_api.h"
 
 using lutra::c_api::CheckPointers;
@@ -40,6 +41,25 @@ lutra_status CheckRows(const lutra_rows* rows, size_t count) {
 }  // namespace
 
 extern "C" {
+
+lutra_status lutra_session_embed(lutra_session* session, const int32_t* ids,
+                                 size_t count, float* vector) {
+  if (session == nullptr) return NullArgument("session");
+  if (ids == nullptr) return NullArgument("ids");
+  if (vector == nullptr) return NullArgument("vector");
+  return Guard([&] {
+    lutra::Program& program = session->session().program();
+    const lutra::Model& model = program.model();
+    if (!lutra::TextEncoder::Accepts(model)) {
+      throw lutra::Error::InFile(model.path(), "makes no vectors of texts",
+                                 lutra::ErrorCode::kInvalidArgument);
+    }
+    lutra::Sequence sequence = program.NewSequence();
+    const lutra::Program::Rows rows = {&sequence, count};
+    const void* const in = ids;
+    program.RunLast({&rows, 1}, {&in, 1}, {&vector, 1});
+  });
+}
 
 lutra_status lutra_sequence_create(const lutra_session* session,
                                    lutra_sequence** sequence) {

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "kernels/base/checked_math.h"
@@ -36,11 +38,20 @@ std::shared_ptr<std::byte> NewPage(const StateLayout& layout) {
 StateLayout::StateLayout(std::shared_ptr<const Model> shared_model,
                          const Execution& execution)
     : model(std::move(shared_model)), cache(execution.cache) {
+  // Memory that several nodes share, by what it holds.
+  std::map<std::tuple<OpType, std::string, size_t>, size_t> shared;
   for (const Node& node : model->graph().nodes) {
     const Operator& op = GetOperator(node.op);
     sequential |= op.schema().context != RowContext::kNone;
-    page_offsets.push_back(
-        Take(op.PageBytes(*model, node, execution), page_bytes));
+    const size_t bytes = op.PageBytes(*model, node, execution);
+    const std::string content = bytes == 0 ? "" : op.PageContent(node);
+    const auto found = shared.find({node.op, content, bytes});
+    if (!content.empty() && found != shared.end()) {
+      page_offsets.push_back(found->second);
+    } else {
+      page_offsets.push_back(Take(bytes, page_bytes));
+      shared[{node.op, content, bytes}] = page_offsets.back();
+    }
     state_offsets.push_back(Take(op.StateBytes(*model, node), state_bytes));
   }
   if (sequential) context = execution.context;
@@ -95,7 +106,9 @@ void SequenceState::Truncate(size_t position) {
   }
   if (position != 0 && position != position_ && layout_->state_bytes != 0) {
     throw Error::InFile(
-        path, "the model has lstm_cell nodes, whose state cannot go back",
+        path,
+        "the model has recurrent nodes, whose state can only go back to where "
+        "a sequence was saved or forked",
         ErrorCode::kInvalidArgument);
   }
   position_ = position;

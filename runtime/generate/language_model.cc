@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/text_encoder.h"
 
 namespace lutra {
 namespace {
@@ -38,7 +39,8 @@ bool LanguageModel::Accepts(const Model& model) {
   return model.inputs().size() == 1 && model.outputs().size() == 1 &&
          model.inputs()[0].type == ValueType::kInt32 &&
          model.inputs()[0].shape.empty() &&
-         model.outputs()[0].shape.size() == 1;
+         model.outputs()[0].shape.size() == 1 &&
+         model.outputs()[0].name != kEmbeddingOutput;
 }
 
 struct LanguageModel::Part {

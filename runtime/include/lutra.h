@@ -279,6 +279,13 @@ LUTRA_EXPORT lutra_status lutra_session_reset(lutra_session* session);
 LUTRA_EXPORT lutra_status lutra_session_rewind(lutra_session* session,
                                                size_t position);
 
+/* The vector of a text of `count` tokens, of a model that encodes texts (one
+ * output, "embedding"): float [elements of the output]. The session's own
+ * sequence stays as it is. */
+LUTRA_EXPORT lutra_status lutra_session_embed(lutra_session* session,
+                                              const int32_t* ids, size_t count,
+                                              float* vector);
+
 /* From any thread: the call that runs, or else the next one, returns
  * LUTRA_CANCELLED. NULL is allowed. */
 LUTRA_EXPORT void lutra_session_cancel(lutra_session* session);

@@ -34,7 +34,8 @@ AttentionShape ShapeOf(const Node& node, size_t head_dim,
       .scale = static_cast<float>(
           scale != 0 ? scale : 1.0 / std::sqrt(static_cast<double>(head_dim))),
       .window = CountAttribute(node, "window"),
-      .soft_cap = static_cast<float>(NumberAttribute(node, "soft_cap"))};
+      .soft_cap = static_cast<float>(NumberAttribute(node, "soft_cap")),
+      .both_directions = WordAttribute(node, "direction") == "both"};
 }
 
 AttentionShape ShapeOf(const Model& model, const Node& node,
@@ -87,6 +88,7 @@ class AttentionStep : public Step {
         scratch_of_thread_(ScratchOfThread(shape)) {}
 
   void Run(size_t m, const Call& call) override {
+    if (shape_.both_directions) CheckWhole(call);
     const size_t kv_size = shape_.kv_heads * shape_.head_dim;
     if (shape_.cache == kernels::CacheType::kFloat16) {
       CheckFitsFloat16(k_, m * kv_size, "keys");
@@ -141,6 +143,19 @@ class AttentionStep : public Step {
   }
 
  private:
+  // What comes later would change the tokens that are there.
+  void CheckWhole(const Call& call) const {
+    for (const SequenceRows& rows : call.sequences) {
+      if (rows.position == 0) continue;
+      throw NodeError(model_, node_,
+                      "it sees in both directions, so a text comes in one "
+                      "call, and " +
+                          std::to_string(rows.position) +
+                          " of its tokens came before",
+                      ErrorCode::kInvalidArgument);
+    }
+  }
+
   // Throws: they would become infinities, and logits NaN or quietly wrong.
   void CheckFitsFloat16(const float* x, size_t n, const char* what) const {
     if (FitsFloat16(x, n)) return;
@@ -182,6 +197,7 @@ class AttentionStep : public Step {
     kernels::AttendTokens(shape_,
                           {.position = rows.position + row,
                            .count = count,
+                           .end = rows.position + rows.count,
                            .q = q_ + offset,
                            .sinks = sinks_,
                            .y = y_ + offset},
@@ -231,7 +247,11 @@ class Attention : public Operator {
                                  {.name = "soft_cap",
                                   .kind = AttributeKind::kNumber,
                                   .required = false,
-                                  .high = 1e6}}}) {}
+                                  .high = 1e6},
+                                 {.name = "direction",
+                                  .kind = AttributeKind::kWord,
+                                  .required = false,
+                                  .words = "back both"}}}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
@@ -276,6 +296,13 @@ class Attention : public Operator {
                         " tokens overflows memory");
     }
     return kernels::AttentionPageBytes(shape);
+  }
+
+  // Layers that read the keys and values of another one have no cache of their
+  // own.
+  std::string PageContent(const Node& node) const override {
+    return std::to_string(CountAttribute(node, "kv_heads")) + " heads of " +
+           node.inputs[1] + '\0' + node.inputs[2];
   }
 
   size_t ScratchBytes(const Model& model, const Node& node,

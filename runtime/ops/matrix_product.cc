@@ -19,16 +19,36 @@ MatrixProduct::MatrixProduct(const Model& model, const Node& node,
       scratch_(scratch) {}
 
 void MatrixProduct::Run(const float* x, size_t m, float* y) const {
-  if (weight_.packed == nullptr) {
-    return MultiplyDense(weight_, bias_, x, m, y, scratch_, executor_);
+  Run(weight_, bias_, x, m, y);
+}
+
+void MatrixProduct::RunRows(uint32_t first, uint32_t n, const float* x,
+                            size_t m, float* y) const {
+  Weight part = weight_;
+  part.n = n;
+  const float* const bias = bias_ == nullptr ? nullptr : bias_ + first;
+  if (weight_.packed != nullptr) {
+    const kernels::LutMatrix rows = kernels::RowsOf(*weight_.packed, first, n);
+    part.packed = &rows;
+    return Run(part, bias, x, m, y);
   }
-  kernels::Gemm(*weight_.packed, activations_,
+  part.values = static_cast<const std::byte*>(weight_.values) +
+                size_t{first} * weight_.k * kernels::ByteSize(weight_.type);
+  Run(part, bias, x, m, y);
+}
+
+void MatrixProduct::Run(const Weight& weight, const float* bias, const float* x,
+                        size_t m, float* y) const {
+  if (weight.packed == nullptr) {
+    return MultiplyDense(weight, bias, x, m, y, scratch_, executor_);
+  }
+  kernels::Gemm(*weight.packed, activations_,
                 {.x = x,
-                 .x_stride = weight_.k,
+                 .x_stride = weight.k,
                  .m = m,
-                 .bias = bias_,
+                 .bias = bias,
                  .y = y,
-                 .y_stride = weight_.n},
+                 .y_stride = weight.n},
                 scratch_, executor_);
 }
 

@@ -24,9 +24,16 @@ class MatrixProduct {
   const Weight& weight() const { return weight_; }
   // Allocates nothing.
   void Run(const float* x, size_t m, float* y) const;
+  // The same with rows [first, first + n) of the weight alone, y [m, n]. Of
+  // packed weights, both are multiples of kernels::kBlockRows.
+  void RunRows(uint32_t first, uint32_t n, const float* x, size_t m,
+               float* y) const;
   StepCost Cost(size_t m) const;
 
  private:
+  void Run(const Weight& weight, const float* bias, const float* x, size_t m,
+           float* y) const;
+
   Weight weight_;
   const float* bias_;
   kernels::ActivationType activations_;

@@ -12,6 +12,8 @@ size_t Operator::PageBytes(const Model&, const Node&, const Execution&) const {
 
 size_t Operator::StateBytes(const Model&, const Node&) const { return 0; }
 
+std::string Operator::PageContent(const Node&) const { return ""; }
+
 size_t Operator::ScratchBytes(const Model&, const Node&, const Execution&,
                               size_t) const {
   return 0;

@@ -40,7 +40,6 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, std::string_view file)
 }
 
 const AddedToken* AddedTokens::LongestAt(std::string_view text) const {
-  if (!starts_[static_cast<uint8_t>(text.front())]) return nullptr;
   const AddedToken* longest = nullptr;
   // Tokens that share the first `length` bytes with the text.
   auto begin = tokens_.begin();
@@ -67,6 +66,10 @@ void AddedTokens::Cut(
     const std::function<void(std::string_view, int32_t)>& piece) const {
   size_t done = 0;
   for (size_t at = 0; at < text.size();) {
+    if (!starts_[static_cast<uint8_t>(text[at])]) {
+      ++at;
+      continue;
+    }
     const AddedToken* token = LongestAt(text.substr(at));
     if (token == nullptr) {
       ++at;

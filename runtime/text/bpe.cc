@@ -1,6 +1,7 @@
 #include "runtime/text/bpe.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "runtime/base/utf8.h"
 
@@ -23,8 +24,49 @@ BytePairEncoder::BytePairEncoder(const TokenizerData& data) : data_(data) {
   }
 }
 
+namespace {
+
+// Words of a text come again and again. Short texts are not worth the memory.
+constexpr size_t kKnownParts = size_t{1} << 13;
+constexpr size_t kShortText = 4096;
+
+size_t PlaceOf(std::string_view part) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (const char c : part) {
+    hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3u;
+  }
+  return static_cast<size_t>(hash ^ hash >> 32) % kKnownParts;
+}
+
+}  // namespace
+
+BytePairEncoder::Workspace::Workspace(size_t text_bytes)
+    : known(text_bytes > kShortText ? kKnownParts : 0) {}
+
 void BytePairEncoder::Encode(std::string_view part, Workspace& workspace,
                              std::vector<int32_t>& ids) const {
+  if (workspace.known.empty() || part.empty() ||
+      part.size() > std::size(Workspace::Known().part)) {
+    return EncodeAnew(part, workspace, ids);
+  }
+  Workspace::Known& known = workspace.known[PlaceOf(part)];
+  if (std::string_view(known.part.data(), known.bytes) == part) {
+    ids.insert(ids.end(), known.ids.begin(), known.ids.begin() + known.count);
+    return;
+  }
+  const size_t before = ids.size();
+  EncodeAnew(part, workspace, ids);
+  const size_t count = ids.size() - before;
+  if (count > known.ids.size()) return;
+  known.bytes = static_cast<uint8_t>(part.size());
+  known.count = static_cast<uint8_t>(count);
+  std::copy(part.begin(), part.end(), known.part.begin());
+  std::copy(ids.end() - static_cast<std::ptrdiff_t>(count), ids.end(),
+            known.ids.begin());
+}
+
+void BytePairEncoder::EncodeAnew(std::string_view part, Workspace& workspace,
+                                 std::vector<int32_t>& ids) const {
   if (data_.recipe.whole_pieces) {
     if (const int64_t id = data_.Find(part); id >= 0) {
       ids.push_back(static_cast<int32_t>(id));

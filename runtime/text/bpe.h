@@ -26,6 +26,9 @@ class BytePairEncoder {
               std::vector<int32_t>& ids) const;
 
  private:
+  void EncodeAnew(std::string_view part, Workspace& workspace,
+                  std::vector<int32_t>& ids) const;
+
   struct Symbol {
     uint32_t id = 0;
     int32_t previous = -1;
@@ -56,8 +59,21 @@ class BytePairEncoder {
 };
 
 struct BytePairEncoder::Workspace {
+  // For texts of that many bytes: what short parts became is remembered where
+  // it may be of use.
+  explicit Workspace(size_t text_bytes);
+
+  // A part that was encoded before; none if it has no bytes.
+  struct Known {
+    uint8_t bytes = 0;
+    uint8_t count = 0;  // of ids
+    std::array<char, 30> part = {};
+    std::array<int32_t, 14> ids = {};
+  };
+
   std::vector<Symbol> symbols;
   std::priority_queue<Candidate> queue;
+  std::vector<Known> known;  // a power of two, or none
 };
 
 }  // namespace lutra

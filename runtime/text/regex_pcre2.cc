@@ -56,7 +56,7 @@ class Regex::Impl {
            Message(error));
     }
     // Where there is no just-in-time compiler, matching is slower.
-    (void)pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
+    has_jit_ = pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE) == 0;
     context_.reset(pcre2_match_context_create(nullptr));
     if (context_ == nullptr) throw std::bad_alloc();
     pcre2_set_match_limit(context_.get(), kMatchLimit);
@@ -72,7 +72,12 @@ class Regex::Impl {
     // The text is checked once, by the first call.
     uint32_t options = PCRE2_NOTEMPTY;
     for (size_t begin = 0; begin < text.size();) {
-      int rc = Match(text, begin, options, data.get());
+      // What pcre2_match checks, its first call has.
+      int rc =
+          has_jit_ && begin > 0
+              ? pcre2_jit_match(code_.get(), Units(text), text.size(), begin,
+                                PCRE2_NOTEMPTY, data.get(), context_.get())
+              : Match(text, begin, options, data.get());
       if (rc == PCRE2_ERROR_JIT_STACKLIMIT) {
         rc = Match(text, begin, options | PCRE2_NO_JIT, data.get());
       }
@@ -107,6 +112,7 @@ class Regex::Impl {
   std::string file_;
   Code code_;
   MatchContext context_;
+  bool has_jit_ = false;
 };
 
 Regex::Regex(std::string_view pattern, std::string_view file)

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "runtime/base/utf8.h"
 #include "runtime/text/unicode.h"
 
 namespace lutra {
@@ -89,6 +90,72 @@ std::string Prefixed(std::string_view part, const TextStep& step,
   return there || !at_start ? std::string(part) : step.to + std::string(part);
 }
 
+// map(c, result) appends what becomes of each character.
+void MapCharacters(std::string_view part,
+                   void (*map)(char32_t c, std::string& result),
+                   std::string& result) {
+  while (!part.empty()) {
+    map(DecodeUtf8(part), result);
+    part.remove_prefix(ReadUtf8(part).bytes);
+  }
+}
+
+void Lowercase(char32_t c, std::string& result) {
+  constexpr char32_t kCapitalIWithDot = 0x130;
+  if (c == kCapitalIWithDot) {  // the only one that becomes two characters
+    result += "i\xCC\x87";
+  } else {
+    AppendUtf8(ToLower(c), result);
+  }
+}
+
+void WithoutMarks(char32_t c, std::string& result) {
+  if (!IsNonspacingMark(c)) AppendUtf8(c, result);
+}
+
+void WithoutControls(char32_t c, std::string& result) {
+  constexpr char32_t kReplacement = 0xFFFD;
+  if (c == '\t' || c == '\n' || c == '\r') {
+    result += ' ';
+  } else if (c != 0 && c != kReplacement && !IsControl(c)) {
+    AppendUtf8(IsWhiteSpace(c) ? U' ' : c, result);
+  }
+}
+
+void SpacedIdeograph(char32_t c, std::string& result) {
+  if (!IsIdeograph(c)) return AppendUtf8(c, result);
+  result += ' ';
+  AppendUtf8(c, result);
+  result += ' ';
+}
+
+std::string_view Stripped(std::string_view part, TextStep::Ends ends) {
+  if (ends != TextStep::Ends::kEnd) {
+    while (!part.empty() && IsWhiteSpace(DecodeUtf8(part))) {
+      part.remove_prefix(ReadUtf8(part).bytes);
+    }
+  }
+  if (ends == TextStep::Ends::kStart) return part;
+  size_t kept = 0;
+  for (size_t at = 0; at < part.size();) {
+    const std::string_view rest = part.substr(at);
+    at += ReadUtf8(rest).bytes;
+    if (!IsWhiteSpace(DecodeUtf8(rest))) kept = at;
+  }
+  return part.substr(0, kept);
+}
+
+void ReplaceMatches(std::string_view part, const Regex& regex,
+                    std::string_view by, std::string& result) {
+  size_t done = 0;
+  regex.ForEachMatch(part, [&](size_t begin, size_t end) {
+    result += part.substr(done, begin - done);
+    result += by;
+    done = end;
+  });
+  result += part.substr(done);
+}
+
 // Steps of real tokenizers make a text at most about four times as long.
 // Positions in a part are 32-bit.
 size_t LongestResult(size_t bytes) {
@@ -121,10 +188,22 @@ std::string NormalizeText(const std::vector<TextStep>& normalizer,
 TextSteps::TextSteps(std::vector<TextStep> steps, std::string_view file)
     : steps_(std::move(steps)), file_(file) {
   for (size_t i = 0; i < steps_.size(); ++i) {
-    if (steps_[i].kind == TextStep::Kind::kSplit) {
-      regexes_.emplace(i, Regex(steps_[i].from, file_));
-    } else if (steps_[i].kind == TextStep::Kind::kNfc) {
-      CheckUnicodeSupport(file_);
+    switch (steps_[i].kind) {
+      case TextStep::Kind::kSplit:
+      case TextStep::Kind::kReplaceMatches:
+        regexes_.emplace(i, Regex(steps_[i].from, file_));
+        break;
+      case TextStep::Kind::kNfc:
+      case TextStep::Kind::kNfd:
+      case TextStep::Kind::kNfkc:
+      case TextStep::Kind::kNfkd:
+      case TextStep::Kind::kLowercase:
+      case TextStep::Kind::kNoMarks:
+      case TextStep::Kind::kNoControls:
+        CheckUnicodeSupport(file_);
+        break;
+      default:
+        break;
     }
   }
 }
@@ -154,7 +233,34 @@ void TextSteps::RunStep(size_t index, TextParts& parts) const {
     } else {
       switch (step.kind) {
         case TextStep::Kind::kNfc:
-          result.text += ToNfc(part);
+          result.text += Normalize(part, NormalForm::kC);
+          break;
+        case TextStep::Kind::kNfd:
+          result.text += Normalize(part, NormalForm::kD);
+          break;
+        case TextStep::Kind::kNfkc:
+          result.text += Normalize(part, NormalForm::kKC);
+          break;
+        case TextStep::Kind::kNfkd:
+          result.text += Normalize(part, NormalForm::kKD);
+          break;
+        case TextStep::Kind::kLowercase:
+          MapCharacters(part, Lowercase, result.text);
+          break;
+        case TextStep::Kind::kNoMarks:
+          MapCharacters(part, WithoutMarks, result.text);
+          break;
+        case TextStep::Kind::kNoControls:
+          MapCharacters(part, WithoutControls, result.text);
+          break;
+        case TextStep::Kind::kSpaceIdeographs:
+          MapCharacters(part, SpacedIdeograph, result.text);
+          break;
+        case TextStep::Kind::kStrip:
+          result.text += Stripped(part, step.ends);
+          break;
+        case TextStep::Kind::kReplaceMatches:
+          ReplaceMatches(part, regexes_.at(index), step.to, result.text);
           break;
         case TextStep::Kind::kCollapse:
           result.text += Collapsed(part, step.from);

@@ -25,6 +25,27 @@ std::vector<AddedToken> Select(const std::vector<AddedToken>& tokens,
   return selected;
 }
 
+// What a piece of WordPiece adds to the text before it.
+std::string JoinedWord(std::string_view piece, const TokenizerRecipe& recipe,
+                       bool first) {
+  std::string text(piece);
+  if (!first) {
+    if (text.starts_with(recipe.continuation)) {
+      text.erase(0, recipe.continuation.size());
+    } else {
+      text.insert(0, 1, ' ');
+    }
+  }
+  if (!recipe.clean_up) return text;
+  // English as BERT's decoder spells it.
+  constexpr std::pair<std::string_view, std::string_view> kShorter[] = {
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kShorter) text = ReplaceAll(text, from, to);
+  return text;
+}
+
 }  // namespace
 
 Tokenizer::Impl::Impl(TokenizerData from, std::string_view file)
@@ -34,7 +55,9 @@ Tokenizer::Impl::Impl(TokenizerData from, std::string_view file)
       normalized_added_(Select(data.recipe.added, /*normalized=*/true), file),
       normalizer_(data.recipe.normalizer, file),
       splitter_(data.recipe.splitter, file),
-      encoder_(data) {}
+      merges_(data),
+      unigram_(data),
+      word_piece_(data) {}
 
 void Tokenizer::Impl::CheckId(int32_t id) const {
   if (id < 0 || static_cast<size_t>(id) >= data.size()) {
@@ -61,7 +84,7 @@ void Tokenizer::Impl::Encode(std::string_view text,
     valid = ReplaceInvalidUtf8(text);
     text = valid;
   }
-  BytePairEncoder::Workspace workspace;
+  BytePairEncoder::Workspace workspace(text.size());
   bool at_start = true;
   const auto encode_parts = [&](std::string_view segment, int32_t id) {
     const bool first = std::exchange(at_start, false);
@@ -73,8 +96,8 @@ void Tokenizer::Impl::Encode(std::string_view text,
     splitter_.Run(parts);
     size_t begin = 0;
     for (const size_t end : parts.ends) {
-      encoder_.Encode(std::string_view(parts.text).substr(begin, end - begin),
-                      workspace, ids);
+      EncodePart(std::string_view(parts.text).substr(begin, end - begin),
+                 workspace, ids);
       begin = end;
     }
   };
@@ -89,6 +112,23 @@ void Tokenizer::Impl::Encode(std::string_view text,
   });
 }
 
+void Tokenizer::Impl::EncodePart(std::string_view part,
+                                 BytePairEncoder::Workspace& workspace,
+                                 std::vector<int32_t>& ids) const {
+  switch (data.recipe.model) {
+    case PieceModel::kMerges:
+      return merges_.Encode(part, workspace, ids);
+    case PieceModel::kUnigram:
+      return unigram_.Encode(part, ids);
+    case PieceModel::kWordPiece:
+      return word_piece_.Encode(part, ids);
+  }
+}
+
+bool Tokenizer::Impl::IsByte(int32_t id) const {
+  return data.types[static_cast<size_t>(id)] == PieceType::kByte;
+}
+
 std::string Tokenizer::Impl::Bytes(int32_t id, bool with_special,
                                    bool& at_start) const {
   CheckId(id);
@@ -99,6 +139,9 @@ std::string Tokenizer::Impl::Bytes(int32_t id, bool with_special,
   const TokenizerRecipe& recipe = data.recipe;
   const bool first = std::exchange(at_start, false);
   std::string text(piece);
+  if (recipe.model == PieceModel::kWordPiece) {
+    return JoinedWord(piece, recipe, first);
+  }
   if (type == PieceType::kNormal && !recipe.space.empty()) {
     const bool strip = first && recipe.strip_piece;
     text = ReplaceAll(piece, recipe.space, strip ? "" : " ");
@@ -152,6 +195,33 @@ std::string Tokenizer::Decode(Span<const int32_t> ids,
   bool at_start = true;
   for (const int32_t id : ids) text += impl_->Bytes(id, with_special, at_start);
   return text;
+}
+
+std::string Tokenizer::DecodeText(Span<const int32_t> ids,
+                                  bool with_special) const {
+  std::string text;
+  bool at_start = true;
+  // Bytes that stand side by side are characters together or not at all.
+  std::string run;
+  const auto end_run = [&] {
+    const bool valid = !impl_->data.recipe.byte_fallback || IsUtf8(run);
+    for (size_t i = 0; !valid && i < run.size(); ++i) {
+      text += kReplacementCharacter;
+    }
+    if (valid) text += run;
+    run.clear();
+  };
+  for (const int32_t id : ids) {
+    const std::string bytes = impl_->Bytes(id, with_special, at_start);
+    if (impl_->IsByte(id)) {
+      run += bytes;
+    } else if (!bytes.empty()) {
+      end_run();
+      text += bytes;
+    }
+  }
+  end_run();
+  return ReplaceInvalidUtf8(text);
 }
 
 size_t Tokenizer::size() const { return impl_->data.size(); }

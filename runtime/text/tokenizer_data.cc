@@ -63,7 +63,7 @@ void AddMergesByScore(Span<const float> scores, TokenizerData& data) {
     if (i > 0 && scores[id] != scores[order[i - 1]]) ++rank;
     const std::string_view piece = data.Piece(id);
     for (size_t cut = 0; cut < piece.size();) {
-      cut += ReadUtf8(piece.substr(cut)).bytes;
+      cut += data.recipe.bytes ? 1 : ReadUtf8(piece.substr(cut)).bytes;
       if (cut == piece.size()) break;
       const int64_t left = data.Find(piece.substr(0, cut));
       const int64_t right = data.Find(piece.substr(cut));

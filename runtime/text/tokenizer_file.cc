@@ -1,6 +1,7 @@
 // The binary of docs/tokenizer.md.
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <type_traits>
 
@@ -67,6 +68,9 @@ class Parser {
     data.ends = Take<uint32_t>(header.pieces);
     data.lookup = Take<uint32_t>(header.lookup);
     data.types = Take<PieceType>(header.pieces);
+    if (data.recipe.model == PieceModel::kUnigram) {
+      data.scores = Take<double>(header.pieces);
+    }
     const auto text = Take<char>(header.text_bytes);
     data.text.assign(text.begin(), text.end());
     if (bytes_.size() >= kFileAlignment) {
@@ -74,6 +78,9 @@ class Parser {
     }
     CheckPieces(data);
     CheckMerges(data);
+    for (const double score : data.scores) {
+      if (!std::isfinite(score)) Fail("has a score that is not finite");
+    }
     return data;
   }
 
@@ -154,6 +161,7 @@ std::vector<std::byte> SerializeTokenizer(const TokenizerData& data) {
   Append<uint32_t>(data.ends, bytes);
   Append<uint32_t>(data.lookup, bytes);
   Append<PieceType>(data.types, bytes);
+  Append<double>(data.scores, bytes);
   Append<char>(data.text, bytes);
   bytes.resize((bytes.size() + kFileAlignment - 1) / kFileAlignment *
                kFileAlignment);

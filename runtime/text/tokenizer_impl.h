@@ -11,6 +11,8 @@
 #include "runtime/text/added_tokens.h"
 #include "runtime/text/bpe.h"
 #include "runtime/text/text_steps.h"
+#include "runtime/text/unigram.h"
+#include "runtime/text/word_piece.h"
 
 namespace lutra {
 
@@ -25,16 +27,24 @@ class Tokenizer::Impl {
   // What the token stands for. `at_start`: whether none was decoded before it;
   // false afterwards, unless the token is left out. Throws Error as CheckId.
   std::string Bytes(int32_t id, bool with_special, bool& at_start) const;
+  // Whether it stands for one byte of a character without a piece.
+  bool IsByte(int32_t id) const;
 
   const TokenizerData data;
 
  private:
+  void EncodePart(std::string_view part, BytePairEncoder::Workspace& workspace,
+                  std::vector<int32_t>& ids) const;
+
   std::string file_;
   AddedTokens raw_added_;
   AddedTokens normalized_added_;
   TextSteps normalizer_;
   TextSteps splitter_;
-  BytePairEncoder encoder_;
+  // By the recipe's model one of these.
+  BytePairEncoder merges_;
+  UnigramEncoder unigram_;
+  WordPieceEncoder word_piece_;
 };
 
 }  // namespace lutra

@@ -27,6 +27,15 @@ struct EnumName {
 
 constexpr EnumName<TextStep::Kind> kKinds[] = {
     {TextStep::Kind::kNfc, "nfc"},
+    {TextStep::Kind::kNfd, "nfd"},
+    {TextStep::Kind::kNfkc, "nfkc"},
+    {TextStep::Kind::kNfkd, "nfkd"},
+    {TextStep::Kind::kLowercase, "lowercase"},
+    {TextStep::Kind::kNoMarks, "no_marks"},
+    {TextStep::Kind::kNoControls, "no_controls"},
+    {TextStep::Kind::kSpaceIdeographs, "space_ideographs"},
+    {TextStep::Kind::kStrip, "strip"},
+    {TextStep::Kind::kReplaceMatches, "replace_matches"},
     {TextStep::Kind::kCollapse, "collapse"},
     {TextStep::Kind::kReplace, "replace"},
     {TextStep::Kind::kPrefix, "prefix"},
@@ -35,6 +44,13 @@ constexpr EnumName<TextStep::Prefix> kPrefixes[] = {
     {TextStep::Prefix::kAlways, "always"},
     {TextStep::Prefix::kUnlessThere, "unless_there"},
     {TextStep::Prefix::kAtStart, "at_start"}};
+constexpr EnumName<TextStep::Ends> kEnds[] = {{TextStep::Ends::kBoth, "both"},
+                                              {TextStep::Ends::kStart, "start"},
+                                              {TextStep::Ends::kEnd, "end"}};
+constexpr EnumName<PieceModel> kModels[] = {
+    {PieceModel::kMerges, "merges"},
+    {PieceModel::kUnigram, "unigram"},
+    {PieceModel::kWordPiece, "word_piece"}};
 constexpr EnumName<TextStep::Split> kSplits[] = {
     {TextStep::Split::kIsolated, "isolated"},
     {TextStep::Split::kRemoved, "removed"},
@@ -69,11 +85,22 @@ ordered_json ToJson(const std::vector<TextStep>& steps) {
     ordered_json entry = {{"step", NameOf(kKinds, step.kind)}};
     switch (step.kind) {
       case TextStep::Kind::kNfc:
+      case TextStep::Kind::kNfd:
+      case TextStep::Kind::kNfkc:
+      case TextStep::Kind::kNfkd:
+      case TextStep::Kind::kLowercase:
+      case TextStep::Kind::kNoMarks:
+      case TextStep::Kind::kNoControls:
+      case TextStep::Kind::kSpaceIdeographs:
+        break;
+      case TextStep::Kind::kStrip:
+        entry["where"] = NameOf(kEnds, step.ends);
         break;
       case TextStep::Kind::kCollapse:
         entry["from"] = step.from;
         break;
       case TextStep::Kind::kReplace:
+      case TextStep::Kind::kReplaceMatches:
         entry["from"] = step.from;
         entry["to"] = step.to;
         break;
@@ -96,7 +123,18 @@ TextStep ReadStep(const JsonObject& object) {
   step.kind = Value(kKinds, object, "step");
   switch (step.kind) {
     case TextStep::Kind::kNfc:
+    case TextStep::Kind::kNfd:
+    case TextStep::Kind::kNfkc:
+    case TextStep::Kind::kNfkd:
+    case TextStep::Kind::kLowercase:
+    case TextStep::Kind::kNoMarks:
+    case TextStep::Kind::kNoControls:
+    case TextStep::Kind::kSpaceIdeographs:
       object.AllowOnly({"step"});
+      break;
+    case TextStep::Kind::kStrip:
+      object.AllowOnly({"step", "where"});
+      step.ends = Value(kEnds, object, "where");
       break;
     case TextStep::Kind::kCollapse:
       object.AllowOnly({"step", "from"});
@@ -104,6 +142,7 @@ TextStep ReadStep(const JsonObject& object) {
       if (step.from.empty()) object.Fail("'from' is empty");
       break;
     case TextStep::Kind::kReplace:
+    case TextStep::Kind::kReplaceMatches:
       object.AllowOnly({"step", "from", "to"});
       step.from = object.String("from");
       step.to = object.String("to");
@@ -133,12 +172,18 @@ class RecipeReader {
       : root_(root), pieces_(pieces) {}
 
   TokenizerRecipe Read() const {
-    root_.AllowOnly({"kind", "normalizer", "splitter", "added", "bytes",
-                     "byte_fallback", "unknown", "fuse_unknown", "whole_pieces",
-                     "space", "strip_space", "strip_piece", "before", "after",
-                     "bos", "ends"});
+    root_.AllowOnly(
+        {"kind",         "model",         "continuation", "max_word",
+         "clean_up",     "normalizer",    "splitter",     "added",
+         "bytes",        "byte_fallback", "unknown",      "fuse_unknown",
+         "whole_pieces", "space",         "strip_space",  "strip_piece",
+         "before",       "after",         "bos",          "ends"});
     TokenizerRecipe recipe;
     recipe.kind = root_.String("kind");
+    if (root_.Has("model")) recipe.model = Value(kModels, root_, "model");
+    recipe.continuation = root_.String("continuation", "");
+    recipe.max_word = root_.Integer("max_word", 0, int64_t{1} << 30, 0);
+    recipe.clean_up = root_.Bool("clean_up", false);
     recipe.normalizer = Steps("normalizer");
     recipe.splitter = Steps("splitter");
     for (const TextStep& step : recipe.normalizer) {
@@ -217,6 +262,14 @@ class RecipeReader {
 std::string RecipeToJson(const TokenizerRecipe& recipe) {
   ordered_json root;
   root["kind"] = recipe.kind;
+  if (recipe.model != PieceModel::kMerges) {
+    root["model"] = NameOf(kModels, recipe.model);
+  }
+  if (recipe.model == PieceModel::kWordPiece) {
+    root["continuation"] = recipe.continuation;
+    root["max_word"] = recipe.max_word;
+    root["clean_up"] = recipe.clean_up;
+  }
   root["normalizer"] = ToJson(recipe.normalizer);
   root["splitter"] = ToJson(recipe.splitter);
   root["bytes"] = recipe.bytes;

@@ -10,12 +10,29 @@ namespace lutra {
 // throws Error, naming `file`, where a tokenizer needs them.
 void CheckUnicodeSupport(std::string_view file);
 
-// Unicode normalization form C of UTF-8 text. Throws std::bad_alloc.
-std::string ToNfc(std::string_view text);
+// The normalization forms of Unicode.
+enum class NormalForm { kC, kD, kKC, kKD };
+// Of UTF-8 text. Throws std::bad_alloc.
+std::string Normalize(std::string_view text, NormalForm form);
+
+// The character that is its lower case, or itself.
+char32_t ToLower(char32_t c);
+// Of the category Mn.
+bool IsNonspacingMark(char32_t c);
+// Of the categories Cc, Cf, Co and Cs.
+bool IsControl(char32_t c);
 
 // The \w of Unicode (UTS #18, annex C): letters and what else is alphabetic,
 // marks, digits, connecting punctuation and the two joiners.
 bool IsWordCharacter(char32_t c);
+
+// An ideograph of Chinese, as BERT's tokenizers have it.
+constexpr bool IsIdeograph(char32_t c) {
+  return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
+         (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
+         (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
+         (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
+}
 
 // Unicode's White_Space.
 constexpr bool IsWhiteSpace(char32_t c) {

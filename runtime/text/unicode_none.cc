@@ -12,8 +12,12 @@ void CheckUnicodeSupport(std::string_view file) {
                       ErrorCode::kUnsupported);
 }
 
-std::string ToNfc(std::string_view text) { return std::string(text); }
-
+std::string Normalize(std::string_view text, NormalForm) {
+  return std::string(text);
+}
+char32_t ToLower(char32_t c) { return c; }
+bool IsNonspacingMark(char32_t) { return false; }
+bool IsControl(char32_t) { return false; }
 bool IsWordCharacter(char32_t) { return false; }
 
 }  // namespace lutra

@@ -13,28 +13,70 @@ struct Free {
   void operator()(utf8proc_uint8_t* text) const { std::free(text); }
 };
 
-bool IsAscii(std::string_view text) {
-  for (const char c : text) {
-    if ((static_cast<unsigned char>(c) & 0x80u) != 0) return false;
-  }
-  return true;
+bool IsAscii(char c) { return (static_cast<unsigned char>(c) & 0x80u) == 0; }
+
+// Of text that begins and ends where characters do not act on each other.
+std::string NormalizeAll(std::string_view text, NormalForm form) {
+  const bool composed = form == NormalForm::kC || form == NormalForm::kKC;
+  const bool compatible = form == NormalForm::kKC || form == NormalForm::kKD;
+  const unsigned options =
+      static_cast<unsigned>(UTF8PROC_STABLE) |
+      static_cast<unsigned>(composed ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
+      (compatible ? static_cast<unsigned>(UTF8PROC_COMPAT) : 0u);
+  utf8proc_uint8_t* raw = nullptr;
+  const utf8proc_ssize_t bytes =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                   static_cast<utf8proc_ssize_t>(text.size()), &raw,
+                   static_cast<utf8proc_option_t>(options));
+  const std::unique_ptr<utf8proc_uint8_t, Free> result(raw);
+  // The text is UTF-8, so nothing else can go wrong.
+  if (bytes < 0) throw std::bad_alloc();
+  return {reinterpret_cast<const char*>(raw), static_cast<size_t>(bytes)};
 }
 
 }  // namespace
 
 void CheckUnicodeSupport(std::string_view) {}
 
-std::string ToNfc(std::string_view text) {
-  if (IsAscii(text)) return std::string(text);
-  utf8proc_uint8_t* raw = nullptr;
-  const utf8proc_ssize_t bytes = utf8proc_map(
-      reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-      static_cast<utf8proc_ssize_t>(text.size()), &raw,
-      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  const std::unique_ptr<utf8proc_uint8_t, Free> result(raw);
-  // The text is UTF-8, so nothing else can go wrong.
-  if (bytes < 0) throw std::bad_alloc();
-  return {reinterpret_cast<const char*>(raw), static_cast<size_t>(bytes)};
+// Most of a text is ASCII, which stays as it is, but for a character in front
+// of others: these may be marks of it.
+std::string Normalize(std::string_view text, NormalForm form) {
+  std::string result;
+  for (size_t at = 0; at < text.size();) {
+    size_t begin = at;
+    while (begin < text.size() && IsAscii(text[begin])) ++begin;
+    size_t end = begin;
+    while (end < text.size() && !IsAscii(text[end])) ++end;
+    if (begin > at && end > begin) --begin;
+    result += text.substr(at, begin - at);
+    if (end > begin) {
+      result += NormalizeAll(text.substr(begin, end - begin), form);
+    }
+    at = end;
+  }
+  return result;
+}
+
+char32_t ToLower(char32_t c) {
+  return static_cast<char32_t>(
+      utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
+bool IsNonspacingMark(char32_t c) {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c)) ==
+         UTF8PROC_CATEGORY_MN;
+}
+
+bool IsControl(char32_t c) {
+  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_CS:
+      return true;
+    default:
+      return false;
+  }
 }
 
 bool IsWordCharacter(char32_t c) {

@@ -196,6 +196,14 @@ void CompareTexts(const Model& model, const json& description,
                    chat.at("ids").get<std::vector<int32_t>>());
 }
 
+bool HasTexts(const json& description) {
+  const json& prompts = description.at("prompts");
+  return description.contains("chat") ||
+         std::any_of(prompts.begin(), prompts.end(), [](const json& prompt) {
+           return prompt.contains("text");
+         });
+}
+
 void ReplayPrompt(const fs::path& folder, const std::string& prefix,
                   const Prompt& prompt, Sink& sink) {
   std::shared_ptr<const Model> model;
@@ -257,6 +265,7 @@ void Replay(const fs::path& folder, Sink& sink) {
                    Prompt(*record, name, noise), sink);
     }
   }
+  if (!HasTexts(description)) return;
   RunCase(sink, "texts", [&](Comparison& comparison) {
     CompareTexts(*Import(folder, 0), description, *record, comparison);
   });

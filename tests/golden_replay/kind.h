@@ -37,6 +37,9 @@ extern const Kind kCheckpoints;
 // transformers gives, or the vectors of encoders
 // (shared/golden/arch/README.md).
 extern const Kind kArchitecture;
+// Tokenizers with the ids and texts that the tokenizers library gives
+// (shared/golden/tokenizers/README.md).
+extern const Kind kTokenizers;
 // Results and gradients of operators and losses, runs of optimizers and of
 // training (shared/golden/train/README.md).
 extern const Kind kTraining;

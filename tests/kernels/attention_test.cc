@@ -85,15 +85,20 @@ std::vector<float> AttendAll(const AttentionShape& shape, const Data& data,
   const size_t q_size = shape.heads * shape.head_dim;
   const size_t kv_size = shape.kv_heads * shape.head_dim;
   std::vector<float> y(shape.context * q_size);
-  for (size_t t = 0; t < shape.context;) {
-    const size_t rows =
-        std::min({tile(), AttentionTile(shape), shape.context - t});
-    for (size_t i = t; i < t + rows; ++i) {
+  const auto store = [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
       StoreToken(shape, i, &data.k[i * kv_size], &data.v[i * kv_size],
                  pages.cache());
     }
+  };
+  if (shape.both_directions) store(0, shape.context);
+  for (size_t t = 0; t < shape.context;) {
+    const size_t rows =
+        std::min({tile(), AttentionTile(shape), shape.context - t});
+    if (!shape.both_directions) store(t, t + rows);
     const AttentionTokens tokens = {.position = t,
                                     .count = rows,
+                                    .end = shape.context,
                                     .q = &data.q[t * q_size],
                                     .sinks = data.Sinks(),
                                     .y = &y[t * q_size]};
@@ -117,7 +122,8 @@ std::vector<float> ByReference(const AttentionShape& shape, const Data& data) {
   std::vector<float> y(data.q.size());
   for (size_t t = 0; t < shape.context; ++t) {
     reference::Attend(shape, t, &data.q[t * q_size], data.Sinks(),
-                      data.k.data(), data.v.data(), &y[t * q_size]);
+                      data.k.data(), data.v.data(), &y[t * q_size],
+                      shape.context);
   }
   return y;
 }
@@ -131,8 +137,12 @@ std::vector<double> Naive(const AttentionShape& shape, const Data& data) {
       const float* q = &data.q[(t * shape.heads + h) * dim];
       const size_t first =
           shape.window == 0 || t < shape.window ? 0 : t + 1 - shape.window;
+      const size_t after = !shape.both_directions ? 0
+                           : shape.window == 0    ? shape.context
+                                                  : shape.window - 1;
+      const size_t last = std::min(t + after, shape.context - 1);
       std::vector<double> scores;
-      for (size_t s = first; s <= t; ++s) {
+      for (size_t s = first; s <= last; ++s) {
         double score = 0;
         for (size_t d = 0; d < dim; ++d) {
           score += double{q[d]} *
@@ -149,7 +159,7 @@ std::vector<double> Naive(const AttentionShape& shape, const Data& data) {
       double sum =
           data.sinks.empty() ? 0 : std::exp(double{data.sinks[h]} - most);
       for (double& score : scores) sum += score = std::exp(score - most);
-      for (size_t s = first; s <= t; ++s) {
+      for (size_t s = first; s <= last; ++s) {
         for (size_t d = 0; d < dim; ++d) {
           y[(t * shape.heads + h) * dim + d] +=
               scores[s - first] / sum *
@@ -172,7 +182,15 @@ std::vector<Case> Cases() {
                           .window = window,
                           .soft_cap = soft_cap};
   };
-  return {{shape(1, 1, 1, 3, 0)},
+  const auto both = [](AttentionShape s) {
+    s.both_directions = true;
+    return s;
+  };
+  return {{both(shape(2, 1, 20, 150, 0))},
+          {both(shape(3, 3, 9, 200, 40, 2.0f)), true},
+          {both(shape(4, 1, 16, 70, 1))},
+          {both(shape(4, 2, 16, 90, 500))},
+          {shape(1, 1, 1, 3, 0)},
           {shape(1, 1, 8, 150, 0)},
           {shape(2, 2, 20, 33, 0)},
           {shape(4, 2, 16, 40, 7), true},
@@ -240,14 +258,15 @@ TEST_P(AttentionTest, HasTheBitsOfTheReference) {
 
 // Neither what comes after a token nor what its window leaves out may show, not
 // even a NaN in the page that it looks at.
-TEST_P(AttentionTest, TokensThatAreNotSeenDoNotShow) {
+void CheckUnseenTokens(CacheType cache, bool both_directions) {
   Case c{{.heads = 4,
           .kv_heads = 2,
           .head_dim = 24,
           .context = 90,
-          .cache = GetParam(),
+          .cache = cache,
           .scale = 0.3f,
-          .window = 20}};
+          .window = 20,
+          .both_directions = both_directions}};
   constexpr size_t kToken = 40;
   const Data plain(c);
   const auto expected = AttendOneByOne(c.shape, plain);
@@ -260,7 +279,8 @@ TEST_P(AttentionTest, TokensThatAreNotSeenDoNotShow) {
   const auto check = [&](const char* who, const std::vector<float>& y) {
     for (size_t i = 0; i < y.size(); ++i) {
       const size_t t = i / q_size;
-      const bool sees = t >= kToken && t < kToken + c.shape.window;
+      const bool sees = t < kToken + c.shape.window &&
+                        t + (both_directions ? c.shape.window : 1) > kToken;
       ASSERT_EQ(std::isnan(y[i]), sees) << who << ", " << Describe(c.shape, i);
       if (!sees) {
         ASSERT_EQ(y[i], expected[i]) << who << ", " << Describe(c.shape, i);
@@ -272,6 +292,11 @@ TEST_P(AttentionTest, TokensThatAreNotSeenDoNotShow) {
     check(variant, AttendAll(c.shape, odd, [] { return size_t{32}; }));
     check(variant, AttendOneByOne(c.shape, odd));
   });
+}
+
+TEST_P(AttentionTest, TokensThatAreNotSeenDoNotShow) {
+  CheckUnseenTokens(GetParam(), false);
+  CheckUnseenTokens(GetParam(), true);
 }
 
 // Scores that are infinite or far apart: weights are 0, not NaN, where only

@@ -274,9 +274,9 @@ TEST(ImportConfigTest, RefusesByName) {
     const char* expected;
   };
   const Case cases[] = {
-      {R"({"architectures": ["MixtralForCausalLM"]})",
-       "architecture 'MixtralForCausalLM' is not supported; supported: "
-       "BitNetForCausalLM"},
+      {R"({"architectures": ["MambaForCausalLM"]})",
+       "architecture 'MambaForCausalLM' is not supported; supported: "
+       "BertModel, BitNetForCausalLM"},
       {R"({"architectures": [], "model_type": "mamba"})", "'mamba'"},
       {R"({"num_local_experts": 8})", "'num_local_experts'"},
       {R"({"clip_qkv": 8.0})", "'clip_qkv'"},

@@ -320,14 +320,75 @@ TEST(TokenizerJsonTest, TokensWithoutARowAreRefused) {
   EXPECT_EQ(padded.types.back(), PieceType::kUnused);
 }
 
+// The same pieces as tokenizer.json, as GPT-2's two files and as a file of
+// tiktoken, whose ranks are ids.
+TEST(TokenizerFilesTest, AllKindsGiveTheSameIds) {
+  const TempDir dir;
+  TokenizerJson json;
+  json.ByteLevel("");
+  auto& model = json.root["model"];
+  const std::vector<std::string> pieces = {"th", "the", "in", "ing", "re"};
+  const std::vector<std::string> merges = {"t h", "th e", "i n", "in g", "r e"};
+  for (const std::string& piece : pieces) {
+    model["vocab"][piece] = model["vocab"].size();
+  }
+  model["merges"] = merges;
+  std::ofstream(dir / "vocab.json") << model["vocab"].dump();
+  std::ofstream list(dir / "merges.txt");
+  list << "#version: 0.2\n";
+  for (const std::string& merge : merges) list << merge << "\n";
+  list.close();
+  std::ofstream ranks(dir / "ranks.tiktoken");
+  const auto base64 = [](std::string_view bytes) {
+    constexpr std::string_view kDigits =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string text;
+    for (size_t bit = 0; bit < 8 * bytes.size(); bit += 6) {
+      unsigned digit = 0;
+      for (size_t i = bit; i < bit + 6; ++i) {
+        const unsigned byte =
+            i / 8 < bytes.size() ? static_cast<uint8_t>(bytes[i / 8]) : 0u;
+        digit = digit << 1 | (byte >> (7 - i % 8) & 1u);
+      }
+      text += kDigits[digit];
+    }
+    while (text.size() % 4 != 0) text += '=';
+    return text;
+  };
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(static_cast<uint8_t>(byte));
+    ranks << base64({&c, 1}) << " " << byte << "\n";
+  }
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    ranks << base64(pieces[i]) << " " << 256 + i << "\n";
+  }
+  ranks.close();
+  const auto expected = json.Make();
+  for (const char* file : {"vocab.json", "ranks.tiktoken"}) {
+    const auto path = dir / file;
+    const auto tokenizer = Tokenizer::Parse(
+        SerializeTokenizer(ReadTokenizerFile(path)), path.string());
+    for (const char* text : {"the thing in there", "caf\xC3\xA9 ring"}) {
+      EXPECT_EQ(tokenizer->Encode(text, false), expected->Encode(text, false))
+          << file << ": " << text;
+    }
+  }
+  std::ofstream(dir / "bad.tiktoken") << "AA== 0\nAQ== 0\n";
+  EXPECT_THAT(ErrorMessage([&] { ReadTokenizerFile(dir / "bad.tiktoken"); }),
+              HasSubstr("piece 1 is not one in base64"));
+}
+
 TEST(TokenizerJsonTest, RefusesByName) {
   struct Case {
     const char* patch;  // RFC 7396
     const char* expected;
   };
   const Case cases[] = {
-      {R"({"model": {"type": "Unigram"}})", "type 'Unigram'"},
-      {R"({"model": {"type": "WordPiece"}})", "type 'WordPiece'"},
+      {R"({"model": {"type": "WordLevel"}})", "type 'WordLevel'"},
+      {R"({"model": {"type": "Unigram", "vocab": [["a", -1], ["b"]]}})",
+       "entry 1 is no piece with a score"},
+      {R"({"model": {"type": "WordPiece"}})",
+       "is not the WordPiece decoder of the model"},
       {R"({"model": {"dropout": 0.1}})", "dropout"},
       {R"({"model": {"continuing_subword_prefix": "##"}})",
        "continuing_subword_prefix"},
@@ -338,13 +399,12 @@ TEST(TokenizerJsonTest, RefusesByName) {
       {R"({"model": {"vocab": {"a": 98}}})", "the id 98"},
       {R"({"model": {"vocab": {"z9": -1}}})", "'z9' is -1"},
       {R"({"model": {"vocab": {"z9": 4000000000}}})", "'z9' is 4000000000"},
-      {R"({"normalizer": {"type": "Lowercase"}})", "type 'Lowercase'"},
-      {R"({"normalizer": {"type": "NFKC"}})", "type 'NFKC'"},
-      {R"({"normalizer": {"type": "Replace", "pattern": {"Regex": "a"},
+      {R"({"normalizer": {"type": "Precompiled"}})", "type 'Precompiled'"},
+      {R"({"normalizer": {"type": "Replace", "pattern": {"Regex": "a{2}+"},
            "content": "b"}})",
-       "a pattern that is not a String"},
-      {R"({"pre_tokenizer": {"type": "BertPreTokenizer"}})",
-       "type 'BertPreTokenizer'"},
+       "a count followed by '+'"},
+      {R"({"pre_tokenizer": {"type": "UnicodeScripts"}})",
+       "type 'UnicodeScripts'"},
       {R"({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a{2}+"},
            "behavior": "Isolated"}})",
        "a count followed by '+'"},
@@ -352,10 +412,12 @@ TEST(TokenizerJsonTest, RefusesByName) {
            "behavior": "Sideways"}})",
        "behavior 'Sideways'"},
       {R"({"pre_tokenizer": null})", "does not undo the pre_tokenizer"},
-      {R"({"decoder": {"type": "WordPiece"}})", "type 'WordPiece'"},
+      {R"({"decoder": {"type": "CTC"}})", "type 'CTC'"},
       {R"({"decoder": null})", "has no 'decoder'"},
-      {R"({"post_processor": {"type": "BertProcessing"}})",
-       "type 'BertProcessing'"},
+      {R"({"post_processor": {"type": "BertProcessing"}})", "has no 'cls'"},
+      {R"({"post_processor": {"type": "BertProcessing", "cls": ["a", 99999],
+           "sep": ["b", 1]}})",
+       "cls is no token and its id"},
       {R"({"model": null})", "has no 'model'"},
   };
   for (const Case& test : cases) {

@@ -9,8 +9,10 @@
 #include <limits>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "lutra/kernels/attention.h"
+#include "lutra/runtime/program.h"
 #include "lutra/runtime/session.h"
 #include "tests/kernels/each_variant.h"
 #include "tests/kernels/random_matrix.h"
@@ -352,6 +354,38 @@ TEST_F(SequenceTest, AttentionNeedsAContext) {
   EXPECT_EQ(session.context(), 7u);
 }
 
+// Layers that read the keys and values of another one.
+TEST_F(SequenceTest, NodesWithTheSameKeysShareACache) {
+  const auto build = [&](const char* keys_of_second) {
+    ModelBuilder builder;
+    builder.Input("q", {8}).Input("k", {8}).Input("v", {8});
+    builder.Add(OpType::kScale, {"k"}, "k2").Set("factor", 1.0);
+    for (const auto& [output, keys] :
+         {std::pair("a", "k"), std::pair("b", keys_of_second)}) {
+      builder.Add(OpType::kAttention, {"q", keys, "v"}, output)
+          .Set("heads", 2.0)
+          .Set("kv_heads", 2.0)
+          .Set("window", std::string(output) == "b" ? 3.0 : 0.0);
+    }
+    builder.Add(OpType::kAdd, {"a", "b"}, "y").Output("y");
+    return Write(builder);
+  };
+  const auto run = [](Program& program) {
+    const auto values = RandomFloats(kTokens * 8, 1);
+    std::vector<float> y(kTokens * 8);
+    Sequence sequence = program.NewSequence();
+    const Program::Rows rows = {&sequence, kTokens};
+    const std::vector<const void*> in(3, values.data());
+    float* const out = y.data();
+    program.Run({&rows, 1}, in, {&out, 1});
+    return y;
+  };
+  Program shared(build("k"), {.threads = 1, .context = 64});
+  Program apart(build("k2"), {.threads = 1, .context = 64});
+  EXPECT_EQ(run(shared), run(apart));
+  EXPECT_EQ(2 * shared.SequenceBytes(64), apart.SequenceBytes(64));
+}
+
 TEST_F(SequenceTest, AbsurdContextsAreRefused) {
   const auto model = Packed();
   for (const size_t context : {size_t{1} << 50, ~size_t{0}, ~size_t{0} / 64}) {
@@ -386,7 +420,7 @@ TEST_F(SequenceTest, LstmRemembers) {
   }
   EXPECT_EQ(parts, all);
   EXPECT_THAT(ErrorMessage([&] { session.Rewind(3); }),
-              HasSubstr("state cannot go back"));
+              HasSubstr("has recurrent nodes"));
   session.Rewind(12);
   session.Rewind(0);
   EXPECT_EQ(feed(session, 0, 12), all);

@@ -20,7 +20,7 @@ constexpr int64_t kHeadDim = kWidth / kHeads;
 constexpr int64_t kKvWidth = kKvHeads * kHeadDim;
 constexpr int64_t kHidden = 48;
 
-Graph BlockGraph() {
+Graph BlockGraph(bool encodes) {
   Graph graph;
   graph.inputs = {{"ids", ValueType::kInt32, {}}};
   const auto add = [&](OpType op, std::vector<std::string> inputs,
@@ -40,7 +40,9 @@ Graph BlockGraph() {
   add(OpType::kRope, {"q0"}, "q1", "frequencies", rope);
   add(OpType::kRope, {"k0"}, "k1", "frequencies", rope);
   add(OpType::kAttention, {"q1", "k1", "v"}, "a0", "",
-      {{"heads", double{kHeads}}, {"kv_heads", double{kKvHeads}}});
+      {{"heads", double{kHeads}},
+       {"kv_heads", double{kKvHeads}},
+       {"direction", std::string(encodes ? "both" : "back")}});
   add(OpType::kLinear, {"a0"}, "a1", "o");
   add(OpType::kAdd, {"e", "a1"}, "h0");
   add(OpType::kRmsNorm, {"h0"}, "n1", "norm", norm);
@@ -51,8 +53,13 @@ Graph BlockGraph() {
   add(OpType::kLinear, {"m"}, "d", "down");
   add(OpType::kAdd, {"h0", "d"}, "h1");
   add(OpType::kRmsNorm, {"h1"}, "n2", "norm", norm);
-  add(OpType::kLinear, {"n2"}, "logits", "embedding");
-  graph.outputs = {"logits"};
+  if (encodes) {
+    add(OpType::kTokenPool, {"n2"}, "embedding", "",
+        {{"over", std::string("mean")}});
+  } else {
+    add(OpType::kLinear, {"n2"}, "logits", "embedding");
+  }
+  graph.outputs = {encodes ? "embedding" : "logits"};
   return graph;
 }
 
@@ -89,7 +96,7 @@ std::vector<std::byte> TokenizerBytes() {
 
 ModelBuilder TinyLanguage::Build() const {
   ModelBuilder builder;
-  builder.Metadata(kGraphKey, GraphToJson(BlockGraph()));
+  builder.Metadata(kGraphKey, GraphToJson(BlockGraph(encodes)));
   builder.Metadata(kContextLengthKey, std::to_string(context));
   std::mt19937 rng(seed);
   const auto matrix = [&](std::string name, int64_t n, int64_t k) {

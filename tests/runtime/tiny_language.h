@@ -23,6 +23,9 @@ struct TinyLanguage {
   uint32_t seed = 1;
   bool packed = false;  // 4 bits, groups of 16
   bool tokenizer = true;
+  // Instead of logits the mean of the tokens' states, which see each other in
+  // both directions: a model for TextEncoder.
+  bool encodes = false;
 
   ModelBuilder Build() const;
 };

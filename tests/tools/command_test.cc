@@ -19,9 +19,9 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const char* const kVerbs[] = {"train",    "import", "pack", "synth", "inspect",
-                              "verify",   "diff",   "eval", "bench", "profile",
-                              "generate", "run",    "cpu"};
+const char* const kVerbs[] = {
+    "train", "import", "pack",    "synth",    "inspect", "verify",     "diff",
+    "eval",  "bench",  "profile", "generate", "run",     "embed-text", "cpu"};
 
 TEST(CommandTest, HelpNamesTheVerbs) {
   const std::string help = OutputOf({"--help"});

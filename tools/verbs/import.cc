@@ -18,7 +18,7 @@ namespace {
 constexpr const char* kExample =
     "SOURCE is one of\n"
     "  a Hugging Face folder: config.json, *.safetensors, tokenizer.json or\n"
-    "    tokenizer.model (Llama, Mistral and Qwen2 architectures)\n"
+    "    tokenizer.model (Llama, Qwen, Gemma, Phi, ...: docs/import.md)\n"
     "  a GGUF file of llama.cpp\n"
     "  a llama2.c checkpoint: model.bin, with tokenizer.bin or tok<N>.bin\n"
     "    beside it\n"

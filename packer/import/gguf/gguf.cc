@@ -56,7 +56,7 @@ class Importer {
     const JsonObject config(network_.config, files_.front()->path(),
                             "metadata");
     int64_t vocab = 0;
-    ImportPlan plan = PlanNetwork(options_, config, checkpoint, &vocab);
+    ImportPlan plan = PlanNetwork(options_, config, checkpoint, {}, &vocab);
     DivideFrequencies(plan);
     plan.tokenizer = ReadTokenizer();
     if (plan.tokenizer) {

@@ -6,6 +6,7 @@
 #include "lutra/runtime/error.h"
 #include "packer/import/checkpoint.h"
 #include "packer/import/huggingface/network_plan.h"
+#include "packer/import/huggingface/sentence_transformer.h"
 #include "packer/import/import_plan.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
@@ -52,9 +53,11 @@ class Importer {
         config_file_(folder_ / kConfigFile, "config") {}
 
   ImportPlan Plan() {
-    const Checkpoint checkpoint(folder_, config_file_.object());
+    Checkpoint checkpoint(folder_, config_file_.object());
+    const std::optional<EncoderHead> head =
+        ReadSentenceTransformer(folder_, checkpoint);
     ImportPlan plan =
-        PlanNetwork(options_, config_file_.object(), checkpoint, &vocab_);
+        PlanNetwork(options_, config_file_.object(), checkpoint, head, &vocab_);
     plan.tokenizer = ReadTokenizer();
     return plan;
   }
@@ -62,13 +65,12 @@ class Importer {
  private:
   std::optional<TokenizerData> ReadTokenizer() const {
     fs::path path = options_.tokenizer;
-    for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    for (const char* name :
+         {"tokenizer.json", "tokenizer.model", "vocab.json"}) {
       if (path.empty() && Exists(folder_ / name)) path = folder_ / name;
     }
     if (path.empty()) return std::nullopt;
-    TokenizerData data = path.extension() == ".json"
-                             ? ReadTokenizerJson(path)
-                             : ReadSentencePieceTokenizer(path);
+    TokenizerData data = ReadTokenizerFile(path);
     // Where the configuration is silent, the tokenizer's own tokens stay.
     std::vector<int32_t> ends = data.recipe.ends;
     TokenizerRecipe& recipe = data.recipe;
@@ -76,6 +78,9 @@ class Importer {
       recipe.bos = recipe.before.front();
     }
     ReadIds(config_file_.object(), recipe, ends);
+    if (config_file_.object().Has("text_config")) {
+      ReadIds(config_file_.object().Object("text_config"), recipe, ends);
+    }
     if (Exists(folder_ / "generation_config.json")) {
       const JsonFile file(folder_ / "generation_config.json",
                           "generation config");

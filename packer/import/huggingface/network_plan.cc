@@ -24,6 +24,8 @@ constexpr std::pair<std::string_view, std::string_view> kPrefixes[] = {
     {"model.", ""},
     {"transformer.", "transformer."},
     {"transformer.", ""},
+    {"bert.", "bert."},
+    {"bert.", ""},
 };
 
 class Planner {
@@ -36,8 +38,10 @@ class Planner {
 
   int64_t vocab() const { return network_.vocab; }
 
-  ImportPlan Plan() {
+  ImportPlan Plan(const std::optional<EncoderHead>& head) {
     FindPrefix();
+    AddHead(head);
+    SpellParts();
     NameMatrices();
     RefuseOtherTensors();
     ImportPlan plan;
@@ -133,9 +137,26 @@ class Planner {
       if (checkpoint_.Has(Stored("embedding"))) break;
       prefix_ = before;
     }
+  }
+
+  void SpellParts() {
     for (NetworkTensor& tensor : network_.tensors) {
       for (TensorPart& part : tensor.parts) part.name = Spelled(part.name);
+      if (!tensor.added.name.empty()) {
+        tensor.added.name = Spelled(tensor.added.name);
+      }
     }
+  }
+
+  // Of encoders that say how, and of those that hold no more than the states of
+  // tokens: their mean, or where a token sees only those before it the last.
+  void AddHead(std::optional<EncoderHead> head) {
+    if (!head && network_.encodes) {
+      head.emplace();
+      head->pool = network_.both_directions ? EncoderHead::Pool::kMean
+                                            : EncoderHead::Pool::kLast;
+    }
+    if (head) MakeEncoder(*head, network_);
   }
 
   // A tied checkpoint holds the matrix under one of two names, or twice. Of two
@@ -167,6 +188,7 @@ class Planner {
     std::set<std::string> known;
     for (const NetworkTensor& tensor : network_.tensors) {
       for (const TensorPart& part : tensor.parts) known.insert(part.name);
+      known.insert(tensor.added.name);
     }
     if (network_.tied) known.insert(Stored("output"));
     for (const std::string& name : checkpoint_.Names()) {
@@ -209,10 +231,11 @@ class Planner {
 }  // namespace
 
 ImportPlan PlanNetwork(const ImportOptions& options, const JsonObject& config,
-                       const Checkpoint& checkpoint, int64_t* vocab) {
+                       const Checkpoint& checkpoint,
+                       const std::optional<EncoderHead>& head, int64_t* vocab) {
   Planner planner(options, config, checkpoint);
   *vocab = planner.vocab();
-  return planner.Plan();
+  return planner.Plan(head);
 }
 
 }  // namespace lutra::packer

@@ -1,6 +1,7 @@
 #include "packer/import/huggingface/network_tensor.h"
 
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "kernels/base/half.h"
@@ -72,6 +73,17 @@ void Gather(const Source& source, size_t size, std::byte* to) {
   }
 }
 
+// Adds a row to each of those of `floats`.
+void AddRow(const Source& source, std::span<float> floats) {
+  const auto width = static_cast<size_t>(source.RowWidth());
+  const size_t size = ByteSize(source.view.dtype);
+  std::vector<std::byte> stored(width * size);
+  Gather(source, size, stored.data());
+  std::vector<float> row(width);
+  ToFloats(source.view.dtype, stored, row);
+  for (size_t i = 0; i < floats.size(); ++i) floats[i] += row[i % width];
+}
+
 // The tensor as it would lie in one piece, without data.
 TensorView Whole(const NetworkTensor& tensor, const Source& first) {
   TensorView view = first.view;
@@ -124,6 +136,12 @@ bool SameForm(const StoredWeight& a, const StoredWeight& b) {
 // A tensor whose parts are quantized.
 ImportTensor TakeStored(const Checkpoint& checkpoint,
                         const NetworkTensor& tensor, bool dequantize) {
+  if (!tensor.added.name.empty()) {
+    throw Error::InTensor(checkpoint.FileOf(tensor.name), tensor.name,
+                          "is quantized, but '" + tensor.added.name +
+                              "' is to be added to it; --dequantize does not "
+                              "help, the float checkpoint would");
+  }
   std::vector<StoredWeight> parts;
   for (const TensorPart& part : tensor.parts) {
     const StoredWeight* stored = checkpoint.FindStored(part.name);
@@ -167,7 +185,10 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
                           "is of another type than '" + first.view.name + "'");
   }
   TensorView view = Whole(tensor, first);
-  if (sources.size() == 1 && first.IsRun() && !tensor.transform) {
+  std::optional<Source> added;
+  if (!tensor.added.name.empty()) added = Find(checkpoint, tensor.added);
+  const bool as_floats = tensor.transform != nullptr || added.has_value();
+  if (sources.size() == 1 && first.IsRun() && !as_floats) {
     const size_t row = static_cast<size_t>(first.columns) * size;
     view.data = first.data.subspan(static_cast<size_t>(first.part.first) * row,
                                    static_cast<size_t>(first.RowCount()) * row);
@@ -175,11 +196,10 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
                       first.tensor.owner);
   }
   // For its checks of the type, and what it becomes.
-  ImportTensor result =
-      CopyTensor(tensor.name, view, float32 || tensor.transform != nullptr,
-                 first.tensor.file, first.tensor.owner);
-  const bool convert = result.info.dtype != dtype;
-  result.read = [sources, size, dtype, convert,
+  ImportTensor result = CopyTensor(tensor.name, view, float32 || as_floats,
+                                   first.tensor.file, first.tensor.owner);
+  const bool convert = result.info.dtype != dtype || as_floats;
+  result.read = [sources, added, size, dtype, convert,
                  transform = tensor.transform](std::vector<std::byte>& buffer) {
     size_t count = 0;
     for (const Source& source : sources) {
@@ -191,7 +211,7 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
       Gather(source, size, to);
       to += static_cast<size_t>(source.RowCount() * source.RowWidth()) * size;
     }
-    if (!convert && transform == nullptr) {
+    if (!convert) {
       buffer = std::move(stored);
       return std::span<const std::byte>(buffer);
     }
@@ -202,6 +222,7 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
     if (transform != nullptr) {
       for (float& value : floats) value = transform(value);
     }
+    if (added) AddRow(*added, floats);
     return std::span<const std::byte>(buffer);
   };
   return result;

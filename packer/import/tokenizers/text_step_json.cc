@@ -21,9 +21,22 @@ constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|)"
     R"(\s+)";
 
+// A run of white space, and a character of punctuation: ASCII's, which has
+// symbols, and Unicode's.
+constexpr const char* kSpaces = R"(\s)";
+constexpr const char* kPunctuation = R"([!-\/:-@\[-`{-~\p{P}])";
+
+using Split = TextStep::Split;
+
 [[noreturn]] void Unsupported(const JsonObject& object,
                               const std::string& what) {
   object.Fail(what + " is not supported");
+}
+
+TextStep Plain(TextStep::Kind kind) {
+  TextStep step;
+  step.kind = kind;
+  return step;
 }
 
 TextStep Replace(std::string from, std::string to) {
@@ -122,6 +135,33 @@ void ReadMetaspace(const JsonObject& object, std::vector<TextStep>& steps) {
   }
 }
 
+void ReadStrip(const JsonObject& object, std::vector<TextStep>& steps) {
+  const bool start = object.Bool("strip_left", true);
+  const bool end = object.Bool("strip_right", true);
+  if (!start && !end) return;
+  TextStep step = Plain(TextStep::Kind::kStrip);
+  step.ends = !end     ? TextStep::Ends::kStart
+              : !start ? TextStep::Ends::kEnd
+                       : TextStep::Ends::kBoth;
+  steps.push_back(step);
+}
+
+void ReadBertNormalizer(const JsonObject& object,
+                        std::vector<TextStep>& steps) {
+  const bool lowercase = object.Bool("lowercase", true);
+  if (object.Bool("clean_text", true)) {
+    steps.push_back(Plain(TextStep::Kind::kNoControls));
+  }
+  if (object.Bool("handle_chinese_chars", true)) {
+    steps.push_back(Plain(TextStep::Kind::kSpaceIdeographs));
+  }
+  if (object.Bool("strip_accents", lowercase)) {
+    steps.push_back(Plain(TextStep::Kind::kNfd));
+    steps.push_back(Plain(TextStep::Kind::kNoMarks));
+  }
+  if (lowercase) steps.push_back(Plain(TextStep::Kind::kLowercase));
+}
+
 // Calls `use` with the object itself, or with each of a Sequence's `key`.
 template <typename Use>
 void ForEachPart(const JsonObject& object, const char* key, const Use& use) {
@@ -140,13 +180,31 @@ std::vector<TextStep> ReadNormalizer(const JsonObject& normalizer) {
   std::vector<TextStep> steps;
   ForEachPart(normalizer, "normalizers", [&](const JsonObject& part) {
     const std::string type = part.String("type");
-    if (type == "NFC") {
-      steps.emplace_back();  // kNfc
+    if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
+      steps.push_back(Plain(type == "NFC"    ? TextStep::Kind::kNfc
+                            : type == "NFD"  ? TextStep::Kind::kNfd
+                            : type == "NFKC" ? TextStep::Kind::kNfkc
+                                             : TextStep::Kind::kNfkd));
+    } else if (type == "Lowercase") {
+      steps.push_back(Plain(TextStep::Kind::kLowercase));
+    } else if (type == "StripAccents") {
+      steps.push_back(Plain(TextStep::Kind::kNoMarks));
+    } else if (type == "Strip") {
+      ReadStrip(part, steps);
+    } else if (type == "BertNormalizer") {
+      ReadBertNormalizer(part, steps);
     } else if (type == "Prepend") {
       steps.push_back(
           Prefix(part.String("prepend"), TextStep::Prefix::kAlways));
     } else if (type == "Replace") {
-      steps.push_back(Replace(PlainPattern(part), part.String("content")));
+      TextStep step = Replace("", part.String("content"));
+      if (part.Object("pattern").Has("Regex")) {
+        step.kind = TextStep::Kind::kReplaceMatches;
+        step.from = AnyPattern(part);
+      } else {
+        step.from = PlainPattern(part);
+      }
+      steps.push_back(std::move(step));
     } else {
       Unsupported(part, "type '" + type + "'");
     }
@@ -178,6 +236,18 @@ PreTokenizer ReadPreTokenizer(const JsonObject& pre_tokenizer) {
                               TextStep::Split::kIsolated));
     } else if (type == "Metaspace") {
       ReadMetaspace(part, steps);
+    } else if (type == "BertPreTokenizer") {
+      steps.push_back(SplitBy(PcrePattern(part, kSpaces), Split::kRemoved));
+      steps.push_back(SplitBy(kPunctuation, Split::kIsolated));
+    } else if (type == "Whitespace") {
+      steps.push_back(
+          SplitBy(PcrePattern(part, R"(\w+|[^\w\s]+)"), Split::kKept));
+    } else if (type == "WhitespaceSplit") {
+      steps.push_back(SplitBy(PcrePattern(part, kSpaces), Split::kRemoved));
+    } else if (type == "Punctuation") {
+      steps.push_back(SplitBy(kPunctuation, part.Has("behavior")
+                                                ? Behavior(part)
+                                                : Split::kIsolated));
     } else {
       Unsupported(part, "type '" + type + "'");
     }
@@ -205,6 +275,9 @@ Decoder ReadDecoder(const JsonObject& decoder) {
         Unsupported(part, "Strip other than of one space at the start");
       }
       result.strip_space = true;
+    } else if (type == "WordPiece") {
+      result.continuation = part.String("prefix", "##");
+      result.clean_up = part.Bool("cleanup", true);
     } else if (type != "ByteFallback" && type != "Fuse") {
       Unsupported(part, "type '" + type + "'");
     }

@@ -25,6 +25,8 @@ struct Decoder {
   std::string space;         // what stands for a space; empty if itself
   bool strip_space = false;  // one space at the start is dropped
   bool strip_piece = false;  // all spaces of the first piece are dropped
+  std::string continuation;  // WordPiece: what begins the pieces within words
+  bool clean_up = false;     // WordPiece: no spaces in front of punctuation
 };
 Decoder ReadDecoder(const JsonObject& decoder);
 

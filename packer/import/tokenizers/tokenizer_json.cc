@@ -1,6 +1,7 @@
 // tokenizer.json of https://github.com/huggingface/tokenizers.
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/tokenizers/text_step_json.h"
+#include "packer/import/tokenizers/tokenizer_json.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/utf8.h"
@@ -54,15 +56,19 @@ class Importer {
       : root_(root, file, "tokenizer"), model_(root_.Object("model")) {}
 
   TokenizerData Read() {
-    if (model_.String("type", "BPE") != "BPE") {
-      model_.Fail("type '" + model_.String("type") + "' is not supported");
-    }
+    ReadModel();
     ReadOptions();
     ReadSteps();
-    ReadVocabulary();
+    if (data_.recipe.model == PieceModel::kUnigram) {
+      ReadScoredVocabulary();
+    } else {
+      ReadVocabulary();
+    }
     ReadAddedTokens();
     StorePieces();
-    ReadMerges();
+    if (data_.recipe.model == PieceModel::kMerges) ReadMerges();
+    data_.scores.resize(
+        data_.recipe.model == PieceModel::kUnigram ? data_.size() : 0);
     if (root_.Has("post_processor")) {
       ReadPostProcessor(root_.Object("post_processor"));
     }
@@ -75,7 +81,28 @@ class Importer {
     PieceType type = PieceType::kUnused;
   };
 
+  void ReadModel() {
+    // Older files do not say it.
+    const std::string type = model_.String(
+        "type", model_.Has("merges") ? "BPE" : "one that is not named");
+    PieceModel& model = data_.recipe.model;
+    if (type == "WordPiece") {
+      model = PieceModel::kWordPiece;
+    } else if (type == "Unigram") {
+      model = PieceModel::kUnigram;
+    } else if (type != "BPE") {
+      model_.Fail("type '" + type + "' is not supported");
+    }
+  }
+
   void ReadOptions() {
+    TokenizerRecipe& recipe = data_.recipe;
+    if (recipe.model == PieceModel::kWordPiece) {
+      recipe.continuation = model_.String("continuing_subword_prefix", "##");
+      recipe.max_word =
+          model_.Integer("max_input_chars_per_word", 0, int64_t{1} << 30, 100);
+      return;
+    }
     for (const char* key :
          {"continuing_subword_prefix", "end_of_word_suffix"}) {
       if (!model_.String(key, "").empty()) {
@@ -85,7 +112,6 @@ class Importer {
     if (model_.Number("dropout", 0, 1, 0) != 0) {
       model_.Fail("dropout is not supported");
     }
-    TokenizerRecipe& recipe = data_.recipe;
     recipe.fuse_unknown = model_.Bool("fuse_unk", false);
     recipe.byte_fallback = model_.Bool("byte_fallback", false);
     recipe.whole_pieces = model_.Bool("ignore_merges", false);
@@ -109,7 +135,14 @@ class Importer {
     recipe.space = decoder.space;
     recipe.strip_space = decoder.strip_space;
     recipe.strip_piece = decoder.strip_piece;
-    recipe.kind = recipe.bytes ? "byte-level BPE" : "BPE";
+    recipe.clean_up = decoder.clean_up;
+    if (decoder.continuation != recipe.continuation) {
+      object.Fail("is not the WordPiece decoder of the model");
+    }
+    recipe.kind = recipe.model == PieceModel::kWordPiece ? "WordPiece"
+                  : recipe.model == PieceModel::kUnigram ? "Unigram"
+                  : recipe.bytes                         ? "byte-level BPE"
+                                                         : "BPE";
     if (recipe.byte_fallback) recipe.kind += " with byte fallback";
   }
 
@@ -128,7 +161,6 @@ class Importer {
     const json& vocab = model_.Get("vocab");
     const JsonObject object(vocab, root_.file(), "tokenizer: model: vocab");
     const int64_t largest = LargestId(vocab.size());
-    const ByteAlphabet alphabet;
     const bool bytes = data_.recipe.bytes;
     for (const auto& [spelled, value] : vocab.items()) {
       if (spelled.size() > kMaxPieceBytes) object.Fail("a piece is too long");
@@ -139,7 +171,7 @@ class Importer {
       }
       piece.type = PieceType::kNormal;
       // What is not in the alphabet stands for itself, but no text leads to it.
-      const auto decoded = bytes ? alphabet.Decode(spelled) : spelled;
+      const auto decoded = bytes ? alphabet_.Decode(spelled) : spelled;
       piece.text = decoded.value_or(spelled);
       ids_[spelled] = static_cast<uint32_t>(id);
       const auto byte = ParseBytePiece(spelled);
@@ -154,6 +186,38 @@ class Importer {
       data_.recipe.unknown =
           static_cast<int32_t>(IdOf(model_, model_.String("unk_token")));
     }
+  }
+
+  // A list of pieces with their scores; ids are places.
+  void ReadScoredVocabulary() {
+    for (const json& entry : model_.List("vocab", kMaxPieces)) {
+      const std::string where = "entry " + std::to_string(pieces_.size());
+      if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() ||
+          !entry[1].is_number()) {
+        model_.Fail("vocab: " + where + " is no piece with a score");
+      }
+      const auto& text = entry[0].get_ref<const std::string&>();
+      if (text.size() > kMaxPieceBytes) model_.Fail("a piece is too long");
+      const auto id = static_cast<uint32_t>(pieces_.size());
+      const double score = entry[1].get<double>();
+      if (!std::isfinite(score)) model_.Fail("vocab: " + where);
+      data_.scores.push_back(score);
+      Piece& piece = pieces_.emplace_back();
+      piece.text = text;
+      piece.type = PieceType::kNormal;
+      ids_.try_emplace(text, id);
+      const auto byte = ParseBytePiece(text);
+      if (data_.recipe.byte_fallback && byte) {
+        piece.type = PieceType::kByte;
+        piece.text = static_cast<char>(*byte);
+      } else if (!text.empty()) {
+        lookup_.push_back(id);
+      }
+    }
+    const auto last = static_cast<int64_t>(pieces_.size()) - 1;
+    data_.recipe.unknown =
+        static_cast<int32_t>(model_.Integer("unk_id", 0, last, -1));
+    data_.recipe.fuse_unknown = true;
   }
 
   uint32_t IdOf(const JsonObject& object, const std::string& piece) const {
@@ -205,14 +269,19 @@ class Importer {
       if (token.text.empty()) continue;  // never found
       if (token.text.size() > kMaxPieceBytes) object.Fail("is too long");
       Piece& piece = PieceAt(id);
-      // A byte stays one: texts lead to it by the bytes, too.
+      token.normalized = object.Bool("normalized", false);
+      if (token.normalized) token.text = Normalized(token.text);
+      // A byte stays one: texts lead to it by the bytes, too. Others are
+      // decoded like pieces, as far as they are spelled in the alphabet of
+      // bytes.
       if (piece.type != PieceType::kByte) {
         piece.text = token.text;
+        if (data_.recipe.bytes) {
+          piece.text = alphabet_.Decode(token.text).value_or(token.text);
+        }
         piece.type = object.Bool("special", false) ? PieceType::kControl
                                                    : PieceType::kNormal;
       }
-      token.normalized = object.Bool("normalized", false);
-      if (token.normalized) token.text = Normalized(token.text);
       token.single_word = object.Bool("single_word", false);
       token.strip_left = object.Bool("lstrip", false);
       token.strip_right = object.Bool("rstrip", false);
@@ -264,9 +333,24 @@ class Importer {
       }
     } else if (type == "TemplateProcessing") {
       ReadTemplate(object, object.List("single", kMaxParts));
+    } else if (type == "RobertaProcessing" || type == "BertProcessing") {
+      ReadPair(object, "cls", data_.recipe.before);
+      ReadPair(object, "sep", data_.recipe.after);
     } else if (type != "ByteLevel") {  // which changes offsets only
       object.Fail("type '" + type + "' is not supported");
     }
+  }
+
+  // ["</s>", 2]
+  void ReadPair(const JsonObject& object, const char* key,
+                std::vector<int32_t>& ids) const {
+    const json& pair = object.List(key, 2);
+    const auto last = static_cast<int64_t>(pieces_.size()) - 1;
+    if (pair.size() != 2 || !pair[1].is_number_integer() ||
+        pair[1].get<int64_t>() < 0 || pair[1].get<int64_t>() > last) {
+      object.Fail(std::string(key) + " is no token and its id");
+    }
+    ids.push_back(static_cast<int32_t>(pair[1].get<int64_t>()));
   }
 
   void ReadTemplate(const JsonObject& object, const json& parts) {
@@ -293,12 +377,17 @@ class Importer {
   JsonObject root_;
   JsonObject model_;
   TokenizerData data_;
+  ByteAlphabet alphabet_;
   std::vector<Piece> pieces_;
   std::unordered_map<std::string, uint32_t> ids_;  // by the file's spelling
   std::vector<uint32_t> lookup_;
 };
 
 }  // namespace
+
+TokenizerData ReadTokenizer(const nlohmann::json& root, std::string_view file) {
+  return Importer(root, file).Read();
+}
 
 TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
   const MappedFile file(path);
@@ -308,7 +397,7 @@ TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
 }
 
 TokenizerData ReadTokenizerJson(const json& root, const std::string& file) {
-  return Importer(root, file).Read();
+  return ReadTokenizer(root, file);
 }
 
 }  // namespace lutra::packer

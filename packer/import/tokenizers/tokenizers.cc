@@ -17,6 +17,13 @@ std::optional<uint8_t> ParseBytePiece(std::string_view piece) {
   return value;
 }
 
+TokenizerData ReadTokenizerFile(const std::filesystem::path& path) {
+  if (path.filename() == "vocab.json") return ReadVocabAndMerges(path);
+  if (path.extension() == ".json") return ReadTokenizerJson(path);
+  return IsTiktoken(path) ? ReadTiktoken(path)
+                          : ReadSentencePieceTokenizer(path);
+}
+
 void FitTokenizer(size_t vocab, std::string_view file, TokenizerData& data) {
   for (size_t id = vocab; id < data.size(); ++id) {
     if (data.types[id] == PieceType::kUnused) continue;

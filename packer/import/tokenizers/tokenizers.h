@@ -24,12 +24,24 @@ TokenizerData ReadLlama2cTokenizer(const std::filesystem::path& path,
 // where the build lacks it.
 TokenizerData ReadSentencePieceTokenizer(const std::filesystem::path& path);
 
-// tokenizer.json of Hugging Face's tokenizers library, with a BPE model. Says
-// nothing about BOS and the ends of texts.
+// tokenizer.json of Hugging Face's tokenizers library. Says nothing about BOS
+// and the ends of texts.
 TokenizerData ReadTokenizerJson(const std::filesystem::path& path);
 // What such a file would hold; `file` is for messages.
 TokenizerData ReadTokenizerJson(const nlohmann::json& root,
                                 const std::string& file);
+
+// vocab.json with merges.txt beside it, as GPT-2 has them, and the special
+// tokens of a tokenizer_config.json there.
+TokenizerData ReadVocabAndMerges(const std::filesystem::path& vocab);
+
+// A file of tiktoken. How it splits texts follows from its size, and special
+// tokens are those of a tokenizer_config.json beside it.
+TokenizerData ReadTiktoken(const std::filesystem::path& path);
+bool IsTiktoken(const std::filesystem::path& path);
+
+// Any file of the kinds of Hugging Face folders, by its name.
+TokenizerData ReadTokenizerFile(const std::filesystem::path& path);
 
 // Ids of a model with `vocab` rows: missing pieces become unused ones. Throws
 // Error if there is a token without a row.

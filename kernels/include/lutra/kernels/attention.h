@@ -5,10 +5,10 @@
 
 #include "lutra/kernels/cache_type.h"
 
-// Causal attention of tokens over the keys and values of themselves and the
-// tokens before, which lie in the pages of a cache. A token sees the tokens t
-// up to its own, the last `window` of them if there is one; of these, it has
-// the scores
+// Attention of tokens over keys and values, which lie in the pages of a cache.
+// A token sees the tokens t up to its own, the last `window` of them if there
+// is one; in both directions it sees the tokens after it, too, and a window has
+// `window` - 1 of them on either side. Of these, it has the scores
 //
 //   s[t] = sum over d of (scale * q[d]) * k[t][d]        kFloat32, kFloat16
 //   s[t] = (float(sum over d of iq[d] * ik[t][d]) * qs) * ks[t]        kInt8
@@ -52,6 +52,7 @@ struct AttentionShape {
   float scale = 1.0f;
   size_t window = 0;      // tokens seen, itself included; 0: all
   float soft_cap = 0.0f;  // scores stay below it; 0: as they are
+  bool both_directions = false;
 };
 
 // Tokens of a page.
@@ -67,8 +68,9 @@ struct AttentionCache {
 
 // Consecutive tokens of a sequence.
 struct AttentionTokens {
-  size_t position = 0;           // of the first
-  size_t count = 0;              // at most AttentionTile()
+  size_t position = 0;  // of the first
+  size_t count = 0;     // at most AttentionTile()
+  size_t end = 0;  // in both directions: one behind the sequence's last token
   const float* q = nullptr;      // [count, heads, head_dim]
   const float* sinks = nullptr;  // [heads], or nullptr
   float* y = nullptr;            // like q
@@ -90,8 +92,8 @@ void StoreToken(const AttentionShape& shape, size_t position, const float* k,
                 const float* v, const AttentionCache& cache) noexcept;
 
 // y of the heads that use `count` heads of keys from `first` on; of the other
-// heads nothing is read or written. All tokens up to the last one must have
-// been stored. `scratch` is aligned to 64.
+// heads nothing is read or written. All tokens that are seen must have been
+// stored. `scratch` is aligned to 64.
 void AttendTokens(const AttentionShape& shape, const AttentionTokens& tokens,
                   size_t first, size_t count, const AttentionCache& cache,
                   void* scratch) noexcept;
@@ -101,10 +103,11 @@ namespace reference {
 // The definition above in plain C++, from the keys and values themselves: y of
 // the token at `position`, [heads, head_dim] like `q`; `sinks` is [heads] or
 // nullptr; `k` and `v` are float [position + 1, kv_heads, head_dim], what
-// StoreToken took. Slow; what AttendTokens is tested against, bit by bit.
+// StoreToken took, and in both directions [end, kv_heads, head_dim], with `end`
+// as in AttentionTokens. Slow; what AttendTokens is tested against, bit by bit.
 void Attend(const AttentionShape& shape, size_t position, const float* q,
-            const float* sinks, const float* k, const float* v,
-            float* y) noexcept;
+            const float* sinks, const float* k, const float* v, float* y,
+            size_t end = 0) noexcept;
 
 }  // namespace reference
 }  // namespace lutra::kernels

@@ -29,6 +29,9 @@ enum class OffsetType : uint8_t {
 // Blobs start at an address and have a size that are multiples of this.
 inline constexpr size_t kBlobAlignment = 64;
 
+// Rows that are stored together: blobs can be cut between these.
+inline constexpr size_t kBlockRows = 16;
+
 // With |LUT| <= 128 and |activation| <= 128, the dot product of one group of
 // this many columns fits int32, also with the table biased to unsigned bytes.
 inline constexpr uint32_t kMaxGroupSize = 65536;
@@ -126,6 +129,11 @@ struct LutMatrix {
 // One that begins with "unknown" is about what a later version may know.
 const char* ParseLutMatrix(const uint8_t* blob, size_t size,
                            LutMatrix* matrix) noexcept;
+
+// Rows [first, first + n) of a matrix, where they lie, for products and
+// look-ups; it has no checksum of its own. `first` is a multiple of kBlockRows,
+// and so is n unless these are the last rows.
+LutMatrix RowsOf(const LutMatrix& matrix, uint32_t first, uint32_t n) noexcept;
 
 // Recomputes the checksum over the whole blob (reads all of it).
 bool ChecksumMatches(const LutMatrix& matrix) noexcept;

@@ -42,7 +42,7 @@ struct LanguageModelOptions {
 class LanguageModel {
  public:
   // Whether the model has one input, int32 ids of shape [], and one output of
-  // shape [vocabulary].
+  // shape [vocabulary] that is not the vector of a text (text_encoder.h).
   static bool Accepts(const Model& model);
 
   // Throws Error, also if the model is not accepted.

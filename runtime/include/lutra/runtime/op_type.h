@@ -36,7 +36,13 @@ namespace lutra {
   NAME(Slice)                 \
   NAME(PositionEmbedding)     \
   NAME(PositionScale)         \
-  NAME(Gather)
+  NAME(Gather)                \
+  NAME(CausalConv1d)          \
+  NAME(GatedDeltaRule)        \
+  NAME(Route)                 \
+  NAME(ExpertLinear)          \
+  NAME(ExpertSum)             \
+  NAME(TokenPool)
 
 // What a node computes: one of lutra's operators, or a number that
 // RegisterOperator (operator.h) has given to one of the app's.

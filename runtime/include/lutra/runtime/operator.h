@@ -192,6 +192,9 @@ class Operator {
   virtual size_t PageBytes(const Model& model, const Node& node,
                            const Execution& execution) const;
   virtual size_t StateBytes(const Model& model, const Node& node) const;
+  // What the memory for tokens holds, in words: nodes of the operator with the
+  // same words and as many bytes share it. Empty: the node's own.
+  virtual std::string PageContent(const Node& node) const;
 
   // For calls of up to `m` rows.
   virtual size_t ScratchBytes(const Model& model, const Node& node,

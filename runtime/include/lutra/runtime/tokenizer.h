@@ -16,9 +16,10 @@ namespace lutra {
 // The tensor of a model file that holds its tokenizer (docs/tokenizer.md).
 inline constexpr std::string_view kTokenizerTensor = "lutra.tokenizer";
 
-// Text to token ids and back, by byte-pair encoding (Sennrich et al., "Neural
-// Machine Translation of Rare Words with Subword Units", 2016), with the
-// variations of sentencepiece, llama2.c and Hugging Face's tokenizers.
+// Text to token ids and back: byte-pair encoding (Sennrich et al., "Neural
+// Machine Translation of Rare Words with Subword Units", 2016) with the
+// variations of sentencepiece, llama2.c and Hugging Face's tokenizers, Unigram
+// and WordPiece.
 //
 // Immutable; may be used from several threads.
 class Tokenizer {
@@ -48,6 +49,12 @@ class Tokenizer {
   // a UTF-8 character. If the tokenizer put a space in front of the text, one
   // leading space is dropped. Throws Error for ids outside 0..size()-1.
   std::string Decode(Span<const int32_t> ids, bool with_special = false) const;
+
+  // The same as a text, with U+FFFD for what is no UTF-8 as the tokenizer's
+  // original has it: one for each longest part of a character, or with byte
+  // fallback one for each byte of pieces that are no characters together.
+  std::string DecodeText(Span<const int32_t> ids,
+                         bool with_special = false) const;
 
   // Number of ids. The model may know fewer or more.
   size_t size() const;

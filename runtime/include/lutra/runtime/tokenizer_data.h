@@ -18,11 +18,20 @@ namespace lutra {
 // first one; kSplit makes more of them, the others change each part.
 struct TextStep {
   enum class Kind {
-    kNfc,       // Unicode normalization form C
-    kCollapse,  // runs of `from` become one; those at start and end go
-    kReplace,   // `from` by `to`
-    kPrefix,    // `to` in front of every part that is not empty
-    kSplit,     // at the matches of the regular expression `from`
+    kNfc,              // Unicode normalization form C
+    kNfd,              // D: decomposed
+    kNfkc,             // KC: composed of compatible characters
+    kNfkd,             // KD
+    kLowercase,        // each character by itself
+    kNoMarks,          // without nonspacing marks
+    kNoControls,       // without control characters; any white space is a space
+    kSpaceIdeographs,  // ideographs of Chinese between spaces
+    kStrip,            // without the white space at an end
+    kCollapse,         // runs of `from` become one; those at start and end go
+    kReplace,          // `from` by `to`
+    kReplaceMatches,   // matches of the regular expression `from` by `to`
+    kPrefix,           // `to` in front of every part that is not empty
+    kSplit,            // at the matches of the regular expression `from`
   };
   // What kPrefix leaves alone.
   enum class Prefix {
@@ -30,6 +39,8 @@ struct TextStep {
     kUnlessThere,  // parts that start with `to`
     kAtStart,      // those, and parts that do not start the whole text
   };
+  // Where kStrip takes white space away.
+  enum class Ends { kBoth, kStart, kEnd };
   // What kSplit makes of a match and of the text between matches.
   enum class Split {
     kIsolated,            // each a part
@@ -44,6 +55,7 @@ struct TextStep {
   std::string from;
   std::string to;
   Prefix prefix = Prefix::kAlways;
+  Ends ends = Ends::kBoth;
   Split split = Split::kIsolated;
 };
 
@@ -64,8 +76,16 @@ enum class PieceType : uint8_t {
   kUnused = 3,   // an id without a meaning
 };
 
+// How a part becomes pieces.
+enum class PieceModel {
+  kMerges,     // byte-pair encoding
+  kUnigram,    // the pieces whose scores have the largest sum
+  kWordPiece,  // the longest pieces from left to right
+};
+
 struct TokenizerRecipe {
   std::string kind;  // where it came from, for people
+  PieceModel model = PieceModel::kMerges;
   std::vector<TextStep> normalizer;
   std::vector<TextStep> splitter;
   std::vector<AddedToken> added;
@@ -78,6 +98,12 @@ struct TokenizerRecipe {
   bool fuse_unknown = false;
   // A part that is a piece is taken whole, whatever the merges say.
   bool whole_pieces = false;
+  // kWordPiece: what pieces begin with that do not begin a word, and the most
+  // characters of one; longer ones are unknown. Decoded, words are put together
+  // with spaces between, but in front of punctuation with `clean_up`.
+  std::string continuation;
+  int64_t max_word = 0;
+  bool clean_up = false;
   // Stands for a space in pieces; empty if spaces stand for themselves.
   std::string space;
   // Whether one space at the start of decoded text is dropped.
@@ -114,6 +140,7 @@ struct TokenizerData {
   std::vector<Merge> merges;  // sorted by (left, right), each pair once
   // Ids of the pieces that text is looked up in, sorted by their bytes.
   std::vector<uint32_t> lookup;
+  std::vector<double> scores;  // of all pieces; kUnigram only
 
   size_t size() const { return ends.size(); }
   std::string_view Piece(size_t id) const {
@@ -134,7 +161,8 @@ inline constexpr size_t kMaxMerges = size_t{1} << 24;
 
 // Merges by score, as sentencepiece and llama2.c do: any two pieces whose bytes
 // join to a normal piece may be merged, the highest score first. Pieces are cut
-// between characters. Fills `data.merges`; the lookup is already there.
+// between characters, or bytes if the recipe says so. Fills `data.merges`; the
+// lookup is already there.
 void AddMergesByScore(Span<const float> scores, TokenizerData& data);
 
 // Sorts `merges` as TokenizerData wants them; of a pair that occurs twice the

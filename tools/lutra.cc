@@ -65,6 +65,7 @@ int RunCommand(int argc, const char* const* argv) {
   AddTrainVerb(line);
   AddPlotVerb(line);
   AddImportVerb(line);
+  AddExportVerb(line);
   AddPackVerb(line);
   AddSynthVerb(line);
   AddInspectVerb(line);

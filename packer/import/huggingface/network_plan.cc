@@ -212,7 +212,10 @@ ImportPlan PlanNetwork(const ImportOptions& options, const JsonObject& config,
                        const Checkpoint& checkpoint, int64_t* vocab) {
   Planner planner(options, config, checkpoint);
   *vocab = planner.vocab();
-  return planner.Plan();
+  ImportPlan plan = planner.Plan();
+  plan.config = config.Without(
+      {"quantization_config", "compression_config", "quantization", "w_bits"});
+  return plan;
 }
 
 }  // namespace lutra::packer

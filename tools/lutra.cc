@@ -65,6 +65,7 @@ int RunCommand(int argc, const char* const* argv) {
   AddTrainVerb(line);
   AddPlotVerb(line);
   AddImportVerb(line);
+  AddExportVerb(line);
   AddRotateVerb(line);
   AddCalibrateVerb(line);
   AddPackVerb(line);

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "lutra/packer/export.h"
 #include "lutra/packer/pack.h"
 #include "lutra/packer/weights.h"
 #include "lutra/runtime/error.h"
@@ -100,6 +101,7 @@ std::map<std::string, std::string> Metadata(const ImportPlan& plan) {
   std::map<std::string, std::string> metadata;
   metadata[std::string(kVersionKey)] = std::to_string(kModelVersion);
   metadata[std::string(kGraphKey)] = GraphToJson(plan.graph);
+  if (!plan.config.empty()) metadata[std::string(kConfigKey)] = plan.config;
   if (plan.context > 0) {
     metadata[std::string(kContextLengthKey)] = std::to_string(plan.context);
   }

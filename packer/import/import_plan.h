@@ -45,6 +45,9 @@ struct ImportPlan {
   Graph graph;
   std::vector<ImportTensor> tensors;
   std::optional<TokenizerData> tokenizer;
+  // What the network was made of, for export: Hugging Face's config.json
+  // without what says how weights are quantized. Empty: not known.
+  std::string config;
 };
 
 // A tensor copied from a file, which the plan keeps mapped through `owner`.

@@ -138,6 +138,17 @@ double JsonObject::Number(std::string_view key, double minimum, double maximum,
   return Has(key) ? Number(key, minimum, maximum) : fallback;
 }
 
+std::string JsonObject::Without(
+    std::initializer_list<std::string_view> keys) const {
+  std::string text = "{";
+  for (const auto& [key, value] : value_.items()) {
+    if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
+    if (text.size() > 1) text += ',';
+    text += QuoteJson(key, file_) + ':' + value.dump();
+  }
+  return text + "}";
+}
+
 std::vector<int64_t> JsonObject::Integers(std::string_view key, int64_t minimum,
                                           int64_t maximum, size_t limit) const {
   const json* value = Find(key);

@@ -25,6 +25,9 @@ class JsonObject {
   const std::string& where() const { return where_; }
   [[noreturn]] void Fail(const std::string& cause) const;
 
+  // The members but for these, as JSON.
+  std::string Without(std::initializer_list<std::string_view> keys) const;
+
   // Unknown members could change the meaning: throws if there are any.
   void AllowOnly(std::initializer_list<std::string_view> keys) const;
 

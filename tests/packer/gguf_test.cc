@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,7 @@
 
 #include "lutra/packer/import.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/language_model.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/tokenizer.h"
 #include "packer/import/gguf/block_types.h"
@@ -404,6 +406,40 @@ TEST_F(GgufTest, ATokenizerOfScores) {
   const auto frequencies = rope->Floats(file.path());
   EXPECT_FLOAT_EQ(frequencies[7], std::pow(1e4f, -14.0f / 32));
   EXPECT_FLOAT_EQ(frequencies[8], std::pow(1e4f, -16.0f / 32) / 4);
+}
+
+// A real chat model, where somebody has fetched it (docs/import.md). Ids are
+// llama.cpp's.
+TEST(GgufModelTest, SmolLm2) {
+  LUTRA_REQUIRE_DATA(source, "data/SmolLM2-135M-Instruct.Q4_1.gguf");
+  LUTRA_REQUIRE_DATA(text, "data/wikitext2/test.txt");
+  const TempDir dir;
+  ImportOptions options;
+  options.source = source;
+  options.output = dir / "model.safetensors";
+  const ImportReport report = ImportModel(options);
+  EXPECT_EQ(report.parameters, 134515008u);
+  EXPECT_EQ(report.weights.size(), 211u);
+  for (const ImportedWeight& weight : report.weights) {
+    EXPECT_TRUE(weight.exact) << weight.name;
+  }
+  const auto model = Model::Load(options.output);
+  const auto tokenizer = Tokenizer::FromModel(*model);
+  const auto ids = tokenizer->Encode(ReadText(text).substr(0, 65536), true);
+  ASSERT_EQ(ids.size(), 17175u);
+  EXPECT_THAT(
+      std::vector<int32_t>(ids.begin(), ids.begin() + 8),
+      ::testing::ElementsAre(3717, 446, 6356, 2067, 5131, 46, 446, 3717));
+  LanguageModel language(model, {});
+  std::vector<int32_t> said =
+      tokenizer->Encode("The capital of France is", true);
+  std::span<const float> logits = language.Feed(said);
+  for (int i = 0; i < 2; ++i) {
+    const auto best = std::max_element(logits.begin(), logits.end());
+    said.push_back(static_cast<int32_t>(best - logits.begin()));
+    logits = language.Feed({&said.back(), 1});
+  }
+  EXPECT_EQ(tokenizer->Decode(said), "The capital of France is Paris.");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace lutra::tools {
 void AddTrainVerb(CommandLine& line);
 void AddPlotVerb(CommandLine& line);
 void AddImportVerb(CommandLine& line);
+void AddExportVerb(CommandLine& line);
 void AddCalibrateVerb(CommandLine& line);
 void AddRotateVerb(CommandLine& line);
 void AddTuneVerb(CommandLine& line);

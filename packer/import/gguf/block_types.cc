@@ -341,6 +341,11 @@ void AddGgufTensor(const std::shared_ptr<const GgufFile>& file,
                           "runs past its end: there are " +
                               std::to_string(tensor.room.size()) + " bytes");
   };
+  // No type has less than a bit per element, so that what fits its room fits
+  // size_t, also where that has 32 bits.
+  if (tensor.rows() * tensor.columns() / 8 > tensor.room.size()) {
+    check_room(std::nullopt);
+  }
   if (const auto dtype = PlainType(tensor.type)) {
     RawTensor raw;
     raw.view.name = tensor.name;

@@ -278,12 +278,15 @@ int32_t Id(const GgufFile& file, const char* key, size_t size) {
 
 void ReadEnds(const GgufFile& file, bool bos_by_default, TokenizerData& data) {
   TokenizerRecipe& recipe = data.recipe;
-  recipe.bos = Id(file, "tokenizer.ggml.bos_token_id", data.size());
+  // Many files name a token that their models never saw at the start of a text.
+  const int32_t bos = Id(file, "tokenizer.ggml.bos_token_id", data.size());
+  recipe.bos = -1;
   recipe.before.clear();
   recipe.after.clear();
-  if (recipe.bos >= 0 &&
+  if (bos >= 0 &&
       file.Bool("tokenizer.ggml.add_bos_token").value_or(bos_by_default)) {
-    recipe.before = {recipe.bos};
+    recipe.bos = bos;
+    recipe.before = {bos};
   }
   for (const char* key :
        {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",

@@ -235,7 +235,10 @@ ImportPlan PlanNetwork(const ImportOptions& options, const JsonObject& config,
                        const std::optional<EncoderHead>& head, int64_t* vocab) {
   Planner planner(options, config, checkpoint);
   *vocab = planner.vocab();
-  return planner.Plan(head);
+  ImportPlan plan = planner.Plan(head);
+  plan.config = config.Without(
+      {"quantization_config", "compression_config", "quantization", "w_bits"});
+  return plan;
 }
 
 }  // namespace lutra::packer

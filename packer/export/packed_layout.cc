@@ -1,0 +1,74 @@
+#include "packer/export/packed_layout.h"
+
+#include <algorithm>
+
+namespace lutra::packer {
+namespace {
+
+size_t DivideUp(size_t a, size_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+std::optional<PackedLayout> PackedLayout::Of(const kernels::LutMatrix& matrix) {
+  const kernels::LutFormat& format = matrix.format;
+  if (format.offset_type != kernels::OffsetType::kNone ||
+      format.table_granularity != kernels::TableGranularity::kTensor) {
+    return std::nullopt;
+  }
+  PackedLayout layout(matrix);
+  layout.bits_ = format.bits;
+  const int half = 1 << (format.bits - 1);
+  for (size_t i = 0; i < format.TableEntries(); ++i) {
+    if (matrix.table[i] != static_cast<int>(i) - half) return std::nullopt;
+  }
+  if (format.group_size != format.k) {
+    // A short last group is not what its readers expect.
+    if (format.k % format.group_size != 0) return std::nullopt;
+    layout.group_size_ = format.group_size;
+  }
+  return layout;
+}
+
+std::vector<TensorInfo> PackedLayout::Tensors(const std::string& stem) const {
+  const kernels::LutFormat& format = matrix_.format;
+  const auto rows = static_cast<int64_t>(format.n);
+  const auto words =
+      static_cast<int64_t>(DivideUp(size_t{format.k} * bits_, 32));
+  return {{stem + ".weight_packed", DType::kInt32, {rows, words}},
+          {stem + ".weight_scale",
+           DType::kFloat32,
+           {rows, static_cast<int64_t>(format.GroupsPerRow())}},
+          {stem + ".weight_shape", DType::kInt64, {2}}};
+}
+
+void PackedLayout::Write(
+    const std::string& stem,
+    const std::function<void(const std::string&, size_t,
+                             std::span<const std::byte>)>& write) const {
+  const kernels::LutFormat& format = matrix_.format;
+  const size_t columns = format.k;
+  const size_t groups = format.GroupsPerRow();
+  std::vector<uint8_t> indices(size_t{format.n} * columns);
+  std::vector<float> scales(size_t{format.n} * groups);
+  kernels::UnpackLutMatrix(matrix_, indices.data(), scales.data(), nullptr,
+                           nullptr);
+  write(stem + ".weight_scale", 0, std::as_bytes(std::span(scales)));
+  const int64_t shape[] = {format.n, format.k};
+  write(stem + ".weight_shape", 0, std::as_bytes(std::span(shape)));
+  std::vector<uint32_t> words(DivideUp(columns * bits_, 32));
+  for (size_t row = 0; row < format.n; ++row) {
+    std::fill(words.begin(), words.end(), 0u);
+    for (size_t c = 0; c < columns; ++c) {
+      uint32_t field = indices[row * columns + c];
+      // Eight bits are values, not codes.
+      if (bits_ == 8) field = (field + 128) & 255;
+      const size_t at = c * bits_;
+      words[at / 32] |= field << (at % 32);
+      if (at % 32 + bits_ > 32) words[at / 32 + 1] |= field >> (32 - at % 32);
+    }
+    const auto bytes = std::as_bytes(std::span(words));
+    write(stem + ".weight_packed", row * bytes.size(), bytes);
+  }
+}
+
+}  // namespace lutra::packer

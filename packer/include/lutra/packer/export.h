@@ -1,0 +1,57 @@
+#ifndef LUTRA_PACKER_EXPORT_H_
+#define LUTRA_PACKER_EXPORT_H_
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/runtime/model.h"
+
+// Exporting writes an imported model as a folder that other programs read:
+// config.json and model.safetensors, as the transformers library has them. What
+// the network is comes from the configuration that importing left in the model
+// file.
+
+namespace lutra::packer {
+
+enum class ExportLayout {
+  kFloat,              // packed weights become float32
+  kCompressedTensors,  // those whose levels are whole numbers in a row stay
+                       // packed (pack-quantized); others become float32
+};
+
+// "float", "compressed-tensors".
+std::string_view Name(ExportLayout layout);
+// Throws Error.
+ExportLayout ParseExportLayout(std::string_view name);
+
+// The metadata key with the configuration, as JSON.
+inline constexpr std::string_view kConfigKey = "lutra.config";
+
+struct ExportReport {
+  size_t tensors = 0;     // in the new file, parts of packed ones apart
+  size_t packed = 0;      // weights that stay packed
+  size_t floats = 0;      // weights that were packed and became float32
+  size_t file_bytes = 0;  // of model.safetensors
+};
+
+// Called before each tensor.
+using ExportProgress =
+    std::function<void(std::string_view tensor, size_t index, size_t count)>;
+
+// Writes config.json and model.safetensors into `folder`, which is made if it
+// is missing. Every value is that of the model, bit for bit. Tokenizers are not
+// written: their files are those of the source. A few rows are held in memory.
+// Throws Error, e.g. for a model that was not imported, or whose import changed
+// weights.
+ExportReport ExportModel(const Model& model,
+                         const std::filesystem::path& folder,
+                         ExportLayout layout,
+                         const ExportProgress& progress = {});
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_EXPORT_H_

@@ -82,6 +82,8 @@ std::shared_ptr<const Model> Import(const fs::path& folder, size_t context) {
 LanguageModel Start(const std::shared_ptr<const Model>& model) {
   LanguageModelOptions options;
   options.session.cache = CacheType::kFloat32;
+  // Of folders with quantized weights, what they stand for is recorded.
+  options.session.activations = kernels::ActivationType::kFloat32;
   options.session.threads = 1;
   return LanguageModel(model, options);
 }

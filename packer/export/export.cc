@@ -121,6 +121,10 @@ class Exporter {
       AddPieces(tensor);
     }
     for (auto& [name, target] : targets_) Finish(name, target);
+    // One that was tied may have got an output matrix of its own.
+    untied_ = network.tied && network.embedding != network.output &&
+              model_.file().Find(network.embedding) != nullptr &&
+              model_.file().Find(network.output) != nullptr;
   }
 
   void AddPieces(const NetworkTensor& tensor) {
@@ -233,6 +237,7 @@ class Exporter {
   std::string Config() const {
     // A copy has no other values below it than those of a configuration.
     json config = document_.root();
+    if (untied_) config["tie_word_embeddings"] = false;
     json groups = json::object();
     json ignore = json::array();
     std::map<std::pair<size_t, size_t>, json> targets;
@@ -274,6 +279,7 @@ class Exporter {
   ExportLayout layout_;
   JsonDocument document_;
   std::map<std::string, Target> targets_;
+  bool untied_ = false;
 };
 
 constexpr std::pair<ExportLayout, std::string_view> kLayouts[] = {

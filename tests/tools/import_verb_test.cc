@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tests/runtime/raw_file.h"
 #include "tests/temp_dir.h"
 #include "tests/test_data.h"
 #include "tests/tools/command.h"
@@ -83,10 +84,19 @@ TEST(ImportVerbTest, QuantizedWeightsAreReported) {
 }
 
 TEST(ImportVerbTest, WhatCannotBeImportedIsInspected) {
-  const auto data = TestData("golden/checkpoints/gptoss-mxfp4");
+  const auto data = TestData("golden/checkpoints/ct-w4a16-sym-g32");
   if (!data) GTEST_SKIP() << "data absent";
+  const TempDir dir;
+  const std::filesystem::path copy = dir / "copy";
+  std::filesystem::copy(*data, copy);
+  std::string config = ReadBytes(copy / "config.json");
+  const std::string known = "LlamaForCausalLM";
+  config.replace(config.find(known), known.size(), "OtherForCausalLM");
+  WriteBytes(copy / "config.json", config);
+  ExpectError(RunLutra({"import", copy.string(), "-o", (dir / "m").string()}));
   // Whatever becomes of the network, its weights are told of.
-  EXPECT_THAT(OutputOf({"inspect", data->string()}), HasSubstr("2 of MXFP4: "));
+  EXPECT_THAT(OutputOf({"inspect", copy.string()}),
+              HasSubstr("bits per weight, every value exact"));
 }
 
 TEST(ImportVerbTest, WrongUse) {

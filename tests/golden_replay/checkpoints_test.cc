@@ -22,8 +22,7 @@ TEST(CheckpointsTest, EveryWeightOfEveryFolder) {
   const auto json = ReplayAsJson(*folder);
   for (const auto& entry : json["folders"]) {
     for (const auto& c : entry["cases"]) {
-      EXPECT_EQ(c["passed"], true)
-          << entry["folder"] << c["case"] << c["note"];
+      EXPECT_EQ(c["passed"], true) << entry["folder"] << c["case"] << c["note"];
     }
   }
 }

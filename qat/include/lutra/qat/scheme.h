@@ -97,9 +97,10 @@ class SchemeRules {
 
   // "PATTERN=bits:4,group-size:32,quantizer:stretched,scale-type:float16" with
   // a pattern as ParsePattern reads it; keys left out keep the default's value
-  // (but see DefaultQuantizer, which also stands in for a quantizer whose levels
-  // fit no table with these bits); group-size may be "row". Throws lutra::Error;
-  // an unknown key or value is an error that suggests the nearest right one.
+  // (but see DefaultQuantizer, which also stands in for a quantizer whose
+  // levels fit no table with these bits); group-size may be "row". Throws
+  // lutra::Error; an unknown key or value is an error that suggests the nearest
+  // right one.
   void AddRule(std::string_view text);
   // The same in parts; nullopt: what matches stays float. `text` is what Unused
   // reports.

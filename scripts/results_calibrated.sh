@@ -89,7 +89,7 @@ Made by `scripts/results_calibrated.sh`; nothing here is typed in.
 [packing.md](packing.md#with-data) says what the rows mean. Scales are float16, the
 embedding (also the output matrix) has 8 bits in groups of 32; "4 bits, 64" has groups
 of 64 columns. Statistics and layers see the first 200,000 bytes of the training text,
-64 windows of 512 tokens; tuning sees windows of 256 of all of it, 200 steps of 8.
+64 windows of 512 tokens; tuning sees windows of 256 of all of it, 100 steps of 8.
 
 Perplexity and Kullback-Leibler divergence from the float model are over the first
 65,536 bytes of a text that none of this has seen (`lutra eval --protocol llama -c 512`),
@@ -99,9 +99,9 @@ TEXT
 
   local stories=$data/tinystories
   table stories260k "$stories/tinystories_val.txt" stories.txt \
-    "$stories/tiny_stories.txt" 200
+    "$stories/tiny_stories.txt" 100
   table tinystories-656k "$stories/tinystories_val.txt" stories.txt \
-    "$stories/tiny_stories.txt" 200
+    "$stories/tiny_stories.txt" 100
   if ((${#more[@]} == 3)); then
     local name
     name=$(basename "${more[0]}" .safetensors)

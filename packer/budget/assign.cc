@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "lutra/packer/calibrate.h"
 #include "lutra/packer/weights.h"
 #include "lutra/qat/spec.h"
 #include "lutra/runtime/error.h"
@@ -67,13 +68,14 @@ std::string Text(double bits) {
 
 class Assigner {
  public:
-  Assigner(const Model& model, const AssignOptions& options,
-           const PackProgress& progress)
-      : model_(model),
+  Assigner(const std::shared_ptr<const Model>& model,
+           const AssignOptions& options, const PackProgress& progress)
+      : model_(*model),
         options_(options),
         progress_(progress),
-        plans_(MakePlan(model, {}, *options.pack)),
-        roundings_(model, *options.pack, [] {}),
+        pack_(WithoutSamples(*options.pack)),
+        plans_(MakePlan(*model, {}, pack_)),
+        roundings_(*model, pack_, [] {}),
         trials_(model, *options.samples, options.which,
                 options.pack->executor) {
     for (const WeightPlan& plan : plans_) {
@@ -108,6 +110,11 @@ class Assigner {
   }
 
  private:
+  static PackOptions WithoutSamples(PackOptions options) {
+    options.samples = nullptr;
+    return options;
+  }
+
   // All candidates, and a trial with the smallest.
   Choices Measure(const WeightPlan& plan) {
     Choices choices;
@@ -196,6 +203,7 @@ class Assigner {
   const Model& model_;
   const AssignOptions& options_;
   const PackProgress& progress_;
+  const PackOptions pack_;
   std::vector<WeightPlan> plans_;
   Roundings roundings_;
   Trials trials_;
@@ -218,7 +226,19 @@ std::string Escaped(const std::string& name) {
 
 }  // namespace
 
-AssignReport AssignSchemes(const Model& model, const AssignOptions& options,
+std::vector<uint32_t> SamplesOfTrials(const Model& model,
+                                      const qat::Samples& samples) {
+  constexpr size_t kRows = 2048;
+  constexpr size_t kMost = (size_t{256} << 20) / sizeof(float);
+  const size_t width =
+      std::max<size_t>(1, model.outputs().at(0).ElementCount());
+  const size_t rows = std::min(kRows, kMost / width);
+  return SpreadSamples(samples.Count(),
+                       std::max<size_t>(1, rows / samples.RowsOfSample()));
+}
+
+AssignReport AssignSchemes(const std::shared_ptr<const Model>& model,
+                           const AssignOptions& options,
                            const PackProgress& progress) {
   return Assigner(model, options, progress).Run();
 }

@@ -2,6 +2,8 @@
 #define LUTRA_PACKER_BUDGET_TRIALS_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,7 +19,7 @@ class Trials {
  public:
   // Runs the model over `which` of the samples, and holds its outputs. All
   // outlive this. Throws Error.
-  Trials(const Model& model, const qat::Samples& samples,
+  Trials(const std::shared_ptr<const Model>& model, const qat::Samples& samples,
          std::vector<uint32_t> which, Executor* executor);
 
   // The mean over rows of the Kullback-Leibler divergence of the softmax of the
@@ -26,14 +28,12 @@ class Trials {
                     Span<const std::byte> blob) const;
 
  private:
-  template <typename Each>
-  void Run(const Model& model, const Each& each) const;
-
   const Model& model_;
   const qat::Samples& samples_;
   std::vector<uint32_t> which_;
   Executor* executor_;
-  std::vector<float> expected_;  // [rows, outputs]
+  size_t width_ = 0;             // of the outputs
+  std::vector<float> expected_;  // [rows, width]
 };
 
 }  // namespace lutra::packer

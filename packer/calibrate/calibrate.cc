@@ -9,9 +9,9 @@
 
 #include "lutra/packer/statistics.h"
 #include "lutra/runtime/error.h"
-#include "lutra/runtime/program.h"
 #include "packer/calibrate/moments.h"
 #include "packer/calibrate/row_size.h"
+#include "packer/calibrate/sample_runner.h"
 #include "packer/calibrate/statistics_file.h"
 #include "packer/calibrate/taps.h"
 
@@ -51,77 +51,58 @@ std::vector<std::vector<Value>> Passes(const Model& model, size_t memory) {
 class Pass {
  public:
   Pass(const Model& model, const std::vector<Value>& values,
-       size_t rows_of_sample, Executor* executor)
+       const qat::Samples& samples, Executor* executor)
       : values_(values),
-        taps_(Taps(values)),
         executor_(executor),
-        program_(TapModel(model, taps_), Options(rows_of_sample, executor)) {
-    program_.Reserve(kRows, kRows);
-    for (const Value& value : values) moments_.emplace_back(value.columns);
-    for (const ValueInfo& tap : program_.model().outputs()) {
-      outputs_.emplace_back(kRows * tap.ElementCount());
+        runner_(TapModel(model, Taps(values)), model.graph(), samples, kRows,
+                executor) {
+    const std::vector<std::string> taps = Taps(values);
+    for (const Value& value : values) {
+      moments_.emplace_back(value.columns);
+      size_of_.push_back(PlaceOf(value.sum.value_or(value.name), taps));
     }
-    row_elements_ = program_.model().inputs().at(0).ElementCount();
   }
 
-  // All rows of a batch, which holds whole samples.
-  void Run(const qat::SampleBatch& batch,
+  void Run(Span<const uint32_t> which,
            const std::function<void(size_t)>& done) {
-    const auto* input = static_cast<const char*>(batch.Input());
-    for (const qat::TrainingSequence& rows : batch.sequences) {
-      Sequence sequence = program_.NewSequence();
-      for (size_t begin = 0; begin < rows.rows; begin += kRows) {
-        const size_t count = std::min(kRows, rows.rows - begin);
-        RunRows(sequence, input, count);
-        input += count * row_elements_ * sizeof(float);
-        done(count);
-      }
-    }
+    runner_.Run(which, [&](size_t count, Span<const int32_t>) {
+      AddRows(count);
+      done(count);
+    });
   }
 
   const std::vector<Moments>& moments() const { return moments_; }
 
   size_t Bytes() const {
-    size_t bytes = program_.ArenaBytes();
+    size_t bytes = runner_.Bytes();
     for (const Value& value : values_) bytes += Moments::Bytes(value.columns);
-    for (const auto& output : outputs_) bytes += output.size() * sizeof(float);
     return bytes;
   }
 
  private:
-  // The values, then the sums.
+  // The values, then the sums, some of which values share.
   static std::vector<std::string> Taps(const std::vector<Value>& values) {
     std::vector<std::string> names;
     for (const Value& value : values) names.push_back(value.name);
     for (const Value& value : values) {
-      if (value.sum) names.push_back(*value.sum);
+      if (value.sum && PlaceOf(*value.sum, names) == names.size()) {
+        names.push_back(*value.sum);
+      }
     }
     return names;
   }
-  static ProgramOptions Options(size_t rows_of_sample, Executor* executor) {
-    ProgramOptions options;
-    options.executor = executor;
-    options.threads = 1;
-    options.context = rows_of_sample;
-    options.cache = CacheType::kFloat32;
-    return options;
+  static size_t PlaceOf(const std::string& name,
+                        const std::vector<std::string>& names) {
+    return static_cast<size_t>(std::find(names.begin(), names.end(), name) -
+                               names.begin());
   }
 
-  void RunRows(Sequence& sequence, const void* input, size_t count) {
-    std::vector<float*> outputs;
-    for (std::vector<float>& output : outputs_) {
-      outputs.push_back(output.data());
-    }
-    const Program::Rows call{&sequence, count};
-    program_.Run({&call, 1}, {&input, 1}, outputs);
-    size_t next_sum = values_.size();
+  void AddRows(size_t count) {
+    std::vector<std::vector<float>>& outputs = runner_.outputs();
     for (size_t i = 0; i < values_.size(); ++i) {
       CheckFinite(i, count);
-      const bool has_sum = values_[i].sum.has_value();
-      Weigh(outputs_[has_sum ? next_sum : i], outputs_[i], values_[i].columns,
-            count);
-      if (has_sum) ++next_sum;
-      moments_[i].Add(outputs[i], count, executor_, multiply_);
+      Weigh(outputs[size_of_[i]], outputs[i], values_[i].columns, count);
+      moments_[i].Add(outputs[i].data(), count, executor_, multiply_);
     }
   }
 
@@ -138,47 +119,25 @@ class Pass {
     }
   }
 
-  void CheckFinite(size_t i, size_t count) const {
-    const auto end = outputs_[i].begin() +
-                     static_cast<ptrdiff_t>(count * values_[i].columns);
-    if (std::all_of(outputs_[i].begin(), end,
+  void CheckFinite(size_t i, size_t count) {
+    const std::vector<float>& rows = runner_.outputs()[i];
+    const auto end =
+        rows.begin() + static_cast<ptrdiff_t>(count * values_[i].columns);
+    if (std::all_of(rows.begin(), end,
                     [](float x) { return std::isfinite(x); })) {
       return;
     }
-    throw Error::InFile(program_.model().path(),
+    throw Error::InFile(runner_.model().path(),
                         "the value '" + values_[i].name + "' is not finite");
   }
 
   const std::vector<Value>& values_;
-  std::vector<std::string> taps_;
   Executor* executor_;
-  Program program_;
-  size_t row_elements_ = 0;
+  SampleRunner runner_;  // of the taps
   std::vector<Moments> moments_;
-  std::vector<std::vector<float>> outputs_;  // of the taps
+  std::vector<size_t> size_of_;  // the output that tells the rows' sizes
   MatrixProduct multiply_;
 };
-
-// Samples at a time: rows that are independent of each other come as one
-// sequence, so that a call has many.
-qat::SampleBatch LoadBatch(const qat::Samples& samples, bool stateful,
-                           const std::vector<uint32_t>& chosen, size_t begin,
-                           size_t count) {
-  qat::SampleBatch batch;
-  samples.Load({chosen.data() + begin, count}, 0, batch);
-  if (stateful) return batch;
-  qat::TrainingSequence all;
-  for (const qat::TrainingSequence& sequence : batch.sequences) {
-    all.rows += sequence.rows;
-  }
-  batch.sequences = {all};
-  return batch;
-}
-
-bool HasState(const Graph& graph) {
-  return std::any_of(graph.nodes.begin(), graph.nodes.end(),
-                     [](const Node& node) { return IsStateful(node.op); });
-}
 
 void Check(const Model& model, const qat::Samples& samples) {
   if (LinearInputs(model.graph()).empty()) {
@@ -216,7 +175,7 @@ CalibrationPlan PlanCalibration(const std::shared_ptr<const Model>& model,
   plan.rows = plan.samples * samples.RowsOfSample();
   for (const std::vector<Value>& values : passes) {
     plan.values += values.size();
-    const Pass pass(*model, values, samples.RowsOfSample(), options.executor);
+    const Pass pass(*model, values, samples, options.executor);
     plan.memory = std::max(plan.memory, pass.Bytes());
   }
   return plan;
@@ -231,34 +190,26 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
   const auto passes = Passes(*model, options.memory);
   const std::vector<uint32_t> chosen =
       SpreadSamples(samples.Count(), options.samples);
-  const bool stateful = HasState(model->graph());
-  const size_t rows_of_sample = samples.RowsOfSample();
-  const size_t at_once =
-      stateful ? 1 : std::max<size_t>(1, kRows / rows_of_sample);
-
   CalibrationPlan plan;
   plan.passes = passes.size();
   plan.samples = chosen.size();
-  plan.rows = chosen.size() * rows_of_sample;
+  plan.rows = chosen.size() * samples.RowsOfSample();
   std::vector<std::pair<std::string, size_t>> all;
   for (const std::vector<Value>& values : passes) {
-    for (const Value& value : values)
+    for (const Value& value : values) {
       all.emplace_back(value.name, value.columns);
+    }
   }
   plan.values = all.size();
 
   SafetensorsWriter writer(path, StatisticsMetadata(), StatisticsTensors(all));
   size_t done = 0;
   for (const std::vector<Value>& values : passes) {
-    Pass pass(*model, values, stateful ? rows_of_sample : 0, options.executor);
-    for (size_t i = 0; i < chosen.size(); i += at_once) {
-      const qat::SampleBatch batch = LoadBatch(
-          samples, stateful, chosen, i, std::min(at_once, chosen.size() - i));
-      pass.Run(batch, [&](size_t rows) {
-        done += rows;
-        if (progress) progress(done, plan.rows * plan.passes);
-      });
-    }
+    Pass pass(*model, values, samples, options.executor);
+    pass.Run(chosen, [&](size_t rows) {
+      done += rows;
+      if (progress) progress(done, plan.rows * plan.passes);
+    });
     plan.memory = std::max(plan.memory, pass.Bytes());
     for (size_t i = 0; i < values.size(); ++i) {
       WriteStatistics(writer, values[i].name, pass.moments()[i].rows(),

@@ -37,9 +37,6 @@ class SequentialMoments {
     packed_.Replace(weight, blob);
   }
 
-  // Rows that `done` is told of, if all of them run to the end.
-  size_t rows() const { return float_.rows(); }
-
  private:
   const Model& model_;
   Executor* executor_;

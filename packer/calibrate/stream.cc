@@ -4,19 +4,15 @@
 #include <string_view>
 #include <utility>
 
-#include "lutra/runtime/error.h"
 #include "lutra/runtime/program.h"
+#include "packer/calibrate/sample_runner.h"
+#include "packer/calibrate/taps.h"
 
 namespace lutra::packer {
 namespace {
 
 // Rows of a call where they are independent.
 constexpr size_t kRows = 256;
-
-bool HasState(const Graph& graph) {
-  return std::any_of(graph.nodes.begin(), graph.nodes.end(),
-                     [](const Node& node) { return IsStateful(node.op); });
-}
 
 }  // namespace
 
@@ -27,7 +23,10 @@ ValueStream::ValueStream(const Model& model, const qat::Samples& samples,
       which_(std::move(which)),
       executor_(executor),
       stateful_(HasState(model.graph())),
-      rows_(which_.size() * samples.RowsOfSample()) {}
+      rows_(which_.size() * samples.RowsOfSample()) {
+  const std::vector<std::string> inputs = LinearInputs(model.graph());
+  awaited_.insert(inputs.begin(), inputs.end());
+}
 
 void ValueStream::Replace(const std::string& weight,
                           Span<const std::byte> blob) {
@@ -36,14 +35,6 @@ void ValueStream::Replace(const std::string& weight,
 
 const std::vector<float>& ValueStream::Value(const std::string& name) const {
   return values_.find(name)->second;
-}
-
-size_t ValueStream::Bytes() const {
-  size_t bytes = 0;
-  for (const auto& [name, value] : values_) {
-    bytes += value.size() * sizeof(float);
-  }
-  return bytes;
 }
 
 // The nodes that have not run and that targets need; its inputs are what they
@@ -81,6 +72,7 @@ Graph ValueStream::NextPiece(const std::vector<std::string>& targets) const {
     }
   }
   std::set<std::string_view> later(targets.begin(), targets.end());
+  later.insert(awaited_.begin(), awaited_.end());
   for (const Node& node : graph.nodes) {
     if (ran_.contains(node.output) || made.contains(node.output)) continue;
     later.insert(node.inputs.begin(), node.inputs.end());
@@ -91,28 +83,9 @@ Graph ValueStream::NextPiece(const std::vector<std::string>& targets) const {
   return piece;
 }
 
-std::vector<TensorView> ValueStream::Tensors(const Graph& graph) const {
-  std::set<std::string_view> used;
-  for (const Node& node : graph.nodes) {
-    used.insert(node.weight);
-    used.insert(node.bias);
-  }
-  std::vector<TensorView> tensors;
-  for (TensorView tensor : model_.file().tensors()) {
-    if (!used.contains(tensor.name)) continue;
-    const auto replaced = replaced_.find(tensor.name);
-    if (replaced != replaced_.end()) {
-      tensor.dtype = DType::kUInt8;
-      tensor.data = replaced->second;
-      tensor.shape = {static_cast<int64_t>(tensor.data.size())};
-    }
-    tensors.push_back(tensor);
-  }
-  return tensors;
-}
-
 void ValueStream::DropUnneeded(const std::vector<std::string>& targets) {
   std::set<std::string_view> needed(targets.begin(), targets.end());
+  needed.insert(awaited_.begin(), awaited_.end());
   for (const Node& node : model_.graph().nodes) {
     if (ran_.contains(node.output)) continue;
     needed.insert(node.inputs.begin(), node.inputs.end());
@@ -139,21 +112,17 @@ void ValueStream::LoadInputs(const std::vector<std::string>& targets) {
 
 void ValueStream::Advance(const std::vector<std::string>& targets,
                           const std::function<void(size_t rows)>& done) {
+  for (const std::string& target : targets) awaited_.erase(target);
   LoadInputs(targets);
   const Graph piece = NextPiece(targets);
   if (piece.nodes.empty()) {
     DropUnneeded(targets);
     return;
   }
-  ProgramOptions options;
-  options.activations = kernels::ActivationType::kFloat32;
-  options.cache = CacheType::kFloat32;
-  options.executor = executor_;
-  options.threads = 1;
   const size_t per_sample = samples_.RowsOfSample();
-  if (stateful_) options.context = per_sample;
-  Program program(Model::FromTensors(piece, Tensors(piece), model_.path()),
-                  options);
+  Program program(Model::FromTensors(piece, TensorsOf(piece, model_, replaced_),
+                                     model_.path()),
+                  DataProgramOptions(model_.graph(), samples_, executor_));
   std::vector<size_t> widths;
   for (const std::string& output : piece.outputs) {
     widths.push_back(model_.value(output).ElementCount());

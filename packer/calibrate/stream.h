@@ -11,12 +11,14 @@
 #include "lutra/kernels/executor.h"
 #include "lutra/qat/samples.h"
 #include "lutra/runtime/model.h"
+#include "packer/calibrate/taps.h"
 
 namespace lutra::packer {
 
 // A model run over data piece by piece: up to some values, and later on from
 // there. Between the pieces it holds, for all rows, the values that nodes which
-// have not run yet need. Weights may be replaced before their nodes run.
+// have not run yet need, and the inputs of linear nodes until they have been a
+// target. Weights may be replaced before their nodes run.
 class ValueStream {
  public:
   // `which` are the samples that are run. `model` and `samples` must outlive
@@ -36,10 +38,8 @@ class ValueStream {
   // [rows, width], of a target of the last Advance.
   const std::vector<float>& Value(const std::string& name) const;
   size_t rows() const { return rows_; }
-  size_t Bytes() const;
 
  private:
-  std::vector<TensorView> Tensors(const Graph& graph) const;
   Graph NextPiece(const std::vector<std::string>& targets) const;
   void LoadInputs(const std::vector<std::string>& targets);
   void DropUnneeded(const std::vector<std::string>& targets);
@@ -52,7 +52,10 @@ class ValueStream {
   size_t rows_ = 0;
   std::set<std::string, std::less<>> ran_;  // outputs of nodes
   std::map<std::string, std::vector<float>, std::less<>> values_;
-  std::map<std::string, Span<const std::byte>, std::less<>> replaced_;
+  PackedBlobs replaced_;
+  // Inputs of linear nodes that have not been a target: they are held even
+  // where all that read them have run, which a target of another path can do.
+  std::set<std::string, std::less<>> awaited_;
 };
 
 }  // namespace lutra::packer

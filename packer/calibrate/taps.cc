@@ -59,19 +59,31 @@ Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs) {
   return part;
 }
 
-std::shared_ptr<const Model> TapModel(const Model& model,
-                                      const std::vector<std::string>& values) {
-  Graph graph = Subgraph(model.graph(), values);
+std::vector<TensorView> TensorsOf(const Graph& graph, const Model& model,
+                                  const PackedBlobs& replaced) {
   std::set<std::string_view> used;
   for (const Node& node : graph.nodes) {
     used.insert(node.weight);
     used.insert(node.bias);
   }
   std::vector<TensorView> tensors;
-  for (const TensorView& tensor : model.file().tensors()) {
-    if (used.contains(tensor.name)) tensors.push_back(tensor);
+  for (TensorView tensor : model.file().tensors()) {
+    if (!used.contains(tensor.name)) continue;
+    const auto packed = replaced.find(tensor.name);
+    if (packed != replaced.end()) {
+      tensor.dtype = DType::kUInt8;
+      tensor.data = packed->second;
+      tensor.shape = {static_cast<int64_t>(tensor.data.size())};
+    }
+    tensors.push_back(tensor);
   }
-  return Model::FromTensors(graph, std::move(tensors), model.path());
+  return tensors;
+}
+
+std::shared_ptr<const Model> TapModel(const Model& model,
+                                      const std::vector<std::string>& values) {
+  const Graph graph = Subgraph(model.graph(), values);
+  return Model::FromTensors(graph, TensorsOf(graph, model), model.path());
 }
 
 }  // namespace lutra::packer

@@ -1,12 +1,14 @@
 #ifndef LUTRA_PACKER_CALIBRATE_TAPS_H_
 #define LUTRA_PACKER_CALIBRATE_TAPS_H_
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/runtime/model.h"
 
 namespace lutra::packer {
@@ -22,6 +24,13 @@ std::optional<std::string> NormalizedSum(const Graph& graph,
 
 // The nodes of the graph that `outputs` need, with these outputs.
 Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs);
+
+// Weights in the place of the model's, by name: the bytes of packed matrices.
+using PackedBlobs = std::map<std::string, Span<const std::byte>, std::less<>>;
+
+// The tensors of `model` that the nodes of `graph` use, some of them replaced.
+std::vector<TensorView> TensorsOf(const Graph& graph, const Model& model,
+                                  const PackedBlobs& replaced = {});
 
 // A model over the weights of `model`, which must outlive it, whose outputs are
 // the values of that name.

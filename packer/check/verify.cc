@@ -12,6 +12,7 @@
 #include "packer/encode/weight_packer.h"
 #include "packer/weights/compare.h"
 #include "packer/weights/row_source.h"
+#include "packer/weights/unpacked.h"
 
 namespace lutra::packer {
 namespace {
@@ -39,18 +40,11 @@ void CheckPacked(const kernels::LutMatrix& matrix, TensorVerdict& verdict) {
   if (!kernels::ChecksumMatches(matrix)) {
     verdict.problems.emplace_back("the checksum is wrong");
   }
-  const kernels::LutFormat& format = matrix.format;
-  const size_t n = format.n;
-  std::vector<uint8_t> indices(n * format.k);
-  std::vector<float> scales(n * format.GroupsPerRow());
-  const bool per_row =
-      format.table_granularity == kernels::TableGranularity::kRow;
-  std::vector<float> offsets(scales.size());
-  std::vector<int8_t> tables((per_row ? n : 1) * format.TableEntries());
-  kernels::UnpackLutMatrix(matrix, indices.data(), scales.data(),
-                           offsets.data(), tables.data());
+  const UnpackedMatrix unpacked(matrix);
+  const kernels::LutFormat& format = unpacked.format;
+  const std::vector<float>& scales = unpacked.scales;
   std::bitset<256> used;
-  for (const uint8_t index : indices) used.set(index);
+  for (const uint8_t index : unpacked.indices) used.set(index);
   const size_t entries =
       format.HasTable() ? format.TableEntries() : used.size();
   verdict.table_utilisation =
@@ -66,12 +60,7 @@ void CheckPacked(const kernels::LutMatrix& matrix, TensorVerdict& verdict) {
   }
   const size_t size = kernels::BlobBytes(format);
   std::vector<BlobLine> blob(size / sizeof(BlobLine));
-  kernels::PackLutMatrix(format,
-                         {.indices = indices.data(),
-                          .scales = scales.data(),
-                          .offsets = offsets.data(),
-                          .tables = tables.data()},
-                         blob.data()->bytes);
+  kernels::PackLutMatrix(format, unpacked.Values(), blob.data()->bytes);
   if (std::memcmp(blob.data(), matrix.blob, size) != 0) {
     verdict.problems.emplace_back(
         "row sums, paddings or the table's range are not those of its weights");

@@ -111,6 +111,10 @@ class Finder {
     if (norm.op != OpType::kRmsNorm) {
       throw InTheWay(norm, "only RMS norms may read the residual stream");
     }
+    if (model_.file().Get(norm.weight).ElementCount() !=
+        model_.value(norm.output).ElementCount()) {
+      throw InTheWay(norm, "it is over parts of the residual stream");
+    }
     stream.norms.push_back(i);
     const std::vector<size_t>* readers = ReadersOf(norm.output);
     for (const size_t reader : readers ? *readers : std::vector<size_t>()) {

@@ -14,40 +14,13 @@
 #include "packer/encode/weight_packer.h"
 #include "packer/weights/compare.h"
 #include "packer/weights/row_source.h"
+#include "packer/weights/unpacked.h"
 #include "packer/write/pack_note.h"
 
 namespace lutra::packer {
 namespace {
 
-// What a blob holds.
-struct Unpacked {
-  explicit Unpacked(const kernels::LutMatrix& matrix) : format(matrix.format) {
-    const size_t n = format.n;
-    const bool per_row =
-        format.table_granularity == kernels::TableGranularity::kRow;
-    indices.resize(n * format.k);
-    scales.resize(n * format.GroupsPerRow());
-    offsets.resize(scales.size());
-    tables.resize((per_row ? n : 1) * format.TableEntries());
-    kernels::UnpackLutMatrix(matrix, indices.data(), scales.data(),
-                             offsets.data(), tables.data());
-  }
-
-  int8_t Level(size_t row, uint8_t index) const {
-    if (!format.HasTable()) return static_cast<int8_t>(index);
-    const bool per_row =
-        format.table_granularity == kernels::TableGranularity::kRow;
-    return tables[(per_row ? row * format.TableEntries() : 0) + index];
-  }
-
-  kernels::LutFormat format;
-  std::vector<uint8_t> indices;
-  std::vector<float> scales;
-  std::vector<float> offsets;
-  std::vector<int8_t> tables;
-};
-
-qat::ScaledWeight Scaled(const std::string& name, const Unpacked& blob) {
+qat::ScaledWeight Scaled(const std::string& name, const UnpackedMatrix& blob) {
   qat::ScaledWeight weight;
   weight.name = name;
   weight.k = blob.format.k;
@@ -89,10 +62,6 @@ qat::TrainableModel Floats(const Model& model) {
   return floats;
 }
 
-kernels::ScaleType StoredType(const kernels::LutMatrix& matrix) {
-  return matrix.format.scale_type;
-}
-
 float RoundTo(kernels::ScaleType type, float scale) {
   switch (type) {
     case kernels::ScaleType::kBFloat16:
@@ -114,7 +83,7 @@ class Tuner {
         teacher_(Floats(reference)) {
     for (const Weight& weight : Weights(packed)) {
       if (weight.packed == nullptr) continue;
-      scaled_.push_back(Scaled(weight.name, Unpacked(*weight.packed)));
+      scaled_.push_back(Scaled(weight.name, UnpackedMatrix(*weight.packed)));
     }
     if (scaled_.empty()) {
       throw Error::InFile(packed.path(), "has no packed weights to tune");
@@ -198,9 +167,9 @@ class Tuner {
  private:
   std::vector<BlobLine> Pack(qat::ScaledWeight& weight) const {
     const kernels::LutMatrix& matrix = *packed_.packed(weight.name);
-    const Unpacked blob(matrix);
+    UnpackedMatrix blob(matrix);
     for (float& scale : weight.scales) {
-      scale = RoundTo(StoredType(matrix), scale);
+      scale = RoundTo(matrix.format.scale_type, scale);
       if (!std::isfinite(scale)) {
         throw Error::InTensor(packed_.path(), weight.name,
                               "has a scale that leaves the range of its type");
@@ -208,12 +177,8 @@ class Tuner {
     }
     std::vector<BlobLine> bytes(kernels::BlobBytes(matrix.format) /
                                 sizeof(BlobLine));
-    kernels::PackLutMatrix(matrix.format,
-                           {.indices = blob.indices.data(),
-                            .scales = weight.scales.data(),
-                            .offsets = blob.offsets.data(),
-                            .tables = blob.tables.data()},
-                           bytes.data()->bytes);
+    blob.scales = weight.scales;
+    kernels::PackLutMatrix(matrix.format, blob.Values(), bytes.data()->bytes);
     return bytes;
   }
 

@@ -13,7 +13,7 @@
 #include "lutra/packer/statistics.h"
 #include "lutra/packer/weights.h"
 #include "lutra/qat/spec.h"
-#include "lutra/qat/text_samples.h"
+#include "tests/packer/texts.h"
 #include "tests/runtime/throws.h"
 #include "tests/runtime/tiny_language.h"
 #include "tests/temp_dir.h"
@@ -22,15 +22,6 @@ namespace lutra::packer {
 namespace {
 
 using ::testing::HasSubstr;
-
-qat::TextSamples Texts() {
-  std::vector<int32_t> ids;
-  for (int32_t i = 0; i < 600; ++i) ids.push_back(i * i % 37);
-  qat::TextOptions options;
-  options.length = 24;
-  options.begin = 1;
-  return {ids, options};
-}
 
 class AssignTest : public ::testing::Test {
  protected:
@@ -55,11 +46,11 @@ class AssignTest : public ::testing::Test {
 
   AssignReport Assign(double bits) {
     options_.target_bits = bits;
-    return AssignSchemes(*model_, options_);
+    return AssignSchemes(model_, options_);
   }
 
   const TempDir dir_;
-  const qat::TextSamples texts_ = Texts();
+  const qat::TextSamples texts_ = Texts(0, 24);
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Statistics> statistics_;
   PackOptions pack_;

@@ -13,10 +13,10 @@
 #include "lutra/packer/pack.h"
 #include "lutra/packer/statistics.h"
 #include "lutra/qat/dataset.h"
-#include "lutra/qat/text_samples.h"
 #include "lutra/runtime/session.h"
 #include "packer/calibrate/sequential.h"
 #include "packer/calibrate/taps.h"
+#include "tests/packer/texts.h"
 #include "tests/packer/two_layers.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/runtime/throws.h"
@@ -38,17 +38,6 @@ qat::LabelledImages Images() {
   images.count = kImages;
   images.image_shape = {kK1};
   return images;
-}
-
-qat::TextSamples Texts(uint32_t seed) {
-  std::vector<int32_t> ids;
-  for (uint32_t i = 0; i < 400; ++i) {
-    ids.push_back(static_cast<int32_t>((i * (seed + i)) % 37));
-  }
-  qat::TextOptions options;
-  options.length = 20;
-  options.begin = 1;
-  return {ids, options};
 }
 
 double Largest(const std::vector<float>& values) {
@@ -119,7 +108,7 @@ TEST(CalibrateTest, FilesDoNotDependOnMemoryOrThreads) {
   const TempDir dir;
   TinyLanguage{}.Build().Write(dir / "m.safetensors");
   const auto model = Model::Load(dir / "m.safetensors");
-  const qat::TextSamples texts = Texts(3);
+  const qat::TextSamples texts = Texts(3, 20);
   const auto team = StartThreadTeam(3);
   CalibrateOptions options;
   const CalibrationPlan whole =
@@ -146,8 +135,8 @@ TEST(CalibrateTest, FilesAddUp) {
   const TempDir dir;
   TinyLanguage{}.Build().Write(dir / "m.safetensors");
   const auto model = Model::Load(dir / "m.safetensors");
-  Calibrate(model, Texts(3), {}, dir / "a.statistics");
-  Calibrate(model, Texts(8), {}, dir / "b.statistics");
+  Calibrate(model, Texts(3, 20), {}, dir / "a.statistics");
+  Calibrate(model, Texts(8, 20), {}, dir / "b.statistics");
   const Statistics a = Statistics::Open(dir / "a.statistics");
   const Statistics b = Statistics::Open(dir / "b.statistics");
   MergeStatistics({a, b}, dir / "ab.statistics");
@@ -176,7 +165,7 @@ TEST(CalibrateTest, Refusals) {
   const TwoLayers layers;
   const auto model = layers.Load(dir / "m.safetensors");
   EXPECT_THAT(ErrorMessage([&] {
-                Calibrate(model, Texts(1), {}, dir / "s.statistics");
+                Calibrate(model, Texts(1, 20), {}, dir / "s.statistics");
               }),
               HasSubstr("only input are ids"));
   qat::LabelledImages images = Images();
@@ -212,7 +201,7 @@ TEST(CalibrateTest, RowsAreWeighedByTheStream) {
   EXPECT_EQ(NormalizedSum(model->graph(), "a0"), "h0");
   EXPECT_EQ(NormalizedSum(model->graph(), "m"), "h1");
   EXPECT_EQ(NormalizedSum(model->graph(), "n0"), std::nullopt);
-  Calibrate(model, Texts(3), {}, dir / "s.statistics");
+  Calibrate(model, Texts(3, 20), {}, dir / "s.statistics");
   const Statistics statistics = Statistics::Open(dir / "s.statistics");
   const auto mean_square = [&](const char* value) {
     const std::vector<float> moments = statistics.Moments(value);
@@ -288,7 +277,7 @@ TEST(CalibrateTest, SequentialMomentsOfTheSameModel) {
   const TempDir dir;
   TinyLanguage{}.Build().Write(dir / "m.safetensors");
   const auto model = Model::Load(dir / "m.safetensors");
-  const qat::TextSamples texts = Texts(3);
+  const qat::TextSamples texts = Texts(3, 20);
   Calibrate(model, texts, {}, dir / "s.statistics");
   const Statistics statistics = Statistics::Open(dir / "s.statistics");
   SequentialMoments sequential(*model, texts, SpreadSamples(texts.Count(), 0),
@@ -305,7 +294,8 @@ TEST(CalibrateTest, SequentialMomentsOfTheSameModel) {
       EXPECT_NEAR(found.moments[i], expected[i], 1e-4 * Largest(expected));
     }
   }
-  EXPECT_GT(rows, sequential.rows());
+  // Twice, but for values whose nodes had run already.
+  EXPECT_GT(rows, texts.Count() * texts.RowsOfSample());
 }
 
 // The inputs of the second layer, once the first is packed.
@@ -355,6 +345,44 @@ TEST(CalibrateTest, SequentialMomentsBehindAPackedLayer) {
   for (size_t i = 0; i < moments.size(); ++i) {
     EXPECT_NEAR(second.moments[i], moments[i], 1e-4 * Largest(second.moments));
     EXPECT_NEAR(second.cross[i], cross[i], 1e-4 * Largest(second.moments));
+  }
+}
+
+// A sum of two paths that a norm reads: the float model runs both for the sake
+// of the first, and the input of the second must still be there for its turn.
+TEST(CalibrateTest, SequentialMomentsOfPathsSideBySide) {
+  const TempDir dir;
+  ModelBuilder builder;
+  builder.Input("x", {kK1})
+      .Add(OpType::kRelu, {"x"}, "a")
+      .Add(OpType::kTanh, {"x"}, "b")
+      .Add(OpType::kLinear, {"a"}, "oa", "wa")
+      .Add(OpType::kLinear, {"b"}, "ob", "wb")
+      .Add(OpType::kAdd, {"oa", "ob"}, "sum")
+      .Add(OpType::kRmsNorm, {"sum"}, "n", "gain")
+      .Set("eps", 1e-5)
+      .Add(OpType::kLinear, {"n"}, "y", "wy")
+      .Output("y")
+      .Floats("wa", {kK2, kK1}, RandomFloats(kK2 * kK1, 1))
+      .Floats("wb", {kK2, kK1}, RandomFloats(kK2 * kK1, 2))
+      .Floats("gain", {kK2}, RandomFloats(kK2, 3))
+      .Floats("wy", {kN2, kK2}, RandomFloats(kN2 * kK2, 4))
+      .Write(dir / "m");
+  const auto model = Model::Load(dir / "m");
+  const qat::LabelledImages images = Images();
+  Calibrate(model, images, {}, dir / "s.statistics");
+  const Statistics statistics = Statistics::Open(dir / "s.statistics");
+  EXPECT_EQ(NormalizedSum(model->graph(), "a"), "sum");
+  SequentialMoments sequential(*model, images, SpreadSamples(kImages, 0),
+                               nullptr);
+  for (const char* const value : {"a", "b", "n"}) {
+    SCOPED_TRACE(value);
+    const InputMoments found = sequential.Next(value, {});
+    const std::vector<float> expected = statistics.Moments(value);
+    ASSERT_EQ(found.moments.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(found.moments[i], expected[i], 1e-4 * Largest(expected));
+    }
   }
 }
 

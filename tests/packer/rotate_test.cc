@@ -184,6 +184,9 @@ TEST(RotateTest, Refusals) {
   ModelBuilder read = Untied();
   read.Add(OpType::kSilu, {"n1"}, "extra").Output("extra");
   EXPECT_THAT(refusal(read), HasSubstr("it reads a norm of the stream"));
+  ModelBuilder parts = Untied();
+  parts.Floats("n1.gain", {8}, RandomFloats(8, 1));
+  EXPECT_THAT(refusal(parts), HasSubstr("it is over parts"));
   ModelBuilder output = Untied();
   output.Output("h");
   EXPECT_THAT(refusal(output), HasSubstr("'h' is an output"));

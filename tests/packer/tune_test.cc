@@ -11,7 +11,7 @@
 #include "lutra/kernels/thread_team.h"
 #include "lutra/packer/pack.h"
 #include "lutra/packer/verify.h"
-#include "lutra/qat/text_samples.h"
+#include "tests/packer/texts.h"
 #include "tests/packer/two_layers.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/runtime/throws.h"
@@ -22,15 +22,6 @@ namespace lutra::packer {
 namespace {
 
 using ::testing::HasSubstr;
-
-qat::TextSamples Texts() {
-  std::vector<int32_t> ids;
-  for (int32_t i = 0; i < 600; ++i) ids.push_back(i * i % 37);
-  qat::TextOptions options;
-  options.length = 16;
-  options.begin = 1;
-  return {ids, options};
-}
 
 class TuneTest : public ::testing::Test {
  protected:
@@ -51,7 +42,7 @@ class TuneTest : public ::testing::Test {
   const TempDir dir_;
   std::shared_ptr<const Model> float_;
   std::shared_ptr<const Model> packed_;
-  const qat::TextSamples texts_ = Texts();
+  const qat::TextSamples texts_ = Texts(0, 16);
   qat::ScaleTunerOptions options_;
 };
 

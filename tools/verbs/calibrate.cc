@@ -46,9 +46,7 @@ struct CalibrateVerb {
   std::string data;
   std::string output;
   std::vector<std::string> merge;
-  TextDataOptions text{.length = 512};
-  LabelledDataOptions labelled;
-  size_t samples = 0;
+  DataOptions data_options;
   size_t memory = 1024;  // MiB
   size_t threads = 0;
   bool json = false;
@@ -77,17 +75,10 @@ void CalibrateVerb::Run() {
   if (model.empty() || data.empty()) {
     throw UsageError("calibrate", "give a model and --data, or --merge");
   }
-  const bool is_text = TakesText(model);
-  LabelledData images;
-  std::unique_ptr<qat::Samples> windows;
-  if (is_text) {
-    windows = LoadTextSamples(model, data, text);
-  } else {
-    images = LoadLabelledData(data, labelled);
-  }
-  const qat::Samples& all = is_text ? *windows : *images.train;
+  const ModelData samples = LoadModelData(model, data, data_options);
+  const qat::Samples& all = samples.All();
   packer::CalibrateOptions options;
-  options.samples = samples == 0 && is_text ? kDefaultWindows : samples;
+  options.samples = EnoughSamples(samples, data_options);
   options.memory = memory * kMiB;
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   options.executor = executor.get();
@@ -142,8 +133,7 @@ void AddCalibrateVerb(CommandLine& line) {
   calibrate
       .Add("--merge", verb->merge, "Write the sum of these statistics files")
       .TypeName("FILE");
-  AddDataOptions(calibrate, verb->text, verb->labelled, verb->samples,
-                 kDefaultSamples);
+  AddDataOptions(calibrate, verb->data_options, kEnoughSamples);
   calibrate
       .Add("--memory", verb->memory,
            "MiB of sums at a time; where more is needed, the data is run "

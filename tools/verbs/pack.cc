@@ -1,29 +1,23 @@
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
-#include "lutra/packer/assign.h"
 #include "lutra/packer/calibrate.h"
 #include "lutra/packer/pack.h"
 #include "lutra/packer/statistics.h"
-#include "lutra/runtime/error.h"
-#include "lutra/runtime/output_file.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
-#include "tools/cli/scheme_options.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
-#include "tools/verbs/train_data.h"
+#include "tools/verbs/pack.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -62,35 +56,6 @@ constexpr const char* kExample =
     "  lutra pack model.safetensors -o packed.safetensors --bits 2 "
     "--group-size 64 \\\n"
     "    --rule 'fc3=bits:4,group-size:32' --exclude 'embedding'";
-
-struct PackVerb {
-  std::string model;
-  std::string output;
-  std::string calibration;  // a statistics file; "": none
-  std::string data;         // or what layers are run over one by one
-  TextDataOptions text{.length = 512};
-  LabelledDataOptions labelled;
-  size_t samples = 0;
-  packer::DataRounding rounding;
-  SchemeOptions schemes;
-  double target_bits = 0;  // 0: none
-  std::vector<std::string> candidates = {"2:64", "2:32", "3:64",
-                                         "3:32", "4:64", "4:32"};
-  std::string plan_file;
-  bool dry_run = false;
-  size_t threads = 0;
-  OutputFormat format = OutputFormat::kTable;
-
-  void Run();
-  void CheckUse() const;
-  void Assign(const Model& source, packer::PackOptions& options,
-              Progress& progress) const;
-  std::vector<qat::QuantScheme> Candidates() const;
-};
-
-// Turns of rounding, and windows of text, that tell candidates apart.
-constexpr int kTurnsOfTrials = 1;
-constexpr size_t kWindowsOfTrials = 4;
 
 Json ToJson(const packer::TensorReport& tensor) {
   Json json;
@@ -176,126 +141,13 @@ Table ToTable(const packer::PackReport& report) {
   return table;
 }
 
-Json ToJson(const packer::AssignReport& report) {
-  Json json = {{"bits_per_weight", report.bits_per_weight},
-               {"expected_divergence", report.cost},
-               {"weights", Json::Array()}};
-  for (const packer::Assignment& weight : report.weights) {
-    json["weights"].PushBack(Json{{"name", weight.name},
-                                  {"bits", weight.scheme.bits},
-                                  {"group_size", weight.scheme.group_size},
-                                  {"quantizer", weight.scheme.quantizer},
-                                  {"fixed", weight.is_fixed},
-                                  {"bytes", weight.bytes},
-                                  {"trial_divergence", weight.divergence},
-                                  {"expected_divergence", weight.cost}});
-  }
-  return json;
-}
+}  // namespace
 
-Table ToTable(const packer::AssignReport& report) {
-  Table table({{"tensor", Table::Align::kLeft},
-               {"scheme", Table::Align::kLeft},
-               {"bytes"},
-               {"trial"},
-               {"expected"}});
-  for (const packer::Assignment& weight : report.weights) {
-    table.AddRow({weight.name, qat::ToString(weight.scheme),
-                  WithCommas(weight.bytes),
-                  weight.is_fixed ? "by rule" : Short(weight.divergence),
-                  weight.is_fixed ? "" : Short(weight.cost)});
-  }
-  return table;
-}
-
-std::vector<qat::QuantScheme> PackVerb::Candidates() const {
-  std::vector<qat::QuantScheme> result;
-  for (const std::string& candidate : candidates) {
-    AsUsage("--candidates", [&] {
-      const size_t colon = candidate.find(':');
-      qat::QuantScheme scheme = schemes.scheme;
-      const std::from_chars_result end = std::from_chars(
-          candidate.data(), candidate.data() + candidate.size(), scheme.bits);
-      if (colon == std::string::npos || end.ec != std::errc() ||
-          end.ptr != candidate.data() + colon) {
-        throw Error("'" + OneLine(candidate) +
-                    "' is not BITS:GROUP, e.g. 4:32");
-      }
-      scheme.group_size = qat::ParseGroupSize(candidate.substr(colon + 1));
-      if (!schemes.quantizer_option.Given()) {
-        scheme.quantizer = qat::DefaultQuantizer(scheme.bits);
-      }
-      qat::CheckScheme(scheme);
-      result.push_back(scheme);
-    });
-  }
-  return result;
-}
-
-void PackVerb::CheckUse() const {
-  const bool has_target = target_bits > 0;
-  if (has_target && (data.empty() || calibration.empty())) {
-    throw UsageError("--target-bpw",
-                     "needs --calibration, for errors, and --data, for trials");
-  }
-  if (!has_target && !data.empty() && !calibration.empty()) {
-    throw UsageError("--data",
-                     "takes the place of --calibration (both are for "
-                     "--target-bpw only)");
-  }
-  if (!has_target && (dry_run || !plan_file.empty())) {
-    throw UsageError("--dry-run, --plan", "are about --target-bpw");
-  }
+void PackVerb::Run() {
+  CheckBudgetUse(*this);
   if (output.empty() && !dry_run) {
     throw UsageError("--output", "is required");
   }
-}
-
-// Adds a rule for each weight to those of the options.
-void PackVerb::Assign(const Model& source, packer::PackOptions& options,
-                      Progress& progress) const {
-  packer::PackOptions trial = options;
-  trial.samples = nullptr;
-  trial.rounding.turns = kTurnsOfTrials;
-  packer::AssignOptions assign;
-  assign.target_bits = target_bits;
-  assign.candidates = Candidates();
-  assign.pack = &trial;
-  assign.samples = options.samples;
-  assign.which =
-      packer::SpreadSamples(options.samples->Count(), kWindowsOfTrials);
-  const EndOnInterrupt interrupt;
-  const packer::AssignReport report = packer::AssignSchemes(
-      source, assign, [&](const packer::PackStatus& status) {
-        interrupt.Check();
-        progress.ShowRate("trying " + std::string(status.tensor), status.done,
-                          status.total, "weights");
-      });
-  progress.Clear();
-  if (!plan_file.empty()) {
-    OutputFile file(plan_file);
-    file.Append(packer::SpecOf(report) + "\n");
-    file.Commit();
-  }
-  options.rules = packer::RulesOf(report, options.rules);
-  options.use_trained = false;
-  options.statistics = nullptr;
-  if (!dry_run) return;
-  if (format == OutputFormat::kJson) {
-    std::cout << ToJson(report).Dump(2) << "\n";
-    return;
-  }
-  const Table table = ToTable(report);
-  std::cout << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown())
-            << "\n"
-            << Fixed(report.bits_per_weight, 3)
-            << " bits per weight, expected divergence " << Short(report.cost)
-            << "\n";
-}
-
-void PackVerb::Run() {
-  CheckUse();
 
   packer::PackOptions options;
   options.rules = schemes.Rules();
@@ -309,23 +161,16 @@ void PackVerb::Run() {
     options.statistics = &*statistics;
   }
   options.rounding = rounding;
-  LabelledData images;
-  std::unique_ptr<qat::Samples> windows;
+  ModelData samples;
   if (!data.empty()) {
-    const bool is_text = TakesText(model);
-    if (is_text) {
-      windows = LoadTextSamples(model, data, text);
-    } else {
-      images = LoadLabelledData(data, labelled);
-    }
-    options.samples = is_text ? windows.get() : images.train.get();
-    options.which = packer::SpreadSamples(
-        options.samples->Count(),
-        samples == 0 && is_text ? kDefaultWindows : samples);
+    samples = LoadModelData(model, data, data_options);
+    options.samples = &samples.All();
+    options.which = packer::SpreadSamples(samples.All().Count(),
+                                          EnoughSamples(samples, data_options));
   }
   Progress progress;
   if (target_bits > 0) {
-    Assign(*source, options, progress);
+    AssignBits(*this, source, options, progress);
     if (dry_run) return;
   }
   const EndOnInterrupt interrupt;
@@ -362,8 +207,6 @@ void PackVerb::Run() {
             << report.others.size() << " other tensors copied\n";
 }
 
-}  // namespace
-
 void AddPackVerb(CommandLine& line) {
   auto verb = std::make_shared<PackVerb>();
   Verb pack = line.AddVerb("pack", "Replace float weights by packed ones");
@@ -380,8 +223,7 @@ void AddPackVerb(CommandLine& line) {
            "run over while it is packed, layer by layer, in place of "
            "--calibration: slower, and better")
       .TypeName("PATH");
-  AddDataOptions(pack, verb->text, verb->labelled, verb->samples,
-                 kDefaultSamples);
+  AddDataOptions(pack, verb->data_options, kEnoughSamples);
   pack.Add("--damping", verb->rounding.damping,
            "Share of the mean that is added to the diagonal of the moments")
       .Range(0.0, 100.0)
@@ -391,21 +233,7 @@ void AddPackVerb(CommandLine& line) {
            "GPTQ")
       .Range(0, 1000)
       .ShowDefault();
-  pack.Add("--target-bpw", verb->target_bits,
-           "Choose bits and groups of each weight by trials, so that all "
-           "together take no more bits per weight; those of rules stay. Needs "
-           "--calibration and --data")
-      .TypeName("BITS")
-      .Positive();
-  pack.Add("--candidates", verb->candidates, "What --target-bpw chooses from")
-      .TypeName("BITS:GROUP,...")
-      .CommaList()
-      .ShowDefault("2:64,2:32,3:64,3:32,4:64,4:32");
-  pack.Add("--plan", verb->plan_file,
-           "Write what --target-bpw has chosen as a specification (--spec)")
-      .TypeName("FILE.json");
-  pack.AddFlag("--dry-run", verb->dry_run,
-               "Print what --target-bpw chooses, and stop");
+  AddBudgetOptions(pack, *verb);
   AddThreadsOption(pack, verb->threads);
   AddFormatOptions(pack, verb->format);
   pack.OnRun([verb] { verb->Run(); });

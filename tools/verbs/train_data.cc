@@ -66,26 +66,41 @@ std::unique_ptr<qat::LabelledImages> LoadTestData(
           : qat::LoadImageFolder(path, qat::DatasetPart::kTest));
 }
 
-void AddDataOptions(Verb& verb, TextDataOptions& text,
-                    LabelledDataOptions& labelled, size_t& samples,
-                    const char* otherwise) {
-  verb.Add("--samples", samples,
+void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise) {
+  verb.Add("--samples", options.samples,
            "The most samples or windows, spread evenly over the data")
       .TypeName("N")
       .ShowDefault(otherwise);
-  verb.Add("--length", text.length, "Tokens of a window")
+  verb.Add("--length", options.text.length, "Tokens of a window")
       .TypeName("N")
       .Positive()
       .ShowDefault();
-  verb.Add("--separator", text.separator, "Text between two documents")
+  verb.Add("--separator", options.text.separator, "Text between two documents")
       .TypeName("TEXT")
       .ShowDefault();
-  verb.Add("--scale", labelled.scale, "What signed bytes are multiplied by")
+  verb.Add("--scale", options.labelled.scale,
+           "What signed bytes are multiplied by")
       .ShowDefault();
-  verb.Add("--zero-point", labelled.zero_point,
+  verb.Add("--zero-point", options.labelled.zero_point,
            "What is subtracted from signed bytes before")
       .Range(-128, 127)
       .ShowDefault();
+}
+
+ModelData LoadModelData(const std::string& model, const std::string& path,
+                        const DataOptions& options) {
+  ModelData data;
+  if (TakesText(model)) {
+    data.windows = LoadTextSamples(model, path, options.text);
+  } else {
+    data.labelled = LoadLabelledData(path, options.labelled);
+  }
+  return data;
+}
+
+size_t EnoughSamples(const ModelData& data, const DataOptions& options) {
+  constexpr size_t kWindows = 64;
+  return options.samples == 0 && data.IsText() ? kWindows : options.samples;
 }
 
 }  // namespace lutra::tools

@@ -12,11 +12,6 @@
 
 namespace lutra::tools {
 
-// Windows of text that say enough of a model's layers.
-inline constexpr size_t kDefaultWindows = 64;
-inline constexpr const char* kDefaultSamples =
-    "64 windows of a text, all of other samples";
-
 // How texts become samples.
 struct TextDataOptions {
   size_t length = 256;  // tokens of a window
@@ -58,12 +53,34 @@ LabelledData LoadLabelledData(const std::string& path,
 std::unique_ptr<qat::LabelledImages> LoadTestData(
     const std::string& path, const LabelledDataOptions& options);
 
-// --samples (0, shown as `otherwise`), --length, --separator,
-// --scale, --zero-point: of verbs that run a model over data to see what its
-// layers get.
-void AddDataOptions(Verb& verb, TextDataOptions& text,
-                    LabelledDataOptions& labelled, size_t& samples,
-                    const char* otherwise);
+// Of verbs that run a model over data of either kind.
+struct DataOptions {
+  TextDataOptions text{.length = 512};
+  LabelledDataOptions labelled;
+  size_t samples = 0;  // the most, spread evenly; 0: the verb's own default
+};
+
+// --samples (0, shown as `otherwise`), --length, --separator, --scale,
+// --zero-point.
+void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise);
+
+struct ModelData {
+  std::unique_ptr<qat::Samples> windows;  // of a text, or
+  LabelledData labelled;
+
+  bool IsText() const { return windows != nullptr; }
+  const qat::Samples& All() const {
+    return IsText() ? *windows : *labelled.train;
+  }
+};
+// What the model takes. Throws lutra::Error.
+ModelData LoadModelData(const std::string& model, const std::string& path,
+                        const DataOptions& options);
+
+// What says enough of a model's layers where --samples does not say how much.
+inline constexpr const char* kEnoughSamples =
+    "64 windows of a text, all of other samples";
+size_t EnoughSamples(const ModelData& data, const DataOptions& options);
 
 }  // namespace lutra::tools
 

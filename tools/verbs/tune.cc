@@ -35,10 +35,8 @@ struct TuneVerb {
   std::string reference;
   std::string data;
   std::string output;
-  TextDataOptions text{.length = 256};
-  LabelledDataOptions labelled;
+  DataOptions data_options;
   qat::ScaleTunerOptions options;
-  size_t samples = 0;
   size_t threads = 0;
   bool json = false;
 
@@ -46,18 +44,11 @@ struct TuneVerb {
 };
 
 void TuneVerb::Run() {
-  const bool is_text = TakesText(model);
-  LabelledData images;
-  std::unique_ptr<qat::Samples> windows;
-  text.seed = options.seed;
-  if (is_text) {
-    windows = LoadTextSamples(model, data, text);
-  } else {
-    images = LoadLabelledData(data, labelled);
-  }
-  const qat::Samples& all = is_text ? *windows : *images.train;
-  const qat::SampleSubset chosen(all,
-                                 packer::SpreadSamples(all.Count(), samples));
+  data_options.text.seed = options.seed;
+  const ModelData samples = LoadModelData(model, data, data_options);
+  const qat::Samples& all = samples.All();
+  const qat::SampleSubset chosen(
+      all, packer::SpreadSamples(all.Count(), data_options.samples));
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   options.executor = executor.get();
   const auto packed = Model::Load(model);
@@ -125,7 +116,7 @@ void AddTuneVerb(CommandLine& line) {
       .TypeName("N")
       .Positive()
       .ShowDefault();
-  AddDataOptions(tune, verb->text, verb->labelled, verb->samples, "all");
+  AddDataOptions(tune, verb->data_options, "all");
   tune.Add("--lr", verb->options.learning_rate,
            "Highest learning rate, of factors that scales are multiplied by")
       .Positive()

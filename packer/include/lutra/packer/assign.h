@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,9 @@ struct AssignOptions {
   double target_bits = 0;
   // In any order.
   std::vector<qat::QuantScheme> candidates;
-  // As of packing. Weights that a rule matches or excludes have what that says;
-  // they count for the budget.
+  // As of packing, of which errors are measured by the statistics, where there
+  // are some; its samples are not looked at. Weights that a rule matches have
+  // what that says, and count for the budget.
   const PackOptions* pack = nullptr;
   // What trials are run over; of them `which`.
   const qat::Samples* samples = nullptr;
@@ -55,9 +57,15 @@ struct AssignReport {
   double cost = 0;  // the divergence that is to be expected
 };
 
-// Needs statistics in options.pack. Throws Error: for a target below what the
+// Samples that are enough for trials: some 2,048 rows, fewer where the outputs
+// of so many, which are held, would take more than 256 MiB.
+std::vector<uint32_t> SamplesOfTrials(const Model& model,
+                                      const qat::Samples& samples);
+
+// Throws Error: for a target below what the
 // cheapest candidates take, and as packing does.
-AssignReport AssignSchemes(const Model& model, const AssignOptions& options,
+AssignReport AssignSchemes(const std::shared_ptr<const Model>& model,
+                           const AssignOptions& options,
                            const PackProgress& progress = {});
 
 // `rules` with one more for every weight that is not fixed.

@@ -22,8 +22,7 @@
 // root of its mean square; for a layer whose output is added to the stream of a
 // residual network, which norms divide by its size, that of the stream. Without
 // it a few tokens with huge values (the first of a text, most often) decide
-// nearly alone: on a model of 135 million weights, 4 bits in groups of 64, the
-// divergence from the float model was 0.134, and is 0.094.
+// nearly alone.
 //
 // A statistics file is a safetensors file. The metadata key "lutra.statistics"
 // is "1"; for every value there is a tensor "moments.VALUE", float32 [k (k + 1)

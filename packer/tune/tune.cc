@@ -221,6 +221,14 @@ TuneReport TuneModel(const Model& packed, const Model& reference,
                      const qat::ScaleTunerOptions& options,
                      const std::filesystem::path& path,
                      const TuneProgress& progress) {
+  const size_t width = packed.outputs().at(0).ElementCount();
+  if (reference.outputs().at(0).ElementCount() != width) {
+    throw Error::InFile(
+        reference.path(),
+        "has outputs of " +
+            std::to_string(reference.outputs()[0].ElementCount()) +
+            " values, but " + packed.path() + " of " + std::to_string(width));
+  }
   Tuner tuner(packed, reference);
   TuneReport report = tuner.Learn(samples, options, progress);
   report.file_bytes = tuner.Write(path, options.executor);

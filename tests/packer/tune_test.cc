@@ -134,7 +134,7 @@ TEST_F(TuneTest, Refusals) {
   EXPECT_THAT(refusal(*packed_, *packed_), HasSubstr("must be float"));
   const TwoLayers layers;
   EXPECT_THAT(refusal(*packed_, *layers.Load(dir_ / "two")),
-              HasSubstr("classes apart"));
+              HasSubstr("has outputs of 5 values"));
   EXPECT_FALSE(std::filesystem::exists(dir_ / "out"));
 }
 

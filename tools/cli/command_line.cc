@@ -36,12 +36,28 @@ template Option Option::Range(long long, long long) const;
 template Option Option::Range(unsigned long long, unsigned long long) const;
 template Option Option::Range(double, double) const;
 
+// CLI11's own name the largest double, in 309 digits.
+static CLI::Validator Above(double least, bool or_equal, const char* name,
+                            const char* wanted) {
+  return CLI::Validator(
+      [=](std::string& text) {
+        double value = 0;
+        const bool is_number = CLI::detail::lexical_cast(text, value);
+        if (is_number && (or_equal ? value >= least : value > least)) {
+          return std::string();
+        }
+        return "'" + text + "' is not a number " + wanted;
+      },
+      name);
+}
+
 Option Option::Positive() const {
-  return Option(option_->check(CLI::PositiveNumber));
+  return Option(option_->check(Above(0, false, "POSITIVE", "above 0")));
 }
 
 Option Option::NotNegative() const {
-  return Option(option_->check(CLI::NonNegativeNumber));
+  return Option(
+      option_->check(Above(0, true, "NONNEGATIVE", "that is not negative")));
 }
 
 Option Option::OneOf(std::initializer_list<std::string_view> words) const {

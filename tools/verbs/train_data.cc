@@ -31,8 +31,13 @@ std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
   text.seed = options.seed;
   const int32_t begin = eval::TextStart(*tokenizer);
   if (begin >= 0) text.begin = begin;
-  return std::make_unique<qat::TextSamples>(
-      qat::LoadTextIds(path, *tokenizer, options.separator), text);
+  std::vector<int32_t> ids =
+      qat::LoadTextIds(path, *tokenizer, options.separator);
+  try {
+    return std::make_unique<qat::TextSamples>(std::move(ids), text);
+  } catch (const Error& error) {
+    throw Error::InFile(path, error.what());
+  }
 }
 
 LabelledData LoadLabelledData(const std::string& path,

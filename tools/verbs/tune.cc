@@ -35,7 +35,8 @@ struct TuneVerb {
   std::string reference;
   std::string data;
   std::string output;
-  DataOptions data_options;
+  DataOptions data_options{
+      .text = {.length = 256}, .labelled = {}, .samples = 0};
   qat::ScaleTunerOptions options;
   size_t threads = 0;
   bool json = false;

@@ -109,7 +109,8 @@ using ImportProgress =
 // Writes tensor by tensor from the mapped source: memory holds one tensor that
 // has to be converted at most, of quantized ones a few rows. The new file
 // appears under its name when it is complete and has been loaded as a check.
-// Throws Error; what is not supported is named.
+// Throws Error; what is not supported is named, and so is an output that would
+// replace the source.
 ImportReport ImportModel(const ImportOptions& options,
                          const ImportProgress& progress = {});
 

@@ -159,13 +159,14 @@ void WriteTensors(ImportPlan& plan, SafetensorsWriter& writer,
       writer.Write(name, tensor.read(buffer));
       continue;
     }
+    ImportedWeight floats;
     tensor.write(
         [&](size_t offset, std::span<const std::byte> data) {
           writer.WritePart(name, offset, data);
           // A large tensor takes long: the caller may want to end it.
           if (progress) progress(name, i, plan.tensors.size());
         },
-        *tensor.stored);
+        tensor.stored ? *tensor.stored : floats);
   }
 }
 

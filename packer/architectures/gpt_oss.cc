@@ -68,6 +68,7 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kGptOss = {"GptOssForCausalLM", "gpt_oss",
-                              "gpt-oss 20B, 120B (float weights)", Build};
+                              "gpt-oss 20B, 120B (experts in MXFP4 or floats)",
+                              Build};
 
 }  // namespace lutra::packer

@@ -1,14 +1,17 @@
 #include "lutra/packer/export.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/output_file.h"
 #include "lutra/runtime/safetensors.h"
+#include "lutra/runtime/tokenizer.h"
 #include "packer/architectures/architecture.h"
 #include "packer/export/packed_layout.h"
 #include "packer/weights/row_source.h"
@@ -61,6 +64,10 @@ class Exporter {
     std::error_code error;
     std::filesystem::create_directories(folder, error);
     const std::filesystem::path path = folder / "model.safetensors";
+    if (std::filesystem::equivalent(path, model_.path(), error)) {
+      throw Error::InFile(path.string(),
+                          "is the model itself: name another folder");
+    }
     std::vector<TensorInfo> infos;
     for (const auto& [name, target] : targets_) {
       if (target.packed) {
@@ -106,25 +113,76 @@ class Exporter {
     }
     const JsonObject config(document_.root(), model_.path(), "'lutra.config'");
     const Network network = BuildNetwork(config);
+    std::set<std::string> known;
     for (const NetworkTensor& tensor : network.tensors) {
-      if (tensor.parts.empty()) continue;  // what checkpoints do not hold
+      known.insert(tensor.name);
+      if (tensor.parts.empty()) {  // what checkpoints do not hold
+        CheckValues(tensor);
+        continue;
+      }
       const bool shared =
           tensor.name == network.embedding || tensor.name == network.output;
       if (model_.file().Find(tensor.name) == nullptr) {
         if (shared && network.tied) continue;
         Refuse(tensor.name, "is missing");
       }
+      CheckShape(tensor);
       if (tensor.transform) {
         Refuse(tensor.name,
                "was changed by the import, which cannot be undone");
       }
       AddPieces(tensor);
     }
+    for (const TensorView& tensor : model_.file().tensors()) {
+      if (known.contains(tensor.name) || tensor.name == kTokenizerTensor) {
+        continue;
+      }
+      Refuse(tensor.name, "has no place in the network of its configuration");
+    }
     for (auto& [name, target] : targets_) Finish(name, target);
     // One that was tied may have got an output matrix of its own.
     untied_ = network.tied && network.embedding != network.output &&
               model_.file().Find(network.embedding) != nullptr &&
               model_.file().Find(network.output) != nullptr;
+  }
+
+  // The configuration is a text in the file, which may be another model's.
+  void CheckShape(const NetworkTensor& tensor) const {
+    std::vector<int64_t> shape = model_.file().Get(tensor.name).shape;
+    std::vector<int64_t> wanted = tensor.shape;
+    if (const kernels::LutMatrix* matrix = model_.packed(tensor.name)) {
+      shape = {int64_t{matrix->format.n}, int64_t{matrix->format.k}};
+      while (wanted.size() > 2) {
+        wanted[1] *= wanted[0];
+        wanted.erase(wanted.begin());
+      }
+    }
+    if (shape == wanted) return;
+    Refuse(tensor.name, "has the shape " + ShapeToString(shape) +
+                            ", its configuration says " +
+                            ShapeToString(wanted));
+  }
+
+  // Readers compute the frequencies of the rotary embedding anew. Ours may be
+  // rounded to 16 bits, or come from elsewhere (rope_freqs.weight of GGUF).
+  void CheckValues(const NetworkTensor& tensor) const {
+    if (model_.file().Find(tensor.name) == nullptr) return;
+    constexpr float kRounding = 1.0f / 128;
+    std::vector<float> scratch;
+    const auto source = RowSource::Of(model_, tensor.name);
+    const auto found = source.Rows(0, source.rows(), scratch);
+    const auto near = [](float a, float b) {
+      return std::abs(a - b) <= kRounding * std::abs(b);
+    };
+    for (const auto* values : {&tensor.values, &tensor.long_values}) {
+      if (std::equal(found.begin(), found.end(), values->begin(), values->end(),
+                     near)) {
+        return;
+      }
+    }
+    Refuse(tensor.name,
+           "has other values than its configuration says, which a folder "
+           "cannot hold");
   }
 
   void AddPieces(const NetworkTensor& tensor) {

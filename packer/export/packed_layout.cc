@@ -48,26 +48,31 @@ void PackedLayout::Write(
   const kernels::LutFormat& format = matrix_.format;
   const size_t columns = format.k;
   const size_t groups = format.GroupsPerRow();
-  std::vector<uint8_t> indices(size_t{format.n} * columns);
-  std::vector<float> scales(size_t{format.n} * groups);
-  kernels::UnpackLutMatrix(matrix_, indices.data(), scales.data(), nullptr,
-                           nullptr);
-  write(stem + ".weight_scale", 0, std::as_bytes(std::span(scales)));
   const int64_t shape[] = {format.n, format.k};
   write(stem + ".weight_shape", 0, std::as_bytes(std::span(shape)));
+  std::vector<uint8_t> indices(kernels::kBlockRows * columns);
+  std::vector<float> scales(kernels::kBlockRows * groups);
   std::vector<uint32_t> words(DivideUp(columns * bits_, 32));
-  for (size_t row = 0; row < format.n; ++row) {
-    std::fill(words.begin(), words.end(), 0u);
-    for (size_t c = 0; c < columns; ++c) {
-      uint32_t field = indices[row * columns + c];
-      // Eight bits are values, not codes.
-      if (bits_ == 8) field = (field + 128) & 255;
-      const size_t at = c * bits_;
-      words[at / 32] |= field << (at % 32);
-      if (at % 32 + bits_ > 32) words[at / 32 + 1] |= field >> (32 - at % 32);
+  for (uint32_t first = 0; first < format.n; first += kernels::kBlockRows) {
+    const uint32_t count =
+        std::min<uint32_t>(kernels::kBlockRows, format.n - first);
+    kernels::UnpackLutMatrix(kernels::RowsOf(matrix_, first, count),
+                             indices.data(), scales.data(), nullptr, nullptr);
+    write(stem + ".weight_scale", first * groups * sizeof(float),
+          std::as_bytes(std::span(scales).first(count * groups)));
+    for (size_t row = 0; row < count; ++row) {
+      std::fill(words.begin(), words.end(), 0u);
+      for (size_t c = 0; c < columns; ++c) {
+        uint32_t field = indices[row * columns + c];
+        // Eight bits are values, not codes.
+        if (bits_ == 8) field = (field + 128) & 255;
+        const size_t at = c * bits_;
+        words[at / 32] |= field << (at % 32);
+        if (at % 32 + bits_ > 32) words[at / 32 + 1] |= field >> (32 - at % 32);
+      }
+      const auto bytes = std::as_bytes(std::span(words));
+      write(stem + ".weight_packed", (first + row) * bytes.size(), bytes);
     }
-    const auto bytes = std::as_bytes(std::span(words));
-    write(stem + ".weight_packed", row * bytes.size(), bytes);
   }
 }
 

@@ -45,7 +45,11 @@ ImportTensor HeldTensor(const std::string& name, const StoredWeight& weight,
     tensor.info.shape = {static_cast<int64_t>(weight.rows),
                          static_cast<int64_t>(weight.columns)};
     tensor.write = [weight](const TensorParts& parts, ImportedWeight&) {
-      WriteFloats(weight, parts);
+      try {
+        WriteFloats(weight, parts);
+      } catch (const Error& error) {
+        throw Error::InTensor(weight.file, weight.tensor, error.what());
+      }
     };
   } else if (!weight.group_of_column.empty()) {
     std::vector<uint32_t> order;

@@ -13,6 +13,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/tokenizer.h"
+#include "packer/import/exists.h"
 #include "packer/import/gguf/gguf_file.h"
 #include "packer/import/import_plan.h"
 #include "packer/import/source.h"
@@ -45,11 +46,6 @@ const FormatRow& Row(ImportFormat format) {
       [format](const FormatRow& row) { return row.format == format; });
 }
 
-bool Exists(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
 ImportFormat DetectFormat(const ImportOptions& options) {
   const fs::path& source = options.source;
   std::error_code error;
@@ -71,14 +67,17 @@ ImportFormat DetectFormat(const ImportOptions& options) {
                         "config.json, graph.json, manifest.json and "
                         "variables.data-00000-of-00001");
   }
-  if (IsGguf(source)) return ImportFormat::kGguf;
+  if (IsGguf(source) || source.extension() == ".gguf") {
+    return ImportFormat::kGguf;
+  }
+  const bool torch = source.filename().string().starts_with("pytorch_model");
+  if (torch || source.extension() == ".safetensors") {
+    throw Error::InFile(source.string(),
+                        "weights alone say nothing of the network: name the "
+                        "folder with config.json, or give a graph");
+  }
   if (source.extension() == ".bin") return ImportFormat::kLlama2c;
   if (source.filename() == kVariablesFile) return ImportFormat::kKeywordSpotter;
-  if (source.extension() == ".safetensors") {
-    throw Error::InFile(source.string(),
-                        "safetensors alone say nothing of the network: name "
-                        "the folder with config.json, or give a graph");
-  }
   throw Error::InFile(source.string(), "is a file of no known kind");
 }
 
@@ -95,6 +94,27 @@ void CheckOptions(const ImportOptions& options, ImportFormat format) {
   if (!options.graph.empty() && format != ImportFormat::kGraph) {
     refuse("graph");
   }
+}
+
+// Nothing of the source is replaced: it cannot be made again.
+void CheckOutput(const ImportOptions& options) {
+  const fs::path& output = options.output;
+  std::error_code error;
+  bool refused = fs::equivalent(output, options.source, error);
+  if (fs::is_directory(options.source, error) &&
+      fs::equivalent(fs::absolute(output, error).parent_path(), options.source,
+                     error) &&
+      fs::exists(output, error)) {
+    try {
+      const SafetensorsFile file = SafetensorsFile::Open(output);
+      refused = !file.metadata().contains(std::string(kVersionKey));
+    } catch (const Error&) {
+      refused = true;
+    }
+  }
+  if (!refused) return;
+  throw Error::InFile(output.string(),
+                      "is a part of the source: name another output");
 }
 
 std::map<std::string, std::string> Metadata(const ImportPlan& plan) {
@@ -139,13 +159,14 @@ void WriteTensors(ImportPlan& plan, SafetensorsWriter& writer,
       writer.Write(name, tensor.read(buffer));
       continue;
     }
+    ImportedWeight floats;
     tensor.write(
         [&](size_t offset, std::span<const std::byte> data) {
           writer.WritePart(name, offset, data);
           // A large tensor takes long: the caller may want to end it.
           if (progress) progress(name, i, plan.tensors.size());
         },
-        *tensor.stored);
+        tensor.stored ? *tensor.stored : floats);
   }
 }
 
@@ -282,6 +303,7 @@ ImportReport ImportModel(const ImportOptions& options,
                          const ImportProgress& progress) {
   ImportReport report;
   ImportPlan plan = MakePlan(options, report);
+  CheckOutput(options);
   AddTokenizer(plan);
 
   std::map<std::string, std::string> metadata = Metadata(plan);

@@ -55,8 +55,8 @@ ImportTensor CopyTensor(std::string name, const TensorView& view, bool float32,
   if (!IsFloat(view.dtype)) {
     throw Error::InTensor(file, view.name,
                           "is of type " + std::string(lutra::Name(view.dtype)) +
-                              ", not floating-point (quantized checkpoints "
-                              "are not supported)");
+                              ", not floating-point, and of no quantized "
+                              "format that the checkpoint says");
   }
   ImportTensor tensor;
   tensor.info = view;

@@ -29,8 +29,8 @@ struct ImportTensor {
   // alive, or `buffer`'s.
   std::function<std::span<const std::byte>(std::vector<std::byte>& buffer)>
       read;
-  // In its place for tensors that are made a few rows at a time, of what was
-  // quantized: `stored` says so, and gets what is known when all is written.
+  // In its place for tensors that are made a few rows at a time. `stored` is of
+  // what was quantized, and gets what is known when all is written.
   std::function<void(const TensorParts& parts, ImportedWeight& result)> write;
   std::optional<ImportedWeight> stored;
   // If not empty, column i is column column_order[i] of the network's, whose

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/exists.h"
 #include "packer/import/torch_file/torch_file.h"
 #include "runtime/base/json_object.h"
 #include "runtime/base/mapped_file.h"
@@ -23,11 +24,6 @@ constexpr size_t kMaxShards = 4096;
 constexpr std::string_view kOtherKinds[] = {
     "consolidated.00.pth", "consolidated.safetensors", "tf_model.h5",
     "flax_model.msgpack", "adapter_model.safetensors"};
-
-bool Exists(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
 
 std::string OtherKind(const fs::path& folder) {
   for (const std::string_view name : kOtherKinds) {

@@ -5,7 +5,7 @@
 #include "packer/import/gguf/block_types.h"
 #include "packer/import/gguf/gguf_file.h"
 #include "packer/import/import_plan.h"
-#include "runtime/base/mapped_file.h"
+#include "packer/import/json_file.h"
 
 namespace lutra::packer {
 
@@ -20,11 +20,7 @@ Checkpoint OpenCheckpoint(const std::filesystem::path& source) {
     }
     return Checkpoint(source.string(), std::move(plain), std::move(stored));
   }
-  const std::filesystem::path path = source / kConfigFile;
-  const MappedFile file(path);
-  const std::string name = path.string();
-  const JsonDocument document = ParseJson(file.text(), name, "config");
-  return Checkpoint(source, JsonObject(document.root(), name, "config"));
+  return Checkpoint(source, JsonFile(source / kConfigFile, "config").object());
 }
 
 }  // namespace lutra::packer

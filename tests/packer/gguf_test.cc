@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "lutra/packer/import.h"
 #include "lutra/runtime/error.h"
@@ -328,6 +330,60 @@ TEST_F(GgufTest, NetworksThatAreNotKnown) {
   options.output = dir_ / "out.safetensors";
   EXPECT_THAT(ErrorMessage([&] { ImportModel(options); }),
               HasSubstr("architecture 'rwkv7' is not supported; supported: "));
+}
+
+// What the metadata of an architecture, with `more` of it, is as config.json.
+nlohmann::json ConfigOf(const std::filesystem::path& path,
+                        const std::string& architecture, uint64_t values,
+                        const std::function<void(GgufBytes&)>& more) {
+  GgufBytes bytes;
+  bytes.Head(1, 7 + values).Value("general.architecture", architecture);
+  const std::pair<const char*, uint32_t> sizes[] = {
+      {"context_length", 64},      {"embedding_length", 64},
+      {"block_count", 1},          {"feed_forward_length", 96},
+      {"attention.head_count", 2}, {"attention.key_length", 80}};
+  for (const auto& [key, size] : sizes) {
+    bytes.Value(architecture + "." + key, size);
+  }
+  more(bytes);
+  bytes.Tensor("token_embd.weight", {64, 8}, 0, 0).Data(64 * 8 * 4);
+  WriteText(path, bytes.bytes());
+  const GgufFile file(path);
+  return ReadGgufNetwork(file, {&file.tensors()[0]}).config;
+}
+
+TEST_F(GgufTest, ActivationsAndPartsOfHeads) {
+  const auto path = dir_ / "model.gguf";
+  const auto none = [](GgufBytes&) {};
+  // BitNet's first models have silu, and say nothing.
+  EXPECT_EQ(ConfigOf(path, "bitnet", 0, none)["hidden_act"], "silu");
+  EXPECT_EQ(ConfigOf(path, "bitnet", 1,
+                     [](GgufBytes& f) {
+                       f.Value("bitnet.hidden_activation",
+                               std::string("relu2"));
+                     })["hidden_act"],
+            "relu2");
+  EXPECT_FALSE(
+      ConfigOf(path, "phi3", 0, none).contains("partial_rotary_factor"));
+  // Every even part of a head of 80 comes out whole.
+  for (uint32_t turned = 2; turned <= 80; turned += 2) {
+    const auto config = ConfigOf(path, "phi3", 1, [&](GgufBytes& f) {
+      f.Value("phi3.rope.dimension_count", turned);
+    });
+    const auto share = config["partial_rotary_factor"].get<double>();
+    EXPECT_EQ(static_cast<uint32_t>(80 * share), turned);
+  }
+  const auto refusal = [&](const std::string& architecture, uint32_t turned) {
+    return ErrorMessage([&] {
+      (void)ConfigOf(path, architecture, 1, [&](GgufBytes& f) {
+        f.Value(architecture + ".rope.dimension_count", turned);
+      });
+    });
+  };
+  EXPECT_THAT(refusal("phi3", 82), HasSubstr("is 82 of 80"));
+  EXPECT_THAT(refusal("phi3", 0), HasSubstr("is 0 of 80"));
+  // Rows of heads lie in the order of pairs, which is known for whole heads.
+  EXPECT_THAT(refusal("llama", 40), HasSubstr("is 40 of 80"));
 }
 
 // A file of one layer with a sentencepiece tokenizer, in words of the metadata.

@@ -80,6 +80,10 @@ class DamagedSourceTest : public ::testing::Test {
   static std::string Binary(Mutator& mutator, const std::string& bytes) {
     return mutator.Damage(bytes, 256);
   }
+  // What describes the tensors, of files that say more than a few numbers.
+  static std::string Head(Mutator& mutator, const std::string& bytes) {
+    return mutator.Damage(bytes, 6000);
+  }
   static std::string Json(Mutator& mutator, const std::string& text) {
     return mutator.DamageJson(text);
   }
@@ -136,6 +140,34 @@ TEST_F(DamagedSourceTest, ShardIndex) {
   fs::rename(source_ / "model.safetensors", source_ / "shard.safetensors");
   WriteText(source_ / "model.safetensors.index.json", index.dump());
   ExpectRefused("model.safetensors.index.json", Json, {.source = source_}, 50);
+}
+
+TEST_F(DamagedSourceTest, Gguf) {
+  LUTRA_REQUIRE_DATA(folder, "golden/checkpoints/gguf-mixed");
+  CopyData(folder, {"model.gguf"});
+  ExpectRefused("model.gguf", Head, {.source = source_ / "model.gguf"}, 50);
+}
+
+TEST_F(DamagedSourceTest, TorchFile) {
+  LUTRA_REQUIRE_DATA(folder, "golden/checkpoints/torchao-parq-2w-4e-bin");
+  CopyData(folder, {"config.json", "pytorch_model.bin"});
+  ExpectRefused("pytorch_model.bin", Head, {.source = source_}, 50);
+}
+
+TEST_F(DamagedSourceTest, QuantizedWeights) {
+  for (const char* name :
+       {"awq-gemm-g32-qwen2", "bitnet-offline", "bnb-nf4-double", "ct-nvfp4",
+        "ct-w4a16-actorder-g32", "ct-w4a16-asym-g32", "gemma-mobile-embgroups",
+        "gptoss-mxfp4", "gptq-v1-4bit-g32-asym-wrap", "hqq-3bit-g64",
+        "mlx-4bit-g128-mixed", "paretoq-158", "torchao-int4tensor-g32",
+        "torchao-parq-2w-g32"}) {
+    LUTRA_REQUIRE_DATA(folder, "golden/checkpoints/" + std::string(name));
+    SCOPED_TRACE(name);
+    fs::remove_all(source_);
+    CopyData(folder, {"config.json", "model.safetensors"});
+    ExpectRefused("config.json", Json, {.source = source_}, 20);
+    ExpectRefused("model.safetensors", Head, {.source = source_}, 50);
+  }
 }
 
 TEST_F(DamagedSourceTest, KeywordSpotter) {

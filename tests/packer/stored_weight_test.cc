@@ -249,6 +249,26 @@ TEST(HoldTest, RefusesWithTheReason) {
   EXPECT_THAT(refusal(wrong), HasSubstr("a code is 12, above 11"));
 }
 
+TEST(HoldTest, CodesThatStandForNothingAreRefusedAsFloatsToo) {
+  StoredWeight weight =
+      Weight(16, 16, 16, {-1, 0, 1}, ZeroRule::kNone, {{1}, {}});
+  weight.tensor = "w";
+  weight.read = [read = weight.read](size_t first, size_t count,
+                                     StoredRows& out) {
+    read(first, count, out);
+    if (out.want_codes) out.codes[5] = 200;
+  };
+  for (const bool dequantize : {false, true}) {
+    const ImportTensor tensor = HeldTensor("w", weight, dequantize);
+    ImportedWeight result;
+    EXPECT_THAT(ErrorMessage([&] {
+                  tensor.write([](size_t, std::span<const std::byte>) {},
+                               result);
+                }),
+                HasSubstr("a code is 200, above 2"));
+  }
+}
+
 TEST(HoldTest, RowsInAnotherOrder) {
   const StoredWeight weight =
       Weight(5, 32, 32, IntegerLevels(0, 32), ZeroRule::kNone, {{1}, {}});
@@ -377,6 +397,30 @@ TEST_F(StoredFolderTest, PartsThatDoNotFitAreNamed) {
     Write(c.tensors);
     EXPECT_THAT(Refusal(c.config), HasSubstr(c.expected)) << c.config;
   }
+}
+
+// Two codes of bitsandbytes share a byte, whatever the block.
+TEST_F(StoredFolderTest, OddRowsOfNibblesAreRefused) {
+  const std::string state = R"({"shape": [3, 3], "blocksize": 1})";
+  const std::vector<TensorInfo> tensors = {
+      {"a.weight", DType::kUInt8, {4, 1}},
+      {"a.weight.absmax", DType::kFloat32, {9}},
+      {"a.weight.quant_map", DType::kFloat32, {16}},
+      {"a.weight.quant_state.bitsandbytes__nf4",
+       DType::kUInt8,
+       {static_cast<int64_t>(state.size())}}};
+  SafetensorsWriter writer(dir_ / "model.safetensors", {}, tensors);
+  for (const TensorInfo& tensor : tensors) {
+    std::vector<std::byte> bytes(tensor.ByteCount());
+    if (bytes.size() == state.size()) {
+      std::memcpy(bytes.data(), state.data(), state.size());
+    }
+    writer.Write(tensor.name, bytes);
+  }
+  writer.Commit();
+  EXPECT_THAT(
+      Refusal(R"({"quantization_config": {"quant_method": "bitsandbytes"}})"),
+      HasSubstr("'a.weight': has an odd number of columns"));
 }
 
 TEST_F(StoredFolderTest, TorchaoClassesThatHoldOnlyKernelsBytes) {

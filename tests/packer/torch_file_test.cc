@@ -106,6 +106,18 @@ TEST_F(TorchFileTest, TensorsWhereTheyLie) {
   EXPECT_EQ(raw.metadata.size(), 0u);
 }
 
+// Of a tensor without elements the product of the others may be any.
+TEST_F(TorchFileTest, TensorsWithoutElements) {
+  const std::string huge = "\x8a\x08" + Raw(int64_t{1} << 62);
+  const RawTensors raw = ReadPickle(
+      Pickle(Text("a") + Global("torch._utils", "_rebuild_tensor_v2") + "((" +
+             Text("storage") + Global("torch", "FloatStorage") + Text("0") +
+             Text("cpu") + "K\x08tQK" + std::string(1, '\0') + "(K" +
+             std::string(1, '\0') + huge + huge + "t(" + huge + huge + huge +
+             "t\x89}tR"));
+  EXPECT_EQ(raw.Find("a")->view.data.size(), 0u);
+}
+
 TEST_F(TorchFileTest, ClassesOfTorchaoComeAsParts) {
   const RawTensors raw = ReadPickle(
       Pickle(Text("w") + Global("torch._tensor", "_rebuild_from_type_v2") +

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tests/runtime/raw_file.h"
 #include "tests/temp_dir.h"
@@ -97,6 +99,55 @@ TEST(ImportVerbTest, WhatCannotBeImportedIsInspected) {
   // Whatever becomes of the network, its weights are told of.
   EXPECT_THAT(OutputOf({"inspect", copy.string()}),
               HasSubstr("bits per weight, every value exact"));
+}
+
+TEST(ImportVerbTest, TheSourceIsNotReplaced) {
+  const auto file = TestData("golden/checkpoints/gguf-mixed/model.gguf");
+  const auto folder = TestData("golden/checkpoints/ct-w4a16-sym-g32");
+  if (!file || !folder) GTEST_SKIP() << "data absent";
+  const TempDir dir;
+  const std::filesystem::path gguf = dir / "model.gguf";
+  std::filesystem::copy(*file, gguf);
+  const std::filesystem::path copy = dir / "copy";
+  std::filesystem::copy(*folder, copy);
+  const std::filesystem::path weights = copy / "model.safetensors";
+  for (const auto& [source, output] :
+       {std::pair(gguf, gguf), std::pair(copy, weights),
+        std::pair(copy, copy / "config.json")}) {
+    const std::string before = ReadBytes(output);
+    const Outcome result =
+        RunLutra({"import", source.string(), "-o", output.string()});
+    ExpectError(result);
+    EXPECT_THAT(result.err, HasSubstr("is a part of the source"));
+    EXPECT_EQ(ReadBytes(output), before);
+  }
+  // A model beside the source's files may be made again.
+  const std::string model = (copy / "lutra.safetensors").string();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(OutputOf({"import", copy.string(), "-o", model}),
+                HasSubstr("every value exact"));
+  }
+}
+
+TEST(ImportVerbTest, WhatIsNoSource) {
+  const TempDir dir;
+  WriteBytes(dir / "text.gguf", "not a model");
+  WriteBytes(dir / "none.gguf", "");
+  for (const char* verb : {"import", "inspect"}) {
+    const auto error = [&](const std::filesystem::path& source) {
+      std::vector<std::string> words = {verb, source.string()};
+      if (words[0] == "import") {
+        words.insert(words.end(), {"-o", (dir / "m.safetensors").string()});
+      }
+      const Outcome result = RunLutra(words);
+      ExpectError(result);
+      return result.err;
+    };
+    EXPECT_THAT(error(dir / "text.gguf"), HasSubstr("is not a GGUF file"));
+    EXPECT_THAT(error(dir / "none.gguf"),
+                HasSubstr("the header runs past the end of the file"));
+    EXPECT_THAT(error(dir.path()), HasSubstr("is a folder of no known kind"));
+  }
 }
 
 TEST(ImportVerbTest, WrongUse) {

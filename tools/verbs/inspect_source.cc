@@ -30,13 +30,8 @@ double Bandwidth() {
 bool IsSource(const std::string& path) {
   std::error_code error;
   const std::filesystem::path source = path;
-  if (!std::filesystem::is_directory(source, error)) {
-    return source.extension() == ".gguf" || source.extension() == ".bin";
-  }
-  for (const char* name : {"config.json", "graph.json", "manifest.json"}) {
-    if (std::filesystem::exists(source / name, error)) return true;
-  }
-  return false;
+  return std::filesystem::is_directory(source, error) ||
+         source.extension() == ".gguf" || source.extension() == ".bin";
 }
 
 void PrintSource(const std::string& path, OutputFormat format) {

@@ -7,8 +7,8 @@
 
 namespace lutra::tools {
 
-// Whether inspect is to say what importing the path would give: a folder that
-// import knows, or a file by another ending than a model's.
+// Whether inspect is to say what importing the path would give: a folder, or a
+// file by another ending than a model's.
 bool IsSource(const std::string& path);
 
 // Prints what import would make of it, what it would take to run and how fast

@@ -1,6 +1,7 @@
 #include "packer/import/gguf/gguf_network.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -21,7 +22,7 @@ struct GgufArchitecture {
   std::string_view type;     // model_type
   std::string_view network;  // class
   bool permuted;             // rows of queries and keys, see GgufNetwork
-  std::string_view act;      // hidden_act; empty: not said
+  std::string_view act;      // hidden_act, where the file does not say it
   // Names of blocks that differ from the common ones.
   std::initializer_list<Renamed> blocks;
 };
@@ -49,7 +50,7 @@ constexpr Renamed kOutside[] = {
 };
 
 const GgufArchitecture kArchitectures[] = {
-    {"bitnet", "bitnet", "BitNetForCausalLM", false, "relu2", {}},
+    {"bitnet", "bitnet", "BitNetForCausalLM", false, "silu", {}},
     {"glm4",
      "glm4",
      "Glm4ForCausalLM",
@@ -146,6 +147,27 @@ void ReadRope(const GgufFile& file, Reader& reader, json& config) {
   config["rope_scaling"] = scaling;
 }
 
+// The elements of a head that are turned, as a share of all.
+void ReadRotaryPart(const GgufFile& file, const Reader& reader, bool permuted,
+                    json& config) {
+  constexpr const char* kKey = "rope.dimension_count";
+  const auto turned = reader.Find(kKey);
+  const auto heads = config["num_attention_heads"].get<int64_t>();
+  if (!turned || heads < 1) return;
+  const auto head_dim = config.contains("head_dim")
+                            ? config["head_dim"].get<int64_t>()
+                            : config["hidden_size"].get<int64_t>() / heads;
+  if (*turned < 2 || *turned > head_dim || (permuted && *turned != head_dim)) {
+    file.Fail(reader.Key(kKey), "is " + std::to_string(*turned) + " of " +
+                                    std::to_string(head_dim) +
+                                    ", which is not supported");
+  }
+  // Upwards, so that the product with the head is not below the whole number.
+  const double share =
+      static_cast<double>(*turned) / static_cast<double>(head_dim);
+  config["partial_rotary_factor"] = std::nextafter(share, 1.0);
+}
+
 bool Has(const std::vector<const GgufTensor*>& tensors, std::string_view name) {
   return std::any_of(
       tensors.begin(), tensors.end(),
@@ -173,8 +195,10 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   json& config = network.config;
   config["architectures"] = {std::string(architecture->network)};
   config["model_type"] = std::string(architecture->type);
-  config["hidden_act"] = std::string(architecture->act);
   Reader reader(first, name + ".", config);
+  // BitNet's of Microsoft say relu2.
+  config["hidden_act"] = first.Text(reader.Key("hidden_activation"))
+                             .value_or(std::string(architecture->act));
   reader.Integer("context_length", "max_position_embeddings");
   reader.Integer("embedding_length", "hidden_size");
   reader.Integer("block_count", "num_hidden_layers");
@@ -191,6 +215,7 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
     }
     config["head_dim"] = *dim;
   }
+  ReadRotaryPart(first, reader, architecture->permuted, config);
   reader.Number("attention.layer_norm_rms_epsilon", "rms_norm_eps");
   ReadRope(first, reader, config);
   for (const auto& [key, to] : kScales) reader.Number(key, to);

@@ -5,11 +5,12 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/checkpoint.h"
+#include "packer/import/exists.h"
 #include "packer/import/huggingface/network_plan.h"
 #include "packer/import/huggingface/sentence_transformer.h"
 #include "packer/import/import_plan.h"
+#include "packer/import/json_file.h"
 #include "packer/import/tokenizers/tokenizers.h"
-#include "runtime/base/mapped_file.h"
 
 namespace lutra::packer {
 namespace {
@@ -18,32 +19,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr size_t kMaxEnds = 64;
-
-bool Exists(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
-// A JSON file and access to its root.
-class JsonFile {
- public:
-  JsonFile(const fs::path& path, const std::string& what)
-      : name_(path.string()), document_(Parse(path, what)), what_(what) {}
-
-  JsonObject object() const {
-    return JsonObject(document_.root(), name_, what_);
-  }
-
- private:
-  JsonDocument Parse(const fs::path& path, const std::string& what) const {
-    const MappedFile file(path);
-    return ParseJson(file.text(), name_, what);
-  }
-
-  std::string name_;
-  JsonDocument document_;
-  std::string what_;
-};
 
 class Importer {
  public:

@@ -1,6 +1,8 @@
 #include "packer/import/huggingface/network_tensor.h"
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -53,12 +55,15 @@ Source Find(const Checkpoint& checkpoint, const TensorPart& part) {
   return source;
 }
 
-// Copies the elements of a part, `size` bytes each.
-void Gather(const Source& source, size_t size, std::byte* to) {
-  const auto count = static_cast<size_t>(source.RowCount());
+// Elements that are converted together: bounds memory.
+constexpr size_t kPiece = size_t{1} << 20;
+
+// Copies rows [first, first + count) of a part, elements of `size` bytes.
+void Gather(const Source& source, size_t size, size_t first, size_t count,
+            std::byte* to) {
   const auto width = static_cast<size_t>(source.RowWidth());
   const auto columns = static_cast<size_t>(source.columns);
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = first; i < first + count; ++i) {
     size_t row = static_cast<size_t>(source.part.first) +
                  i * static_cast<size_t>(source.part.step);
     if (!source.tensor.row_order.empty()) row = source.tensor.row_order[row];
@@ -73,15 +78,53 @@ void Gather(const Source& source, size_t size, std::byte* to) {
   }
 }
 
-// Adds a row to each of those of `floats`.
-void AddRow(const Source& source, std::span<float> floats) {
-  const auto width = static_cast<size_t>(source.RowWidth());
+// The first row of a part.
+std::vector<float> FirstRow(const Source& source) {
+  std::vector<float> row(static_cast<size_t>(source.RowWidth()));
   const size_t size = ByteSize(source.view.dtype);
-  std::vector<std::byte> stored(width * size);
-  Gather(source, size, stored.data());
-  std::vector<float> row(width);
+  std::vector<std::byte> stored(row.size() * size);
+  Gather(source, size, 0, 1, stored.data());
   ToFloats(source.view.dtype, stored, row);
-  for (size_t i = 0; i < floats.size(); ++i) floats[i] += row[i % width];
+  return row;
+}
+
+// Parts one below the other, a few rows at a time: of the type `dtype`, or
+// float32 if `convert` is set.
+void WriteSources(const std::vector<Source>& sources, DType dtype, bool convert,
+                  const std::function<float(float)>& transform,
+                  const std::vector<float>& added, const TensorParts& parts) {
+  const size_t size = ByteSize(dtype);
+  std::vector<std::byte> stored;
+  std::vector<float> floats;
+  size_t offset = 0;
+  const auto write = [&](std::span<const std::byte> bytes) {
+    parts(offset, bytes);
+    offset += bytes.size();
+  };
+  for (const Source& source : sources) {
+    const auto rows = static_cast<size_t>(source.RowCount());
+    const auto width = static_cast<size_t>(source.RowWidth());
+    const size_t piece =
+        std::max<size_t>(1, kPiece / std::max<size_t>(1, width));
+    for (size_t first = 0; first < rows; first += piece) {
+      const size_t count = std::min(piece, rows - first);
+      stored.resize(count * width * size);
+      Gather(source, size, first, count, stored.data());
+      if (!convert) {
+        write(stored);
+        continue;
+      }
+      floats.resize(count * width);
+      ToFloats(dtype, stored, floats);
+      if (transform != nullptr) {
+        for (float& value : floats) value = transform(value);
+      }
+      for (size_t i = 0; !added.empty() && i < floats.size(); ++i) {
+        floats[i] += added[i % width];
+      }
+      write(std::as_bytes(std::span(floats)));
+    }
+  }
 }
 
 // The tensor as it would lie in one piece, without data.
@@ -188,42 +231,22 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
   std::optional<Source> added;
   if (!tensor.added.name.empty()) added = Find(checkpoint, tensor.added);
   const bool as_floats = tensor.transform != nullptr || added.has_value();
-  if (sources.size() == 1 && first.IsRun() && !as_floats) {
+  // For its checks of the type, and what it becomes.
+  ImportTensor result = CopyTensor(tensor.name, view, float32 || as_floats,
+                                   first.tensor.file, first.tensor.owner);
+  const bool convert = result.info.dtype != dtype || as_floats;
+  if (sources.size() == 1 && first.IsRun() && !convert) {
     const size_t row = static_cast<size_t>(first.columns) * size;
     view.data = first.data.subspan(static_cast<size_t>(first.part.first) * row,
                                    static_cast<size_t>(first.RowCount()) * row);
     return CopyTensor(tensor.name, view, float32, first.tensor.file,
                       first.tensor.owner);
   }
-  // For its checks of the type, and what it becomes.
-  ImportTensor result = CopyTensor(tensor.name, view, float32 || as_floats,
-                                   first.tensor.file, first.tensor.owner);
-  const bool convert = result.info.dtype != dtype || as_floats;
-  result.read = [sources, added, size, dtype, convert,
-                 transform = tensor.transform](std::vector<std::byte>& buffer) {
-    size_t count = 0;
-    for (const Source& source : sources) {
-      count += static_cast<size_t>(source.RowCount() * source.RowWidth());
-    }
-    std::vector<std::byte> stored(count * size);
-    std::byte* to = stored.data();
-    for (const Source& source : sources) {
-      Gather(source, size, to);
-      to += static_cast<size_t>(source.RowCount() * source.RowWidth()) * size;
-    }
-    if (!convert) {
-      buffer = std::move(stored);
-      return std::span<const std::byte>(buffer);
-    }
-    buffer.resize(count * sizeof(float));
-    const std::span<float> floats(reinterpret_cast<float*>(buffer.data()),
-                                  count);
-    ToFloats(dtype, stored, floats);
-    if (transform != nullptr) {
-      for (float& value : floats) value = transform(value);
-    }
-    if (added) AddRow(*added, floats);
-    return std::span<const std::byte>(buffer);
+  result.read = nullptr;
+  result.write = [sources, dtype, convert, transform = tensor.transform,
+                  row = added ? FirstRow(*added) : std::vector<float>()](
+                     const TensorParts& parts, ImportedWeight&) {
+    WriteSources(sources, dtype, convert, transform, row, parts);
   };
   return result;
 }

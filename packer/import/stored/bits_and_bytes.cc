@@ -58,6 +58,8 @@ void AddFourBit(const FormatInput& in, const std::string& name,
         "has blocks that run across rows: " + std::to_string(weight.columns) +
         " columns are no multiple of " + std::to_string(block));
   }
+  // Two codes share a byte, which rows must not.
+  if (weight.columns % 2 != 0) codes.Fail("has an odd number of columns");
   weight.group_size = block;
   const size_t elements = weight.rows * weight.columns;
   if (codes.size() != elements / 2) codes.Fail("is of another size");

@@ -15,6 +15,14 @@ namespace {
 constexpr size_t kMaxRules = 4096;
 constexpr size_t kMaxName = 512;  // std::regex recurses once per character
 
+// Time that grows with the length of the name, whatever the pattern.
+#ifdef __GLIBCXX__
+constexpr auto kSyntax =
+    std::regex_constants::ECMAScript | std::regex_constants::__polynomial;
+#else
+constexpr auto kSyntax = std::regex_constants::ECMAScript;
+#endif
+
 class Bits {
  public:
   explicit Bits(const JsonObject& config) : default_(Number(config, 4)) {
@@ -25,7 +33,7 @@ class Bits {
     for (const auto& [pattern, entry] : all.items()) {
       if (pattern.size() > kMaxName) rules.Fail("has too long a pattern");
       try {
-        rules_.emplace_back(std::regex(pattern),
+        rules_.emplace_back(std::regex(pattern, kSyntax),
                             Number(rules.Object(pattern), default_));
       } catch (const std::regex_error& error) {
         rules.Fail("'" + pattern +

@@ -131,13 +131,13 @@ void AddWeight(const FormatInput& in, const GptqOptions& options,
   const Part zero(in.raw.Take(stem + "qzeros"), kWordTypes);
   zero.CheckMatrix(groups, words);
   const ZeroPoints zeros{zero, bits, words, options.minus_one};
+  if (codes.size() == 0) codes.Fail("is empty");
   if (options.ambiguous) WarnOfZeros(zeros, groups, weight.rows);
   weight.levels = IntegerLevels(0, size_t{1} << bits);
   weight.zero = ZeroRule::kSubtract;
   weight.format = "GPTQ, " + std::to_string(bits) + " bits";
   const Part order(in.raw.TakeIfPresent(stem + "g_idx"), kWordTypes);
   if (order.present()) SetGroupOrder(order, groups, weight);
-  // Bias of a layer that has none.
   const size_t rows = weight.rows;
   const size_t columns = weight.columns;
   weight.read = [=](size_t first, size_t count, StoredRows& out) {

@@ -289,6 +289,14 @@ struct PieceValues {
   std::vector<float> offsets;
 };
 
+void CheckCodes(const StoredWeight& weight, const StoredRows& in) {
+  for (const uint8_t code : in.codes) {
+    if (code < weight.levels.size()) continue;
+    throw Error("a code is " + std::to_string(code) + ", above " +
+                std::to_string(weight.levels.size() - 1));
+  }
+}
+
 void Translate(const StoredWeight& weight, const Holding& holding, size_t count,
                const StoredRows& in, PieceValues& out) {
   const size_t groups = weight.Groups();
@@ -316,10 +324,6 @@ void Translate(const StoredWeight& weight, const Holding& holding, size_t count,
     const uint8_t* codes = in.codes.data() + r * weight.columns;
     uint8_t* to = out.indices.data() + r * weight.columns;
     for (size_t c = 0; c < weight.columns; ++c) {
-      if (codes[c] >= weight.levels.size()) {
-        throw Error("a code is " + std::to_string(codes[c]) + ", above " +
-                    std::to_string(weight.levels.size() - 1));
-      }
       if (holding.fold_zero) {
         const float zero = zero_at(r * groups + c / weight.group_size);
         to[c] = static_cast<uint8_t>(
@@ -370,6 +374,7 @@ Fidelity WriteBlob(
   std::vector<float> held;
   ForPieces(
       weight, true, [&](size_t first, size_t count, const StoredRows& in) {
+        CheckCodes(weight, in);
         Translate(weight, holding, count, in, packed);
         const auto rows = static_cast<uint32_t>(count);
         const kernels::LutFormat format = pieces.PieceFormat(rows);
@@ -403,6 +408,7 @@ void WriteFloats(
   std::vector<float> values;
   ForPieces(weight, true,
             [&](size_t first, size_t count, const StoredRows& in) {
+              CheckCodes(weight, in);
               values.resize(count * weight.columns);
               weight.Values(in, count, values);
               if (weight.transform) {

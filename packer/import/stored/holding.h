@@ -55,7 +55,8 @@ Fidelity WriteBlob(
     const std::function<void(size_t offset, std::span<const std::byte>)>&
         write);
 
-// Writes the values as float32, a few rows at a time.
+// Writes the values as float32, a few rows at a time. Throws Error with the
+// bare cause for codes that stand for nothing.
 void WriteFloats(const StoredWeight& weight,
                  const std::function<void(size_t offset,
                                           std::span<const std::byte>)>& write);

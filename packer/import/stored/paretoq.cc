@@ -41,8 +41,10 @@ void AddWeight(const FormatInput& in, int bits, const std::string& stem) {
   weight.columns = latent.Dim(1);
   latent.CheckMatrix(weight.rows, weight.columns);
   clip.CheckMatrix(weight.rows, 1);
-  for (size_t i = 0; i < latent.size(); ++i) {
-    if (!std::isfinite(latent.Float(i))) latent.Fail("is not finite");
+  for (const Part& part : {latent, clip}) {
+    for (size_t i = 0; i < part.size(); ++i) {
+      if (!std::isfinite(part.Float(i))) part.Fail("is not finite");
+    }
   }
   weight.group_size = weight.columns;
   // A level times the trained scale; of ternary ones t / 1.5 is rounded first.

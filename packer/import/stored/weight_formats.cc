@@ -4,7 +4,8 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
-#include "runtime/base/mapped_file.h"
+#include "packer/import/exists.h"
+#include "packer/import/json_file.h"
 
 namespace lutra::packer {
 namespace {
@@ -36,26 +37,8 @@ constexpr Method kMethods[] = {
 constexpr std::pair<std::string_view, std::string_view> kOldFiles[] = {
     {"quantize_config.json", "gptq"}, {"quant_config.json", "awq"}};
 
-bool Exists(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
-// A JSON file that is kept.
-class OldConfig {
- public:
-  explicit OldConfig(const fs::path& path) : name_(path.string()) {
-    const MappedFile file(path);
-    document_ = ParseJson(file.text(), name_, "quantization");
-  }
-  JsonObject object() const {
-    return JsonObject(document_.root(), name_, "quantization");
-  }
-
- private:
-  std::string name_;
-  JsonDocument document_;
-};
+// Of a configuration of those.
+constexpr const char* kOldWhat = "quantization";
 
 void ReadBy(std::string_view name, const FormatInput& in) {
   std::string known;
@@ -113,7 +96,7 @@ StoredWeights ReadStoredWeights(const fs::path& folder,
   } else {
     for (const auto& [file, method] : kOldFiles) {
       if (!Exists(folder / file)) continue;
-      const OldConfig old(folder / file);
+      const JsonFile old(folder / file, kOldWhat);
       ReadBy(old.object().String("quant_method", method),
              {config, old.object(), raw, weights});
       break;
@@ -125,7 +108,7 @@ StoredWeights ReadStoredWeights(const fs::path& folder,
 std::string SingleFileName(const fs::path& folder) {
   const fs::path path = folder / kOldFiles[0].first;
   if (!Exists(path)) return "";
-  return OldConfig(path).object().String("model_file_base_name", "");
+  return JsonFile(path, kOldWhat).object().String("model_file_base_name", "");
 }
 
 }  // namespace lutra::packer

@@ -332,13 +332,6 @@ class PickleMachine {
   std::unordered_map<uint32_t, Node*> memo_;
 };
 
-const PickleNode* PickleNode::Member(const char* name) const {
-  for (const auto& [key, value] : members) {
-    if (key->kind == Kind::kText && key->text == name) return value;
-  }
-  return nullptr;
-}
-
 Pickle::Pickle(std::span<const std::byte> bytes, const std::string& file) {
   PickleMachine(bytes, file, *this).Run();
 }

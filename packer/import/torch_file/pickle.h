@@ -34,9 +34,6 @@ struct PickleNode {
   std::vector<const PickleNode*> items;
   // Of a dict.
   std::vector<std::pair<const PickleNode*, const PickleNode*>> members;
-
-  // nullptr if there is none of that name.
-  const PickleNode* Member(const char* name) const;
 };
 
 class Pickle {

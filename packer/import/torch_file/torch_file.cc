@@ -154,15 +154,6 @@ class Reader {
         strides.size() != raw.view.shape.size()) {
       Fail(name, "has a shape that is not possible");
     }
-    int64_t stride = 1;
-    for (size_t i = strides.size(); i-- > 0;) {
-      if (raw.view.shape[i] != 1 && strides[i] != stride) {
-        Fail(name,
-             "is stored in another order than its own (a transposed "
-             "tensor?); save it contiguous");
-      }
-      stride *= raw.view.shape[i];
-    }
     const size_t size = ByteSize(dtype);
     const auto begin =
         CheckedMultiply(static_cast<size_t>(offset.integer), size);
@@ -170,6 +161,16 @@ class Reader {
     if (!begin || !length || *begin > bytes.size() ||
         *length > bytes.size() - *begin) {
       Fail(name, "runs past the end of its storage");
+    }
+    // Of a tensor without elements strides say nothing, and may overflow.
+    int64_t stride = 1;
+    for (size_t i = *elements == 0 ? 0 : strides.size(); i-- > 0;) {
+      if (raw.view.shape[i] != 1 && strides[i] != stride) {
+        Fail(name,
+             "is stored in another order than its own (a transposed "
+             "tensor?); save it contiguous");
+      }
+      stride *= raw.view.shape[i];
     }
     raw.view.data = bytes.subspan(*begin, *length);
     raw.file = zip_->path();

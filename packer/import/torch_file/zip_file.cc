@@ -75,7 +75,8 @@ Directory FindDirectory(const Bytes& in) {
     }
     return directory;
   }
-  in.Fail("has no directory");
+  in.Fail(
+      "has no directory: the file is cut off, or none of torch.save since 1.6");
 }
 
 struct Entry {

@@ -45,8 +45,9 @@ using ExportProgress =
 // Writes config.json and model.safetensors into `folder`, which is made if it
 // is missing. Every value is that of the model, bit for bit. Tokenizers are not
 // written: their files are those of the source. A few rows are held in memory.
-// Throws Error, e.g. for a model that was not imported, or whose import changed
-// weights.
+// Throws Error, e.g. for a model that was not imported, whose import changed
+// weights, or whose configuration is that of another network, and for the
+// folder of the model itself.
 ExportReport ExportModel(const Model& model,
                          const std::filesystem::path& folder,
                          ExportLayout layout,

@@ -106,10 +106,11 @@ struct ImportReport {
 using ImportProgress =
     std::function<void(std::string_view tensor, size_t index, size_t count)>;
 
-// Writes tensor by tensor from the mapped source: memory holds one tensor that
-// has to be converted at most, of quantized ones a few rows. The new file
+// Writes tensor by tensor from the mapped source: memory holds a few rows of
+// what has to be converted. The new file
 // appears under its name when it is complete and has been loaded as a check.
-// Throws Error; what is not supported is named.
+// Throws Error; what is not supported is named, and so is an output that would
+// replace the source.
 ImportReport ImportModel(const ImportOptions& options,
                          const ImportProgress& progress = {});
 

@@ -20,7 +20,6 @@ Network Build(const JsonObject& config) {
   defaults.eps = 1e-12;
   defaults.activation = "gelu";
   DecoderConfig decoder = ReadDecoder(config, defaults);
-  for (DecoderLayer& layer : decoder.layers) layer.rope = -1;
   decoder.positions = decoder.context;
   decoder.token_types = config.Integer("type_vocab_size", 1, kMaxConfigSize, 2);
   decoder.tied = false;

@@ -25,7 +25,7 @@ struct DecoderLayer {
   int64_t head_dim = 0;
   int64_t hidden = 0;  // of the feed-forward part
   int64_t window = 0;  // of attention, in tokens; 0: none
-  int rope = 0;        // which of the config's; -1: none
+  int rope = -1;       // which of the config's; -1: none
 
   int64_t query_dim() const { return heads * head_dim; }
   int64_t key_value_dim() const { return kv_heads * head_dim; }

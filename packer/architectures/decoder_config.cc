@@ -225,6 +225,16 @@ RopeScheme ReadRopeScheme(const JsonObject& config,
   return scheme;
 }
 
+RopeScheme ReadFullRope(const JsonObject& config,
+                        const DecoderDefaults& defaults, int64_t context,
+                        double theta) {
+  if (!config.Has("rope_scaling")) {
+    return ReadRopeScheme(config, nullptr, defaults, context, theta);
+  }
+  const JsonObject scaling = config.Object("rope_scaling");
+  return ReadRopeScheme(config, &scaling, defaults, context, theta);
+}
+
 void AddRope(const RopeScheme& scheme, std::string_view kind,
              double rotary_part, const JsonObject& config,
              DecoderConfig& decoder) {
@@ -296,7 +306,33 @@ void ReadRope(const JsonObject& config, const DecoderDefaults& defaults,
     const JsonObject own = scaling.Object(kind);
     add(&own, kind);
   }
-  if (!nested) add(&scaling, "");
+  if (!nested) return add(&scaling, "");
+  for (const DecoderLayer& layer : decoder.layers) {
+    if (layer.rope >= 0 ||
+        (layer.kind != kFullAttention && layer.kind != kSlidingAttention)) {
+      continue;
+    }
+    config.Fail(std::string(key) + " have none for layers of " + layer.kind);
+  }
+}
+
+void ReadMultipliers(const JsonObject& config, DecoderConfig& decoder) {
+  const auto factor = [&](const char* key) {
+    return config.Number(key, 1e-9, 1e6, 1);
+  };
+  decoder.embedding_scale = factor("embedding_multiplier");
+  decoder.attention_scale = factor("attention_multiplier");
+  decoder.residual_scale = factor("residual_multiplier");
+  decoder.logits_scale = 1 / factor("logits_scaling");
+}
+
+void CheckParts(const JsonObject& config, std::string_view key, int64_t each,
+                const DecoderConfig& decoder) {
+  const auto layers = static_cast<int64_t>(decoder.layers.size());
+  if (each <= kMaxParts / layers) return;
+  config.Fail(std::string(key) + " " + std::to_string(each) + " in " +
+              std::to_string(layers) + " layers are more than " +
+              std::to_string(kMaxParts));
 }
 
 void RefuseOptions(const JsonObject& config,

@@ -22,6 +22,10 @@ inline constexpr double kMaxConfigNumber = 1e12;
 inline constexpr std::string_view kFullAttention = "full_attention";
 inline constexpr std::string_view kSlidingAttention = "sliding_attention";
 
+// Matrices of the checkpoint of one kind, over all layers: above any model's.
+// Each takes memory before a checkpoint is looked at.
+inline constexpr int64_t kMaxParts = int64_t{1} << 17;
+
 // What a configuration class takes for granted. 0: must be given, unless
 // something else is said.
 struct DecoderDefaults {
@@ -72,10 +76,23 @@ void ReadRope(const JsonObject& config, const DecoderDefaults& defaults,
 RopeScheme ReadRopeScheme(const JsonObject& config, const JsonObject* scaling,
                           const DecoderDefaults& defaults, int64_t context,
                           double theta);
+// The scheme of layers of full attention in the older spelling of models that
+// have two: rope_scaling says what is special about it.
+RopeScheme ReadFullRope(const JsonObject& config,
+                        const DecoderDefaults& defaults, int64_t context,
+                        double theta);
 // As a further one of layers of a kind.
 void AddRope(const RopeScheme& scheme, std::string_view kind,
              double rotary_part, const JsonObject& config,
              DecoderConfig& decoder);
+
+// The factors of Granite's embedding, scores, outputs of both parts and logits.
+void ReadMultipliers(const JsonObject& config, DecoderConfig& decoder);
+
+// Throws if all layers together have more than kMaxParts of `each` per layer,
+// which the member `key` says.
+void CheckParts(const JsonObject& config, std::string_view key, int64_t each,
+                const DecoderConfig& decoder);
 
 // Refuses options that change what the network computes.
 void RefuseOptions(const JsonObject& config,

@@ -8,8 +8,6 @@
 namespace lutra::packer {
 namespace {
 
-using Role = NetworkTensor::Role;
-
 // Nodes behind the hidden states, and tensors that they alone use.
 void CutHead(Network& network) {
   std::vector<Node>& nodes = network.graph.nodes;
@@ -20,7 +18,7 @@ void CutHead(Network& network) {
     });
   });
   // Files of some encoders have it nevertheless.
-  network.ignored.push_back(network.output);
+  if (!network.output.empty()) network.ignored.push_back(network.output);
   network.tied = false;
 }
 
@@ -48,16 +46,10 @@ void MakeEncoder(const EncoderHead& head, Network& network) {
     width = dense.outputs;
   }
   if (head.unit_length) {
-    // x / sqrt(mean of squares), times 1 / sqrt(width).
-    Node& node = graph.Add(OpType::kRmsNorm, {x}, "unit");
-    node.weight = "lutra.unit";
-    node.attributes["eps"] = 0.0;
-    const auto n = static_cast<size_t>(width);
-    graph.Make(
-        "lutra.unit", Role::kRope,
-        std::vector<float>(
-            n, static_cast<float>(1 / std::sqrt(static_cast<double>(n)))));
-    x = "unit";
+    // The mean of squares is the length's square over the width.
+    const double factor = 1 / std::sqrt(static_cast<double>(width));
+    x = graph.UnitNorm("unit", x, "lutra.unit", width,
+                       static_cast<float>(factor), 0.0);
   }
   network.graph.nodes.back().output = "embedding";
   network.graph.outputs = {"embedding"};

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "packer/architectures/decoder_config.h"
+
 namespace lutra::packer {
 namespace {
 
@@ -90,6 +92,18 @@ std::string Multiply(Decoder& d, const Experts& experts, Which which,
 }
 
 }  // namespace
+
+Experts ReadExperts(const JsonObject& config, const DecoderConfig& decoder,
+                    int64_t count, int64_t chosen) {
+  Experts experts;
+  experts.count =
+      config.Integer("num_local_experts", 1, kMaxParts,
+                     config.Integer("num_experts", 1, kMaxParts, count));
+  CheckParts(config, "num_experts", experts.count, decoder);
+  experts.chosen =
+      config.Integer("num_experts_per_tok", 1, experts.count, chosen);
+  return experts;
+}
 
 std::string Route(Decoder& d, const Experts& experts,
                   const std::string& router_input, const std::string& x) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "packer/architectures/decoder.h"
+#include "runtime/base/json_object.h"
 
 namespace lutra::packer {
 
@@ -40,6 +41,10 @@ struct Experts {
                             const std::string& up)>
       combine;
 };
+
+// How many there are, by default `count`, and how many are chosen.
+Experts ReadExperts(const JsonObject& config, const DecoderConfig& decoder,
+                    int64_t count, int64_t chosen);
 
 // The output of the experts that `router_input` chooses, for `x`.
 std::string Route(Decoder& d, const Experts& experts,

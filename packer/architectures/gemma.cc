@@ -80,16 +80,7 @@ Network BuildGemma2(const JsonObject& config) {
 void ReadGemma3Rope(const JsonObject& config, const DecoderDefaults& defaults,
                     DecoderConfig& decoder) {
   if (config.Has("rope_parameters")) return ReadRope(config, defaults, decoder);
-  const auto scheme = [&](const JsonObject* scaling) {
-    return ReadRopeScheme(config, scaling, defaults, decoder.context, 1e6);
-  };
-  RopeScheme full;
-  if (config.Has("rope_scaling")) {
-    const JsonObject scaling = config.Object("rope_scaling");
-    full = scheme(&scaling);
-  } else {
-    full = scheme(nullptr);
-  }
+  const RopeScheme full = ReadFullRope(config, defaults, decoder.context, 1e6);
   RopeScheme sliding;
   sliding.theta =
       config.Number("rope_local_base_freq", 1, kMaxConfigNumber, 1e4);

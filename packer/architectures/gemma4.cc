@@ -30,12 +30,9 @@ using KeysAndValues =
 // A norm of each head, without a weight.
 std::string PlainNorm(Decoder& d, size_t i, const std::string& x) {
   const int64_t width = d.config().layers[i].head_dim;
-  Node& norm = d.graph().Add(OpType::kRmsNorm, {x}, d.Value("v_norm"));
-  norm.weight = "lutra.ones." + std::to_string(width);
-  norm.attributes["eps"] = d.config().norm_eps;
-  d.graph().Make(norm.weight, Role::kRope,
-                 std::vector<float>(static_cast<size_t>(width), 1.0f));
-  return d.Value("v_norm");
+  return d.graph().UnitNorm(d.Value("v_norm"), x,
+                            "lutra.ones." + std::to_string(width), width, 1.0f,
+                            d.config().norm_eps);
 }
 
 std::string Attend(Decoder& d, size_t i, const std::string& x,
@@ -115,18 +112,16 @@ std::string Finish(Decoder& d, size_t i, const std::string& x,
   GraphBuilder& graph = d.graph();
   std::string stream = x;
   if (options.width > 0) {
-    Node& slice =
-        graph.Add(OpType::kSlice, {"per_layer"}, d.Value("per_layer"));
-    slice.attributes["begin"] =
-        static_cast<double>(static_cast<int64_t>(i) * options.width);
-    slice.attributes["length"] = static_cast<double>(options.width);
+    const std::string own =
+        graph.Slice(d.Value("per_layer"), "per_layer",
+                    static_cast<int64_t>(i) * options.width, options.width);
     const std::string gate =
         graph.Output(d.config().activation,
                      {d.Linear(x, "per_layer_input_gate", options.width,
                                d.config().dim, false)},
                      d.Value("per_layer.active"));
-    const std::string product = graph.Output(
-        OpType::kMul, {gate, d.Value("per_layer")}, d.Value("per_layer.mul"));
+    const std::string product =
+        graph.Output(OpType::kMul, {gate, own}, d.Value("per_layer.mul"));
     const std::string added =
         d.Norm(d.Linear(product, "per_layer_projection", d.config().dim,
                         options.width, false),
@@ -253,7 +248,8 @@ Network Build(const JsonObject& config) {
 
   if (config.Bool("enable_moe_block", false)) {
     Experts& experts = options.experts;
-    experts.count = config.Integer("num_experts", 1, 65536);
+    experts.count = config.Integer("num_experts", 1, kMaxParts);
+    CheckParts(config, "num_experts", experts.count, decoder);
     experts.chosen = config.Integer("top_k_experts", 1, experts.count);
     experts.hidden = config.Integer("moe_intermediate_size", 1, kMaxConfigSize);
     experts.stored = Experts::Stored::kStacked;

@@ -25,7 +25,6 @@ Network Build(const JsonObject& config) {
   }
   layer.head_dim = decoder.dim / layer.heads;
   layer.hidden = config.Integer("n_inner", 1, kMaxConfigSize, 4 * decoder.dim);
-  layer.rope = -1;
   decoder.layers.assign(static_cast<size_t>(config.Integer("n_layer", 1, 2048)),
                         layer);
   decoder.positions = config.Integer("n_positions", 1, kMaxConfigSize, 1024);

@@ -45,9 +45,7 @@ Network Build(const JsonObject& config) {
       decoder);
   SetWindow(ReadWindow(config, 128), decoder);
   ReadRope(config, defaults, decoder);
-  Experts experts;
-  experts.count = config.Integer("num_local_experts", 1, 65536, 128);
-  experts.chosen = config.Integer("num_experts_per_tok", 1, experts.count, 4);
+  Experts experts = ReadExperts(config, decoder, 128, 4);
   experts.hidden = decoder.layers[0].hidden;
   experts.stored = Experts::Stored::kTurns;
   experts.router = "mlp.router";

@@ -13,13 +13,7 @@ Network Build(const JsonObject& config) {
   decoder.query_key_value_bias = config.Bool("attention_bias", false);
   decoder.attention_output_bias = decoder.query_key_value_bias;
   decoder.mlp_bias = config.Bool("mlp_bias", false);
-  const auto factor = [&](const char* key) {
-    return config.Number(key, 1e-9, 1e6, 1);
-  };
-  decoder.embedding_scale = factor("embedding_multiplier");
-  decoder.attention_scale = factor("attention_multiplier");
-  decoder.residual_scale = factor("residual_multiplier");
-  decoder.logits_scale = 1 / factor("logits_scaling");
+  ReadMultipliers(config, decoder);
   ReadRope(config, defaults, decoder);
   return Decoder::Build(decoder);
 }

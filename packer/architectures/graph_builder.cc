@@ -35,6 +35,43 @@ std::string GraphBuilder::SoftCap(const std::string& output,
   return Scale(output, Output(OpType::kTanh, {part}, output + ".tanh"), limit);
 }
 
+std::string GraphBuilder::Slice(const std::string& output, const std::string& x,
+                                int64_t begin, int64_t length) {
+  Node& slice = Add(OpType::kSlice, {x}, output);
+  slice.attributes["begin"] = static_cast<double>(begin);
+  slice.attributes["length"] = static_cast<double>(length);
+  return output;
+}
+
+std::string GraphBuilder::UnitNorm(const std::string& output,
+                                   const std::string& x,
+                                   const std::string& weight, int64_t width,
+                                   float factor, double eps) {
+  Node& norm = Add(OpType::kRmsNorm, {x}, output);
+  norm.weight = weight;
+  norm.attributes["eps"] = eps;
+  Make(weight, Role::kRope,
+       std::vector<float>(static_cast<size_t>(width), factor));
+  return output;
+}
+
+std::string GraphBuilder::CausalConv1d(const std::string& output,
+                                       const std::string& x,
+                                       const std::string& weight,
+                                       int64_t channels, int64_t taps,
+                                       const std::string& bias) {
+  Node& conv = Add(OpType::kCausalConv1d, {x}, output);
+  conv.weight = weight;
+  conv.bias = bias;
+  TensorPart part;
+  part.name = weight;
+  part.stored = {channels, 1, taps};
+  part.transposed = true;
+  Use(weight, Role::kBias, {taps, channels}, {part});
+  if (!bias.empty()) Use(bias, Role::kBias, {channels});
+  return output;
+}
+
 std::string GraphBuilder::Linear(const std::string& output,
                                  const std::string& x,
                                  const std::string& weight, int64_t n,

@@ -30,6 +30,20 @@ class GraphBuilder {
   std::string SoftCap(const std::string& output, const std::string& x,
                       double limit);
 
+  // Elements [begin, begin + length) of x.
+  std::string Slice(const std::string& output, const std::string& x,
+                    int64_t begin, int64_t length);
+  // Parts of x of `width` elements, each divided by the root of the mean of its
+  // squares and `eps`, times `factor`; `weight` is what holds that factor.
+  std::string UnitNorm(const std::string& output, const std::string& x,
+                       const std::string& weight, int64_t width, float factor,
+                       double eps);
+  // A convolution of each channel over the last `taps` tokens, with a tensor
+  // [channels, 1, taps] of the checkpoint, and a bias unless that has no name.
+  std::string CausalConv1d(const std::string& output, const std::string& x,
+                           const std::string& weight, int64_t channels,
+                           int64_t taps, const std::string& bias);
+
   // A product with the matrix [n, k] `weight`, and a bias [n] unless that has
   // no name. Where the parts are empty the tensors are the checkpoint's of the
   // same name.

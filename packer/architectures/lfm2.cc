@@ -9,8 +9,6 @@
 namespace lutra::packer {
 namespace {
 
-using Role = NetworkTensor::Role;
-
 constexpr std::string_view kConvolution = "conv";
 
 // c * conv(b * x), where rows of one matrix make b, c and x.
@@ -26,19 +24,11 @@ std::string Convolve(Decoder& d, const std::string& input, int64_t taps,
   const std::string c = project("conv.c", dim);
   const std::string x = project("conv.x", 2 * dim);
   const std::string bx = graph.Output(OpType::kMul, {b, x}, d.Value("conv.bx"));
-  Node& node = graph.Add(OpType::kCausalConv1d, {bx}, d.Value("conv.conv"));
-  node.weight = d.Tensor("conv.conv.weight");
-  TensorPart part;
-  part.name = node.weight;
-  part.stored = {dim, 1, taps};
-  part.transposed = true;
-  if (bias) {
-    node.bias = d.Tensor("conv.conv.bias");
-    graph.Use(node.bias, Role::kBias, {dim});
-  }
-  graph.Use(d.Tensor("conv.conv.weight"), Role::kBias, {taps, dim}, {part});
+  const std::string conv =
+      graph.CausalConv1d(d.Value("conv.conv"), bx, d.Tensor("conv.conv.weight"),
+                         dim, taps, bias ? d.Tensor("conv.conv.bias") : "");
   const std::string y =
-      graph.Output(OpType::kMul, {c, d.Value("conv.conv")}, d.Value("conv.y"));
+      graph.Output(OpType::kMul, {c, conv}, d.Value("conv.y"));
   return d.Linear(y, "conv.out_proj", dim, dim, bias);
 }
 

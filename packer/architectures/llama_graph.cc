@@ -17,6 +17,7 @@ Network Build(const LlamaConfig& config) {
   layer.head_dim = config.head_dim;
   layer.hidden = config.hidden;
   layer.window = config.window;
+  layer.rope = 0;
   decoder.layers.assign(static_cast<size_t>(config.layers), layer);
   DecoderRope& rope = decoder.ropes.emplace_back();
   rope.scheme.theta = config.rope_theta;

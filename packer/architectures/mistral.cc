@@ -45,8 +45,13 @@ Network BuildMinistral3(const JsonObject& config) {
     const JsonObject rope = config.Object("rope_parameters");
     const double beta =
         rope.Number("llama_4_scaling_beta", 0, kMaxConfigNumber, 0);
-    decoder.position_period =
-        static_cast<int64_t>(decoder.ropes[0].scheme.original_context);
+    decoder.position_period = static_cast<int64_t>(
+        rope.Number("original_max_position_embeddings", 1, kMaxConfigNumber,
+                    static_cast<double>(decoder.context)));
+    constexpr int64_t kMaxFactors = 65536;
+    if (decoder.context / decoder.position_period >= kMaxFactors) {
+      rope.Fail("original_max_position_embeddings is too small");
+    }
     for (int64_t i = 0;
          beta > 0 && i * decoder.position_period < decoder.context; ++i) {
       decoder.position_scale.push_back(

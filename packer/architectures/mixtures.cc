@@ -8,18 +8,6 @@
 namespace lutra::packer {
 namespace {
 
-// How many there are, and how many are chosen.
-Experts ReadExperts(const JsonObject& config, int64_t count, int64_t chosen) {
-  constexpr int64_t kMaxExperts = 65536;
-  Experts experts;
-  experts.count =
-      config.Integer("num_local_experts", 1, kMaxExperts,
-                     config.Integer("num_experts", 1, kMaxExperts, count));
-  experts.chosen =
-      config.Integer("num_experts_per_tok", 1, experts.count, chosen);
-  return experts;
-}
-
 // Experts in all layers for which `has` says so.
 void SetFeed(const Experts& experts, std::vector<bool> has,
              DecoderConfig& decoder) {
@@ -45,7 +33,7 @@ Network BuildQwen3Moe(const JsonObject& config) {
     SetWindow(window, decoder);
   }
   ReadRope(config, defaults, decoder);
-  Experts experts = ReadExperts(config, 128, 8);
+  Experts experts = ReadExperts(config, decoder, 128, 8);
   experts.hidden =
       config.Integer("moe_intermediate_size", 1, kMaxConfigSize, 768);
   experts.over_all = !config.Bool("norm_topk_prob", false);
@@ -73,7 +61,7 @@ Network BuildOlmoe(const JsonObject& config) {
   decoder.qk_norm = DecoderConfig::QkNorm::kAll;
   decoder.clip_qkv = config.Number("clip_qkv", 0, kMaxConfigNumber, 0);
   ReadRope(config, defaults, decoder);
-  Experts experts = ReadExperts(config, 64, 8);
+  Experts experts = ReadExperts(config, decoder, 64, 8);
   experts.hidden = decoder.layers[0].hidden;
   experts.over_all = !config.Bool("norm_topk_prob", false);
   SetFeed(experts, std::vector<bool>(decoder.layers.size(), true), decoder);
@@ -93,7 +81,7 @@ Network BuildMixtral(const JsonObject& config) {
   }
   SetWindow(window, decoder);
   ReadRope(config, defaults, decoder);
-  Experts experts = ReadExperts(config, 8, 2);
+  Experts experts = ReadExperts(config, decoder, 8, 2);
   experts.hidden = decoder.layers[0].hidden;
   experts.router = "block_sparse_moe.gate";
   experts.prefix = "block_sparse_moe.experts.";
@@ -109,15 +97,9 @@ Network BuildGraniteMoe(const JsonObject& config) {
   DecoderConfig decoder = ReadDecoder(config, defaults);
   decoder.query_key_value_bias = config.Bool("attention_bias", false);
   decoder.attention_output_bias = decoder.query_key_value_bias;
-  const auto factor = [&](const char* key) {
-    return config.Number(key, 1e-9, 1e6, 1);
-  };
-  decoder.embedding_scale = factor("embedding_multiplier");
-  decoder.attention_scale = factor("attention_multiplier");
-  decoder.residual_scale = factor("residual_multiplier");
-  decoder.logits_scale = 1 / factor("logits_scaling");
+  ReadMultipliers(config, decoder);
   ReadRope(config, defaults, decoder);
-  Experts experts = ReadExperts(config, 8, 2);
+  Experts experts = ReadExperts(config, decoder, 8, 2);
   experts.hidden = decoder.layers[0].hidden;
   experts.stored = Experts::Stored::kStacked;
   experts.router = "block_sparse_moe.router.layer";

@@ -47,16 +47,9 @@ Network BuildOlmo3(const JsonObject& config) {
   } else {
     // The older spelling is that of the layers without a window; the others
     // have the default base whatever it says, as in transformers.
-    RopeScheme full;
-    if (config.Has("rope_scaling")) {
-      const JsonObject scaling = config.Object("rope_scaling");
-      full = ReadRopeScheme(config, &scaling, defaults, decoder.context,
-                            defaults.theta);
-      full.truncate = true;
-    } else {
-      full = ReadRopeScheme(config, nullptr, defaults, decoder.context,
-                            defaults.theta);
-    }
+    RopeScheme full =
+        ReadFullRope(config, defaults, decoder.context, defaults.theta);
+    full.truncate = true;
     RopeScheme sliding;
     sliding.theta = defaults.theta;
     AddRope(full, kFullAttention, 1, config, decoder);

@@ -30,22 +30,11 @@ std::string Unit(Decoder& d, const std::string& x, int64_t width,
                  double factor) {
   constexpr double kEps = 1e-6;
   const auto n = static_cast<double>(width);
-  const float weight = static_cast<float>(factor / std::sqrt(n));
-  Node& norm = d.graph().Add(OpType::kRmsNorm, {x}, x + ".unit");
-  norm.weight =
-      "lutra.unit." + std::to_string(width) + "." + std::to_string(weight);
-  norm.attributes["eps"] = kEps / n;
-  d.graph().Make(norm.weight, Role::kRope,
-                 std::vector<float>(static_cast<size_t>(width), weight));
-  return x + ".unit";
-}
-
-std::string SliceOf(Decoder& d, const std::string& x, const char* name,
-                    int64_t begin, int64_t length) {
-  Node& slice = d.graph().Add(OpType::kSlice, {x}, d.Value(name));
-  slice.attributes["begin"] = static_cast<double>(begin);
-  slice.attributes["length"] = static_cast<double>(length);
-  return d.Value(name);
+  const auto weight = static_cast<float>(factor / std::sqrt(n));
+  return d.graph().UnitNorm(
+      x + ".unit", x,
+      "lutra.unit." + std::to_string(width) + "." + std::to_string(weight),
+      width, weight, kEps / n);
 }
 
 std::string LinearAttention(Decoder& d, const std::string& x,
@@ -63,26 +52,21 @@ std::string LinearAttention(Decoder& d, const std::string& x,
                    d.Tensor("linear_attn.in_proj_a.weight"), sizes.value_heads,
                    dim, d.Tensor("linear_attn.dt_bias"));
 
-  Node& conv =
-      graph.Add(OpType::kCausalConv1d, {qkv}, d.Value("linear_attn.conv"));
-  conv.weight = d.Tensor("linear_attn.conv1d.weight");
-  TensorPart taps;
-  taps.name = conv.weight;
-  taps.stored = {sizes.all(), 1, sizes.taps};
-  taps.transposed = true;
-  graph.Use(taps.name, Role::kBias, {sizes.taps, sizes.all()}, {taps});
+  const std::string conv = graph.CausalConv1d(
+      d.Value("linear_attn.conv"), qkv, d.Tensor("linear_attn.conv1d.weight"),
+      sizes.all(), sizes.taps, "");
   const std::string active =
-      graph.Output(OpType::kSilu, {d.Value("linear_attn.conv")},
-                   d.Value("linear_attn.active"));
+      graph.Output(OpType::kSilu, {conv}, d.Value("linear_attn.active"));
+  const auto slice = [&](const char* name, int64_t begin, int64_t length) {
+    return graph.Slice(d.Value(name), active, begin, length);
+  };
   const double root = std::sqrt(static_cast<double>(sizes.dk));
   const std::string q =
-      Unit(d, SliceOf(d, active, "linear_attn.q", 0, sizes.keys()), sizes.dk,
-           1 / root);
+      Unit(d, slice("linear_attn.q", 0, sizes.keys()), sizes.dk, 1 / root);
   const std::string k =
-      Unit(d, SliceOf(d, active, "linear_attn.k", sizes.keys(), sizes.keys()),
-           sizes.dk, 1);
+      Unit(d, slice("linear_attn.k", sizes.keys(), sizes.keys()), sizes.dk, 1);
   const std::string v =
-      SliceOf(d, active, "linear_attn.v", 2 * sizes.keys(), sizes.values());
+      slice("linear_attn.v", 2 * sizes.keys(), sizes.values());
   const std::string beta =
       graph.Output(OpType::kSigmoid, {b}, d.Value("linear_attn.beta"));
 
@@ -166,6 +150,7 @@ Network Build(const JsonObject& config) {
   DecoderConfig decoder = ReadDecoder(config, defaults);
   decoder.query_key_value_bias = config.Bool("attention_bias", false);
   decoder.attention_output_bias = decoder.query_key_value_bias;
+  CheckParts(config, "num_attention_heads", decoder.layers[0].heads, decoder);
   decoder.norm_plus_one = true;
   decoder.qk_norm = DecoderConfig::QkNorm::kHeads;
   const int64_t interval =

@@ -1,3 +1,5 @@
+#include "runtime/ops/causal_conv1d.h"
+
 #include <algorithm>
 #include <string>
 
@@ -135,6 +137,21 @@ class CausalConv1d : public Operator {
 };
 
 }  // namespace
+
+void ReferenceCausalConv1d(std::span<const float> x,
+                           std::span<const float> weight, const float* bias,
+                           size_t width, float* y) {
+  const size_t taps = weight.size() / width;
+  for (size_t at = 0; at < x.size(); ++at) {
+    const size_t before = at / width;  // tokens
+    const size_t left_out = taps - 1 > before ? taps - 1 - before : 0;
+    y[at] = 0.0f;
+    for (size_t j = left_out; j < taps; ++j) {
+      y[at] += weight[j * width + at % width] * x[at - (taps - 1 - j) * width];
+    }
+    if (bias != nullptr) y[at] += bias[at % width];
+  }
+}
 
 const Operator& CausalConv1dOperator() {
   static const CausalConv1d op;

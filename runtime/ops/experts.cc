@@ -3,10 +3,16 @@
 // multiplied, and their outputs are summed. Routes are [2 * count]: the numbers
 // of the chosen, the best first, and then their weights.
 
-#include <algorithm>
-#include <string>
+#include "runtime/ops/experts.h"
 
+#include <algorithm>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "kernels/base/checked_math.h"
 #include "lutra/kernels/vector_ops.h"
+#include "runtime/base/out_of_memory.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
@@ -15,6 +21,10 @@ namespace lutra {
 namespace {
 
 constexpr size_t kAlignment = 64;
+
+constexpr size_t kMaxChosen = 1024;
+// Their numbers are floats, which hold each up to here.
+constexpr size_t kMaxExperts = size_t{1} << 24;
 
 size_t Rounded(size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -26,11 +36,12 @@ size_t Count(const ValueInfo& routes) { return routes.ElementCount() / 2; }
 void CheckRoutes(const Model& model, const Node& node,
                  const ValueInfo& routes) {
   CheckFloatInput(model, node, routes, 1);
-  if (routes.ElementCount() % 2 != 0) {
+  if (routes.ElementCount() % 2 != 0 || Count(routes) > kMaxChosen) {
     throw NodeError(model, node,
                     "input '" + routes.name + "' of shape " +
                         ShapeToString(routes.shape) +
-                        " is not numbers and weights of experts");
+                        " is not numbers and weights of up to " +
+                        std::to_string(kMaxChosen) + " experts");
   }
 }
 
@@ -101,7 +112,7 @@ class Route : public Operator {
                   .attributes = {{.name = "count",
                                   .kind = AttributeKind::kCount,
                                   .low = 1,
-                                  .high = 1024},
+                                  .high = kMaxChosen},
                                  {.name = "over",
                                   .kind = AttributeKind::kWord,
                                   .words = "all chosen"}}}) {}
@@ -112,7 +123,7 @@ class Route : public Operator {
     CheckFloatInput(model, node, *inputs[0], 1);
     const size_t experts = inputs[0]->ElementCount();
     const size_t count = CountAttribute(node, "count");
-    if (count > experts) {
+    if (count > experts || experts > kMaxExperts) {
       throw NodeError(model, node,
                       std::to_string(count) + " cannot be chosen of " +
                           std::to_string(experts) + " experts");
@@ -141,17 +152,29 @@ class Route : public Operator {
 struct ExpertScratch {
   ExpertScratch(const Model& model, const Node& node,
                 const Execution& execution, size_t m)
-      : jobs(m * Count(model.value(node.inputs[1]))),
-        inputs(Rounded(jobs * GetWeight(model, node.weight).k * sizeof(float))),
-        outputs(Rounded(
-            jobs * static_cast<size_t>(model.value(node.output).shape.back()) *
-            sizeof(float))),
+      : jobs(MemorySize({m, Count(model.value(node.inputs[1]))}, kWhat)),
+        inputs(Rounded(MemorySize(
+            {jobs, GetWeight(model, node.weight).k, sizeof(float)}, kWhat))),
+        outputs(Rounded(MemorySize(
+            {jobs, static_cast<size_t>(model.value(node.output).shape.back()),
+             sizeof(float)},
+            kWhat))),
         order(Rounded(jobs * sizeof(uint32_t))),
         starts(
             Rounded((CountAttribute(node, "experts") + 1) * sizeof(uint32_t))),
         product(MatrixProduct::ScratchBytes(model, node, execution, jobs)) {}
 
-  size_t Bytes() const { return inputs + outputs + order + starts + product; }
+  size_t Bytes() const {
+    size_t sum = 0;
+    for (const size_t part : {inputs, outputs, order, starts, product}) {
+      const auto next = CheckedAdd(sum, part);
+      if (!next) throw OutOfMemory(std::string(kWhat) + " overflows memory");
+      sum = *next;
+    }
+    return sum;
+  }
+
+  static constexpr const char* kWhat = "the work of experts";
 
   size_t jobs;  // products of one row with one expert
   size_t inputs;
@@ -259,10 +282,7 @@ class ExpertLinear : public Operator {
                   .weight = TensorUse::kRequired,
                   .bias = TensorUse::kOptional,
                   .packable = true,
-                  .attributes = {{.name = "experts",
-                                  .kind = AttributeKind::kCount,
-                                  .low = 1,
-                                  .high = kMaxCount}}}) {}
+                  .attributes = {RequiredCount("experts")}}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
@@ -367,6 +387,36 @@ class ExpertSum : public Operator {
 };
 
 }  // namespace
+
+void ReferenceRoute(std::span<const float> logits, size_t count, bool over_all,
+                    const float* scales, float* routes) {
+  std::vector<size_t> order(logits.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [logits](size_t a, size_t b) {
+    return logits[a] > logits[b];
+  });
+  std::vector<float> weights;
+  for (size_t i = 0; i < (over_all ? logits.size() : count); ++i) {
+    weights.push_back(logits[over_all ? i : order[i]]);
+  }
+  kernels::SoftmaxRow(weights.data(), weights.size(), weights.data());
+  for (size_t i = 0; i < count; ++i) {
+    routes[i] = static_cast<float>(order[i]);
+    routes[count + i] = weights[over_all ? order[i] : i];
+    if (scales != nullptr) routes[count + i] *= scales[order[i]];
+  }
+}
+
+void ReferenceExpertSum(std::span<const float> x,
+                        std::span<const float> weights, float* y) {
+  const size_t width = x.size() / weights.size();
+  for (size_t j = 0; j < width; ++j) {
+    y[j] = 0.0f;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      y[j] += weights[i] * x[i * width + j];
+    }
+  }
+}
 
 const Operator& RouteOperator() {
   static const Route op;

@@ -129,14 +129,8 @@ class GatedDelta : public Operator {
                   .inputs = 5,
                   .weight = TensorUse::kRequired,
                   .context = RowContext::kState,
-                  .attributes = {{.name = "heads",
-                                  .kind = AttributeKind::kCount,
-                                  .low = 1,
-                                  .high = kMaxCount},
-                                 {.name = "key_heads",
-                                  .kind = AttributeKind::kCount,
-                                  .low = 1,
-                                  .high = kMaxCount}}}) {}
+                  .attributes = {RequiredCount("heads"),
+                                 RequiredCount("key_heads")}}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
@@ -167,7 +161,8 @@ class GatedDelta : public Operator {
 
   size_t StateBytes(const Model& model, const Node& node) const override {
     const Sizes sizes = SizesOf(model, node);
-    return sizes.heads * sizes.dk * sizes.dv * sizeof(float);
+    return MemorySize({sizes.heads, sizes.dk, sizes.dv, sizeof(float)},
+                      "the state of a gated delta rule");
   }
 
   size_t ScratchBytes(const Model& model, const Node& node, const Execution&,

@@ -1,8 +1,11 @@
 #include "runtime/ops/operators.h"
 
+#include <limits>
 #include <string>
 
+#include "kernels/base/checked_math.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/out_of_memory.h"
 
 namespace lutra {
 
@@ -32,6 +35,19 @@ std::unique_ptr<Step> Operator::BindFused(const Model& model,
                                           const Binding&) const {
   throw NodeError(model, *nodes[0].node, "its operator does not fuse",
                   ErrorCode::kInternal);
+}
+
+size_t MemorySize(std::initializer_list<size_t> factors, const char* what) {
+  constexpr size_t kLimit = std::numeric_limits<size_t>::max() / 2;
+  size_t size = 1;
+  for (const size_t factor : factors) {
+    const auto product = CheckedMultiply(size, factor);
+    if (!product || *product > kLimit) {
+      throw OutOfMemory(std::string(what) + " overflows memory");
+    }
+    size = *product;
+  }
+  return size;
 }
 
 void CheckFloatInput(const Model& model, const Node& node,

@@ -48,11 +48,12 @@ class Slice : public Operator {
     CheckFloatInput(model, node, *inputs[0], 1);
     const size_t begin = CountAttribute(node, "begin");
     const size_t length = CountAttribute(node, "length");
-    if (begin + length > inputs[0]->ElementCount()) {
+    const size_t width = inputs[0]->ElementCount();
+    if (begin > width || length > width - begin) {
       throw NodeError(model, node,
-                      "elements " + std::to_string(begin) + " to " +
-                          std::to_string(begin + length) +
-                          " are not all in the input '" + inputs[0]->name +
+                      std::to_string(length) + " elements from " +
+                          std::to_string(begin) +
+                          " on are not all in the input '" + inputs[0]->name +
                           "' of shape " + ShapeToString(inputs[0]->shape));
     }
     return {static_cast<int64_t>(length)};

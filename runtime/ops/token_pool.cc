@@ -1,3 +1,5 @@
+#include "runtime/ops/token_pool.h"
+
 #include <algorithm>
 
 #include "runtime/ops/operators.h"
@@ -80,6 +82,18 @@ class TokenPool : public Operator {
 };
 
 }  // namespace
+
+void ReferenceTokenPool(std::span<const float> x, bool mean, size_t width,
+                        float* y) {
+  for (size_t i = 0; i < width; ++i) {
+    float sum = 0.0f;
+    for (size_t at = i; at < x.size(); at += width) {
+      sum += x[at];
+      const auto tokens = static_cast<float>(at / width + 1);
+      y[at] = mean ? sum * (1.0f / tokens) : x[i];
+    }
+  }
+}
 
 const Operator& TokenPoolOperator() {
   static const TokenPool op;

@@ -25,21 +25,36 @@ struct EnumName {
   std::string_view name;
 };
 
-constexpr EnumName<TextStep::Kind> kKinds[] = {
-    {TextStep::Kind::kNfc, "nfc"},
-    {TextStep::Kind::kNfd, "nfd"},
-    {TextStep::Kind::kNfkc, "nfkc"},
-    {TextStep::Kind::kNfkd, "nfkd"},
-    {TextStep::Kind::kLowercase, "lowercase"},
-    {TextStep::Kind::kNoMarks, "no_marks"},
-    {TextStep::Kind::kNoControls, "no_controls"},
-    {TextStep::Kind::kSpaceIdeographs, "space_ideographs"},
-    {TextStep::Kind::kStrip, "strip"},
-    {TextStep::Kind::kReplaceMatches, "replace_matches"},
-    {TextStep::Kind::kCollapse, "collapse"},
-    {TextStep::Kind::kReplace, "replace"},
-    {TextStep::Kind::kPrefix, "prefix"},
-    {TextStep::Kind::kSplit, "split"}};
+// Members that say more about a step.
+enum StepMember : unsigned {
+  kFrom = 1,
+  kTo = 2,
+  kWhichEnds = 4,
+  kWhichParts = 8,
+  kMatches = 16,
+};
+
+struct StepName {
+  TextStep::Kind value;
+  std::string_view name;
+  unsigned members;
+};
+
+constexpr StepName kSteps[] = {
+    {TextStep::Kind::kNfc, "nfc", 0},
+    {TextStep::Kind::kNfd, "nfd", 0},
+    {TextStep::Kind::kNfkc, "nfkc", 0},
+    {TextStep::Kind::kNfkd, "nfkd", 0},
+    {TextStep::Kind::kLowercase, "lowercase", 0},
+    {TextStep::Kind::kNoMarks, "no_marks", 0},
+    {TextStep::Kind::kNoControls, "no_controls", 0},
+    {TextStep::Kind::kSpaceIdeographs, "space_ideographs", 0},
+    {TextStep::Kind::kStrip, "strip", kWhichEnds},
+    {TextStep::Kind::kReplaceMatches, "replace_matches", kFrom | kTo},
+    {TextStep::Kind::kCollapse, "collapse", kFrom},
+    {TextStep::Kind::kReplace, "replace", kFrom | kTo},
+    {TextStep::Kind::kPrefix, "prefix", kTo | kWhichParts},
+    {TextStep::Kind::kSplit, "split", kFrom | kMatches}};
 constexpr EnumName<TextStep::Prefix> kPrefixes[] = {
     {TextStep::Prefix::kAlways, "always"},
     {TextStep::Prefix::kUnlessThere, "unless_there"},
@@ -59,60 +74,38 @@ constexpr EnumName<TextStep::Split> kSplits[] = {
     {TextStep::Split::kMergedWithNext, "merged_with_next"},
     {TextStep::Split::kContiguous, "contiguous"}};
 
-template <typename E, size_t N>
-std::string_view NameOf(const EnumName<E> (&names)[N], E value) {
-  return std::find_if(std::begin(names), std::end(names),
-                      [value](const auto& n) { return n.value == value; })
-      ->name;
+// The row of a value, and that of what a member of `object` says.
+template <typename Row, size_t N, typename E>
+const Row& RowOf(const Row (&rows)[N], E value) {
+  return *std::find_if(std::begin(rows), std::end(rows),
+                       [value](const Row& row) { return row.value == value; });
 }
 
-template <typename E, size_t N>
-E Value(const EnumName<E> (&names)[N], const JsonObject& object,
-        std::string_view key) {
+template <typename Row, size_t N>
+const Row& RowOf(const Row (&rows)[N], const JsonObject& object,
+                 std::string_view key) {
   const std::string text = object.String(key);
-  const auto* found =
-      std::find_if(std::begin(names), std::end(names),
-                   [&text](const auto& n) { return n.name == text; });
-  if (found == std::end(names)) {
+  const Row* found =
+      std::find_if(std::begin(rows), std::end(rows),
+                   [&text](const Row& row) { return row.name == text; });
+  if (found == std::end(rows)) {
     object.Fail("unknown " + std::string(key) + " '" + text + "'");
   }
-  return found->value;
+  return *found;
 }
 
 ordered_json ToJson(const std::vector<TextStep>& steps) {
   ordered_json list = ordered_json::array();
   for (const TextStep& step : steps) {
-    ordered_json entry = {{"step", NameOf(kKinds, step.kind)}};
-    switch (step.kind) {
-      case TextStep::Kind::kNfc:
-      case TextStep::Kind::kNfd:
-      case TextStep::Kind::kNfkc:
-      case TextStep::Kind::kNfkd:
-      case TextStep::Kind::kLowercase:
-      case TextStep::Kind::kNoMarks:
-      case TextStep::Kind::kNoControls:
-      case TextStep::Kind::kSpaceIdeographs:
-        break;
-      case TextStep::Kind::kStrip:
-        entry["where"] = NameOf(kEnds, step.ends);
-        break;
-      case TextStep::Kind::kCollapse:
-        entry["from"] = step.from;
-        break;
-      case TextStep::Kind::kReplace:
-      case TextStep::Kind::kReplaceMatches:
-        entry["from"] = step.from;
-        entry["to"] = step.to;
-        break;
-      case TextStep::Kind::kPrefix:
-        entry["to"] = step.to;
-        entry["where"] = NameOf(kPrefixes, step.prefix);
-        break;
-      case TextStep::Kind::kSplit:
-        entry["from"] = step.from;
-        entry["matches"] = NameOf(kSplits, step.split);
-        break;
+    const auto& [kind, name, members] = RowOf(kSteps, step.kind);
+    ordered_json entry = {{"step", name}};
+    if (members & kFrom) entry["from"] = step.from;
+    if (members & kTo) entry["to"] = step.to;
+    if (members & kWhichEnds) entry["where"] = RowOf(kEnds, step.ends).name;
+    if (members & kWhichParts) {
+      entry["where"] = RowOf(kPrefixes, step.prefix).name;
     }
+    if (members & kMatches) entry["matches"] = RowOf(kSplits, step.split).name;
     list.push_back(std::move(entry));
   }
   return list;
@@ -120,49 +113,29 @@ ordered_json ToJson(const std::vector<TextStep>& steps) {
 
 TextStep ReadStep(const JsonObject& object) {
   TextStep step;
-  step.kind = Value(kKinds, object, "step");
-  switch (step.kind) {
-    case TextStep::Kind::kNfc:
-    case TextStep::Kind::kNfd:
-    case TextStep::Kind::kNfkc:
-    case TextStep::Kind::kNfkd:
-    case TextStep::Kind::kLowercase:
-    case TextStep::Kind::kNoMarks:
-    case TextStep::Kind::kNoControls:
-    case TextStep::Kind::kSpaceIdeographs:
-      object.AllowOnly({"step"});
-      break;
-    case TextStep::Kind::kStrip:
-      object.AllowOnly({"step", "where"});
-      step.ends = Value(kEnds, object, "where");
-      break;
-    case TextStep::Kind::kCollapse:
-      object.AllowOnly({"step", "from"});
-      step.from = object.String("from");
-      if (step.from.empty()) object.Fail("'from' is empty");
-      break;
-    case TextStep::Kind::kReplace:
-    case TextStep::Kind::kReplaceMatches:
-      object.AllowOnly({"step", "from", "to"});
-      step.from = object.String("from");
-      step.to = object.String("to");
-      if (step.from.empty()) object.Fail("'from' is empty");
-      if (step.to.size() > kMaxReplacementBytes)
-        object.Fail("'to' is too long");
-      break;
-    case TextStep::Kind::kPrefix:
-      object.AllowOnly({"step", "to", "where"});
-      step.to = object.String("to");
-      step.prefix = Value(kPrefixes, object, "where");
-      if (step.to.size() > kMaxReplacementBytes)
-        object.Fail("'to' is too long");
-      break;
-    case TextStep::Kind::kSplit:
-      object.AllowOnly({"step", "from", "matches"});
-      step.from = object.String("from");
-      step.split = Value(kSplits, object, "matches");
-      break;
+  const auto& [kind, name, members] = RowOf(kSteps, object, "step");
+  const auto key = [has = members](unsigned member, std::string_view spelling) {
+    return (has & member) != 0 ? spelling : "step";
+  };
+  object.AllowOnly({"step", key(kFrom, "from"), key(kTo, "to"),
+                    key(kWhichEnds | kWhichParts, "where"),
+                    key(kMatches, "matches")});
+  step.kind = kind;
+  if (members & kFrom) {
+    step.from = object.String("from");
+    if (step.from.empty() && kind != TextStep::Kind::kSplit) {
+      object.Fail("'from' is empty");
+    }
   }
+  if (members & kTo) {
+    step.to = object.String("to");
+    if (step.to.size() > kMaxReplacementBytes) object.Fail("'to' is too long");
+  }
+  if (members & kWhichEnds) step.ends = RowOf(kEnds, object, "where").value;
+  if (members & kWhichParts) {
+    step.prefix = RowOf(kPrefixes, object, "where").value;
+  }
+  if (members & kMatches) step.split = RowOf(kSplits, object, "matches").value;
   return step;
 }
 
@@ -180,7 +153,7 @@ class RecipeReader {
          "before",       "after",         "bos",          "ends"});
     TokenizerRecipe recipe;
     recipe.kind = root_.String("kind");
-    if (root_.Has("model")) recipe.model = Value(kModels, root_, "model");
+    if (root_.Has("model")) recipe.model = RowOf(kModels, root_, "model").value;
     recipe.continuation = root_.String("continuation", "");
     recipe.max_word = root_.Integer("max_word", 0, int64_t{1} << 30, 0);
     recipe.clean_up = root_.Bool("clean_up", false);
@@ -263,7 +236,7 @@ std::string RecipeToJson(const TokenizerRecipe& recipe) {
   ordered_json root;
   root["kind"] = recipe.kind;
   if (recipe.model != PieceModel::kMerges) {
-    root["model"] = NameOf(kModels, recipe.model);
+    root["model"] = RowOf(kModels, recipe.model).name;
   }
   if (recipe.model == PieceModel::kWordPiece) {
     root["continuation"] = recipe.continuation;

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -9,13 +8,13 @@
 #include <vector>
 
 #include "lutra/packer/import.h"
-#include "lutra/runtime/language_model.h"
 #include "lutra/runtime/program.h"
 #include "lutra/runtime/tokenizer.h"
 #include "runtime/base/json.h"
 #include "runtime/base/mapped_file.h"
 #include "tests/golden_replay/golden_file.h"
 #include "tests/golden_replay/kind.h"
+#include "tests/golden_replay/language_outputs.h"
 #include "tests/temp_dir.h"
 
 namespace lutra::golden {
@@ -79,14 +78,18 @@ std::shared_ptr<const Model> Import(const fs::path& folder, size_t context) {
   return Model::Load(options.output);  // stays mapped
 }
 
-LanguageModel Start(const std::shared_ptr<const Model>& model) {
-  LanguageModelOptions options;
-  options.session.cache = CacheType::kFloat32;
-  // Of folders with quantized weights, what they stand for is recorded.
-  options.session.activations = kernels::ActivationType::kFloat32;
-  options.session.threads = 1;
-  return LanguageModel(model, options);
-}
+// A cache, and the tolerance where that is above kTolerance: its rounding moves
+// the logits by up to 0.7% of their deviation.
+struct Cache {
+  const char* label;
+  CacheType type;
+  double tolerance;
+};
+// The second is what users get who choose nothing.
+constexpr Cache kCaches[] = {
+    {"", CacheType::kFloat32, 0.0},
+    {" with a float16 cache", CacheType::kFloat16, 1e-2},
+};
 
 // One prompt of a folder.
 class Prompt {
@@ -99,7 +102,6 @@ class Prompt {
       greedy_ = record.Load<int32_t>(name + ".greedy");
       deviation_ = Deviation(logits_);
     } else {
-      states_ = record.Load<float>(name + ".last_hidden");
       pooled_ = record.Load<float>(name + ".pooled");
     }
   }
@@ -107,41 +109,28 @@ class Prompt {
   bool IsOfEncoder() const { return logits_.empty(); }
   size_t Length() const { return ids_.size() + greedy_.size(); }
 
-  void CompareLogits(const std::shared_ptr<const Model>& model,
+  void CompareLogits(const std::shared_ptr<const Model>& model, Cache cache,
                      Comparison& comparison) const {
-    LanguageModel language = Start(model);
-    std::vector<float> got;
-    language.Score(ids_, [&got](size_t, std::span<const float> logits) {
-      got.insert(got.end(), logits.begin(), logits.end());
-    });
-    comparison.Within("logits", got, logits_, Magnitude(got.size()),
-                      tolerance_);
+    const std::vector<float> got = LogitsOf(model, ids_, cache.type);
+    comparison.Within("logits", got, logits_,
+                      std::vector<double>(got.size(), deviation_),
+                      std::max(tolerance_, cache.tolerance));
   }
 
   // Where the two best logits are closer than the error, either may follow,
   // and nothing that comes after is comparable.
-  void CompareGreedy(const std::shared_ptr<const Model>& model,
+  void CompareGreedy(const std::shared_ptr<const Model>& model, Cache cache,
                      Comparison& comparison) const {
-    LanguageModel language = Start(model);
-    std::span<const float> logits = language.Feed(ids_);
-    std::vector<int32_t> got;
-    while (got.size() < greedy_.size()) {
-      const auto best = std::max_element(logits.begin(), logits.end());
-      if (Lead(logits, best - logits.begin()) < 2 * tolerance_ * deviation_) {
-        comparison.Note("from id " + std::to_string(got.size()) +
-                        " on the two best logits are too close to tell");
-        break;
-      }
-      got.push_back(static_cast<int32_t>(best - logits.begin()));
-      if (got.size() < greedy_.size()) logits = language.Feed({&got.back(), 1});
-    }
-    comparison.Exact("greedy ids", got, std::span(greedy_).first(got.size()));
+    golden::CompareGreedy(
+        model, ids_, greedy_,
+        2 * std::max(tolerance_, cache.tolerance) * deviation_, comparison,
+        cache.type);
   }
 
   // Of an encoder: the vector of the text.
-  void ComparePooled(const std::shared_ptr<const Model>& model,
+  void ComparePooled(const std::shared_ptr<const Model>& model, Cache cache,
                      Comparison& comparison) const {
-    Program program(model, {.threads = 1, .cache = CacheType::kFloat32});
+    Program program(model, {.threads = 1, .cache = cache.type});
     Sequence sequence = program.NewSequence();
     std::vector<float> got(model->outputs().at(0).ElementCount());
     const Program::Rows rows = {&sequence, ids_.size()};
@@ -150,29 +139,14 @@ class Prompt {
     program.RunLast({&rows, 1}, {&in, 1}, {&out, 1});
     const double size = 1 / std::sqrt(static_cast<double>(got.size()));
     comparison.Within("vector", got, pooled_,
-                      std::vector<double>(got.size(), size), tolerance_);
+                      std::vector<double>(got.size(), size),
+                      std::max(tolerance_, cache.tolerance));
   }
 
  private:
-  std::vector<double> Magnitude(size_t count) const {
-    return std::vector<double>(count, deviation_);
-  }
-
-  // Of the best logit over all others.
-  static double Lead(std::span<const float> logits, std::ptrdiff_t best) {
-    double lead = std::numeric_limits<double>::infinity();
-    for (std::ptrdiff_t i = 0; i < std::ssize(logits); ++i) {
-      if (i == best) continue;
-      lead = std::min(lead, double{logits[static_cast<size_t>(best)]} -
-                                double{logits[static_cast<size_t>(i)]});
-    }
-    return lead;
-  }
-
   std::vector<int32_t> ids_;
   std::vector<float> logits_;
   std::vector<int32_t> greedy_;
-  std::vector<float> states_;
   std::vector<float> pooled_;
   double tolerance_;
   double deviation_ = 1;
@@ -215,18 +189,21 @@ void ReplayPrompt(const fs::path& folder, const std::string& prefix,
     Fail(sink, prefix + "import", error.what());
     return;
   }
-  if (prompt.IsOfEncoder()) {
-    RunCase(sink, prefix + "vector", [&](Comparison& comparison) {
-      prompt.ComparePooled(model, comparison);
+  for (const Cache& cache : kCaches) {
+    if (prompt.IsOfEncoder()) {
+      RunCase(sink, prefix + "vector" + cache.label,
+              [&](Comparison& comparison) {
+                prompt.ComparePooled(model, cache, comparison);
+              });
+      continue;
+    }
+    RunCase(sink, prefix + "logits" + cache.label, [&](Comparison& comparison) {
+      prompt.CompareLogits(model, cache, comparison);
     });
-    return;
+    RunCase(sink, prefix + "greedy" + cache.label, [&](Comparison& comparison) {
+      prompt.CompareGreedy(model, cache, comparison);
+    });
   }
-  RunCase(sink, prefix + "logits", [&](Comparison& comparison) {
-    prompt.CompareLogits(model, comparison);
-  });
-  RunCase(sink, prefix + "greedy", [&](Comparison& comparison) {
-    prompt.CompareGreedy(model, comparison);
-  });
 }
 
 json ReadDescription(const fs::path& path) {

@@ -11,10 +11,10 @@
 namespace lutra::golden {
 namespace {
 
-LanguageModel Start(std::shared_ptr<const Model> model) {
+LanguageModel Start(std::shared_ptr<const Model> model, CacheType cache) {
   LanguageModelOptions options;
   options.session.activations = kernels::ActivationType::kFloat32;
-  options.session.cache = CacheType::kFloat32;
+  options.session.cache = cache;
   options.session.threads = 1;
   return LanguageModel(std::move(model), options);
 }
@@ -37,26 +37,31 @@ double Lead(std::span<const float> logits, size_t best) {
 
 }  // namespace
 
+std::vector<float> LogitsOf(const std::shared_ptr<const Model>& model,
+                            std::span<const int32_t> ids, CacheType cache) {
+  LanguageModel language = Start(model, cache);
+  std::vector<float> all;
+  language.Score(ids, [&all](size_t, std::span<const float> logits) {
+    all.insert(all.end(), logits.begin(), logits.end());
+  });
+  return all;
+}
+
 void CompareLogits(const std::shared_ptr<const Model>& model,
                    std::span<const int32_t> ids,
                    std::span<const float> expected, double tolerance,
                    Comparison& comparison) {
-  LanguageModel language = Start(model);
-  std::vector<float> got;
-  language.Score(ids, [&got](size_t, std::span<const float> logits) {
-    got.insert(got.end(), logits.begin(), logits.end());
-  });
-  comparison.Absolute("logits", got, expected, tolerance);
+  comparison.Absolute("logits", LogitsOf(model, ids), expected, tolerance);
 }
 
 void CompareGreedy(const std::shared_ptr<const Model>& model,
                    std::span<const int32_t> prompt,
                    std::span<const int32_t> expected, double tolerance,
-                   Comparison& comparison) {
-  LanguageModel language = Start(model);
+                   Comparison& comparison, CacheType cache) {
+  LanguageModel language = Start(model, cache);
   std::span<const float> logits = language.Feed(prompt);
   std::vector<int32_t> got;
-  while (true) {
+  while (got.size() < expected.size()) {
     const size_t best = Best(logits);
     if (Lead(logits, best) < tolerance) {
       comparison.Note("from id " + std::to_string(got.size()) +
@@ -64,8 +69,7 @@ void CompareGreedy(const std::shared_ptr<const Model>& model,
       break;
     }
     got.push_back(static_cast<int32_t>(best));
-    if (got.size() >= expected.size()) break;
-    logits = language.Feed({&got.back(), 1});
+    if (got.size() < expected.size()) logits = language.Feed({&got.back(), 1});
   }
   comparison.Exact("greedy ids", got, expected.first(got.size()));
 }

@@ -4,16 +4,24 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
+#include "lutra/kernels/cache_type.h"
 #include "lutra/runtime/model.h"
 #include "tests/golden_replay/comparison.h"
 
 namespace lutra::golden {
 
 // What a language model gives, compared with what another program recorded.
-// Activations and cache are float32, whatever the weights.
+// Activations are float32, whatever the weights, and so is the cache if nothing
+// else is said.
 
-// Logits of every token of `ids`, each within `tolerance`.
+// Logits of every token of `ids`.
+std::vector<float> LogitsOf(
+    const std::shared_ptr<const Model>& model, std::span<const int32_t> ids,
+    kernels::CacheType cache = kernels::CacheType::kFloat32);
+
+// The same, each within `tolerance`.
 void CompareLogits(const std::shared_ptr<const Model>& model,
                    std::span<const int32_t> ids,
                    std::span<const float> expected, double tolerance,
@@ -25,7 +33,8 @@ void CompareLogits(const std::shared_ptr<const Model>& model,
 void CompareGreedy(const std::shared_ptr<const Model>& model,
                    std::span<const int32_t> prompt,
                    std::span<const int32_t> expected, double tolerance,
-                   Comparison& comparison);
+                   Comparison& comparison,
+                   kernels::CacheType cache = kernels::CacheType::kFloat32);
 
 }  // namespace lutra::golden
 

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
@@ -29,6 +31,23 @@ void Embedding(ModelBuilder& builder, std::vector<int64_t> shape,
   builder.Input("ids", std::move(shape), type)
       .Add(OpType::kEmbedding, {"ids"}, "e", "fc2.weight")
       .Output("e");
+}
+
+std::function<void(ModelBuilder&)> Gather(std::vector<float> places) {
+  return [=](ModelBuilder& builder) {
+    builder.Add(OpType::kGather, {"x"}, "z", "places")
+        .Floats("places", {std::ssize(places)}, places);
+  };
+}
+
+// With routes of that many elements.
+std::function<void(ModelBuilder&)> ExpertLinear(int64_t routes,
+                                                double experts) {
+  return [=](ModelBuilder& builder) {
+    builder.Input("r", {routes})
+        .Add(OpType::kExpertLinear, {"h1", "r"}, "z", "fc2.weight")
+        .Set("experts", experts);
+  };
 }
 
 // Overwrites a field of the blob's header.
@@ -195,6 +214,122 @@ std::vector<BadModel> ModelCases() {
            [](ModelBuilder& b) {
              b.Add(OpType::kLstmCell, {"x"}, "z", "fc2.weight")
                  .Set("gates", std::string("ifgo"));
+           }},
+      {.name = "SliceBehindTheEnd",
+       .expected = {"slice node 'z'", "2 elements from 31 on are not all in"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kSlice, {"x"}, "z")
+                 .Set("begin", 31.0)
+                 .Set("length", 2.0);
+           }},
+      {.name = "SliceWhoseEndOverflows",
+       .expected = {"slice node 'z'", "2147483648 elements from 2147483648 on"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kSlice, {"x"}, "z")
+                 .Set("begin", 2147483648.0)
+                 .Set("length", 2147483648.0);
+           }},
+      {.name = "GatherBehindTheEnd",
+       .expected = {"gather node 'z'", "place 1 is not an element of 'x'"},
+       .build = Gather({31.0f, 32.0f})},
+      {.name = "GatherInFront",
+       .expected = {"gather node 'z'", "place 0 is not an element of 'x'"},
+       .build = Gather({-1.0f})},
+      {.name = "GatherBetween",
+       .expected = {"gather node 'z'", "place 0 is not an element of 'x'"},
+       .build = Gather({0.5f})},
+      {.name = "GatherOfNaN",
+       .expected = {"gather node 'z'", "place 0 is not an element of 'x'"},
+       .build = Gather({std::nanf("")})},
+      {.name = "ClampToNothing",
+       .expected = {"clamp node 'z'", "'low' is above its 'high'"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kClamp, {"x"}, "z").Set("low", 1.0).Set("high", 0.5);
+           }},
+      {.name = "AliasWithoutARow",
+       .expected = {"embedding node 'e'", "'aliases' are not pairs"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("ids", {}, ValueType::kInt32)
+                 .Add(OpType::kEmbedding, {"ids"}, "e", "fc2.weight")
+                 .Set("aliases", std::vector<int64_t>{3});
+           }},
+      {.name = "AliasOfNoRow",
+       .expected = {"embedding node 'e'", "'aliases' have the row 8, of 8"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("ids", {}, ValueType::kInt32)
+                 .Add(OpType::kEmbedding, {"ids"}, "e", "fc2.weight")
+                 .Set("aliases", std::vector<int64_t>{3, 8});
+           }},
+      {.name = "PositionsDoNotFit",
+       .expected = {"tensor 'fc2.weight'", "positions are F32, rows of 32"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kPositionEmbedding, {"x"}, "z", "fc2.weight");
+           }},
+      {.name = "PositionFactorsAreAMatrix",
+       .expected = {"tensor 'fc2.weight'", "factors are an F32 vector"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kPositionScale, {"x"}, "z", "fc2.weight")
+                 .Set("period", 4.0);
+           }},
+      {.name = "TapsDoNotFit",
+       .expected = {"tensor 'fc2.weight'",
+                    "taps are F32, 1 to 1024 rows of 32"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kCausalConv1d, {"x"}, "z", "fc2.weight");
+           }},
+      {.name = "GatedDeltaRuleDoesNotFit",
+       .expected = {"gated_delta_rule node 'z'",
+                    "do not fit 3 heads and 2 heads of keys"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kGatedDeltaRule, {"x", "x", "x", "x", "x"}, "z",
+                   "fc1.bias")
+                 .Set("heads", 3.0)
+                 .Set("key_heads", 2.0);
+           }},
+      {.name = "MoreRoutesThanExperts",
+       .expected = {"route node 'z'", "33 cannot be chosen of 32 experts"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kRoute, {"x"}, "z")
+                 .Set("count", 33.0)
+                 .Set("over", std::string("all"));
+           }},
+      {.name = "ExpertsWithNumbersThatAreNotExact",
+       .expected = {"route node 'z'", "2 cannot be chosen of 16777220 experts"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("many", {(1 << 24) + 4})
+                 .Add(OpType::kRoute, {"many"}, "z")
+                 .Set("count", 2.0)
+                 .Set("over", std::string("all"));
+           }},
+      {.name = "RoutesWithoutWeights",
+       .expected = {"expert_linear node 'z'",
+                    "'r' of shape [3] is not numbers"},
+       .build = ExpertLinear(3, 2)},
+      {.name = "TooManyRoutes",
+       .expected = {"expert_linear node 'z'", "weights of up to 1024 experts"},
+       .build = ExpertLinear(2050, 2)},
+      {.name = "ExpertsDoNotFit",
+       .expected = {"expert_linear node 'z'",
+                    "do not fit the weight 'fc2.weight' of shape [8, 24], 3"},
+       .build = ExpertLinear(2, 3)},
+      {.name = "RowsOfExpertsDoNotFitRoutes",
+       .expected = {"expert_sum node 'z'", "is not one row for each of 2"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("r", {4})
+                 .Input("rows", {3, 8})
+                 .Add(OpType::kExpertSum, {"rows", "r"}, "z");
            }},
       {.name = "NoGraph",
        .expected = {"not a lutra model", "'lutra.graph' is missing"},

@@ -11,6 +11,7 @@
 #include "lutra/kernels/thread_team.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/session.h"
+#include "runtime/ops/experts.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/model_builder.h"
 #include "tests/temp_dir.h"
@@ -54,6 +55,10 @@ TEST(ExpertsTest, Route) {
       for (size_t row = 0; row < kRows; ++row) {
         const float* x = &logits[row * kExperts];
         const float* routes = &y[row * 2 * kCount];
+        std::vector<float> reference(2 * kCount);
+        ReferenceRoute({x, kExperts}, kCount, all,
+                       scaled ? scales.data() : nullptr, reference.data());
+        ASSERT_EQ(std::vector<float>(routes, routes + 2 * kCount), reference);
         std::vector<size_t> order(kExperts);
         for (size_t i = 0; i < kExperts; ++i) order[i] = i;
         std::stable_sort(order.begin(), order.end(),
@@ -159,6 +164,13 @@ TEST(ExpertsTest, Sum) {
       .Add(OpType::kExpertSum, {"x", "routes"}, "y")
       .Output("y");
   const auto y = RunRows(builder, {x.data(), routes.data()});
+  std::vector<float> reference(y.size());
+  for (size_t row = 0; row < kRows; ++row) {
+    ReferenceExpertSum({&x[row * kCount * kWidth], kCount * kWidth},
+                       {&routes[row * 2 * kCount + kCount], kCount},
+                       &reference[row * kWidth]);
+  }
+  EXPECT_EQ(y, reference);
   for (size_t i = 0; i < y.size(); ++i) {
     const size_t row = i / kWidth;
     double sum = 0;

@@ -8,10 +8,13 @@
 #include <vector>
 
 #include "lutra/kernels/thread_team.h"
+#include "lutra/kernels/vector_ops.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/session.h"
 #include "lutra/runtime/softplus.h"
+#include "runtime/ops/causal_conv1d.h"
 #include "runtime/ops/gated_delta_rule.h"
+#include "runtime/ops/token_pool.h"
 #include "tests/runtime/model_builder.h"
 #include "tests/temp_dir.h"
 
@@ -45,11 +48,14 @@ std::vector<float> RunTokens(const ModelBuilder& builder,
   return y;
 }
 
-// All chunks and threads give the same bits, which are near what is expected.
+// All chunks and threads give the bits of `reference`, which are near what is
+// expected.
 void Check(const ModelBuilder& builder,
            const std::vector<std::vector<float>>& inputs,
+           const std::vector<float>& reference,
            const std::vector<double>& expected, double tolerance) {
   const auto y = RunTokens(builder, inputs, kTokens, 1);
+  EXPECT_EQ(y, reference);
   ASSERT_EQ(y.size(), expected.size());
   for (size_t i = 0; i < y.size(); ++i) {
     ASSERT_NEAR(y[i], expected[i], tolerance) << "element " << i;
@@ -85,7 +91,10 @@ TEST(RecurrentOperatorTest, CausalConv1d) {
           expected[t * kWidth + i] = sum;
         }
       }
-      Check(builder, {x}, expected, 1e-5);
+      std::vector<float> reference(x.size());
+      ReferenceCausalConv1d(x, w, biased ? bias.data() : nullptr, kWidth,
+                            reference.data());
+      Check(builder, {x}, reference, expected, 1e-5);
     }
   }
 }
@@ -136,7 +145,20 @@ TEST(RecurrentOperatorTest, GatedDeltaRule) {
       }
     }
   }
-  Check(builder, {q, k, v, a, beta}, expected, 1e-4);
+  std::vector<float> reference(v.size());
+  for (size_t h = 0; h < kHeads; ++h) {
+    std::vector<float> s(kDk * kDv);
+    std::vector<float> u(kDv);
+    for (size_t t = 0; t < kTokens; ++t) {
+      const size_t key = (t * kKeyHeads + h / 2) * kDk;
+      const size_t value = t * kHeads + h;
+      float decay = -rates[h] * Softplus(a[value]);
+      kernels::Apply(kernels::Function::kExp, &decay, 1, &decay);
+      GatedDeltaRule(&q[key], &k[key], &v[value * kDv], decay, beta[value], kDk,
+                     kDv, s.data(), u.data(), &reference[value * kDv]);
+    }
+  }
+  Check(builder, {q, k, v, a, beta}, reference, expected, 1e-4);
 }
 
 // The step's loops against one symbol each.
@@ -203,7 +225,9 @@ TEST(RecurrentOperatorTest, TokenPool) {
             mean ? sum / static_cast<double>(t + 1) : x[i];
       }
     }
-    Check(builder, {x}, expected, 1e-5);
+    std::vector<float> reference(x.size());
+    ReferenceTokenPool(x, mean, kWidth, reference.data());
+    Check(builder, {x}, reference, expected, 1e-5);
   }
 }
 

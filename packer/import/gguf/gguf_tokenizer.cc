@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/tokenizers/patterns.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/utf8.h"
 
@@ -70,38 +71,31 @@ struct PreTokenizer {
   bool bos;  // unless the file says otherwise
 };
 
-// Contractions, words, up to three digits, signs, spaces.
-constexpr const char* kLlama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kQwen2 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Like o200k_base's, without contractions and with single digits.
 constexpr const char* kTekken =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kGpt4o =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 constexpr PreTokenizer kPreTokenizers[] = {
     {"codeshell", nullptr, true, false, false, false},
     {"command-r", nullptr, true, false, false, false},
-    {"dbrx", kLlama3, false, false, false, false},
-    {"deepseek-r1-qwen", kQwen2, false, true, false, false},
+    {"dbrx", kLlama3Pattern, false, false, false, false},
+    {"deepseek-r1-qwen", kQwen2Pattern, false, true, false, false},
     {"exaone", nullptr, true, false, false, false},
-    {"glm4", kLlama3, false, false, false, false},
+    {"glm4", kLlama3Pattern, false, false, false, false},
     {"gpt-2", nullptr, false, false, false, false},
-    {"gpt-4o", kGpt4o, false, false, false, false},
+    {"gpt-4o", kGpt4oPattern, false, false, false, false},
     {"granite-docling", nullptr, true, false, false, false},
-    {"llama-bpe", kLlama3, false, false, true, true},
-    {"llama-v3", kLlama3, false, false, true, true},
-    {"llama3", kLlama3, false, false, true, true},
-    {"llama4", kGpt4o, false, false, false, false},
+    {"llama-bpe", kLlama3Pattern, false, false, true, true},
+    {"llama-v3", kLlama3Pattern, false, false, true, true},
+    {"llama3", kLlama3Pattern, false, false, true, true},
+    {"llama4", kGpt4oPattern, false, false, false, false},
     {"mpt", nullptr, false, false, false, false},
     {"olmo", nullptr, false, false, false, false},
     {"phi-2", nullptr, false, false, false, false},
-    {"qwen2", kQwen2, false, true, false, false},
+    {"qwen2", kQwen2Pattern, false, true, false, false},
     {"refact", nullptr, true, false, false, false},
-    {"smaug-bpe", kLlama3, false, false, false, false},
+    {"smaug-bpe", kLlama3Pattern, false, false, false, false},
     {"smollm", nullptr, true, false, false, false},
-    {"stablelm2", kQwen2, false, false, false, false},
+    {"stablelm2", kQwen2Pattern, false, false, false, false},
     {"starcoder", nullptr, true, false, false, false},
     {"tekken", kTekken, false, false, true, true},
 };

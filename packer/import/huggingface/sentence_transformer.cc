@@ -75,6 +75,9 @@ std::optional<EncoderHead> ReadSentenceTransformer(const fs::path& folder,
   const std::string name = path.string();
   const json list = {{"modules", document.root()}};
   const JsonObject modules(list, name, "modules");
+  // Modules of other orders would be another function.
+  enum Stage { kStart, kStates, kPooled, kDense, kUnit };
+  Stage stage = kStart;
   for (const json& entry : modules.List("modules", 16)) {
     const JsonObject module(entry, name, "module");
     const std::string type = module.String("type");
@@ -83,23 +86,35 @@ std::optional<EncoderHead> ReadSentenceTransformer(const fs::path& folder,
     if (fs::path(part).filename() != part || part == "..") {
       module.Fail("'" + part + "' is not the name of a folder");
     }
-    const auto config = [&] { return Parse(folder / part / "config.json"); };
-    if (type.ends_with(".Transformer")) continue;
-    if (type.ends_with(".Pooling")) {
-      const JsonDocument own = config();
-      head.pool = ReadPool(JsonObject(own.root(), name, part));
+    const auto follow = [&](Stage first, Stage last, Stage next) {
+      if (stage < first || stage > last) {
+        module.Fail("type '" + type + "' is not supported in this place");
+      }
+      stage = next;
+    };
+    const fs::path own = folder / part / "config.json";
+    const std::string own_name = own.string();
+    if (type.ends_with(".Transformer")) {
+      follow(kStart, kStart, kStates);
+    } else if (type.ends_with(".Pooling")) {
+      follow(kStates, kStates, kPooled);
+      const JsonDocument config = Parse(own);
+      head.pool = ReadPool(JsonObject(config.root(), own_name, "pooling"));
     } else if (type.ends_with(".Dense")) {
-      const JsonDocument own = config();
+      follow(kPooled, kDense, kDense);
+      const JsonDocument config = Parse(own);
       const std::string prefix = part + ".";
       head.dense.push_back(
-          ReadDense(JsonObject(own.root(), name, part), prefix));
+          ReadDense(JsonObject(config.root(), own_name, "dense"), prefix));
       checkpoint.Add(fs::path(part) / "model.safetensors", prefix);
     } else if (type.ends_with(".Normalize")) {
+      follow(kPooled, kDense, kUnit);
       head.unit_length = true;
     } else {
       module.Fail("type '" + type + "' is not supported");
     }
   }
+  if (stage < kPooled) modules.Fail("no module pools the states of tokens");
   return head;
 }
 

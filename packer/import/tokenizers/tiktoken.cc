@@ -9,6 +9,7 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/tokenizers/oniguruma.h"
+#include "packer/import/tokenizers/patterns.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/json_object.h"
 #include "runtime/base/mapped_file.h"
@@ -25,17 +26,9 @@ struct Pattern {
   const char* regex;
 };
 constexpr Pattern kPatterns[] = {
-    {130000,
-     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
-     R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-    {160000, R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)"
-             R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
-    {kMaxPieces,
-     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*)"
-     R"([\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
-     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+)"
-     R"([\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}|)"
-     R"( ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {130000, kLlama3Pattern},
+    {160000, kQwen2Pattern},
+    {kMaxPieces, kGpt4oPattern},
 };
 
 // Nothing if it is not base64.

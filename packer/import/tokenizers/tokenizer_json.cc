@@ -10,7 +10,6 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/tokenizers/text_step_json.h"
-#include "packer/import/tokenizers/tokenizer_json.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/utf8.h"
@@ -385,10 +384,6 @@ class Importer {
 
 }  // namespace
 
-TokenizerData ReadTokenizer(const nlohmann::json& root, std::string_view file) {
-  return Importer(root, file).Read();
-}
-
 TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
   const MappedFile file(path);
   const std::string name = path.string();
@@ -397,7 +392,7 @@ TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
 }
 
 TokenizerData ReadTokenizerJson(const json& root, const std::string& file) {
-  return ReadTokenizer(root, file);
+  return Importer(root, file).Read();
 }
 
 }  // namespace lutra::packer

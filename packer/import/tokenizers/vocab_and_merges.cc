@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "lutra/runtime/error.h"
-#include "packer/import/tokenizers/tokenizer_json.h"
+#include "packer/import/tokenizers/patterns.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/json_object.h"
 #include "runtime/base/mapped_file.h"
@@ -17,11 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-// Of Qwen 2, whose class has no other files.
-constexpr const char* kQwenPattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)"
-    R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 json ReadJson(const fs::path& path, const std::string& what) {
   const MappedFile file(path);
@@ -105,19 +100,19 @@ TokenizerData ReadVocabAndMerges(const fs::path& vocab_path) {
                  {"vocab", vocab},
                  {"merges", ReadMerges(folder / "merges.txt")}}},
                {"decoder", ByteLevel(true, true)}};
-  if (qwen) {
+  if (qwen) {  // a class that has no other files
     root["normalizer"] = {{"type", "NFC"}};
     root["pre_tokenizer"] = {{"type", "Sequence"},
                              {"pretokenizers",
                               {{{"type", "Split"},
-                                {"pattern", {{"Regex", kQwenPattern}}},
+                                {"pattern", {{"Regex", kQwen2Pattern}}},
                                 {"behavior", "Isolated"},
                                 {"invert", false}},
                                ByteLevel(prefix_space, false)}}};
   } else {
     root["pre_tokenizer"] = ByteLevel(prefix_space, true);
   }
-  return ReadTokenizer(root, vocab_path.string());
+  return ReadTokenizerJson(root, vocab_path.string());
 }
 
 }  // namespace lutra::packer

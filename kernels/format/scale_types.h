@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/base/float8.h"
 #include "kernels/base/half.h"
 #include "kernels/format/layout.h"
 #include "lutra/kernels/lut_matrix.h"
@@ -15,40 +16,6 @@
 // Scales and offsets as a blob stores them, rounded to nearest even.
 
 namespace lutra::kernels {
-
-// An 8-bit float with four bits of exponent: below 2^-6 in steps of 2^-9, 448
-// at most.
-inline float FloatFromE4M3(uint8_t stored) {
-  const int exponent = stored >> 3 & 15;
-  const int mantissa = stored & 7;
-  const float size =
-      exponent == 0
-          ? static_cast<float>(mantissa) * 0x1p-9f
-          : std::bit_cast<float>((exponent + 120) << 23 | mantissa << 20);
-  return stored & 0x80 ? -size : size;
-}
-inline uint8_t E4M3FromFloat(float value) {
-  const float size = std::min(std::abs(value), 448.0f);
-  uint32_t stored = 0;
-  if (size < 0x1p-6f) {
-    stored = static_cast<uint32_t>(std::nearbyint(size * 0x1p9f));
-  } else {
-    const auto bits = std::bit_cast<uint32_t>(size);
-    stored = ((bits + 0x7FFFF + (bits >> 20 & 1)) >> 20) - (120 << 3);
-  }
-  return static_cast<uint8_t>(stored | (std::signbit(value) ? 0x80 : 0));
-}
-
-// Powers of two by their exponent; 255 is none.
-inline float FloatFromE8M0(uint8_t stored) {
-  return stored == 0 ? 0x1p-127f : std::bit_cast<float>(uint32_t{stored} << 23);
-}
-// The smallest one for what is not positive.
-inline uint8_t E8M0FromFloat(float value) {
-  if (value < 0x1.8p-127f) return 0;
-  const int exponent = std::ilogb(std::min(value, 0x1p127f) / 1.5f) + 1;
-  return static_cast<uint8_t>(exponent + 127);
-}
 
 // The scale of row `row` of a block whose scales, of `type`, are at `scales`.
 inline float LoadScale(ScaleType type, const uint8_t* scales, size_t row) {

@@ -15,6 +15,8 @@ namespace {
 
 constexpr size_t kMaxEntries = 16;
 constexpr size_t kMaxPasses = 30;
+// Passes that try both signs of scales: after these, few change.
+constexpr size_t kSignPasses = 4;
 constexpr double kLeastProgress = 1e-4;
 // With the table fixed, scales and indices settle at once.
 constexpr int kFinalPasses = 3;
@@ -80,8 +82,9 @@ RoundedTable Round(const Table& table, const Statistics& statistics) {
   return best;
 }
 
-// One step for all rows: nearest entries, scales, statistics.
-using Pass = std::function<Statistics(const Table&)>;
+// One step for all rows: nearest entries, scales (of both signs, or of the one
+// they have), statistics.
+using Pass = std::function<Statistics(const Table&, bool both_signs)>;
 // Multiplies all scales.
 using Rescale = std::function<void(double)>;
 
@@ -90,18 +93,20 @@ using Rescale = std::function<void(double)>;
 RoundedTable Learn(const Table& start, const Pass& pass, const Rescale& rescale,
                    std::vector<double>& losses) {
   Table table = start;
-  Statistics statistics = pass(table);
+  Statistics statistics = pass(table, true);
   losses = {statistics.loss};
   while (losses.size() < kMaxPasses) {
     const double loss = statistics.loss;
     table = BestTable(statistics, std::move(table));
-    statistics = pass(table);
+    statistics = pass(table, losses.size() < kSignPasses);
     losses.push_back(statistics.loss);
     if (statistics.loss >= loss * (1 - kLeastProgress)) break;
   }
   RoundedTable rounded = Round(table, statistics);
   rescale(1 / rounded.unit);
-  for (int i = 0; i < kFinalPasses; ++i) statistics = pass(rounded.entries);
+  for (int i = 0; i < kFinalPasses; ++i) {
+    statistics = pass(rounded.entries, i == 0);
+  }
   if (statistics.loss < losses.front()) return rounded;
   return {start, 1, true};
 }
@@ -135,7 +140,9 @@ class Learner {
       result_.tables.resize(entries_);
       LearnTensor();
     }
-    for (float& scale : result_.scales) scale = qat::ZeroIfTiny(scale);
+    for (float& scale : result_.scales) {
+      if (qat::ZeroIfTiny(std::abs(scale)) == 0) scale = 0;
+    }
     return std::move(result_);
   }
 
@@ -157,7 +164,8 @@ class Learner {
     });
   }
 
-  // The best scales of the stretched table.
+  // The best scales of the stretched table, of the sign that gives the largest
+  // weight an upper entry: this is how tables get skewed.
   void StartScales(std::span<const float> w, float* scales) const {
     std::vector<float> q(options_.group_size);
     std::vector<float> grid(Levels());
@@ -165,8 +173,12 @@ class Learner {
       const std::span<const float> group = Group(w, g);
       quantizer_->Quantize({group.data(), 1, group.size(), true}, options_.bits,
                            q.data(), grid.data());
-      scales[g] = qat::RoundScale(
+      const float scale = qat::RoundScale(
           options_.scale_type, grid.back() / static_cast<float>(start_.back()));
+      const auto largest = std::max_element(
+          group.begin(), group.end(),
+          [](float a, float b) { return std::abs(a) < std::abs(b); });
+      scales[g] = *largest < 0 ? -scale : scale;
     }
   }
 
@@ -176,13 +188,27 @@ class Learner {
   }
 
   Statistics PassRow(std::span<const float> w, const Table& table,
-                     float* scales) const {
+                     bool both_signs, float* scales) const {
     std::vector<uint8_t> indices(options_.group_size);
     Statistics statistics;
     for (size_t g = 0; g < groups_; ++g) {
       const std::span<const float> group = Group(w, g);
-      FindNearest(group, table, scales[g], indices.data());
-      PassGroup(group, table, indices.data(), scales[g], statistics);
+      Statistics best;
+      float scale = scales[g];
+      FindNearest(group, table, scale, indices.data());
+      PassGroup(group, table, indices.data(), scale, best);
+      if (both_signs) {
+        Statistics other;
+        float mirrored = -scales[g];
+        FindNearest(group, table, mirrored, indices.data());
+        PassGroup(group, table, indices.data(), mirrored, other);
+        if (other.loss < best.loss) {
+          best = other;
+          scale = mirrored;
+        }
+      }
+      scales[g] = scale;
+      statistics.Add(best);
     }
     return statistics;
   }
@@ -190,10 +216,12 @@ class Learner {
   static void FindNearest(std::span<const float> w, const Table& table,
                           float scale, uint8_t* indices) {
     std::fill_n(indices, w.size(), uint8_t{0});
+    // With a negative scale, levels descend.
+    const float sign = scale < 0 ? -1.0f : 1.0f;
     for (size_t e = 0; e + 1 < table.size(); ++e) {
-      const auto middle = static_cast<float>(static_cast<double>(scale) *
-                                             (table[e] + table[e + 1]) / 2);
-      for (size_t i = 0; i < w.size(); ++i) indices[i] += w[i] > middle;
+      const auto middle = static_cast<float>(
+          std::abs(static_cast<double>(scale)) * (table[e] + table[e + 1]) / 2);
+      for (size_t i = 0; i < w.size(); ++i) indices[i] += sign * w[i] > middle;
     }
   }
 
@@ -215,8 +243,8 @@ class Learner {
       product += table[e] * sum[e];
       norm += table[e] * table[e] * count[e];
     }
-    // Otherwise no scale above 0 is better than the one at hand.
-    if (product > 0) {
+    // Otherwise no scale of this sign is better than the one at hand.
+    if (scale < 0 ? product < 0 : product > 0) {
       scale = qat::RoundScale(options_.scale_type,
                               static_cast<float>(product / norm));
     }
@@ -245,7 +273,9 @@ class Learner {
     if (!learned_from || table.is_start) {
       StartScales(w, scales);
       Multiply(scales, groups_, 1 / table.unit);
-      for (int i = 0; i < kFinalPasses; ++i) PassRow(w, table.entries, scales);
+      for (int i = 0; i < kFinalPasses; ++i) {
+        PassRow(w, table.entries, i == 0, scales);
+      }
     }
     // Once more for the indices, without touching the scales.
     for (size_t g = 0; g < groups_; ++g) {
@@ -267,7 +297,8 @@ class Learner {
     StartScales(w, scales);
     std::vector<double> losses;
     const RoundedTable table = Learn(
-        start_, [&](const Table& t) { return PassRow(w, t, scales); },
+        start_,
+        [&](const Table& t, bool both) { return PassRow(w, t, both, scales); },
         [&](double factor) { Multiply(scales, groups_, factor); }, losses);
     StoreTable(table, &result_.tables[row * entries_]);
     FinishRow(row, w, table, true);
@@ -282,12 +313,12 @@ class Learner {
     });
     const RoundedTable table = Learn(
         start_,
-        [&](const Table& t) {
+        [&](const Table& t, bool both) {
           // By task, so that sums do not depend on the number of threads.
           std::vector<Statistics> tasks(RowTasks(count, k_).count());
           ForRows(count, stride,
                   [&](size_t task, size_t row, std::span<const float> w) {
-                    tasks[task].Add(PassRow(w, t, Scales(row)));
+                    tasks[task].Add(PassRow(w, t, both, Scales(row)));
                   });
           Statistics all;
           for (const Statistics& statistics : tasks) all.Add(statistics);

@@ -38,6 +38,11 @@ struct Levels {
       middles.push_back((entries[e] + entries[e + 1]) / 2);
     }
   }
+  // Whether the table is its own mirror image.
+  bool IsSymmetric() const {
+    return std::equal(entries.begin(), entries.end(), entries.rbegin(),
+                      [](float a, float b) { return a == -b; });
+  }
   // Of the level nearest to x.
   uint8_t Nearest(float x) const {
     if (middles.size() > 16) {
@@ -262,11 +267,17 @@ class RowsRounder {
     }
   }
   void SearchScale(size_t row, size_t g) const {
+    const float start = Scales(row)[g];
+    if (start == 0) return;
+    double least = HUGE_VAL;
+    TryScales(row, g, start, least);
+    // The other way round, a table is another one, unless it is its own mirror
+    // image.
+    if (!LevelsOf(row).IsSymmetric()) TryScales(row, g, -start, least);
+  }
+  void TryScales(size_t row, size_t g, float start, double& least) const {
     const Levels& levels = LevelsOf(row);
     float& scale = Scales(row)[g];
-    const float start = scale;
-    if (!(start > 0)) return;
-    double least = HUGE_VAL;
     for (const float factor : kFactors) {
       const float inverse = 1 / (start * factor);
       if (!std::isfinite(inverse)) continue;
@@ -281,10 +292,10 @@ class RowsRounder {
         norm += weight * level * level;
         squares += weight * w * w;
       }
-      if (!(product > 0)) continue;
+      if (!(product * start > 0)) continue;
       const double loss = squares - product * product / norm;
       const float candidate = Stored(product / norm);
-      if (loss >= least || !(candidate > 0)) continue;
+      if (loss >= least || candidate == 0) continue;
       least = loss;
       scale = candidate;
     }
@@ -371,7 +382,9 @@ class RowsRounder {
       if (!SolvePositiveDefinite(matrix, vector)) continue;
       for (size_t g = 0; g < groups_; ++g) {
         const float scale = Stored(vector[g]);
-        if (std::isfinite(scale) && scale > 0) Scales(row)[g] = scale;
+        // The sign is part of the choice of levels, made before.
+        float& before = Scales(row)[g];
+        if (std::isfinite(scale) && scale * before > 0) before = scale;
       }
     }
   }

@@ -69,8 +69,8 @@ void CheckFinite(std::span<const float> w, size_t row, size_t k) {
   }
 }
 
-// Gives each of w [count] the entry of `table` nearest to it, which ascends and
-// may repeat its last entry.
+// Gives each of w [count] the entry of `table` times `scale` nearest to it. The
+// table ascends and may repeat its last entry.
 void TakeNearest(const float* w, size_t count, float scale,
                  std::span<const int8_t> table, uint8_t* indices) {
   const size_t entries = static_cast<size_t>(
@@ -78,10 +78,12 @@ void TakeNearest(const float* w, size_t count, float scale,
       table.begin() + 1);
   std::vector<double> middles;
   for (size_t i = 0; i + 1 < entries; ++i) {
-    middles.push_back(double{scale} * (table[i] + table[i + 1]) / 2);
+    middles.push_back(double{std::abs(scale)} * (table[i] + table[i + 1]) / 2);
   }
+  const float sign = scale < 0 ? -1.0f : 1.0f;
   for (size_t i = 0; i < count; ++i) {
-    const auto above = std::lower_bound(middles.begin(), middles.end(), w[i]);
+    const auto above =
+        std::lower_bound(middles.begin(), middles.end(), sign * w[i]);
     indices[i] = static_cast<uint8_t>(above - middles.begin());
   }
 }

@@ -190,6 +190,25 @@ TEST(LearnedTablesTest, KeepsAnExactTable) {
   }
 }
 
+// A scale's sign chooses between the table and its mirror image.
+TEST(LearnedTablesTest, GroupsTakeTheTableOrItsMirrorImage) {
+  constexpr float kLevels[] = {-24, -9, 7, 40};
+  std::vector<float> w(kRows * kColumns);
+  for (size_t i = 0; i < w.size(); ++i) {
+    const size_t group = i / kColumns * kGroups + i % kColumns / kGroup;
+    const float sign = group * 7 % 3 == 0 ? -0.01f : 0.01f;
+    w[i] = sign * static_cast<float>(1 + group % 5) * kLevels[i * 5 / 3 % 4];
+  }
+  const LearnedTableOptions options = Options(2, LearnedTable::kTensor);
+  const LearnedTables learned = Learn(w, options);
+  EXPECT_LT(RelativeError(w, learned, options), 1e-3 * StretchedError(w, 2));
+  const auto negative =
+      std::count_if(learned.scales.begin(), learned.scales.end(),
+                    [](float scale) { return scale < 0; });
+  const auto all = static_cast<std::ptrdiff_t>(learned.scales.size());
+  EXPECT_TRUE(negative == all / 3 || negative == all - all / 3) << negative;
+}
+
 TEST(LearnedTablesTest, RoundedScalesAreOfTheirType) {
   const std::vector<float> w = Weights(5);
   LearnedTableOptions options = Options(2, LearnedTable::kTensor);

@@ -71,10 +71,6 @@ constexpr size_t ScaleBytes(ScaleType type) {
   }
 }
 
-// How offsets are stored; the type must not be kNone.
-constexpr ScaleType StorageOf(OffsetType type) {
-  return static_cast<ScaleType>(static_cast<uint8_t>(type) - 1);
-}
 static_assert(StorageOf(OffsetType::kFloat32) == ScaleType::kFloat32 &&
               StorageOf(OffsetType::kUint4) == ScaleType::kUint4);
 constexpr size_t OffsetBytes(OffsetType type) {

@@ -14,14 +14,6 @@ namespace {
 constexpr char kMagic[9] = "LUTRAMAT";
 constexpr uint16_t kLatestVersion = 2;
 
-// The first version that has the format.
-uint16_t VersionOf(const LutFormat& format) {
-  const bool old = format.super_span == SuperSpan::kNone &&
-                   format.scale_type <= ScaleType::kFloat16 &&
-                   format.offset_type <= OffsetType::kFloat16;
-  return old ? 1 : 2;
-}
-
 template <typename T>
 T Load(const uint8_t* from) {
   T value;
@@ -244,6 +236,13 @@ const char* CheckFormat(const LutFormat& format) noexcept {
   return nullptr;
 }
 
+uint16_t FormatVersion(const LutFormat& format) noexcept {
+  const bool old = format.super_span == SuperSpan::kNone &&
+                   format.scale_type <= ScaleType::kFloat16 &&
+                   format.offset_type <= OffsetType::kFloat16;
+  return old ? 1 : 2;
+}
+
 size_t BlobBytes(const LutFormat& format) noexcept {
   // At most 2^30 columns of 8 bytes per row (32-bit scale and offset for every
   // 16, and super scales for every 256), see FindGeometry; 2^26 blocks.
@@ -273,7 +272,7 @@ void PackLutMatrix(const LutFormat& format, const LutMatrixValues& values,
   }
   std::memset(blob, 0, size);
   std::copy_n(kMagic, 8, blob + kMagicAt);
-  Store(blob + kVersionAt, VersionOf(format));
+  Store(blob + kVersionAt, FormatVersion(format));
   blob[kBitsAt] = static_cast<uint8_t>(format.bits);
   blob[kGranularityAt] = static_cast<uint8_t>(format.table_granularity);
   blob[kScaleTypeAt] = static_cast<uint8_t>(format.scale_type);
@@ -325,7 +324,7 @@ const char* ParseLutMatrix(const uint8_t* blob, size_t size,
   m.format.group_size = Load<uint32_t>(blob + kGroupSizeAt);
   if (const char* reason = CheckFormat(m.format)) return reason;
   if (blob[kCodeAt] != 0) return "unknown LUT matrix code";
-  if (VersionOf(m.format) != version) {
+  if (FormatVersion(m.format) != version) {
     return "LUT matrix is not of the first version that has its format";
   }
   if (blob[kReservedAt31] != 0 ||

@@ -164,8 +164,9 @@ TEST(LutFormatTest, RoundTripsEveryFormat) {
     const bool has_offset = format.offset_type != OffsetType::kNone;
     if (format.super_span == SuperSpan::kNone) {
       EXPECT_EQ(scales, Rounded(r.scales, format.scale_type));
-      EXPECT_EQ(offsets, has_offset ? Rounded(r.offsets, OffsetStorage(format))
-                                    : std::vector<float>(offsets.size()));
+      EXPECT_EQ(offsets, has_offset
+                             ? Rounded(r.offsets, StorageOf(format.offset_type))
+                             : std::vector<float>(offsets.size()));
     } else {
       EXPECT_EQ(scales, r.scales);
       EXPECT_EQ(offsets,
@@ -332,6 +333,7 @@ TEST(LutFormatTest, TheFirstVersionThatHasTheFormat) {
     const bool old = format.super_span == SuperSpan::kNone &&
                      format.scale_type <= ScaleType::kFloat16 &&
                      format.offset_type <= OffsetType::kFloat16;
+    EXPECT_EQ(FormatVersion(format), old ? 1 : 2);
     EXPECT_EQ(r.blob[8], old ? 1 : 2);
     r.blob[8] ^= 3;
     LutMatrix parsed;

@@ -128,10 +128,6 @@ inline float RoundTo(ScaleType type, float value) {
   }
 }
 
-inline ScaleType OffsetStorage(const LutFormat& format) {
-  return static_cast<ScaleType>(static_cast<int>(format.offset_type) - 1);
-}
-
 inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
                                      std::mt19937& rng) {
   RandomMatrix r;
@@ -166,7 +162,7 @@ inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
   };
   draw(format.scale_type, r.scales, r.super_scales);
   if (format.offset_type != OffsetType::kNone) {
-    draw(OffsetStorage(format), r.offsets, r.super_offsets);
+    draw(StorageOf(format.offset_type), r.offsets, r.super_offsets);
   }
   const bool per_row = format.table_granularity == TableGranularity::kRow;
   r.tables.resize((per_row ? format.n : 1) * format.TableEntries());

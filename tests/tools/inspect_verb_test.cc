@@ -60,6 +60,8 @@ TEST(InspectVerbTest, PackedModel) {
     EXPECT_EQ(tensor["bits"], 2);
     EXPECT_EQ(tensor["group_size"], 16);
     EXPECT_EQ(tensor["table"], json({-3, -1, 1, 3}));
+    EXPECT_EQ(tensor["format_version"], 1);
+    EXPECT_EQ(tensor["scales"], "float32");
     EXPECT_EQ(tensor["scheme"]["quantizer"], "stretched");
     EXPECT_EQ(tensor["bits_per_element"],
               8.0 * tensor["bytes"].get<double>() / (24 * 16));

@@ -86,13 +86,15 @@ void PrintTensors(const Inspection& inspection, OutputFormat format) {
                {"shape", Table::Align::kLeft},
                {"type", Table::Align::kLeft},
                {"scheme", Table::Align::kLeft},
+               {"scales", Table::Align::kLeft},
                {"bytes"},
                {"bits/element"},
                {"SQNR dB"},
                {"uses"}});
   for (const TensorLine& line : inspection.tensors) {
     table.AddRow({line.tensor->name, ShapeToString(line.Shape()), line.Type(),
-                  line.Scheme(), WithCommas(line.tensor->data.size()),
+                  line.Scheme(), line.Scales(),
+                  WithCommas(line.tensor->data.size()),
                   Fixed(line.BitsPerElement(), 2),
                   line.pack ? Fixed(line.pack->sqnr_db, 2) : "",
                   inspection.model ? std::to_string(line.uses) : "?"});

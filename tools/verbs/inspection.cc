@@ -21,6 +21,42 @@ std::string TensorLine::Scheme() const {
              : "groups of " + std::to_string(format.group_size);
 }
 
+std::string TensorLine::Scales() const {
+  if (!Packed()) return "";
+  const kernels::LutFormat& format = weight->packed->format;
+  std::string text(Name(format.scale_type));
+  if (format.super_span != kernels::SuperSpan::kNone) {
+    text.append(" times ").append(Name(format.super_type));
+    text += format.super_span == kernels::SuperSpan::kRow ? " of the row"
+                                                          : " of 256 columns";
+  }
+  if (format.offset_type != kernels::OffsetType::kNone) {
+    text.append(", ").append(Name(StorageOf(format.offset_type)));
+    text += " offsets";
+  }
+  return text;
+}
+
+std::string_view Name(kernels::ScaleType type) {
+  switch (type) {
+    case kernels::ScaleType::kFloat32:
+      return "float32";
+    case kernels::ScaleType::kBFloat16:
+      return "bfloat16";
+    case kernels::ScaleType::kFloat16:
+      return "float16";
+    case kernels::ScaleType::kInt8:
+      return "int8";
+    case kernels::ScaleType::kUint4:
+      return "uint4";
+    case kernels::ScaleType::kE8M0:
+      return "e8m0";
+    case kernels::ScaleType::kE4M3:
+      break;
+  }
+  return "e4m3";
+}
+
 Inspection Inspect(const std::string& path) {
   Inspection result{SafetensorsFile::Open(path), nullptr, {}};
   std::map<std::string_view, packer::Weight> weights;

@@ -39,7 +39,12 @@ struct TensorLine {
   bool Packed() const { return weight.has_value() && weight->packed; }
   std::string Type() const;
   std::string Scheme() const;
+  // How a packed weight stores scales and offsets: "float16", "int8 times
+  // float16 of 256 columns, uint4 offsets".
+  std::string Scales() const;
 };
+
+std::string_view Name(kernels::ScaleType type);
 
 struct Inspection {
   SafetensorsFile file;

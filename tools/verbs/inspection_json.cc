@@ -42,6 +42,8 @@ Json ToJson(const TensorLine& line, bool has_graph) {
     json["bits"] = matrix.format.bits;
     json["group_size"] = matrix.format.group_size;
     json["table"] = TableEntries(matrix);
+    json["format_version"] = kernels::FormatVersion(matrix.format);
+    json["scales"] = line.Scales();
   }
   if (line.pack) {
     json["method"] = line.pack->method;

@@ -52,12 +52,9 @@ class Types {
   bool float16_ = true;
 };
 
-// How a number is stored as a scale and as an offset.
+// The offset type that is stored as `type` is.
 kernels::OffsetType OffsetOf(kernels::ScaleType type) {
   return static_cast<kernels::OffsetType>(static_cast<int>(type) + 1);
-}
-kernels::ScaleType ScaleOf(kernels::OffsetType type) {
-  return static_cast<kernels::ScaleType>(static_cast<int>(type) - 1);
 }
 
 // What all groups have in common.
@@ -345,7 +342,7 @@ void Translate(const StoredWeight& weight, const Holding& holding, size_t count,
   if (holding.format.super_span != kernels::SuperSpan::kNone) {
     AddSupers(holding, holding.format.scale_type, out.scales, out.super_scales);
     if (offsets) {
-      AddSupers(holding, ScaleOf(holding.format.offset_type), out.offsets,
+      AddSupers(holding, StorageOf(holding.format.offset_type), out.offsets,
                 out.super_offsets);
     }
   }

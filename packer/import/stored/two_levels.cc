@@ -159,9 +159,8 @@ void TwoLevelSearch::AddRow(std::span<const float> scales,
     const LutFormat& format = form.format;
     form.fits = RowFits(format, format.scale_type, factor_, scales);
     if (!form.fits || offsets.empty()) continue;
-    const auto number =
-        static_cast<ScaleType>(static_cast<int>(format.offset_type) - 1);
-    form.fits = RowFits(format, number, factor_, offsets);
+    form.fits =
+        RowFits(format, StorageOf(format.offset_type), factor_, offsets);
   }
 }
 

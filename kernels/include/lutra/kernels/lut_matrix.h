@@ -90,6 +90,15 @@ struct LutFormat {
   }
 };
 
+// How offsets are stored; the type must not be kNone.
+constexpr ScaleType StorageOf(OffsetType type) {
+  return static_cast<ScaleType>(static_cast<uint8_t>(type) - 1);
+}
+
+// The first version of blobs (docs/format.md) that has the format, 1 or 2: what
+// PackLutMatrix writes.
+uint16_t FormatVersion(const LutFormat& format) noexcept;
+
 // Returns nullptr if blobs of this format exist, else the reason why not (a
 // static string).
 const char* CheckFormat(const LutFormat& format) noexcept;

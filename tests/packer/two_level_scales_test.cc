@@ -73,11 +73,11 @@ TEST(TwoLevelScalesTest, NearAndNeverBehindTheLargestNumber) {
         // Numbers up to 64 or more: half a step is 1/128 of the largest.
         EXPECT_NEAR(scales[i], before[i], largest / 127.5f);
         const float step = RoundToBFloat16(largest / 127);
-        const float plain =
-            step == 0 ? 0
-                      : std::clamp(std::nearbyint(before[i] / step), -127.0f,
-                                   127.0f) *
-                            step;
+        const float plain = step == 0
+                                ? 0
+                                : std::clamp(std::nearbyint(before[i] / step),
+                                             -127.0f, 127.0f) *
+                                      step;
         cost += weights[i] * std::pow(double{scales[i]} - before[i], 2);
         with_most += weights[i] * std::pow(double{plain} - before[i], 2);
       }

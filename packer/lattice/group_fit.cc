@@ -1,0 +1,346 @@
+#include "packer/lattice/group_fit.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "packer/lattice/rounding.h"
+
+namespace lutra::packer {
+namespace {
+
+constexpr size_t kMost = GroupValues::kMost;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// 1 / i for numbers of levels: a product costs less than a quotient.
+struct Reciprocals {
+  double of[2 * Grid::kMiddle + 1] = {};
+  constexpr Reciprocals() {
+    for (int i = 1; i <= 2 * Grid::kMiddle; ++i) of[i] = 1.0 / i;
+  }
+};
+constexpr Reciprocals kReciprocal;
+
+// The number of an interval with the fewest binary digits: 0, or a multiple of
+// the largest power of two.
+double Simplest(double low, double high) {
+  if (low <= 0 && high >= 0) return 0;
+  if (low < 0) return -Simplest(-high, -low);
+  double step = std::ldexp(1.0, std::ilogb(high));
+  double inverse = 1 / step;
+  // As many digits as a double has.
+  for (int i = 0; i < 53; ++i) {
+    const double found = std::ceil(low * inverse) * step;
+    if (found <= high) return found;
+    step *= 0.5;
+    inverse *= 2;
+  }
+  return low;
+}
+
+// Calls attempt(number) with float32 numbers of an interval, those with the
+// fewest digits first, until it returns true. Rounding twice may spoil some.
+template <typename Attempt>
+bool AnyOf(double low, double high, DType type, const Attempt& attempt) {
+  if (attempt(static_cast<float>(Simplest(low, high)))) return true;
+  // The ends are simple numbers, and may round to a neighbour.
+  const double width = high - low;
+  const double margin = 0x1p-10 * width;
+  if (attempt(static_cast<float>(Simplest(low + margin, high - margin)))) {
+    return true;
+  }
+  for (const double part : {0.5, 0.25, 0.75}) {
+    if (attempt(static_cast<float>(low + part * width))) return true;
+  }
+  // Of float32 weights there are few, and perhaps one fits.
+  if (type != DType::kFloat32) return false;
+  constexpr int kFew = 48;
+  float number = std::nextafter(static_cast<float>(low), -kInfinity);
+  const float end = std::nextafter(static_cast<float>(high), kInfinity);
+  for (int i = 0; i < kFew && number <= end; ++i) {
+    if (attempt(number)) return true;
+    number = std::nextafter(number, kInfinity);
+  }
+  return false;
+}
+
+class Fitter {
+ public:
+  Fitter(const Grid& grid, DType type, const GroupValues& values)
+      : grid_(grid), type_(type), values_(values), size_(values.size()) {
+    for (size_t i = 0; i < size_; ++i) {
+      order_[i] = static_cast<uint8_t>(i);
+      intervals_[i] = RoundsTo(type, values[i]);
+    }
+  }
+
+  std::optional<GroupFit> Run() {
+    const bool found =
+        grid_.rule == Grid::Rule::kOffset ? FindOffset() : FindScale();
+    if (!found) return std::nullopt;
+    return fit_;
+  }
+
+ private:
+  template <typename Before>
+  void Sort(const Before& before) {
+    std::sort(
+        order_.begin(), order_.begin() + size_,
+        [&](uint8_t a, uint8_t b) { return before(values_[a], values_[b]); });
+  }
+
+  bool Proven() const {
+    for (size_t i = 0; i < size_; ++i) {
+      const float value =
+          GridValue(grid_, type_, fit_.codes[i], fit_.scale, fit_.offset);
+      if (RoundTo(type_, value) != values_[i]) return false;
+    }
+    return true;
+  }
+
+  // The largest magnitude is k times the scale for some level k.
+  bool FindScale() {
+    Sort([](float a, float b) { return std::abs(a) > std::abs(b); });
+    const float largest = values_[order_[0]];
+    if (largest == 0) {
+      fit_.codes[0] = static_cast<uint8_t>(grid_.codes[Grid::kMiddle]);
+      return true;
+    }
+    for (int k = 1; k <= grid_.largest; ++k) {
+      // Where both k and -k are levels, a scale above 0 says as much as one
+      // below.
+      const bool plus = grid_.Has(k);
+      const bool minus = grid_.Has(-k);
+      if (!plus && !minus) continue;
+      const bool negative = !(plus && minus) && (largest < 0) == plus;
+      if (TryLevel(k, negative)) return true;
+    }
+    return false;
+  }
+
+  // Where a level is known, so are all, and each value allows an interval of
+  // scales.
+  bool TryLevel(int k, bool negative) {
+    double low = intervals_[order_[0]].low * kReciprocal.of[k];
+    double high = intervals_[order_[0]].high * kReciprocal.of[k];
+    int least = 0;
+    int most = 0;
+    for (size_t i = 0; i < size_; ++i) {
+      const size_t at = order_[i];
+      const float value = values_[at];
+      const double steps = std::abs(double{value}) / (0.5 * (low + high));
+      // Half of what rounding adds to a number up to 2^51 is its last place.
+      constexpr double kRound = 0x1.8p52;
+      const int count = static_cast<int>((steps + kRound) - kRound);
+      if (count > k) return false;
+      const int multiple = (value < 0) != negative ? -count : count;
+      if (!grid_.Has(multiple)) return false;
+      if (count == 0) {
+        if (value != 0) return false;
+      } else {
+        low = std::max(low, intervals_[at].low * kReciprocal.of[count]);
+        high = std::min(high, intervals_[at].high * kReciprocal.of[count]);
+        if (low > high) return false;
+      }
+      least = std::min(least, multiple);
+      most = std::max(most, multiple);
+      multiples_[at] = multiple;
+    }
+    if (most - least > grid_.widest) return false;
+    // Any whole number does that makes codes of all levels.
+    const int zero = std::clamp(-least, 0, grid_.widest);
+    for (size_t i = 0; i < size_; ++i) {
+      fit_.codes[i] = grid_.rule == Grid::Rule::kZeroPoint
+                          ? static_cast<uint8_t>(multiples_[i] + zero)
+                          : static_cast<uint8_t>(
+                                grid_.codes[multiples_[i] + Grid::kMiddle]);
+    }
+    fit_.low = low;
+    fit_.high = high;
+    return AnyOf(low, high, type_, [&](float scale) {
+      fit_.scale = negative ? -scale : scale;
+      if (grid_.rule == Grid::Rule::kZeroPoint) {
+        const auto whole = static_cast<float>(zero);
+        fit_.offset =
+            StoresZeroPoint(grid_, type_) ? whole : -whole * fit_.scale;
+      }
+      return Proven();
+    });
+  }
+
+  // The smallest and the largest value are k levels apart for some k.
+  bool FindOffset() {
+    Sort([](float a, float b) { return a < b; });
+    const float first = values_[order_[0]];
+    if (size_ == 1) {
+      fit_.offset = first;
+      return true;
+    }
+    // Of values, not of magnitudes.
+    for (size_t i = 0; i < size_; ++i) {
+      Interval& interval = intervals_[i];
+      if (values_[i] < 0) interval = {-interval.high, -interval.low};
+    }
+    for (int k = static_cast<int>(size_) - 1; k <= grid_.largest; ++k) {
+      if (TrySpan(k)) return true;
+    }
+    return false;
+  }
+
+  bool TrySpan(int k) {
+    const double first = values_[order_[0]];
+    const double span = values_[order_[size_ - 1]] - first;
+    const double step = span / k;
+    const auto width = [&](size_t at) {
+      return intervals_[at].high - intervals_[at].low;
+    };
+    const double ends = width(order_[0]) + width(order_[size_ - 1]);
+    for (size_t i = 0; i < size_; ++i) {
+      const size_t at = order_[i];
+      const double steps = (values_[at] - first) / step;
+      const int count = static_cast<int>(std::nearbyint(steps));
+      if (std::abs(steps - count) * step > ends + width(at)) return false;
+      if (i > 0 && count <= multiples_[order_[i - 1]]) return false;
+      multiples_[at] = count;
+    }
+    // What rounding the product to float32 may add.
+    const double pad =
+        type_ == DType::kFloat32 ? step * Grid::kMaxLevels * 0x1p-24 : 0.0;
+    // Each pair of values bounds the scale, and together they say all.
+    double low = 0;
+    double high = std::numeric_limits<double>::infinity();
+    for (size_t j = 1; j < size_; ++j) {
+      const size_t b = order_[j];
+      for (size_t i = 0; i < j; ++i) {
+        const size_t a = order_[i];
+        const double inverse = kReciprocal.of[multiples_[b] - multiples_[a]];
+        low = std::max(
+            low, (intervals_[b].low - intervals_[a].high - pad) * inverse);
+        high = std::min(
+            high, (intervals_[b].high - intervals_[a].low + pad) * inverse);
+      }
+      if (low > high) return false;
+    }
+    // Float32 weights tell which level was the first.
+    const int shifts = type_ == DType::kFloat32 ? grid_.widest - k : 0;
+    for (int shift = 0; shift <= shifts; ++shift) {
+      for (size_t i = 0; i < size_; ++i) {
+        fit_.codes[i] = static_cast<uint8_t>(multiples_[i] + shift);
+      }
+      const bool found = AnyOf(low, high, type_, [&](float scale) {
+        fit_.scale = scale;
+        return TryOffsets();
+      });
+      if (found) return true;
+    }
+    return false;
+  }
+
+  // With a scale each value allows an interval of offsets.
+  bool TryOffsets() {
+    double low = -std::numeric_limits<double>::infinity();
+    double high = -low;
+    for (size_t i = 0; i < size_; ++i) {
+      const float product = static_cast<float>(fit_.codes[i]) * fit_.scale;
+      low = std::max(low, intervals_[i].low - double{product});
+      high = std::min(high, intervals_[i].high - double{product});
+    }
+    if (low > high) return false;
+    return AnyOf(low, high, type_, [&](float offset) {
+      fit_.offset = offset;
+      return Proven();
+    });
+  }
+
+  const Grid& grid_;
+  DType type_;
+  const GroupValues& values_;
+  size_t size_;
+  std::array<uint8_t, kMost> order_;
+  std::array<Interval, kMost> intervals_;
+  std::array<int, kMost> multiples_ = {};
+  GroupFit fit_;
+};
+
+}  // namespace
+
+bool StoresZeroPoint(const Grid& grid, DType type) {
+  return grid.rule == Grid::Rule::kZeroPoint && type == DType::kFloat32;
+}
+
+float GridValue(const Grid& grid, DType type, uint8_t code, float scale,
+                float offset) {
+  const auto level = static_cast<float>(grid.levels[code]);
+  if (grid.rule == Grid::Rule::kScale) return level * scale;
+  if (StoresZeroPoint(grid, type)) return (level - offset) * scale;
+  return level * scale + offset;
+}
+
+std::optional<GroupFit> FitGroup(const Grid& grid, DType type,
+                                 const GroupValues& values) {
+  if (values.size() == 0 || values.size() > grid.level_count) {
+    return std::nullopt;
+  }
+  return Fitter(grid, type, values).Run();
+}
+
+double Log10Chance(const Grid& grid, DType type, const GroupValues& values,
+                   const GroupFit& fit) {
+  float least = values[0];
+  float most = values[0];
+  size_t nonzero = 0;
+  size_t count = 0;
+  bool repeated = true;
+  for (size_t i = 0; i < values.size(); ++i) {
+    least = std::min(least, values[i]);
+    most = std::max(most, values[i]);
+    nonzero += values[i] != 0 ? size_t{1} : size_t{0};
+    count += values.Count(i);
+    repeated = repeated && values.Count(i) > 1;
+  }
+  if (values.size() < 2) return 0;
+  const bool offset = grid.rule == Grid::Rule::kOffset;
+  // How many values hit a level without having to.
+  size_t surplus;
+  if (offset && grid.bits == 1) {
+    // Two values always fit; that there are no more is what is told.
+    surplus = repeated ? count - 2 : 0;
+  } else if (offset) {
+    surplus = std::max<size_t>(values.size(), 2) - 2;
+  } else {
+    surplus = std::max<size_t>(nonzero, 1) - 1;
+  }
+  // The share of the range that rounds to a level.
+  const double reach =
+      std::max(std::abs(double{least}), std::abs(double{most}));
+  const double begin = offset ? double{least} : -reach;
+  const double end = offset ? double{most} : reach;
+  double covered = 0;
+  const auto cover = [&](float value) {
+    const float stored = RoundTo(type, value);
+    if (stored < begin || stored > end) return;
+    const Interval interval = RoundsTo(type, stored);
+    covered += interval.high - interval.low;
+  };
+  if (offset) {
+    for (size_t code = 0; code < grid.level_count; ++code) {
+      cover(GridValue(grid, type, static_cast<uint8_t>(code), fit.scale,
+                      fit.offset));
+    }
+  } else {
+    for (int m = 1; m <= Grid::kMiddle; ++m) {
+      for (const int multiple : {m, -m}) {
+        if (grid.Has(multiple)) cover(static_cast<float>(multiple) * fit.scale);
+      }
+    }
+  }
+  const double share = std::min(1.0, covered / (end - begin));
+  // The level of the largest value is free, and so is the sign.
+  const double choices = 2 * grid.largest;
+  const double chance =
+      std::log10(choices) + static_cast<double>(surplus) * std::log10(share);
+  return std::min(0.0, chance);
+}
+
+}  // namespace lutra::packer

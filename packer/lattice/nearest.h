@@ -1,0 +1,23 @@
+#ifndef LUTRA_PACKER_LATTICE_NEAREST_H_
+#define LUTRA_PACKER_LATTICE_NEAREST_H_
+
+#include <cstdint>
+#include <span>
+
+#include "lutra/kernels/lut_matrix.h"
+#include "lutra/runtime/safetensors.h"
+#include "packer/lattice/grids.h"
+#include "packer/lattice/group_fit.h"
+
+namespace lutra::packer {
+
+// Scale and offset that bring a grid near to weights that are not on it, by the
+// squared error, the scale of the type `scale_type`. `codes` gets the nearest
+// level of each weight. Weights that are not finite count as 0.
+GroupFit NearestOnGrid(const Grid& grid, DType type,
+                       kernels::ScaleType scale_type,
+                       std::span<const float> weights, uint8_t* codes);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_LATTICE_NEAREST_H_

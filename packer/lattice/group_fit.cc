@@ -1,6 +1,7 @@
 #include "packer/lattice/group_fit.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -22,21 +23,18 @@ struct Reciprocals {
 };
 constexpr Reciprocals kReciprocal;
 
-// The number of an interval with the fewest binary digits: 0, or a multiple of
-// the largest power of two.
+// The number of an interval with the fewest binary digits.
 double Simplest(double low, double high) {
   if (low <= 0 && high >= 0) return 0;
   if (low < 0) return -Simplest(-high, -low);
-  double step = std::ldexp(1.0, std::ilogb(high));
-  double inverse = 1 / step;
-  // As many digits as a double has.
-  for (int i = 0; i < 53; ++i) {
-    const double found = std::ceil(low * inverse) * step;
-    if (found <= high) return found;
-    step *= 0.5;
-    inverse *= 2;
-  }
-  return low;
+  const auto from = std::bit_cast<uint64_t>(low);
+  const auto to = std::bit_cast<uint64_t>(high);
+  if (from >= to) return low;
+  // Above this digit both are the same.
+  const uint64_t digit = std::bit_floor(from ^ to);
+  const uint64_t below = digit - 1;
+  return (from & (digit | below)) == 0 ? low
+                                       : std::bit_cast<double>(to & ~below);
 }
 
 // Calls attempt(number) with float32 numbers of an interval, those with the
@@ -68,12 +66,7 @@ bool AnyOf(double low, double high, DType type, const Attempt& attempt) {
 class Fitter {
  public:
   Fitter(const Grid& grid, DType type, const GroupValues& values)
-      : grid_(grid), type_(type), values_(values), size_(values.size()) {
-    for (size_t i = 0; i < size_; ++i) {
-      order_[i] = static_cast<uint8_t>(i);
-      intervals_[i] = RoundsTo(type, values[i]);
-    }
-  }
+      : grid_(grid), type_(type), values_(values), size_(values.size()) {}
 
   std::optional<GroupFit> Run() {
     const bool found =
@@ -83,13 +76,6 @@ class Fitter {
   }
 
  private:
-  template <typename Before>
-  void Sort(const Before& before) {
-    std::sort(
-        order_.begin(), order_.begin() + size_,
-        [&](uint8_t a, uint8_t b) { return before(values_[a], values_[b]); });
-  }
-
   bool Proven() const {
     for (size_t i = 0; i < size_; ++i) {
       const float value =
@@ -101,43 +87,88 @@ class Fitter {
 
   // The largest magnitude is k times the scale for some level k.
   bool FindScale() {
-    Sort([](float a, float b) { return std::abs(a) > std::abs(b); });
-    const float largest = values_[order_[0]];
-    if (largest == 0) {
+    size_t largest = 0;
+    float smallest = kInfinity;
+    for (size_t i = 0; i < size_; ++i) {
+      magnitudes_[i] = std::abs(values_[i]);
+      if (magnitudes_[i] > magnitudes_[largest]) largest = i;
+      if (magnitudes_[i] != 0) smallest = std::min(smallest, magnitudes_[i]);
+    }
+    if (magnitudes_[largest] == 0) {
       fit_.codes[0] = static_cast<uint8_t>(grid_.codes[Grid::kMiddle]);
       return true;
     }
+    const bool rough = smallest < SmallestNormal(type_);
+    if (rough) SortByMagnitude();
+    bool known = false;
     for (int k = 1; k <= grid_.largest; ++k) {
       // Where both k and -k are levels, a scale above 0 says as much as one
       // below.
       const bool plus = grid_.Has(k);
       const bool minus = grid_.Has(-k);
       if (!plus && !minus) continue;
-      const bool negative = !(plus && minus) && (largest < 0) == plus;
-      if (TryLevel(k, negative)) return true;
+      if (!rough && !AreMultiples(k, magnitudes_[largest])) continue;
+      if (!known) {
+        for (size_t i = 0; i < size_; ++i) {
+          intervals_[i] = RoundsTo(type_, values_[i]);
+        }
+        known = true;
+      }
+      const bool negative = !(plus && minus) && (values_[largest] < 0) == plus;
+      if (TryLevel(k, largest, negative, rough)) return true;
     }
     return false;
   }
 
+  // Values with fewer digits than others say little of the scale: they come
+  // last.
+  void SortByMagnitude() {
+    for (size_t i = 0; i < size_; ++i) order_[i] = static_cast<uint8_t>(i);
+    std::sort(order_.begin(), order_.begin() + size_,
+              [this](uint8_t a, uint8_t b) {
+                return magnitudes_[a] > magnitudes_[b];
+              });
+  }
+
+  // Whether all magnitudes are near to multiples of `largest` / k: what most
+  // values of no grid fail. Rounding has changed both.
+  bool AreMultiples(int k, float largest) const {
+    const float tolerance = type_ == DType::kBFloat16  ? 0x1.02p-7f
+                            : type_ == DType::kFloat16 ? 0x1.02p-10f
+                                                       : 0x1p-20f;
+    constexpr float kRound = 0x1.8p23f;
+    const float inverse = static_cast<float>(k) / largest;
+    // All 16, so that a vector does several at once; there are zeros at the
+    // end.
+    int far = 0;
+    for (size_t i = 0; i < kMost; ++i) {
+      const float steps = magnitudes_[i] * inverse;
+      const float whole = (steps + kRound) - kRound;
+      far |= std::abs(steps - whole) > tolerance * steps ? 1 : 0;
+    }
+    return far == 0;
+  }
+
   // Where a level is known, so are all, and each value allows an interval of
   // scales.
-  bool TryLevel(int k, bool negative) {
-    double low = intervals_[order_[0]].low * kReciprocal.of[k];
-    double high = intervals_[order_[0]].high * kReciprocal.of[k];
+  bool TryLevel(int k, size_t largest, bool negative, bool rough) {
+    double low = intervals_[largest].low * kReciprocal.of[k];
+    double high = intervals_[largest].high * kReciprocal.of[k];
+    double inverse = 2 / (low + high);
     int least = 0;
     int most = 0;
     for (size_t i = 0; i < size_; ++i) {
-      const size_t at = order_[i];
-      const float value = values_[at];
-      const double steps = std::abs(double{value}) / (0.5 * (low + high));
+      const size_t at = rough ? order_[i] : i;
+      if (rough) inverse = 2 / (low + high);
       // Half of what rounding adds to a number up to 2^51 is its last place.
       constexpr double kRound = 0x1.8p52;
+      const double steps = double{magnitudes_[at]} * inverse;
       const int count = static_cast<int>((steps + kRound) - kRound);
       if (count > k) return false;
-      const int multiple = (value < 0) != negative ? -count : count;
+      const int multiple = (values_[at] < 0) != negative ? -count : count;
       if (!grid_.Has(multiple)) return false;
       if (count == 0) {
-        if (value != 0) return false;
+        if (magnitudes_[at] != 0) return false;
       } else {
         low = std::max(low, intervals_[at].low * kReciprocal.of[count]);
         high = std::min(high, intervals_[at].high * kReciprocal.of[count]);
@@ -171,55 +202,70 @@ class Fitter {
 
   // The smallest and the largest value are k levels apart for some k.
   bool FindOffset() {
-    Sort([](float a, float b) { return a < b; });
-    const float first = values_[order_[0]];
+    size_t first = 0;
+    size_t last = 0;
+    for (size_t i = 0; i < size_; ++i) {
+      if (values_[i] < values_[first]) first = i;
+      if (values_[i] > values_[last]) last = i;
+      // Of values, not of magnitudes.
+      const Interval interval = RoundsTo(type_, values_[i]);
+      intervals_[i] =
+          values_[i] < 0 ? Interval{-interval.high, -interval.low} : interval;
+    }
     if (size_ == 1) {
-      fit_.offset = first;
+      fit_.offset = values_[0];
       return true;
     }
-    // Of values, not of magnitudes.
-    for (size_t i = 0; i < size_; ++i) {
-      Interval& interval = intervals_[i];
-      if (values_[i] < 0) interval = {-interval.high, -interval.low};
-    }
     for (int k = static_cast<int>(size_) - 1; k <= grid_.largest; ++k) {
-      if (TrySpan(k)) return true;
+      if (TrySpan(k, first, last)) return true;
     }
     return false;
   }
 
-  bool TrySpan(int k) {
-    const double first = values_[order_[0]];
-    const double span = values_[order_[size_ - 1]] - first;
+  bool TrySpan(int k, size_t first, size_t last) {
+    const double start = values_[first];
+    const double span = values_[last] - start;
+    const double inverse = k / span;
     const double step = span / k;
     const auto width = [&](size_t at) {
       return intervals_[at].high - intervals_[at].low;
     };
-    const double ends = width(order_[0]) + width(order_[size_ - 1]);
-    for (size_t i = 0; i < size_; ++i) {
-      const size_t at = order_[i];
-      const double steps = (values_[at] - first) / step;
-      const int count = static_cast<int>(std::nearbyint(steps));
-      if (std::abs(steps - count) * step > ends + width(at)) return false;
-      if (i > 0 && count <= multiples_[order_[i - 1]]) return false;
-      multiples_[at] = count;
-    }
+    const double ends = width(first) + width(last);
+    // Of the value at each level above the first, if there is one.
+    std::array<double, Grid::kMaxLevels> lows;
+    std::array<double, Grid::kMaxLevels> highs;
+    lows.fill(-std::numeric_limits<double>::infinity());
+    highs.fill(std::numeric_limits<double>::infinity());
+    uint32_t taken = 0;
     // What rounding the product to float32 may add.
     const double pad =
         type_ == DType::kFloat32 ? step * Grid::kMaxLevels * 0x1p-24 : 0.0;
+    for (size_t i = 0; i < size_; ++i) {
+      constexpr double kRound = 0x1.8p52;
+      const double steps = (values_[i] - start) * inverse;
+      const double whole = (steps + kRound) - kRound;
+      if (std::abs(steps - whole) * step > ends + width(i)) return false;
+      const int count = static_cast<int>(whole);
+      if ((taken >> count & 1) != 0) return false;
+      taken |= 1u << count;
+      multiples_[i] = count;
+      lows[static_cast<size_t>(count)] = intervals_[i].low - pad;
+      highs[static_cast<size_t>(count)] = intervals_[i].high;
+    }
     // Each pair of values bounds the scale, and together they say all.
     double low = 0;
     double high = std::numeric_limits<double>::infinity();
-    for (size_t j = 1; j < size_; ++j) {
-      const size_t b = order_[j];
-      for (size_t i = 0; i < j; ++i) {
-        const size_t a = order_[i];
-        const double inverse = kReciprocal.of[multiples_[b] - multiples_[a]];
-        low = std::max(
-            low, (intervals_[b].low - intervals_[a].high - pad) * inverse);
-        high = std::min(
-            high, (intervals_[b].high - intervals_[a].low + pad) * inverse);
+    for (int apart = 1; apart <= k; ++apart) {
+      double least = -std::numeric_limits<double>::infinity();
+      double most = -least;
+      for (size_t i = 0;
+           i + static_cast<size_t>(apart) <= static_cast<size_t>(k); ++i) {
+        const size_t j = i + static_cast<size_t>(apart);
+        least = std::max(least, lows[j] - highs[i]);
+        most = std::min(most, highs[j] - lows[i]);
       }
+      low = std::max(low, least * kReciprocal.of[apart]);
+      high = std::min(high, most * kReciprocal.of[apart]);
       if (low > high) return false;
     }
     // Float32 weights tell which level was the first.
@@ -257,7 +303,8 @@ class Fitter {
   DType type_;
   const GroupValues& values_;
   size_t size_;
-  std::array<uint8_t, kMost> order_;
+  std::array<float, kMost> magnitudes_ = {};
+  std::array<uint8_t, kMost> order_;  // where SortByMagnitude was called
   std::array<Interval, kMost> intervals_;
   std::array<int, kMost> multiples_ = {};
   GroupFit fit_;

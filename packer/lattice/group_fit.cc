@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -37,17 +38,23 @@ double Simplest(double low, double high) {
                                        : std::bit_cast<double>(to & ~below);
 }
 
-// Calls attempt(number) with float32 numbers of an interval, those with the
-// fewest digits first, until it returns true. Rounding twice may spoil some.
+// Calls attempt(number) with the simplest float32 numbers of an interval until
+// it returns true. Its ends are simple, too, and may round to a neighbour.
+template <typename Attempt>
+bool AnySimplest(double low, double high, const Attempt& attempt) {
+  const double margin = 0x1p-10 * (high - low);
+  const double numbers[] = {Simplest(low, high),
+                            Simplest(low + margin, high - margin), low, high};
+  return std::any_of(
+      std::begin(numbers), std::end(numbers),
+      [&](double number) { return attempt(static_cast<float>(number)); });
+}
+
+// The same, then with others: rounding twice may spoil some.
 template <typename Attempt>
 bool AnyOf(double low, double high, DType type, const Attempt& attempt) {
-  if (attempt(static_cast<float>(Simplest(low, high)))) return true;
-  // The ends are simple numbers, and may round to a neighbour.
+  if (AnySimplest(low, high, attempt)) return true;
   const double width = high - low;
-  const double margin = 0x1p-10 * width;
-  if (attempt(static_cast<float>(Simplest(low + margin, high - margin)))) {
-    return true;
-  }
   for (const double part : {0.5, 0.25, 0.75}) {
     if (attempt(static_cast<float>(low + part * width))) return true;
   }
@@ -59,6 +66,20 @@ bool AnyOf(double low, double high, DType type, const Attempt& attempt) {
   for (int i = 0; i < kFew && number <= end; ++i) {
     if (attempt(number)) return true;
     number = std::nextafter(number, kInfinity);
+  }
+  return false;
+}
+
+// Calls attempt(number) with the numbers of an interval that have as few digits
+// as a float16, until it returns true.
+template <typename Attempt>
+bool AnyBrief(double low, double high, const Attempt& attempt) {
+  constexpr int kDigits = 11;
+  constexpr int kFew = 32;
+  const double step = std::ldexp(1.0, std::ilogb(high) + 1 - kDigits);
+  double number = std::ceil(low / step) * step;
+  for (int i = 0; i < kFew && number <= high; ++i, number += step) {
+    if (attempt(static_cast<float>(number))) return true;
   }
   return false;
 }
@@ -138,15 +159,12 @@ class Fitter {
                                                        : 0x1p-20f;
     constexpr float kRound = 0x1.8p23f;
     const float inverse = static_cast<float>(k) / largest;
-    // All 16, so that a vector does several at once; there are zeros at the
-    // end.
-    int far = 0;
-    for (size_t i = 0; i < kMost; ++i) {
+    for (size_t i = 0; i < size_; ++i) {
       const float steps = magnitudes_[i] * inverse;
       const float whole = (steps + kRound) - kRound;
-      far |= std::abs(steps - whole) > tolerance * steps ? 1 : 0;
+      if (std::abs(steps - whole) > tolerance * steps) return false;
     }
-    return far == 0;
+    return true;
   }
 
   // Where a level is known, so are all, and each value allows an interval of
@@ -274,17 +292,22 @@ class Fitter {
       for (size_t i = 0; i < size_; ++i) {
         fit_.codes[i] = static_cast<uint8_t>(multiples_[i] + shift);
       }
-      const bool found = AnyOf(low, high, type_, [&](float scale) {
-        fit_.scale = scale;
-        return TryOffsets();
-      });
-      if (found) return true;
+      const auto attempt = [&](bool brief) {
+        return [this, brief](float scale) {
+          fit_.scale = scale;
+          return TryOffsets(brief);
+        };
+      };
+      if (AnyBrief(low, high, attempt(true)) ||
+          AnyOf(low, high, type_, attempt(false))) {
+        return true;
+      }
     }
     return false;
   }
 
-  // With a scale each value allows an interval of offsets.
-  bool TryOffsets() {
+  // With a scale each value allows an interval of offsets. `brief`: of 16 bits.
+  bool TryOffsets(bool brief) {
     double low = -std::numeric_limits<double>::infinity();
     double high = -low;
     for (size_t i = 0; i < size_; ++i) {
@@ -293,9 +316,15 @@ class Fitter {
       high = std::min(high, intervals_[i].high - double{product});
     }
     if (low > high) return false;
-    return AnyOf(low, high, type_, [&](float offset) {
+    const auto attempt = [this](float offset) {
       fit_.offset = offset;
       return Proven();
+    };
+    if (!brief) return AnyOf(low, high, type_, attempt);
+    return AnySimplest(low, high, [&](float offset) {
+      return (RoundToFloat16(offset) == offset ||
+              RoundToBFloat16(offset) == offset) &&
+             attempt(offset);
     });
   }
 
@@ -303,10 +332,10 @@ class Fitter {
   DType type_;
   const GroupValues& values_;
   size_t size_;
-  std::array<float, kMost> magnitudes_ = {};
+  std::array<float, kMost> magnitudes_;
   std::array<uint8_t, kMost> order_;  // where SortByMagnitude was called
   std::array<Interval, kMost> intervals_;
-  std::array<int, kMost> multiples_ = {};
+  std::array<int, kMost> multiples_;
   GroupFit fit_;
 };
 
@@ -332,19 +361,15 @@ std::optional<GroupFit> FitGroup(const Grid& grid, DType type,
   return Fitter(grid, type, values).Run();
 }
 
-double Log10Chance(const Grid& grid, DType type, const GroupValues& values,
-                   const GroupFit& fit) {
+double Log10Chance(const Grid& grid, DType type, std::span<const float> weights,
+                   const GroupValues& values, const GroupFit& fit) {
   float least = values[0];
   float most = values[0];
   size_t nonzero = 0;
-  size_t count = 0;
-  bool repeated = true;
   for (size_t i = 0; i < values.size(); ++i) {
     least = std::min(least, values[i]);
     most = std::max(most, values[i]);
     nonzero += values[i] != 0 ? size_t{1} : size_t{0};
-    count += values.Count(i);
-    repeated = repeated && values.Count(i) > 1;
   }
   if (values.size() < 2) return 0;
   const bool offset = grid.rule == Grid::Rule::kOffset;
@@ -352,7 +377,9 @@ double Log10Chance(const Grid& grid, DType type, const GroupValues& values,
   size_t surplus;
   if (offset && grid.bits == 1) {
     // Two values always fit; that there are no more is what is told.
-    surplus = repeated ? count - 2 : 0;
+    const auto lower = std::count(weights.begin(), weights.end(), least);
+    const auto upper = std::count(weights.begin(), weights.end(), most);
+    surplus = lower > 1 && upper > 1 ? weights.size() - 2 : 0;
   } else if (offset) {
     surplus = std::max<size_t>(values.size(), 2) - 2;
   } else {

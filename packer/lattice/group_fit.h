@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "lutra/runtime/safetensors.h"
 #include "packer/lattice/grids.h"
@@ -41,9 +42,9 @@ std::optional<GroupFit> FitGroup(const Grid& grid, DType type,
 
 // log10 of the chance that values of no grid, spread evenly, would fit as well:
 // each value more than scale and offset need has to hit a level. 0 where so few
-// values prove nothing.
-double Log10Chance(const Grid& grid, DType type, const GroupValues& values,
-                   const GroupFit& fit);
+// values prove nothing. `values` are those of `weights`.
+double Log10Chance(const Grid& grid, DType type, std::span<const float> weights,
+                   const GroupValues& values, const GroupFit& fit);
 
 }  // namespace lutra::packer
 

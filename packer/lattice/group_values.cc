@@ -6,33 +6,41 @@ namespace lutra::packer {
 
 bool GroupValues::Collect(std::span<const float> weights, uint8_t* places) {
   constexpr uint32_t kInfinity = 0x7F800000;
-  // Open addressing: at most a quarter of the slots is taken.
-  constexpr uint32_t kSlots = 64;
-  std::array<uint8_t, kSlots> slots = {};  // 1 + index
-  std::array<uint32_t, kMost> keys;
-  size_ = 0;
-  for (size_t i = 0; i < weights.size(); ++i) {
+  constexpr uint32_t kMagnitude = 0x7FFFFFFF;
+  // Open addressing with so many slots that two values seldom want the same
+  // one. Whether a value is new is no branch: nothing could foretell it.
+  std::array<uint32_t, kMost + 2> keys;  // from 1 on
+  std::array<uint8_t, kMost + 2> slots_taken;
+  size_t size = 0;
+  size_t i = 0;
+  for (; i < weights.size() && size <= kMost; ++i) {
     uint32_t key = std::bit_cast<uint32_t>(weights[i]);
-    if ((key & ~0x80000000u) == 0) key = 0;
-    uint32_t slot = (key * 0x9E3779B1u) >> 26;
+    if ((key & kMagnitude) == 0) key = 0;
+    auto slot = static_cast<uint8_t>((key * 0x9E3779B1u) >> 24);
+    keys[size + 1] = key;
     size_t place;
-    for (;; slot = (slot + 1) % kSlots) {
-      if (slots[slot] == 0) {
-        if (size_ == kMost || (key & kInfinity) == kInfinity) return false;
-        place = size_++;
-        keys[place] = key;
-        counts_[place] = 0;
-        values_[place] = std::bit_cast<float>(key);
-        slots[slot] = static_cast<uint8_t>(size_);
-        break;
-      }
-      place = slots[slot] - size_t{1};
+    for (;; ++slot) {
+      const size_t there = slots_[slot];
+      const size_t fresh = there == 0 ? 1 : 0;
+      place = there + fresh * (size + 1);
       if (keys[place] == key) break;
     }
-    ++counts_[place];
-    if (places != nullptr) places[i] = static_cast<uint8_t>(place);
+    slots_[slot] = static_cast<uint8_t>(place);
+    slots_taken[place] = slot;
+    size += place > size ? size_t{1} : size_t{0};
+    if (places != nullptr) places[i] = static_cast<uint8_t>(place - 1);
   }
-  return true;
+  for (size_t value = 1; value <= size; ++value) {
+    slots_[slots_taken[value]] = 0;
+  }
+  if (size > kMost) return false;
+  size_ = size;
+  bool finite = true;
+  for (size_t value = 0; value < size; ++value) {
+    values_[value] = std::bit_cast<float>(keys[value + 1]);
+    finite = finite && (keys[value + 1] & kInfinity) != kInfinity;
+  }
+  return finite;
 }
 
 }  // namespace lutra::packer

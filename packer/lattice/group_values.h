@@ -20,13 +20,12 @@ class GroupValues {
 
   size_t size() const { return size_; }
   float operator[](size_t i) const { return values_[i]; }
-  // How often value i occurs.
-  uint32_t Count(size_t i) const { return counts_[i]; }
 
  private:
   size_t size_ = 0;
   std::array<float, kMost> values_;
-  std::array<uint32_t, kMost> counts_;
+  // Of the hash table: 1 + index of a value. Empty between calls.
+  std::array<uint8_t, 256> slots_ = {};
 };
 
 }  // namespace lutra::packer

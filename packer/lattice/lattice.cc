@@ -85,20 +85,26 @@ class Sample {
 
   // Groups are as large as the blocks beside each other allow that share a
   // scale: where two blocks are on the grid, but not together, one ends.
-  size_t GroupSize(const Grid& grid) const {
+  // `share` gets that of blocks on the grid.
+  size_t GroupSize(const Grid& grid, double& share) const {
     std::vector<size_t> tried(blocks_);
     std::vector<size_t> apart(blocks_);
+    size_t exact = 0;
     for (size_t row = 0; row < rows_.size(); ++row) {
       bool before = Fits(grid, row, 0, 1);
+      if (before) ++exact;
       for (size_t block = 1; block < blocks_; ++block) {
         const bool fits = Fits(grid, row, block, 1);
         if (before && fits) {
           ++tried[block];
           if (!Fits(grid, row, block - 1, 2)) ++apart[block];
         }
+        if (fits) ++exact;
         before = fits;
       }
     }
+    share = static_cast<double>(exact) /
+            static_cast<double>(rows_.size() * blocks_);
     size_t common = 0;
     for (size_t block = 1; block < blocks_; ++block) {
       // A disturbed weight may spoil a pair by chance.
@@ -119,13 +125,12 @@ class Sample {
       for (size_t begin = 0; begin < columns; begin += group_size) {
         const size_t count = std::min(group_size, columns - begin);
         ++tally.groups;
-        if (!values.Collect(std::span(row).subspan(begin, count), nullptr)) {
-          continue;
-        }
+        const auto weights = std::span(row).subspan(begin, count);
+        if (!values.Collect(weights, nullptr)) continue;
         const auto fit = FitGroup(grid, dtype_, values);
         if (!fit) continue;
         ++tally.exact;
-        const double chance = Log10Chance(grid, dtype_, values, *fit);
+        const double chance = Log10Chance(grid, dtype_, weights, values, *fit);
         if (chance < 0) ++tally.telling;
         tally.log10_chance += chance;
       }
@@ -163,10 +168,10 @@ struct Candidate {
   Tally tally;
 };
 
-// The largest groups, down from `size`, that lose no more exact ones than their
-// size explains.
-Candidate WithGroups(const Sample& sample, const Grid& grid, size_t size) {
-  const double lost = 1 - sample.Try(grid, kBlock).Share();
+// The largest groups that lose no more exact ones than their size explains.
+Candidate WithGroups(const Sample& sample, const Grid& grid) {
+  double share = 0;
+  const size_t size = sample.GroupSize(grid, share);
   std::vector<size_t> sizes = {size};
   for (size_t smaller = kLargestGroup; smaller >= kBlock; smaller /= 2) {
     if (smaller < size && (size == sample.columns() || size % smaller == 0)) {
@@ -176,7 +181,7 @@ Candidate WithGroups(const Sample& sample, const Grid& grid, size_t size) {
   Candidate best;
   for (const size_t group_size : sizes) {
     best = {&grid, group_size, sample.Try(grid, group_size)};
-    if (1 - best.tally.Share() <= 3 * lost + 0.02) break;
+    if (1 - best.tally.Share() <= 3 * (1 - share) + 0.02) break;
   }
   return best;
 }
@@ -316,7 +321,8 @@ bool HasRoom(const Grid& grid, const FloatMatrix& matrix, size_t group_size,
         place.begin, std::min(group_size, row.size() - place.begin));
     if (!values.Collect(weights, nullptr)) continue;
     const auto fit = FitGroup(grid, matrix.dtype, values);
-    if (fit && Log10Chance(grid, matrix.dtype, values, *fit) < 0) ++fits;
+    if (fit && Log10Chance(grid, matrix.dtype, weights, values, *fit) < 0)
+      ++fits;
   }
   return fits * 2 >= failed.size();
 }
@@ -341,8 +347,7 @@ Lattice FindLattice(const FloatMatrix& matrix, Executor* executor) {
       if (!HasRoom(grid, matrix, best.group_size, failed)) continue;
     }
     if (!sample.IsPossible(grid)) continue;
-    const Candidate candidate =
-        WithGroups(sample, grid, sample.GroupSize(grid));
+    const Candidate candidate = WithGroups(sample, grid);
     if (!Counts(candidate.tally)) continue;
     const Whole whole = LookAtAll(matrix, candidate, executor);
     const Lattice lattice = Describe(matrix, candidate, whole);

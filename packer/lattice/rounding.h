@@ -30,8 +30,8 @@ inline float SmallestNormal(DType type) {
 // The real numbers that a type rounds to the magnitude of one of its values.
 // The ends round to it or to its neighbours.
 struct Interval {
-  double low = 0;
-  double high = 0;
+  double low;
+  double high;
 };
 
 inline Interval RoundsTo(DType type, float value) {

@@ -15,11 +15,17 @@ namespace {
 constexpr size_t kMost = GroupValues::kMost;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// 1 / i for numbers of levels: a product costs less than a quotient.
+// 1 / i for numbers of levels: a product costs less than a quotient. A little
+// less for lower bounds, and more for upper ones, so that no exact number is
+// lost to rounding.
 struct Reciprocals {
-  double of[2 * Grid::kMiddle + 1] = {};
+  double below[2 * Grid::kMiddle + 1] = {};
+  double above[2 * Grid::kMiddle + 1] = {};
   constexpr Reciprocals() {
-    for (int i = 1; i <= 2 * Grid::kMiddle; ++i) of[i] = 1.0 / i;
+    for (int i = 1; i <= 2 * Grid::kMiddle; ++i) {
+      below[i] = (1 - 0x1p-50) / i;
+      above[i] = (1 + 0x1p-50) / i;
+    }
   }
 };
 constexpr Reciprocals kReciprocal;
@@ -70,16 +76,22 @@ bool AnyOf(double low, double high, DType type, const Attempt& attempt) {
   return false;
 }
 
-// Calls attempt(number) with the numbers of an interval that have as few digits
-// as a float16, until it returns true.
+bool IsBrief(float number) {
+  return RoundToFloat16(number) == number || RoundToBFloat16(number) == number;
+}
+
+// Calls attempt(number) with the numbers of an interval that have 16 bits,
+// until it returns true.
 template <typename Attempt>
 bool AnyBrief(double low, double high, const Attempt& attempt) {
-  constexpr int kDigits = 11;
-  constexpr int kFew = 32;
-  const double step = std::ldexp(1.0, std::ilogb(high) + 1 - kDigits);
+  if (low <= 0) return false;
+  constexpr int kDigits = 11;  // of a float16
+  constexpr int kFew = 64;
+  const double step = std::ldexp(1.0, std::ilogb(low) + 1 - kDigits);
   double number = std::ceil(low / step) * step;
   for (int i = 0; i < kFew && number <= high; ++i, number += step) {
-    if (attempt(static_cast<float>(number))) return true;
+    const auto brief = static_cast<float>(number);
+    if (IsBrief(brief) && attempt(brief)) return true;
   }
   return false;
 }
@@ -170,8 +182,8 @@ class Fitter {
   // Where a level is known, so are all, and each value allows an interval of
   // scales.
   bool TryLevel(int k, size_t largest, bool negative, bool rough) {
-    double low = intervals_[largest].low * kReciprocal.of[k];
-    double high = intervals_[largest].high * kReciprocal.of[k];
+    double low = intervals_[largest].low * kReciprocal.below[k];
+    double high = intervals_[largest].high * kReciprocal.above[k];
     double inverse = 2 / (low + high);
     int least = 0;
     int most = 0;
@@ -188,8 +200,8 @@ class Fitter {
       if (count == 0) {
         if (magnitudes_[at] != 0) return false;
       } else {
-        low = std::max(low, intervals_[at].low * kReciprocal.of[count]);
-        high = std::min(high, intervals_[at].high * kReciprocal.of[count]);
+        low = std::max(low, intervals_[at].low * kReciprocal.below[count]);
+        high = std::min(high, intervals_[at].high * kReciprocal.above[count]);
         if (low > high) return false;
       }
       least = std::min(least, multiple);
@@ -282,8 +294,8 @@ class Fitter {
         least = std::max(least, lows[j] - highs[i]);
         most = std::min(most, highs[j] - lows[i]);
       }
-      low = std::max(low, least * kReciprocal.of[apart]);
-      high = std::min(high, most * kReciprocal.of[apart]);
+      low = std::max(low, least * kReciprocal.below[apart]);
+      high = std::min(high, most * kReciprocal.above[apart]);
       if (low > high) return false;
     }
     // Float32 weights tell which level was the first.
@@ -322,9 +334,7 @@ class Fitter {
     };
     if (!brief) return AnyOf(low, high, type_, attempt);
     return AnySimplest(low, high, [&](float offset) {
-      return (RoundToFloat16(offset) == offset ||
-              RoundToBFloat16(offset) == offset) &&
-             attempt(offset);
+      return IsBrief(offset) && attempt(offset);
     });
   }
 

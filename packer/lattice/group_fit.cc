@@ -76,22 +76,27 @@ bool AnyOf(double low, double high, DType type, const Attempt& attempt) {
   return false;
 }
 
-bool IsBrief(float number) {
-  return RoundToFloat16(number) == number || RoundToBFloat16(number) == number;
-}
+// A scale and an offset of 16 bits are worth looking for.
+struct Brief {
+  int digits;
+  float (*round)(float);
+
+  bool Has(float number) const { return round(number) == number; }
+};
+constexpr Brief kBriefs[] = {{8, RoundToBFloat16}, {11, RoundToFloat16}};
 
 // Calls attempt(number) with the numbers of an interval that have 16 bits,
 // until it returns true.
 template <typename Attempt>
-bool AnyBrief(double low, double high, const Attempt& attempt) {
+bool AnyBrief(double low, double high, const Brief& brief,
+              const Attempt& attempt) {
   if (low <= 0) return false;
-  constexpr int kDigits = 11;  // of a float16
   constexpr int kFew = 64;
-  const double step = std::ldexp(1.0, std::ilogb(low) + 1 - kDigits);
+  const double step = std::ldexp(1.0, std::ilogb(low) + 1 - brief.digits);
   double number = std::ceil(low / step) * step;
   for (int i = 0; i < kFew && number <= high; ++i, number += step) {
-    const auto brief = static_cast<float>(number);
-    if (IsBrief(brief) && attempt(brief)) return true;
+    const auto found = static_cast<float>(number);
+    if (brief.Has(found) && attempt(found)) return true;
   }
   return false;
 }
@@ -274,13 +279,14 @@ class Fitter {
       constexpr double kRound = 0x1.8p52;
       const double steps = (values_[i] - start) * inverse;
       const double whole = (steps + kRound) - kRound;
-      if (std::abs(steps - whole) * step > ends + width(i)) return false;
+      if (std::abs(steps - whole) * step > ends + width(i) + 4 * pad)
+        return false;
       const int count = static_cast<int>(whole);
       if ((taken >> count & 1) != 0) return false;
       taken |= 1u << count;
       multiples_[i] = count;
       lows[static_cast<size_t>(count)] = intervals_[i].low - pad;
-      highs[static_cast<size_t>(count)] = intervals_[i].high;
+      highs[static_cast<size_t>(count)] = intervals_[i].high + pad;
     }
     // Each pair of values bounds the scale, and together they say all.
     double low = 0;
@@ -304,22 +310,22 @@ class Fitter {
       for (size_t i = 0; i < size_; ++i) {
         fit_.codes[i] = static_cast<uint8_t>(multiples_[i] + shift);
       }
-      const auto attempt = [&](bool brief) {
+      const auto attempt = [&](const Brief* brief) {
         return [this, brief](float scale) {
           fit_.scale = scale;
           return TryOffsets(brief);
         };
       };
-      if (AnyBrief(low, high, attempt(true)) ||
-          AnyOf(low, high, type_, attempt(false))) {
-        return true;
+      for (const Brief& brief : kBriefs) {
+        if (AnyBrief(low, high, brief, attempt(&brief))) return true;
       }
+      if (AnyOf(low, high, type_, attempt(nullptr))) return true;
     }
     return false;
   }
 
-  // With a scale each value allows an interval of offsets. `brief`: of 16 bits.
-  bool TryOffsets(bool brief) {
+  // With a scale each value allows an interval of offsets. `brief`: only those.
+  bool TryOffsets(const Brief* brief) {
     double low = -std::numeric_limits<double>::infinity();
     double high = -low;
     for (size_t i = 0; i < size_; ++i) {
@@ -332,9 +338,9 @@ class Fitter {
       fit_.offset = offset;
       return Proven();
     };
-    if (!brief) return AnyOf(low, high, type_, attempt);
+    if (brief == nullptr) return AnyOf(low, high, type_, attempt);
     return AnySimplest(low, high, [&](float offset) {
-      return IsBrief(offset) && attempt(offset);
+      return brief->Has(offset) && attempt(offset);
     });
   }
 

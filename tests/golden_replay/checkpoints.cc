@@ -22,6 +22,7 @@
 #include "tests/golden_replay/golden_file.h"
 #include "tests/golden_replay/kind.h"
 #include "tests/golden_replay/language_outputs.h"
+#include "tests/golden_replay/unpack.h"
 #include "tests/temp_dir.h"
 
 namespace lutra::golden {
@@ -106,30 +107,6 @@ struct Values {
 std::vector<float> Floats(const TensorView& view) {
   std::vector<float> values(view.ElementCount());
   packer::ToFloats(view.dtype, view.data, values);
-  return values;
-}
-
-std::vector<float> Unpack(const StoredWeight& weight,
-                          const packer::Holding& holding) {
-  struct alignas(kernels::kBlobAlignment) Line {
-    std::byte bytes[kernels::kBlobAlignment];
-  };
-  std::vector<Line> blob(kernels::BlobBytes(holding.format) / sizeof(Line));
-  packer::WriteBlob(
-      weight, holding, [&](size_t offset, std::span<const std::byte> part) {
-        std::copy(part.begin(), part.end(), blob.data()->bytes + offset);
-      });
-  kernels::LutMatrix matrix;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(blob.data());
-  const char* cause =
-      kernels::ParseLutMatrix(bytes, blob.size() * sizeof(Line), &matrix);
-  if (cause != nullptr) throw Error(cause);
-  if (!kernels::ChecksumMatches(matrix)) throw Error("checksum is wrong");
-  std::vector<float> values(weight.rows * weight.columns);
-  for (size_t r = 0; r < weight.rows; ++r) {
-    kernels::DequantizeRow(matrix, static_cast<uint32_t>(r),
-                           values.data() + r * weight.columns);
-  }
   return values;
 }
 

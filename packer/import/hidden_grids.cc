@@ -113,7 +113,7 @@ HiddenGrid Look(const std::string& name, const RawTensor& tensor,
                       lattice.grid->levels + lattice.grid->level_count);
   hidden.group_size = lattice.group_size;
   hidden.one_scale = lattice.one_scale;
-  hidden.scale_type = Name(lattice.scale_type);
+  hidden.scale_type = Name(lattice.types.scale);
   hidden.offset = OffsetName(lattice.grid->rule);
   hidden.groups = lattice.groups;
   hidden.exact_groups = lattice.exact_groups;

@@ -5,17 +5,16 @@
 #include <optional>
 #include <utility>
 
-#include "kernels/base/half.h"
 #include "packer/lattice/folded.h"
 #include "packer/lattice/group_fit.h"
 #include "packer/lattice/group_values.h"
 #include "packer/lattice/nearest.h"
+#include "packer/lattice/number_types.h"
+#include "packer/lattice/refine.h"
 #include "packer/weights/row_tasks.h"
 
 namespace lutra::packer {
 namespace {
-
-using kernels::ScaleType;
 
 // The smallest group there is. Larger ones are of several blocks.
 constexpr size_t kBlock = 16;
@@ -206,8 +205,8 @@ struct Whole {
   size_t groups = 0;
   size_t exact = 0;
   std::vector<Place> failed;  // the first few
-  bool bfloat16 = true;
-  bool float16 = true;
+  FittingTypes scales;
+  FittingTypes offsets;
   // Of all scales but 0: their sign, and what they have in common.
   bool any_scale = false;
   bool same_sign = true;
@@ -217,16 +216,16 @@ struct Whole {
 
   void Add(const GroupFit& fit) {
     ++exact;
-    bfloat16 = bfloat16 && RoundToBFloat16(fit.scale) == fit.scale;
-    float16 = float16 && RoundToFloat16(fit.scale) == fit.scale;
+    scales.Add(fit.scale);
+    offsets.Add(fit.offset);
     if (fit.scale != 0) Join(fit.scale < 0, fit.low, fit.high);
   }
   void Add(const Whole& other) {
     groups += other.groups;
     exact += other.exact;
     for (const Place& place : other.failed) Fail(place);
-    bfloat16 = bfloat16 && other.bfloat16;
-    float16 = float16 && other.float16;
+    scales.Add(other.scales);
+    offsets.Add(other.offsets);
     if (!other.any_scale) return;
     same_sign = same_sign && other.same_sign;
     Join(other.negative, other.low, other.high);
@@ -299,9 +298,7 @@ Lattice Describe(const FloatMatrix& matrix, const Candidate& candidate,
   lattice.log10_chance = candidate.tally.Log10FalseAlarm(Choices());
   lattice.groups = whole.groups;
   lattice.exact_groups = whole.exact;
-  lattice.scale_type = whole.bfloat16  ? ScaleType::kBFloat16
-                       : whole.float16 ? ScaleType::kFloat16
-                                       : ScaleType::kFloat32;
+  lattice.types = {whole.scales.Smallest(), whole.offsets.Smallest()};
   lattice.one_scale = candidate.group_size == matrix.rows.columns() &&
                       candidate.grid->rule == Grid::Rule::kScale &&
                       whole.exact == whole.groups && whole.any_scale &&
@@ -385,9 +382,11 @@ void ReadLattice(const FloatMatrix& matrix, const Lattice& lattice,
                 for (size_t i = 0; i < weights.size(); ++i) {
                   codes[i] = fit->codes[codes[i]];
                 }
+                Refine(grid, matrix.dtype, lattice.types, weights,
+                       {codes, weights.size()}, *fit);
               } else {
-                fit = NearestOnGrid(grid, matrix.dtype, lattice.scale_type,
-                                    weights, codes);
+                fit = NearestOnGrid(grid, matrix.dtype, lattice.types, weights,
+                                    codes);
               }
               out.scales[group] = fit->scale;
               if (!out.offsets.empty()) out.offsets[group] = fit->offset;

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "lutra/kernels/executor.h"
-#include "lutra/kernels/lut_matrix.h"
 #include "lutra/runtime/safetensors.h"
 #include "packer/lattice/grids.h"
+#include "packer/lattice/number_types.h"
 #include "packer/weights/row_source.h"
 
 namespace lutra::packer {
@@ -27,9 +27,8 @@ struct Lattice {
   bool one_scale = false;      // of the whole matrix
   size_t groups = 0;
   size_t exact_groups = 0;  // all of whose weights are on it, bit for bit
-  // The smallest types that hold the numbers of all of these. Offsets are
-  // float32 or absent.
-  kernels::ScaleType scale_type = kernels::ScaleType::kFloat32;
+  // The smallest types that hold the numbers of all of these.
+  NumberTypes types;
   // log10 of an upper bound of the chance that a matrix of no grid looks so.
   double log10_chance = 0;
   // Of a matrix without a grid: whether it looks like one times a number for

@@ -5,22 +5,17 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/base/half.h"
-
 namespace lutra::packer {
 namespace {
 
-float Stored(kernels::ScaleType type, double scale) {
-  const auto value = static_cast<float>(scale);
-  switch (type) {
-    case kernels::ScaleType::kBFloat16:
-      return RoundToBFloat16(value);
-    case kernels::ScaleType::kFloat16:
-      return RoundToFloat16(value);
-    case kernels::ScaleType::kFloat32:
-      break;
+// What the codes stand for.
+void FillLevels(const Grid& grid, DType type, const GroupFit& fit,
+                std::vector<float>& levels) {
+  levels.resize(grid.level_count);
+  for (size_t code = 0; code < levels.size(); ++code) {
+    levels[code] = GridValue(grid, type, static_cast<uint8_t>(code), fit.scale,
+                             fit.offset);
   }
-  return value;
 }
 
 // The code whose value is nearest; the lowest of several.
@@ -36,8 +31,7 @@ uint8_t Nearest(std::span<const float> levels, float weight) {
 
 }  // namespace
 
-GroupFit NearestOnGrid(const Grid& grid, DType type,
-                       kernels::ScaleType scale_type,
+GroupFit NearestOnGrid(const Grid& grid, DType type, const NumberTypes& types,
                        std::span<const float> weights, uint8_t* codes) {
   // Scales from that which reaches the outermost weight down to half of it.
   constexpr int kSteps = 32;
@@ -53,12 +47,12 @@ GroupFit NearestOnGrid(const Grid& grid, DType type,
       shifted ? (double{*most} - *least) / grid.widest : largest / grid.largest;
   double cost = std::numeric_limits<double>::infinity();
   GroupFit best;
-  std::vector<float> levels(grid.level_count);
+  std::vector<float> levels;
   for (int i = 0; i < 2 * kSteps; ++i) {
     GroupFit fit;
     const double size = outermost * (1 - 0.5 * (i / 2) / kSteps);
     // Of a grid that is not symmetric the longer side may be either.
-    fit.scale = Stored(scale_type, i % 2 == 0 || shifted ? size : -size);
+    fit.scale = RoundTo(types.scale, i % 2 == 0 || shifted ? size : -size);
     if (grid.rule == Grid::Rule::kOffset) {
       fit.offset =
           static_cast<float>(middle - 0.5 * grid.widest * double{fit.scale});
@@ -69,10 +63,7 @@ GroupFit NearestOnGrid(const Grid& grid, DType type,
       fit.offset = static_cast<float>(
           StoresZeroPoint(grid, type) ? zero : -zero * double{fit.scale});
     }
-    for (size_t code = 0; code < levels.size(); ++code) {
-      levels[code] = GridValue(grid, type, static_cast<uint8_t>(code),
-                               fit.scale, fit.offset);
-    }
+    FillLevels(grid, type, fit, levels);
     double sum = 0;
     for (const float weight : finite) {
       const double error = double{levels[Nearest(levels, weight)]} - weight;
@@ -82,10 +73,7 @@ GroupFit NearestOnGrid(const Grid& grid, DType type,
     cost = sum;
     best = fit;
   }
-  for (size_t code = 0; code < levels.size(); ++code) {
-    levels[code] = GridValue(grid, type, static_cast<uint8_t>(code), best.scale,
-                             best.offset);
-  }
+  FillLevels(grid, type, best, levels);
   for (size_t i = 0; i < finite.size(); ++i) {
     codes[i] = Nearest(levels, finite[i]);
   }

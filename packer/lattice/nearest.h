@@ -4,18 +4,17 @@
 #include <cstdint>
 #include <span>
 
-#include "lutra/kernels/lut_matrix.h"
 #include "lutra/runtime/safetensors.h"
 #include "packer/lattice/grids.h"
 #include "packer/lattice/group_fit.h"
+#include "packer/lattice/number_types.h"
 
 namespace lutra::packer {
 
 // Scale and offset that bring a grid near to weights that are not on it, by the
-// squared error, the scale of the type `scale_type`. `codes` gets the nearest
+// squared error, of the types `types`. `codes` gets the nearest
 // level of each weight. Weights that are not finite count as 0.
-GroupFit NearestOnGrid(const Grid& grid, DType type,
-                       kernels::ScaleType scale_type,
+GroupFit NearestOnGrid(const Grid& grid, DType type, const NumberTypes& types,
                        std::span<const float> weights, uint8_t* codes);
 
 }  // namespace lutra::packer

@@ -18,6 +18,7 @@
 #include "packer/import/source.h"
 #include "packer/import/stored/group_order.h"
 #include "packer/import/stored/holding.h"
+#include "packer/lattice/rounding.h"
 #include "packer/weights/row_source.h"
 #include "tests/golden_replay/golden_file.h"
 #include "tests/golden_replay/kind.h"
@@ -37,6 +38,9 @@ constexpr const char* kTruth = "dequantized.safetensors";
 constexpr std::string_view kRows = "rows/";
 constexpr int32_t kPadding = 0;
 constexpr double kTolerance = 2e-4;  // of logits, whose deviation is about 1
+// Of weights on a grid, which had been rounded to 16 bits where logits were
+// recorded: half a step of a bfloat16 in every weight moves them by so much.
+constexpr double kRecoveredTolerance = 0.1;
 // Forms that are not exact, relative to the row's largest value: offsets are
 // rounded, tables of float levels are rounded to int8.
 constexpr float kOffsetError = 1e-6f;
@@ -208,6 +212,28 @@ void CompareWeight(const Checkpoint& checkpoint, const GoldenFile& truth,
   }
 }
 
+// Weights of floats that were found on a grid, once they are rounded to their
+// type again.
+void CompareRecovered(const Model& model, const Checkpoint& checkpoint,
+                      const packer::ImportReport& report,
+                      const GoldenFile& truth, Comparison& comparison) {
+  for (const packer::ImportedWeight& weight : report.weights) {
+    const auto rows = packer::RowSource::Of(model, weight.name);
+    std::vector<float> scratch;
+    const auto all = rows.Rows(0, rows.rows(), scratch);
+    std::vector<float> values(all.begin(), all.end());
+    const DType dtype = checkpoint.Get(weight.origin).view.dtype;
+    for (float& value : values) value = packer::RoundTo(dtype, value);
+    std::vector<int32_t> got = Hashes(values, rows.rows());
+    std::vector<int32_t> expected = Recorded(truth, weight.origin);
+    if (weight.reordered) {
+      std::sort(got.begin(), got.end());
+      std::sort(expected.begin(), expected.end());
+    }
+    comparison.Exact(weight.name, got, expected);
+  }
+}
+
 // The imported model's weights under the names they had, row by row. Rows that
 // a rotary embedding wants in another order may be in any.
 void CompareImported(const Model& model, const packer::ImportReport& report,
@@ -332,6 +358,38 @@ void ReplayModel(const fs::path& source, const GoldenFile& truth,
   }
 }
 
+// Of a checkpoint of floats: what comes of looking for grids.
+void ReplayRecovered(const fs::path& source, const Checkpoint& checkpoint,
+                     const GoldenFile& truth, const GoldenFile& record,
+                     Sink& sink) {
+  const TempDir dir;
+  packer::ImportOptions options;
+  options.source = source;
+  options.output = dir / "model.safetensors";
+  options.recover = true;
+  packer::ImportReport report;
+  std::shared_ptr<const Model> model;
+  try {
+    report = packer::ImportModel(options);
+    if (report.weights.empty()) return;
+    model = Choose(options.output, record);
+  } catch (const std::exception& error) {
+    Fail(sink, "recovered import", error.what());
+    return;
+  }
+  RunCase(sink, "recovered weights", [&](Comparison& comparison) {
+    CompareRecovered(*model, checkpoint, report, truth, comparison);
+  });
+  for (const char* number : {"0", "1"}) {
+    const std::string suffix = std::string("_") + number;
+    RunCase(sink, "recovered logits" + suffix, [&](Comparison& comparison) {
+      CompareLogits(model, record.Load<int32_t>("ids" + suffix),
+                    record.Load<float>("logits" + suffix), kRecoveredTolerance,
+                    comparison);
+    });
+  }
+}
+
 bool Recognise(const fs::path& folder) {
   std::error_code ignored;
   return fs::exists(folder / kTruth, ignored) &&
@@ -358,6 +416,9 @@ void Replay(const fs::path& folder, Sink& sink) {
   }
   for (const bool dequantize : {false, true}) {
     ReplayModel(source, *truth, *record, dequantize, sink);
+  }
+  if (checkpoint->stored().empty()) {
+    ReplayRecovered(source, *checkpoint, *truth, *record, sink);
   }
 }
 

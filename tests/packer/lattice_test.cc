@@ -218,10 +218,10 @@ TEST(LatticeTest, ScalesOf16BitsAreFoundAgain) {
       MadeOf made = {&Named(name), dtype};
       made.rows = 64;
       const Lattice brain = FindLattice(Make(made, random).View(), nullptr);
-      EXPECT_EQ(brain.scale_type, kernels::ScaleType::kBFloat16) << name;
+      EXPECT_EQ(brain.types.scale, kernels::ScaleType::kBFloat16) << name;
       made.rounding = RoundToFloat16;
       const Lattice half = FindLattice(Make(made, random).View(), nullptr);
-      EXPECT_NE(half.scale_type, kernels::ScaleType::kFloat32) << name;
+      EXPECT_NE(half.types.scale, kernels::ScaleType::kFloat32) << name;
     }
   }
 }

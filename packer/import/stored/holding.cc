@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/base/half.h"
 #include "lutra/kernels/blob_pieces.h"
 #include "lutra/runtime/error.h"
+#include "packer/lattice/number_types.h"
 #include "packer/lattice/rounding.h"
 
 namespace lutra::packer {
@@ -33,24 +33,6 @@ void ForPieces(const StoredWeight& weight, bool codes, const Each& each) {
     each(first, count, rows);
   }
 }
-
-// Which of the types of a scale hold all numbers seen.
-class Types {
- public:
-  void Add(float value) {
-    bfloat16_ = bfloat16_ && RoundToBFloat16(value) == value;
-    float16_ = float16_ && RoundToFloat16(value) == value;
-  }
-  kernels::ScaleType Smallest() const {
-    if (bfloat16_) return kernels::ScaleType::kBFloat16;
-    return float16_ ? kernels::ScaleType::kFloat16
-                    : kernels::ScaleType::kFloat32;
-  }
-
- private:
-  bool bfloat16_ = true;
-  bool float16_ = true;
-};
 
 kernels::OffsetType OffsetOf(kernels::ScaleType type) {
   switch (type) {
@@ -161,8 +143,8 @@ void Complete(const StoredWeight& weight, bool offsets, Holding& holding) {
   format.bits = holding.fold_zero ? 8 : BitsFor(weight.levels.size());
   format.group_size =
       static_cast<uint32_t>(std::min(weight.group_size, weight.columns));
-  Types scales;
-  Types offset_types;
+  FittingTypes scales;
+  FittingTypes offset_types;
   ForPieces(weight, false, [&](size_t, size_t count, const StoredRows& in) {
     for (size_t i = 0; i < count * weight.Groups(); ++i) {
       const float zero = weight.zero == ZeroRule::kNone ? 0.0f : in.zeros[i];

@@ -8,127 +8,19 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <random>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "kernels/base/half.h"
 #include "packer/lattice/group_fit.h"
 #include "packer/lattice/lattice.h"
 #include "packer/lattice/rounding.h"
+#include "tests/packer/grid_matrix.h"
 
 namespace lutra::packer {
 namespace {
-
-// A tensor in memory of a type.
-class Matrix {
- public:
-  Matrix(DType dtype, size_t rows, size_t columns,
-         const std::vector<float>& values)
-      : dtype_(dtype), rows_(rows), columns_(columns) {
-    for (const float value : values) {
-      if (dtype == DType::kFloat32) {
-        Append(value);
-      } else {
-        Append(dtype == DType::kFloat16 ? Float16FromFloat(value)
-                                        : BFloat16FromFloat(value));
-      }
-    }
-  }
-
-  FloatMatrix View() const {
-    TensorView view;
-    view.name = "w";
-    view.dtype = dtype_;
-    view.shape = {static_cast<int64_t>(rows_), static_cast<int64_t>(columns_)};
-    view.data = {bytes_.data(), bytes_.size()};
-    return {RowSource(view, "file"), dtype_};
-  }
-
- private:
-  template <typename T>
-  void Append(T value) {
-    const size_t at = bytes_.size();
-    bytes_.resize(at + sizeof(T));
-    std::memcpy(bytes_.data() + at, &value, sizeof(T));
-  }
-
-  DType dtype_;
-  size_t rows_;
-  size_t columns_;
-  std::vector<std::byte> bytes_;
-};
-
-const Grid& Named(std::string_view name) {
-  const auto grids = Grids();
-  return *std::find_if(grids.begin(), grids.end(),
-                       [&](const Grid& grid) { return grid.name == name; });
-}
-
-using Random = std::mt19937;
-
-float Uniform(Random& random, float low, float high) {
-  return std::uniform_real_distribution<float>(low, high)(random);
-}
-
-// How scales and offsets are rounded before they make weights.
-using Rounding = float (*)(float);
-float AsIs(float value) { return value; }
-
-struct MadeOf {
-  const Grid* grid;
-  DType dtype;
-  size_t rows = 12;
-  size_t columns = 256;
-  size_t group_size = 32;  // of columns: a scale per row
-  Rounding rounding = RoundToBFloat16;
-  bool signs = false;      // scales of either sign
-  bool one_scale = false;  // for all
-  float size = 0.01f;      // of scales
-};
-
-// Weights on a grid. Each group has its outermost levels, as the largest weight
-// of a group decides on its scale.
-Matrix Make(const MadeOf& made, Random& random) {
-  std::vector<float> values;
-  const Grid& grid = *made.grid;
-  const size_t last = grid.level_count - 1;
-  float scale = made.rounding(made.size);
-  for (size_t row = 0; row < made.rows; ++row) {
-    for (size_t begin = 0; begin < made.columns; begin += made.group_size) {
-      const size_t count = std::min(made.group_size, made.columns - begin);
-      if (!made.one_scale) {
-        scale = made.rounding(made.size * Uniform(random, 0.3f, 3.0f));
-        if (made.signs && random() % 2 == 0) scale = -scale;
-      }
-      float offset = 0;
-      if (grid.rule == Grid::Rule::kOffset) {
-        offset = made.rounding(-made.size * Uniform(random, 0.0f, 15.0f));
-      } else if (grid.rule == Grid::Rule::kZeroPoint) {
-        offset = static_cast<float>(random() % grid.level_count);
-      }
-      std::vector<uint8_t> codes(count);
-      for (uint8_t& code : codes) {
-        // More often in the middle, as weights are.
-        code = static_cast<uint8_t>(
-            (random() % grid.level_count + random() % grid.level_count) / 2);
-      }
-      codes[0] = 0;
-      codes[count / 2] = static_cast<uint8_t>(last);
-      std::shuffle(codes.begin(), codes.end(), random);
-      for (const uint8_t code : codes) {
-        const auto level = static_cast<float>(grid.levels[code]);
-        values.push_back(grid.rule == Grid::Rule::kZeroPoint
-                             ? (level - offset) * scale
-                             : level * scale + offset);
-      }
-    }
-  }
-  return Matrix(made.dtype, made.rows, made.columns, values);
-}
 
 constexpr size_t kGroupSizes[] = {16, 32, 48, 64, 128, 256, 768};
 constexpr size_t kWidths[] = {8, 16, 24, 40, 72, 200, 1000};
@@ -283,9 +175,7 @@ TEST(LatticeTest, DisturbedGroupsAreCountedAndStayNear) {
       MadeOf made = {&Named(name), dtype};
       made.rows = 64;
       const Matrix clean = Make(made, random);
-      std::vector<float> scratch;
-      const auto rows = clean.View().rows.Rows(0, made.rows, scratch);
-      std::vector<float> values(rows.begin(), rows.end());
+      std::vector<float> values = clean.Values();
       // Every tenth group, by one weight.
       size_t disturbed = 0;
       for (size_t g = 0; g < values.size() / made.group_size; g += 10) {
@@ -328,9 +218,7 @@ TEST(LatticeTest, WeightsThatAreNotFiniteSpoilTheirGroupOnly) {
   Random random(10);
   MadeOf made = {&Named("4 bits"), DType::kBFloat16};
   const Matrix clean = Make(made, random);
-  std::vector<float> scratch;
-  const auto rows = clean.View().rows.Rows(0, made.rows, scratch);
-  std::vector<float> values(rows.begin(), rows.end());
+  std::vector<float> values = clean.Values();
   values[5] = std::numeric_limits<float>::infinity();
   values[300] = std::numeric_limits<float>::quiet_NaN();
   const Matrix matrix(DType::kBFloat16, made.rows, made.columns, values);
@@ -434,9 +322,7 @@ TEST(LatticeTest, FoldedColumnsAreSaidToBeLost) {
       const Matrix clean = Make(made, random);
       std::vector<float> norm(made.columns);
       for (float& value : norm) value = Uniform(random, 0.5f, 2);
-      std::vector<float> scratch;
-      const auto rows = clean.View().rows.Rows(0, made.rows, scratch);
-      std::vector<float> values(rows.begin(), rows.end());
+      std::vector<float> values = clean.Values();
       std::vector<float> by_row = values;
       for (size_t i = 0; i < values.size(); ++i) {
         values[i] *= norm[i % made.columns];

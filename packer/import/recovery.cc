@@ -14,7 +14,7 @@ ZeroRule RuleOf(const Grid& grid, DType dtype) {
 }
 
 StoredWeight OnGrid(const RawTensor& tensor, const FloatMatrix& matrix,
-                    const Lattice& lattice) {
+                    const Lattice& lattice, Executor* executor) {
   StoredWeight weight;
   const Grid& grid = *lattice.grid;
   weight.file = tensor.file;
@@ -28,10 +28,11 @@ StoredWeight OnGrid(const RawTensor& tensor, const FloatMatrix& matrix,
   weight.levels.assign(grid.levels, grid.levels + grid.level_count);
   weight.zero = RuleOf(grid, matrix.dtype);
   weight.from_floats = {matrix.dtype, lattice.exact_groups == lattice.groups};
-  weight.read = [matrix, lattice, owner = tensor.owner](
+  weight.read = [matrix, lattice, executor, owner = tensor.owner](
                     size_t first, size_t count, StoredRows& out) {
     LatticeRows rows;
-    ReadLattice(matrix, lattice, first, count, rows);
+    rows.want_codes = out.want_codes;
+    ReadLattice(matrix, lattice, first, count, executor, rows);
     out.codes = std::move(rows.codes);
     out.scales = std::move(rows.scales);
     out.zeros = std::move(rows.offsets);
@@ -82,7 +83,7 @@ Recovery::Found Recovery::Look(const RawTensor& tensor) const {
             DescribeLattice(lattice, matrix.rows.columns()) +
             "; without --require-exact these take the nearest values");
   }
-  StoredWeight weight = OnGrid(tensor, matrix, lattice);
+  StoredWeight weight = OnGrid(tensor, matrix, lattice, options_.executor);
   if (!tensor.row_order.empty()) weight = Reordered(weight, tensor.row_order);
   return {std::move(weight), ""};
 }

@@ -331,6 +331,23 @@ bool IsBetter(const Lattice& lattice, const Lattice& than) {
          (than.groups - than.exact_groups) * lattice.groups;
 }
 
+// The numbers of a group and the codes of its weights.
+GroupFit FitOrNear(DType dtype, const Lattice& lattice,
+                   std::span<const float> weights, GroupValues& values,
+                   uint8_t* codes) {
+  std::optional<GroupFit> fit;
+  if (values.Collect(weights, codes)) {
+    fit = FitGroup(*lattice.grid, dtype, values);
+  }
+  if (!fit) {
+    return NearestOnGrid(*lattice.grid, dtype, lattice.types, weights, codes);
+  }
+  for (size_t i = 0; i < weights.size(); ++i) codes[i] = fit->codes[codes[i]];
+  Refine(*lattice.grid, dtype, lattice.types, weights, {codes, weights.size()},
+         *fit);
+  return *fit;
+}
+
 }  // namespace
 
 Lattice FindLattice(const FloatMatrix& matrix, Executor* executor) {
@@ -360,39 +377,41 @@ Lattice FindLattice(const FloatMatrix& matrix, Executor* executor) {
 }
 
 void ReadLattice(const FloatMatrix& matrix, const Lattice& lattice,
-                 size_t first, size_t count, LatticeRows& out) {
+                 size_t first, size_t count, Executor* executor,
+                 LatticeRows& out) {
   const Grid& grid = *lattice.grid;
   const size_t columns = matrix.rows.columns();
   const size_t groups = (columns + lattice.group_size - 1) / lattice.group_size;
-  out.codes.resize(count * columns);
+  const size_t elements = out.want_codes ? count * columns : 0;
+  out.codes.resize(elements);
+  out.original.resize(elements);
   out.scales.resize(count * groups);
   out.offsets.resize(grid.rule == Grid::Rule::kScale ? 0 : count * groups);
-  std::vector<float> scratch;
-  GroupValues values;
-  size_t group = 0;
-  const auto all = matrix.rows.Rows(first, count, scratch);
-  ForGroups(all, columns, lattice.group_size,
-            [&](size_t at, std::span<const float> weights) {
-              uint8_t* const codes = out.codes.data() + at;
-              std::optional<GroupFit> fit;
-              if (values.Collect(weights, codes)) {
-                fit = FitGroup(grid, matrix.dtype, values);
-              }
-              if (fit) {
-                for (size_t i = 0; i < weights.size(); ++i) {
-                  codes[i] = fit->codes[codes[i]];
-                }
-                Refine(grid, matrix.dtype, lattice.types, weights,
-                       {codes, weights.size()}, *fit);
-              } else {
-                fit = NearestOnGrid(grid, matrix.dtype, lattice.types, weights,
-                                    codes);
-              }
-              out.scales[group] = fit->scale;
-              if (!out.offsets.empty()) out.offsets[group] = fit->offset;
-              ++group;
-            });
-  out.original.assign(all.begin(), all.end());
+  const RowTasks tasks(count, columns);
+  tasks.ForEach(executor, [&](size_t task) {
+    const size_t begin = tasks.Begin(task);
+    std::vector<float> scratch;
+    const auto rows =
+        matrix.rows.Rows(first + begin, tasks.End(task) - begin, scratch);
+    std::vector<uint8_t> room(std::min(lattice.group_size, columns));
+    GroupValues values;
+    size_t group = begin * groups;
+    ForGroups(rows, columns, lattice.group_size,
+              [&](size_t at, std::span<const float> weights) {
+                uint8_t* const codes =
+                    out.want_codes ? out.codes.data() + begin * columns + at
+                                   : room.data();
+                const GroupFit fit =
+                    FitOrNear(matrix.dtype, lattice, weights, values, codes);
+                out.scales[group] = fit.scale;
+                if (!out.offsets.empty()) out.offsets[group] = fit.offset;
+                ++group;
+              });
+    if (!out.want_codes) return;
+    std::copy(
+        rows.begin(), rows.end(),
+        out.original.begin() + static_cast<std::ptrdiff_t>(begin * columns));
+  });
 }
 
 }  // namespace lutra::packer

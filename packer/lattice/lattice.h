@@ -50,16 +50,18 @@ Lattice FindLattice(const FloatMatrix& matrix, Executor* executor);
 // What makes the weights of a matrix on a grid: codes (places in the grid's
 // levels), and scales and offsets of groups. See GridValue.
 struct LatticeRows {
+  bool want_codes = true;       // and what they were found for
   std::vector<uint8_t> codes;   // [count, columns]
   std::vector<float> scales;    // [count, groups]
   std::vector<float> offsets;   // the same; not of Rule::kScale
   std::vector<float> original;  // [count, columns], as the matrix has them
 };
 
-// Reads `count` rows from `first` on. Groups that are not on the grid get the
-// nearest numbers. May be used from several threads, each with its own rows.
+// Reads `count` rows from `first` on, on the threads of `executor`. Groups that
+// are not on the grid get the nearest numbers.
 void ReadLattice(const FloatMatrix& matrix, const Lattice& lattice,
-                 size_t first, size_t count, LatticeRows& rows);
+                 size_t first, size_t count, Executor* executor,
+                 LatticeRows& rows);
 
 }  // namespace lutra::packer
 

@@ -28,7 +28,7 @@ constexpr size_t kWidths[] = {8, 16, 24, 40, 72, 200, 1000};
 // Every weight of the groups that are said to be exact comes back.
 size_t ExactGroups(const FloatMatrix& matrix, const Lattice& lattice) {
   LatticeRows rows;
-  ReadLattice(matrix, lattice, 0, matrix.rows.rows(), rows);
+  ReadLattice(matrix, lattice, 0, matrix.rows.rows(), nullptr, rows);
   const size_t columns = matrix.rows.columns();
   const size_t groups = rows.scales.size() / matrix.rows.rows();
   std::vector<bool> exact(rows.scales.size(), true);
@@ -153,10 +153,10 @@ TEST(LatticeTest, RowsAreReadInAnyPieces) {
   const Matrix matrix = Make(made, random);
   const Lattice lattice = FindLattice(matrix.View(), nullptr);
   LatticeRows all;
-  ReadLattice(matrix.View(), lattice, 0, made.rows, all);
+  ReadLattice(matrix.View(), lattice, 0, made.rows, nullptr, all);
   for (size_t row = 0; row < made.rows; ++row) {
     LatticeRows one;
-    ReadLattice(matrix.View(), lattice, row, 1, one);
+    ReadLattice(matrix.View(), lattice, row, 1, nullptr, one);
     EXPECT_TRUE(std::equal(
         one.codes.begin(), one.codes.end(),
         all.codes.begin() + static_cast<std::ptrdiff_t>(row * made.columns)));
@@ -199,7 +199,7 @@ TEST(LatticeTest, DisturbedGroupsAreCountedAndStayNear) {
       double signal = 0;
       double noise = 0;
       LatticeRows read;
-      ReadLattice(matrix.View(), lattice, 0, made.rows, read);
+      ReadLattice(matrix.View(), lattice, 0, made.rows, nullptr, read);
       for (size_t i = 0; i < values.size(); ++i) {
         const size_t group = i / made.group_size;
         const float value =
@@ -226,7 +226,7 @@ TEST(LatticeTest, WeightsThatAreNotFiniteSpoilTheirGroupOnly) {
   ASSERT_NE(lattice.grid, nullptr);
   EXPECT_EQ(lattice.groups - lattice.exact_groups, 2u);
   LatticeRows read;
-  ReadLattice(matrix.View(), lattice, 0, made.rows, read);
+  ReadLattice(matrix.View(), lattice, 0, made.rows, nullptr, read);
   for (const float scale : read.scales) EXPECT_TRUE(std::isfinite(scale));
 }
 

@@ -13,32 +13,15 @@ ZeroRule RuleOf(const Grid& grid, DType dtype) {
   return StoresZeroPoint(grid, dtype) ? ZeroRule::kSubtract : ZeroRule::kAdd;
 }
 
-StoredWeight OnGrid(const RawTensor& tensor, const FloatMatrix& matrix,
-                    const Lattice& lattice, Executor* executor) {
-  StoredWeight weight;
-  const Grid& grid = *lattice.grid;
-  weight.file = tensor.file;
-  weight.tensor = tensor.view.name;
-  weight.name = tensor.view.name;
-  weight.rows = matrix.rows.rows();
-  weight.columns = matrix.rows.columns();
-  weight.group_size = lattice.group_size;
-  weight.format = std::string(Name(matrix.dtype)) + " on a grid of " +
-                  DescribeLattice(lattice, weight.columns);
-  weight.levels.assign(grid.levels, grid.levels + grid.level_count);
-  weight.zero = RuleOf(grid, matrix.dtype);
-  weight.from_floats = {matrix.dtype, lattice.exact_groups == lattice.groups};
-  weight.read = [matrix, lattice, executor, owner = tensor.owner](
-                    size_t first, size_t count, StoredRows& out) {
-    LatticeRows rows;
-    rows.want_codes = out.want_codes;
-    ReadLattice(matrix, lattice, first, count, executor, rows);
-    out.codes = std::move(rows.codes);
-    out.scales = std::move(rows.scales);
-    out.zeros = std::move(rows.offsets);
-    out.original = std::move(rows.original);
-  };
-  return weight;
+// Numbers of groups that may be kept: bounds memory.
+constexpr size_t kMostNumbers = size_t{24} << 20;
+
+// Of rows [first, first + count) of all.
+std::vector<float> Slice(const std::vector<float>& all, size_t first,
+                         size_t count, size_t groups) {
+  if (all.empty()) return {};
+  const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first * groups);
+  return {begin, begin + static_cast<std::ptrdiff_t>(count * groups)};
 }
 
 }  // namespace
@@ -66,6 +49,51 @@ std::string DescribeLattice(const Lattice& lattice, size_t columns) {
   return text + (lattice.one_scale ? ", one scale" : ", one scale per row");
 }
 
+StoredWeight Recovery::OnGrid(const RawTensor& tensor,
+                              const FloatMatrix& matrix,
+                              const Lattice& lattice) const {
+  StoredWeight weight;
+  const Grid& grid = *lattice.grid;
+  weight.file = tensor.file;
+  weight.tensor = tensor.view.name;
+  weight.name = tensor.view.name;
+  weight.rows = matrix.rows.rows();
+  weight.columns = matrix.rows.columns();
+  weight.group_size = lattice.group_size;
+  weight.format = std::string(Name(matrix.dtype)) + " on a grid of " +
+                  DescribeLattice(lattice, weight.columns);
+  weight.levels.assign(grid.levels, grid.levels + grid.level_count);
+  weight.zero = RuleOf(grid, matrix.dtype);
+  weight.from_floats = {matrix.dtype, lattice.exact_groups == lattice.groups};
+  const size_t groups = weight.Groups();
+  const bool kept = weight.rows * groups * 2 <= kMostNumbers;
+  weight.read = [matrix, lattice, groups, kept, numbers = numbers_,
+                 executor = options_.executor, owner = tensor.owner,
+                 place = tensor.view.data.data()](size_t first, size_t count,
+                                                  StoredRows& out) {
+    if (!out.want_codes && kept) {
+      if (numbers->matrix != place) {
+        numbers->matrix = nullptr;  // should reading fail
+        numbers->rows.want_codes = false;
+        ReadLattice(matrix, lattice, 0, matrix.rows.rows(), executor,
+                    numbers->rows);
+        numbers->matrix = place;
+      }
+      out.scales = Slice(numbers->rows.scales, first, count, groups);
+      out.zeros = Slice(numbers->rows.offsets, first, count, groups);
+      return;
+    }
+    LatticeRows rows;
+    rows.want_codes = out.want_codes;
+    ReadLattice(matrix, lattice, first, count, executor, rows);
+    out.codes = std::move(rows.codes);
+    out.scales = std::move(rows.scales);
+    out.zeros = std::move(rows.offsets);
+    out.original = std::move(rows.original);
+  };
+  return weight;
+}
+
 Recovery::Found Recovery::Look(const RawTensor& tensor) const {
   const FloatMatrix matrix = MatrixOf(tensor);
   const Lattice lattice = FindLattice(matrix, options_.executor);
@@ -83,7 +111,7 @@ Recovery::Found Recovery::Look(const RawTensor& tensor) const {
             DescribeLattice(lattice, matrix.rows.columns()) +
             "; without --require-exact these take the nearest values");
   }
-  StoredWeight weight = OnGrid(tensor, matrix, lattice, options_.executor);
+  StoredWeight weight = OnGrid(tensor, matrix, lattice);
   if (!tensor.row_order.empty()) weight = Reordered(weight, tensor.row_order);
   return {std::move(weight), ""};
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -38,9 +39,18 @@ class Recovery {
     std::optional<StoredWeight> weight;
     std::string reason;
   };
+  // The scales and offsets of the matrix that was looked at last: whoever
+  // decides how to hold them looks several times.
+  struct Numbers {
+    const std::byte* matrix = nullptr;
+    LatticeRows rows;
+  };
   Found Look(const RawTensor& tensor) const;
+  StoredWeight OnGrid(const RawTensor& tensor, const FloatMatrix& matrix,
+                      const Lattice& lattice) const;
 
   const ImportOptions& options_;
+  std::shared_ptr<Numbers> numbers_ = std::make_shared<Numbers>();
   // By the place of the data: names may be prefixed.
   std::map<const std::byte*, Found> found_;
 };

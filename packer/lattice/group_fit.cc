@@ -139,7 +139,11 @@ class Fitter {
     const bool rough = smallest < SmallestNormal(type_);
     if (rough) SortByMagnitude();
     bool known = false;
-    for (int k = 1; k <= grid_.largest; ++k) {
+    // Few values fit several levels: the lowest has the simplest scale. Many
+    // fit one, and that is seldom low.
+    const bool many = size_ > kMost / 2;
+    for (int turn = 1; turn <= grid_.largest; ++turn) {
+      const int k = many ? grid_.largest + 1 - turn : turn;
       // Where both k and -k are levels, a scale above 0 says as much as one
       // below.
       const bool plus = grid_.Has(k);

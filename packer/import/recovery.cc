@@ -95,6 +95,7 @@ StoredWeight Recovery::OnGrid(const RawTensor& tensor,
 }
 
 Recovery::Found Recovery::Look(const RawTensor& tensor) const {
+  if (options_.looking) options_.looking(tensor.view.name);
   const FloatMatrix matrix = MatrixOf(tensor);
   const Lattice lattice = FindLattice(matrix, options_.executor);
   if (lattice.grid == nullptr) {

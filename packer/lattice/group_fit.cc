@@ -125,18 +125,22 @@ class Fitter {
 
   // The largest magnitude is k times the scale for some level k.
   bool FindScale() {
-    size_t largest = 0;
-    float smallest = kInfinity;
+    float most = 0;
+    float least = kInfinity;
     for (size_t i = 0; i < size_; ++i) {
-      magnitudes_[i] = std::abs(values_[i]);
-      if (magnitudes_[i] > magnitudes_[largest]) largest = i;
-      if (magnitudes_[i] != 0) smallest = std::min(smallest, magnitudes_[i]);
+      const float magnitude = std::abs(values_[i]);
+      magnitudes_[i] = magnitude;
+      most = std::max(most, magnitude);
+      least = std::min(least, magnitude == 0 ? kInfinity : magnitude);
     }
-    if (magnitudes_[largest] == 0) {
+    if (most == 0) {
       fit_.codes[0] = static_cast<uint8_t>(grid_.codes[Grid::kMiddle]);
       return true;
     }
-    const bool rough = smallest < SmallestNormal(type_);
+    const size_t largest = static_cast<size_t>(
+        std::find(magnitudes_.begin(), magnitudes_.begin() + size_, most) -
+        magnitudes_.begin());
+    const bool rough = least < SmallestNormal(type_);
     if (rough) SortByMagnitude();
     bool known = false;
     // Few values fit several levels: the lowest has the simplest scale. Many
@@ -149,7 +153,7 @@ class Fitter {
       const bool plus = grid_.Has(k);
       const bool minus = grid_.Has(-k);
       if (!plus && !minus) continue;
-      if (!rough && !AreMultiples(k, magnitudes_[largest])) continue;
+      if (!rough && !AreMultiples(k, most)) continue;
       if (!known) {
         for (size_t i = 0; i < size_; ++i) {
           intervals_[i] = RoundsTo(type_, values_[i]);

@@ -21,8 +21,9 @@ bool GroupValues::Collect(std::span<const float> weights, uint8_t* places) {
     size_t place;
     for (;; ++slot) {
       const size_t there = slots_[slot];
-      const size_t fresh = there == 0 ? 1 : 0;
-      place = there + fresh * (size + 1);
+      // All ones where the slot is empty.
+      const size_t fresh = size_t{0} - (there == 0 ? size_t{1} : size_t{0});
+      place = there | (fresh & (size + 1));
       if (keys[place] == key) break;
     }
     slots_[slot] = static_cast<uint8_t>(place);

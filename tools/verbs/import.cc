@@ -82,6 +82,10 @@ void ImportVerb::Run() {
   options.executor = executor.get();
   Progress progress;
   const EndOnInterrupt interrupt;
+  options.looking = [&](std::string_view tensor) {
+    interrupt.Check();
+    progress.Show("looking for a grid: " + std::string(tensor));
+  };
   const packer::ImportReport report = packer::ImportModel(
       options, [&](std::string_view tensor, size_t index, size_t count) {
         interrupt.Check();

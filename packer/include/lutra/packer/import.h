@@ -69,6 +69,9 @@ struct ImportOptions {
   bool require_exact = false;
   // Looks for grids; nullptr: the calling thread does.
   Executor* executor = nullptr;
+  // Called before each tensor in which a grid is looked for, which may take
+  // long; what it throws ends the import.
+  std::function<void(std::string_view tensor)> looking = {};
 };
 
 // What became of a quantized weight.

@@ -103,6 +103,20 @@ TEST(LatticeTest, AScaleOfAllIsSaid) {
   }
 }
 
+TEST(LatticeTest, OneScaleHasOneSign) {
+  Random random(3);
+  MadeOf made = {&Named("4 bits"), DType::kBFloat16};
+  made.group_size = made.columns;
+  made.one_scale = true;
+  std::vector<float> values = Make(made, random).Values();
+  for (size_t i = 0; i < made.columns; ++i) values[i] = -values[i];
+  const Matrix matrix(made.dtype, made.rows, made.columns, values);
+  const Lattice lattice = FindLattice(matrix.View(), nullptr);
+  ASSERT_NE(lattice.grid, nullptr);
+  EXPECT_FALSE(lattice.one_scale);
+  ExpectAllExact(matrix.View(), lattice);
+}
+
 TEST(LatticeTest, ScalesOf16BitsAreFoundAgain) {
   Random random(4);
   for (const char* name : {"4 bits", "4 bits with an offset", "ternary"}) {
@@ -123,13 +137,15 @@ TEST(LatticeTest, WeightsOfFewDigitsAreRead) {
   Random random(5);
   for (const char* name :
        {"4 bits", "3 bits, stretched", "ternary", "4 bits with an offset"}) {
-    MadeOf made = {&Named(name), DType::kFloat16};
-    made.rounding = RoundToFloat16;
-    made.size = 2e-5f;
-    const Matrix matrix = Make(made, random);
-    const Lattice lattice = FindLattice(matrix.View(), nullptr);
-    ASSERT_NE(lattice.grid, nullptr) << name;
-    ExpectAllExact(matrix.View(), lattice);
+    for (const float size : {2e-5f, 3e-6f}) {
+      MadeOf made = {&Named(name), DType::kFloat16};
+      made.rounding = AsIs;
+      made.size = size;
+      const Matrix matrix = Make(made, random);
+      const Lattice lattice = FindLattice(matrix.View(), nullptr);
+      ASSERT_NE(lattice.grid, nullptr) << name;
+      ExpectAllExact(matrix.View(), lattice);
+    }
   }
 }
 

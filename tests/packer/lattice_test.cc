@@ -144,6 +144,7 @@ TEST(LatticeTest, WeightsOfFewDigitsAreRead) {
       const Matrix matrix = Make(made, random);
       const Lattice lattice = FindLattice(matrix.View(), nullptr);
       ASSERT_NE(lattice.grid, nullptr) << name;
+      EXPECT_EQ(lattice.grid->name, name);
       ExpectAllExact(matrix.View(), lattice);
     }
   }

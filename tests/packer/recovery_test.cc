@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lutra/packer/import.h"
@@ -191,6 +192,39 @@ TEST_F(RecoveryTest, WholeModelsAndTheirReport) {
   // Before the import.
   options_.require_exact = false;
   EXPECT_EQ(InspectSource(options_).report.weights.size(), 15u);
+}
+
+// The float32 values of checkpoints that other libraries quantized.
+TEST(HiddenGridsTest, OfOtherLibraries) {
+  LUTRA_REQUIRE_DATA(root, "golden/checkpoints");
+  const std::pair<const char*, const char*> kGrids[] = {
+      {"autoround-4bit-g32-asym", "4 bits with a zero point, groups of 32"},
+      {"bitnet-offline", "ternary, one scale"},
+      {"bnb-nf4", ""},
+      {"ct-mxfp4", "4-bit floats (e2m1), groups of 32"},
+      {"ct-nvfp4", "4-bit floats (e2m1), groups of 16"},
+      {"ct-w4a16-sym-row", "4 bits, one scale per row"},
+      {"gguf-q2_k", "2 bits with an offset, groups of 16"},
+      {"gguf-q3_k", "3 bits, groups of 16"},
+      {"gguf-q4_0", "4 bits, groups of 32"},
+      {"gguf-q4_1", "4 bits with an offset, groups of 32"},
+      {"gguf-q8_0", ""},
+      {"mlx-3bit-g64", "3 bits with an offset, one scale per row"},
+      {"torchao-parq-1w-g32", "two levels, groups of 32"},
+      {"torchao-parq-2w-g32", "2 bits, stretched, groups of 32"},
+      {"torchao-parq-3w-row", "3 bits, stretched, one scale per row"},
+  };
+  for (const auto& [folder, grid] : kGrids) {
+    size_t found = 0;
+    for (const HiddenGrid& hidden :
+         FindHiddenGrids(root / folder / "dequantized.safetensors")) {
+      if (!hidden.tensor.starts_with("full/")) continue;
+      ++found;
+      EXPECT_EQ(hidden.grid, grid) << folder;
+      EXPECT_EQ(hidden.exact_groups, hidden.groups) << folder;
+    }
+    EXPECT_EQ(found, 1u) << folder;
+  }
 }
 
 TEST_F(RecoveryTest, HiddenGridsOfAFolderOfFiles) {

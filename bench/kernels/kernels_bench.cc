@@ -5,6 +5,7 @@
 //   kernels_bench --selection=all --benchmark_filter=gemv/int8/warm
 //                                       all that match, of more shapes
 //   kernels_bench --selection=float     products of float matrices
+//   kernels_bench --selection=levels    scales of scales beside plain ones
 //   LUTRA_KERNEL=AVX2 kernels_bench     another instruction set
 //   kernels_bench --benchmark_out=kernels.json
 //                                       for tools/bench_report
@@ -290,6 +291,51 @@ void SelectAttention() {
   }
 }
 
+// Scales of scales, each behind the floating-point scales of the same groups.
+void SelectTwoLevels() {
+  using kernels::OffsetType;
+  using kernels::ScaleType;
+  using kernels::SuperSpan;
+  struct Levels {
+    uint32_t bits;
+    uint32_t group;
+    ScaleType scales;
+    OffsetType offsets;
+    SuperSpan span;
+    ScaleType supers;
+  };
+  static constexpr auto kNone = SuperSpan::kNone;
+  static constexpr auto k256 = SuperSpan::kColumns256;
+  static constexpr auto kFloat16 = ScaleType::kFloat16;
+  static constexpr auto kFloat32 = ScaleType::kFloat32;
+  static constexpr Levels kLevels[] = {
+      {2, 16, kFloat16, OffsetType::kFloat16, kNone, kFloat32},
+      {2, 16, ScaleType::kUint4, OffsetType::kUint4, k256, kFloat16},
+      {2, 32, kFloat16, OffsetType::kNone, kNone, kFloat32},
+      {2, 32, ScaleType::kInt8, OffsetType::kNone, k256, kFloat16},
+      {4, 16, kFloat16, OffsetType::kNone, kNone, kFloat32},
+      {4, 16, ScaleType::kE4M3, OffsetType::kNone, SuperSpan::kRow, kFloat32},
+      {4, 32, kFloat16, OffsetType::kNone, kNone, kFloat32},
+      {4, 32, ScaleType::kInt8, OffsetType::kNone, k256, kFloat16},
+      {4, 32, ScaleType::kE8M0, OffsetType::kNone, kNone, kFloat32},
+      {4, 32, kFloat16, OffsetType::kFloat16, kNone, kFloat32},
+      {4, 32, ScaleType::kInt8, OffsetType::kInt8, k256, kFloat16},
+  };
+  const auto add = [](size_t m, bool cold) {
+    for (const Levels& levels : kLevels) {
+      LutCase c{Format(4096, 4096, levels.bits, levels.group), m, 1, cold};
+      c.format.scale_type = levels.scales;
+      c.format.offset_type = levels.offsets;
+      c.format.super_span = levels.span;
+      c.format.super_type = levels.supers;
+      Register(c);
+    }
+  };
+  add(1, true);
+  add(1, false);
+  add(128, false);
+}
+
 void RegisterEverything() {
   static constexpr uint32_t kShapes[][2] = {
       {4096, 4096}, {11008, 4096}, {4096, 11008}, {2048, 2048}, {1024, 1024},
@@ -420,14 +466,17 @@ int Main(int argc, char** argv) {
     SelectFloat();
   } else if (selection == "vectors") {
     SelectVectors();
+  } else if (selection == "levels") {
+    SelectTwoLevels();
   } else if (selection == "all") {
     RegisterEverything();
     SelectAttention();
     SelectVectors();
   } else {
-    std::fprintf(stderr,
-                 "--selection is report, float, vectors or all, not %s\n",
-                 selection.c_str());
+    std::fprintf(
+        stderr,
+        "--selection is report, float, vectors, levels or all, not %s\n",
+        selection.c_str());
     return 2;
   }
   benchmark::AddCustomContext("cpu", CpuName());

@@ -68,6 +68,8 @@ Weights MakeWeights(const LutCase& c) {
   }
   const std::vector<float> offsets(
       format.offset_type == kernels::OffsetType::kNone ? 0 : groups, 0.02f);
+  const std::vector<float> supers(size_t{format.n} * format.SupersPerRow(),
+                                  0.005f);
   Weights w;
   w.bytes = kernels::BlobBytes(format);
   const size_t copies = c.cold ? kColdBytes / w.bytes + 2 : 1;
@@ -76,6 +78,8 @@ Weights MakeWeights(const LutCase& c) {
                          {.indices = indices.data(),
                           .scales = scales.data(),
                           .offsets = offsets.data(),
+                          .super_scales = supers.data(),
+                          .super_offsets = supers.data(),
                           .tables = Tables(format).data()},
                          w.memory.get());
   for (size_t i = 0; i < copies; ++i) {
@@ -110,7 +114,9 @@ const Weights& WeightsOf(const LutCase& c) {
 std::string Number(size_t value) { return std::to_string(value); }
 
 // By the enumerators' values; offsets have one more in front.
-constexpr const char* kScaleNames[] = {"float32", "bfloat16", "float16"};
+constexpr const char* kScaleNames[] = {"float32", "bfloat16", "float16", "int8",
+                                       "uint4",   "e8m0",     "e4m3"};
+constexpr const char* kSpanNames[] = {"", "row", "256"};
 constexpr const char* kFusionNames[] = {"",      "relu", "relu6",
                                         "clamp", "gelu", "silu"};
 
@@ -149,6 +155,10 @@ std::string Name(const LutCase& c) {
   if (f.offset_type != kernels::OffsetType::kNone) {
     name.append("/offsets:")
         .append(kScaleNames[static_cast<size_t>(f.offset_type) - 1]);
+  }
+  if (f.super_span != kernels::SuperSpan::kNone) {
+    name.append("/super:").append(
+        kSpanNames[static_cast<size_t>(f.super_span)]);
   }
   if (c.subnormal > 0) name.append("/subnormal:").append(Number(c.subnormal));
   if (c.fusion != kernels::Fusion::kNone) {

@@ -30,13 +30,14 @@ enum HeaderField : size_t {
   kScaleTypeAt = 12,
   kOffsetTypeAt = 13,
   kCodeAt = 14,
-  kReservedAt15 = 15,
+  kSuperSpanAt = 15,
   kNAt = 16,
   kKAt = 20,
   kGroupSizeAt = 24,
   kTableMinAt = 28,
   kTableMaxAt = 29,
-  kReservedAt30 = 30,
+  kSuperTypeAt = 30,
+  kReservedAt31 = 31,
   kTotalBytesAt = 32,
   kChecksumAt = 40,
   kReservedAt48 = 48,
@@ -55,16 +56,27 @@ constexpr size_t UnitBytes(size_t bits) {
 constexpr size_t DivideUp(size_t a, size_t b) { return (a + b - 1) / b; }
 constexpr size_t RoundUp(size_t a, size_t b) { return DivideUp(a, b) * b; }
 
+// Of a number in each row of a block.
 constexpr size_t ScaleBytes(ScaleType type) {
-  return type == ScaleType::kFloat32 ? 4 : 2;
+  switch (type) {
+    case ScaleType::kFloat32:
+      return kBlockRows * 4;
+    case ScaleType::kBFloat16:
+    case ScaleType::kFloat16:
+      return kBlockRows * 2;
+    case ScaleType::kUint4:
+      return kBlockRows / 2;
+    default:
+      return kBlockRows;
+  }
 }
 
 // How offsets are stored; the type must not be kNone.
 constexpr ScaleType StorageOf(OffsetType type) {
-  return type == OffsetType::kFloat32    ? ScaleType::kFloat32
-         : type == OffsetType::kBFloat16 ? ScaleType::kBFloat16
-                                         : ScaleType::kFloat16;
+  return static_cast<ScaleType>(static_cast<uint8_t>(type) - 1);
 }
+static_assert(StorageOf(OffsetType::kFloat32) == ScaleType::kFloat32 &&
+              StorageOf(OffsetType::kUint4) == ScaleType::kUint4);
 constexpr size_t OffsetBytes(OffsetType type) {
   return type == OffsetType::kNone ? 0 : ScaleBytes(StorageOf(type));
 }
@@ -85,8 +97,19 @@ constexpr LutGeometry FindGeometry(const LutFormat& f) {
   if (f.table_granularity == TableGranularity::kRow) {
     r.first_group += RoundUp(kBlockRows * f.TableEntries(), kBlobAlignment);
   }
-  r.offsets = kBlockRows * ScaleBytes(f.scale_type);
-  r.indices = r.offsets + kBlockRows * OffsetBytes(f.offset_type);
+  if (f.super_span != SuperSpan::kNone) {
+    r.supers = r.first_group;
+    r.super_offsets = ScaleBytes(f.super_type);
+    const bool has_offsets = f.offset_type != OffsetType::kNone;
+    r.super_stride = r.super_offsets * (has_offsets ? 2 : 1);
+    r.super_shift = f.super_span == SuperSpan::kRow
+                        ? 31  // above every number of a group
+                        : static_cast<size_t>(std::countr_zero(kSuperColumns) -
+                                              std::countr_zero(f.group_size));
+    r.first_group += RoundUp(f.SupersPerRow() * r.super_stride, kBlobAlignment);
+  }
+  r.offsets = ScaleBytes(f.scale_type);
+  r.indices = r.offsets + OffsetBytes(f.offset_type);
   r.group_stride = r.indices + units * UnitBytes(f.bits);
   r.row_block_bytes = RoundUp(r.first_group + (r.groups - 1) * r.group_stride +
                                   r.indices + last_units * UnitBytes(f.bits),

@@ -12,7 +12,15 @@ namespace lutra::kernels {
 namespace {
 
 constexpr char kMagic[9] = "LUTRAMAT";
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kLatestVersion = 2;
+
+// The first version that has the format.
+uint16_t VersionOf(const LutFormat& format) {
+  const bool old = format.super_span == SuperSpan::kNone &&
+                   format.scale_type <= ScaleType::kFloat16 &&
+                   format.offset_type <= OffsetType::kFloat16;
+  return old ? 1 : 2;
+}
 
 template <typename T>
 T Load(const uint8_t* from) {
@@ -61,14 +69,22 @@ class Row {
   const int8_t* Table() const { return table_; }
 
   float Scale(size_t group) const {
-    return LoadScale(format_.scale_type, Group(group), row_);
+    return Number(format_.scale_type, group, 0, 0);
   }
 
   // 0 where there is none.
   float Offset(size_t group) const {
     if (format_.offset_type == OffsetType::kNone) return 0;
-    return LoadScale(StorageOf(format_.offset_type),
-                     Group(group) + layout_.offsets, row_);
+    return Number(StorageOf(format_.offset_type), group, layout_.offsets,
+                  layout_.super_offsets);
+  }
+
+  float SuperScale(size_t span) const {
+    return LoadScale(format_.super_type, Span(span), row_);
+  }
+  float SuperOffset(size_t span) const {
+    return LoadScale(format_.super_type, Span(span) + layout_.super_offsets,
+                     row_);
   }
 
   // Calls each(column, index) for the first `columns` columns of a group.
@@ -91,8 +107,21 @@ class Row {
     }
   }
 
+  // Of what a group has `at` bytes, and its super scale `super_at` bytes from
+  // the start.
+  float Number(ScaleType type, size_t group, size_t at, size_t super_at) const {
+    const float number = LoadScale(type, Group(group) + at, row_);
+    if (format_.super_span == SuperSpan::kNone) return number;
+    return number * LoadScale(format_.super_type,
+                              Span(group >> layout_.super_shift) + super_at,
+                              row_);
+  }
+
   const uint8_t* Group(size_t group) const {
     return block_ + layout_.first_group + group * layout_.group_stride;
+  }
+  const uint8_t* Span(size_t span) const {
+    return block_ + layout_.supers + span * layout_.super_stride;
   }
 
   const LutFormat& format_;
@@ -101,6 +130,17 @@ class Row {
   size_t row_;
   const int8_t* table_;
 };
+
+// Stores what is next to `value`, and returns it.
+float StoreNumber(ScaleType type, float value, bool has_super, float super,
+                  uint8_t* to, size_t row) {
+  if (!has_super) {
+    StoreScale(type, value, to, row);
+    return LoadScale(type, to, row);
+  }
+  StoreScale(type, super == 0 ? 0.0f : value / super, to, row);
+  return LoadScale(type, to, row) * super;
+}
 
 // Fills row `n` of the row block at `block`, which is all zeros there.
 void PackRow(const LutFormat& format, const LutGeometry& layout,
@@ -113,10 +153,30 @@ void PackRow(const LutFormat& format, const LutGeometry& layout,
     table += n * entries;
     std::memcpy(block + layout.tables + r * entries, table, entries);
   }
+  const bool has_offsets = format.offset_type != OffsetType::kNone;
+  const bool has_super = format.super_span != SuperSpan::kNone;
+  const size_t supers = format.SupersPerRow();
+  // Rounded, of the span at hand.
+  float super_scale = 0;
+  float super_offset = 0;
   float row_sum = 0;
   for (size_t g = 0; g < groups; ++g) {
     uint8_t* group = block + layout.first_group + g * layout.group_stride;
-    StoreScale(format.scale_type, values.scales[n * groups + g], group, r);
+    const size_t span = g >> layout.super_shift;
+    if (has_super && span << layout.super_shift == g) {
+      uint8_t* const to = block + layout.supers + span * layout.super_stride;
+      const auto store = [&](float value, uint8_t* at) {
+        return StoreNumber(format.super_type, value, false, 0, at, r);
+      };
+      super_scale = store(values.super_scales[n * supers + span], to);
+      if (has_offsets) {
+        super_offset = store(values.super_offsets[n * supers + span],
+                             to + layout.super_offsets);
+      }
+    }
+    const float scale =
+        StoreNumber(format.scale_type, values.scales[n * groups + g], has_super,
+                    super_scale, group, r);
     const size_t first = g * format.group_size;
     const size_t columns =
         std::min<size_t>(format.group_size, format.k - first);
@@ -134,14 +194,12 @@ void PackRow(const LutFormat& format, const LutGeometry& layout,
                    c / UnitColumns(format.bits) * UnitBytes(format.bits),
                r, c % UnitColumns(format.bits), index);
     }
-    row_sum = row_sum +
-              static_cast<float>(sum) * LoadScale(format.scale_type, group, r);
-    if (format.offset_type != OffsetType::kNone) {
-      const ScaleType type = StorageOf(format.offset_type);
-      uint8_t* const offsets = group + layout.offsets;
-      StoreScale(type, values.offsets[n * groups + g], offsets, r);
-      row_sum =
-          row_sum + static_cast<float>(columns) * LoadScale(type, offsets, r);
+    row_sum = row_sum + static_cast<float>(sum) * scale;
+    if (has_offsets) {
+      const float offset = StoreNumber(
+          StorageOf(format.offset_type), values.offsets[n * groups + g],
+          has_super, super_offset, group + layout.offsets, r);
+      row_sum = row_sum + static_cast<float>(columns) * offset;
     }
   }
   Store(block + r * sizeof(float), row_sum);
@@ -171,14 +229,24 @@ const char* CheckFormat(const LutFormat& format) noexcept {
       format.table_granularity != TableGranularity::kTensor) {
     return "8-bit weights have no table per row";
   }
-  if (format.scale_type > ScaleType::kFloat16) return "unknown scale type";
-  if (format.offset_type > OffsetType::kFloat16) return "unknown offset type";
+  if (format.scale_type > ScaleType::kE4M3) return "unknown scale type";
+  if (format.offset_type > OffsetType::kUint4) return "unknown offset type";
+  if (format.super_span > SuperSpan::kColumns256) return "unknown super span";
+  if (format.super_type > ScaleType::kFloat16) return "unknown super type";
+  if (format.super_span == SuperSpan::kNone &&
+      format.super_type != ScaleType::kFloat32) {
+    return "super_type without super scales";
+  }
+  if (format.super_span == SuperSpan::kColumns256 &&
+      kSuperColumns % format.group_size != 0) {
+    return "super scales of 256 columns need a group_size that divides 256";
+  }
   return nullptr;
 }
 
 size_t BlobBytes(const LutFormat& format) noexcept {
   // At most 2^30 columns of 8 bytes per row (32-bit scale and offset for every
-  // 16), see FindGeometry; 2^26 blocks.
+  // 16, and super scales for every 256), see FindGeometry; 2^26 blocks.
   static_assert(sizeof(size_t) <= sizeof(uint64_t));
   if constexpr (sizeof(size_t) < sizeof(uint64_t)) {
     const uint64_t bound =
@@ -205,11 +273,13 @@ void PackLutMatrix(const LutFormat& format, const LutMatrixValues& values,
   }
   std::memset(blob, 0, size);
   std::copy_n(kMagic, 8, blob + kMagicAt);
-  Store(blob + kVersionAt, kVersion);
+  Store(blob + kVersionAt, VersionOf(format));
   blob[kBitsAt] = static_cast<uint8_t>(format.bits);
   blob[kGranularityAt] = static_cast<uint8_t>(format.table_granularity);
   blob[kScaleTypeAt] = static_cast<uint8_t>(format.scale_type);
   blob[kOffsetTypeAt] = static_cast<uint8_t>(format.offset_type);
+  blob[kSuperSpanAt] = static_cast<uint8_t>(format.super_span);
+  blob[kSuperTypeAt] = static_cast<uint8_t>(format.super_type);
   Store(blob + kNAt, format.n);
   Store(blob + kKAt, format.k);
   Store(blob + kGroupSizeAt, format.group_size);
@@ -237,7 +307,8 @@ const char* ParseLutMatrix(const uint8_t* blob, size_t size,
   if (std::memcmp(blob + kMagicAt, kMagic, 8) != 0) {
     return "not a LUT matrix (wrong magic)";
   }
-  if (Load<uint16_t>(blob + kVersionAt) != kVersion) {
+  const auto version = Load<uint16_t>(blob + kVersionAt);
+  if (version == 0 || version > kLatestVersion) {
     return "unknown LUT matrix version";
   }
   LutMatrix m;
@@ -247,12 +318,17 @@ const char* ParseLutMatrix(const uint8_t* blob, size_t size,
       static_cast<TableGranularity>(blob[kGranularityAt]);
   m.format.scale_type = static_cast<ScaleType>(blob[kScaleTypeAt]);
   m.format.offset_type = static_cast<OffsetType>(blob[kOffsetTypeAt]);
+  m.format.super_span = static_cast<SuperSpan>(blob[kSuperSpanAt]);
+  m.format.super_type = static_cast<ScaleType>(blob[kSuperTypeAt]);
   m.format.n = Load<uint32_t>(blob + kNAt);
   m.format.k = Load<uint32_t>(blob + kKAt);
   m.format.group_size = Load<uint32_t>(blob + kGroupSizeAt);
   if (const char* reason = CheckFormat(m.format)) return reason;
   if (blob[kCodeAt] != 0) return "unknown LUT matrix code";
-  if (blob[kReservedAt15] != 0 || !IsZero(blob + kReservedAt30, 2) ||
+  if (VersionOf(m.format) != version) {
+    return "LUT matrix is not of the first version that has its format";
+  }
+  if (blob[kReservedAt31] != 0 ||
       !IsZero(blob + kReservedAt48, kHeaderBytes - kReservedAt48)) {
     return "a reserved LUT matrix field is not 0";
   }
@@ -329,6 +405,24 @@ void UnpackLutMatrix(const LutMatrix& matrix, uint8_t* indices, float* scales,
       uint8_t* const to = indices + n * format.k + first;
       row.ForIndices(g, std::min<size_t>(format.group_size, format.k - first),
                      [to](size_t c, uint8_t index) { to[c] = index; });
+    }
+  }
+}
+
+void UnpackSuperScales(const LutMatrix& matrix, float* super_scales,
+                       float* super_offsets) noexcept {
+  const LutFormat& format = matrix.format;
+  const size_t spans = format.SupersPerRow();
+  const bool has_offsets = format.offset_type != OffsetType::kNone;
+  for (size_t n = 0; n < format.n; ++n) {
+    const Row row(matrix, n);
+    for (size_t i = 0; i < spans; ++i) {
+      if (super_scales != nullptr) {
+        super_scales[n * spans + i] = row.SuperScale(i);
+      }
+      if (super_offsets != nullptr) {
+        super_offsets[n * spans + i] = has_offsets ? row.SuperOffset(i) : 0;
+      }
     }
   }
 }

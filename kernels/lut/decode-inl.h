@@ -189,36 +189,6 @@ HWY_INLINE void DecodeUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
   }
 }
 
-// NormalOrZero of format/scale_types.h.
-HWY_INLINE VF32 NormalOrZero(VF32 v) {
-  const DI32 d;
-  const VI32 exponent = hn::And(hn::BitCast(d, v), hn::Set(d, 0x7F800000));
-  const auto normal = hn::Gt(exponent, hn::Zero(d));
-  return hn::IfThenElseZero(hn::RebindMask(DF32(), normal), v);
-}
-
-// Scales, or offsets, of the rows of a strip that starts at row `row`, as they
-// count in products.
-HWY_INLINE VF32 LoadScales(ScaleType type, const uint8_t* HWY_RESTRICT scales,
-                           size_t row) {
-  const DF32 d;
-  const uint8_t* from = scales + row * ScaleBytes(type);
-  if (type == ScaleType::kFloat32) {
-    return NormalOrZero(hn::LoadU(d, reinterpret_cast<const float*>(from)));
-  }
-  if (type == ScaleType::kBFloat16) {
-    const hn::Rebind<uint16_t, DF32> d16;
-    const hn::Repartition<uint32_t, DF32> d32;
-    const auto high = hn::LoadU(d16, reinterpret_cast<const uint16_t*>(from));
-    return NormalOrZero(
-        hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, high))));
-  }
-  // Every float16 is 0 or normal as a float32.
-  const hn::Rebind<hwy::float16_t, DF32> d16;
-  return hn::PromoteTo(
-      d, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from)));
-}
-
 }  // namespace lutra::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

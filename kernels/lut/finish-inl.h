@@ -10,7 +10,8 @@
 #include <cstring>
 
 #include "hwy/highway.h"
-#include "kernels/lut/decode-inl.h"
+#include "kernels/lut/gemm_job.h"
+#include "kernels/lut/scales-inl.h"
 #include "kernels/vector/exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();

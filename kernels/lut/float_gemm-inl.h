@@ -139,7 +139,7 @@ void FloatGemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
   step.stride = tile_tokens;
   step.scales = scales;
   for (size_t g = 0; g < job.w->geometry.groups; ++g) {
-    LoadPanelScales(job, source, g, job.w->format.scale_type, 0, scales);
+    LoadPanelNumbers(job, source, job.Scales(), g, scales);
     const size_t columns = job.PaddedColumns(g);
     for (size_t c = 0; c < columns; c += kFloatStepColumns) {
       step.columns = std::min(kFloatStepColumns, columns - c);

@@ -69,15 +69,18 @@ struct FloatStrip {
     const VU8 tb1 = hn::Load(d8, other.tables.bytes[1] + at);
     const VU8 tb2 = hn::Load(d8, other.tables.bytes[2] + at);
     const VU8 tb3 = hn::Load(d8, other.tables.bytes[3] + at);
-    const ScaleType scale_type = job.w->format.scale_type;
     const size_t row = at / kTileColumns;
+    StripNumbers numbers_a(job, job.Scales(), a.bytes, row);
+    StripNumbers numbers_b(job, job.Scales(), b.bytes, row);
+    StripNumbers offsets_a(job, job.Offsets(), a.bytes, row);
+    StripNumbers offsets_b(job, job.Offsets(), b.bytes, row);
     const uint8_t* group_a = job.Group(a.bytes, 0);
     const uint8_t* group_b = job.Group(b.bytes, 0);
     VF32 sum_a = hn::Zero(df);
     VF32 sum_b = sum_a;
     for (size_t g = 0; g < job.w->geometry.groups; ++g) {
-      const VF32 scales_a = LoadScales(scale_type, group_a, row);
-      const VF32 scales_b = LoadScales(scale_type, group_b, row);
+      const VF32 scales_a = numbers_a.Load(g, group_a);
+      const VF32 scales_b = numbers_b.Load(g, group_b);
       const uint8_t* HWY_RESTRICT unit_a =
           group_a + job.w->geometry.indices + at;
       const uint8_t* HWY_RESTRICT unit_b =
@@ -105,14 +108,10 @@ struct FloatStrip {
         if constexpr (kPair) sum_b = hn::MulAdd(acc_b, scales_b, sum_b);
       }
       if (job.group_sums != nullptr) {
-        const ScaleType type = StorageOf(job.w->format.offset_type);
-        const size_t offsets = job.w->geometry.offsets;
         const VF32 values = hn::Set(df, job.group_sums[g]);
-        sum_a =
-            hn::MulAdd(values, LoadScales(type, group_a + offsets, row), sum_a);
+        sum_a = hn::MulAdd(values, offsets_a.Load(g, group_a), sum_a);
         if constexpr (kPair) {
-          sum_b = hn::MulAdd(values, LoadScales(type, group_b + offsets, row),
-                             sum_b);
+          sum_b = hn::MulAdd(values, offsets_b.Load(g, group_b), sum_b);
         }
       }
       group_a += job.w->geometry.group_stride;

@@ -18,6 +18,13 @@ namespace lutra::kernels {
 // vectors of rows leave 16 of 32 registers for everything else.
 inline constexpr size_t kMaxTileTokens = 8;
 
+// Numbers that a group has in every row: where they are in a blob.
+struct GroupNumbers {
+  ScaleType type;
+  size_t at;        // bytes from the group
+  size_t super_at;  // and of their super scales from those of the span
+};
+
 // Activations are stored for tiles of `width` consecutive tokens, and columns
 // with zeros inserted so that each group starts with a unit:
 //   values   int8 [tile][padded_k / c][width][c], c = kValueColumns (4 or 8)
@@ -66,6 +73,11 @@ struct GemmJob {
   // Of token `token` and group `group` in the arrays [tile][group][width].
   size_t GroupPlace(size_t token, size_t group) const {
     return (token / width * w->geometry.groups + group) * width + token % width;
+  }
+  GroupNumbers Scales() const { return {w->format.scale_type, 0, 0}; }
+  GroupNumbers Offsets() const {
+    return {StorageOf(w->format.offset_type), w->geometry.offsets,
+            w->geometry.super_offsets};
   }
   const uint8_t* RowBlock(size_t block) const {
     return w->row_blocks + block * w->geometry.row_block_bytes;

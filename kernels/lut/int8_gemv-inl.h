@@ -5,6 +5,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/lut/decode-inl.h"
+#include "kernels/lut/scales-inl.h"
 #include "kernels/target/hwy_compat-inl.h"
 
 LUTRA_BEFORE_NAMESPACE();
@@ -48,19 +49,17 @@ HWY_INLINE void MultiplyUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
 // sum + what a group gives whose dot products are `dot`.
 template <bool kTerms>
 HWY_INLINE VF32 AddGroup(const GemmJob& job, size_t group, const uint8_t* from,
-                         size_t row, VI32 dot, VF32 sum) {
+                         StripNumbers& scales, StripNumbers& offsets, VI32 dot,
+                         VF32 sum) {
   const DF32 d;
-  const VF32 scales = LoadScales(job.w->format.scale_type, from, row);
   VF32 product = hn::ConvertTo(d, dot);
   if (kTerms && job.group_scales != nullptr) {
     product = hn::Mul(product, hn::Set(d, job.group_scales[group]));
   }
-  sum = hn::Add(sum, hn::Mul(product, scales));
+  sum = hn::Add(sum, hn::Mul(product, scales.Load(group, from)));
   if (kTerms && job.group_sums != nullptr) {
-    const VF32 offsets = LoadScales(StorageOf(job.w->format.offset_type),
-                                    from + job.w->geometry.offsets, row);
     const VF32 values = hn::Set(d, job.group_sums[group]);
-    sum = hn::Add(sum, hn::Mul(values, offsets));
+    sum = hn::Add(sum, hn::Mul(values, offsets.Load(group, from)));
   }
   return sum;
 }
@@ -88,6 +87,10 @@ struct Int8Strip {
     const VU8 tb3 = hn::Load(d8, other.tables.bytes[3] + at);
     const bool terms = job.HasGroupTerms();
     const size_t row = at / kTileColumns;
+    StripNumbers scales_a(job, job.Scales(), a.bytes, row);
+    StripNumbers scales_b(job, job.Scales(), b.bytes, row);
+    StripNumbers offsets_a(job, job.Offsets(), a.bytes, row);
+    StripNumbers offsets_b(job, job.Offsets(), b.bytes, row);
     const uint8_t* group_a = job.Group(a.bytes, 0);
     const uint8_t* group_b = job.Group(b.bytes, 0);
     const int8_t* HWY_RESTRICT group_x = job.values;
@@ -130,11 +133,17 @@ struct Int8Strip {
       const VI32 dot_a = hn::Add(hn::Add(a0, a1), hn::Add(a2, a3));
       const VI32 dot_b = hn::Add(hn::Add(b0, b1), hn::Add(b2, b3));
       if (HWY_LIKELY(!terms)) {
-        sum_a = AddGroup<false>(job, g, group_a, row, dot_a, sum_a);
-        if (kPair) sum_b = AddGroup<false>(job, g, group_b, row, dot_b, sum_b);
+        sum_a =
+            AddGroup<false>(job, g, group_a, scales_a, offsets_a, dot_a, sum_a);
+        if (kPair)
+          sum_b = AddGroup<false>(job, g, group_b, scales_b, offsets_b, dot_b,
+                                  sum_b);
       } else {
-        sum_a = AddGroup<true>(job, g, group_a, row, dot_a, sum_a);
-        if (kPair) sum_b = AddGroup<true>(job, g, group_b, row, dot_b, sum_b);
+        sum_a =
+            AddGroup<true>(job, g, group_a, scales_a, offsets_a, dot_a, sum_a);
+        if (kPair)
+          sum_b = AddGroup<true>(job, g, group_b, scales_b, offsets_b, dot_b,
+                                 sum_b);
       }
       group_a += job.w->geometry.group_stride;
       group_b += job.w->geometry.group_stride;

@@ -9,6 +9,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/lut/decode-inl.h"
+#include "kernels/lut/scales-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
@@ -97,16 +98,17 @@ inline void DecodePanel(const GemmJob& job, const PanelSource& source,
   });
 }
 
-// The scales of `group` for the rows of a panel, or what else is stored for
-// each row `at` bytes from the start of the group.
-HWY_INLINE void LoadPanelScales(const GemmJob& job, const PanelSource& source,
-                                size_t group, ScaleType type, size_t at,
-                                float* HWY_RESTRICT scales) {
+// The scales, or offsets, of `group` for the rows of a panel.
+HWY_INLINE void LoadPanelNumbers(const GemmJob& job, const PanelSource& source,
+                                 GroupNumbers numbers, size_t group,
+                                 float* HWY_RESTRICT to) {
   const DF32 d;
   for (size_t i = 0; i < kPanelBlocks; ++i) {
-    const uint8_t* from = job.Group(source.blocks[i], group) + at;
     for (size_t row = 0; row < kBlockRows; row += hn::Lanes(d)) {
-      hn::Store(LoadScales(type, from, row), d, scales + i * kBlockRows + row);
+      StripNumbers strip(job, numbers, source.blocks[i], row);
+      strip.Start(group);
+      const uint8_t* const from = job.Group(source.blocks[i], group);
+      hn::Store(strip.Load(group, from), d, to + i * kBlockRows + row);
     }
   }
 }
@@ -119,8 +121,7 @@ HWY_NOINLINE void AddOffsets(const GemmJob& job, const PanelSource& source,
                              float* HWY_RESTRICT sums) {
   const DF32 d;
   alignas(64) float offsets[kPanelRows];
-  LoadPanelScales(job, source, group, StorageOf(job.w->format.offset_type),
-                  job.w->geometry.offsets, offsets);
+  LoadPanelNumbers(job, source, job.Offsets(), group, offsets);
   for (size_t t = 0; t < count; ++t) {
     const VF32 sum =
         hn::Set(d, job.group_sums[job.GroupPlace(first + t, group)]);

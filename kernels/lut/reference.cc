@@ -11,9 +11,26 @@
 namespace lutra::kernels {
 namespace {
 
-// Number `i` of an array in a blob, as it counts in products.
-float LoadFactor(ScaleType type, const uint8_t* from, size_t i) {
-  return NormalOrZero(LoadScale(type, from, i));
+// A number of row `row` of a block, as it counts in products.
+float LoadFactor(ScaleType type, const uint8_t* from, size_t row) {
+  return NormalOrZero(LoadScale(type, from, row));
+}
+
+// The same for a scale or offset of a group, and its super scale.
+float LoadNumber(const LutMatrix& w, GroupNumbers numbers,
+                 const uint8_t* row_block, size_t group, size_t row) {
+  const LutGeometry& layout = w.geometry;
+  const float first = LoadFactor(
+      numbers.type,
+      row_block + layout.first_group + group * layout.group_stride + numbers.at,
+      row);
+  if (w.format.super_span == SuperSpan::kNone) return first;
+  const size_t span = group >> layout.super_shift;
+  const float second = LoadFactor(
+      w.format.super_type,
+      row_block + layout.supers + span * layout.super_stride + numbers.super_at,
+      row);
+  return NormalOrZero(first * second);
 }
 
 TokenScale FindTokenScale(const float* x, size_t k, ActivationType type) {
@@ -52,6 +69,8 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
   const bool is_float = traits.is_float;
   const bool per_group = traits.has_group_scales;
   const bool has_offset = f.offset_type != OffsetType::kNone;
+  GemmJob job;  // only what depends on the matrix
+  job.w = &w;
   for (size_t m = 0; m < arguments.m; ++m) {
     const float* x = arguments.x + m * arguments.x_stride;
     TokenScale token;
@@ -70,10 +89,9 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
       for (size_t g = 0; g < f.GroupsPerRow(); ++g) {
         const uint8_t* group =
             block + layout.first_group + g * layout.group_stride;
-        const float scale = LoadFactor(f.scale_type, group, r);
-        const float offset = has_offset ? LoadFactor(StorageOf(f.offset_type),
-                                                     group + layout.offsets, r)
-                                        : 0.0f;
+        const float scale = LoadNumber(w, job.Scales(), block, g, r);
+        const float offset =
+            has_offset ? LoadNumber(w, job.Offsets(), block, g, r) : 0.0f;
         const size_t first = g * f.group_size;
         const size_t columns = std::min<size_t>(f.group_size, f.k - first);
         TokenScale quantizer = token;

@@ -67,13 +67,29 @@ size_t PlanTables(WeightPlan& plan) {
 
 }  // namespace
 
+std::optional<kernels::LutFormat> WithTwoLevels(
+    const kernels::LutFormat& format) {
+  kernels::LutFormat plain = format;
+  plain.scale_type = kernels::ScaleType::kFloat16;
+  kernels::LutFormat result = format;
+  result.scale_type = kernels::ScaleType::kInt8;
+  result.super_type = kernels::ScaleType::kBFloat16;
+  result.super_span = kernels::kSuperColumns % format.group_size == 0
+                          ? kernels::SuperSpan::kColumns256
+                          : kernels::SuperSpan::kRow;
+  if (kernels::BlobBytes(result) >= kernels::BlobBytes(plain)) {
+    return std::nullopt;
+  }
+  return result;
+}
+
 void PlanBlob(WeightPlan& plan) {
   const qat::QuantScheme& scheme = plan.scheme;
   const int64_t k = plan.weight.k;
   kernels::LutFormat& format = plan.format;
   const size_t levels = PlanTables(plan);
   format.scale_type = StoredType(scheme.scale_type);
-  if (format.scale_type != kernels::ScaleType::kFloat32 &&
+  if (scheme.scale_type != qat::ScaleType::kFloat &&
       plan.method == PackMethod::kTrained) {
     plan.method = PackMethod::kRounded;
   }
@@ -88,6 +104,14 @@ void PlanBlob(WeightPlan& plan) {
   if (scheme.group_size == 0 || short_row) format.group_size = format.k;
   if (const char* cause = kernels::CheckFormat(format); cause != nullptr) {
     throw Error(cause);
+  }
+  if (plan.scheme.scale_type == qat::ScaleType::kTwoLevels) {
+    if (const auto two_levels = WithTwoLevels(format)) {
+      format = *two_levels;
+    } else {
+      plan.scheme.scale_type = qat::ScaleType::kFloat16;
+      format.scale_type = kernels::ScaleType::kFloat16;
+    }
   }
   if (kernels::BlobBytes(format) == 0) {
     throw Error("is too large for this machine's addresses");

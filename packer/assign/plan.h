@@ -37,6 +37,11 @@ std::vector<WeightPlan> MakePlan(const Model& model,
                                  const qat::SchemeMap& trained,
                                  const PackOptions& options);
 
+// The format with two levels in the place of one; nullopt if that is not
+// smaller than 16-bit scales: the rows are too short.
+std::optional<kernels::LutFormat> WithTwoLevels(
+    const kernels::LutFormat& format);
+
 }  // namespace lutra::packer
 
 #endif  // LUTRA_PACKER_ASSIGN_PLAN_H_

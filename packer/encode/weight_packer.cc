@@ -15,6 +15,7 @@
 #include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
 #include "packer/encode/learned_tables.h"
+#include "packer/encode/two_level_scales.h"
 #include "packer/weights/compare.h"
 #include "packer/weights/row_tasks.h"
 
@@ -119,6 +120,10 @@ class Packing {
     }
     PackedWeight result;
     if (rounding_ != nullptr) result.losses = RoundWithData(done);
+    if (HasSupers()) {
+      super_scales_.resize(plan_.format.n * plan_.format.SupersPerRow());
+      tasks_.ForEach(executor_, [this](size_t task) { TakeTwoLevels(task); });
+    }
     CheckScales();
     result.table_utilisation = TableUtilisation();
     if (!plan_.format.HasTable()) StoreValues();
@@ -127,6 +132,7 @@ class Packing {
     kernels::PackLutMatrix(plan_.format,
                            {.indices = indices_.data(),
                             .scales = scales_.data(),
+                            .super_scales = super_scales_.data(),
                             .tables = tables_.data()},
                            blob);
     Measure(blob, result);
@@ -137,8 +143,18 @@ class Packing {
   bool TablePerRow() const {
     return plan_.format.table_granularity == kernels::TableGranularity::kRow;
   }
+  bool HasSupers() const {
+    return plan_.format.super_span != kernels::SuperSpan::kNone;
+  }
   bool RoundsScales() const {
-    return plan_.format.scale_type != kernels::ScaleType::kFloat32;
+    return !HasSupers() &&
+           plan_.format.scale_type != kernels::ScaleType::kFloat32;
+  }
+  // Of a row.
+  std::span<const int8_t> Table(size_t row) const {
+    if (!TablePerRow()) return tables_;
+    const size_t entries = plan_.format.TableEntries();
+    return std::span(tables_).subspan(row * entries, entries);
   }
   std::span<const float> Rows(size_t task, std::vector<float>& scratch) const {
     return w_.Rows(tasks_.Begin(task), tasks_.End(task) - tasks_.Begin(task),
@@ -256,19 +272,47 @@ class Packing {
   // Rounds the scales of rows w from `row` on; weights then take the level that
   // is nearest. On a trained grid they keep theirs.
   void RoundScales(std::span<const float> w, size_t row) {
-    const size_t entries = TablePerRow() ? plan_.format.TableEntries() : 0;
     for (size_t begin = 0; begin < w.size(); begin += k_, ++row) {
-      const std::span<const int8_t> table =
-          TablePerRow() ? std::span(tables_).subspan(row * entries, entries)
-                        : std::span(tables_);
       for (size_t g = 0; g < groups_; ++g) {
         float& scale = scales_[row * groups_ + g];
         scale = qat::RoundScale(plan_.scheme.scale_type, scale);
-        if (plan_.method != PackMethod::kPostTraining) continue;
-        const size_t column = g * plan_.format.group_size;
-        TakeNearest(w.data() + begin + column,
-                    std::min<size_t>(plan_.format.group_size, k_ - column),
-                    scale, table, &indices_[row * k_ + column]);
+      }
+      if (plan_.method == PackMethod::kPostTraining) {
+        TakeNearestInRow(w.subspan(begin, k_), row);
+      }
+    }
+  }
+
+  void TakeNearestInRow(std::span<const float> w, size_t row) {
+    for (size_t g = 0; g < groups_; ++g) {
+      const size_t column = g * plan_.format.group_size;
+      TakeNearest(w.data() + column,
+                  std::min<size_t>(plan_.format.group_size, k_ - column),
+                  scales_[row * groups_ + g], Table(row),
+                  &indices_[row * k_ + column]);
+    }
+  }
+
+  // As RoundScales; indices that were chosen with data stay, too: numbers
+  // change a scale less than its own error.
+  void TakeTwoLevels(size_t task) {
+    std::vector<float> scratch;
+    const std::span<const float> w = Rows(task, scratch);
+    const size_t supers = plan_.format.SupersPerRow();
+    std::vector<double> weights(groups_);
+    const size_t begin = tasks_.Begin(task);
+    for (size_t row = begin; row < tasks_.End(task); ++row) {
+      const std::span<const int8_t> table = Table(row);
+      std::fill(weights.begin(), weights.end(), 0.0);
+      for (size_t c = 0; c < k_; ++c) {
+        const double level = table[indices_[row * k_ + c]];
+        weights[c / plan_.format.group_size] += level * level;
+      }
+      RoundToTwoLevels(plan_.format, weights,
+                       std::span(scales_).subspan(row * groups_, groups_),
+                       std::span(super_scales_).subspan(row * supers, supers));
+      if (plan_.method == PackMethod::kPostTraining && rounding_ == nullptr) {
+        TakeNearestInRow(w.subspan((row - begin) * k_, k_), row);
       }
     }
   }
@@ -340,6 +384,7 @@ class Packing {
   std::vector<int8_t> tables_;
   std::vector<uint8_t> indices_;
   std::vector<float> scales_;
+  std::vector<float> super_scales_;
 };
 
 }  // namespace

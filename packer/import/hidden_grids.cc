@@ -76,7 +76,7 @@ std::string Name(kernels::ScaleType type) {
       return "bfloat16";
     case kernels::ScaleType::kFloat16:
       return "float16";
-    case kernels::ScaleType::kFloat32:
+    default:
       break;
   }
   return "float32";

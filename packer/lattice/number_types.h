@@ -6,7 +6,7 @@
 
 namespace lutra::packer {
 
-// How scales and offsets are stored.
+// How scales and offsets are stored: as floats of 16 or 32 bits.
 struct NumberTypes {
   kernels::ScaleType scale = kernels::ScaleType::kFloat32;
   kernels::ScaleType offset = kernels::ScaleType::kFloat32;
@@ -20,7 +20,7 @@ inline float RoundTo(kernels::ScaleType type, double number) {
       return RoundToBFloat16(value);
     case kernels::ScaleType::kFloat16:
       return RoundToFloat16(value);
-    case kernels::ScaleType::kFloat32:
+    default:
       break;
   }
   return value;

@@ -22,7 +22,7 @@ float Step(ScaleType type, float number, int steps) {
     case ScaleType::kFloat16:
       return FloatFromFloat16(
           static_cast<uint16_t>(Float16FromFloat(number) + steps));
-    case ScaleType::kFloat32:
+    default:
       break;
   }
   return std::bit_cast<float>(std::bit_cast<uint32_t>(number) +

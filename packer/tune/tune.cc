@@ -62,16 +62,16 @@ qat::TrainableModel Floats(const Model& model) {
   return floats;
 }
 
+// Numbers of two levels are rounded when they are packed.
 float RoundTo(kernels::ScaleType type, float scale) {
   switch (type) {
     case kernels::ScaleType::kBFloat16:
       return qat::RoundScale(qat::ScaleType::kBFloat16, scale);
     case kernels::ScaleType::kFloat16:
       return qat::RoundScale(qat::ScaleType::kFloat16, scale);
-    case kernels::ScaleType::kFloat32:
-      break;
+    default:
+      return scale;
   }
-  return scale;
 }
 
 class Tuner {

@@ -11,6 +11,9 @@ UnpackedMatrix::UnpackedMatrix(const kernels::LutMatrix& matrix)
   tables.resize((TablePerRow() ? n : 1) * format.TableEntries());
   kernels::UnpackLutMatrix(matrix, indices.data(), scales.data(),
                            offsets.data(), tables.data());
+  super_scales.resize(n * format.SupersPerRow());
+  super_offsets.resize(super_scales.size());
+  kernels::UnpackSuperScales(matrix, super_scales.data(), super_offsets.data());
 }
 
 int8_t UnpackedMatrix::Level(size_t row, uint8_t index) const {
@@ -22,6 +25,8 @@ kernels::LutMatrixValues UnpackedMatrix::Values() const {
   return {.indices = indices.data(),
           .scales = scales.data(),
           .offsets = offsets.data(),
+          .super_scales = super_scales.data(),
+          .super_offsets = super_offsets.data(),
           .tables = tables.data()};
 }
 

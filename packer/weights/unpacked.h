@@ -23,6 +23,8 @@ struct UnpackedMatrix {
   std::vector<uint8_t> indices;
   std::vector<float> scales;
   std::vector<float> offsets;  // zeros where the format has none
+  std::vector<float> super_scales;
+  std::vector<float> super_offsets;
   std::vector<int8_t> tables;
 };
 

@@ -35,6 +35,7 @@ float Round(Rounding rounding, float x) {
 float RoundScale(ScaleType type, float scale) {
   switch (type) {
     case ScaleType::kFloat:
+    case ScaleType::kTwoLevels:
       break;
     case ScaleType::kPowerOfTwo: {
       int exponent = 0;

@@ -21,10 +21,11 @@ constexpr std::array<std::string_view, 4> kJsonKeys = {
     "bits", "group_size", "quantizer", "scale_type"};
 constexpr size_t kRequiredJsonKeys = 3;  // the first ones
 
-constexpr std::array<std::string_view, 3> kScaleTypeNames = {
-    "float32", "bfloat16", "float16"};
-constexpr std::array<ScaleType, 3> kScaleTypes = {
-    ScaleType::kFloat, ScaleType::kBFloat16, ScaleType::kFloat16};
+constexpr std::array<std::string_view, 4> kScaleTypeNames = {
+    "float32", "bfloat16", "float16", "two-level"};
+constexpr std::array<ScaleType, 4> kScaleTypes = {
+    ScaleType::kFloat, ScaleType::kBFloat16, ScaleType::kFloat16,
+    ScaleType::kTwoLevels};
 
 // std::regex recurses once per character, so a long enough name in a file
 // would overflow the stack.

@@ -45,6 +45,7 @@ constexpr Named<ScaleType> kScaleTypes[] = {
     {"float", ScaleType::kFloat},
     {"bfloat16", ScaleType::kBFloat16},
     {"float16", ScaleType::kFloat16},
+    {"two-level", ScaleType::kTwoLevels},
     {"power-of-two", ScaleType::kPowerOfTwo}};
 constexpr Named<Rounding> kRoundings[] = {{"half-even", Rounding::kHalfEven},
                                           {"half-away", Rounding::kHalfAway},

@@ -21,12 +21,14 @@ constexpr auto kRow = TableGranularity::kRow;
 constexpr auto kFloat32 = ScaleType::kFloat32;
 constexpr auto kBFloat16 = ScaleType::kBFloat16;
 constexpr auto kFloat16 = ScaleType::kFloat16;
+constexpr auto k256 = SuperSpan::kColumns256;
 constexpr auto kSymmetric = ActivationType::kInt8Symmetric;
 constexpr auto kAsymmetric = ActivationType::kInt8Asymmetric;
 constexpr auto kPerGroup = ActivationType::kInt8PerGroup;
 
 struct Case {
-  LutFormat format;  // n, k, bits, group_size, granularity, scales, offsets
+  // n, k, bits, group_size, granularity, scales, offsets, super scales
+  LutFormat format;
   ActivationType type;
   Fusion fusion;
   uint64_t digest;
@@ -98,6 +100,25 @@ const Case kCases[] = {
      kPerGroup,
      Fusion::kNone,
      0x306c7a9f78d723b8},
+    {{33, 600, 2, 16, kTensor, ScaleType::kUint4, OffsetType::kUint4, k256,
+      kFloat16},
+     kAsymmetric,
+     Fusion::kNone,
+     0x1e6c94e13c61e2de},
+    {{48, 520, 4, 32, kRow, ScaleType::kInt8, OffsetType::kInt8, k256,
+      kFloat32},
+     kPerGroup,
+     Fusion::kNone,
+     0xf558656a63b16fde},
+    {{20, 96, 4, 16, kTensor, ScaleType::kE4M3, OffsetType::kNone,
+      SuperSpan::kRow, kFloat32},
+     kAsymmetric,
+     Fusion::kNone,
+     0xa9a56b3524a06392},
+    {{31, 160, 4, 32, kTensor, ScaleType::kE8M0},
+     kSymmetric,
+     Fusion::kNone,
+     0x352faa67bd91c3c9},
 };
 
 // The distributions of the standard library differ between libraries.
@@ -123,6 +144,9 @@ RandomMatrix MakeMatrix(const LutFormat& format, Numbers& numbers) {
   for (float& scale : r.scales) scale = numbers.Real();
   r.offsets.resize(r.scales.size());
   for (float& offset : r.offsets) offset = numbers.Real();
+  r.super_scales.resize(format.n * size_t{format.SupersPerRow()});
+  for (float& super : r.super_scales) super = numbers.Real() / 64;
+  r.super_offsets = r.super_scales;
   r.tables.resize(format.n * size_t{format.TableEntries()});
   for (int8_t& entry : r.tables) {
     entry = static_cast<int8_t>(numbers.Bits() & 0xFF);

@@ -122,6 +122,8 @@ TEST(FloatGemmTest, EveryFormat) {
       format.n = 19;
       format.k = 203;
       format.group_size = group_size;
+      // Spans of 256 columns do not take every group.
+      if (CheckFormat(format) != nullptr) continue;
       const RandomMatrix w = MakeRandomMatrix(format, TableKind::kSmall, rng);
       const Input input = MakeInput(3, format, rng);
       const ActivationType type = ActivationType::kFloat32;

@@ -3,12 +3,14 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <random>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "kernels/base/half.h"
+#include "kernels/format/scale_types.h"
 #include "lutra/kernels/lut_matrix.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/rounds.h"
@@ -92,18 +94,8 @@ TEST(LutFormatTest, ThreeBitUnitAsDocumented) {
 }
 
 std::vector<float> Rounded(std::vector<float> values, ScaleType type) {
-  for (float& v : values) {
-    if (type == ScaleType::kBFloat16) {
-      v = FloatFromBFloat16(BFloat16FromFloat(v));
-    } else if (type == ScaleType::kFloat16) {
-      v = FloatFromFloat16(Float16FromFloat(v));
-    }
-  }
+  for (float& v : values) v = RoundTo(type, v);
   return values;
-}
-
-ScaleType OffsetStorage(const LutFormat& format) {
-  return static_cast<ScaleType>(static_cast<int>(format.offset_type) - 1);
 }
 
 TEST(LutFormatTest, EightBitUnitAndOffsetsAsDocumented) {
@@ -169,10 +161,23 @@ TEST(LutFormatTest, RoundTripsEveryFormat) {
                     tables.data());
     EXPECT_EQ(indices, r.indices);
     EXPECT_EQ(tables, r.tables);
-    EXPECT_EQ(scales, Rounded(r.scales, format.scale_type));
     const bool has_offset = format.offset_type != OffsetType::kNone;
-    EXPECT_EQ(offsets, has_offset ? Rounded(r.offsets, OffsetStorage(format))
-                                  : std::vector<float>(offsets.size()));
+    if (format.super_span == SuperSpan::kNone) {
+      EXPECT_EQ(scales, Rounded(r.scales, format.scale_type));
+      EXPECT_EQ(offsets, has_offset ? Rounded(r.offsets, OffsetStorage(format))
+                                    : std::vector<float>(offsets.size()));
+    } else {
+      EXPECT_EQ(scales, r.scales);
+      EXPECT_EQ(offsets,
+                has_offset ? r.offsets : std::vector<float>(offsets.size()));
+      std::vector<float> supers(r.super_scales.size());
+      std::vector<float> of_offsets(r.super_scales.size());
+      UnpackSuperScales(parsed, supers.data(), of_offsets.data());
+      EXPECT_EQ(supers, Rounded(r.super_scales, format.super_type));
+      EXPECT_EQ(of_offsets, has_offset
+                                ? Rounded(r.super_offsets, format.super_type)
+                                : std::vector<float>(supers.size()));
+    }
 
     std::vector<float> row(format.k);
     const bool per_row = format.table_granularity == TableGranularity::kRow;
@@ -220,8 +225,21 @@ TEST(LutFormatTest, RefusesImpossibleFormats) {
   EXPECT_TRUE(refused([](LutFormat& f) { f.group_size = f.k = 65537; }));
   EXPECT_TRUE(
       refused([](LutFormat& f) { f.table_granularity = TableGranularity{2}; }));
-  EXPECT_TRUE(refused([](LutFormat& f) { f.scale_type = ScaleType{3}; }));
-  EXPECT_TRUE(refused([](LutFormat& f) { f.offset_type = OffsetType{4}; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.scale_type = ScaleType{7}; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.offset_type = OffsetType{6}; }));
+  EXPECT_TRUE(refused([](LutFormat& f) { f.super_span = SuperSpan{3}; }));
+  EXPECT_TRUE(
+      refused([](LutFormat& f) { f.super_type = ScaleType::kFloat16; }));
+  EXPECT_TRUE(refused([](LutFormat& f) {
+    f.super_span = SuperSpan::kRow;
+    f.super_type = ScaleType::kInt8;
+  }));
+  EXPECT_TRUE(refused([](LutFormat& f) {
+    f.super_span = SuperSpan::kColumns256;
+    f.group_size = 48;
+  }));
+  EXPECT_FALSE(
+      refused([](LutFormat& f) { f.super_span = SuperSpan::kColumns256; }));
   EXPECT_FALSE(refused([](LutFormat& f) { f.group_size = f.k = 65535; }));
 }
 
@@ -304,6 +322,108 @@ TEST(LutFormatTest, ChecksumSeesEveryByte) {
     r.blob[at] = static_cast<uint8_t>(r.blob[at] ^ 0x10);
   }
   EXPECT_TRUE(ChecksumMatches(r.matrix));
+}
+
+// Version 1 says so, and nothing of it may use what came with version 2.
+TEST(LutFormatTest, TheFirstVersionThatHasTheFormat) {
+  std::mt19937 rng(6);
+  for (const LutFormat& format : EveryEncoding()) {
+    const RandomMatrix r = MakeRandomMatrix(format, TableKind::kSmall, rng);
+    const bool old = format.super_span == SuperSpan::kNone &&
+                     format.scale_type <= ScaleType::kFloat16 &&
+                     format.offset_type <= OffsetType::kFloat16;
+    EXPECT_EQ(r.blob[8], old ? 1 : 2);
+    r.blob[8] ^= 3;
+    LutMatrix parsed;
+    EXPECT_STREQ(ParseLutMatrix(r.blob.get(), r.blob_bytes, &parsed),
+                 "LUT matrix is not of the first version that has its format");
+  }
+}
+
+// The numbers of a row lie as docs/format.md says.
+TEST(LutFormatTest, TwoLevelsAsDocumented) {
+  const LutFormat format{.n = 16,
+                         .k = 512,
+                         .bits = 2,
+                         .group_size = 256,
+                         .scale_type = ScaleType::kInt8,
+                         .offset_type = OffsetType::kUint4,
+                         .super_span = SuperSpan::kColumns256,
+                         .super_type = ScaleType::kFloat16};
+  const std::vector<uint8_t> indices(16 * 512);
+  const std::vector<int8_t> table = {1, 2, 3, 4};
+  std::vector<float> scales(32);
+  std::vector<float> offsets(32);
+  std::vector<float> super_scales(32, 1.0f);
+  std::vector<float> super_offsets(32, 1.0f);
+  scales[3 * 2 + 1] = -12.0f;   // row 3, group 1
+  super_scales[3 * 2 + 1] = 2;  // so that the number is -6
+  offsets[11 * 2 + 1] = 3.5f;
+  super_offsets[11 * 2 + 1] = 0.5f;  // 7
+  const AlignedBytes blob = AllocateAligned(BlobBytes(format));
+  PackLutMatrix(format,
+                {.indices = indices.data(),
+                 .scales = scales.data(),
+                 .offsets = offsets.data(),
+                 .super_scales = super_scales.data(),
+                 .super_offsets = super_offsets.data(),
+                 .tables = table.data()},
+                blob.get());
+  EXPECT_EQ(blob[15], 2);
+  EXPECT_EQ(blob[30], 2);
+  // Two spans of 32 + 32 bytes follow the row sums, two groups of 16 + 8 + 1024
+  // bytes follow these.
+  ASSERT_EQ(BlobBytes(format), 64u + 64 + 64 + 2 * 64 + 2 * 1048 + 16);
+  const uint8_t* const block = blob.get() + 128;
+  const auto half = [&](size_t at) { return block[at] | block[at + 1] << 8; };
+  EXPECT_EQ(half(64 + 64 + 2 * 3), 0x4000);        // 2
+  EXPECT_EQ(half(64 + 64 + 2 * 4), 0x3C00);        // 1
+  EXPECT_EQ(half(64 + 64 + 32 + 2 * 11), 0x3800);  // 0.5
+  const uint8_t* const group = block + 64 + 128 + 1048;
+  for (size_t i = 0; i < 16; ++i) EXPECT_EQ(group[i], i == 3 ? 0xFA : 0) << i;
+  // Row 11 is in the high half of the fourth byte.
+  for (size_t i = 0; i < 8; ++i) {
+    EXPECT_EQ(group[16 + i], i == 3 ? 0x70 : 0) << i;
+  }
+  float row_sum;
+  std::memcpy(&row_sum, block + 4 * 3, 4);
+  EXPECT_EQ(row_sum, 256 * -12.0f);
+  std::memcpy(&row_sum, block + 4 * 11, 4);
+  EXPECT_EQ(row_sum, 256 * 3.5f);
+}
+
+TEST(LutFormatTest, EightBitFloats) {
+  EXPECT_EQ(FloatFromE4M3(0x00), 0.0f);
+  EXPECT_EQ(FloatFromE4M3(0x01), 0x1p-9f);
+  EXPECT_EQ(FloatFromE4M3(0x07), 0x7p-9f);
+  EXPECT_EQ(FloatFromE4M3(0x08), 0x1p-6f);
+  EXPECT_EQ(FloatFromE4M3(0x38), 1.0f);
+  EXPECT_EQ(FloatFromE4M3(0x7E), 448.0f);
+  EXPECT_EQ(FloatFromE4M3(0xB9), -1.125f);
+  for (int stored = 0; stored < 256; ++stored) {
+    if ((stored & 0x7F) == 0x7F) continue;
+    const float value = FloatFromE4M3(static_cast<uint8_t>(stored));
+    EXPECT_EQ(E4M3FromFloat(value), stored);
+    if ((stored & 0x7F) == 0x7E) continue;
+    // Between neighbours the even one wins.
+    const float next = FloatFromE4M3(static_cast<uint8_t>(stored + 1));
+    EXPECT_EQ(E4M3FromFloat((value + next) / 2), (stored + 1) & ~1);
+    EXPECT_EQ(E4M3FromFloat(value + (next - value) * 0.49f), stored);
+    EXPECT_EQ(E4M3FromFloat(value + (next - value) * 0.51f), stored + 1);
+  }
+  EXPECT_EQ(E4M3FromFloat(1e9f), 0x7E);
+  EXPECT_EQ(FloatFromE8M0(0), 0x1p-127f);
+  EXPECT_EQ(FloatFromE8M0(127), 1.0f);
+  for (int stored = 0; stored < 255; ++stored) {
+    const float value = FloatFromE8M0(static_cast<uint8_t>(stored));
+    EXPECT_EQ(E8M0FromFloat(value), stored);
+    EXPECT_EQ(E8M0FromFloat(value * 1.4375f), stored);
+    if (stored == 254) continue;
+    EXPECT_EQ(E8M0FromFloat(value * 1.5625f), stored + 1);
+  }
+  EXPECT_EQ(E8M0FromFloat(0.0f), 0);
+  EXPECT_EQ(E8M0FromFloat(-1.0f), 0);
+  EXPECT_EQ(E8M0FromFloat(std::numeric_limits<float>::max()), 254);
 }
 
 TEST(LutFormatTest, HalfPrecisionConversions) {

@@ -69,6 +69,8 @@ TEST(Int8GemmTest, EveryFormat) {
       format.n = 19;
       format.k = kColumns;
       format.group_size = group_size;
+      // Spans of 256 columns do not take every group.
+      if (CheckFormat(format) != nullptr) continue;
       const RandomMatrix w = MakeRandomMatrix(format, RandomKind(rng), rng);
       for (const ActivationType type : kTypes) {
         for (const size_t m : {size_t{1}, size_t{3}}) {

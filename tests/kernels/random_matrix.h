@@ -1,12 +1,14 @@
 #ifndef LUTRA_TESTS_KERNELS_RANDOM_MATRIX_H_
 #define LUTRA_TESTS_KERNELS_RANDOM_MATRIX_H_
 
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <random>
 #include <vector>
 
+#include "kernels/base/half.h"
 #include "lutra/kernels/lut_matrix.h"
 
 namespace lutra::kernels {
@@ -38,6 +40,8 @@ struct RandomMatrix {
   std::vector<uint8_t> indices;
   std::vector<float> scales;
   std::vector<float> offsets;  // empty without an offset type
+  std::vector<float> super_scales;
+  std::vector<float> super_offsets;
   std::vector<int8_t> tables;
   AlignedBytes blob;
   size_t blob_bytes = 0;
@@ -83,9 +87,49 @@ inline void PackMatrix(RandomMatrix& r) {
                 {.indices = r.indices.data(),
                  .scales = r.scales.data(),
                  .offsets = r.offsets.data(),
+                 .super_scales = r.super_scales.data(),
+                 .super_offsets = r.super_offsets.data(),
                  .tables = r.tables.data()},
                 r.blob.get());
   ParseLutMatrix(r.blob.get(), r.blob_bytes, &r.matrix);
+}
+
+// A number that `type` holds, of one that is held by the floating-point types.
+inline float RandomCode(ScaleType type, float value, std::mt19937& rng) {
+  switch (type) {
+    case ScaleType::kInt8:
+      return static_cast<float>(static_cast<int>(rng() % 256) - 128);
+    case ScaleType::kUint4:
+      return static_cast<float>(rng() % 16);
+    case ScaleType::kE8M0:
+      return std::ldexp(1.0f, static_cast<int>(rng() % 12) - 8);
+    case ScaleType::kE4M3: {
+      const int mantissa = static_cast<int>(rng() % 8);
+      const int exponent = static_cast<int>(rng() % 15);
+      const float size =
+          exponent == 0
+              ? std::ldexp(static_cast<float>(mantissa), -9)
+              : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
+      return rng() % 2 == 0 ? size : -size;
+    }
+    default:
+      return value;
+  }
+}
+
+inline float RoundTo(ScaleType type, float value) {
+  switch (type) {
+    case ScaleType::kBFloat16:
+      return FloatFromBFloat16(BFloat16FromFloat(value));
+    case ScaleType::kFloat16:
+      return FloatFromFloat16(Float16FromFloat(value));
+    default:
+      return value;
+  }
+}
+
+inline ScaleType OffsetStorage(const LutFormat& format) {
+  return static_cast<ScaleType>(static_cast<int>(format.offset_type) - 1);
 }
 
 inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
@@ -103,10 +147,26 @@ inline RandomMatrix MakeRandomMatrix(const LutFormat& format, TableKind kind,
     const auto draw = rng() % 32;
     return draw == 0 ? 0.0f : draw == 16 ? 0x1.8p-128f : normal(rng);
   };
-  for (float& s : r.scales) s = scale();
+  const size_t groups = format.GroupsPerRow();
+  const size_t spans = format.SupersPerRow();
+  const auto draw = [&](ScaleType type, std::vector<float>& numbers,
+                        std::vector<float>& supers) {
+    supers.resize(format.n * spans);
+    for (float& super : supers) super = scale();
+    numbers.resize(r.scales.size());
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      numbers[i] = RandomCode(type, scale(), rng);
+      if (spans == 0) continue;
+      const size_t span =
+          spans == 1 ? 0 : i % groups * format.group_size / kSuperColumns;
+      numbers[i] =
+          RoundTo(type, numbers[i]) *
+          RoundTo(format.super_type, supers[i / groups * spans + span]);
+    }
+  };
+  draw(format.scale_type, r.scales, r.super_scales);
   if (format.offset_type != OffsetType::kNone) {
-    r.offsets.resize(r.scales.size());
-    for (float& offset : r.offsets) offset = scale();
+    draw(OffsetStorage(format), r.offsets, r.super_offsets);
   }
   const bool per_row = format.table_granularity == TableGranularity::kRow;
   r.tables.resize((per_row ? format.n : 1) * format.TableEntries());
@@ -128,6 +188,21 @@ inline std::vector<LutFormat> EveryEncoding() {
       format.offset_type = static_cast<OffsetType>(choice % 4);
       if (CheckFormat(format) == nullptr) formats.push_back(format);
     }
+    // Version 2.
+    for (uint8_t choice = 0; choice < 36; ++choice) {
+      static constexpr OffsetType kOffsets[] = {
+          OffsetType::kNone, OffsetType::kInt8, OffsetType::kUint4};
+      LutFormat format;
+      format.n = format.k = format.group_size = 16;
+      format.bits = bits;
+      format.scale_type = static_cast<ScaleType>(3 + choice / 9);
+      format.offset_type = kOffsets[choice / 3 % 3];
+      format.super_span = static_cast<SuperSpan>(choice % 3);
+      if (format.super_span != SuperSpan::kNone) {
+        format.super_type = static_cast<ScaleType>(choice % 7 % 3);
+      }
+      formats.push_back(format);
+    }
   }
   return formats;
 }
@@ -145,9 +220,19 @@ inline LutFormat RandomFormat(uint32_t n, uint32_t k, std::mt19937& rng) {
   if (format.HasTable()) {
     format.table_granularity = static_cast<TableGranularity>(rng() % 2);
   }
-  format.scale_type = static_cast<ScaleType>(rng() % 3);
+  // Half of them of version 1.
+  const bool old = rng() % 2 == 0;
+  format.scale_type = static_cast<ScaleType>(rng() % (old ? 3 : 7));
   if (rng() % 3 == 0) {
-    format.offset_type = static_cast<OffsetType>(1 + rng() % 3);
+    format.offset_type = static_cast<OffsetType>(1 + rng() % (old ? 3 : 5));
+  }
+  if (!old) format.super_span = static_cast<SuperSpan>(rng() % 3);
+  if (format.super_span == SuperSpan::kColumns256 &&
+      kSuperColumns % format.group_size != 0) {
+    format.super_span = SuperSpan::kRow;
+  }
+  if (format.super_span != SuperSpan::kNone) {
+    format.super_type = static_cast<ScaleType>(rng() % 3);
   }
   return format;
 }

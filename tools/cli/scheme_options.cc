@@ -60,8 +60,8 @@ void AddSchemeOptions(Verb& verb, SchemeOptions& options) {
           .TypeName("NAME");
   options.scale_type_option =
       verb.Add("--scale-type", options.scale_type,
-               "How packed scales are stored: float32, bfloat16 or "
-               "float16")
+               "How packed scales are stored: float32, bfloat16, float16, or "
+               "two-level: a byte, times a number of 256 columns")
           .TypeName("TYPE")
           .ShowDefault();
   options.rule_option =

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernels/base/checked_math.h"
+#include "kernels/base/float8.h"
 #include "kernels/base/half.h"
 #include "lutra/runtime/error.h"
 

@@ -106,6 +106,7 @@ class Importer {
       float scale = 1;
       ToFloats(raw.view.dtype, raw.view.data, {&scale, 1});
       StoredWeight& weight = stored->second;
+      weight.factor = scale;
       weight.read = [read = weight.read, scale](size_t first, size_t count,
                                                 StoredRows& out) {
         read(first, count, out);

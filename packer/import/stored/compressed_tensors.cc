@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/float8.h"
 #include "lutra/runtime/error.h"
 #include "packer/import/stored/group_order.h"
 #include "packer/import/stored/weight_formats.h"
@@ -261,6 +262,7 @@ void AddFloat4(const FormatInput& in, const std::string& stem) {
   if (two_levels != (global.present() && global.size() == 1)) {
     scale.Fail("has no global scale beside it, or needs none");
   }
+  if (two_levels) weight.factor = 1 / global.Float(0);
   DropActivations(in, stem);
   const size_t columns = weight.columns;
   weight.read = [=](size_t first, size_t count, StoredRows& out) {

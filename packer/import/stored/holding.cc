@@ -6,6 +6,7 @@
 
 #include "lutra/kernels/blob_pieces.h"
 #include "lutra/runtime/error.h"
+#include "packer/import/stored/two_levels.h"
 #include "packer/lattice/number_types.h"
 #include "packer/lattice/rounding.h"
 
@@ -34,16 +35,12 @@ void ForPieces(const StoredWeight& weight, bool codes, const Each& each) {
   }
 }
 
+// How a number is stored as a scale and as an offset.
 kernels::OffsetType OffsetOf(kernels::ScaleType type) {
-  switch (type) {
-    case kernels::ScaleType::kBFloat16:
-      return kernels::OffsetType::kBFloat16;
-    case kernels::ScaleType::kFloat16:
-      return kernels::OffsetType::kFloat16;
-    case kernels::ScaleType::kFloat32:
-      break;
-  }
-  return kernels::OffsetType::kFloat32;
+  return static_cast<kernels::OffsetType>(static_cast<int>(type) + 1);
+}
+kernels::ScaleType ScaleOf(kernels::OffsetType type) {
+  return static_cast<kernels::ScaleType>(static_cast<int>(type) - 1);
 }
 
 // What all groups have in common.
@@ -145,6 +142,10 @@ void Complete(const StoredWeight& weight, bool offsets, Holding& holding) {
       static_cast<uint32_t>(std::min(weight.group_size, weight.columns));
   FittingTypes scales;
   FittingTypes offset_types;
+  holding.factor = weight.factor * holding.unit;
+  TwoLevelSearch two_levels(format, offsets, holding.factor);
+  std::vector<float> row_scales(weight.Groups());
+  std::vector<float> row_offsets(offsets ? weight.Groups() : 0);
   ForPieces(weight, false, [&](size_t, size_t count, const StoredRows& in) {
     for (size_t i = 0; i < count * weight.Groups(); ++i) {
       const float zero = weight.zero == ZeroRule::kNone ? 0.0f : in.zeros[i];
@@ -157,6 +158,12 @@ void Complete(const StoredWeight& weight, bool offsets, Holding& holding) {
       scales.Add(scale);
       offset_types.Add(offset);
       if (!holding.exact) continue;
+      const size_t group = i % weight.Groups();
+      row_scales[group] = scale;
+      if (offsets) row_offsets[group] = offset;
+      if (group + 1 == weight.Groups()) {
+        two_levels.AddRow(row_scales, row_offsets);
+      }
       for (size_t code = 0; code < weight.levels.size(); ++code) {
         const float entry = holding.fold_zero
                                 ? weight.levels[code] - zero
@@ -173,6 +180,14 @@ void Complete(const StoredWeight& weight, bool offsets, Holding& holding) {
   });
   format.scale_type = scales.Smallest();
   if (offsets) format.offset_type = OffsetOf(offset_types.Smallest());
+  if (holding.exact) format = two_levels.Smallest(format);
+  // Small groups fill up the units of other bits better.
+  if (!format.HasTable()) return;
+  for (uint32_t bits = format.bits + 1; bits <= 4; ++bits) {
+    kernels::LutFormat wider = format;
+    wider.bits = bits;
+    if (kernels::BlobBytes(wider) < kernels::BlobBytes(format)) format = wider;
+  }
 }
 
 }  // namespace
@@ -270,7 +285,23 @@ struct PieceValues {
   std::vector<uint8_t> indices;
   std::vector<float> scales;
   std::vector<float> offsets;
+  std::vector<float> super_scales;
+  std::vector<float> super_offsets;
 };
+
+// The super scales of all rows of scales, or of offsets.
+void AddSupers(const Holding& holding, kernels::ScaleType number,
+               const std::vector<float>& numbers, std::vector<float>& supers) {
+  const size_t groups = holding.format.GroupsPerRow();
+  supers.clear();
+  for (size_t first = 0; first < numbers.size(); first += groups) {
+    const auto row = SuperNumbers(holding.format, number, holding.factor,
+                                  std::span(numbers).subspan(first, groups));
+    // The format was chosen by these numbers.
+    if (!row) throw Error("changed while it was read");
+    supers.insert(supers.end(), row->begin(), row->end());
+  }
+}
 
 void CheckCodes(const StoredWeight& weight, const StoredRows& in) {
   for (const uint8_t code : in.codes) {
@@ -293,6 +324,13 @@ void Translate(const StoredWeight& weight, const Holding& holding, size_t count,
     out.scales[i] = holding.Scale(in.scales[i]);
     if (!offsets) continue;
     out.offsets[i] = holding.Offset(weight.zero, in.scales[i], zero_at(i));
+  }
+  if (holding.format.super_span != kernels::SuperSpan::kNone) {
+    AddSupers(holding, holding.format.scale_type, out.scales, out.super_scales);
+    if (offsets) {
+      AddSupers(holding, ScaleOf(holding.format.offset_type), out.offsets,
+                out.super_offsets);
+    }
   }
   out.indices.resize(count * weight.columns);
   uint8_t of_code[256] = {};
@@ -398,6 +436,8 @@ Fidelity WriteBlob(
                                {.indices = packed.indices.data(),
                                 .scales = packed.scales.data(),
                                 .offsets = packed.offsets.data(),
+                                .super_scales = packed.super_scales.data(),
+                                .super_offsets = packed.super_offsets.data(),
                                 .tables = table.data()},
                                bytes);
         kernels::LutMatrix matrix;

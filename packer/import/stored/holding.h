@@ -19,6 +19,7 @@ struct Holding {
   std::vector<int8_t> entries;  // what each code stands for, in units
   float unit = 1;               // the matrix's scale is scale * unit
   float shift = 0;              // of levels: entry * unit = level - shift
+  float factor = 1;             // of the matrix's scales, as StoredWeight's
   // The zero point of a group is part of its 8-bit values, which then need no
   // offset.
   bool fold_zero = false;

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "kernels/base/float8.h"
 #include "packer/import/stored/weight_formats.h"
 
 namespace lutra::packer {

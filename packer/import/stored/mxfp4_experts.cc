@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "kernels/base/float8.h"
 #include "packer/import/stored/weight_formats.h"
 
 namespace lutra::packer {

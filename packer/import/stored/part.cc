@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
-#include <limits>
 #include <utility>
 
+#include "kernels/base/float8.h"
 #include "kernels/base/half.h"
 #include "lutra/runtime/error.h"
 
@@ -20,21 +19,6 @@ T Load(const std::byte* data, size_t i) {
 }
 
 }  // namespace
-
-float FloatFromE4M3(uint8_t bits) {
-  const int exponent = (bits >> 3) & 15;
-  const auto mantissa = static_cast<float>(bits & 7);
-  if ((bits & 0x7F) == 0x7F) return std::numeric_limits<float>::quiet_NaN();
-  const float magnitude = exponent == 0
-                              ? mantissa * 0x1p-9f
-                              : std::ldexp(1 + mantissa / 8, exponent - 7);
-  return (bits & 0x80) != 0 ? -magnitude : magnitude;
-}
-
-float FloatFromE8M0(uint8_t bits) {
-  if (bits == 0xFF) return std::numeric_limits<float>::quiet_NaN();
-  return std::ldexp(1.0f, int{bits} - 127);
-}
 
 Part::Part(RawTensor tensor, std::initializer_list<DType> types)
     : tensor_(std::move(tensor)) {

@@ -60,10 +60,6 @@ inline constexpr std::initializer_list<DType> kWordTypes = {DType::kInt32,
 inline constexpr std::initializer_list<DType> kByteTypes = {DType::kInt8,
                                                             DType::kUInt8};
 
-// 8-bit floats: finite e4m3 (0x7F is NaN), and e8m0, a power of two.
-float FloatFromE4M3(uint8_t bits);
-float FloatFromE8M0(uint8_t bits);
-
 // The field of `bits` bits that begins at bit `at` of a stream of 32-bit words,
 // least significant first; word(i) is the i-th.
 template <typename Word>

@@ -73,7 +73,10 @@ StoredWeight RowsOf(const StoredWeight& weight, size_t first, size_t count) {
 StoredWeight Stacked(std::vector<StoredWeight> weights) {
   StoredWeight result = weights.front();
   result.rows = 0;
-  for (const StoredWeight& weight : weights) result.rows += weight.rows;
+  for (const StoredWeight& weight : weights) {
+    result.rows += weight.rows;
+    if (weight.factor != result.factor) result.factor = 1;
+  }
   result.read = [weights = std::move(weights)](size_t first, size_t count,
                                                StoredRows& out) {
     StoredRows piece;

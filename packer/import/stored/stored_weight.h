@@ -46,6 +46,9 @@ struct StoredWeight {
   size_t columns = 0;
   size_t group_size = 0;      // columns that share a scale
   std::vector<float> levels;  // of the codes, at most 256
+  // What the scales of all groups were multiplied by, each product rounded to
+  // float32, where that is known. It lets them take fewer bits.
+  float factor = 1;
   ZeroRule zero = ZeroRule::kNone;
   // The group of each column where columns of a group are not neighbours.
   std::vector<uint32_t> group_of_column;

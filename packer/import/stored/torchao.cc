@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/base/float8.h"
 #include "lutra/runtime/error.h"
 #include "packer/import/stored/weight_formats.h"
 
@@ -164,6 +165,7 @@ StoredWeight Float4(const Parts& parts, const JsonObject& data, bool nvidia,
   CheckGroups(scale, weight);
   weight.levels = Float4Levels();
   weight.format = nvidia ? "torchao, NVFP4" : "torchao, MXFP4";
+  if (global.present()) weight.factor = global.Float(0);
   weight.read = [=](size_t first, size_t count, StoredRows& out) {
     out.scales.resize(count * groups);
     for (size_t i = 0; i < out.scales.size(); ++i) {

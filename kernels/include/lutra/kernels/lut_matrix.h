@@ -18,13 +18,27 @@
 namespace lutra::kernels {
 
 enum class TableGranularity : uint8_t { kTensor = 0, kRow = 1 };
-enum class ScaleType : uint8_t { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2 };
+// The last four are of format version 2.
+enum class ScaleType : uint8_t {
+  kFloat32 = 0,
+  kBFloat16 = 1,
+  kFloat16 = 2,
+  kInt8 = 3,
+  kUint4 = 4,  // 0 to 15
+  kE8M0 = 5,   // powers of two from 2^-127 on, as of OCP's MX formats
+  kE4M3 = 6    // 8-bit floats, as of OCP
+};
 enum class OffsetType : uint8_t {
   kNone = 0,
   kFloat32 = 1,
   kBFloat16 = 2,
-  kFloat16 = 3
+  kFloat16 = 3,
+  kInt8 = 4,
+  kUint4 = 5
 };
+// What a super scale covers, a number that the scales are multiplied by; and
+// another one the offsets. Of format version 2, but for kNone.
+enum class SuperSpan : uint8_t { kNone = 0, kRow = 1, kColumns256 = 2 };
 
 // Blobs start at an address and have a size that are multiples of this.
 inline constexpr size_t kBlobAlignment = 64;
@@ -36,6 +50,8 @@ inline constexpr size_t kBlockRows = 16;
 // this many columns fits int32, also with the table biased to unsigned bytes.
 inline constexpr uint32_t kMaxGroupSize = 65536;
 inline constexpr uint32_t kMinGroupSize = 16;
+// Of SuperSpan::kColumns256.
+inline constexpr uint32_t kSuperColumns = 256;
 // Limit on N and on K.
 inline constexpr uint32_t kMaxDimension = 1u << 30;
 
@@ -53,9 +69,19 @@ struct LutFormat {
   TableGranularity table_granularity = TableGranularity::kTensor;
   ScaleType scale_type = ScaleType::kFloat32;
   OffsetType offset_type = OffsetType::kNone;
+  // kColumns256 needs groups that divide 256.
+  SuperSpan super_span = SuperSpan::kNone;
+  // kFloat32, kBFloat16 or kFloat16; kFloat32 where there are none.
+  ScaleType super_type = ScaleType::kFloat32;
 
   constexpr uint32_t GroupsPerRow() const {
     return (k + group_size - 1) / group_size;
+  }
+  // Super scales of a row, and as many of its offsets if there are any.
+  constexpr uint32_t SupersPerRow() const {
+    return super_span == SuperSpan::kNone  ? 0
+           : super_span == SuperSpan::kRow ? 1
+                                           : (k - 1) / kSuperColumns + 1;
   }
   constexpr bool HasTable() const { return bits != 8; }
   // Of one table, 0 where there is none.
@@ -72,13 +98,19 @@ const char* CheckFormat(const LutFormat& format) noexcept;
 // CheckFormat; the result may be 0 if it does not fit size_t.
 size_t BlobBytes(const LutFormat& format) noexcept;
 
-// What PackLutMatrix stores. Scales and offsets are finite, also after rounding
-// to their type.
+// What PackLutMatrix stores. All numbers are finite, also after rounding to
+// their type.
 struct LutMatrixValues {
   // [N, K] row-major, each below 2^bits; with 8 bits the int8 values as bytes.
   const uint8_t* indices = nullptr;
-  const float* scales = nullptr;   // [N, GroupsPerRow] row-major
+  // [N, GroupsPerRow] row-major. With super scales, what is stored is the
+  // number of the scale type next to scale / super scale (0 if that is 0), and
+  // the scale is that number times the super scale, rounded to float32.
+  const float* scales = nullptr;
   const float* offsets = nullptr;  // the same; only with an offset type
+  // [N, SupersPerRow] row-major.
+  const float* super_scales = nullptr;
+  const float* super_offsets = nullptr;
   // [2^bits], or [N, 2^bits] with a table per row; not used with 8 bits.
   const int8_t* tables = nullptr;
 };
@@ -99,11 +131,17 @@ struct LutGeometry {
   size_t padded_k = 0;
   // Bytes, from the start of a row block or of a group.
   size_t row_block_bytes = 0;
-  size_t tables = 0;        // from the row block to its tables, one per row
-  size_t first_group = 0;   // and to its groups: scales, offsets, units
-  size_t group_stride = 0;  // between the starts of groups
-  size_t offsets = 0;       // from a group to its offsets
-  size_t indices = 0;       // and to its units
+  size_t tables = 0;       // from the row block to its tables, one per row
+  size_t first_group = 0;  // and to its groups: scales, offsets, units
+  // Between the super scales of a span and of the next, 0 where there are none;
+  // and from a row block to the first.
+  size_t super_stride = 0;
+  size_t supers = 0;
+  size_t super_offsets = 0;  // from a span's super scales to those of offsets
+  size_t super_shift = 0;    // group >> super_shift is the span of a group
+  size_t group_stride = 0;   // between the starts of groups
+  size_t offsets = 0;        // from a group to its offsets
+  size_t indices = 0;        // and to its units
 };
 
 // A parsed blob: the format and pointers into bytes owned by the caller, which
@@ -139,9 +177,12 @@ LutMatrix RowsOf(const LutMatrix& matrix, uint32_t first, uint32_t n) noexcept;
 bool ChecksumMatches(const LutMatrix& matrix) noexcept;
 
 // The inverse of PackLutMatrix; any output may be nullptr. Scales and offsets
-// come back as stored, that is rounded to their type.
+// come back as stored, that is rounded to their type, times the super scale.
 void UnpackLutMatrix(const LutMatrix& matrix, uint8_t* indices, float* scales,
                      float* offsets, int8_t* tables) noexcept;
+// And the super scales, [N, SupersPerRow] each.
+void UnpackSuperScales(const LutMatrix& matrix, float* super_scales,
+                       float* super_offsets) noexcept;
 
 // Writes row `row` of w, float [K]: each entry is scale * LUT[index] rounded to
 // float32, then plus the offset, if there is one, rounded again. This is also

@@ -36,6 +36,9 @@ enum class ScaleType {
   kPowerOfTwo,  // the next power of two, so that nothing clips that did not
   kBFloat16,    // the nearest number of that type
   kFloat16,     // likewise; above 65504, where there is none, float
+  // In packed files an int8 number for a group times a number for 256 columns,
+  // which is chosen when it is packed. Until then float.
+  kTwoLevels,
 };
 // `scale` as a number of that type.
 float RoundScale(ScaleType type, float scale);

@@ -45,7 +45,7 @@ void CheckScheme(const QuantScheme& scheme);
 // A positive number of columns, or "row" (0). Throws lutra::Error.
 int64_t ParseGroupSize(std::string_view text);
 std::string GroupSizeToString(int64_t group_size);
-// "float32", "bfloat16" or "float16". Throws lutra::Error.
+// "float32", "bfloat16", "float16" or "two-level". Throws lutra::Error.
 ScaleType ParseScaleType(std::string_view text);
 std::string_view Name(ScaleType type);  // also "power-of-two"
 

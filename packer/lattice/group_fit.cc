@@ -398,16 +398,17 @@ double Log10Chance(const Grid& grid, DType type, std::span<const float> weights,
   if (values.size() < 2) return 0;
   const bool offset = grid.rule == Grid::Rule::kOffset;
   // How many values hit a level without having to.
+  const size_t free = offset ? 2 : 1;
   size_t surplus;
-  if (offset && grid.bits == 1) {
-    // Two values always fit; that there are no more is what is told.
+  if (grid.level_count <= 3 && (offset || (least < 0 && most > 0))) {
+    // Two values seldom prove much; that there are no more is what is told.
     const auto lower = std::count(weights.begin(), weights.end(), least);
     const auto upper = std::count(weights.begin(), weights.end(), most);
-    surplus = lower > 1 && upper > 1 ? weights.size() - 2 : 0;
-  } else if (offset) {
-    surplus = std::max<size_t>(values.size(), 2) - 2;
+    surplus =
+        lower > 1 && upper > 1 ? static_cast<size_t>(lower + upper) - free : 0;
   } else {
-    surplus = std::max<size_t>(nonzero, 1) - 1;
+    const size_t distinct = offset ? values.size() : nonzero;
+    surplus = std::max(distinct, free) - free;
   }
   // The share of the range that rounds to a level.
   const double reach =

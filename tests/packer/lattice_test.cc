@@ -164,6 +164,22 @@ TEST(LatticeTest, ShortLastGroupsAndNarrowMatrices) {
   }
 }
 
+TEST(LatticeTest, SmallMatricesOfFewLevels) {
+  Random random(15);
+  for (const char* name : {"two levels", "ternary", "2 bits, stretched",
+                           "two levels with an offset"}) {
+    MadeOf made = {&Named(name), DType::kBFloat16};
+    made.rows = 4;
+    made.columns = 64;
+    const Matrix matrix = Make(made, random);
+    const Lattice lattice = FindLattice(matrix.View(), nullptr);
+    ASSERT_NE(lattice.grid, nullptr) << name;
+    EXPECT_EQ(lattice.grid->name, name);
+    EXPECT_EQ(lattice.group_size, made.group_size);
+    ExpectAllExact(matrix.View(), lattice);
+  }
+}
+
 TEST(LatticeTest, RowsAreReadInAnyPieces) {
   Random random(8);
   MadeOf made = {&Named("4 bits"), DType::kBFloat16};

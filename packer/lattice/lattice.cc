@@ -29,7 +29,7 @@ constexpr size_t kSampleColumns = 4 * kLargestGroup;
 constexpr size_t kFirstBlocks = 64;
 constexpr double kLog10FalseAlarm = -9;
 
-// Groups that tell nothing, for they have too few values, and others.
+// Groups of the sample on a grid. Some tell nothing: they have too few values.
 struct Tally {
   size_t groups = 0;
   size_t exact = 0;
@@ -75,7 +75,6 @@ class Sample {
     const size_t count = std::min(all, kFirstBlocks);
     size_t exact = 0;
     for (size_t i = 0; i < count; ++i) {
-      // A stride of its own within each row: no multiple of a group.
       const size_t at = i * all / count;
       if (Fits(grid, at / blocks_, at % blocks_, 1)) ++exact;
     }

@@ -39,6 +39,7 @@ ImportTensor HeldTensor(const std::string& name, const StoredWeight& weight,
   imported.format = weight.format;
   imported.rows = weight.rows;
   imported.columns = weight.columns;
+  imported.recovered = weight.from_floats.has_value();
   if (dequantize) {
     imported.dequantized = true;
     tensor.info.dtype = DType::kFloat32;
@@ -61,7 +62,8 @@ ImportTensor HeldTensor(const std::string& name, const StoredWeight& weight,
     return tensor;
   } else {
     const Holding holding = Naming(weight, [&] { return Hold(weight); });
-    imported.exact = holding.exact;
+    imported.exact =
+        holding.exact && (!weight.from_floats || weight.from_floats->lossless);
     tensor.info.dtype = DType::kUInt8;
     tensor.info.shape = {
         static_cast<int64_t>(kernels::BlobBytes(holding.format))};
@@ -71,6 +73,8 @@ ImportTensor HeldTensor(const std::string& name, const StoredWeight& weight,
           Naming(weight, [&] { return WriteBlob(weight, holding, parts); });
       result.sqnr_db = fidelity.SqnrDb();
       result.max_error = fidelity.max_error;
+      result.groups = fidelity.groups;
+      result.exact_groups = fidelity.exact_groups;
     };
   }
   imported.bytes = tensor.info.ByteCount();

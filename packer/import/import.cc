@@ -94,6 +94,18 @@ void CheckOptions(const ImportOptions& options, ImportFormat format) {
   if (!options.graph.empty() && format != ImportFormat::kGraph) {
     refuse("graph");
   }
+  const bool has_grids = format == ImportFormat::kHuggingFace ||
+                         format == ImportFormat::kGguf ||
+                         format == ImportFormat::kGraph;
+  if (options.recover && !has_grids) refuse("recovery of grids");
+  if (options.recover && options.dequantize) {
+    throw Error(
+        "floats cannot be both packed and left: recovery and "
+        "dequantization exclude each other");
+  }
+  if (options.require_exact && !options.recover) {
+    throw Error("exact groups are required of no recovery");
+  }
 }
 
 // Nothing of the source is replaced: it cannot be made again.
@@ -277,6 +289,7 @@ ImportPlan MakePlan(const ImportOptions& options, ImportReport& report) {
     report.vocabulary = plan.tokenizer->size();
   }
   report.weights = QuantizedWeights(plan);
+  report.floats = plan.floats;
   AddCosts(plan, report);
   return plan;
 }

@@ -44,6 +44,7 @@ struct ImportPlan {
   size_t context = 0;
   Graph graph;
   std::vector<ImportTensor> tensors;
+  std::vector<FloatWeight> floats;  // that lie on no grid: see ImportReport
   std::optional<TokenizerData> tokenizer;
   // What the network was made of, for export: Hugging Face's config.json
   // without what says how weights are quantized. Empty: not known.

@@ -31,9 +31,6 @@ RowSource::RowSource(const TensorView& tensor, std::string_view file)
       columns_(rows_ == 0 ? 0 : tensor.ElementCount() / rows_) {
   switch (dtype_) {
     case DType::kFloat32:
-      data_ = std::as_bytes(
-          std::span(tensor.Floats(file)));  // checks the alignment
-      break;
     case DType::kFloat16:
     case DType::kBFloat16:
       break;
@@ -65,10 +62,15 @@ std::span<const float> RowSource::Rows(size_t first, size_t count,
     return scratch;
   }
   const std::byte* data = data_.data() + first * columns_ * ByteSize(dtype_);
-  if (dtype_ == DType::kFloat32) {
+  const bool aligned = reinterpret_cast<uintptr_t>(data) % alignof(float) == 0;
+  if (dtype_ == DType::kFloat32 && aligned) {
     return {reinterpret_cast<const float*>(data), elements};
   }
   scratch.resize(elements);
+  if (dtype_ == DType::kFloat32) {
+    std::memcpy(scratch.data(), data, elements * sizeof(float));
+    return scratch;
+  }
   if (dtype_ == DType::kBFloat16) {
     ConvertAll(data, scratch, FloatFromBFloat16);
   } else {

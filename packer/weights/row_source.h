@@ -18,7 +18,7 @@ namespace lutra::packer {
 class RowSource {
  public:
   // A tensor of F32, F16 or BF16: rows by the first dimension if there are
-  // several, else one row. Throws Error for other types.
+  // several, else one row; at any alignment. Throws Error for other types.
   RowSource(const TensorView& tensor, std::string_view file);
   explicit RowSource(const kernels::LutMatrix& matrix);
   // The weight of that name, packed or not. Throws Error if it is neither.
@@ -27,7 +27,7 @@ class RowSource {
   size_t rows() const { return rows_; }
   size_t columns() const { return columns_; }
 
-  // `count` rows from `first`: in place, or converted into `scratch`.
+  // `count` rows from `first`: in place, or copied or converted into `scratch`.
   std::span<const float> Rows(size_t first, size_t count,
                               std::vector<float>& scratch) const;
 

@@ -37,6 +37,9 @@ extern const Kind kCheckpoints;
 // transformers gives, or the vectors of encoders
 // (shared/golden/arch/README.md).
 extern const Kind kArchitecture;
+// Float weights on hidden grids, with the groups that are on them
+// (shared/golden/lattice/README.md).
+extern const Kind kLattice;
 // Tokenizers with the ids and texts that the tokenizers library gives
 // (shared/golden/tokenizers/README.md).
 extern const Kind kTokenizers;

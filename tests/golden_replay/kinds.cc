@@ -4,7 +4,7 @@ namespace lutra::golden {
 
 std::span<const Kind* const> Kinds() {
   static constexpr const Kind* kKinds[] = {
-      &kCheckpoints, &kArchitecture, &kHuggingFace,
+      &kCheckpoints, &kArchitecture, &kHuggingFace, &kLattice,
       &kParq,        &kTokenizers,   &kTraining,
   };
   return kKinds;

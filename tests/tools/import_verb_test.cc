@@ -55,6 +55,47 @@ TEST(ImportVerbTest, GraphWithSafetensors) {
   EXPECT_FALSE(std::filesystem::exists(model));
 }
 
+TEST(ImportVerbTest, RecoveryIsReported) {
+  const auto data = TestData("golden/lattice");
+  if (!data) GTEST_SKIP() << "data absent";
+  const TempDir dir;
+  const std::string model = (dir / "model.safetensors").string();
+  const std::string folder = (*data / "model-q4_0-bf16").string();
+  EXPECT_THAT(
+      OutputOf({"import", folder, "--recover", "--require-exact", "-o", model}),
+      HasSubstr("15 of BF16 on a grid of 4 bits, groups of 32: 5.12 bits per "
+                "weight, every value exact"));
+  // Some groups of one layer are not on its grid, and another has none.
+  const std::string graph = (dir / "graph.json").string();
+  std::ofstream(graph) << R"({"inputs": [{"name": "x", "type": "float32",
+      "shape": [256]}], "nodes": [{"op": "linear", "inputs": ["x"],
+      "output": "y", "weight": "decoy-part"}, {"op": "linear",
+      "inputs": ["x"], "output": "z", "weight": "decoy-normal"}],
+      "outputs": ["y", "z"]})";
+  const std::string weights = (*data / "bf16.safetensors").string();
+  EXPECT_THAT(
+      OutputOf({"import", weights, "--graph", graph, "--recover", "-o", model}),
+      AllOf(HasSubstr("not exact: decoy-part: 4 of 64 groups are not on its "
+                      "grid (93.75 % are), SQNR "),
+            HasSubstr("1 left as floats: no grid")));
+  const json report =
+      json::parse(OutputOf({"import", weights, "--graph", graph, "--recover",
+                            "-o", model, "--json"}));
+  EXPECT_EQ(report["weights"][0]["exact_groups"], 60);
+  EXPECT_EQ(report["weights"][0]["groups"], 64);
+  EXPECT_EQ(report["weights"][0]["exact"], false);
+  EXPECT_EQ(report["floats"][0]["reason"], "no grid");
+  std::filesystem::remove(model);
+  const Outcome refused =
+      RunLutra({"import", weights, "--graph", graph, "--recover",
+                "--require-exact", "-o", model});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err,
+              HasSubstr("tensor 'decoy-part': 4 of 64 groups are not on its "
+                        "grid of 4 bits, groups of 32"));
+  EXPECT_FALSE(std::filesystem::exists(model));
+}
+
 TEST(ImportVerbTest, QuantizedWeightsAreReported) {
   const auto data = TestData("golden/checkpoints/gguf-mixed/model.gguf");
   if (!data) GTEST_SKIP() << "data absent";

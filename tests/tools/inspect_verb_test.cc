@@ -1,9 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tests/test_data.h"
 #include "tests/tools/command.h"
 #include "tests/tools/workshop.h"
 
@@ -93,6 +95,39 @@ TEST(InspectVerbTest, PlainSafetensors) {
   const json model = json::parse(OutputOf({"inspect", path, "--json"}));
   EXPECT_EQ(model["runnable"], false);
   EXPECT_EQ(model["tensors"][0]["bytes"], 24);
+}
+
+TEST(InspectVerbTest, HiddenGrids) {
+  const auto data = TestData("golden/lattice");
+  if (!data) GTEST_SKIP() << "data absent";
+  const std::string path = (*data / "bf16.safetensors").string();
+  EXPECT_THAT(OutputOf({"inspect", "--lattice", path}),
+              AllOf(HasSubstr("3 bits, groups of 64"),
+                    HasSubstr("ternary, one scale per row"),
+                    HasSubstr("93.75 %"), HasSubstr("lost: columns"),
+                    HasSubstr("16 of 18 float tensors lie on a grid, 15 of "
+                              "them with every group")));
+  const json grids =
+      json::parse(OutputOf({"inspect", "--lattice", path, "--json"}));
+  std::map<std::string, json> tensors;
+  for (const json& tensor : grids["tensors"]) {
+    tensors[tensor["name"]] = tensor;
+  }
+  EXPECT_EQ(tensors["decoy-normal"]["found"], false);
+  EXPECT_EQ(tensors["decoy-folded"]["folded"], true);
+  EXPECT_EQ(tensors["ternary-tensor"]["group"], "tensor");
+  EXPECT_EQ(tensors["int4-row"]["group"], "row");
+  const json& part = tensors["decoy-part"];
+  EXPECT_EQ(part["bits"], 4);
+  EXPECT_EQ(part["group"], 32);
+  EXPECT_EQ(part["groups"], 64);
+  EXPECT_EQ(part["exact_groups"], 60);
+  EXPECT_EQ(part["exact_share"], 0.9375);
+  EXPECT_EQ(part["scale_type"], "bfloat16");
+  EXPECT_EQ(part["offset"], "none");
+  EXPECT_LT(part["log10_chance"], -9);
+  EXPECT_EQ(tensors["int4-zero-g32"]["offset"], "zero point");
+  EXPECT_EQ(tensors["stretched2-g32"]["table"], json({-3, -1, 1, 3}));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
 #include "tools/cli/options.h"
@@ -33,6 +34,8 @@ constexpr const char* kExample =
     "stories.safetensors\n"
     "  lutra import weights.safetensors --graph graph.json -o "
     "model.safetensors\n"
+    "  lutra import gemma-3-4b-it-qat-q4_0-unquantized --recover -o "
+    "gemma.safetensors\n"
     "  lutra generate stories.safetensors -p 'Once upon a time'";
 
 struct ImportVerb {
@@ -40,6 +43,7 @@ struct ImportVerb {
   std::string format = "auto";
   std::string dtype = "keep";
   std::string rope = "float32";
+  size_t threads = 0;
   bool json = false;
 
   void Run();
@@ -57,13 +61,15 @@ Json ToJson(const packer::ImportReport& report, const std::string& output) {
   json["tokenizer"] = report.tokenizer;
   json["vocabulary"] = report.vocabulary;
   json["weights"] = WeightsJson(report);
+  json["floats"] = FloatsJson(report);
   return json;
 }
 
 std::string ToText(const packer::ImportReport& report,
                    const std::string& output) {
   return OneLine(output) + ": " + NetworkLine(report) + "; file " +
-         WithCommas(report.file_bytes) + " bytes" + WeightLines(report);
+         WithCommas(report.file_bytes) + " bytes" + WeightLines(report) +
+         FloatLines(report);
 }
 
 void ImportVerb::Run() {
@@ -71,8 +77,15 @@ void ImportVerb::Run() {
           [&] { options.format = packer::ParseImportFormat(format); });
   options.float32 = dtype == "float32";
   if (rope == "checkpoint") options.rope = packer::RopePrecision::kCheckpoint;
+  const std::unique_ptr<Executor> executor =
+      StartThreads(options.recover ? threads : 1);
+  options.executor = executor.get();
   Progress progress;
   const EndOnInterrupt interrupt;
+  options.looking = [&](std::string_view tensor) {
+    interrupt.Check();
+    progress.Show("looking for a grid: " + std::string(tensor));
+  };
   const packer::ImportReport report = packer::ImportModel(
       options, [&](std::string_view tensor, size_t index, size_t count) {
         interrupt.Check();
@@ -132,6 +145,12 @@ void AddImportVerb(CommandLine& line) {
       .ShowDefault();
   import.AddFlag("--dequantize", verb->options.dequantize,
                  "Make float32 of quantized weights");
+  import.AddFlag("--recover", verb->options.recover,
+                 "Pack float weights that lie on a hidden grid");
+  import.AddFlag("--require-exact", verb->options.require_exact,
+                 "With --recover: refuse a weight with groups that are not on "
+                 "its grid");
+  AddThreadsOption(import, verb->threads);
   import.AddFlag("--json", verb->json, "Print JSON");
   import.OnRun([verb] { verb->Run();
 });

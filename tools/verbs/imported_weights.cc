@@ -57,6 +57,38 @@ std::string WeightLines(const packer::ImportReport& report) {
   return text;
 }
 
+std::string FloatLines(const packer::ImportReport& report) {
+  std::string text;
+  for (const packer::ImportedWeight& weight : report.weights) {
+    if (weight.exact_groups == weight.groups) continue;
+    const double share = static_cast<double>(weight.exact_groups) /
+                         static_cast<double>(weight.groups);
+    text += "\n  not exact: " + OneLine(weight.name) + ": " +
+            std::to_string(weight.groups - weight.exact_groups) + " of " +
+            std::to_string(weight.groups) + " groups are not on its grid (" +
+            Fixed(100 * share, 2) + " % are), SQNR " +
+            Fixed(weight.sqnr_db, 1) + " dB";
+  }
+  std::map<std::string, size_t> reasons;
+  for (const packer::FloatWeight& weight : report.floats) {
+    ++reasons[weight.reason];
+  }
+  for (const auto& [reason, count] : reasons) {
+    text += "\n  " + std::to_string(count) + " left as floats: " + reason;
+  }
+  return text;
+}
+
+Json FloatsJson(const packer::ImportReport& report) {
+  Json floats = Json::Array();
+  for (const packer::FloatWeight& weight : report.floats) {
+    floats.PushBack({{"name", weight.name},
+                     {"origin", weight.origin},
+                     {"reason", weight.reason}});
+  }
+  return floats;
+}
+
 Json WeightsJson(const packer::ImportReport& report) {
   Json weights = Json::Array();
   for (const packer::ImportedWeight& weight : report.weights) {
@@ -70,6 +102,10 @@ Json WeightsJson(const packer::ImportReport& report) {
     entry["bits_per_weight"] = weight.BitsPerWeight();
     entry["dequantized"] = weight.dequantized;
     entry["exact"] = weight.exact;
+    if (weight.recovered) {
+      entry["groups"] = weight.groups;
+      entry["exact_groups"] = weight.exact_groups;
+    }
     entry["sqnr_db"] = weight.sqnr_db;
     entry["max_error"] = weight.max_error;
     if (!weight.refusal.empty()) entry["refusal"] = weight.refusal;

@@ -14,6 +14,12 @@ namespace lutra::tools {
 // bits per weight, every value exact".
 std::string WeightLines(const packer::ImportReport& report);
 
+// The same for floats that recovery left, by reason; a line for each weight
+// whose groups are not all on its grid.
+std::string FloatLines(const packer::ImportReport& report);
+
+Json FloatsJson(const packer::ImportReport& report);
+
 Json WeightsJson(const packer::ImportReport& report);
 
 // "LlamaForCausalLM, 30 layers, 134,515,008 parameters, context 2048, ...".

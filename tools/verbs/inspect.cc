@@ -8,6 +8,7 @@
 #include "lutra/runtime/model.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
+#include "tools/verbs/inspect_lattice.h"
 #include "tools/verbs/inspect_source.h"
 #include "tools/verbs/inspection.h"
 #include "tools/verbs/verbs.h"
@@ -24,6 +25,7 @@ constexpr const char* kExample =
     "  lutra inspect packed.safetensors\n"
     "  lutra inspect packed.safetensors --graph\n"
     "  lutra inspect SmolLM2-135M-Instruct-Q4_1.gguf\n"
+    "  lutra inspect gemma-3-4b-it-qat-q4_0-unquantized --lattice\n"
     "  lutra inspect packed.safetensors --json | jq '.tensors[].bytes'";
 
 std::string Join(const std::vector<std::string>& words) {
@@ -152,6 +154,8 @@ void AddInspectVerb(CommandLine& line) {
   struct Options {
     std::string model;
     bool graph = false;
+    bool lattice = false;
+    size_t threads = 0;
     OutputFormat format = OutputFormat::kTable;
   };
   auto options = std::make_shared<Options>();
@@ -162,8 +166,15 @@ void AddInspectVerb(CommandLine& line) {
       .Add("MODEL", options->model, "A safetensors file, or what import takes")
       .Required();
   inspect.AddFlag("--graph", options->graph, "Show every node of the graph");
+  inspect.AddFlag("--lattice", options->lattice,
+                  "Show which float tensors lie on a hidden grid");
+  AddThreadsOption(inspect, options->threads);
   AddFormatOptions(inspect, options->format);
   inspect.OnRun([options] {
+    if (options->lattice) {
+      PrintLattices(options->model, options->threads, options->format);
+      return;
+    }
     if (IsSource(options->model)) {
       PrintSource(options->model, options->format);
       return;

@@ -6,7 +6,9 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/batch_norm.h"
+#include "packer/import/checkpoint.h"
 #include "packer/import/import_plan.h"
+#include "packer/import/recovery.h"
 #include "runtime/base/mapped_file.h"
 
 namespace lutra::packer {
@@ -34,7 +36,7 @@ fs::path FindWeights(const fs::path& source) {
   return found;
 }
 
-// Tensors of the graph, and whether each may stay 16-bit.
+// Tensors of the graph, and whether each may be packed or stay 16-bit.
 std::map<std::string, bool> UsedTensors(const Graph& graph) {
   std::map<std::string, bool> used;
   for (const Node& node : graph.nodes) {
@@ -105,9 +107,20 @@ ImportPlan PlanGraph(const ImportOptions& options) {
   for (const FoldedNode& fold : folded) {
     used[plan.graph.nodes[fold.node].weight] = false;  // the values change
   }
-  for (const auto& [name, may_be_half] : used) {
-    plan.tensors.push_back(CopyTensor(name, file->Get(name),
-                                      options.float32 || !may_be_half,
+  Recovery recovery(options);
+  for (const auto& [name, packable] : used) {
+    const TensorView& view = file->Get(name);
+    if (options.recover && packable && MayHaveGrid(view.dtype)) {
+      std::string reason;
+      const StoredWeight* weight =
+          recovery.Find({view, file->path(), file}, reason);
+      if (weight != nullptr) {
+        plan.tensors.push_back(HeldTensor(name, *weight, false));
+        continue;
+      }
+      plan.floats.push_back({name, name, reason});
+    }
+    plan.tensors.push_back(CopyTensor(name, view, options.float32 || !packable,
                                       file->path(), file));
   }
   for (const FoldedNode& fold : folded) Fold(fold, plan);

@@ -34,7 +34,8 @@ class Planner {
           const Checkpoint& checkpoint)
       : options_(options),
         network_(BuildNetwork(config)),
-        checkpoint_(checkpoint) {}
+        checkpoint_(checkpoint),
+        recovery_(options) {}
 
   int64_t vocab() const { return network_.vocab; }
 
@@ -49,7 +50,7 @@ class Planner {
     plan.layers = static_cast<size_t>(network_.layers);
     plan.context = static_cast<size_t>(network_.context);
     for (const NetworkTensor& tensor : network_.tensors) {
-      plan.tensors.push_back(Take(tensor));
+      plan.tensors.push_back(Take(tensor, plan));
     }
     plan.graph = network_.graph;
     AddGathers(plan);
@@ -57,7 +58,7 @@ class Planner {
   }
 
  private:
-  ImportTensor Take(const NetworkTensor& tensor) const {
+  ImportTensor Take(const NetworkTensor& tensor, ImportPlan& plan) {
     if (tensor.role == NetworkTensor::Role::kRope) {
       const TensorView* embedding = checkpoint_.Find(Stored("embedding"));
       const int64_t context = options_.context == 0
@@ -68,8 +69,31 @@ class Planner {
           embedding == nullptr ? DType::kFloat32 : embedding->dtype);
     }
     const bool matrix = tensor.role == NetworkTensor::Role::kMatrix;
+    if (options_.recover && matrix && IsFloat(tensor) && MayBePacked(tensor)) {
+      std::string reason;
+      auto packed = TakeOnGrid(checkpoint_, tensor, recovery_, reason);
+      if (packed) return *std::move(packed);
+      plan.floats.push_back({tensor.name, tensor.parts.front().name, reason});
+    }
     return TakeTensor(checkpoint_, tensor, options_.float32 || !matrix,
                       options_.dequantize);
+  }
+
+  bool IsFloat(const NetworkTensor& tensor) const {
+    return std::none_of(tensor.parts.begin(), tensor.parts.end(),
+                        [this](const TensorPart& part) {
+                          return checkpoint_.FindStored(part.name) != nullptr;
+                        }) &&
+           !tensor.parts.empty();
+  }
+
+  bool MayBePacked(const NetworkTensor& tensor) const {
+    return std::all_of(network_.graph.nodes.begin(), network_.graph.nodes.end(),
+                       [&](const Node& node) {
+                         if (node.bias == tensor.name) return false;
+                         return node.weight != tensor.name ||
+                                IsPackable(node.op);
+                       });
   }
 
   // Puts the inputs of weights whose columns are in another order in that
@@ -224,6 +248,7 @@ class Planner {
   const ImportOptions& options_;
   Network network_;
   const Checkpoint& checkpoint_;
+  Recovery recovery_;
   // See kPrefixes.
   std::pair<std::string_view, std::string_view> prefix_;
 };

@@ -173,7 +173,13 @@ StoredWeight RowsOfPart(const StoredWeight& whole, const TensorPart& part) {
 bool SameForm(const StoredWeight& a, const StoredWeight& b) {
   return a.columns == b.columns && a.group_size == b.group_size &&
          a.levels == b.levels && a.zero == b.zero &&
+         a.from_floats == b.from_floats &&
          a.group_of_column == b.group_of_column;
+}
+
+StoredWeight Joined(std::vector<StoredWeight> parts) {
+  return parts.size() == 1 ? std::move(parts.front())
+                           : Stacked(std::move(parts));
 }
 
 // A tensor whose parts are quantized.
@@ -196,8 +202,7 @@ ImportTensor TakeStored(const Checkpoint& checkpoint,
     }
     parts.push_back(RowsOfPart(*stored, part));
   }
-  const bool one = parts.size() == 1;
-  StoredWeight weight = one ? parts.front() : Stacked(std::move(parts));
+  StoredWeight weight = Joined(std::move(parts));
   weight.transform = tensor.transform;
   return HeldTensor(tensor.name, weight,
                     dequantize || tensor.transform != nullptr);
@@ -249,6 +254,37 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
     WriteSources(sources, dtype, convert, transform, row, parts);
   };
   return result;
+}
+
+std::optional<ImportTensor> TakeOnGrid(const Checkpoint& checkpoint,
+                                       const NetworkTensor& tensor,
+                                       Recovery& recovery,
+                                       std::string& reason) {
+  reason.clear();
+  if (tensor.parts.empty() || tensor.transform != nullptr ||
+      !tensor.added.name.empty()) {
+    reason = "its values change in the import";
+    return std::nullopt;
+  }
+  std::vector<StoredWeight> parts;
+  for (const TensorPart& part : tensor.parts) {
+    if (part.transposed) {
+      reason = "its columns are rows in the checkpoint";
+      return std::nullopt;
+    }
+    // For the checks of shape and type, which floats have to pass as well.
+    const Source source = Find(checkpoint, part);
+    if (!MayHaveGrid(source.view.dtype)) return std::nullopt;
+    const StoredWeight* weight = recovery.Find(source.tensor, reason);
+    if (weight == nullptr) return std::nullopt;
+    if (!parts.empty() && !SameForm(parts.front(), *weight)) {
+      reason = "its parts are on different grids";
+      return std::nullopt;
+    }
+    parts.push_back(RowsOfPart(*weight, part));
+  }
+  return HeldTensor(tensor.name, Joined(std::move(parts)),
+                    /*dequantize=*/false);
 }
 
 ImportTensor TakeFrequencies(const NetworkTensor& tensor, int64_t context,

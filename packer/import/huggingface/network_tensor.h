@@ -2,12 +2,15 @@
 #define LUTRA_PACKER_IMPORT_HUGGINGFACE_NETWORK_TENSOR_H_
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "lutra/packer/import.h"
 #include "packer/architectures/network.h"
 #include "packer/import/checkpoint.h"
 #include "packer/import/import_plan.h"
+#include "packer/import/recovery.h"
 
 namespace lutra::packer {
 
@@ -19,6 +22,13 @@ namespace lutra::packer {
 ImportTensor TakeTensor(const Checkpoint& checkpoint,
                         const NetworkTensor& tensor, bool float32,
                         bool dequantize);
+
+// The tensor as a LUT matrix if it is of floats that lie on a grid; else
+// nothing, and why. Throws Error if a part is missing, of another shape, or not
+// exact where it has to be.
+std::optional<ImportTensor> TakeOnGrid(const Checkpoint& checkpoint,
+                                       const NetworkTensor& tensor,
+                                       Recovery& recovery, std::string& reason);
 
 // Frequencies of a rotary embedding for texts of up to `context` tokens, as
 // precise as those of a checkpoint with weights of the type `dtype`.

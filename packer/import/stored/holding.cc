@@ -4,10 +4,11 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/base/half.h"
 #include "lutra/kernels/blob_pieces.h"
 #include "lutra/runtime/error.h"
 #include "packer/import/stored/two_levels.h"
+#include "packer/lattice/number_types.h"
+#include "packer/lattice/rounding.h"
 
 namespace lutra::packer {
 namespace {
@@ -33,24 +34,6 @@ void ForPieces(const StoredWeight& weight, bool codes, const Each& each) {
     each(first, count, rows);
   }
 }
-
-// Which of the types of a scale hold all numbers seen.
-class Types {
- public:
-  void Add(float value) {
-    bfloat16_ = bfloat16_ && RoundToBFloat16(value) == value;
-    float16_ = float16_ && RoundToFloat16(value) == value;
-  }
-  kernels::ScaleType Smallest() const {
-    if (bfloat16_) return kernels::ScaleType::kBFloat16;
-    return float16_ ? kernels::ScaleType::kFloat16
-                    : kernels::ScaleType::kFloat32;
-  }
-
- private:
-  bool bfloat16_ = true;
-  bool float16_ = true;
-};
 
 // The offset type that is stored as `type` is.
 kernels::OffsetType OffsetOf(kernels::ScaleType type) {
@@ -154,8 +137,8 @@ void Complete(const StoredWeight& weight, bool offsets, Holding& holding) {
   format.bits = holding.fold_zero ? 8 : BitsFor(weight.levels.size());
   format.group_size =
       static_cast<uint32_t>(std::min(weight.group_size, weight.columns));
-  Types scales;
-  Types offset_types;
+  FittingTypes scales;
+  FittingTypes offset_types;
   holding.factor = weight.factor * holding.unit;
   TwoLevelSearch two_levels(format, offsets, holding.factor);
   std::vector<float> row_scales(weight.Groups());
@@ -370,30 +353,62 @@ void Translate(const StoredWeight& weight, const Holding& holding, size_t count,
   }
 }
 
-void Compare(const StoredWeight& weight, const Holding& holding, size_t first,
-             size_t count, const StoredRows& in,
-             const kernels::LutMatrix& matrix, std::vector<float>& values,
-             std::vector<float>& held, Fidelity& fidelity) {
-  values.resize(count * weight.columns);
-  held.resize(weight.columns);
-  weight.Values(in, count, values);
-  for (size_t r = 0; r < count; ++r) {
-    kernels::DequantizeRow(matrix, static_cast<uint32_t>(r), held.data());
-    for (size_t c = 0; c < weight.columns; ++c) {
-      const float value = values[r * weight.columns + c];
-      fidelity.signal += double{value} * value;
-      if (held[c] == value) continue;
-      const double error = double{value} - held[c];
-      fidelity.noise += error * error;
-      fidelity.max_error = std::max(fidelity.max_error, std::abs(error));
-      if (holding.exact) {
-        throw Error("the value at row " + std::to_string(first + r) +
-                    ", column " + std::to_string(c) +
-                    " would not be that of the source");
+class Comparison {
+ public:
+  Comparison(const StoredWeight& weight, const Holding& holding)
+      : weight_(weight), exact_(holding.exact), held_(weight.columns) {
+    if (weight.from_floats) exact_ = exact_ && weight.from_floats->lossless;
+  }
+
+  // Rows [first, first + count) as they are and as `matrix` has them.
+  void Add(size_t first, size_t count, const StoredRows& in,
+           const kernels::LutMatrix& matrix) {
+    if (!weight_.from_floats) {
+      values_.resize(count * weight_.columns);
+      weight_.Values(in, count, values_);
+    }
+    const std::span<const float> values =
+        weight_.from_floats ? in.original : values_;
+    for (size_t r = 0; r < count; ++r) {
+      kernels::DequantizeRow(matrix, static_cast<uint32_t>(r), held_.data());
+      if (weight_.from_floats) {
+        for (float& value : held_) {
+          value = RoundTo(weight_.from_floats->dtype, value);
+        }
       }
+      AddRow(first + r, values.subspan(r * weight_.columns, weight_.columns));
     }
   }
-}
+
+  const Fidelity& fidelity() const { return fidelity_; }
+
+ private:
+  void AddRow(size_t row, std::span<const float> values) {
+    for (size_t begin = 0; begin < values.size(); begin += weight_.group_size) {
+      const size_t end = std::min(values.size(), begin + weight_.group_size);
+      bool same = true;
+      for (size_t c = begin; c < end; ++c) {
+        fidelity_.signal += double{values[c]} * values[c];
+        if (held_[c] == values[c]) continue;
+        same = false;
+        const double error = double{values[c]} - held_[c];
+        fidelity_.noise += error * error;
+        fidelity_.max_error = std::max(fidelity_.max_error, std::abs(error));
+        if (!exact_) continue;
+        throw Error("the value at row " + std::to_string(row) + ", column " +
+                    std::to_string(c) + " would not be that of the source");
+      }
+      ++fidelity_.groups;
+      if (same) ++fidelity_.exact_groups;
+    }
+  }
+
+  const StoredWeight& weight_;
+  bool exact_;
+  std::vector<float> values_;
+  std::vector<float> held_;
+  Fidelity fidelity_;
+};
 
 }  // namespace
 
@@ -402,11 +417,9 @@ Fidelity WriteBlob(
     const std::function<void(size_t, std::span<const std::byte>)>& write) {
   kernels::BlobPieces pieces(holding.format);
   const std::vector<int8_t> table = holding.Table();
-  Fidelity fidelity;
+  Comparison comparison(weight, holding);
   PieceValues packed;
   std::vector<BlobLine> blob;
-  std::vector<float> values;
-  std::vector<float> held;
   ForPieces(
       weight, true, [&](size_t first, size_t count, const StoredRows& in) {
         CheckCodes(weight, in);
@@ -428,15 +441,14 @@ Fidelity WriteBlob(
         if (const char* cause = kernels::ParseLutMatrix(bytes, size, &matrix)) {
           throw Error(cause);
         }
-        Compare(weight, holding, first, count, in, matrix, values, held,
-                fidelity);
+        comparison.Add(first, count, in, matrix);
         const auto part = pieces.Take(bytes, rows);
         write(pieces.offset(),
               std::as_bytes(std::span(part.data(), part.size())));
       });
   write(0, std::as_bytes(
                std::span(pieces.header(), kernels::BlobPieces::kHeaderBytes)));
-  return fidelity;
+  return comparison.fidelity();
 }
 
 void WriteFloats(

@@ -43,14 +43,18 @@ struct Fidelity {
   double signal = 0;  // sum of squared values
   double noise = 0;   // sum of squared errors
   double max_error = 0;
+  // Of a grid found in floats: those without any error.
+  size_t groups = 0;
+  size_t exact_groups = 0;
 
   // 10 log10(signal / noise), infinite without noise.
   double SqnrDb() const;
 };
 
 // Writes the blob a few rows at a time, the header last, and compares every
-// weight with the source's. Throws Error with the bare cause where a holding
-// said to be exact is not.
+// weight with the source's: with the floats that a grid was found in after
+// rounding to their type. Throws Error with the bare cause where a holding or a
+// grid said to be exact is not.
 Fidelity WriteBlob(
     const StoredWeight& weight, const Holding& holding,
     const std::function<void(size_t offset, std::span<const std::byte>)>&

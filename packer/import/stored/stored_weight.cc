@@ -84,6 +84,7 @@ StoredWeight Stacked(std::vector<StoredWeight> weights) {
     out.codes.clear();
     out.scales.clear();
     out.zeros.clear();
+    out.original.clear();
     const auto append = [](auto& to, const auto& from) {
       to.insert(to.end(), from.begin(), from.end());
     };
@@ -96,7 +97,10 @@ StoredWeight Stacked(std::vector<StoredWeight> weights) {
         weight.read(from - begin, to - from, piece);
         append(out.scales, piece.scales);
         if (weight.zero != ZeroRule::kNone) append(out.zeros, piece.zeros);
-        if (out.want_codes) append(out.codes, piece.codes);
+        if (out.want_codes) {
+          append(out.codes, piece.codes);
+          append(out.original, piece.original);
+        }
       }
       begin = end;
     }
@@ -120,11 +124,13 @@ StoredWeight Reordered(const StoredWeight& weight,
                 to.begin() + static_cast<std::ptrdiff_t>(at * from.size()));
     };
     if (out.want_codes) out.codes.resize(count * weight.columns);
+    out.original.clear();
     for (size_t i = 0; i < count; ++i) {
       weight.read(order[first + i], 1, row);
       put(out.scales, row.scales, i);
       if (weight.zero != ZeroRule::kNone) put(out.zeros, row.zeros, i);
       if (!out.want_codes) continue;
+      if (!row.original.empty()) put(out.original, row.original, i);
       std::copy(
           row.codes.begin(), row.codes.end(),
           out.codes.begin() + static_cast<std::ptrdiff_t>(i * weight.columns));

@@ -4,9 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "lutra/runtime/safetensors.h"
 
 namespace lutra::packer {
 
@@ -24,6 +27,9 @@ struct StoredRows {
   std::vector<uint8_t> codes;  // [count, columns]
   std::vector<float> scales;   // [count, groups]
   std::vector<float> zeros;    // the same; not used by ZeroRule::kNone
+  // [count, columns]: the weights that codes were found for. Only of a
+  // StoredWeight::FromFloats, with the codes.
+  std::vector<float> original;
 };
 
 // A quantized weight of a checkpoint, whatever its format: codes stand for
@@ -49,6 +55,14 @@ struct StoredWeight {
   // Reads `count` rows from `first` on. Keeps the file mapped. Throws Error
   // where the file is wrong.
   std::function<void(size_t first, size_t count, StoredRows& rows)> read;
+  // Of a grid found in plain floats of a type, which the values give back when
+  // they are rounded to it: all of them if `lossless`, else most.
+  struct FromFloats {
+    DType dtype = DType::kFloat32;
+    bool lossless = false;
+    bool operator==(const FromFloats&) const = default;
+  };
+  std::optional<FromFloats> from_floats;
   // Of a weight that becomes floats: what is done to each.
   std::function<float(float)> transform;
 

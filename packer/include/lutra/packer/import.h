@@ -11,11 +11,14 @@
 #include <string_view>
 #include <vector>
 
+#include "lutra/kernels/executor.h"
+
 // Importing turns a checkpoint of another program into a model file: weights as
 // they are, a graph made from the checkpoint's description, and the tokenizer.
 // Quantized weights become LUT matrices, without loss wherever these can hold
 // them.
-// docs/import.md lists what is supported.
+// So can float weights that lie on a grid. docs/import.md lists what is
+// supported.
 
 namespace lutra::packer {
 
@@ -59,6 +62,16 @@ struct ImportOptions {
   RopePrecision rope = RopePrecision::kFloat32;  // of Hugging Face folders
   // Makes float32 of quantized weights.
   bool dequantize = false;
+  // Looks for grids in float weights (lattice.h) and packs those that lie on
+  // one. Groups that do not take the nearest values of it.
+  bool recover = false;
+  // Refuses a weight whose groups are not all on its grid.
+  bool require_exact = false;
+  // Looks for grids; nullptr: the calling thread does.
+  Executor* executor = nullptr;
+  // Called before each tensor in which a grid is looked for, which may take
+  // long; what it throws ends the import.
+  std::function<void(std::string_view tensor)> looking = {};
 };
 
 // What became of a quantized weight.
@@ -74,8 +87,15 @@ struct ImportedWeight {
   bool reordered = false;
   // Whether columns are: of activation order, a `gather` node before it.
   bool gathered = false;
+  // Whether it lay as plain floats, on a grid (ImportOptions::recover). Values
+  // are compared after rounding to the type of these. How many of its groups
+  // are on the grid; 0 before it is written.
+  bool recovered = false;
+  size_t groups = 0;
+  size_t exact_groups = 0;
   // Whether every value is the source's, bit for bit. If not, the table or the
-  // offsets are near, and `sqnr_db` and `max_error` say how near.
+  // offsets are near, or groups are not on the grid, and `sqnr_db` and
+  // `max_error` say how near.
   bool exact = true;
   double sqnr_db = std::numeric_limits<double>::infinity();
   double max_error = 0;
@@ -83,6 +103,13 @@ struct ImportedWeight {
   std::string refusal;
 
   double BitsPerWeight() const;
+};
+
+// A float weight that ImportOptions::recover left as it is.
+struct FloatWeight {
+  std::string name;    // in the model
+  std::string origin;  // in the checkpoint
+  std::string reason;  // "no grid"
 };
 
 struct ImportReport {
@@ -95,6 +122,7 @@ struct ImportReport {
   size_t vocabulary = 0;  // of the tokenizer
   size_t file_bytes = 0;
   std::vector<ImportedWeight> weights;  // those that were quantized
+  std::vector<FloatWeight> floats;      // those that recovery did not pack
   size_t tensor_bytes = 0;              // of all tensors
   // Of a decoder: bytes of weights that a token reads, and of a float16 cache
   // that it fills.

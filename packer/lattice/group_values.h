@@ -1,0 +1,33 @@
+#ifndef LUTRA_PACKER_LATTICE_GROUP_VALUES_H_
+#define LUTRA_PACKER_LATTICE_GROUP_VALUES_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace lutra::packer {
+
+// The different values of a group of weights: on a grid of 4 bits there are at
+// most 16. Zeros of either sign are one.
+class GroupValues {
+ public:
+  static constexpr size_t kMost = 16;
+
+  // False if there are more, or if one is not finite. `places`, unless it is
+  // nullptr, gets the index of each weight's value.
+  bool Collect(std::span<const float> weights, uint8_t* places);
+
+  size_t size() const { return size_; }
+  float operator[](size_t i) const { return values_[i]; }
+
+ private:
+  size_t size_ = 0;
+  std::array<float, kMost> values_;
+  // Of the hash table: 1 + index of a value. Empty between calls.
+  std::array<uint8_t, 256> slots_ = {};
+};
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_LATTICE_GROUP_VALUES_H_

@@ -4,8 +4,8 @@ namespace lutra::golden {
 
 std::span<const Kind* const> Kinds() {
   static constexpr const Kind* kKinds[] = {
-      &kCheckpoints, &kArchitecture, &kHuggingFace,
-      &kParq,        &kTokenizers,   &kTraining,
+      &kCheckpoints, &kArchitecture, &kHuggingFace, &kParq,
+      &kTokenizers,  &kTraining,     &kChat,
   };
   return kKinds;
 }

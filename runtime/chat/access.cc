@@ -137,9 +137,9 @@ std::optional<Value> FindElement(Budget& budget, const Value& value,
   if (value.IsDict()) {
     // A key that cannot be one is a TypeError, and so none.
     switch (key.kind()) {
+      case Kind::kView:
       case Kind::kList:
       case Kind::kDict:
-      case Kind::kView:
         return std::nullopt;
       default:
         break;
@@ -172,6 +172,9 @@ std::optional<Value> FindElement(Budget& budget, const Value& value,
 
 std::optional<Value> FindAttribute(Budget& budget, const Value& value,
                                    std::string_view name) {
+  if (value.IsUndefined() && IsInternal(name)) {
+    return Unsafe(budget, value, name);
+  }
   RequireDefined(value);
   if (auto plain = PlainAttribute(budget, value, name)) return plain;
   switch (FindMethod(value, name)) {

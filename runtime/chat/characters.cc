@@ -117,12 +117,16 @@ void AppendTitle(char32_t c, std::string& text) {
   }
   CheckUnicodeSupport("chat template");
   const char32_t title = ToTitle(c);
-  if (title == c && CategoryOf(c) == Category::kLl) {
+  // utf8proc has a capital of its own for the sharp s.
+  constexpr char32_t kSharpS = 0xDF;
+  if ((title == c && CategoryOf(c) == Category::kLl) || c == kSharpS) {
     std::u32string folded = FoldCase(c);
     if (folded.size() > 1) {
       // The apostrophe of U+0149 has no case: the letter behind it does.
       const size_t letter = folded[0] == 0x2BC ? 1 : 0;
       folded[letter] = ToTitle(folded[letter]);
+      // The iota of a Greek title stays below its letter.
+      if (c >= 0x1F80 && folded.back() == 0x3B9) folded.back() = 0x345;
       Append(folded, text);
       return;
     }

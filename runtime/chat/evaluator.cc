@@ -210,13 +210,17 @@ void Evaluator::RunFor(const Statement& node, const Value& iterable,
       loop.changed.reset();
     }
   } end{*loop};
+  bool first = true;
+  // Jinja runs the else block, too, if no pass came to its end.
   bool any = false;
-  while (loop->Advance(!any)) {
-    any = true;
+  while (loop->Advance(first)) {
+    first = false;
     Scope pass(&scope);
     Assign(node.targets[0], loop->current, pass);
     if (node.uses_loop) pass.Set(program_.loop, variable);
-    if (Run(node.body, pass, out) == Flow::kBreak) break;
+    const Flow flow = Run(node.body, pass, out);
+    if (flow == Flow::kBreak) break;
+    any = any || flow == Flow::kNext;
   }
   if (!any && !node.other.empty()) {
     Scope other(&scope);
@@ -298,13 +302,11 @@ void Evaluator::RunCallBlock(const Statement& node, Scope& scope,
 
 void Evaluator::RunGeneration(const Statement& node, Scope& scope,
                               Buffer& out) {
-  Scope inner(&scope);
-  Buffer body;
-  Run(node.body, inner, body);
-  budget_.Step(main_->text.size() / 16 + body.text.size() / 16);
+  const Value macro = MakeMacro("", *node.signature, scope);
+  const Value value = CallMacro(macro.As<MacroObject>(), {});
+  budget_.Step(main_->text.size() / 16);
   const size_t begin = CountCharacters(main_->text);
-  generated_.push_back({begin, begin + CountCharacters(body.text)});
-  const Value value = Take(body);
+  generated_.push_back({begin, begin + value.As<StringObject>().length});
   Emit(value.text(), out);
 }
 

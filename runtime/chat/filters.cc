@@ -30,14 +30,15 @@ Value Attr(Evaluator& evaluator, const Value& value,
            const CallArguments& arguments) {
   const Bound bound(arguments, "attr", {"name"}, 1);
   const std::string& name = bound.String(0);
-  if (value.IsUndefined()) {
+  if (value.IsUndefined() && name.size() > 4 && name.substr(0, 2) == "__" &&
+      name.substr(name.size() - 2) == "__") {
     return MakeUndefined(evaluator.budget(), "'Undefined' has no attribute");
   }
   if (auto found = FindAttribute(evaluator.budget(), value, name)) {
     return *found;
   }
-  return MakeUndefined(evaluator.budget(), "'" + TypeName(value) +
-                                               " object' has no attribute " +
+  return MakeUndefined(evaluator.budget(), Quoted(TypeName(value) + " object") +
+                                               " has no attribute " +
                                                Quoted(name));
 }
 
@@ -162,7 +163,7 @@ Value ToJson(Evaluator& evaluator, const Value& value,
       budget.Check(static_cast<size_t>(spaces));
       style.indent = std::string(static_cast<size_t>(spaces), ' ');
     }
-    style.item_separator = ",";
+    style.item_separator = ',';
   }
   if (bound.Given(2)) {
     const Values pair = Elements(budget, bound[2]);

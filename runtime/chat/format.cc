@@ -229,7 +229,7 @@ class PercentFormatter {
           FailRun("must be real number, not " + TypeName(value));
         }
         const double real = value.AsDouble();
-        if (std::signbit(real) && !std::isnan(real)) sign = "-";
+        if (std::signbit(real) && !std::isnan(real)) sign = '-';
         text = RealDigits(std::fabs(real), type, field.precision.value_or(6),
                           field.hash);
         break;
@@ -292,7 +292,7 @@ class PercentFormatter {
     const int base = decimal ? 10 : type == 'o' ? 8 : 16;
     std::string digits = IntegerText(integer, base);
     if (digits[0] == '-') {
-      sign = "-";
+      sign = '-';
       digits.erase(0, 1);
     }
     if (field.precision && digits.size() < *field.precision) {
@@ -378,7 +378,7 @@ Spec ParseSpec(Budget& budget, std::string_view text, const Value& value) {
   if (take('0')) {
     spec.zero = true;
     if (spec.align == '\0') {
-      spec.fill = "0";
+      spec.fill = '0';
       if (!value.IsString()) spec.align = '=';
     }
   }
@@ -447,7 +447,7 @@ std::string Grouped(const Spec& spec, const std::string& sign,
   std::string text = grouped(whole);
   if (zeros) {
     while (sign.size() + text.size() + rest.size() < spec.width) {
-      whole.insert(0, "0");
+      whole.insert(0, 1, '0');
       text = grouped(whole);
     }
   }
@@ -512,7 +512,7 @@ std::string FormatInteger(Budget& budget, const Spec& spec,
     case 'x':
     case 'X':
       base = 16;
-      prefix = spec.type == 'x' ? "0x" : "0X";
+      prefix = {'0', spec.type};
       break;
     case 'c': {
       if (value.integer() < 0 || value.integer() > 0x10FFFF) {

@@ -170,10 +170,10 @@ class Writer {
         Add(key.boolean() ? "\"true\"" : "\"false\"");
         return;
       case Kind::kInt:
-        Add("\"" + IntegerText(key.integer()) + "\"");
+        String(IntegerText(key.integer()));
         return;
       case Kind::kFloat:
-        Add("\"" + Real(key.real()) + "\"");
+        String(Real(key.real()));
         return;
       default:
         FailRun("keys must be str, int, float, bool or None, not " +

@@ -64,7 +64,7 @@ std::string RealDigits(double value, char type, size_t precision, bool hash) {
     if (hash && precision == 0) text += '.';
   } else if (type == 'e' || type == 'E') {
     text = ScientificText(value, CheckedDigits(precision));
-    if (hash && precision == 0) text.insert(1, ".");
+    if (hash && precision == 0) text.insert(1, 1, '.');
   } else {
     text = General(value, precision, hash, 0);
   }

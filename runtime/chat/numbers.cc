@@ -19,6 +19,16 @@ int DigitValue(char c) {
   return 99;
 }
 
+// Python reads the digits of all scripts.
+void RequireAsciiDigits(std::string_view text) {
+  ForEachCharacter(text, [](char32_t c, std::string_view) {
+    if (c >= 0x80 && IsDecimal(c)) {
+      FailRun("chat template: numbers in such digits are not supported");
+    }
+    return true;
+  });
+}
+
 // Digits without the underscores that may stand between them.
 std::optional<std::string> Ungrouped(std::string_view digits) {
   std::string plain;
@@ -132,14 +142,12 @@ std::optional<Int> ParseInteger(std::string_view text, int base) {
     }
   }
   if (base == 0) base = 10;
+  RequireAsciiDigits(text);
   const auto digits = Ungrouped(text);
   if (!digits || digits->empty()) return std::nullopt;
   constexpr Int kMost = std::numeric_limits<Int>::max() / 64;
   Int value = 0;
   for (const char c : *digits) {
-    if (static_cast<unsigned char>(c) >= 0x80) {
-      FailRun("int() of such digits is not supported");
-    }
     const int digit = DigitValue(c);
     if (digit >= base) return std::nullopt;
     if (value > kMost) FailLimit("an integer is too large");
@@ -150,6 +158,7 @@ std::optional<Int> ParseInteger(std::string_view text, int base) {
 
 std::optional<double> ParseFloat(std::string_view text) {
   text = StripLeft(StripRight(text));
+  RequireAsciiDigits(text);
   const auto plain = Ungrouped(text);
   if (!plain || plain->empty()) return std::nullopt;
   std::string_view rest = *plain;

@@ -589,7 +589,8 @@ class Parser {
   std::string ParseDottedName(const char* what) {
     std::string name(Expect(TokenKind::kName, what).text);
     while (SkipOperator(".")) {
-      name += "." + std::string(Expect(TokenKind::kName, what).text);
+      name += '.';
+      name += Expect(TokenKind::kName, what).text;
     }
     return name;
   }
@@ -809,7 +810,9 @@ class Parser {
     if (word == "print") return ParsePrint();
     if (word == "generation") {
       auto node = NewStatement(Statement::Type::kGeneration, Next().line);
-      node->body = ParseBodyAt(Function(), "endgeneration");
+      auto signature = std::make_unique<Signature>();
+      ParseSignatureBody(*signature, "endgeneration");
+      node->signature = std::move(signature);
       return node;
     }
     if (word == "break" || word == "continue") {

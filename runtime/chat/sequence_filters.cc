@@ -107,7 +107,7 @@ Value Last(Evaluator& evaluator, const Value& value,
   const Bound none(arguments, "last", {});
   Budget& budget = evaluator.budget();
   if (!IsReversible(value)) {
-    FailRun("'" + TypeName(value) + "' object is not reversible");
+    FailRun(Quoted(TypeName(value)) + " object is not reversible");
   }
   if (value.IsString() || value.IsSequence()) {
     if (Length(value) > 0) return GetItem(budget, value, Value::Integer(-1));

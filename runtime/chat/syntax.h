@@ -112,7 +112,7 @@ struct Statement {
     kCall,        // expression, signature
     kFilter,      // filter, body
     kWith,        // targets and expressions, body
-    kGeneration,  // body
+    kGeneration,  // signature: to Jinja it is the body of a call
     kBreak,
     kContinue,
   };

@@ -25,9 +25,11 @@ size_t CountCodePoints(std::string_view text) {
 
 void RequireHashable(const Value& key) {
   switch (key.kind()) {
+    case Kind::kView:
+      if (key.As<ViewObject>().part == ViewObject::kValues) return;
+      [[fallthrough]];
     case Kind::kList:
     case Kind::kDict:
-    case Kind::kView:
       FailRun("unhashable type: '" + TypeName(key) + "'");
     case Kind::kTuple:
       for (const Value& item : key.items()) RequireHashable(item);

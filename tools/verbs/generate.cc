@@ -2,7 +2,6 @@
 #include <chrono>
 #include <iostream>
 #include <iterator>
-#include <limits>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -57,9 +56,6 @@ constexpr const char* kExample =
     "  lutra generate stories.safetensors --prompts prompts.txt --json\n"
     "  lutra generate stories.safetensors --interactive --quiet";
 
-// Above these are only negative numbers, which are mistakes.
-constexpr size_t kMaxVocabulary = std::numeric_limits<int32_t>::max();
-constexpr size_t kMaxTokens = kMaxVocabulary;
 // Far beyond the number that gains anything.
 constexpr size_t kMaxParallel = 4096;
 
@@ -218,43 +214,6 @@ void Generate(const GenerateVerb& verb) {
   GenerateBatch(verb, load_seconds, language_model, tokenizer.get(), prompts);
 }
 
-void AddSamplerOptions(Verb& verb, SamplerOptions& options) {
-  verb.Add("--temperature,--temp", options.temperature,
-           "0: always the most probable token; above 1: more surprising")
-      .TypeName("T")
-      .Range(0.0, 100.0)
-      .ShowDefault();
-  verb.Add("--top-k", options.top_k,
-           "Choose among the K most probable tokens; 0: all")
-      .TypeName("K")
-      .Range(size_t{0}, kMaxVocabulary)
-      .ShowDefault();
-  verb.Add("--top-p", options.top_p,
-           "Choose among the most probable tokens that make up P; 1: all")
-      .TypeName("P")
-      .Range(0.0, 1.0)
-      .ShowDefault();
-  verb.Add("--min-p", options.min_p,
-           "Choose among tokens at least P times as probable as the most "
-           "probable one; 0: all")
-      .TypeName("P")
-      .Range(0.0, 1.0)
-      .ShowDefault();
-  verb.Add("--repetition-penalty", options.repetition_penalty,
-           "Above 1: avoid recent tokens")
-      .TypeName("R")
-      .Range(1e-6, 1e6)
-      .ShowDefault();
-  verb.Add("--repetition-window", options.repetition_window,
-           "Tokens that count as recent")
-      .TypeName("N")
-      .Range(size_t{0}, Sampler::kMaxRepetitionWindow)
-      .ShowDefault();
-  verb.Add("-s,--seed", options.seed, "Seed of the random choices")
-      .TypeName("N")
-      .ShowDefault();
-}
-
 }  // namespace
 
 void Write(std::string_view text) {
@@ -292,13 +251,7 @@ void AddGenerateVerb(CommandLine& line) {
       .TypeName("N")
       .Range(size_t{1}, kMaxParallel)
       .ShowDefault();
-  generate
-      .Add("-n,--tokens", verb->generation.max_tokens,
-           "Most tokens to generate; 0: until the text ends or the "
-           "context is full")
-      .TypeName("N")
-      .Range(size_t{0}, kMaxTokens)
-      .ShowDefault();
+  AddTokensOption(generate, verb->generation.max_tokens);
   AddSamplerOptions(generate, verb->generation.sampler);
   generate
       .Add("--stop", verb->generation.stops,

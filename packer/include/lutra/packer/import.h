@@ -93,6 +93,7 @@ struct ImportReport {
   size_t context = 0;     // 0: no limit
   std::string tokenizer;  // what kind; empty if there is none
   size_t vocabulary = 0;  // of the tokenizer
+  std::vector<std::string> chat_templates;  // their names
   size_t file_bytes = 0;
   std::vector<ImportedWeight> weights;  // those that were quantized
   size_t tensor_bytes = 0;              // of all tensors

@@ -47,6 +47,17 @@ class TextGenerator {
   //   there.
   GenerationEnd Generate(std::string_view prompt, const Show& show);
 
+  // The same for tokens, as they are. Without `continues` they begin a text: a
+  // leading space of what follows is dropped where the tokenizer puts one.
+  GenerationEnd GenerateFrom(std::vector<int32_t> prompt, bool continues,
+                             const Show& show);
+
+  // Forgets the tokens of the sequence from `position` on, and those that were
+  // chosen but not fed. Throws Error as LanguageModel::Rewind.
+  void Rewind(size_t position);
+  // Tokens that were chosen or given but are not part of the sequence yet.
+  const std::vector<int32_t>& pending() const { return pending_; }
+
   // Begins a new sequence; seed and repetition penalty too begin anew.
   void Reset();
 

@@ -10,6 +10,8 @@
 
 #include "lutra/eval/memory.h"
 #include "lutra/eval/perplexity.h"
+#include "lutra/runtime/chat_data.h"
+#include "lutra/runtime/chat_session.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/text_generator.h"
 #include "tools/cli/exit_status.h"
@@ -20,6 +22,7 @@
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
+#include "tools/verbs/chat_history.h"
 #include "tools/verbs/generate.h"
 #include "tools/verbs/verbs.h"
 
@@ -53,6 +56,7 @@ constexpr const char* kExample =
     "    --top-p 0.9 --stop \".\"\n"
     "  lutra generate stories.safetensors -p \"Lily had a\" -p \"Tom saw\" "
     "-n 40\n"
+    "  lutra generate smollm.safetensors --chat -p \"Who are you?\"\n"
     "  lutra generate stories.safetensors --prompts prompts.txt --json\n"
     "  lutra generate stories.safetensors --interactive --quiet";
 
@@ -121,6 +125,22 @@ Json ToJson(const Totals& totals, const LanguageModel& model) {
           {"peak_bytes", eval::PeakMemoryBytes()}};
 }
 
+// --json: what was written, and what it took.
+void PrintReport(const GenerateVerb& verb, const std::string& prompt,
+                 const std::string& text, const TextGenerator& generator,
+                 const Totals& totals, const LanguageModel& model,
+                 std::string_view end) {
+  Json report = {{"model", verb.model},
+                 {"prompt", prompt},
+                 {"text", text},
+                 {"prompt_tokens", generator.prompt_tokens()},
+                 {"tokens", generator.tokens()},
+                 {"end", end},
+                 {"seed", verb.generation.sampler.seed}};
+  report.Update(ToJson(totals, model));
+  std::cout << report.Dump(2, Json::BadText::kReplace) << "\n";
+}
+
 // The prompts as they were given; none is one empty one.
 std::vector<std::string> Prompts(const GenerateVerb& verb) {
   if (!verb.prompts.empty()) return verb.prompts;
@@ -179,17 +199,45 @@ void GenerateOne(const GenerateVerb& verb, double load_seconds,
   } while (verb.interactive);
 
   if (verb.json) {
-    Json report = {{"model", verb.model},
-                   {"prompt", text},
-                   {"text", shown},
-                   {"prompt_tokens", generator.prompt_tokens()},
-                   {"tokens", generator.tokens()},
-                   {"end", interrupted ? "cancelled" : Name(end)},
-                   {"seed", verb.generation.sampler.seed}};
-    report.Update(ToJson(totals, language_model));
-    std::cout << report.Dump(2, Json::BadText::kReplace) << "\n";
+    PrintReport(verb, text, shown, generator, totals, language_model,
+                interrupted ? "cancelled" : Name(end));
   }
   if (!verb.quiet && !verb.json) PrintTotals(totals, language_model);
+  if (interrupted) throw ExitStatus(kInterrupted);
+}
+
+// The answer to one message, as by the model's chat template.
+void GenerateAnswer(const GenerateVerb& verb, double load_seconds,
+                    LanguageModel& language_model, const Tokenizer& tokenizer,
+                    const std::string& message) {
+  const std::shared_ptr<const ChatTemplate> chat =
+      LoadChatTemplate(language_model.model());
+  ChatSession session(language_model, tokenizer, *chat, verb.generation);
+  ChatHistory history;
+  history.SetSystem(verb.system);
+  history.Add("user", message);
+  CancelOnInterrupt interrupt(language_model);
+  bool interrupted = false;
+  std::string shown;
+  GenerationEnd end = GenerationEnd::kMaxTokens;
+  try {
+    end = session.Answer(history.Text(), {}, [&](std::string_view piece) {
+      shown += piece;
+      if (!verb.json) Write(piece);
+    });
+  } catch (const Cancelled&) {
+    interrupted = interrupt.Take();
+  }
+  Totals totals;
+  totals.load_seconds = load_seconds;
+  totals.Add(session.generator());
+  if (verb.json) {
+    PrintReport(verb, message, shown, session.generator(), totals,
+                language_model, interrupted ? "cancelled" : Name(end));
+  } else {
+    Write("\n");
+    if (!verb.quiet) PrintTotals(totals, language_model);
+  }
   if (interrupted) throw ExitStatus(kInterrupted);
 }
 
@@ -201,6 +249,14 @@ void Generate(const GenerateVerb& verb) {
   LanguageModel language_model = OpenLanguageModel(model, verb.language);
   const double load_seconds = SecondsSince(start);
   const std::vector<std::string> prompts = Prompts(verb);
+  if (verb.chat) {
+    if (prompts.size() != 1) {
+      throw UsageError("--chat", "answers one message only");
+    }
+    GenerateAnswer(verb, load_seconds, language_model,
+                   *RequireTokenizer(*model), prompts[0]);
+    return;
+  }
   if (tokenizer != nullptr && prompts.size() == 1 &&
       verb.prompts_file.empty()) {
     GenerateOne(verb, load_seconds, language_model, *tokenizer, prompts[0]);
@@ -263,6 +319,17 @@ void AddGenerateVerb(CommandLine& line) {
   Option interactive =
       generate.AddFlag("-i,--interactive", verb->interactive,
                        "Continue the text with lines from standard input");
+  Option chat =
+      generate
+          .AddFlag("--chat", verb->chat,
+                   "The prompt is a message to answer, put into the form of "
+                   "the model's chat template")
+          .Excludes(interactive);
+  generate
+      .Add("--system", verb->system,
+           "With --chat: what the model is told beforehand")
+      .TypeName("TEXT")
+      .Needs(chat);
   generate.AddFlag("--no-echo", verb->no_echo,
                    "Print only what the model wrote");
   generate.AddFlag("-q,--quiet", verb->quiet, "Do not print speeds and memory");

@@ -23,6 +23,8 @@ struct GenerateVerb {
   GenerationOptions generation;
   LanguageModelOptions language;
   LoadOptions load;
+  bool chat = false;   // the prompt is a message to answer
+  std::string system;  // with it
   bool interactive = false;
   bool no_echo = false;
   bool quiet = false;

@@ -39,8 +39,8 @@ lutra_status Apply(const lutra_model* model, const lutra_chat_options* options,
     converted.variables = TextOf(known.variables);
     converted.continue_final_message = known.continue_final_message != 0;
     converted.add_generation_prompt = known.add_generation_prompt != 0;
-    const auto chat = lutra::LoadChatTemplate(*model->model,
-                                              TextOf(known.template_name));
+    const auto chat =
+        lutra::LoadChatTemplate(*model->model, TextOf(known.template_name));
     const std::string result = render(*chat, converted);
     std::copy_n(result.begin(), std::min(capacity, result.size()), text);
     *bytes = result.size();

@@ -15,16 +15,41 @@
 namespace lutra::chat {
 namespace {
 
-constexpr std::string_view kInternal[] = {
-    "__class__",        "__class_getitem__", "__contains__",  "__delattr__",
-    "__delitem__",      "__dir__",           "__doc__",       "__eq__",
-    "__format__",       "__ge__",            "__getattribute__",
-    "__getitem__",      "__getstate__",      "__gt__",        "__hash__",
-    "__init__",         "__init_subclass__", "__ior__",       "__iter__",
-    "__le__",           "__len__",           "__lt__",        "__ne__",
-    "__new__",          "__or__",            "__reduce__",    "__reduce_ex__",
-    "__repr__",         "__reversed__",      "__ror__",       "__setattr__",
-    "__setitem__",      "__sizeof__",        "__str__",       "__subclasshook__"};
+constexpr std::string_view kInternal[] = {"__class__",
+                                          "__class_getitem__",
+                                          "__contains__",
+                                          "__delattr__",
+                                          "__delitem__",
+                                          "__dir__",
+                                          "__doc__",
+                                          "__eq__",
+                                          "__format__",
+                                          "__ge__",
+                                          "__getattribute__",
+                                          "__getitem__",
+                                          "__getstate__",
+                                          "__gt__",
+                                          "__hash__",
+                                          "__init__",
+                                          "__init_subclass__",
+                                          "__ior__",
+                                          "__iter__",
+                                          "__le__",
+                                          "__len__",
+                                          "__lt__",
+                                          "__ne__",
+                                          "__new__",
+                                          "__or__",
+                                          "__reduce__",
+                                          "__reduce_ex__",
+                                          "__repr__",
+                                          "__reversed__",
+                                          "__ror__",
+                                          "__setattr__",
+                                          "__setitem__",
+                                          "__sizeof__",
+                                          "__str__",
+                                          "__subclasshook__"};
 
 bool IsInternal(std::string_view name) {
   return std::find(std::begin(kInternal), std::end(kInternal), name) !=
@@ -56,9 +81,8 @@ std::optional<Value> LoopAttribute(Budget& budget, const Value& value,
   if (name == "depth") return number(loop.depth0 + 1);
   if (name == "depth0") return number(loop.depth0);
   if (name == "previtem") {
-    return loop.index0 == 0
-               ? MakeUndefined(budget, "there is no previous item")
-               : loop.before;
+    return loop.index0 == 0 ? MakeUndefined(budget, "there is no previous item")
+                            : loop.before;
   }
   if (name == "nextitem") {
     const Value* next = loop.PeekNext();
@@ -71,8 +95,8 @@ std::optional<Value> LoopAttribute(Budget& budget, const Value& value,
 std::optional<Value> NumberAttribute(const Value& value,
                                      std::string_view name) {
   const bool integer = value.IsInteger();
-  const Value number =
-      integer ? Value::Integer(value.integer()) : Value::Float(value.AsDouble());
+  const Value number = integer ? Value::Integer(value.integer())
+                               : Value::Float(value.AsDouble());
   if (name == "real") return number;
   if (name == "imag") return integer ? Value::Integer(0) : Value::Float(0);
   if (integer && name == "numerator") return number;
@@ -149,8 +173,8 @@ std::optional<Value> FindElement(Budget& budget, const Value& value,
     return *found;
   }
   if (!key.IsInteger()) return std::nullopt;
-  const bool sized = value.IsSequence() || value.IsString() ||
-                     value.Is(Kind::kRange);
+  const bool sized =
+      value.IsSequence() || value.IsString() || value.Is(Kind::kRange);
   if (!sized) return std::nullopt;
   const Int length = static_cast<Int>(Length(value));
   Int index = key.integer();
@@ -218,10 +242,10 @@ Value GetItem(Budget& budget, const Value& value, const Value& key) {
     return MakeUndefined(budget, Quoted(TypeForMessage(value)) +
                                      " has no attribute " + Quoted(key.text()));
   }
-  return MakeUndefined(
-      budget, TypeForMessage(value) + " has no element " +
-                  (key.IsNumber() ? Representation(budget, key)
-                                  : "of type " + TypeName(key)));
+  return MakeUndefined(budget,
+                       TypeForMessage(value) + " has no element " +
+                           (key.IsNumber() ? Representation(budget, key)
+                                           : "of type " + TypeName(key)));
 }
 
 std::string_view Substring(const StringObject& text, size_t begin, size_t end) {
@@ -256,9 +280,7 @@ struct SliceRange {
 SliceRange Resolve(size_t size, const Value& begin, const Value& end,
                    const Value& step) {
   const Int far = Int{1} << 62;
-  const auto near = [far](Int value) {
-    return std::clamp(value, -far, far);
-  };
+  const auto near = [far](Int value) { return std::clamp(value, -far, far); };
   const Int length = static_cast<Int>(size);
   const Int by = near(SliceIndex(step).value_or(1));
   if (by == 0) FailRun("slice step cannot be zero");
@@ -329,8 +351,8 @@ Value GetSlice(Budget& budget, const Value& value, const Value& begin,
     const auto& all = value.As<RangeObject>();
     const Int by = all.step * range.step;
     const Int first = all.start + range.begin * all.step;
-    return MakeRange(budget, first,
-                     first + static_cast<Int>(range.count) * by, by);
+    return MakeRange(budget, first, first + static_cast<Int>(range.count) * by,
+                     by);
   }
   budget.Check(range.count * sizeof(Value));
   Values items;

@@ -168,8 +168,8 @@ namespace {
 constexpr const char* kSigns[] = {"+", "-", "*", "/", "//", "%", "** or pow()"};
 
 Value Repeat(Budget& budget, const Value& value, Int count) {
-  const size_t size =
-      value.IsString() ? value.text().size() : value.items().size() * sizeof(Value);
+  const size_t size = value.IsString() ? value.text().size()
+                                       : value.items().size() * sizeof(Value);
   if (count <= 0 || size == 0) count = size == 0 ? 0 : std::max<Int>(count, 0);
   constexpr Int kMost = Int{1} << 40;
   if (count > kMost) FailLimit("chat template: needs too much memory");

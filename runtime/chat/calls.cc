@@ -104,7 +104,8 @@ void Evaluator::SetAttribute(const Value& space, const std::string& name,
       return;
     }
   }
-  if (object.entries.size() >= 1000) FailLimit("a namespace has too many names");
+  if (object.entries.size() >= 1000)
+    FailLimit("a namespace has too many names");
   object.entries.emplace_back(MakeString(&budget_, name), value);
 }
 

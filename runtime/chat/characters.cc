@@ -31,13 +31,14 @@ bool IsIn(const Range (&ranges)[N], char32_t c) {
 
 // Unicode's Other_Lowercase and Other_Uppercase.
 constexpr Range kOtherLower[] = {
-    {0xAA, 0xAA},     {0xBA, 0xBA},     {0x2B0, 0x2B8},     {0x2C0, 0x2C1},
-    {0x2E0, 0x2E4},   {0x345, 0x345},   {0x37A, 0x37A},     {0x1D2C, 0x1D6A},
-    {0x1D78, 0x1D78}, {0x1D9B, 0x1DBF}, {0x2071, 0x2071},   {0x207F, 0x207F},
-    {0x2090, 0x209C}, {0x2170, 0x217F}, {0x24D0, 0x24E9},   {0x2C7C, 0x2C7D},
-    {0xA69C, 0xA69D}, {0xA770, 0xA770}, {0xA7F8, 0xA7F9},   {0xAB5C, 0xAB5F},
-    {0x10780, 0x10780}, {0x10783, 0x10785}, {0x10787, 0x107B0},
-    {0x107B2, 0x107BA}};
+    {0xAA, 0xAA},       {0xBA, 0xBA},       {0x2B0, 0x2B8},
+    {0x2C0, 0x2C1},     {0x2E0, 0x2E4},     {0x345, 0x345},
+    {0x37A, 0x37A},     {0x1D2C, 0x1D6A},   {0x1D78, 0x1D78},
+    {0x1D9B, 0x1DBF},   {0x2071, 0x2071},   {0x207F, 0x207F},
+    {0x2090, 0x209C},   {0x2170, 0x217F},   {0x24D0, 0x24E9},
+    {0x2C7C, 0x2C7D},   {0xA69C, 0xA69D},   {0xA770, 0xA770},
+    {0xA7F8, 0xA7F9},   {0xAB5C, 0xAB5F},   {0x10780, 0x10780},
+    {0x10783, 0x10785}, {0x10787, 0x107B0}, {0x107B2, 0x107BA}};
 constexpr Range kOtherUpper[] = {{0x2160, 0x216F},
                                  {0x24B6, 0x24CF},
                                  {0x1F130, 0x1F149},
@@ -181,7 +182,8 @@ bool IsInSet(std::string_view character, std::string_view set) {
 // The last character of a text that is not empty.
 std::string_view Last(std::string_view text) {
   size_t begin = text.size() - 1;
-  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0u) == 0x80) {
+  while (begin > 0 &&
+         (static_cast<unsigned char>(text[begin]) & 0xC0u) == 0x80) {
     --begin;
   }
   return text.substr(begin);
@@ -368,12 +370,14 @@ std::string_view StripRight(std::string_view text) {
   return StripRightIf(text, IsSpaceText);
 }
 std::string_view StripLeft(std::string_view text, std::string_view set) {
-  return StripLeftIf(
-      text, [set](std::string_view character) { return IsInSet(character, set); });
+  return StripLeftIf(text, [set](std::string_view character) {
+    return IsInSet(character, set);
+  });
 }
 std::string_view StripRight(std::string_view text, std::string_view set) {
-  return StripRightIf(
-      text, [set](std::string_view character) { return IsInSet(character, set); });
+  return StripRightIf(text, [set](std::string_view character) {
+    return IsInSet(character, set);
+  });
 }
 
 }  // namespace lutra::chat

@@ -76,8 +76,8 @@ ChatTemplate::ChatTemplate(std::unique_ptr<const Impl> impl)
 
 ChatTemplate::~ChatTemplate() = default;
 
-std::shared_ptr<const ChatTemplate> ChatTemplate::Parse(
-    std::string_view source, const Tokens& tokens) {
+std::shared_ptr<const ChatTemplate> ChatTemplate::Parse(std::string_view source,
+                                                        const Tokens& tokens) {
   if (source.size() > chat::kMaxSource) {
     chat::FailLimit("chat template: has more than " +
                     std::to_string(chat::kMaxSource) + " bytes");

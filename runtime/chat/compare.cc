@@ -95,8 +95,7 @@ bool Equal(Budget& budget, const Value& a, const Value& b) {
       if (a.object() == b.object()) return true;
       FailRun("chat template: comparing views of dicts is not supported");
     case Kind::kFunction:
-      return a.As<FunctionObject>().function ==
-             b.As<FunctionObject>().function;
+      return a.As<FunctionObject>().function == b.As<FunctionObject>().function;
     case Kind::kMethod:
       return a.object() == b.object() ||
              (a.As<MethodObject>().name == b.As<MethodObject>().name &&
@@ -106,8 +105,7 @@ bool Equal(Budget& budget, const Value& a, const Value& b) {
   }
 }
 
-bool Less(Budget& budget, const Value& a, const Value& b,
-          std::string_view op) {
+bool Less(Budget& budget, const Value& a, const Value& b, std::string_view op) {
   budget.Step();
   RequireDefined(a);
   RequireDefined(b);
@@ -117,7 +115,7 @@ bool Less(Budget& budget, const Value& a, const Value& b,
     budget.Step(std::min(a.text().size(), b.text().size()) / 64);
     // The order of bytes in UTF-8 is the order of code points.
     const int order = a.text().compare(b.text());
-    return Holds(op, Sign(order < 0, order > 0));
+    return Holds(op, Sign(order<0, order> 0));
   }
   if (!a.IsSequence()) FailOrder(a, b, op);
   const Values& left = a.items();
@@ -127,7 +125,8 @@ bool Less(Budget& budget, const Value& a, const Value& b,
       return Less(budget, left[i], right[i], op);
     }
   }
-  return Holds(op, Sign(left.size() < right.size(), left.size() > right.size()));
+  return Holds(op,
+               Sign(left.size() < right.size(), left.size() > right.size()));
 }
 
 bool Contains(Budget& budget, const Value& container, const Value& value) {

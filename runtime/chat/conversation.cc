@@ -50,8 +50,8 @@ Conversation::Conversation(Budget& budget, std::string_view messages,
   variables_.emplace_back("messages", MakeList(budget, std::move(prepared)));
   variables_.emplace_back("tools",
                           ReadList(budget, options.tools, "the tools"));
-  variables_.emplace_back(
-      "documents", ReadList(budget, options.documents, "the documents"));
+  variables_.emplace_back("documents",
+                          ReadList(budget, options.documents, "the documents"));
   variables_.emplace_back("add_generation_prompt",
                           Value::Bool(options.add_generation_prompt));
   if (!options.variables.empty()) {

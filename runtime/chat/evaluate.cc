@@ -100,11 +100,10 @@ Value Evaluator::EvaluateConditional(const Expression& node, Scope& scope) {
     return Evaluate(*node.operands[1], scope);
   }
   if (node.operands[2] != nullptr) return Evaluate(*node.operands[2], scope);
-  return MakeUndefined(budget_,
-                       "the inline if-expression on line " +
-                           std::to_string(node.line) +
-                           " evaluated to false and no else section was "
-                           "defined.");
+  return MakeUndefined(
+      budget_, "the inline if-expression on line " + std::to_string(node.line) +
+                   " evaluated to false and no else section was "
+                   "defined.");
 }
 
 Value Evaluator::EvaluateLogic(const Expression& node, Scope& scope) {
@@ -116,8 +115,7 @@ Value Evaluator::EvaluateLogic(const Expression& node, Scope& scope) {
   return value;
 }
 
-bool Evaluator::Compare(Comparison comparison, const Value& a,
-                        const Value& b) {
+bool Evaluator::Compare(Comparison comparison, const Value& a, const Value& b) {
   switch (comparison) {
     case Comparison::kEqual:
       return Equal(budget_, a, b);
@@ -188,8 +186,8 @@ CallArguments Evaluator::EvaluateArguments(const Arguments& arguments,
     result.keywords.emplace_back(name, Evaluate(*node, scope));
   }
   if (arguments.more_positional != nullptr) {
-    for (Value& value : Elements(
-             budget_, Evaluate(*arguments.more_positional, scope))) {
+    for (Value& value :
+         Elements(budget_, Evaluate(*arguments.more_positional, scope))) {
       result.positional.push_back(std::move(value));
     }
   }

@@ -13,21 +13,16 @@ namespace lutra::chat {
 namespace {
 
 size_t CountCharacters(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) {
-        return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u;
-      }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(),
+      [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; }));
 }
 
 constexpr std::pair<std::string_view, Function> kFunctions[] = {
-    {"range", Function::kRange},
-    {"dict", Function::kDict},
-    {"namespace", Function::kNamespace},
-    {"cycler", Function::kCycler},
-    {"joiner", Function::kJoiner},
-    {"lipsum", Function::kLipsum},
-    {"raise_exception", Function::kRaise},
-    {"strftime_now", Function::kNow},
+    {"range", Function::kRange},           {"dict", Function::kDict},
+    {"namespace", Function::kNamespace},   {"cycler", Function::kCycler},
+    {"joiner", Function::kJoiner},         {"lipsum", Function::kLipsum},
+    {"raise_exception", Function::kRaise}, {"strftime_now", Function::kNow},
 };
 
 }  // namespace
@@ -71,8 +66,8 @@ RenderedChat Evaluator::Run() {
     if (cause.substr(0, kPrefix.size()) == kPrefix) {
       cause.remove_prefix(kPrefix.size());
     }
-    Fail(error.fault(), std::string(kPrefix) + "line " +
-                            std::to_string(line_) + ": " + Printable(cause));
+    Fail(error.fault(), std::string(kPrefix) + "line " + std::to_string(line_) +
+                            ": " + Printable(cause));
   }
   RenderedChat result;
   result.text = std::move(out.text);
@@ -228,8 +223,7 @@ void Evaluator::RunFor(const Statement& node, const Value& iterable,
   }
 }
 
-void Evaluator::Assign(const Target& target, const Value& value,
-                       Scope& scope) {
+void Evaluator::Assign(const Target& target, const Value& value, Scope& scope) {
   switch (target.type) {
     case Target::Type::kName:
       scope.Set(target.name, value);
@@ -246,9 +240,8 @@ void Evaluator::Assign(const Target& target, const Value& value,
     case Target::Type::kTuple: {
       const Values items = Elements(budget_, value);
       if (items.size() != target.items.size()) {
-        FailRun(std::string(items.size() > target.items.size()
-                                ? "too many"
-                                : "not enough") +
+        FailRun(std::string(items.size() > target.items.size() ? "too many"
+                                                               : "not enough") +
                 " values to unpack (expected " +
                 std::to_string(target.items.size()) + ")");
       }
@@ -293,8 +286,7 @@ Evaluator::Flow Evaluator::RunWith(const Statement& node, Scope& scope,
   return Run(node.body, inner, out);
 }
 
-void Evaluator::RunCallBlock(const Statement& node, Scope& scope,
-                             Buffer& out) {
+void Evaluator::RunCallBlock(const Statement& node, Scope& scope, Buffer& out) {
   const Value caller = MakeMacro("", *node.signature, scope);
   const Value value = EvaluateCall(*node.expressions[0], scope, &caller);
   Emit(Text(budget_, value), out);

@@ -36,7 +36,6 @@ class Evaluator {
   // Python's call of a value.
   Value Call(const Value& callee, const CallArguments& arguments);
 
-
  private:
   // How a block ended.
   enum class Flow { kNext, kBreak, kContinue };

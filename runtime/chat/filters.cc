@@ -107,12 +107,11 @@ Value RoundFilter(Evaluator& evaluator, const Value& value,
                              Value::Integer(precision));
   const Value scaled = Compute(budget, Operator::kMultiply, value, unit);
   if (!scaled.IsNumber()) FailRun("must be real number");
-  const Value whole =
-      scaled.IsInteger()
-          ? scaled
-          : Value::Integer(ToInteger(method == "ceil"
-                                         ? std::ceil(scaled.real())
-                                         : std::floor(scaled.real())));
+  const Value whole = scaled.IsInteger()
+                          ? scaled
+                          : Value::Integer(ToInteger(
+                                method == "ceil" ? std::ceil(scaled.real())
+                                                 : std::floor(scaled.real())));
   return Compute(budget, Operator::kDivide, whole, unit);
 }
 
@@ -182,9 +181,9 @@ struct Named {
 };
 
 constexpr Named kFilters[] = {
-    {"abs", Abs},         {"attr", Attr},       {"count", Count},
-    {"d", Default},       {"default", Default}, {"filesizeformat", FileSize},
-    {"float", ToFloat},   {"int", ToInt},       {"length", Count},
+    {"abs", Abs},           {"attr", Attr},       {"count", Count},
+    {"d", Default},         {"default", Default}, {"filesizeformat", FileSize},
+    {"float", ToFloat},     {"int", ToInt},       {"length", Count},
     {"round", RoundFilter}, {"tojson", ToJson},
 };
 
@@ -226,8 +225,7 @@ Value FollowPath(Budget& budget, const Value& item, const Value& path,
   Value current = item;
   const auto step = [&](const Value& part) {
     current = GetItem(budget, current, part);
-    if (otherwise != nullptr && !otherwise->IsNone() &&
-        current.IsUndefined()) {
+    if (otherwise != nullptr && !otherwise->IsNone() && current.IsUndefined()) {
       current = *otherwise;
     }
   };
@@ -240,11 +238,9 @@ Value FollowPath(Budget& budget, const Value& item, const Value& path,
   for (;;) {
     const size_t point = rest.find('.');
     const std::string_view part = rest.substr(0, point);
-    const bool digits =
-        !part.empty() &&
-        part.find_first_not_of("0123456789") == std::string_view::npos;
-    const auto index =
-        digits ? ParseInteger(part, 10) : std::optional<Int>();
+    const bool digits = !part.empty() && part.find_first_not_of("0123456789") ==
+                                             std::string_view::npos;
+    const auto index = digits ? ParseInteger(part, 10) : std::optional<Int>();
     step(index ? Value::Integer(*index)
                : MakeString(&budget, std::string(part)));
     if (point == std::string_view::npos) return current;

@@ -26,10 +26,9 @@ size_t CheckedWidth(Budget& budget, Int width) {
 }
 
 size_t Characters(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) {
-        return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u;
-      }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(),
+      [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; }));
 }
 
 std::string Cut(const std::string& text, std::optional<size_t> most) {
@@ -130,21 +129,26 @@ class PercentFormatter {
     PercentField field;
     for (;; Take()) {
       const char c = Peek();
-      if (c == '-') field.left = true;
-      else if (c == '0') field.zero = true;
-      else if (c == ' ') field.space = true;
-      else if (c == '+') field.plus = true;
-      else if (c == '#') field.hash = true;
-      else break;
+      if (c == '-')
+        field.left = true;
+      else if (c == '0')
+        field.zero = true;
+      else if (c == ' ')
+        field.space = true;
+      else if (c == '+')
+        field.plus = true;
+      else if (c == '#')
+        field.hash = true;
+      else
+        break;
     }
     if (Peek() == '*') {
       Take();
       const Value width = Next();
       if (!width.IsInteger()) FailRun("* wants int");
       field.left = field.left || width.integer() < 0;
-      field.width = CheckedWidth(budget_, width.integer() < 0
-                                              ? -width.integer()
-                                              : width.integer());
+      field.width = CheckedWidth(
+          budget_, width.integer() < 0 ? -width.integer() : width.integer());
     } else {
       field.width = CheckedWidth(budget_, Digits());
     }

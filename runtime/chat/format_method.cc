@@ -83,8 +83,7 @@ class Formatter {
         FailRun("expected ':' after conversion specifier");
       }
     }
-    const std::string spec =
-        rest.empty() ? "" : Run(rest.substr(1), depth - 1);
+    const std::string spec = rest.empty() ? "" : Run(rest.substr(1), depth - 1);
     if (!safe_) return FormatSpec(budget_, value, spec);
     const bool plain = !value.IsString() || !value.As<StringObject>().safe;
     if (!plain && !spec.empty()) {
@@ -153,14 +152,12 @@ class Formatter {
       const Int index =
           automatic ? static_cast<Int>(next_++) : *ParseInteger(name, 10);
       if (index >= static_cast<Int>(arguments_.positional.size())) {
-        FailRun(
-            "Replacement index out of range for positional args tuple");
+        FailRun("Replacement index out of range for positional args tuple");
       }
       return arguments_.positional[static_cast<size_t>(index)];
     }
-    const Value* found = map_ != nullptr
-                             ? FindKey(map_->As<DictObject>(), name)
-                             : arguments_.Find(name);
+    const Value* found = map_ != nullptr ? FindKey(map_->As<DictObject>(), name)
+                                         : arguments_.Find(name);
     if (found == nullptr) FailRun("KeyError: " + Quoted(name));
     return *found;
   }
@@ -187,7 +184,8 @@ Value FormatString(Budget& budget, const Value& self, bool map,
   // Python's limit of nested fields.
   constexpr int kDepth = 2;
   return MakeString(
-      &budget, Formatter(budget, safe, arguments, values).Run(self.text(), kDepth - 1),
+      &budget,
+      Formatter(budget, safe, arguments, values).Run(self.text(), kDepth - 1),
       safe);
 }
 

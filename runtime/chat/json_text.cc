@@ -150,8 +150,8 @@ class Writer {
   // Few keys, and values without an order: what compares them may throw.
   void SortKeys(std::vector<const std::pair<Value, Value>*>& entries) {
     for (size_t i = 1; i < entries.size(); ++i) {
-      for (size_t j = i; j > 0 && Less(budget_, entries[j]->first,
-                                       entries[j - 1]->first);
+      for (size_t j = i;
+           j > 0 && Less(budget_, entries[j]->first, entries[j - 1]->first);
            --j) {
         std::swap(entries[j], entries[j - 1]);
       }

@@ -98,8 +98,7 @@ class Lexer {
     } else if (sign != '+' && !variable) {
       const size_t newline = text.rfind('\n');
       const size_t begin = newline == std::string_view::npos ? 0 : newline + 1;
-      if ((begin > 0 || line_start_) &&
-          StripLeft(text.substr(begin)).empty()) {
+      if ((begin > 0 || line_start_) && StripLeft(text.substr(begin)).empty()) {
         text = text.substr(0, begin);
       }
     }
@@ -144,8 +143,8 @@ class Lexer {
     if (sign == '-') {
       Advance(SkipSpace(end + 2));
     } else {
-      const bool newline = sign != '+' && end + 2 < source_.size() &&
-                           source_[end + 2] == '\n';
+      const bool newline =
+          sign != '+' && end + 2 < source_.size() && source_[end + 2] == '\n';
       Advance(end + (newline ? 3 : 2));
     }
   }
@@ -208,8 +207,8 @@ class Lexer {
     bool good = true;
     ForEachCharacter(Rest(), [&](char32_t character, std::string_view bytes) {
       if (!IsWord(character) && !ContinuesName(character)) return false;
-      good = good && (end == at_ ? BeginsName(character)
-                                 : ContinuesName(character));
+      good = good &&
+             (end == at_ ? BeginsName(character) : ContinuesName(character));
       end += bytes.size();
       return true;
     });
@@ -283,8 +282,8 @@ class Lexer {
   }
 
   void OperatorToken(std::string& open) {
-    static constexpr std::string_view kLong[] = {"//", "**", "==",
-                                                 "!=", ">=", "<="};
+    static constexpr std::string_view kLong[] = {
+        "//", "**", "==", "!=", ">=", "<="};
     for (const std::string_view text : kLong) {
       if (Starts(text)) {
         Take(TokenKind::kOperator, at_ + 2);

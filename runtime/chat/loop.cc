@@ -19,8 +19,8 @@ std::optional<Value> LoopObject::TakeNext() const {
     } else if (iterable.Is(Kind::kRange)) {
       const auto& range = iterable.As<RangeObject>();
       if (taken < range.length) {
-        next = Value::Integer(range.start +
-                              static_cast<Int>(taken) * range.step);
+        next =
+            Value::Integer(range.start + static_cast<Int>(taken) * range.step);
       }
     } else if (iterable.Is(Kind::kGenerator)) {
       const auto& generator = iterable.As<GeneratorObject>();

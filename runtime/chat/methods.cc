@@ -12,25 +12,22 @@ namespace {
 
 // Sorted, for humans.
 constexpr std::string_view kStringMethods[] = {
-    "capitalize",   "casefold",     "center",      "count",
-    "endswith",     "expandtabs",   "find",        "format",
-    "format_map",   "index",        "isalnum",     "isalpha",
-    "isascii",      "isdecimal",    "isdigit",     "isidentifier",
-    "islower",      "isnumeric",    "isprintable", "isspace",
-    "istitle",      "isupper",      "join",        "ljust",
-    "lower",        "lstrip",       "partition",   "removeprefix",
-    "removesuffix", "replace",      "rfind",       "rindex",
-    "rjust",        "rpartition",   "rsplit",      "rstrip",
-    "split",        "splitlines",   "startswith",  "strip",
-    "swapcase",     "title",        "upper",       "zfill"};
+    "capitalize",   "casefold",  "center",       "count",        "endswith",
+    "expandtabs",   "find",      "format",       "format_map",   "index",
+    "isalnum",      "isalpha",   "isascii",      "isdecimal",    "isdigit",
+    "isidentifier", "islower",   "isnumeric",    "isprintable",  "isspace",
+    "istitle",      "isupper",   "join",         "ljust",        "lower",
+    "lstrip",       "partition", "removeprefix", "removesuffix", "replace",
+    "rfind",        "rindex",    "rjust",        "rpartition",   "rsplit",
+    "rstrip",       "split",     "splitlines",   "startswith",   "strip",
+    "swapcase",     "title",     "upper",        "zfill"};
 constexpr std::string_view kStringLacking[] = {"encode", "maketrans",
                                                "translate"};
 constexpr std::string_view kMarkupLacking[] = {"striptags", "unescape",
                                                "escape"};
 constexpr std::string_view kListMethods[] = {"copy", "count", "index"};
-constexpr std::string_view kListUnsafe[] = {"append", "clear",   "pop",
-                                            "reverse", "insert", "sort",
-                                            "extend", "remove"};
+constexpr std::string_view kListUnsafe[] = {
+    "append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"};
 constexpr std::string_view kTupleMethods[] = {"count", "index"};
 constexpr std::string_view kDictMethods[] = {"copy", "get", "items", "keys",
                                              "values"};
@@ -54,8 +51,7 @@ constexpr std::string_view kMacroLacking[] = {
 
 template <size_t N>
 bool IsIn(const std::string_view (&names)[N], std::string_view name) {
-  return std::find(std::begin(names), std::end(names), name) !=
-         std::end(names);
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
 template <size_t N>
@@ -85,8 +81,7 @@ Value CallDictMethod(Budget& budget, const Value& self, std::string_view name,
   if (name == "get") {
     // Python takes these by place only.
     const Bound bound(arguments, "get", {"", ""}, 1);
-    const Value* found =
-        FindKey(budget, self.As<DictObject>(), bound[0]);
+    const Value* found = FindKey(budget, self.As<DictObject>(), bound[0]);
     if (found != nullptr) return *found;
     return bound.Find(1) == nullptr ? Value::None() : bound[1];
   }
@@ -106,10 +101,9 @@ Value CallListMethod(Budget& budget, const Value& self, std::string_view name,
   const Values& items = self.items();
   if (name == "count") {
     const Bound bound(arguments, name, {""}, 1);
-    return Value::Integer(
-        std::count_if(items.begin(), items.end(), [&](const Value& item) {
-          return Equal(budget, item, bound[0]);
-        }));
+    return Value::Integer(std::count_if(
+        items.begin(), items.end(),
+        [&](const Value& item) { return Equal(budget, item, bound[0]); }));
   }
   const Bound bound(arguments, name, {"", "", ""}, 1);
   const Int length = static_cast<Int>(items.size());

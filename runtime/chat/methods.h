@@ -22,8 +22,8 @@ Value CallMethod(Budget& budget, const Value& self, std::string_view name,
                  const CallArguments& arguments);
 
 // Those of texts alone.
-Value CallStringMethod(Budget& budget, const Value& self,
-                       std::string_view name, const CallArguments& arguments);
+Value CallStringMethod(Budget& budget, const Value& self, std::string_view name,
+                       const CallArguments& arguments);
 // str.format() and format_map().
 Value FormatString(Budget& budget, const Value& self, bool map,
                    const CallArguments& arguments);

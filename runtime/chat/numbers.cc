@@ -79,7 +79,8 @@ std::string FloatText(double value) {
   const auto [end, error] =
       std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
                     std::chars_format::scientific);
-  std::string_view text(buffer.data(), static_cast<size_t>(end - buffer.data()));
+  std::string_view text(buffer.data(),
+                        static_cast<size_t>(end - buffer.data()));
   std::string sign;
   if (text.front() == '-') {
     sign = "-";
@@ -106,8 +107,8 @@ std::string FloatText(double value) {
            digits;
   }
   if (count <= exponent + 1) {
-    return sign + digits + std::string(static_cast<size_t>(exponent + 1 - count), '0') +
-           ".0";
+    return sign + digits +
+           std::string(static_cast<size_t>(exponent + 1 - count), '0') + ".0";
   }
   const auto point = static_cast<size_t>(exponent + 1);
   return sign + digits.substr(0, point) + "." + digits.substr(point);
@@ -177,8 +178,7 @@ std::optional<double> ParseFloat(std::string_view text) {
     // As a number of JSON, which is read alike in every locale.
     const size_t e = lower.find('e');
     std::string mantissa = lower.substr(0, e);
-    const std::string exponent =
-        e == std::string::npos ? "" : lower.substr(e);
+    const std::string exponent = e == std::string::npos ? "" : lower.substr(e);
     const size_t point = mantissa.find('.');
     std::string whole = mantissa.substr(0, point);
     std::string fraction =
@@ -249,7 +249,8 @@ Value Round(const Value& value, Int digits) {
   if (!std::isfinite(number) || digits > 323) return value;
   if (digits < -308) return Value::Float(std::copysign(0.0, number));
   if (digits >= 0) {
-    const auto rounded = ParseFloat(FixedText(number, static_cast<int>(digits)));
+    const auto rounded =
+        ParseFloat(FixedText(number, static_cast<int>(digits)));
     return Value::Float(*rounded);
   }
   // Digits before the point: those of d.ddde+XX, if any are left.

@@ -29,8 +29,8 @@ void MergeSort(Budget& budget, std::vector<Keyed>& items) {
       const size_t end = std::min(begin + 2 * width, items.size());
       while (left < middle || right < end) {
         const bool takes_right =
-            right < end && (left == middle ||
-                            Less(budget, items[right].key, items[left].key));
+            right < end &&
+            (left == middle || Less(budget, items[right].key, items[left].key));
         merged.push_back(items[takes_right ? right++ : left++]);
       }
     }
@@ -96,8 +96,7 @@ Value SortFilter(Evaluator& evaluator, const Value& value,
 
 Value DictSort(Evaluator& evaluator, const Value& value,
                const CallArguments& arguments) {
-  const Bound bound(arguments, "dictsort",
-                    {"case_sensitive", "by", "reverse"});
+  const Bound bound(arguments, "dictsort", {"case_sensitive", "by", "reverse"});
   Budget& budget = evaluator.budget();
   RequireDefined(value);
   if (!value.IsDict()) {
@@ -126,8 +125,8 @@ Value Unique(Evaluator& evaluator, const Value& value,
   size_t count = 0;
   Values results;
   for (Value& item : Elements(budget, value)) {
-    const Value key = Folded(budget, FollowPath(budget, item, path),
-                             bound.Bool(0, false));
+    const Value key =
+        Folded(budget, FollowPath(budget, item, path), bound.Bool(0, false));
     if (seen.Set(key, Value::None()) < count) continue;
     ++count;
     results.push_back(std::move(item));
@@ -148,8 +147,8 @@ Value Extreme(Evaluator& evaluator, const Value& value,
   const Value* best = nullptr;
   Value best_key;
   for (const Value& item : items) {
-    Value key = Folded(budget, FollowPath(budget, item, path),
-                       bound.Bool(0, false));
+    Value key =
+        Folded(budget, FollowPath(budget, item, path), bound.Bool(0, false));
     if (best != nullptr && !Less(budget, key, best_key, op)) continue;
     best = &item;
     best_key = std::move(key);

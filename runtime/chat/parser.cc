@@ -73,8 +73,8 @@ class Parser {
 
   // What holds for the code that is being parsed.
   struct Place {
-    bool soft = false;    // an unknown filter fails only if it is used
-    size_t loops = 0;     // that break and continue may end
+    bool soft = false;     // an unknown filter fails only if it is used
+    size_t loops = 0;      // that break and continue may end
     size_t any_loops = 0;  // where `loop` may not be set
   };
 
@@ -203,9 +203,9 @@ class Parser {
 
   std::optional<Comparison> ParseComparison() {
     static constexpr std::pair<std::string_view, Comparison> kOperators[] = {
-        {"==", Comparison::kEqual},   {"!=", Comparison::kNotEqual},
-        {"<", Comparison::kLess},     {"<=", Comparison::kLessEqual},
-        {">", Comparison::kGreater},  {">=", Comparison::kGreaterEqual}};
+        {"==", Comparison::kEqual},  {"!=", Comparison::kNotEqual},
+        {"<", Comparison::kLess},    {"<=", Comparison::kLessEqual},
+        {">", Comparison::kGreater}, {">=", Comparison::kGreaterEqual}};
     for (const auto& [text, comparison] : kOperators) {
       if (SkipOperator(text)) return comparison;
     }
@@ -244,11 +244,9 @@ class Parser {
     ExpressionPtr first = operand();
     std::unique_ptr<Expression> node;
     for (;;) {
-      const auto* found =
-          std::find_if(std::begin(known), std::end(known),
-                       [this](const OperatorText& each) {
-                         return AtOperator(each.text);
-                       });
+      const auto* found = std::find_if(
+          std::begin(known), std::end(known),
+          [this](const OperatorText& each) { return AtOperator(each.text); });
       if (found == std::end(known)) break;
       Next();
       if (node == nullptr) {
@@ -485,8 +483,8 @@ class Parser {
         FailParse(token.line, "expected name or number");
       }
       const auto value = ParseInteger(token.text, 0);
-      return Item(std::move(container),
-                  Constant(Value::Integer(*value), line), line);
+      return Item(std::move(container), Constant(Value::Integer(*value), line),
+                  line);
     }
     ExpectOperator("[");
     std::vector<ExpressionPtr> parts;
@@ -639,8 +637,7 @@ class Parser {
       if (AtTestArgument()) {
         if (AtName("is")) FailHere("You cannot chain multiple tests with is");
         size_t chained = 0;
-        arguments->positional.push_back(
-            ParsePostfix(ParsePrimary(), chained));
+        arguments->positional.push_back(ParsePostfix(ParsePrimary(), chained));
       }
       test->arguments = std::move(arguments);
     }
@@ -673,8 +670,8 @@ class Parser {
 
   Target NameTarget() {
     const Token& token = Expect(TokenKind::kName, "a name");
-    static constexpr std::string_view kConstants[] = {
-        "true", "false", "none", "True", "False", "None"};
+    static constexpr std::string_view kConstants[] = {"true", "false", "none",
+                                                      "True", "False", "None"};
     if (std::find(std::begin(kConstants), std::end(kConstants), token.text) !=
         std::end(kConstants)) {
       FailParse(token.line, "can't assign to a constant");
@@ -718,9 +715,8 @@ class Parser {
 
   bool Stores(const Target& target, NameId name) const {
     if (target.type == Target::Type::kName) return target.name == name;
-    return std::any_of(
-        target.items.begin(), target.items.end(),
-        [&](const Target& item) { return Stores(item, name); });
+    return std::any_of(target.items.begin(), target.items.end(),
+                       [&](const Target& item) { return Stores(item, name); });
   }
 
   void CheckLoopVariable(const Target& target) const {

@@ -143,8 +143,8 @@ Value Join(Evaluator& evaluator, const Value& value,
   for (const Value& item : Elements(budget, value)) {
     if (!first) result += between;
     first = false;
-    result += Text(budget, bound.Given(1) ? FollowPath(budget, item, bound[1])
-                                          : item);
+    result += Text(budget,
+                   bound.Given(1) ? FollowPath(budget, item, bound[1]) : item);
     budget.Check(result.size());
     budget.Step(between.size() / 32);
   }
@@ -237,8 +237,8 @@ Value SelectOrReject(Evaluator& evaluator, const Value& value,
   Values results;
   for (const Value& item : Elements(budget, value)) {
     const Value subject = FollowPath(budget, item, path);
-    const bool holds = tested ? ApplyTest(evaluator, test, subject, rest)
-                              : Truth(subject);
+    const bool holds =
+        tested ? ApplyTest(evaluator, test, subject, rest) : Truth(subject);
     if (holds == wanted) results.push_back(item);
   }
   return MakeGenerator(budget, std::move(results));
@@ -265,20 +265,11 @@ Value RejectAttr(Evaluator& evaluator, const Value& value,
 
 Filter FindSequenceFilter(std::string_view name) {
   static constexpr std::pair<std::string_view, Filter> kFilters[] = {
-      {"batch", Batch},
-      {"first", First},
-      {"items", Items},
-      {"join", Join},
-      {"last", Last},
-      {"list", ListFilter},
-      {"map", Map},
-      {"reject", Reject},
-      {"rejectattr", RejectAttr},
-      {"reverse", Reverse},
-      {"select", Select},
-      {"selectattr", SelectAttr},
-      {"slice", Slice},
-      {"sum", Sum},
+      {"batch", Batch},     {"first", First},   {"items", Items},
+      {"join", Join},       {"last", Last},     {"list", ListFilter},
+      {"map", Map},         {"reject", Reject}, {"rejectattr", RejectAttr},
+      {"reverse", Reverse}, {"select", Select}, {"selectattr", SelectAttr},
+      {"slice", Slice},     {"sum", Sum},
   };
   for (const auto& [each, filter] : kFilters) {
     if (each == name) return filter;

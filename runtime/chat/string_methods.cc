@@ -54,7 +54,7 @@ class StringMethod {
   std::optional<Value> Case() const {
     using Change = std::string (*)(std::string_view);
     static constexpr std::pair<std::string_view, Change> kChanges[] = {
-        {"upper", Upper},           {"lower", Lower}, {"title", Title},
+        {"upper", Upper},           {"lower", Lower},   {"title", Title},
         {"capitalize", Capitalize}, {"casefold", Fold}, {"swapcase", SwapCase}};
     for (const auto& [name, change] : kChanges) {
       if (name_ != name) continue;
@@ -132,14 +132,12 @@ class StringMethod {
       return All([](char32_t c) { return IsAlpha(c) || IsNumeric(c); });
     }
     if (name_ == "islower") {
-      return Cased(IsLowerCase, [](char32_t c) {
-        return IsUpperCase(c) || IsTitleCase(c);
-      });
+      return Cased(IsLowerCase,
+                   [](char32_t c) { return IsUpperCase(c) || IsTitleCase(c); });
     }
     if (name_ == "isupper") {
-      return Cased(IsUpperCase, [](char32_t c) {
-        return IsLowerCase(c) || IsTitleCase(c);
-      });
+      return Cased(IsUpperCase,
+                   [](char32_t c) { return IsLowerCase(c) || IsTitleCase(c); });
     }
     if (name_ == "istitle") return IsTitle();
     return IsIdentifier();
@@ -252,8 +250,9 @@ class StringMethod {
 
   static size_t Most(const Bound& bound, size_t index) {
     const Int most = bound.Integer(index, -1);
-    return most < 0 || most > static_cast<Int>(kAll) ? kAll
-                                                     : static_cast<size_t>(most);
+    return most < 0 || most > static_cast<Int>(kAll)
+               ? kAll
+               : static_cast<size_t>(most);
   }
 
   static std::vector<std::string_view> SplitSpace(std::string_view rest,
@@ -286,11 +285,10 @@ class StringMethod {
     if (kept > 0) {
       const char* begin = StripLeft(rest).data();
       const std::string_view last = words[kept - 1];
-      parts.emplace_back(begin, static_cast<size_t>(last.data() + last.size() -
-                                                    begin));
+      parts.emplace_back(
+          begin, static_cast<size_t>(last.data() + last.size() - begin));
     }
-    parts.insert(parts.end(),
-                 words.begin() + static_cast<std::ptrdiff_t>(kept),
+    parts.insert(parts.end(), words.begin() + static_cast<std::ptrdiff_t>(kept),
                  words.end());
     return parts;
   }
@@ -465,8 +463,7 @@ class StringMethod {
     if (affix.empty() || affix.size() > text.size()) return Make(text);
     if (prefix && text.substr(0, affix.size()) == affix) {
       text.remove_prefix(affix.size());
-    } else if (!prefix &&
-               text.substr(text.size() - affix.size()) == affix) {
+    } else if (!prefix && text.substr(text.size() - affix.size()) == affix) {
       text.remove_suffix(affix.size());
     }
     return Make(text);
@@ -502,7 +499,8 @@ class StringMethod {
     ForEachCharacter(text_, [&](char32_t c, std::string_view bytes) {
       if (c == '\t') {
         if (size > 0) {
-          if (size > (Int{1} << 40)) FailLimit("chat template: too wide a text");
+          if (size > (Int{1} << 40))
+            FailLimit("chat template: too wide a text");
           const Int spaces = size - column % size;
           budget_.Check(result.size() + static_cast<size_t>(spaces));
           result.append(static_cast<size_t>(spaces), ' ');
@@ -533,8 +531,8 @@ class StringMethod {
     size_t left = 0;
     if (name_ == "rjust") left = missing;
     if (name_ == "center") {
-      const auto width = static_cast<size_t>(
-          std::max<Int>(bound.Integer(0, 0), 0));
+      const auto width =
+          static_cast<size_t>(std::max<Int>(bound.Integer(0, 0), 0));
       left = missing / 2 + (missing & width & 1);
     }
     return Make(Repeat(fill, left) + text_ + Repeat(fill, missing - left));
@@ -550,8 +548,8 @@ class StringMethod {
 
 }  // namespace
 
-Value CallStringMethod(Budget& budget, const Value& self,
-                       std::string_view name, const CallArguments& arguments) {
+Value CallStringMethod(Budget& budget, const Value& self, std::string_view name,
+                       const CallArguments& arguments) {
   return StringMethod(budget, self, name, arguments).Run();
 }
 

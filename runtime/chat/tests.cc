@@ -15,13 +15,13 @@ namespace lutra::chat {
 namespace {
 
 constexpr std::string_view kNames[] = {
-    "!=",      "<",       "<=",       "==",        ">",           ">=",
-    "boolean", "callable", "defined", "divisibleby", "eq",        "equalto",
-    "escaped", "even",    "false",    "filter",    "float",       "ge",
-    "greaterthan", "gt",  "in",       "integer",   "iterable",    "le",
-    "lessthan", "lower",  "lt",       "mapping",   "ne",          "none",
-    "number",  "odd",     "sameas",   "sequence",  "string",      "test",
-    "true",    "undefined", "upper"};
+    "!=",          "<",         "<=",      "==",          ">",        ">=",
+    "boolean",     "callable",  "defined", "divisibleby", "eq",       "equalto",
+    "escaped",     "even",      "false",   "filter",      "float",    "ge",
+    "greaterthan", "gt",        "in",      "integer",     "iterable", "le",
+    "lessthan",    "lower",     "lt",      "mapping",     "ne",       "none",
+    "number",      "odd",       "sameas",  "sequence",    "string",   "test",
+    "true",        "undefined", "upper"};
 
 bool IsSequenceLike(const Value& value) {
   return value.IsUndefined() || value.IsString() || value.IsSequence() ||
@@ -69,8 +69,8 @@ std::optional<bool> Plain(Evaluator& evaluator, std::string_view name,
   if (name == "test") return IsName(value, IsTest);
   if (name == "lower" || name == "upper") {
     const Value text = MakeString(&budget, Text(budget, value));
-    return Truth(CallMethod(
-        budget, text, name == "lower" ? "islower" : "isupper", {}));
+    return Truth(
+        CallMethod(budget, text, name == "lower" ? "islower" : "isupper", {}));
   }
   if (name == "odd" || name == "even") {
     const Value rest =

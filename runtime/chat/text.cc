@@ -65,8 +65,8 @@ void AppendEntries(Budget& budget, const Entries& entries,
 }
 
 void AppendRange(const RangeObject& range, std::string& result) {
-  result += "range(" + IntegerText(range.start) + ", " +
-            IntegerText(range.stop);
+  result +=
+      "range(" + IntegerText(range.start) + ", " + IntegerText(range.stop);
   if (range.step != 1) result += ", " + IntegerText(range.step);
   result += ')';
 }

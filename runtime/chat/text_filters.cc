@@ -122,16 +122,15 @@ Value Replace(Evaluator& evaluator, const Value& value,
   plain.positional = {MakeString(&budget, Text(budget, bound[0])),
                       MakeString(&budget, Text(budget, bound[1]))};
   if (bound.Given(2)) plain.positional.push_back(bound[2]);
-  return CallMethod(budget, MakeString(&budget, Text(budget, value)),
-                    "replace", plain);
+  return CallMethod(budget, MakeString(&budget, Text(budget, value)), "replace",
+                    plain);
 }
 
 Value Format(Evaluator& evaluator, const Value& value,
              const CallArguments& arguments) {
   Budget& budget = evaluator.budget();
   if (!arguments.positional.empty() && !arguments.keywords.empty()) {
-    FailRun(
-        "can't handle positional and keyword arguments at the same time");
+    FailRun("can't handle positional and keyword arguments at the same time");
   }
   Value values;
   if (arguments.keywords.empty()) {
@@ -189,16 +188,15 @@ Value Truncate(Evaluator& evaluator, const Value& value,
                     {"length", "killwords", "end", "leeway"});
   Budget& budget = evaluator.budget();
   const Int length = bound.Integer(0, 255);
-  const Value end = bound.Find(2) == nullptr ? MakeString(&budget, "...")
-                                             : bound[2];
+  const Value end =
+      bound.Find(2) == nullptr ? MakeString(&budget, "...") : bound[2];
   const Int end_length = static_cast<Int>(Length(end));
   const Int leeway = bound.Given(3) ? bound.Integer(3, 5) : 5;
   if (length < end_length) FailRun("truncate: the length is too small");
   if (leeway < 0) FailRun("truncate: the leeway is negative");
   if (static_cast<Int>(Length(value)) <= length + leeway) return value;
-  Value result =
-      GetSlice(budget, value, Value::None(),
-               Value::Integer(length - end_length), Value::None());
+  Value result = GetSlice(budget, value, Value::None(),
+                          Value::Integer(length - end_length), Value::None());
   if (!bound.Bool(1, false)) {
     CallArguments split;
     split.positional = {MakeString(&budget, " "), Value::Integer(1)};

@@ -8,7 +8,7 @@
 namespace lutra::chat {
 namespace {
 
-constexpr std::string_view kDays[] = {"Sunday",   "Monday", "Tuesday",
+constexpr std::string_view kDays[] = {"Sunday",    "Monday",   "Tuesday",
                                       "Wednesday", "Thursday", "Friday",
                                       "Saturday"};
 constexpr std::string_view kMonths[] = {
@@ -100,8 +100,9 @@ class Formatter {
   void All(std::string_view format) {
     const char flag = std::exchange(flag_, '\0');
     if (flag != '\0') {
-      FailRun("strftime_now(): flags of %c, %D, %F, %R, %T, %r, %x and %X are "
-              "not supported");
+      FailRun(
+          "strftime_now(): flags of %c, %D, %F, %R, %T, %r, %x and %X are "
+          "not supported");
     }
     text_ += Formatter(time_).Run(format);
   }

@@ -17,10 +17,9 @@ constexpr size_t kOverhead = 64;
 constexpr size_t kFewEntries = 8;
 
 size_t CountCodePoints(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) {
-        return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u;
-      }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(),
+      [](char c) { return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u; }));
 }
 
 void RequireHashable(const Value& key) {
@@ -152,8 +151,7 @@ size_t DictBuilder::Set(const Value& key, Value value) {
 
 Value DictBuilder::Take() { return Value::Of(Kind::kDict, std::move(dict_)); }
 
-const Value* FindKey(Budget& budget, const DictObject& dict,
-                     const Value& key) {
+const Value* FindKey(Budget& budget, const DictObject& dict, const Value& key) {
   RequireHashable(key);
   const auto found = IndexOf(budget, dict, key);
   return found ? &dict.entries[*found].second : nullptr;
@@ -277,8 +275,7 @@ Values Characters(Budget& budget, const StringObject& string) {
   std::string_view rest = string.text;
   while (!rest.empty()) {
     const size_t bytes = ReadUtf8(rest).bytes;
-    items.push_back(
-        MakeString(&budget, std::string(rest.substr(0, bytes))));
+    items.push_back(MakeString(&budget, std::string(rest.substr(0, bytes))));
     rest.remove_prefix(bytes);
   }
   return items;
@@ -340,9 +337,9 @@ Values Elements(Budget& budget, const Value& value) {
       break;
     case Kind::kGenerator: {
       const auto& generator = value.As<GeneratorObject>();
-      items.assign(generator.items.begin() +
-                       static_cast<std::ptrdiff_t>(generator.next),
-                   generator.items.end());
+      items.assign(
+          generator.items.begin() + static_cast<std::ptrdiff_t>(generator.next),
+          generator.items.end());
       generator.next = generator.items.size();
       break;
     }

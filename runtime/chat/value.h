@@ -104,9 +104,7 @@ class Value {
   bool IsString() const { return kind_ == Kind::kString; }
   bool IsDict() const { return kind_ == Kind::kDict; }
   // A bool is an integer, as in Python.
-  bool IsInteger() const {
-    return kind_ == Kind::kInt || kind_ == Kind::kBool;
-  }
+  bool IsInteger() const { return kind_ == Kind::kInt || kind_ == Kind::kBool; }
   bool IsNumber() const { return IsInteger() || kind_ == Kind::kFloat; }
   bool IsSequence() const {
     return kind_ == Kind::kList || kind_ == Kind::kTuple;
@@ -148,7 +146,7 @@ struct UndefinedObject : Object {
 };
 
 struct StringObject : Object {
-  std::string text;  // UTF-8
+  std::string text;   // UTF-8
   size_t length = 0;  // code points
   bool safe = false;  // markupsafe's Markup
 

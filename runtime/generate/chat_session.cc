@@ -63,8 +63,8 @@ size_t ChatSession::Reuse(const std::vector<int32_t>& tokens) {
   const auto [mine, theirs] =
       std::mismatch(fed_.begin(), fed_.end(), tokens.begin(), tokens.end());
   // The last token is fed in any case: the answer begins with its logits.
-  size_t common = std::min(static_cast<size_t>(mine - fed_.begin()),
-                           tokens.size() - 1);
+  size_t common =
+      std::min(static_cast<size_t>(mine - fed_.begin()), tokens.size() - 1);
   try {
     generator_.Rewind(common);
   } catch (const Error&) {
@@ -88,8 +88,7 @@ GenerationEnd ChatSession::Answer(std::string_view messages,
   if (model_.context() > 0 && tokens.size() > model_.context()) {
     throw Error(ErrorCode::kContextFull,
                 "the conversation has " + std::to_string(tokens.size()) +
-                    " tokens, the context " +
-                    std::to_string(model_.context()));
+                    " tokens, the context " + std::to_string(model_.context()));
   }
   prompt_tokens_ = tokens.size();
   reused_tokens_ = Reuse(tokens);

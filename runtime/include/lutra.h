@@ -445,10 +445,10 @@ LUTRA_EXPORT void lutra_chat_options_init_sized(lutra_chat_options* options,
  * none; LUTRA_UNSUPPORTED if it needs what lutra lacks, fails or takes too
  * long; LUTRA_INVALID_ARGUMENT for messages that are not such a list, or that
  * the template itself refuses, whose words then are the error. */
-LUTRA_EXPORT lutra_status lutra_model_apply_chat_template(
-    const lutra_model* model, const char* messages,
-    const lutra_chat_options* options, char* text, size_t capacity,
-    size_t* bytes);
+LUTRA_EXPORT lutra_status
+lutra_model_apply_chat_template(const lutra_model* model, const char* messages,
+                                const lutra_chat_options* options, char* text,
+                                size_t capacity, size_t* bytes);
 
 /* The same for messages of a role and a text each. */
 typedef struct lutra_chat_message {

@@ -94,15 +94,14 @@ void CompareOutcome(const Json& c, const Outcome& outcome,
     comparison.ExactText("refusal", raised ? outcome.error : Shown(outcome),
                          error.at("message").get<std::string>());
   } else {
-    comparison.ExactText("refusal",
-                         outcome.fault ? "refused" : outcome.text, "refused");
+    comparison.ExactText("refusal", outcome.fault ? "refused" : outcome.text,
+                         "refused");
   }
 }
 
 void ReplayConversation(const std::string& source,
-                        const ChatTemplate::Tokens& tokens,
-                        const ChatTime& now, const Json& c,
-                        Comparison& comparison) {
+                        const ChatTemplate::Tokens& tokens, const ChatTime& now,
+                        const Json& c, Comparison& comparison) {
   ChatOptions options;
   options.now = now;
   options.add_generation_prompt = c.value("add_generation_prompt", false);
@@ -137,10 +136,9 @@ void ReplayFamily(const fs::path& folder, const Json& cases, Sink& sink) {
   }
   const ChatTime now = Time(cases);
   for (const Json& c : cases.at("cases")) {
-    RunCase(sink, c.at("name").get<std::string>(),
-            [&](Comparison& comparison) {
-              ReplayConversation(source, tokens, now, c, comparison);
-            });
+    RunCase(sink, c.at("name").get<std::string>(), [&](Comparison& comparison) {
+      ReplayConversation(source, tokens, now, c, comparison);
+    });
   }
 }
 
@@ -205,11 +203,10 @@ void ReplayHostile(const fs::path& folder, const std::string& messages,
   comparison.ExactText(
       "outcome", Accepts(expect, outcome) ? expect : Shown(outcome), expect);
   const double limit = c.value("limit_ms", 100.0) * kSlower;
-  comparison.ExactText("time",
-                       milliseconds <= limit
-                           ? "in time"
-                           : std::to_string(milliseconds) + " ms",
-                       "in time");
+  comparison.ExactText(
+      "time",
+      milliseconds <= limit ? "in time" : std::to_string(milliseconds) + " ms",
+      "in time");
 }
 
 bool Recognise(const fs::path& folder) {
@@ -218,8 +215,8 @@ bool Recognise(const fs::path& folder) {
   if (fs::exists(folder / kTemplate, ignored)) return true;
   try {
     const Json cases = ReadCases(folder);
-    return cases.contains("cases") && (cases.contains("context") ||
-                                       cases.contains("messages"));
+    return cases.contains("cases") &&
+           (cases.contains("context") || cases.contains("messages"));
   } catch (const std::exception&) {
     return false;
   }

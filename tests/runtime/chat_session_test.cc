@@ -81,9 +81,9 @@ TEST_F(ChatSessionTest, WarmAnswersAreThoseOfAFreshModel) {
   const std::string plain = "he said no";
   EXPECT_EQ(Answer(session, second(plain)), Cold(second(plain)));
   EXPECT_GT(session.reused_tokens(), 10u);
-  EXPECT_EQ(session.generator().prompt_tokens().size() +
-                session.reused_tokens(),
-            session.prompt_tokens());
+  EXPECT_EQ(
+      session.generator().prompt_tokens().size() + session.reused_tokens(),
+      session.prompt_tokens());
   // Back to the first question: all but its last token is there.
   EXPECT_EQ(Answer(session, kFirst), first);
   EXPECT_EQ(session.generator().prompt_tokens().size(), 1u);
@@ -94,8 +94,8 @@ TEST_F(ChatSessionTest, RefusalsLeaveTheSessionUsable) {
   ChatSession session(language, *tokenizer_, *chat_, options_);
   const std::string first = Answer(session, kFirst);
   EXPECT_THROW(Answer(session, R"([{"role":"bad"}])"), ChatTemplateError);
-  const std::string longer = R"([{"role":"user","content":")" +
-                             std::string(400, 'a') + R"("}])";
+  const std::string longer =
+      R"([{"role":"user","content":")" + std::string(400, 'a') + R"("}])";
   try {
     Answer(session, longer);
     ADD_FAILURE() << "more than the context";
@@ -106,9 +106,9 @@ TEST_F(ChatSessionTest, RefusalsLeaveTheSessionUsable) {
 }
 
 TEST_F(ChatSessionTest, AnswersEndWithTheTemplatesToken) {
-  const auto chat = ChatTemplate::Parse(
-      "{% for m in messages %}{{ m.content }}.{% endfor %}",
-      {{"eos_token", "x"}, {"bos_token", "y"}});
+  const auto chat =
+      ChatTemplate::Parse("{% for m in messages %}{{ m.content }}.{% endfor %}",
+                          {{"eos_token", "x"}, {"bos_token", "y"}});
   const std::vector<int32_t> ends = TurnEnds(*chat, *tokenizer_);
   const std::vector<int32_t> x = tokenizer_->Encode("x", false);
   EXPECT_EQ(ends, x);
@@ -181,8 +181,8 @@ TEST_F(ChatCApiTest, AppliesTheTemplate) {
 
 TEST_F(ChatCApiTest, ErrorsHaveCauses) {
   size_t bytes = 7;
-  EXPECT_EQ(lutra_model_apply_chat_template(
-                c_model_, R"([{"role":"bad"}])", nullptr, nullptr, 0, &bytes),
+  EXPECT_EQ(lutra_model_apply_chat_template(c_model_, R"([{"role":"bad"}])",
+                                            nullptr, nullptr, 0, &bytes),
             LUTRA_INVALID_ARGUMENT);
   EXPECT_STREQ(lutra_last_error(), "no bad ones");
   EXPECT_EQ(bytes, 0u);

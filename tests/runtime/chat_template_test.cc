@@ -83,8 +83,9 @@ TEST(ChatTemplateTest, ContinuesTheLastMessage) {
                 .text,
             "<|user|>Hi</s><|assistant|>Hello ");
   options.add_generation_prompt = true;
-  EXPECT_THAT(RefusalOf("x", R"([{"role":"user","content":"Hi"}])", options).fault,
-              ChatTemplateFault::kCaller);
+  EXPECT_THAT(
+      RefusalOf("x", R"([{"role":"user","content":"Hi"}])", options).fault,
+      ChatTemplateFault::kCaller);
 }
 
 TEST(ChatTemplateTest, FaultsAndTheirCauses) {
@@ -99,9 +100,8 @@ TEST(ChatTemplateTest, FaultsAndTheirCauses) {
   const Refusal raised = RefusalOf("{{ raise_exception('Roles\nalternate') }}");
   EXPECT_EQ(raised.fault, ChatTemplateFault::kRaised);
   EXPECT_EQ(raised.cause, "Roles\nalternate");
-  for (const char* messages :
-       {"", "[]", "{}", "[1]", "[{}", R"([{"a":1,}])", R"(["\ud800"])", "[01]",
-        "[{\"a\":\"\xFF\"}]"}) {
+  for (const char* messages : {"", "[]", "{}", "[1]", "[{}", R"([{"a":1,}])",
+                               R"(["\ud800"])", "[01]", "[{\"a\":\"\xFF\"}]"}) {
     EXPECT_EQ(RefusalOf("x", messages).fault, ChatTemplateFault::kCaller)
         << messages;
   }
@@ -112,8 +112,9 @@ TEST(ChatTemplateTest, FaultsAndTheirCauses) {
 
 // Work that grows with what a template says, not with what it is given.
 TEST(ChatTemplateTest, HostileTemplatesEndSoon) {
-  const std::string deep = "{% set ns = namespace(x=[]) %}{% for i in "
-                           "range(99999) %}{% set ns.x = ";
+  const std::string deep =
+      "{% set ns = namespace(x=[]) %}{% for i in "
+      "range(99999) %}{% set ns.x = ";
   const std::vector<std::string> sources = {
       deep + "[ns.x] %}{% endfor %}{{ ns.x }}",
       deep + "cycler(ns.x) %}{% endfor %}",
@@ -122,7 +123,8 @@ TEST(ChatTemplateTest, HostileTemplatesEndSoon) {
       "{% set ns = namespace() %}{% for i in range(99999) %}{% set ns.x = "
       "namespace(x=ns) %}{% set ns = ns.x %}{% endfor %}{{ ns }}",
       "{% for i in range(99999) %}{{ messages|tojson }}{% endfor %}",
-      "{% for i in range(99999) %}{% set x = 'a'|center(1000000) %}{% endfor %}",
+      "{% for i in range(99999) %}{% set x = 'a'|center(1000000) %}{% endfor "
+      "%}",
       "{{ range(99999)|map('string')|sort|unique|join|length }}",
       "{% set d = dict(range(9999)|batch(2)) %}{% for i in range(9999) %}{{ i "
       "in d }}{% endfor %}",
@@ -161,9 +163,10 @@ TEST(ChatTemplateTest, LongConversationsAreNoHostility) {
 TEST(ChatTemplateTest, SpansOfWhatTheAssistantWrote) {
   const auto chat = ChatTemplate::Parse(
       "{% for m in messages %}{% if m.role == 'assistant' %}A:{% generation "
-      "%}{{ m.content }}{% endgeneration %}{% else %}é:{% endif %}{% endfor %}");
-  const RenderedChat result = chat->Render(
-      R"([{"role":"user"},{"role":"assistant","content":"éa"}])");
+      "%}{{ m.content }}{% endgeneration %}{% else %}é:{% endif %}{% endfor "
+      "%}");
+  const RenderedChat result =
+      chat->Render(R"([{"role":"user"},{"role":"assistant","content":"éa"}])");
   EXPECT_EQ(result.text, "é:A:éa");
   ASSERT_EQ(result.generated.size(), 1u);
   EXPECT_EQ(result.generated[0].begin, 4u);

@@ -37,8 +37,8 @@ class ChatVerbTest : public ::testing::Test {
   }
 
   std::vector<std::string> Call(std::vector<std::string> more = {}) const {
-    std::vector<std::string> call = {"chat", model_, "--quiet",
-                                     "--temperature", "0", "-n", "12"};
+    std::vector<std::string> call = {"chat", model_, "--quiet", "--temperature",
+                                     "0",    "-n",   "12"};
     call.insert(call.end(), more.begin(), more.end());
     return call;
   }
@@ -142,8 +142,8 @@ TEST_F(ChatVerbTest, JsonEvents) {
 
 TEST_F(ChatVerbTest, GenerateAnswersOneMessage) {
   const std::vector<std::string> call = {
-      "generate", model_, "--quiet", "--temperature", "0", "-n", "12",
-      "--chat",   "-p",   "the hen"};
+      "generate", model_,   "--quiet", "--temperature", "0", "-n",
+      "12",       "--chat", "-p",      "the hen"};
   EXPECT_EQ(OutputOf(call), Text("the hen\n"));
   std::vector<std::string> more = call;
   more.insert(more.end(), {"--system", "be good"});

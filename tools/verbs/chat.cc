@@ -26,12 +26,15 @@ namespace {
 
 constexpr const char* kExample =
     "Each line from standard input is a message; the model's answers go to\n"
-    "standard output. The conversation is put into the form that the model was\n"
-    "trained on by the chat template that was imported with it. Ctrl-C stops an\n"
+    "standard output. The conversation is put into the form that the model "
+    "was\n"
+    "trained on by the chat template that was imported with it. Ctrl-C stops "
+    "an\n"
     "answer and, where there is none, the command. Lines that begin with '/'\n"
     "are commands: /help lists them.\n"
     "\n"
-    "With --json each line of the output is an object: of the type \"text\" for\n"
+    "With --json each line of the output is an object: of the type \"text\" "
+    "for\n"
     "a piece of an answer as it comes, \"answer\" at its end.\n"
     "\n"
     "Example:\n"
@@ -245,7 +248,8 @@ void AddChatVerb(CommandLine& line) {
       .Required();
   chat.Add("--system", verb->system, "What the model is told beforehand")
       .TypeName("TEXT");
-  chat.Add("--history", verb->load_path, "Go on with a conversation that was saved")
+  chat.Add("--history", verb->load_path,
+           "Go on with a conversation that was saved")
       .TypeName("FILE");
   chat.Add("--tools", verb->tools_path,
            "JSON file with the list of tools that the model may ask for")

@@ -25,12 +25,13 @@ constexpr const char* kHelp =
     "/load FILE       goes on with messages that were saved\n"
     "/stats           tokens, speeds and memory so far\n"
     "/exit            ends the chat, as the end of input does\n"
-    "A line that ends with '\\' goes on in the next one; a message that begins\n"
+    "A line that ends with '\\' goes on in the next one; a message that "
+    "begins\n"
     "with '/' is written with two.\n";
 
 constexpr std::array<std::string_view, 14> kCommands = {
-    "/exit", "/help",  "/history", "/load", "/quit",   "/reset", "/retry",
-    "/save", "/say",   "/stats",   "/system", "/tool", "/undo", "/clear"};
+    "/exit", "/help", "/history", "/load",   "/quit", "/reset", "/retry",
+    "/save", "/say",  "/stats",   "/system", "/tool", "/undo",  "/clear"};
 
 // A word and what follows it.
 struct Words {
@@ -43,8 +44,7 @@ Words Split(std::string_view line) {
   const size_t end = std::min(line.find_first_of(kSpace), line.size());
   const size_t rest = line.find_first_not_of(kSpace, end);
   return {std::string(line.substr(0, end)),
-          rest == std::string_view::npos ? ""
-                                         : std::string(line.substr(rest))};
+          rest == std::string_view::npos ? "" : std::string(line.substr(rest))};
 }
 
 std::string Required(const Words& words, const char* what) {

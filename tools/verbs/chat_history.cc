@@ -20,7 +20,9 @@ constexpr std::string_view kSystem = "system";
 
 }  // namespace
 
-std::string ContentOf(const Json& message) { return Member(message, "content"); }
+std::string ContentOf(const Json& message) {
+  return Member(message, "content");
+}
 std::string RoleOf(const Json& message) { return Member(message, "role"); }
 
 void ChatHistory::Add(std::string_view role, std::string_view content) {
@@ -80,14 +82,18 @@ void ChatHistory::Load(const std::string& path) {
   const std::string text = eval::ReadText(path, 0);
   try {
     read = Json::Parse(text);
-    if (const Json* list = read.Find("messages")) read = Json(*list);
+    const size_t first = text.find_first_not_of(" \t\r\n");
+    if (first != std::string::npos && text[first] == '{') {
+      const Json* list = read.Find("messages");
+      if (list == nullptr) throw Error("it has no messages");
+      read = Json(*list);
+    }
     for (const Json& message : read.items()) {
       if (RoleOf(message).empty()) throw Error("a message has no role");
     }
   } catch (const std::exception& error) {
-    throw Error::InFile(path,
-                        "is no conversation (a JSON list of messages): " +
-                            std::string(error.what()));
+    throw Error::InFile(path, "is no conversation (a JSON list of messages): " +
+                                  std::string(error.what()));
   }
   messages_ = std::move(read);
 }

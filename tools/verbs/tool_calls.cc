@@ -62,10 +62,9 @@ ToolAnswer FindToolCalls(std::string_view answer) {
     const size_t begin = open + kOpen.size();
     const size_t close = rest.find(kClose, begin);
     // A call at the end may lack its end, which is then a token of its own.
-    const std::vector<ToolCall> calls =
-        ReadCalls(rest.substr(begin, close == std::string_view::npos
-                                         ? std::string_view::npos
-                                         : close - begin));
+    const std::vector<ToolCall> calls = ReadCalls(rest.substr(
+        begin, close == std::string_view::npos ? std::string_view::npos
+                                               : close - begin));
     if (calls.empty()) break;
     result.text += rest.substr(0, open);
     result.calls.insert(result.calls.end(), calls.begin(), calls.end());

@@ -90,7 +90,8 @@ std::optional<ChatData> ReadChatFolder(const fs::path& folder) {
     AddMember(file.object(), data);
   }
   if (data.templates.empty()) return std::nullopt;
-  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
+  for (const char* name :
+       {"tokenizer_config.json", "special_tokens_map.json"}) {
     if (!Exists(folder / name)) continue;
     const JsonFile file(folder / name, "special tokens");
     AddTokens(file.object(), data);

@@ -33,8 +33,8 @@ std::optional<ChatData> ReadChatData(const Model& model);
 
 // The template of that name, "default" if it is empty. Throws Error of the code
 // kNotFound if the model has none, and what ChatTemplate::Parse throws.
-std::shared_ptr<const ChatTemplate> LoadChatTemplate(const Model& model,
-                                                     std::string_view name = {});
+std::shared_ptr<const ChatTemplate> LoadChatTemplate(
+    const Model& model, std::string_view name = {});
 
 }  // namespace lutra
 

@@ -33,6 +33,10 @@ void TextGenerator::Reset() {
   pending_.clear();
 }
 
+void TextGenerator::Accept(Span<const int32_t> tokens) {
+  for (const int32_t id : tokens) sampler_.Accept(id);
+}
+
 void TextGenerator::Rewind(size_t position) {
   model_.Rewind(position);
   pending_.clear();
@@ -118,6 +122,7 @@ GenerationEnd TextGenerator::Continue(ShownText& text) {
     pending_.push_back(id);
     tokens_.push_back(id);
     seconds_ = SecondsSince(start);
+    if (choice_) choice_(id, logits);
     if (IsEnd(tokenizer_, options_, id)) return GenerationEnd::kEndToken;
     text.Add(id);
     if (text.stopped()) return GenerationEnd::kStopString;

@@ -8,7 +8,6 @@
 #include <string_view>
 #include <vector>
 
-#include "lutra/eval/memory.h"
 #include "lutra/eval/perplexity.h"
 #include "lutra/runtime/chat_data.h"
 #include "lutra/runtime/chat_session.h"
@@ -16,14 +15,14 @@
 #include "lutra/runtime/text_generator.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/interrupt.h"
-#include "tools/cli/json.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/load_option.h"
 #include "tools/cli/options.h"
-#include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/chat_history.h"
 #include "tools/verbs/generate.h"
+#include "tools/verbs/generate_output.h"
+#include "tools/verbs/prompt_cache.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -60,6 +59,7 @@ constexpr const char* kExample =
     "  lutra generate stories.safetensors --prompts prompts.txt --json\n"
     "  lutra generate stories.safetensors --interactive --quiet";
 
+constexpr size_t kMaxLogProbabilities = 1000;
 // Far beyond the number that gains anything.
 constexpr size_t kMaxParallel = 4096;
 
@@ -68,77 +68,8 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
-double PerSecond(size_t tokens, double seconds) {
-  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
-}
-
 std::string ReadAll(std::istream& in) {
   return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-// Of a whole run of the command.
-struct Totals {
-  double load_seconds = 0;
-  size_t prompt_tokens = 0;
-  double prompt_seconds = 0;
-  size_t tokens = 0;
-  double seconds = 0;
-
-  void Add(const TextGenerator& generator) {
-    prompt_tokens += generator.prompt_tokens().size();
-    prompt_seconds += generator.prompt_seconds();
-    tokens += generator.tokens().size();
-    seconds += generator.seconds();
-  }
-  double PromptSpeed() const {
-    return PerSecond(prompt_tokens, prompt_seconds);
-  }
-  double Speed() const { return PerSecond(tokens, seconds); }
-};
-
-void PrintTotals(const Totals& totals, const LanguageModel& model) {
-  const MemoryReport memory = model.Memory();
-  std::string used = WithCommas(model.position());
-  if (model.context() > 0) used += " of " + WithCommas(model.context());
-  std::cerr << "load " << Short(1e3 * totals.load_seconds) << " ms; prompt "
-            << WithCommas(totals.prompt_tokens) << " tokens, "
-            << Short(totals.PromptSpeed()) << " tokens/s; generated "
-            << WithCommas(totals.tokens) << " tokens, " << Short(totals.Speed())
-            << " tokens/s\n"
-            << "memory: weights " << Bytes(memory.weights) << " mapped, arena "
-            << Bytes(memory.arena) << ", state " << Bytes(memory.state) << " ("
-            << used << " tokens used), peak " << Bytes(eval::PeakMemoryBytes())
-            << std::endl;
-}
-
-Json ToJson(const Totals& totals, const LanguageModel& model) {
-  const MemoryReport memory = model.Memory();
-  return {{"load_seconds", totals.load_seconds},
-          {"prompt_seconds", totals.prompt_seconds},
-          {"prompt_tokens_per_second", totals.PromptSpeed()},
-          {"seconds", totals.seconds},
-          {"tokens_per_second", totals.Speed()},
-          {"context", model.context()},
-          {"weight_bytes", memory.weights},
-          {"arena_bytes", memory.arena},
-          {"state_bytes", memory.state},
-          {"peak_bytes", eval::PeakMemoryBytes()}};
-}
-
-// --json: what was written, and what it took.
-void PrintReport(const GenerateVerb& verb, const std::string& prompt,
-                 const std::string& text, const TextGenerator& generator,
-                 const Totals& totals, const LanguageModel& model,
-                 std::string_view end) {
-  Json report = {{"model", verb.model},
-                 {"prompt", prompt},
-                 {"text", text},
-                 {"prompt_tokens", generator.prompt_tokens()},
-                 {"tokens", generator.tokens()},
-                 {"end", end},
-                 {"seed", verb.generation.sampler.seed}};
-  report.Update(ToJson(totals, model));
-  std::cout << report.Dump(2, Json::BadText::kReplace) << "\n";
 }
 
 // The prompts as they were given; none is one empty one.
@@ -165,44 +96,35 @@ void GenerateOne(const GenerateVerb& verb, double load_seconds,
                  LanguageModel& language_model, const Tokenizer& tokenizer,
                  std::string text) {
   TextGenerator generator(language_model, tokenizer, verb.generation);
-  Totals totals;
-  totals.load_seconds = load_seconds;
+  GenerateOutput output(verb, language_model, tokenizer, load_seconds);
+  output.Watch(generator);
+  PromptCache cache(verb.prompt_cache, language_model);
   bool waiting = verb.interactive && text.empty();
   CancelOnInterrupt interrupt(language_model);
   bool interrupted = false;
-  std::string shown;
   GenerationEnd end = GenerationEnd::kMaxTokens;
+  const auto show = [&output](std::string_view piece) { output.Show(piece); };
   do {
     if (waiting && !std::getline(std::cin, text)) {
       interrupted = interrupt.Take();
       break;
     }
     interrupted = false;
-    if (!verb.json && !verb.no_echo && !waiting) Write(text);
+    if (!verb.AsJson() && !verb.no_echo && !waiting) Write(text);
     try {
-      end = generator.Generate(text, [&](std::string_view piece) {
-        if (verb.json) {
-          shown += piece;
-        } else {
-          Write(piece);
-        }
-      });
+      end = cache.used() ? cache.Generate(generator, tokenizer, text, show)
+                         : generator.Generate(text, show);
     } catch (const Cancelled&) {
       interrupted = interrupt.Take();
     } catch (const Error&) {
-      if (!verb.json) Write("\n");  // the message gets a line of its own
+      if (!verb.AsJson()) Write("\n");  // the message gets a line of its own
       throw;
     }
-    totals.Add(generator);
-    if (!verb.json) Write("\n");
+    output.Add(generator);
+    if (!verb.AsJson()) Write("\n");
     waiting = true;
   } while (verb.interactive);
-
-  if (verb.json) {
-    PrintReport(verb, text, shown, generator, totals, language_model,
-                interrupted ? "cancelled" : Name(end));
-  }
-  if (!verb.quiet && !verb.json) PrintTotals(totals, language_model);
+  output.Finish(text, generator, interrupted ? "cancelled" : Name(end));
   if (interrupted) throw ExitStatus(kInterrupted);
 }
 
@@ -213,31 +135,25 @@ void GenerateAnswer(const GenerateVerb& verb, double load_seconds,
   const std::shared_ptr<const ChatTemplate> chat =
       LoadChatTemplate(language_model.model());
   ChatSession session(language_model, tokenizer, *chat, verb.generation);
+  GenerateOutput output(verb, language_model, tokenizer, load_seconds);
+  output.Watch(session.generator());
   ChatHistory history;
   history.SetSystem(verb.system);
   history.Add("user", message);
   CancelOnInterrupt interrupt(language_model);
   bool interrupted = false;
-  std::string shown;
   GenerationEnd end = GenerationEnd::kMaxTokens;
   try {
-    end = session.Answer(history.Text(), {}, [&](std::string_view piece) {
-      shown += piece;
-      if (!verb.json) Write(piece);
+    end = session.Answer(history.Text(), {}, [&output](std::string_view piece) {
+      output.Show(piece);
     });
   } catch (const Cancelled&) {
     interrupted = interrupt.Take();
   }
-  Totals totals;
-  totals.load_seconds = load_seconds;
-  totals.Add(session.generator());
-  if (verb.json) {
-    PrintReport(verb, message, shown, session.generator(), totals,
-                language_model, interrupted ? "cancelled" : Name(end));
-  } else {
-    Write("\n");
-    if (!verb.quiet) PrintTotals(totals, language_model);
-  }
+  output.Add(session.generator());
+  if (!verb.AsJson()) Write("\n");
+  output.Finish(message, session.generator(),
+                interrupted ? "cancelled" : Name(end));
   if (interrupted) throw ExitStatus(kInterrupted);
 }
 
@@ -253,6 +169,9 @@ void Generate(const GenerateVerb& verb) {
     if (prompts.size() != 1) {
       throw UsageError("--chat", "answers one message only");
     }
+    if (!verb.prompt_cache.empty()) {
+      throw UsageError("--prompt-cache", "is not for --chat");
+    }
     GenerateAnswer(verb, load_seconds, language_model,
                    *RequireTokenizer(*model), prompts[0]);
     return;
@@ -266,6 +185,13 @@ void Generate(const GenerateVerb& verb) {
     throw UsageError("--interactive", tokenizer == nullptr
                                           ? "the model has no tokenizer"
                                           : "continues one prompt only");
+  }
+  if (verb.json_lines || verb.log_probabilities > 0 ||
+      !verb.prompt_cache.empty()) {
+    throw UsageError(verb.json_lines              ? "--json-lines"
+                     : verb.log_probabilities > 0 ? "--logprobs"
+                                                  : "--prompt-cache",
+                     "is for one prompt, of a model with a tokenizer");
   }
   GenerateBatch(verb, load_seconds, language_model, tokenizer.get(), prompts);
 }
@@ -333,9 +259,28 @@ void AddGenerateVerb(CommandLine& line) {
   generate.AddFlag("--no-echo", verb->no_echo,
                    "Print only what the model wrote");
   generate.AddFlag("-q,--quiet", verb->quiet, "Do not print speeds and memory");
+  Option json =
+      generate
+          .AddFlag("--json", verb->json,
+                   "One JSON object at the end: text, tokens, speeds, memory")
+          .Excludes(interactive);
   generate
-      .AddFlag("--json", verb->json,
-               "One JSON object at the end: text, tokens, speeds, memory")
+      .AddFlag("--json-lines", verb->json_lines,
+               "A JSON object on each line: the text as it comes, then what "
+               "--json prints")
+      .Excludes(interactive)
+      .Excludes(json);
+  generate
+      .Add("--logprobs", verb->log_probabilities,
+           "In JSON: the log-probabilities of each token and of the N most "
+           "probable ones in its place")
+      .TypeName("N")
+      .Range(size_t{1}, kMaxLogProbabilities);
+  generate
+      .Add("--prompt-cache", verb->prompt_cache,
+           "File that keeps what the model makes of the prompt: another run "
+           "whose prompt begins alike takes it from there")
+      .TypeName("FILE")
       .Excludes(interactive);
   AddContextOption(generate, verb->language.session.context,
                    "as long as the model is made for");

@@ -29,6 +29,11 @@ struct GenerateVerb {
   bool no_echo = false;
   bool quiet = false;
   bool json = false;
+  bool json_lines = false;
+  size_t log_probabilities = 0;
+  std::string prompt_cache;
+
+  bool AsJson() const { return json || json_lines; }
 };
 
 // 128 + SIGINT, as shells have it.

@@ -44,6 +44,7 @@ class ChatSession {
   // in the sequence already.
   size_t prompt_tokens() const { return prompt_tokens_; }
   size_t reused_tokens() const { return reused_tokens_; }
+  TextGenerator& generator() { return generator_; }
   const TextGenerator& generator() const { return generator_; }
 
  private:

@@ -6,10 +6,10 @@
 #include <system_error>
 #include <utility>
 
-#include "lutra/eval/perplexity.h"
 #include "lutra/kernels/span.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/output_file.h"
+#include "runtime/base/mapped_file.h"
 
 namespace lutra::tools {
 namespace {
@@ -43,8 +43,8 @@ PromptCache::PromptCache(std::string path, LanguageModel& model)
 }
 
 void PromptCache::Read() {
-  const std::string file = eval::ReadText(path_, 0);
-  const std::string_view text = file;
+  const MappedFile file(path_);
+  const std::string_view text = file.text();
   const bool begins = text.substr(0, kMagic.size()) == kMagic;
   if (!begins || text.size() < kHead) {
     throw Error::InFile(path_, "is no prompt cache");

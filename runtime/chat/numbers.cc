@@ -3,9 +3,11 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "runtime/chat/characters.h"
 
@@ -45,15 +47,40 @@ std::optional<std::string> Ungrouped(std::string_view digits) {
   return plain;
 }
 
-std::string Formatted(double value, std::chars_format format, int digits) {
-  if (std::isnan(value)) return "nan";
-  if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
-  std::string text(static_cast<size_t>(digits) + 350, '\0');
-  const auto [end, error] = std::to_chars(
-      text.data(), text.data() + text.size(), value, format, digits);
-  if (error != std::errc()) FailLimit("a number is too long");
-  text.resize(static_cast<size_t>(end - text.data()));
+// What printf writes, with a point whatever the locale has.
+std::string WithPoint(std::string_view printed) {
+  std::string text;
+  bool point = false;
+  for (const char c : printed) {
+    const bool digit = DigitValue(c) < 10 || c == '-' || c == '+' || c == 'e';
+    if (digit) {
+      text += c;
+    } else if (!std::exchange(point, true)) {
+      text += '.';
+    }
+  }
   return text;
+}
+
+// Of a finite number: its shortest digits, as d.ddde+XX.
+std::string ShortestDigits(double value) {
+  std::array<char, 40> buffer{};
+#ifdef __cpp_lib_to_chars
+  const auto [end, error] =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
+                    std::chars_format::scientific);
+  return {buffer.data(), end};
+#else
+  // Libraries without it: the first number of digits that give it again. Some
+  // powers of two have a shorter form that is not the nearest of its length.
+  constexpr int kMost = 16;
+  std::string text;
+  for (int digits = 0; digits <= kMost; ++digits) {
+    text = ScientificText(value, digits);
+    if (ParseFloat(text) == value) break;
+  }
+  return text;
+#endif
 }
 
 }  // namespace
@@ -75,12 +102,8 @@ std::string IntegerText(Int value, int base) {
 std::string FloatText(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
-  std::array<char, 40> buffer{};
-  const auto [end, error] =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
-                    std::chars_format::scientific);
-  std::string_view text(buffer.data(),
-                        static_cast<size_t>(end - buffer.data()));
+  const std::string all = ShortestDigits(value);
+  std::string_view text = all;
   std::string sign;
   if (text.front() == '-') {
     sign = "-";
@@ -115,11 +138,20 @@ std::string FloatText(double value) {
 }
 
 std::string FixedText(double value, int digits) {
-  return Formatted(value, std::chars_format::fixed, digits);
+  if (!std::isfinite(value)) return FloatText(value);
+  // The largest number has 309 digits before its point.
+  std::string text(static_cast<size_t>(digits) + 320, '\0');
+  const int size =
+      std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+  return WithPoint(std::string_view(text).substr(0, static_cast<size_t>(size)));
 }
 
 std::string ScientificText(double value, int digits) {
-  return Formatted(value, std::chars_format::scientific, digits);
+  if (!std::isfinite(value)) return FloatText(value);
+  std::string text(static_cast<size_t>(digits) + 20, '\0');
+  const int size =
+      std::snprintf(text.data(), text.size(), "%.*e", digits, value);
+  return WithPoint(std::string_view(text).substr(0, static_cast<size_t>(size)));
 }
 
 std::optional<Int> ParseInteger(std::string_view text, int base) {

@@ -86,6 +86,7 @@ void Run(const ChatVerb& verb) {
   for (bool goes_on = true; goes_on;) {
     if (!ReadMessage(prompts, message)) {
       interrupted = interrupt.Take();
+      if (prompts) Write("\n");  // behind the mark of the prompt
       break;
     }
     if (message.empty()) continue;
@@ -108,7 +109,6 @@ void Run(const ChatVerb& verb) {
       std::cerr << "lutra: error: " << OneLine(error.what()) << std::endl;
     }
   }
-  if (prompts) Write("\n");
   if (!verb.quiet && !verb.json) std::cerr << chat.Stats() << std::endl;
   if (interrupted) throw ExitStatus(kInterrupted);
 }

@@ -78,6 +78,7 @@ int RunCommand(int argc, const char* const* argv) {
   AddBenchVerb(line);
   AddProfileVerb(line);
   AddGenerateVerb(line);
+  AddChatVerb(line);
   AddRunVerb(line);
   AddEmbedTextVerb(line);
   AddCpuVerb(line);

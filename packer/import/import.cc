@@ -134,6 +134,7 @@ std::map<std::string, std::string> Metadata(const ImportPlan& plan) {
   metadata[std::string(kVersionKey)] = std::to_string(kModelVersion);
   metadata[std::string(kGraphKey)] = GraphToJson(plan.graph);
   if (!plan.config.empty()) metadata[std::string(kConfigKey)] = plan.config;
+  if (plan.chat) metadata[std::string(kChatKey)] = ChatDataToJson(*plan.chat);
   if (plan.context > 0) {
     metadata[std::string(kContextLengthKey)] = std::to_string(plan.context);
   }
@@ -287,6 +288,11 @@ ImportPlan MakePlan(const ImportOptions& options, ImportReport& report) {
   if (plan.tokenizer) {
     report.tokenizer = plan.tokenizer->recipe.kind;
     report.vocabulary = plan.tokenizer->size();
+  }
+  if (plan.chat) {
+    for (const auto& [name, source] : plan.chat->templates) {
+      report.chat_templates.push_back(name);
+    }
   }
   report.weights = QuantizedWeights(plan);
   report.floats = plan.floats;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lutra/packer/import.h"
+#include "lutra/runtime/chat_data.h"
 #include "lutra/runtime/graph.h"
 #include "lutra/runtime/safetensors.h"
 #include "lutra/runtime/tokenizer_data.h"
@@ -46,6 +47,7 @@ struct ImportPlan {
   std::vector<ImportTensor> tensors;
   std::vector<FloatWeight> floats;  // that lie on no grid: see ImportReport
   std::optional<TokenizerData> tokenizer;
+  std::optional<ChatData> chat;
   // What the network was made of, for export: Hugging Face's config.json
   // without what says how weights are quantized. Empty: not known.
   std::string config;

@@ -164,10 +164,10 @@ void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
                        [&show, i](std::string_view text) { show(i, text); });
   }
   const std::vector<uint32_t> allowed =
-      AllowedTokens(model.vocabulary(), tokenizer, generation.ignore_end);
+      AllowedTokens(model.vocabulary(), tokenizer, generation);
   const auto each = [&](size_t prompt,
                         int32_t id) -> std::optional<GenerationEnd> {
-    if (tokenizer.IsEnd(id)) return GenerationEnd::kEndToken;
+    if (IsEnd(tokenizer, generation, id)) return GenerationEnd::kEndToken;
     texts[prompt].Add(id);
     if (texts[prompt].stopped()) return GenerationEnd::kStopString;
     return std::nullopt;

@@ -1,5 +1,7 @@
 #include "runtime/generate/generation.h"
 
+#include <algorithm>
+
 #include "lutra/runtime/sampler.h"
 
 namespace lutra {
@@ -18,15 +20,22 @@ std::string_view Name(GenerationEnd end) {
   return "context";
 }
 
+bool IsEnd(const Tokenizer& tokenizer, const GenerationOptions& options,
+           int32_t id) {
+  return tokenizer.IsEnd(id) ||
+         std::find(options.ends.begin(), options.ends.end(), id) !=
+             options.ends.end();
+}
+
 std::vector<uint32_t> AllowedTokens(size_t vocabulary,
                                     const Tokenizer& tokenizer,
-                                    bool ignore_end) {
+                                    const GenerationOptions& options) {
   std::vector<uint32_t> allowed(TokenMaskWords(vocabulary));
   bool all = true;
   for (size_t i = 0; i < vocabulary; ++i) {
     const auto id = static_cast<int32_t>(i);
     if (i < tokenizer.size() && !tokenizer.IsUnused(id) &&
-        !(ignore_end && tokenizer.IsEnd(id))) {
+        !(options.ignore_end && IsEnd(tokenizer, options, id))) {
       allowed[i / 32] |= uint32_t{1} << (i % 32);
     } else {
       all = false;

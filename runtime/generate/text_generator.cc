@@ -23,14 +23,22 @@ TextGenerator::TextGenerator(LanguageModel& model, const Tokenizer& tokenizer,
       tokenizer_(tokenizer),
       options_(options),
       sampler_(options.sampler, model.vocabulary()),
-      allowed_(
-          AllowedTokens(model.vocabulary(), tokenizer, options.ignore_end)) {
+      allowed_(AllowedTokens(model.vocabulary(), tokenizer, options)) {
   StopFilter check(options.stops);
 }
 
 void TextGenerator::Reset() {
   model_.Reset();
   sampler_.Reset();
+  pending_.clear();
+}
+
+void TextGenerator::Accept(Span<const int32_t> tokens) {
+  for (const int32_t id : tokens) sampler_.Accept(id);
+}
+
+void TextGenerator::Rewind(size_t position) {
+  model_.Rewind(position);
   pending_.clear();
 }
 
@@ -71,12 +79,17 @@ Span<const float> TextGenerator::FeedPrompt() {
 GenerationEnd TextGenerator::Generate(std::string_view prompt,
                                       const Show& show) {
   const bool begins = model_.position() == 0 && pending_.empty();
-  prompt_.clear();
+  return GenerateFrom(begins ? tokenizer_.EncodePrompt(prompt)
+                             : tokenizer_.Encode(prompt, /*add_special=*/false),
+                      !begins || !prompt.empty(), show);
+}
+
+GenerationEnd TextGenerator::GenerateFrom(std::vector<int32_t> prompt,
+                                          bool continues, const Show& show) {
+  prompt_ = std::move(prompt);
   tokens_.clear();
   prompt_seconds_ = seconds_ = 0;
-  prompt_ = begins ? tokenizer_.EncodePrompt(prompt)
-                   : tokenizer_.Encode(prompt, /*add_special=*/false);
-  ShownText text(tokenizer_, !begins || !prompt.empty(), options_.stops, show);
+  ShownText text(tokenizer_, continues, options_.stops, show);
   try {
     const GenerationEnd end = Continue(text);
     text.Finish();
@@ -109,7 +122,8 @@ GenerationEnd TextGenerator::Continue(ShownText& text) {
     pending_.push_back(id);
     tokens_.push_back(id);
     seconds_ = SecondsSince(start);
-    if (tokenizer_.IsEnd(id)) return GenerationEnd::kEndToken;
+    if (choice_) choice_(id, logits);
+    if (IsEnd(tokenizer_, options_, id)) return GenerationEnd::kEndToken;
     text.Add(id);
     if (text.stopped()) return GenerationEnd::kStopString;
     if (tokens_.size() == options_.max_tokens) {

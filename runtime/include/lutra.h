@@ -412,6 +412,60 @@ LUTRA_EXPORT lutra_status lutra_model_is_end(const lutra_model* model,
 LUTRA_EXPORT lutra_status lutra_model_is_unused(const lutra_model* model,
                                                 int32_t id, int* is_unused);
 
+/* Text of a conversation for the model, by the chat template that was imported
+ * with it. Encode it with LUTRA_SPECIAL_NONE: a template puts all special
+ * tokens itself. */
+typedef struct lutra_chat_options {
+  size_t struct_size;
+  /* JSON, or NULL for none: a list of tools, a list of documents, an object
+   * with further variables of the template. */
+  const char* tools;
+  const char* documents;
+  const char* variables;
+  /* Which of several templates; NULL for the one called "default". */
+  const char* template_name;
+  /* Other than 0: the text ends with what begins an answer (the default); or
+   * with the last message, which is to be continued. Not both. */
+  int add_generation_prompt;
+  int continue_final_message;
+} lutra_chat_options;
+
+LUTRA_EXPORT void lutra_chat_options_init_sized(lutra_chat_options* options,
+                                                size_t struct_size);
+#define lutra_chat_options_init(options) \
+  lutra_chat_options_init_sized((options), sizeof(lutra_chat_options))
+
+/* `messages` is a JSON list of objects with "role", "content" and what else the
+ * template knows ("tool_calls", lists of parts as content), with a final zero.
+ * Writes at most `capacity` bytes, without a final zero, and sets *bytes to how
+ * many there are; text may be NULL if capacity is 0. options may be NULL for
+ * the defaults.
+ *
+ * LUTRA_NOT_FOUND if the file holds no (such) template; LUTRA_DAMAGED if it is
+ * none; LUTRA_UNSUPPORTED if it needs what lutra lacks, fails or takes too
+ * long; LUTRA_INVALID_ARGUMENT for messages that are not such a list, or that
+ * the template itself refuses, whose words then are the error. */
+LUTRA_EXPORT lutra_status
+lutra_model_apply_chat_template(const lutra_model* model, const char* messages,
+                                const lutra_chat_options* options, char* text,
+                                size_t capacity, size_t* bytes);
+
+/* The same for messages of a role and a text each. */
+typedef struct lutra_chat_message {
+  const char* role;
+  const char* content;
+} lutra_chat_message;
+LUTRA_EXPORT lutra_status lutra_model_apply_chat_template_to(
+    const lutra_model* model, const lutra_chat_message* messages, size_t count,
+    const lutra_chat_options* options, char* text, size_t capacity,
+    size_t* bytes);
+
+/* The tokens that end an answer beside those of lutra_model_is_end. Writes at
+ * most `capacity` ids and sets *count to how many there are. */
+LUTRA_EXPORT lutra_status lutra_model_chat_ends(const lutra_model* model,
+                                                int32_t* ids, size_t capacity,
+                                                size_t* count);
+
 /* Decodes token by token into whole UTF-8 characters. With continues other
  * than 0 the tokens follow others of the same text (a prompt). */
 LUTRA_EXPORT lutra_status lutra_text_stream_create(const lutra_model* model,

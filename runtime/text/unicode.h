@@ -7,7 +7,7 @@
 namespace lutra {
 
 // Properties of characters and normalization, from utf8proc. A build without it
-// throws Error, naming `file`, where a tokenizer needs them.
+// throws Error, naming `file`, where a tokenizer or a chat template needs them.
 void CheckUnicodeSupport(std::string_view file);
 
 // The normalization forms of Unicode.
@@ -15,8 +15,47 @@ enum class NormalForm { kC, kD, kKC, kKD };
 // Of UTF-8 text. Throws std::bad_alloc.
 std::string Normalize(std::string_view text, NormalForm form);
 
-// The character that is its lower case, or itself.
+// The character that is its lower, upper or title case, or itself.
 char32_t ToLower(char32_t c);
+char32_t ToUpper(char32_t c);
+char32_t ToTitle(char32_t c);
+// Its case folding in full, up to three characters.
+std::u32string FoldCase(char32_t c);
+
+// Unicode's general categories.
+enum class Category {
+  kCn,
+  kLu,
+  kLl,
+  kLt,
+  kLm,
+  kLo,
+  kMn,
+  kMc,
+  kMe,
+  kNd,
+  kNl,
+  kNo,
+  kPc,
+  kPd,
+  kPs,
+  kPe,
+  kPi,
+  kPf,
+  kPo,
+  kSm,
+  kSc,
+  kSk,
+  kSo,
+  kZs,
+  kZl,
+  kZp,
+  kCc,
+  kCf,
+  kCs,
+  kCo,
+};
+Category CategoryOf(char32_t c);
 // Of the category Mn.
 bool IsNonspacingMark(char32_t c);
 // Of the categories Cc, Cf, Co and Cs.

@@ -62,6 +62,39 @@ char32_t ToLower(char32_t c) {
       utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
 }
 
+char32_t ToUpper(char32_t c) {
+  return static_cast<char32_t>(
+      utf8proc_toupper(static_cast<utf8proc_int32_t>(c)));
+}
+
+char32_t ToTitle(char32_t c) {
+  return static_cast<char32_t>(
+      utf8proc_totitle(static_cast<utf8proc_int32_t>(c)));
+}
+
+std::u32string FoldCase(char32_t c) {
+  utf8proc_int32_t folded[8] = {};
+  int last_class = UTF8PROC_BOUNDCLASS_START;
+  const utf8proc_ssize_t count =
+      utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), folded, 8,
+                              UTF8PROC_CASEFOLD, &last_class);
+  std::u32string result;
+  for (utf8proc_ssize_t i = 0; i < count && i < 8; ++i) {
+    result += static_cast<char32_t>(folded[i]);
+  }
+  return result;
+}
+
+Category CategoryOf(char32_t c) {
+  static_assert(static_cast<int>(Category::kCn) == UTF8PROC_CATEGORY_CN);
+  static_assert(static_cast<int>(Category::kNd) == UTF8PROC_CATEGORY_ND);
+  static_assert(static_cast<int>(Category::kPo) == UTF8PROC_CATEGORY_PO);
+  static_assert(static_cast<int>(Category::kZs) == UTF8PROC_CATEGORY_ZS);
+  static_assert(static_cast<int>(Category::kCo) == UTF8PROC_CATEGORY_CO);
+  return static_cast<Category>(
+      utf8proc_category(static_cast<utf8proc_int32_t>(c)));
+}
+
 bool IsNonspacingMark(char32_t c) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(c)) ==
          UTF8PROC_CATEGORY_MN;

@@ -47,6 +47,10 @@ extern const Kind kTokenizers;
 // training (shared/golden/train/README.md).
 extern const Kind kTraining;
 
+// Chat templates with the texts that transformers makes of conversations, and
+// hostile ones (shared/golden/chat/README.md).
+extern const Kind kChat;
+
 // All of them.
 std::span<const Kind* const> Kinds();
 

@@ -5,7 +5,7 @@ namespace lutra::golden {
 std::span<const Kind* const> Kinds() {
   static constexpr const Kind* kKinds[] = {
       &kCheckpoints, &kArchitecture, &kHuggingFace, &kLattice,
-      &kParq,        &kTokenizers,   &kTraining,
+      &kParq,        &kTokenizers,   &kTraining,    &kChat,
   };
   return kKinds;
 }

@@ -66,6 +66,19 @@ foreach(program generate_c generate_cpp)
   endif()
 endforeach()
 
+run(actual "${WORK_DIR}/examples/chat_c" "${language}" "the he" "be good")
+if(NOT actual STREQUAL
+   "be good. the he. \n15 tokens; an answer ends with one of 0\n")
+  message(FATAL_ERROR "chat_c printed '${actual}'")
+endif()
+execute_process(
+  COMMAND "${CMAKE_COMMAND}" -E echo "the he"
+  COMMAND "${WORK_DIR}/examples/chat_cpp" "${language}"
+  OUTPUT_VARIABLE actual RESULTS_VARIABLE results)
+if(NOT results STREQUAL "0;0" OR NOT actual MATCHES "^.+\n$")
+  message(FATAL_ERROR "chat_cpp: ${results}, printed '${actual}'")
+endif()
+
 run(actual "${WORK_DIR}/app/use_tools_rooms")
 if(NOT actual STREQUAL "trained 2 bits\n")
   message(FATAL_ERROR "use_tools_rooms printed '${actual}'")

@@ -5,12 +5,20 @@
 #include <iostream>
 #include <string_view>
 
+#include "lutra/runtime/chat_data.h"
 #include "lutra/runtime/text_generator.h"
 #include "tests/runtime/tiny_language.h"
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
-  lutra::TinyLanguage{.packed = true}.Build().Write(argv[1]);
+  // A chat template, for the examples that talk.
+  lutra::ChatData chat;
+  chat.templates = {
+      {"default", "{% for m in messages %}{{ m.content }}. {% endfor %}"}};
+  lutra::TinyLanguage{.packed = true}
+      .Build()
+      .Metadata(lutra::kChatKey, lutra::ChatDataToJson(chat))
+      .Write(argv[1]);
   const auto model = lutra::Model::Load(argv[1]);
   const auto tokenizer = lutra::Tokenizer::FromModel(*model);
   lutra::LanguageModel language(model);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,80 @@ TEST_F(GenerateVerbTest, StopStringSpansTokens) {
   EXPECT_EQ(OutputOf(Call({"-p", "the", "-n", "60", "--stop", "never there",
                            "--stop", stop})),
             expected);
+}
+
+TEST_F(GenerateVerbTest, JsonLines) {
+  const std::string text = OutputOf(Call({"-p", "the ", "-n", "30"}));
+  std::istringstream lines(OutputOf(
+      Call({"-p", "the ", "-n", "30", "--json-lines", "--logprobs", "3"})));
+  std::string shown;
+  std::vector<int32_t> ids;
+  json last;
+  for (std::string line; std::getline(lines, line);) {
+    last = json::parse(line);
+    if (last["type"] == "text") shown += last["text"].get<std::string>();
+    if (last["type"] != "token") continue;
+    ids.push_back(last["id"]);
+    ASSERT_EQ(last["top"].size(), 3u);
+    const double most = last["top"][0]["logprob"];
+    EXPECT_GE(most, last["top"][1]["logprob"].get<double>());
+    EXPECT_GE(most, last["logprob"].get<double>());
+    EXPECT_LT(most, 0);
+  }
+  EXPECT_EQ(last["type"], "end");
+  EXPECT_EQ("the " + shown + "\n", text);
+  EXPECT_EQ(last["text"], shown);
+  EXPECT_EQ(last["tokens"], ids);
+  const json report = json::parse(
+      OutputOf(Call({"-p", "the ", "-n", "5", "--json", "--logprobs", "1"})));
+  ASSERT_EQ(report["logprobs"].size(), 5u);
+  EXPECT_EQ(report["logprobs"][4]["id"], report["tokens"][4]);
+  EXPECT_EQ(RunLutra(Call({"-p", "a", "-p", "b", "--json-lines"})).exit_code,
+            2);
+}
+
+TEST_F(GenerateVerbTest, PromptCache) {
+  const std::string file = (dir_ / "cache").string();
+  const auto run = [&](const std::string& prompt, bool cached) {
+    std::vector<std::string> call = Call(
+        {"-p", prompt, "-n", "20", "--json", "--repetition-penalty", "1.5"});
+    if (cached) call.insert(call.end(), {"--prompt-cache", file});
+    return json::parse(OutputOf(call));
+  };
+  const std::string prompt = "the hen said no and the fox";
+  const json cold = run(prompt, false);
+  EXPECT_EQ(run(prompt, true)["tokens"], cold["tokens"]);
+  const json warm = run(prompt, true);
+  EXPECT_EQ(warm["tokens"], cold["tokens"]);
+  EXPECT_EQ(warm["prompt_tokens"].size(), 1u);
+  // A longer one, one that only begins alike, and the first one again.
+  for (const char* other : {" went on", " was"}) {
+    EXPECT_EQ(run(prompt + other, true)["tokens"],
+              run(prompt + other, false)["tokens"]);
+  }
+  EXPECT_EQ(run(prompt, true)["tokens"], cold["tokens"]);
+  EXPECT_EQ(run("zoo", true)["tokens"], run("zoo", false)["tokens"]);
+}
+
+TEST_F(GenerateVerbTest, PromptCachesThatAreNone) {
+  const std::string file = (dir_ / "cache").string();
+  const std::vector<std::string> call =
+      Call({"-p", "the", "-n", "2", "--prompt-cache", file});
+  OutputOf(call);
+  const std::string good = ReadBytes(file);
+  const auto expect = [&](const std::string& bytes, const char* cause) {
+    WriteBytes(file, bytes);
+    const Outcome outcome = RunLutra(call);
+    ExpectError(outcome);
+    EXPECT_THAT(outcome.err, HasSubstr(cause));
+  };
+  expect("", "is no prompt cache");
+  expect("lutrapc1", "is no prompt cache");
+  expect(good.substr(0, 12) + "\xFF" + good.substr(13), "cut off");
+  expect(good.substr(0, good.size() - 5), "the prompt cache");
+  expect(good.substr(0, 8) + "\1" + good.substr(9), "the prompt cache");
+  WriteBytes(file, good);
+  OutputOf(call);
 }
 
 TEST_F(GenerateVerbTest, Json) {

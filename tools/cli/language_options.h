@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "lutra/runtime/language_model.h"
+#include "lutra/runtime/sampler.h"
 #include "lutra/runtime/tokenizer.h"
 #include "tools/cli/command_line.h"
 
@@ -20,6 +21,12 @@ void AddLanguageOptions(Verb& verb, LanguageModelOptions& options);
 
 // -c, --context N, 0 (the default) as `otherwise` says.
 void AddContextOption(Verb& verb, size_t& context, const char* otherwise);
+
+// -n, --tokens N.
+void AddTokensOption(Verb& verb, size_t& tokens);
+
+// --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed.
+void AddSamplerOptions(Verb& verb, SamplerOptions& options);
 
 // Throws lutra::Error; where memory is short, it names --context.
 LanguageModel OpenLanguageModel(std::shared_ptr<const Model> model,

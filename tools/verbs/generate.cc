@@ -2,26 +2,27 @@
 #include <chrono>
 #include <iostream>
 #include <iterator>
-#include <limits>
 #include <memory>
 #include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "lutra/eval/memory.h"
 #include "lutra/eval/perplexity.h"
+#include "lutra/runtime/chat_data.h"
+#include "lutra/runtime/chat_session.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/text_generator.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/interrupt.h"
-#include "tools/cli/json.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/load_option.h"
 #include "tools/cli/options.h"
-#include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
+#include "tools/verbs/chat_history.h"
 #include "tools/verbs/generate.h"
+#include "tools/verbs/generate_output.h"
+#include "tools/verbs/prompt_cache.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -54,12 +55,11 @@ constexpr const char* kExample =
     "    --top-p 0.9 --stop \".\"\n"
     "  lutra generate stories.safetensors -p \"Lily had a\" -p \"Tom saw\" "
     "-n 40\n"
+    "  lutra generate smollm.safetensors --chat -p \"Who are you?\"\n"
     "  lutra generate stories.safetensors --prompts prompts.txt --json\n"
     "  lutra generate stories.safetensors --interactive --quiet";
 
-// Above these are only negative numbers, which are mistakes.
-constexpr size_t kMaxVocabulary = std::numeric_limits<int32_t>::max();
-constexpr size_t kMaxTokens = kMaxVocabulary;
+constexpr size_t kMaxLogProbabilities = 1000;
 // Far beyond the number that gains anything.
 constexpr size_t kMaxParallel = 4096;
 
@@ -68,61 +68,8 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
-double PerSecond(size_t tokens, double seconds) {
-  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
-}
-
 std::string ReadAll(std::istream& in) {
   return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
-// Of a whole run of the command.
-struct Totals {
-  double load_seconds = 0;
-  size_t prompt_tokens = 0;
-  double prompt_seconds = 0;
-  size_t tokens = 0;
-  double seconds = 0;
-
-  void Add(const TextGenerator& generator) {
-    prompt_tokens += generator.prompt_tokens().size();
-    prompt_seconds += generator.prompt_seconds();
-    tokens += generator.tokens().size();
-    seconds += generator.seconds();
-  }
-  double PromptSpeed() const {
-    return PerSecond(prompt_tokens, prompt_seconds);
-  }
-  double Speed() const { return PerSecond(tokens, seconds); }
-};
-
-void PrintTotals(const Totals& totals, const LanguageModel& model) {
-  const MemoryReport memory = model.Memory();
-  std::string used = WithCommas(model.position());
-  if (model.context() > 0) used += " of " + WithCommas(model.context());
-  std::cerr << "load " << Short(1e3 * totals.load_seconds) << " ms; prompt "
-            << WithCommas(totals.prompt_tokens) << " tokens, "
-            << Short(totals.PromptSpeed()) << " tokens/s; generated "
-            << WithCommas(totals.tokens) << " tokens, " << Short(totals.Speed())
-            << " tokens/s\n"
-            << "memory: weights " << Bytes(memory.weights) << " mapped, arena "
-            << Bytes(memory.arena) << ", state " << Bytes(memory.state) << " ("
-            << used << " tokens used), peak " << Bytes(eval::PeakMemoryBytes())
-            << std::endl;
-}
-
-Json ToJson(const Totals& totals, const LanguageModel& model) {
-  const MemoryReport memory = model.Memory();
-  return {{"load_seconds", totals.load_seconds},
-          {"prompt_seconds", totals.prompt_seconds},
-          {"prompt_tokens_per_second", totals.PromptSpeed()},
-          {"seconds", totals.seconds},
-          {"tokens_per_second", totals.Speed()},
-          {"context", model.context()},
-          {"weight_bytes", memory.weights},
-          {"arena_bytes", memory.arena},
-          {"state_bytes", memory.state},
-          {"peak_bytes", eval::PeakMemoryBytes()}};
 }
 
 // The prompts as they were given; none is one empty one.
@@ -149,51 +96,64 @@ void GenerateOne(const GenerateVerb& verb, double load_seconds,
                  LanguageModel& language_model, const Tokenizer& tokenizer,
                  std::string text) {
   TextGenerator generator(language_model, tokenizer, verb.generation);
-  Totals totals;
-  totals.load_seconds = load_seconds;
+  GenerateOutput output(verb, language_model, tokenizer, load_seconds);
+  output.Watch(generator);
+  PromptCache cache(verb.prompt_cache, language_model);
   bool waiting = verb.interactive && text.empty();
   CancelOnInterrupt interrupt(language_model);
   bool interrupted = false;
-  std::string shown;
   GenerationEnd end = GenerationEnd::kMaxTokens;
+  const auto show = [&output](std::string_view piece) { output.Show(piece); };
   do {
     if (waiting && !std::getline(std::cin, text)) {
       interrupted = interrupt.Take();
       break;
     }
     interrupted = false;
-    if (!verb.json && !verb.no_echo && !waiting) Write(text);
+    if (!verb.AsJson() && !verb.no_echo && !waiting) Write(text);
     try {
-      end = generator.Generate(text, [&](std::string_view piece) {
-        if (verb.json) {
-          shown += piece;
-        } else {
-          Write(piece);
-        }
-      });
+      end = cache.used() ? cache.Generate(generator, tokenizer, text, show)
+                         : generator.Generate(text, show);
     } catch (const Cancelled&) {
       interrupted = interrupt.Take();
     } catch (const Error&) {
-      if (!verb.json) Write("\n");  // the message gets a line of its own
+      if (!verb.AsJson()) Write("\n");  // the message gets a line of its own
       throw;
     }
-    totals.Add(generator);
-    if (!verb.json) Write("\n");
+    output.Add(generator);
+    if (!verb.AsJson()) Write("\n");
     waiting = true;
   } while (verb.interactive);
+  output.Finish(text, generator, interrupted ? "cancelled" : Name(end));
+  if (interrupted) throw ExitStatus(kInterrupted);
+}
 
-  if (verb.json) {
-    Json report = {{"model", verb.model},
-                   {"prompt", text},
-                   {"text", shown},
-                   {"prompt_tokens", generator.prompt_tokens()},
-                   {"tokens", generator.tokens()},
-                   {"end", interrupted ? "cancelled" : Name(end)},
-                   {"seed", verb.generation.sampler.seed}};
-    report.Update(ToJson(totals, language_model));
-    std::cout << report.Dump(2, Json::BadText::kReplace) << "\n";
+// The answer to one message, as by the model's chat template.
+void GenerateAnswer(const GenerateVerb& verb, double load_seconds,
+                    LanguageModel& language_model, const Tokenizer& tokenizer,
+                    const std::string& message) {
+  const std::shared_ptr<const ChatTemplate> chat =
+      LoadChatTemplate(language_model.model());
+  ChatSession session(language_model, tokenizer, *chat, verb.generation);
+  GenerateOutput output(verb, language_model, tokenizer, load_seconds);
+  output.Watch(session.generator());
+  ChatHistory history;
+  history.SetSystem(verb.system);
+  history.Add("user", message);
+  CancelOnInterrupt interrupt(language_model);
+  bool interrupted = false;
+  GenerationEnd end = GenerationEnd::kMaxTokens;
+  try {
+    end = session.Answer(history.Text(), {}, [&output](std::string_view piece) {
+      output.Show(piece);
+    });
+  } catch (const Cancelled&) {
+    interrupted = interrupt.Take();
   }
-  if (!verb.quiet && !verb.json) PrintTotals(totals, language_model);
+  output.Add(session.generator());
+  if (!verb.AsJson()) Write("\n");
+  output.Finish(message, session.generator(),
+                interrupted ? "cancelled" : Name(end));
   if (interrupted) throw ExitStatus(kInterrupted);
 }
 
@@ -205,6 +165,17 @@ void Generate(const GenerateVerb& verb) {
   LanguageModel language_model = OpenLanguageModel(model, verb.language);
   const double load_seconds = SecondsSince(start);
   const std::vector<std::string> prompts = Prompts(verb);
+  if (verb.chat) {
+    if (prompts.size() != 1) {
+      throw UsageError("--chat", "answers one message only");
+    }
+    if (!verb.prompt_cache.empty()) {
+      throw UsageError("--prompt-cache", "is not for --chat");
+    }
+    GenerateAnswer(verb, load_seconds, language_model,
+                   *RequireTokenizer(*model), prompts[0]);
+    return;
+  }
   if (tokenizer != nullptr && prompts.size() == 1 &&
       verb.prompts_file.empty()) {
     GenerateOne(verb, load_seconds, language_model, *tokenizer, prompts[0]);
@@ -215,44 +186,14 @@ void Generate(const GenerateVerb& verb) {
                                           ? "the model has no tokenizer"
                                           : "continues one prompt only");
   }
+  if (verb.json_lines || verb.log_probabilities > 0 ||
+      !verb.prompt_cache.empty()) {
+    throw UsageError(verb.json_lines              ? "--json-lines"
+                     : verb.log_probabilities > 0 ? "--logprobs"
+                                                  : "--prompt-cache",
+                     "is for one prompt, of a model with a tokenizer");
+  }
   GenerateBatch(verb, load_seconds, language_model, tokenizer.get(), prompts);
-}
-
-void AddSamplerOptions(Verb& verb, SamplerOptions& options) {
-  verb.Add("--temperature,--temp", options.temperature,
-           "0: always the most probable token; above 1: more surprising")
-      .TypeName("T")
-      .Range(0.0, 100.0)
-      .ShowDefault();
-  verb.Add("--top-k", options.top_k,
-           "Choose among the K most probable tokens; 0: all")
-      .TypeName("K")
-      .Range(size_t{0}, kMaxVocabulary)
-      .ShowDefault();
-  verb.Add("--top-p", options.top_p,
-           "Choose among the most probable tokens that make up P; 1: all")
-      .TypeName("P")
-      .Range(0.0, 1.0)
-      .ShowDefault();
-  verb.Add("--min-p", options.min_p,
-           "Choose among tokens at least P times as probable as the most "
-           "probable one; 0: all")
-      .TypeName("P")
-      .Range(0.0, 1.0)
-      .ShowDefault();
-  verb.Add("--repetition-penalty", options.repetition_penalty,
-           "Above 1: avoid recent tokens")
-      .TypeName("R")
-      .Range(1e-6, 1e6)
-      .ShowDefault();
-  verb.Add("--repetition-window", options.repetition_window,
-           "Tokens that count as recent")
-      .TypeName("N")
-      .Range(size_t{0}, Sampler::kMaxRepetitionWindow)
-      .ShowDefault();
-  verb.Add("-s,--seed", options.seed, "Seed of the random choices")
-      .TypeName("N")
-      .ShowDefault();
 }
 
 }  // namespace
@@ -292,13 +233,7 @@ void AddGenerateVerb(CommandLine& line) {
       .TypeName("N")
       .Range(size_t{1}, kMaxParallel)
       .ShowDefault();
-  generate
-      .Add("-n,--tokens", verb->generation.max_tokens,
-           "Most tokens to generate; 0: until the text ends or the "
-           "context is full")
-      .TypeName("N")
-      .Range(size_t{0}, kMaxTokens)
-      .ShowDefault();
+  AddTokensOption(generate, verb->generation.max_tokens);
   AddSamplerOptions(generate, verb->generation.sampler);
   generate
       .Add("--stop", verb->generation.stops,
@@ -310,12 +245,42 @@ void AddGenerateVerb(CommandLine& line) {
   Option interactive =
       generate.AddFlag("-i,--interactive", verb->interactive,
                        "Continue the text with lines from standard input");
+  Option chat =
+      generate
+          .AddFlag("--chat", verb->chat,
+                   "The prompt is a message to answer, put into the form of "
+                   "the model's chat template")
+          .Excludes(interactive);
+  generate
+      .Add("--system", verb->system,
+           "With --chat: what the model is told beforehand")
+      .TypeName("TEXT")
+      .Needs(chat);
   generate.AddFlag("--no-echo", verb->no_echo,
                    "Print only what the model wrote");
   generate.AddFlag("-q,--quiet", verb->quiet, "Do not print speeds and memory");
+  Option json =
+      generate
+          .AddFlag("--json", verb->json,
+                   "One JSON object at the end: text, tokens, speeds, memory")
+          .Excludes(interactive);
   generate
-      .AddFlag("--json", verb->json,
-               "One JSON object at the end: text, tokens, speeds, memory")
+      .AddFlag("--json-lines", verb->json_lines,
+               "A JSON object on each line: the text as it comes, then what "
+               "--json prints")
+      .Excludes(interactive)
+      .Excludes(json);
+  generate
+      .Add("--logprobs", verb->log_probabilities,
+           "In JSON: the log-probabilities of each token and of the N most "
+           "probable ones in its place")
+      .TypeName("N")
+      .Range(size_t{1}, kMaxLogProbabilities);
+  generate
+      .Add("--prompt-cache", verb->prompt_cache,
+           "File that keeps what the model makes of the prompt: another run "
+           "whose prompt begins alike takes it from there")
+      .TypeName("FILE")
       .Excludes(interactive);
   AddContextOption(generate, verb->language.session.context,
                    "as long as the model is made for");

@@ -23,10 +23,17 @@ struct GenerateVerb {
   GenerationOptions generation;
   LanguageModelOptions language;
   LoadOptions load;
+  bool chat = false;   // the prompt is a message to answer
+  std::string system;  // with it
   bool interactive = false;
   bool no_echo = false;
   bool quiet = false;
   bool json = false;
+  bool json_lines = false;
+  size_t log_probabilities = 0;
+  std::string prompt_cache;
+
+  bool AsJson() const { return json || json_lines; }
 };
 
 // 128 + SIGINT, as shells have it.

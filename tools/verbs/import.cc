@@ -60,6 +60,7 @@ Json ToJson(const packer::ImportReport& report, const std::string& output) {
   json["context"] = report.context;
   json["tokenizer"] = report.tokenizer;
   json["vocabulary"] = report.vocabulary;
+  json["chat_templates"] = report.chat_templates;
   json["weights"] = WeightsJson(report);
   json["floats"] = FloatsJson(report);
   return json;

@@ -126,6 +126,7 @@ std::string NetworkLine(const packer::ImportReport& report) {
   text += report.tokenizer.empty() ? std::string(", no tokenizer")
                                    : ", tokenizer: " + report.tokenizer + ", " +
                                          WithCommas(report.vocabulary) + " ids";
+  if (!report.chat_templates.empty()) text += ", chat template";
   return text;
 }
 

@@ -125,6 +125,20 @@ void PrintTotals(const Inspection& inspection) {
             << Bytes(file.byte_size()) << ")\n";
 }
 
+void PrintChat(const Model& model) {
+  const std::optional<ChatData> chat = ReadChatData(model);
+  if (!chat) return;
+  std::string text;
+  for (const auto& [name, source] : chat->templates) {
+    text += (text.empty() ? "" : ", ") + OneLine(name) + " (" +
+            WithCommas(source.size()) + " bytes)";
+  }
+  for (const auto& [name, token] : chat->tokens) {
+    text += "; " + OneLine(name) + " " + OneLine(token);
+  }
+  std::cout << "chat template: " << text << "\n";
+}
+
 void Print(const Inspection& inspection, bool graph, OutputFormat format) {
   if (format == OutputFormat::kJson) {
     std::cout << ToJson(inspection).Dump(2) << "\n";
@@ -137,6 +151,7 @@ void Print(const Inspection& inspection, bool graph, OutputFormat format) {
     std::cout << OneLine(key) << ": " << OneLine(value) << "\n";
   }
   if (inspection.model != nullptr) {
+    PrintChat(*inspection.model);
     PrintOverview(*inspection.model);
     if (graph) PrintGraph(*inspection.model, format);
   }

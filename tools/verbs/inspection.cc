@@ -99,7 +99,8 @@ Inspection Inspect(const std::string& path) {
 }
 
 bool IsShownElsewhere(std::string_view key) {
-  return key == kGraphKey || key == kSchemesKey || key == packer::kPackKey;
+  return key == kGraphKey || key == kSchemesKey || key == packer::kPackKey ||
+         key == kChatKey;
 }
 
 std::string_view Name(ValueType type) {

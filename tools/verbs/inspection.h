@@ -12,6 +12,7 @@
 #include "lutra/packer/pack.h"
 #include "lutra/packer/weights.h"
 #include "lutra/qat/scheme.h"
+#include "lutra/runtime/chat_data.h"
 #include "lutra/runtime/model.h"
 #include "tools/cli/json.h"
 

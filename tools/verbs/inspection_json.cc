@@ -54,6 +54,17 @@ Json ToJson(const TensorLine& line, bool has_graph) {
   return json;
 }
 
+// The templates as they are: a program may want to render them.
+Json ToJson(const ChatData& chat) {
+  Json json;
+  for (const auto& [name, source] : chat.templates) {
+    json["templates"].PushBack({{"name", name}, {"template", source}});
+  }
+  json["tokens"] = Json::Object();
+  for (const auto& [name, token] : chat.tokens) json["tokens"][name] = token;
+  return json;
+}
+
 }  // namespace
 
 Json ToJson(const Inspection& inspection) {
@@ -70,6 +81,7 @@ Json ToJson(const Inspection& inspection) {
   json["runnable"] = has_graph;
   if (has_graph) {
     const Model& model = *inspection.model;
+    if (const auto chat = ReadChatData(model)) json["chat"] = ToJson(*chat);
     for (const ValueInfo& value : model.inputs()) {
       json["inputs"].PushBack(ToJson(value));
     }

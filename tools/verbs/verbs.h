@@ -25,6 +25,7 @@ void AddEvalVerb(CommandLine& line);
 void AddBenchVerb(CommandLine& line);
 void AddProfileVerb(CommandLine& line);
 void AddGenerateVerb(CommandLine& line);
+void AddChatVerb(CommandLine& line);
 void AddRunVerb(CommandLine& line);
 void AddEmbedTextVerb(CommandLine& line);
 void AddCpuVerb(CommandLine& line);

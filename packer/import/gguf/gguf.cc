@@ -8,6 +8,7 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/gguf/block_types.h"
+#include "packer/import/gguf/gguf_chat.h"
 #include "packer/import/gguf/gguf_file.h"
 #include "packer/import/gguf/gguf_network.h"
 #include "packer/import/gguf/gguf_tokenizer.h"
@@ -59,6 +60,7 @@ class Importer {
     ImportPlan plan = PlanNetwork(options_, config, checkpoint, {}, &vocab);
     DivideFrequencies(plan);
     plan.tokenizer = ReadTokenizer();
+    plan.chat = ReadGgufChat(*files_.front());
     if (plan.tokenizer) {
       FitTokenizer(static_cast<size_t>(vocab), files_.front()->path(),
                    *plan.tokenizer);

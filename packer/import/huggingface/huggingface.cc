@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/chat/chat.h"
 #include "packer/import/checkpoint.h"
 #include "packer/import/exists.h"
 #include "packer/import/huggingface/network_plan.h"
@@ -34,6 +35,7 @@ class Importer {
     ImportPlan plan =
         PlanNetwork(options_, config_file_.object(), checkpoint, head, &vocab_);
     plan.tokenizer = ReadTokenizer();
+    plan.chat = ReadChatFolder(folder_);
     return plan;
   }
 

@@ -120,6 +120,7 @@ struct ImportReport {
   size_t context = 0;     // 0: no limit
   std::string tokenizer;  // what kind; empty if there is none
   size_t vocabulary = 0;  // of the tokenizer
+  std::vector<std::string> chat_templates;  // their names
   size_t file_bytes = 0;
   std::vector<ImportedWeight> weights;  // those that were quantized
   std::vector<FloatWeight> floats;      // those that recovery did not pack

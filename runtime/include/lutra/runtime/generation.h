@@ -2,6 +2,7 @@
 #define LUTRA_RUNTIME_GENERATION_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,8 @@ struct GenerationOptions {
   std::vector<std::string> stops;
   // Never chooses a token that ends the text.
   bool ignore_end = false;
+  // Tokens that end the text beside the tokenizer's.
+  std::vector<int32_t> ends;
 };
 
 // Why the text came to its end.

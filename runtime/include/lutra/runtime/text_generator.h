@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lutra/kernels/span.h"
@@ -47,6 +48,27 @@ class TextGenerator {
   //   there.
   GenerationEnd Generate(std::string_view prompt, const Show& show);
 
+  // Is called with each token that is chosen, before its text is shown, and the
+  // logits that it was chosen by, valid during the call. What it throws ends
+  // the generation. Empty: nothing is called.
+  using Choice = std::function<void(int32_t id, Span<const float> logits)>;
+  void OnChoice(Choice choice) { choice_ = std::move(choice); }
+
+  // The same for tokens, as they are. Without `continues` they begin a text: a
+  // leading space of what follows is dropped where the tokenizer puts one.
+  GenerationEnd GenerateFrom(std::vector<int32_t> prompt, bool continues,
+                             const Show& show);
+
+  // Tells the repetition penalty of tokens that the sequence has from
+  // elsewhere.
+  void Accept(Span<const int32_t> tokens);
+
+  // Forgets the tokens of the sequence from `position` on, and those that were
+  // chosen but not fed. Throws Error as LanguageModel::Rewind.
+  void Rewind(size_t position);
+  // Tokens that were chosen or given but are not part of the sequence yet.
+  const std::vector<int32_t>& pending() const { return pending_; }
+
   // Begins a new sequence; seed and repetition penalty too begin anew.
   void Reset();
 
@@ -69,6 +91,7 @@ class TextGenerator {
   GenerationOptions options_;
   Sampler sampler_;
   std::vector<uint32_t> allowed_;  // a mask of tokens, empty for all
+  Choice choice_;
   std::vector<int32_t> pending_;
   std::vector<int32_t> prompt_;
   std::vector<int32_t> tokens_;

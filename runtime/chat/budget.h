@@ -1,6 +1,7 @@
 #ifndef LUTRA_RUNTIME_CHAT_BUDGET_H_
 #define LUTRA_RUNTIME_CHAT_BUDGET_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -35,12 +36,21 @@ class Budget {
   static constexpr size_t kStepsPerByte = 1;
   static constexpr size_t kBytes = size_t{4} << 20;
   static constexpr size_t kBytesPerByte = 16;
+  // Templates look through all messages for each of them.
+  static constexpr size_t kStepsPerPair = 16;
+  static constexpr size_t kMostMessages = 4000;
   // Calls of the evaluator within each other.
   static constexpr size_t kNesting = 500;
 
   void Allow(size_t values, size_t bytes) {
     max_steps_ += values * kStepsPerValue + bytes * kStepsPerByte;
     max_bytes_ += values * 256 + bytes * kBytesPerByte;
+  }
+
+  void AllowMessages(size_t count) {
+    const size_t most = kMostMessages;
+    const size_t pairs = std::min(count, most) * std::min(count, most);
+    max_steps_ += pairs * kStepsPerPair;
   }
 
   void Step(size_t count = 1) {

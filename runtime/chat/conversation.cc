@@ -41,6 +41,7 @@ Conversation::Conversation(Budget& budget, std::string_view messages,
   const Value list = ReadJson(budget, messages, "the messages");
   if (!list.Is(Kind::kList)) FailCall("the messages are not a JSON list");
   if (list.items().empty()) FailCall("there are no messages");
+  budget.AllowMessages(list.items().size());
   Values prepared;
   for (const Value& message : list.items()) {
     if (!message.IsDict()) FailCall("a message is not a JSON object");

@@ -356,6 +356,8 @@ class Parser {
   ExpressionPtr ParseName() {
     const Token& token = Next();
     const std::string_view text = token.text;
+    // Jinja's reference to the template itself, of use with blocks.
+    if (text == "self") FailParse(token.line, "'self' is not supported");
     if (text == "true" || text == "True") {
       return Constant(Value::Bool(true), token.line);
     }

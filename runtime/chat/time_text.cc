@@ -123,8 +123,16 @@ class Formatter {
       case 'z':
       case 'Z':
         return;  // there is no time zone
-      default:
+      case 's':  // needs the time zone
+      case 'E':
+      case 'O':
+      case '+':
         FailRun("strftime_now(): the directive is not supported");
+      default:
+        // What is none stays.
+        text_ += '%';
+        if (flag_ != '\0') text_ += flag_;
+        text_ += c;
     }
   }
 

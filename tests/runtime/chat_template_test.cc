@@ -160,6 +160,16 @@ TEST(ChatTemplateTest, LongConversationsAreNoHostility) {
   EXPECT_EQ(chat->Render(messages).text.size(), 3000u * 302 + 2 + 4);
 }
 
+TEST(ChatTemplateTest, EachMessageMayLookAtAllOthers) {
+  std::string messages = R"([{"role":"user"})";
+  for (int i = 0; i < 999; ++i) messages += R"(,{"role":"assistant"})";
+  EXPECT_EQ(Render("{% set ns = namespace(n=0) %}{% for m in messages %}{% for "
+                   "o in messages %}{% if o.role == 'user' %}{% set ns.n = "
+                   "ns.n + 1 %}{% endif %}{% endfor %}{% endfor %}{{ ns.n }}",
+                   messages + "]"),
+            "1000");
+}
+
 TEST(ChatTemplateTest, SpansOfWhatTheAssistantWrote) {
   const auto chat = ChatTemplate::Parse(
       "{% for m in messages %}{% if m.role == 'assistant' %}A:{% generation "

@@ -150,6 +150,11 @@ class Learner {
   size_t Levels() const { return quantizer_->GridSize(options_.bits); }
   float* Scales(size_t row) { return &result_.scales[row * groups_]; }
 
+  // A table of a row is skewed as its weights are, and few groups share it.
+  bool HasSigns() const {
+    return options_.granularity == qat::LearnedTable::kTensor;
+  }
+
   // Calls body(task, row, values) for `count` rows, `stride` apart, on all
   // threads.
   template <typename Body>
@@ -178,7 +183,7 @@ class Learner {
       const auto largest = std::max_element(
           group.begin(), group.end(),
           [](float a, float b) { return std::abs(a) < std::abs(b); });
-      scales[g] = *largest < 0 ? -scale : scale;
+      scales[g] = HasSigns() && *largest < 0 ? -scale : scale;
     }
   }
 
@@ -197,7 +202,7 @@ class Learner {
       float scale = scales[g];
       FindNearest(group, table, scale, indices.data());
       PassGroup(group, table, indices.data(), scale, best);
-      if (both_signs) {
+      if (both_signs && HasSigns()) {
         Statistics other;
         float mirrored = -scales[g];
         FindNearest(group, table, mirrored, indices.data());

@@ -22,14 +22,14 @@
 // of a group is sum w T / sum T^2. The three steps - nearest entries, scales,
 // table - alternate until the loss falls by less than 0.01 %, at most 30 times;
 // none of them makes it larger. They start at the stretched table with the best
-// scale of every group. Scales may be negative: the sign of a group chooses
-// between the table and its mirror image, which costs no bits and lets a table
-// have finer levels on the side where most weights are, and a far one on the
-// other. Both signs are tried in the first
-// steps and for the final table. At the end
-// the table is rounded to int8, in that of the units 1/64 to 1/127 of its
-// largest entry in which rounding costs least, and scales and indices are found
-// once more. Where that is not better than the start, the start is the result.
+// scale of every group. With a table for the tensor scales may be negative: the
+// sign of a group chooses between the table and its mirror image, which costs no
+// bits and lets a table have finer levels on the side where most weights are,
+// and a far one on the other. Both signs are tried in the first steps and for
+// the final table. At the end the table is rounded to int8, in that of the units
+// 1/64 to 1/127 of its largest entry in which rounding costs least, and scales
+// and indices are found once more. Where that is not better than the start, the
+// start is the result.
 
 namespace lutra::packer {
 
@@ -41,8 +41,9 @@ struct LearnedTableOptions {
 };
 
 struct LearnedTables {
-  std::vector<int8_t> tables;    // [entries], or [n, entries]; each ascending
-  std::vector<float> scales;     // [n, groups], of the scale type, any sign
+  std::vector<int8_t> tables;  // [entries], or [n, entries]; each ascending
+  // [n, groups], of the scale type; with a table for the tensor of any sign.
+  std::vector<float> scales;
   std::vector<uint8_t> indices;  // [n, k]
   // Of a table for the tensor: the loss over the sampled rows before the table
   // is first changed, and after every change until it is rounded.

@@ -111,6 +111,10 @@ TEST(LearnedTablesTest, IsBetterThanTheBestScaleOfAFixedTable) {
     // The tails are where the levels of a fixed table are not.
     if (bits >= 2) {
       EXPECT_LT(by_tensor, 0.98 * fixed) << bits;
+    }
+    // Four groups of two bits gain more by the sign that tables of rows do
+    // without.
+    if (bits >= 3) {
       EXPECT_LT(by_row, by_tensor) << bits;
     }
   }

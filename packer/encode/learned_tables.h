@@ -23,13 +23,13 @@
 // table - alternate until the loss falls by less than 0.01 %, at most 30 times;
 // none of them makes it larger. They start at the stretched table with the best
 // scale of every group. With a table for the tensor scales may be negative: the
-// sign of a group chooses between the table and its mirror image, which costs no
-// bits and lets a table have finer levels on the side where most weights are,
-// and a far one on the other. Both signs are tried in the first steps and for
-// the final table. At the end the table is rounded to int8, in that of the units
-// 1/64 to 1/127 of its largest entry in which rounding costs least, and scales
-// and indices are found once more. Where that is not better than the start, the
-// start is the result.
+// sign of a group chooses between the table and its mirror image, which costs
+// no bits and lets a table have finer levels on the side where most weights
+// are, and a far one on the other. Both signs are tried in the first steps and
+// for the final table. At the end the table is rounded to int8, in that of the
+// units 1/64 to 1/127 of its largest entry in which rounding costs least, and
+// scales and indices are found once more. Where that is not better than the
+// start, the start is the result.
 
 namespace lutra::packer {
 

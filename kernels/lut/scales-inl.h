@@ -133,15 +133,17 @@ class StripNumbers {
                     ? nullptr
                     : row_block + layout_.supers + numbers.super_at),
         in_span_((size_t{1} << layout_.super_shift) - 1),
-        row_(row),
-        super_(hn::Set(DF32(), 1.0f)) {}
+        row_(row) {
+    hn::Store(hn::Set(DF32(), 1.0f), DF32(), super_);
+  }
 
   // To go on with `group`, of a span that may have begun before it.
   HWY_INLINE void Start(size_t group) {
     if (supers_ == nullptr) return;
     const size_t span = group >> layout_.super_shift;
-    super_ =
-        LoadFloats(super_type_, supers_ + span * layout_.super_stride, row_);
+    hn::Store(
+        LoadFloats(super_type_, supers_ + span * layout_.super_stride, row_),
+        DF32(), super_);
   }
 
   // Of `group`, which starts at `from` and follows the one before.
@@ -150,7 +152,8 @@ class StripNumbers {
       return LoadFloats(numbers_.type, from + numbers_.at, row_);
     }
     if ((group & in_span_) == 0) Start(group);
-    return LoadTimesSuper(numbers_.type, from + numbers_.at, row_, super_);
+    return LoadTimesSuper(numbers_.type, from + numbers_.at, row_,
+                          hn::Load(DF32(), super_));
   }
 
  private:
@@ -161,7 +164,8 @@ class StripNumbers {
   const uint8_t* const supers_;
   const size_t in_span_;  // bits of a group's number
   const size_t row_;
-  VF32 super_;
+  // No vector: those without a fixed size cannot be members.
+  alignas(64) float super_[kBlockRows];
 };
 
 }  // namespace lutra::kernels::HWY_NAMESPACE

@@ -30,12 +30,14 @@ uint64_t Fnv(const uint8_t* blob, size_t size) {
   return hash;
 }
 
-// The blob that the example of docs/format.md spells out.
-std::vector<uint8_t> DocumentedBlob() {
-  std::vector<uint8_t> blob(320);
+// The blob that an example of docs/format.md spells out.
+std::vector<uint8_t> DocumentedBlob(const std::string& heading, size_t size) {
+  std::vector<uint8_t> blob(size);
   std::ifstream document(LUTRA_DOCS "/format.md");
+  bool found = false;
   for (std::string line; std::getline(document, line);) {
-    if (line.rfind("    0x", 0) != 0) continue;
+    if (line.rfind("## ", 0) == 0) found = line == heading;
+    if (!found || line.rfind("    0x", 0) != 0) continue;
     size_t at = std::stoul(line.substr(4, 5), nullptr, 16);
     std::istringstream bytes(line.substr(line.find(':') + 1));
     for (std::string byte; bytes >> byte;) {
@@ -61,8 +63,36 @@ TEST(LutFormatTest, ExampleOfTheDocument) {
                  .scales = scales.data(),
                  .tables = table.data()},
                 blob.get());
-  const std::vector<uint8_t> expected = DocumentedBlob();
+  const std::vector<uint8_t> expected = DocumentedBlob("## Example", 320);
   for (size_t i = 0; i < 320; ++i) EXPECT_EQ(blob[i], expected[i]) << i;
+}
+
+TEST(LutFormatTest, ExampleOfVersion2OfTheDocument) {
+  const LutFormat format{.n = 2,
+                         .k = 32,
+                         .bits = 2,
+                         .group_size = 16,
+                         .scale_type = ScaleType::kInt8,
+                         .super_span = SuperSpan::kRow,
+                         .super_type = ScaleType::kFloat16};
+  std::vector<uint8_t> indices(64);
+  for (uint8_t c = 0; c < 4; ++c) indices[c] = c;
+  for (size_t c = 16; c < 32; ++c) indices[c] = 3;
+  indices[32 + 17] = 1;
+  const std::vector<float> scales = {1.25f, -0.5f, 254.0f, 0.0f};
+  const std::vector<float> super_scales = {0.25f, 2.0f};
+  const std::vector<int8_t> table = {-3, -1, 1, 3};
+  ASSERT_EQ(BlobBytes(format), 448u);
+  const AlignedBytes blob = AllocateAligned(448);
+  PackLutMatrix(format,
+                {.indices = indices.data(),
+                 .scales = scales.data(),
+                 .super_scales = super_scales.data(),
+                 .tables = table.data()},
+                blob.get());
+  const std::vector<uint8_t> expected =
+      DocumentedBlob("## Example of version 2", 448);
+  for (size_t i = 0; i < 448; ++i) EXPECT_EQ(blob[i], expected[i]) << i;
 }
 
 TEST(LutFormatTest, ThreeBitUnitAsDocumented) {

@@ -165,8 +165,38 @@ TEST_F(LanguageVerbsTest, EvalBesideAReference) {
       2);
 }
 
+TEST_F(LanguageVerbsTest, MultipleChoice) {
+  const std::string questions = (dir_ / "q.jsonl").string();
+  WriteBytes(questions,
+             "{\"context\": \"the\", \"choices\": [\" a\", \" fox\"], "
+             "\"answer\": 1}\n\n{\"choices\": [\"he\"], \"answer\": 0}\n");
+  const json report = json::parse(OutputOf(
+      {"eval", "--multiple-choice", questions, "--json", float_, packed_}));
+  EXPECT_EQ(report["questions"], 2);
+  ASSERT_EQ(report["models"].size(), 2u);
+  // One has no other choice.
+  EXPECT_GE(report["models"][1]["acc"], 0.5);
+  EXPECT_EQ(
+      json::parse(OutputOf({"eval", "--multiple-choice", questions, "--limit",
+                            "1", "--json", float_}))["questions"],
+      1);
+  EXPECT_THAT(OutputOf({"eval", "--multiple-choice", questions, float_}),
+              AllOf(HasSubstr("acc_norm"), HasSubstr("of 2")));
+  WriteBytes(questions,
+             "{\"choices\": [\"he\"], \"answer\": 0}\n{\"choices\": 3}");
+  const Outcome outcome =
+      RunLutra({"eval", "--multiple-choice", questions, float_});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, AllOf(MatchesRegex("lutra: error: [^\n]+\n"),
+                                 HasSubstr("line 2 is no question")));
+}
+
 TEST_F(LanguageVerbsTest, EvalWrongUse) {
   EXPECT_EQ(RunLutra({"eval", float_}).exit_code, 2);
+  EXPECT_EQ(
+      RunLutra({"eval", float_, "--text", text_, "--multiple-choice", text_})
+          .exit_code,
+      2);
   EXPECT_EQ(
       RunLutra({"eval", float_, "--text", text_, "--data", "x"}).exit_code, 2);
   const Outcome outcome =

@@ -1,6 +1,7 @@
 #include "tools/cli/json.h"
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -93,6 +94,14 @@ Json Json::Parse(std::string_view text) {
 
 bool Json::IsNull() const {
   return std::holds_alternative<std::nullptr_t>(value_);
+}
+
+std::optional<int64_t> Json::AsInteger() const {
+  if (const auto* number = std::get_if<int64_t>(&value_)) return *number;
+  const auto* number = std::get_if<uint64_t>(&value_);
+  constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
+  if (number == nullptr || *number > kMost) return std::nullopt;
+  return static_cast<int64_t>(*number);
 }
 
 const std::string* Json::AsString() const {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -56,6 +57,8 @@ class Json {
   bool IsNull() const;
   // nullptr if it is no string.
   const std::string* AsString() const;
+  // nullopt if it is no whole number, or too large.
+  std::optional<int64_t> AsInteger() const;
 
   // The member of an object, which is added as null if there is none. Null
   // becomes an object.

@@ -32,6 +32,16 @@ constexpr const char* kExample =
     "the mean Kullback-Leibler divergence from that model's probabilities, in\n"
     "nats, and how often both have the same most probable token.\n"
     "\n"
+    "With --multiple-choice: how many questions are answered right. Each line "
+    "of\n"
+    "the file is an object {\"context\": TEXT, \"choices\": [TEXT, ...], "
+    "\"answer\":\n"
+    "N}, with N counted from 0 and choices as they follow the context (\" "
+    "Paris\").\n"
+    "'acc' takes the most probable choice, 'acc_norm' the one most probable "
+    "per\n"
+    "byte, as lm-evaluation-harness counts them.\n"
+    "\n"
     "Example:\n"
     "  lutra eval --data /usr/share/datasets/fashion-mnist --time \\\n"
     "    float.safetensors packed.safetensors:int8 "
@@ -42,11 +52,20 @@ constexpr const char* kExample =
     "  lutra eval --text stories.txt --bytes 65536 float.safetensors "
     "packed.safetensors\n"
     "  lutra eval --text wiki.txt --protocol llama -c 512 \\\n"
-    "    --reference float.safetensors packed.safetensors:float32";
+    "    --reference float.safetensors packed.safetensors:float32\n"
+    "  lutra eval --multiple-choice questions.jsonl float.safetensors "
+    "packed.safetensors";
 
 void Run(EvalOptions& options) {
-  if (options.data.empty() == options.text.empty()) {
-    throw UsageError("eval", "give either --data or --text");
+  const int given = (options.data.empty() ? 0 : 1) +
+                    (options.text.empty() ? 0 : 1) +
+                    (options.choices.empty() ? 0 : 1);
+  if (given != 1) {
+    throw UsageError("eval",
+                     "give one of --data, --text and --multiple-choice");
+  }
+  if (!options.choices.empty() && !options.reference.empty()) {
+    throw UsageError("--reference", "is not for --multiple-choice");
   }
   std::vector<std::string>& labels = options.labels;
   if (labels.size() > options.models.size()) {
@@ -56,10 +75,12 @@ void Run(EvalOptions& options) {
       labels.end(),
       options.models.begin() + static_cast<std::ptrdiff_t>(labels.size()),
       options.models.end());
-  if (options.text.empty()) {
+  if (!options.data.empty()) {
     EvalAccuracy(options);
-  } else {
+  } else if (!options.text.empty()) {
     EvalPerplexity(options);
+  } else {
+    EvalChoices(options);
   }
 }
 
@@ -72,7 +93,8 @@ void AddAccuracyOptions(Verb& verb, EvalOptions& options) {
            "What is subtracted from signed bytes before")
       .Range(-128, 127)
       .ShowDefault();
-  verb.Add("--limit", options.limit, "Use only the first N samples")
+  verb.Add("--limit", options.limit,
+           "Use only the first N samples, or questions")
       .TypeName("N");
   verb.AddFlag("--time", options.time, "Also measure the time per sample");
   AddSizesOption(verb, "--batch", options.batches, 1, kMaxBatch,
@@ -107,7 +129,8 @@ void AddPerplexityOptions(Verb& verb, EvalOptions& options) {
 void AddEvalVerb(CommandLine& line) {
   auto options = std::make_shared<EvalOptions>();
   Verb eval = line.AddVerb(
-      "eval", "Measure accuracy on samples or perplexity on a text");
+      "eval",
+      "Measure accuracy on samples or questions, or perplexity on a text");
   eval.Footer(kExample);
   eval.Add("MODEL", options->models,
            "Models; ':int8', ':float32' or another activation type "
@@ -122,6 +145,9 @@ void AddEvalVerb(CommandLine& line) {
            "model if not given; for a text a label or a model to measure the "
            "divergence from")
       .TypeName("LABEL|MODEL");
+  eval.Add("--multiple-choice", options->choices,
+           "File of questions with several answers")
+      .TypeName("FILE.jsonl");
   AddAccuracyOptions(eval, *options);
   AddPerplexityOptions(eval, *options);
   AddActivationsOption(eval, options->language.session.activations);

@@ -34,11 +34,15 @@ struct EvalOptions {
   size_t bytes = 0;
   std::string protocol = "all";  // or "llama"
   size_t chunks = 0;             // 0: all
+
+  // Multiple choice: a file of questions; `limit` counts here, too.
+  std::string choices;
 };
 
 // Print their table or JSON. Throw lutra::Error.
 void EvalAccuracy(const EvalOptions& options);
 void EvalPerplexity(const EvalOptions& options);
+void EvalChoices(const EvalOptions& options);
 
 }  // namespace lutra::tools
 

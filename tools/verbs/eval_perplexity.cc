@@ -1,16 +1,12 @@
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "lutra/eval/packed_weights.h"
 #include "lutra/eval/perplexity.h"
 #include "lutra/kernels/variants.h"
-#include "lutra/packer/weights.h"
 #include "lutra/runtime/error.h"
 #include "tools/cli/json.h"
 #include "tools/cli/language_options.h"
@@ -18,6 +14,7 @@
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/eval.h"
+#include "tools/verbs/eval_models.h"
 
 namespace lutra::tools {
 namespace {
@@ -27,23 +24,13 @@ namespace {
 constexpr size_t kDefaultContext = 256;
 
 struct Row {
-  std::string label;
-  std::string path;
-  std::string activations;  // "float32" if nothing is packed
-  packer::WeightTotals weights;
-  size_t file_bytes = 0;
-  size_t context = 0;
+  EvalModel model;
   eval::TextScore score;
 
+  size_t Context() const { return model.options.session.context; }
   double TokensPerSecond() const {
     return static_cast<double>(score.tokens) / score.seconds;
   }
-};
-
-struct Candidate {
-  std::shared_ptr<const Model> model;
-  std::shared_ptr<const Tokenizer> tokenizer;
-  LanguageModelOptions options;
 };
 
 // The model that divergences are measured from.
@@ -57,38 +44,25 @@ ModelChoice ChooseReference(const EvalOptions& options) {
       options.language.session.activations);
 }
 
-Candidate Load(const ModelChoice& choice, const EvalOptions& options) {
-  Candidate candidate;
-  candidate.model = Model::Load(choice.path, options.load);
-  candidate.tokenizer = RequireTokenizer(*candidate.model);
-  candidate.options = options.language;
-  candidate.options.session.activations = choice.activations;
-  size_t& context = candidate.options.session.context;
-  if (context == 0) {
-    const size_t own = candidate.model->context_length();
-    context = own == 0 ? kDefaultContext : std::min(kDefaultContext, own);
-  }
-  return candidate;
+void ChooseContext(EvalModel& model) {
+  size_t& context = model.options.session.context;
+  if (context > 0) return;
+  const size_t own = model.model->context_length();
+  context = own == 0 ? kDefaultContext : std::min(kDefaultContext, own);
 }
 
 Json ToJson(const Row& row, size_t text_bytes, bool compared) {
-  Json json = {{"label", row.label},
-               {"file", row.path},
-               {"activations", row.activations},
-               {"perplexity", row.score.Perplexity()},
+  Json json = row.model.ToJson();
+  json.Update({{"perplexity", row.score.Perplexity()},
                {"nats_per_token", row.score.NatsPerToken()},
                {"bits_per_byte", row.score.BitsPerByte(text_bytes)},
                {"tokens", row.score.tokens},
                {"scored_tokens", row.score.scored},
                {"top1", static_cast<double>(row.score.correct) /
                             static_cast<double>(row.score.scored)},
-               {"context", row.context},
-               {"weights", row.weights.elements},
-               {"weight_bytes", row.weights.bytes},
-               {"bits_per_weight", row.weights.BitsPerWeight()},
-               {"file_bytes", row.file_bytes},
+               {"context", row.Context()},
                {"seconds", row.score.seconds},
-               {"tokens_per_second", row.TokensPerSecond()}};
+               {"tokens_per_second", row.TokensPerSecond()}});
   if (compared) {
     json["kl_divergence"] = row.score.DivergencePerToken();
     json["same_top"] = row.score.SameTop();
@@ -108,7 +82,7 @@ Table ToTable(const std::vector<Row>& rows, size_t text_bytes, bool compared) {
   Table table(std::move(columns));
   for (const Row& row : rows) {
     const eval::TextScore& score = row.score;
-    std::vector<std::string> cells = {row.label, row.activations,
+    std::vector<std::string> cells = {row.model.label, row.model.activations,
                                       Fixed(score.Perplexity(), 4),
                                       Fixed(score.NatsPerToken(), 6),
                                       Fixed(score.BitsPerByte(text_bytes), 6)};
@@ -117,8 +91,8 @@ Table ToTable(const std::vector<Row>& rows, size_t text_bytes, bool compared) {
       cells.push_back(Fixed(100 * score.SameTop(), 1) + " %");
     }
     cells.push_back(WithCommas(score.scored));
-    cells.push_back(Fixed(row.weights.BitsPerWeight(), 2));
-    cells.push_back(WithCommas(row.file_bytes));
+    cells.push_back(Fixed(row.model.weights.BitsPerWeight(), 2));
+    cells.push_back(WithCommas(row.model.file_bytes));
     cells.push_back(WithCommas(static_cast<uint64_t>(row.TokensPerSecond())));
     table.AddRow(std::move(cells));
   }
@@ -128,44 +102,28 @@ Table ToTable(const std::vector<Row>& rows, size_t text_bytes, bool compared) {
 }  // namespace
 
 void EvalPerplexity(const EvalOptions& options) {
-  // Load everything first, so that a bad file is reported before long work.
-  std::vector<Candidate> candidates;
   std::vector<Row> rows;
-  for (size_t i = 0; i < options.models.size(); ++i) {
-    const ModelChoice choice = ParseModelChoice(
-        options.models[i], options.language.session.activations);
-    candidates.push_back(Load(choice, options));
-    const Model& model = *candidates.back().model;
-    Row row;
-    row.label = options.labels[i];
-    row.path = choice.path;
-    row.activations = eval::HasPackedWeights(model)
-                          ? kernels::Traits(choice.activations).name
-                          : "float32";
-    row.weights = packer::Total(packer::Weights(model));
-    row.file_bytes = model.file().byte_size();
-    row.context = candidates.back().options.session.context;
-    rows.push_back(std::move(row));
+  for (EvalModel& model : LoadEvalModels(options)) {
+    ChooseContext(model);
+    rows.push_back({std::move(model), {}});
   }
-  std::optional<Candidate> reference;
+  std::optional<EvalModel> reference;
   if (!options.reference.empty()) {
-    reference = Load(ChooseReference(options), options);
+    reference = LoadEvalModel("", ChooseReference(options), options);
   }
   const std::string text = eval::ReadText(options.text, options.bytes);
 
   Progress progress;
   size_t threads = 0;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    Row& row = rows[i];
-    const Tokenizer& tokenizer = *candidates[i].tokenizer;
-    LanguageModel model =
-        OpenLanguageModel(candidates[i].model, candidates[i].options);
+  for (Row& row : rows) {
+    const Tokenizer& tokenizer = *row.model.tokenizer;
+    LanguageModel model = OpenLanguageModel(row.model.model, row.model.options);
     threads = model.session().threads();
     progress.Show("encoding " + options.text);
     const std::vector<int32_t> ids = tokenizer.Encode(text, false);
     eval::ScoreOptions scoring;
     scoring.bos = eval::TextStart(tokenizer);
-    scoring.context = row.context;
+    scoring.context = row.Context();
     if (options.protocol == "llama") {
       scoring.protocol = eval::ScoreProtocol::kLlama;
     }
@@ -174,18 +132,18 @@ void EvalPerplexity(const EvalOptions& options) {
     std::optional<LanguageModel> expected;
     if (reference) {
       if (reference->tokenizer->Encode(text, false) != ids) {
-        throw Error::InFile(row.path,
+        throw Error::InFile(row.model.path,
                             "has another tokenizer than the reference " +
                                 reference->model->path());
       }
       LanguageModelOptions same = reference->options;
-      same.session.context = row.context;
+      same.session.context = row.Context();
       expected = OpenLanguageModel(reference->model, same);
       scoring.reference = &*expected;
     }
     row.score =
         eval::ScoreText(model, ids, scoring, [&](const eval::TextScore& score) {
-          progress.Show("evaluating " + row.label + ", perplexity " +
+          progress.Show("evaluating " + row.model.label + ", perplexity " +
                             Fixed(score.Perplexity(), 3),
                         score.tokens, ids.size());
         });

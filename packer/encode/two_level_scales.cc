@@ -32,14 +32,25 @@ double Cost(std::span<const double> weights, std::span<const float> scales,
   return cost;
 }
 
-float FindSuper(std::span<const double> weights,
+float RoundSuper(kernels::ScaleType type, float super) {
+  switch (type) {
+    case kernels::ScaleType::kBFloat16:
+      return RoundToBFloat16(super);
+    case kernels::ScaleType::kFloat16:
+      return RoundToFloat16(super);
+    default:
+      return super;
+  }
+}
+
+float FindSuper(kernels::ScaleType type, std::span<const double> weights,
                 std::span<const float> scales) {
   float largest = 0;
   for (const float scale : scales) largest = std::max(largest, std::abs(scale));
   float best = 0;
   double least = std::numeric_limits<double>::infinity();
   for (int number = kMost; number >= kLeast; --number) {
-    const float super = RoundToBFloat16(largest / static_cast<float>(number));
+    const float super = RoundSuper(type, largest / static_cast<float>(number));
     if (super == 0 || !std::isfinite(super)) continue;
     const double cost = Cost(weights, scales, super);
     if (cost >= least) continue;
@@ -60,7 +71,8 @@ void RoundToTwoLevels(const kernels::LutFormat& format,
   for (size_t i = 0; i < super_scales.size(); ++i) {
     const size_t count = std::min(span, scales.size() - i * span);
     const std::span<float> part = scales.subspan(i * span, count);
-    const float super = FindSuper(weights.subspan(i * span, count), part);
+    const float super =
+        FindSuper(format.super_type, weights.subspan(i * span, count), part);
     super_scales[i] = super;
     for (float& scale : part) scale = super == 0 ? 0 : Rounded(scale, super);
   }

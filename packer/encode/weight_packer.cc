@@ -301,16 +301,14 @@ class Packing {
     std::vector<float> scratch;
     const std::span<const float> w = Rows(task, scratch);
     const size_t supers = plan_.format.SupersPerRow();
-    std::vector<double> weights(groups_);
     const size_t begin = tasks_.Begin(task);
     for (size_t row = begin; row < tasks_.End(task); ++row) {
       const std::span<const int8_t> table = Table(row);
-      std::fill(weights.begin(), weights.end(), 0.0);
-      for (size_t c = 0; c < k_; ++c) {
-        const double level = table[indices_[row * k_ + c]];
-        weights[c / plan_.format.group_size] += level * level;
-      }
-      RoundToTwoLevels(plan_.format, weights,
+      RoundToTwoLevels(plan_.format,
+                       SquaredLevels(plan_.format,
+                                     [&](size_t c) {
+                                       return table[indices_[row * k_ + c]];
+                                     }),
                        std::span(scales_).subspan(row * groups_, groups_),
                        std::span(super_scales_).subspan(row * supers, supers));
       if (plan_.method == PackMethod::kPostTraining && rounding_ == nullptr) {

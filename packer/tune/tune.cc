@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "lutra/packer/pack.h"
 #include "lutra/packer/weights.h"
 #include "lutra/runtime/error.h"
+#include "packer/encode/two_level_scales.h"
 #include "packer/encode/weight_packer.h"
 #include "packer/weights/compare.h"
 #include "packer/weights/row_source.h"
@@ -71,6 +73,23 @@ float RoundTo(kernels::ScaleType type, float scale) {
       return qat::RoundScale(qat::ScaleType::kFloat16, scale);
     default:
       return scale;
+  }
+}
+
+// For scales that may have grown beyond what numbers times the old ones give.
+void ChooseSuperScales(UnpackedMatrix& blob) {
+  const size_t k = blob.format.k;
+  const size_t groups = blob.format.GroupsPerRow();
+  const size_t supers = blob.format.SupersPerRow();
+  for (size_t row = 0; row < blob.format.n; ++row) {
+    RoundToTwoLevels(
+        blob.format,
+        SquaredLevels(blob.format,
+                      [&](size_t c) {
+                        return blob.Level(row, blob.indices[row * k + c]);
+                      }),
+        std::span(blob.scales).subspan(row * groups, groups),
+        std::span(blob.super_scales).subspan(row * supers, supers));
   }
 }
 
@@ -178,6 +197,10 @@ class Tuner {
     std::vector<BlobLine> bytes(kernels::BlobBytes(matrix.format) /
                                 sizeof(BlobLine));
     blob.scales = weight.scales;
+    if (matrix.format.super_span != kernels::SuperSpan::kNone &&
+        matrix.format.scale_type == kernels::ScaleType::kInt8) {
+      ChooseSuperScales(blob);
+    }
     kernels::PackLutMatrix(matrix.format, blob.Values(), bytes.data()->bytes);
     return bytes;
   }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "lutra/kernels/thread_team.h"
 #include "lutra/packer/pack.h"
 #include "lutra/packer/verify.h"
+#include "tests/kernels/random_matrix.h"
 #include "tests/packer/texts.h"
 #include "tests/packer/two_layers.h"
 #include "tests/runtime/raw_file.h"
@@ -92,6 +94,53 @@ TEST_F(TuneTest, ComesNearerAndChangesScalesAndGainsOnly) {
   options_.executor = team.get();
   TuneModel(*packed_, *float_, texts_, options_, dir_ / "threads");
   EXPECT_EQ(ReadBytes(dir_ / "tuned"), ReadBytes(dir_ / "threads"));
+}
+
+// Scales of two levels may grow beyond the largest number of the old ones.
+TEST_F(TuneTest, SuperScalesGrow) {
+  constexpr uint32_t kRows = 48;
+  constexpr uint32_t kColumns = 32;
+  const kernels::LutFormat format{.n = kRows,
+                                  .k = kColumns,
+                                  .bits = 2,
+                                  .group_size = 16,
+                                  .scale_type = kernels::ScaleType::kInt8,
+                                  .super_span = kernels::SuperSpan::kRow,
+                                  .super_type = kernels::ScaleType::kFloat16};
+  std::vector<uint8_t> indices(kRows * kColumns);
+  for (size_t i = 0; i < indices.size(); ++i) {
+    indices[i] = static_cast<uint8_t>(i * 7 / 3 % 4);
+  }
+  const std::vector<float> scales(kRows * 2, 127 * 0x1p-10f);
+  const std::vector<float> supers(kRows, 0x1p-10f);
+  const std::vector<int8_t> table = {-3, -1, 1, 3};
+  const kernels::AlignedBytes blob =
+      kernels::AllocateAligned(kernels::BlobBytes(format));
+  kernels::PackLutMatrix(format,
+                         {.indices = indices.data(),
+                          .scales = scales.data(),
+                          .super_scales = supers.data(),
+                          .tables = table.data()},
+                         blob.get());
+  TinyLanguage{}
+      .Build()
+      .Packed("up", {blob.get(), kernels::BlobBytes(format)})
+      .Write(dir_ / "two levels");
+  std::vector<float> larger(indices.size());
+  for (size_t i = 0; i < larger.size(); ++i) {
+    larger[i] = 2 * scales[0] * static_cast<float>(table[indices[i]]);
+  }
+  TinyLanguage{}
+      .Build()
+      .Floats("up", {kRows, kColumns}, larger)
+      .Write(dir_ / "larger");
+  TuneModel(*Model::Load(dir_ / "two levels"), *Model::Load(dir_ / "larger"),
+            texts_, options_, dir_ / "tuned");
+  const auto tuned = Model::Load(dir_ / "tuned");
+  std::vector<float> after(scales.size());
+  kernels::UnpackLutMatrix(*tuned->packed("up"), nullptr, after.data(), nullptr,
+                           nullptr);
+  EXPECT_GT(*std::max_element(after.begin(), after.end()), 1.2f * scales[0]);
 }
 
 // Each option matters.

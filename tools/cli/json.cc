@@ -96,6 +96,13 @@ bool Json::IsNull() const {
   return std::holds_alternative<std::nullptr_t>(value_);
 }
 
+bool Json::IsArray() const {
+  return std::holds_alternative<std::vector<Json>>(value_);
+}
+bool Json::IsObject() const {
+  return std::holds_alternative<std::vector<Member>>(value_);
+}
+
 std::optional<int64_t> Json::AsInteger() const {
   if (const auto* number = std::get_if<int64_t>(&value_)) return *number;
   const auto* number = std::get_if<uint64_t>(&value_);

@@ -55,6 +55,8 @@ class Json {
   static Json Parse(std::string_view text);
 
   bool IsNull() const;
+  bool IsArray() const;
+  bool IsObject() const;
   // nullptr if it is no string.
   const std::string* AsString() const;
   // nullopt if it is no whole number, or too large.

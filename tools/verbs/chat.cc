@@ -121,8 +121,13 @@ std::shared_ptr<const ChatTemplate> OpenChatTemplate(const Model& model,
                                                      bool has_tools) {
   const std::optional<ChatData> data = ReadChatData(model);
   if (!path.empty()) {
-    return ChatTemplate::Parse(eval::ReadText(path, 0),
-                               data ? data->tokens : ChatTemplate::Tokens());
+    const std::string source = eval::ReadText(path, 0);
+    try {
+      return ChatTemplate::Parse(source,
+                                 data ? data->tokens : ChatTemplate::Tokens());
+    } catch (const Error& error) {
+      throw Error::InFile(path, error.what());
+    }
   }
   if (!data) {
     throw Error::InFile(model.path(),

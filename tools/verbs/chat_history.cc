@@ -78,22 +78,29 @@ void ChatHistory::Save(const std::string& path) const {
 }
 
 void ChatHistory::Load(const std::string& path) {
+  const auto fail = [&](const char* cause) {
+    throw Error::InFile(
+        path,
+        std::string("is no conversation (a JSON list of messages): ") + cause);
+  };
   Json read;
-  const std::string text = eval::ReadText(path, 0);
   try {
-    read = Json::Parse(text);
-    const size_t first = text.find_first_not_of(" \t\r\n");
-    if (first != std::string::npos && text[first] == '{') {
-      const Json* list = read.Find("messages");
-      if (list == nullptr) throw Error("it has no messages");
-      read = Json(*list);
+    read = Json::Parse(eval::ReadText(path, 0));
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception&) {
+    fail("it is not valid JSON");
+  }
+  if (read.IsObject()) {
+    const Json* list = read.Find("messages");
+    if (list == nullptr) fail("it has no messages");
+    read = Json(*list);
+  }
+  if (!read.IsArray()) fail("it is no list");
+  for (const Json& message : read.items()) {
+    if (!message.IsObject() || RoleOf(message).empty()) {
+      fail("a message has no role");
     }
-    for (const Json& message : read.items()) {
-      if (RoleOf(message).empty()) throw Error("a message has no role");
-    }
-  } catch (const std::exception& error) {
-    throw Error::InFile(path, "is no conversation (a JSON list of messages): " +
-                                  std::string(error.what()));
   }
   messages_ = std::move(read);
 }

@@ -27,14 +27,22 @@ struct Row {
 };
 
 eval::ChoiceQuestion ParseQuestion(const std::string& line) {
-  const Json json = Json::Parse(line);
+  Json json;
+  try {
+    json = Json::Parse(line);
+  } catch (const std::exception&) {
+    throw Error("it is not valid JSON");
+  }
+  if (!json.IsObject()) throw Error("it is no JSON object");
   eval::ChoiceQuestion question;
   if (const Json* context = json.Find("context")) {
     if (context->AsString() == nullptr) throw Error("'context' is no string");
     question.context = *context->AsString();
   }
   const Json* choices = json.Find("choices");
-  if (choices == nullptr) throw Error("'choices' is missing");
+  if (choices == nullptr || !choices->IsArray()) {
+    throw Error("'choices' is no list of texts");
+  }
   for (const Json& choice : choices->items()) {
     if (choice.AsString() == nullptr) throw Error("a choice is no string");
     question.choices.push_back(*choice.AsString());
@@ -63,7 +71,7 @@ std::vector<eval::ChoiceQuestion> ReadQuestions(const EvalOptions& options) {
     if (one.find_first_not_of(" \t\r") == std::string::npos) continue;
     try {
       questions.push_back(ParseQuestion(one));
-    } catch (const std::exception& error) {
+    } catch (const Error& error) {
       throw Error::InFile(
           options.choices,
           "line " + std::to_string(line) + " is no question: " + error.what());

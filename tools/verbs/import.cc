@@ -105,38 +105,39 @@ void ImportVerb::Run() {
 
 void AddImportVerb(CommandLine& line) {
   auto verb = std::make_shared<ImportVerb>();
-  Verb import = line.AddVerb(
+  Verb importer = line.AddVerb(
       "import", "Make a model file of another program's checkpoint");
-  import.Footer(kExample);
-  import.Add("SOURCE", verb->options.source, "Checkpoint or folder").Required();
-  import.Add("-o,--output", verb->options.output, "File to write")
+  importer.Footer(kExample);
+  importer.Add("SOURCE", verb->options.source, "Checkpoint or folder")
+      .Required();
+  importer.Add("-o,--output", verb->options.output, "File to write")
       .TypeName("FILE")
       .Required();
-  import
+  importer
       .Add("--format", verb->format,
            "What the source is: auto, huggingface, gguf, llama2c, graph, "
            "keyword-spotter, char-lstm")
       .TypeName("NAME")
       .ShowDefault();
-  import
+  importer
       .Add("--tokenizer", verb->options.tokenizer,
            "Tokenizer, if it is not beside the source")
       .TypeName("FILE");
-  import.Add("--graph", verb->options.graph, "Graph of the network, as JSON")
+  importer.Add("--graph", verb->options.graph, "Graph of the network, as JSON")
       .TypeName("FILE");
-  import
+  importer
       .Add("--context", verb->options.context,
            "Longest sequence in tokens [as in the checkpoint]")
       .TypeName("N")
       .Range(size_t{1}, size_t{1} << 24);
-  import
+  importer
       .Add("--dtype", verb->dtype,
            "keep: 16-bit matrices stay so; float32: all weights become "
            "float32")
       .TypeName("NAME")
       .OneOf({"keep", "float32"})
       .ShowDefault();
-  import
+  importer
       .Add("--rope-dtype", verb->rope,
            "Frequencies of the rotary embedding of a 16-bit "
            "checkpoint: float32, as transformers loads them; "
@@ -144,17 +145,19 @@ void AddImportVerb(CommandLine& line) {
       .TypeName("NAME")
       .OneOf({"float32", "checkpoint"})
       .ShowDefault();
-  import.AddFlag("--dequantize", verb->options.dequantize,
-                 "Make float32 of quantized weights");
-  import.AddFlag("--recover", verb->options.recover,
-                 "Pack float weights that lie on a hidden grid");
-  import.AddFlag("--require-exact", verb->options.require_exact,
-                 "With --recover: refuse a weight with groups that are not on "
-                 "its grid");
-  AddThreadsOption(import, verb->threads);
-  import.AddFlag("--json", verb->json, "Print JSON");
-  import.OnRun([verb] { verb->Run();
-});
-}  // namespace lutra::tools
+  importer.AddFlag("--dequantize", verb->options.dequantize,
+                   "Make float32 of quantized weights");
+  const Option recover =
+      importer.AddFlag("--recover", verb->options.recover,
+                       "Pack float weights that lie on a hidden grid");
+  importer
+      .AddFlag("--require-exact", verb->options.require_exact,
+               "With --recover: refuse a weight with groups that are not on "
+               "its grid")
+      .Needs(recover);
+  AddThreadsOption(importer, verb->threads);
+  importer.AddFlag("--json", verb->json, "Print JSON");
+  importer.OnRun([verb] { verb->Run(); });
+}
 
 }  // namespace lutra::tools

@@ -104,7 +104,7 @@ void CheckOptions(const ImportOptions& options, ImportFormat format) {
         "dequantization exclude each other");
   }
   if (options.require_exact && !options.recover) {
-    throw Error("require_exact is about what recover finds");
+    throw Error("exact groups are required of no recovery");
   }
 }
 

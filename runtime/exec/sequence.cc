@@ -20,6 +20,9 @@ Sequence Sequence::Fork() const {
 }
 
 void Sequence::Truncate(size_t position) { state_->Truncate(position); }
+bool Sequence::CanTruncate() const noexcept {
+  return state_->layout().state_bytes == 0;
+}
 void Sequence::Reserve(size_t tokens) { state_->Reserve(tokens); }
 size_t Sequence::ByteCount() const noexcept { return state_->ByteCount(); }
 std::vector<std::byte> Sequence::Save() const { return SaveSequence(*state_); }

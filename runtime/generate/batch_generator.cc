@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "runtime/generate/allowed_tokens.h"
 #include "runtime/generate/generation.h"
 
 namespace lutra {
@@ -50,10 +53,13 @@ struct Slot {
   std::vector<int32_t> pending;  // what the sequence is to be fed next
 };
 
+// The mask of the tokens that a prompt may go on with.
+using Allowed = std::function<Span<const uint32_t>(size_t prompt)>;
+
 class Batch {
  public:
   Batch(LanguageModel& model, Span<const std::vector<int32_t>> prompts,
-        const BatchOptions& options, Span<const uint32_t> allowed,
+        const BatchOptions& options, const Allowed& allowed,
         const ChooseEnd& each, std::vector<BatchResult>& results)
       : model_(model),
         options_(options),
@@ -107,7 +113,7 @@ class Batch {
 
   // Whether the slot has ended: then nothing is pending.
   bool Choose(Slot& slot, Span<const float> logits) {
-    const int32_t id = slot.sampler.Sample(logits, allowed_);
+    const int32_t id = slot.sampler.Sample(logits, allowed_(slot.prompt));
     slot.sampler.Accept(id);
     BatchResult& result = results_[slot.prompt];
     result.tokens.push_back(id);
@@ -135,7 +141,7 @@ class Batch {
 
   LanguageModel& model_;
   const BatchOptions& options_;
-  Span<const uint32_t> allowed_;
+  const Allowed& allowed_;
   const ChooseEnd& each_;
   std::vector<BatchResult>& results_;
   std::vector<Slot> slots_;
@@ -149,7 +155,8 @@ class Batch {
 void GenerateIds(LanguageModel& model, Span<const std::vector<int32_t>> prompts,
                  const BatchOptions& options, Span<const uint32_t> allowed,
                  const ChooseEnd& each, std::vector<BatchResult>& results) {
-  Batch(model, prompts, options, allowed, each, results).Run();
+  const Allowed same = [allowed](size_t) { return allowed; };
+  Batch(model, prompts, options, same, each, results).Run();
 }
 
 void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
@@ -163,20 +170,29 @@ void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
     texts.emplace_back(tokenizer, !prompts[i].empty(), generation.stops,
                        [&show, i](std::string_view text) { show(i, text); });
   }
-  const std::vector<uint32_t> allowed =
-      AllowedTokens(model.vocabulary(), tokenizer, generation);
+  // Each has one while it runs.
+  const AllowedTokens at_start(model.vocabulary(), tokenizer, generation);
+  std::vector<std::unique_ptr<AllowedTokens>> allowed(prompts.size());
+  const Allowed next = [&](size_t prompt) {
+    if (allowed[prompt] == nullptr) {
+      allowed[prompt] = at_start.Again(!prompts[prompt].empty());
+    }
+    return allowed[prompt]->Next();
+  };
   const auto each = [&](size_t prompt,
                         int32_t id) -> std::optional<GenerationEnd> {
     if (IsEnd(tokenizer, generation, id)) return GenerationEnd::kEndToken;
     texts[prompt].Add(id);
     if (texts[prompt].stopped()) return GenerationEnd::kStopString;
+    allowed[prompt]->Accept(id);
+    if (allowed[prompt]->finished()) return GenerationEnd::kGrammar;
     return std::nullopt;
   };
   const auto finish = [&texts] {
     for (ShownText& text : texts) text.Finish();
   };
   try {
-    GenerateIds(model, ids, options, allowed, each, results);
+    Batch(model, ids, options, next, each, results).Run();
   } catch (const Cancelled&) {
     finish();
     throw;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "lutra/runtime/sampler.h"
-
 namespace lutra {
 
 std::string_view Name(GenerationEnd end) {
@@ -15,9 +13,11 @@ std::string_view Name(GenerationEnd end) {
     case GenerationEnd::kMaxTokens:
       return "length";
     case GenerationEnd::kContextFull:
+      return "context";
+    case GenerationEnd::kGrammar:
       break;
   }
-  return "context";
+  return "grammar";
 }
 
 bool IsEnd(const Tokenizer& tokenizer, const GenerationOptions& options,
@@ -25,24 +25,6 @@ bool IsEnd(const Tokenizer& tokenizer, const GenerationOptions& options,
   return tokenizer.IsEnd(id) ||
          std::find(options.ends.begin(), options.ends.end(), id) !=
              options.ends.end();
-}
-
-std::vector<uint32_t> AllowedTokens(size_t vocabulary,
-                                    const Tokenizer& tokenizer,
-                                    const GenerationOptions& options) {
-  std::vector<uint32_t> allowed(TokenMaskWords(vocabulary));
-  bool all = true;
-  for (size_t i = 0; i < vocabulary; ++i) {
-    const auto id = static_cast<int32_t>(i);
-    if (i < tokenizer.size() && !tokenizer.IsUnused(id) &&
-        !(options.ignore_end && IsEnd(tokenizer, options, id))) {
-      allowed[i / 32] |= uint32_t{1} << (i % 32);
-    } else {
-      all = false;
-    }
-  }
-  if (all) allowed.clear();
-  return allowed;
 }
 
 }  // namespace lutra

@@ -21,13 +21,6 @@ namespace lutra {
 bool IsEnd(const Tokenizer& tokenizer, const GenerationOptions& options,
            int32_t id);
 
-// A mask for Sampler::Sample: all tokens but those that the tokenizer does not
-// know or has no meaning for (models pad their vocabularies), and on demand
-// those that end the text. Empty if that leaves out none.
-std::vector<uint32_t> AllowedTokens(size_t vocabulary,
-                                    const Tokenizer& tokenizer,
-                                    const GenerationOptions& options);
-
 // From the tokens of a continuation to the text that is shown.
 class ShownText {
  public:

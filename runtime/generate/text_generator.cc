@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "runtime/generate/allowed_tokens.h"
 #include "runtime/generate/generation.h"
 
 namespace lutra {
@@ -23,8 +24,16 @@ TextGenerator::TextGenerator(LanguageModel& model, const Tokenizer& tokenizer,
       tokenizer_(tokenizer),
       options_(options),
       sampler_(options.sampler, model.vocabulary()),
-      allowed_(AllowedTokens(model.vocabulary(), tokenizer, options)) {
+      allowed_(std::make_unique<AllowedTokens>(model.vocabulary(), tokenizer,
+                                               options)) {
   StopFilter check(options.stops);
+}
+
+TextGenerator::~TextGenerator() = default;
+
+void TextGenerator::SetDrafter(Drafter* drafter, size_t most) {
+  speculation_.reset();
+  if (drafter != nullptr) speculation_.emplace(model_, *drafter, most);
 }
 
 void TextGenerator::Reset() {
@@ -35,6 +44,7 @@ void TextGenerator::Reset() {
 
 void TextGenerator::Accept(Span<const int32_t> tokens) {
   for (const int32_t id : tokens) sampler_.Accept(id);
+  if (speculation_) speculation_->SetTokens(tokens);
 }
 
 void TextGenerator::Rewind(size_t position) {
@@ -42,14 +52,19 @@ void TextGenerator::Rewind(size_t position) {
   pending_.clear();
 }
 
+size_t TextGenerator::Position() const {
+  return speculation_ ? speculation_->position() : model_.position();
+}
+
 Span<const float> TextGenerator::FeedPending() {
-  const size_t before = model_.position();
+  const size_t before = Position();
   try {
-    const Span<const float> logits = model_.Feed(pending_);
+    const Span<const float> logits =
+        speculation_ ? speculation_->Feed(pending_) : model_.Feed(pending_);
     pending_.clear();
     return logits;
   } catch (...) {
-    const auto fed = static_cast<std::ptrdiff_t>(model_.position() - before);
+    const auto fed = static_cast<std::ptrdiff_t>(Position() - before);
     pending_.erase(pending_.begin(), pending_.begin() + fed);
     throw;
   }
@@ -90,12 +105,21 @@ GenerationEnd TextGenerator::GenerateFrom(std::vector<int32_t> prompt,
   tokens_.clear();
   prompt_seconds_ = seconds_ = 0;
   ShownText text(tokenizer_, continues, options_.stops, show);
+  allowed_->Begin(continues);
+  const auto settle = [this] {
+    if (speculation_) speculation_->Settle();
+  };
   try {
     const GenerationEnd end = Continue(text);
+    settle();
     text.Finish();
     return end;
   } catch (const Cancelled&) {
+    settle();
     text.Finish();
+    throw;
+  } catch (...) {
+    settle();
     throw;
   }
 }
@@ -115,25 +139,28 @@ GenerationEnd TextGenerator::Continue(ShownText& text) {
   for (const int32_t id : prompt_) sampler_.Accept(id);
   prompt_seconds_ = SecondsSince(start);
   start = Clock::now();
-  while (true) {
+  while (!allowed_->finished()) {
     MakeRoom();
-    const int32_t id = sampler_.Sample(logits, allowed_);
+    const int32_t id = sampler_.Sample(logits, allowed_->Next());
     sampler_.Accept(id);
     pending_.push_back(id);
     tokens_.push_back(id);
     seconds_ = SecondsSince(start);
     if (choice_) choice_(id, logits);
     if (IsEnd(tokenizer_, options_, id)) return GenerationEnd::kEndToken;
+    allowed_->Accept(id);
     text.Add(id);
     if (text.stopped()) return GenerationEnd::kStopString;
     if (tokens_.size() == options_.max_tokens) {
       return GenerationEnd::kMaxTokens;
     }
-    if (model_.context() > 0 && model_.position() == model_.context()) {
+    if (allowed_->finished()) break;
+    if (model_.context() > 0 && Position() == model_.context()) {
       return GenerationEnd::kContextFull;
     }
     logits = FeedPending();
   }
+  return GenerationEnd::kGrammar;
 }
 
 }  // namespace lutra

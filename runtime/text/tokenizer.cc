@@ -224,6 +224,10 @@ std::string Tokenizer::DecodeText(Span<const int32_t> ids,
   return ReplaceInvalidUtf8(text);
 }
 
+std::string Tokenizer::TokenBytes(int32_t id, bool starts) const {
+  return impl_->Bytes(id, /*with_special=*/false, starts);
+}
+
 size_t Tokenizer::size() const { return impl_->data.size(); }
 
 std::string_view Tokenizer::Piece(int32_t id) const {

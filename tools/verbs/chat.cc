@@ -65,15 +65,18 @@ bool ReadMessage(bool prompts, std::string& message) {
   }
 }
 
-void Run(const ChatVerb& verb) {
+void Run(ChatVerb& verb) {
   const std::shared_ptr<const Model> model = Model::Load(verb.model, verb.load);
   const std::shared_ptr<const Tokenizer> tokenizer = RequireTokenizer(*model);
   const std::string tools =
       verb.tools_path.empty() ? "" : eval::ReadText(verb.tools_path, 0);
   const auto chat_template = OpenChatTemplate(
       *model, verb.template_path, verb.template_name, !tools.empty());
+  verb.generation.grammar = OpenGrammar(verb.constraint);
   LanguageModel language_model = OpenLanguageModel(model, verb.language);
-  Chat chat(verb, language_model, *tokenizer, *chat_template, tools);
+  Speculator speculator(verb.speculation, *tokenizer, verb.language, verb.load);
+  Chat chat(verb, language_model, *tokenizer, *chat_template, speculator,
+            tools);
   if (!verb.load_path.empty()) chat.history().Load(verb.load_path);
   if (!verb.system.empty()) chat.history().SetSystem(verb.system);
 
@@ -144,11 +147,13 @@ std::shared_ptr<const ChatTemplate> OpenChatTemplate(const Model& model,
 
 Chat::Chat(const ChatVerb& verb, LanguageModel& model,
            const Tokenizer& tokenizer, const ChatTemplate& chat,
-           std::string tools)
+           Speculator& speculator, std::string tools)
     : verb_(verb),
       model_(model),
       session_(model, tokenizer, chat, verb.generation),
-      tools_(std::move(tools)) {}
+      tools_(std::move(tools)) {
+  speculator.Attach(session_.generator());
+}
 
 void Chat::Show(std::string_view text) {
   if (verb_.json) {
@@ -234,14 +239,19 @@ std::string Chat::Stats() const {
   const MemoryReport memory = model_.Memory();
   std::string used = WithCommas(model_.position());
   if (model_.context() > 0) used += " of " + WithCommas(model_.context());
+  std::string guesses;
+  if (const Speculation* speculation = session_.generator().speculation()) {
+    guesses = "; guessed " + WithCommas(speculation->guessed()) + " tokens, " +
+              WithCommas(speculation->accepted()) + " of them right";
+  }
   return std::to_string(answers_) + (answers_ == 1 ? " answer" : " answers") +
          "; prompt " + WithCommas(prompt_tokens_) + " tokens, " +
          Short(PerSecond(prompt_tokens_, prompt_seconds_)) + " tokens/s (" +
          WithCommas(reused_tokens_) + " more were kept); generated " +
          WithCommas(tokens_) + " tokens, " +
-         Short(PerSecond(tokens_, seconds_)) + " tokens/s\nmemory: weights " +
-         Bytes(memory.weights) + " mapped, arena " + Bytes(memory.arena) +
-         ", state " + Bytes(memory.state) + " (" + used +
+         Short(PerSecond(tokens_, seconds_)) + " tokens/s" + guesses +
+         "\nmemory: weights " + Bytes(memory.weights) + " mapped, arena " +
+         Bytes(memory.arena) + ", state " + Bytes(memory.state) + " (" + used +
          " tokens used), peak " + Bytes(eval::PeakMemoryBytes());
 }
 
@@ -278,6 +288,8 @@ void AddChatVerb(CommandLine& line) {
   chat.AddFlag("-q,--quiet", verb->quiet, "No speeds and memory at the end");
   chat.AddFlag("--json", verb->json,
                "One JSON object a line: pieces of answers, and their ends");
+  AddConstraintOptions(chat, verb->constraint);
+  AddSpeculationOptions(chat, verb->speculation);
   AddContextOption(chat, verb->language.session.context,
                    "as long as the model is made for");
   AddLanguageOptions(chat, verb->language);

@@ -10,6 +10,7 @@
 #include "lutra/runtime/generation.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/model.h"
+#include "tools/cli/generation_options.h"
 #include "tools/verbs/chat_history.h"
 
 namespace lutra::tools {
@@ -24,6 +25,8 @@ struct ChatVerb {
   std::string template_name;
   std::string variables;  // a JSON object
   GenerationOptions generation;
+  ConstraintOptions constraint;  // of each answer
+  SpeculationOptions speculation;
   LanguageModelOptions language;
   LoadOptions load;
   bool quiet = false;
@@ -41,7 +44,7 @@ class Chat {
  public:
   // What they refer to must outlive the chat.
   Chat(const ChatVerb& verb, LanguageModel& model, const Tokenizer& tokenizer,
-       const ChatTemplate& chat, std::string tools);
+       const ChatTemplate& chat, Speculator& speculator, std::string tools);
 
   ChatHistory& history() { return history_; }
 

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lutra/eval/perplexity.h"
@@ -56,6 +57,11 @@ constexpr const char* kExample =
     "  lutra generate stories.safetensors -p \"Lily had a\" -p \"Tom saw\" "
     "-n 40\n"
     "  lutra generate smollm.safetensors --chat -p \"Who are you?\"\n"
+    "  lutra generate smollm.safetensors --chat -p \"Name two colours.\" \\\n"
+    "    --json-schema '{\"type\": \"array\", \"items\": {\"type\": "
+    "\"string\"}}'\n"
+    "  lutra generate smollm.safetensors --draft smollm-2bit.safetensors -p "
+    "\"The\"\n"
     "  lutra generate stories.safetensors --prompts prompts.txt --json\n"
     "  lutra generate stories.safetensors --interactive --quiet";
 
@@ -94,8 +100,9 @@ std::vector<std::string> Prompts(const GenerateVerb& verb) {
 // One text, token by token, and in interactive mode what follows it.
 void GenerateOne(const GenerateVerb& verb, double load_seconds,
                  LanguageModel& language_model, const Tokenizer& tokenizer,
-                 std::string text) {
+                 Speculator& speculator, std::string text) {
   TextGenerator generator(language_model, tokenizer, verb.generation);
+  speculator.Attach(generator);
   GenerateOutput output(verb, language_model, tokenizer, load_seconds);
   output.Watch(generator);
   PromptCache cache(verb.prompt_cache, language_model);
@@ -131,10 +138,11 @@ void GenerateOne(const GenerateVerb& verb, double load_seconds,
 // The answer to one message, as by the model's chat template.
 void GenerateAnswer(const GenerateVerb& verb, double load_seconds,
                     LanguageModel& language_model, const Tokenizer& tokenizer,
-                    const std::string& message) {
+                    Speculator& speculator, const std::string& message) {
   const std::shared_ptr<const ChatTemplate> chat =
       LoadChatTemplate(language_model.model());
   ChatSession session(language_model, tokenizer, *chat, verb.generation);
+  speculator.Attach(session.generator());
   GenerateOutput output(verb, language_model, tokenizer, load_seconds);
   output.Watch(session.generator());
   ChatHistory history;
@@ -157,11 +165,12 @@ void GenerateAnswer(const GenerateVerb& verb, double load_seconds,
   if (interrupted) throw ExitStatus(kInterrupted);
 }
 
-void Generate(const GenerateVerb& verb) {
+void Generate(GenerateVerb& verb) {
   const auto start = std::chrono::steady_clock::now();
   const std::shared_ptr<const Model> model = Model::Load(verb.model, verb.load);
   const std::shared_ptr<const Tokenizer> tokenizer =
       Tokenizer::FromModel(*model);
+  verb.generation.grammar = OpenGrammar(verb.constraint);
   LanguageModel language_model = OpenLanguageModel(model, verb.language);
   const double load_seconds = SecondsSince(start);
   const std::vector<std::string> prompts = Prompts(verb);
@@ -172,13 +181,19 @@ void Generate(const GenerateVerb& verb) {
     if (!verb.prompt_cache.empty()) {
       throw UsageError("--prompt-cache", "is not for --chat");
     }
-    GenerateAnswer(verb, load_seconds, language_model,
-                   *RequireTokenizer(*model), prompts[0]);
+    const auto required = RequireTokenizer(*model);
+    Speculator speculator(verb.speculation, *required, verb.language,
+                          verb.load);
+    GenerateAnswer(verb, load_seconds, language_model, *required, speculator,
+                   prompts[0]);
     return;
   }
   if (tokenizer != nullptr && prompts.size() == 1 &&
       verb.prompts_file.empty()) {
-    GenerateOne(verb, load_seconds, language_model, *tokenizer, prompts[0]);
+    Speculator speculator(verb.speculation, *tokenizer, verb.language,
+                          verb.load);
+    GenerateOne(verb, load_seconds, language_model, *tokenizer, speculator,
+                prompts[0]);
     return;
   }
   if (verb.interactive) {
@@ -186,12 +201,14 @@ void Generate(const GenerateVerb& verb) {
                                           ? "the model has no tokenizer"
                                           : "continues one prompt only");
   }
-  if (verb.json_lines || verb.log_probabilities > 0 ||
-      !verb.prompt_cache.empty()) {
-    throw UsageError(verb.json_lines              ? "--json-lines"
-                     : verb.log_probabilities > 0 ? "--logprobs"
-                                                  : "--prompt-cache",
-                     "is for one prompt, of a model with a tokenizer");
+  for (const auto& [option, is_given] :
+       {std::pair("--json-lines", verb.json_lines),
+        std::pair("--logprobs", verb.log_probabilities > 0),
+        std::pair("--prompt-cache", !verb.prompt_cache.empty()),
+        std::pair("--draft", !verb.speculation.draft.empty()),
+        std::pair("--prompt-lookup", verb.speculation.lookup)}) {
+    if (!is_given) continue;
+    throw UsageError(option, "is for one prompt, of a model with a tokenizer");
   }
   GenerateBatch(verb, load_seconds, language_model, tokenizer.get(), prompts);
 }
@@ -282,6 +299,8 @@ void AddGenerateVerb(CommandLine& line) {
            "whose prompt begins alike takes it from there")
       .TypeName("FILE")
       .Excludes(interactive);
+  AddConstraintOptions(generate, verb->constraint);
+  AddSpeculationOptions(generate, verb->speculation);
   AddContextOption(generate, verb->language.session.context,
                    "as long as the model is made for");
   AddLanguageOptions(generate, verb->language);

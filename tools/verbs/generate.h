@@ -10,6 +10,7 @@
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/tokenizer.h"
+#include "tools/cli/generation_options.h"
 
 namespace lutra::tools {
 
@@ -21,6 +22,8 @@ struct GenerateVerb {
   std::string prompts_file;  // one on each line
   size_t parallel = 8;
   GenerationOptions generation;
+  ConstraintOptions constraint;
+  SpeculationOptions speculation;
   LanguageModelOptions language;
   LoadOptions load;
   bool chat = false;   // the prompt is a message to answer

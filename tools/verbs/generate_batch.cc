@@ -51,6 +51,10 @@ void GenerateAsIds(LanguageModel& model,
   if (!options.generation.stops.empty()) {
     throw UsageError("--stop", "the model has no tokenizer");
   }
+  if (options.generation.grammar != nullptr) {
+    throw Error::InFile(model.model().path(),
+                        "has no tokenizer, which a grammar needs");
+  }
   std::vector<std::vector<int32_t>> ids;
   for (const std::string& prompt : prompts) {
     ids.push_back(ParseIds(prompt));

@@ -61,6 +61,9 @@ void GenerateOutput::Add(const TextGenerator& generator) {
   prompt_seconds_ += generator.prompt_seconds();
   tokens_ += generator.tokens().size();
   seconds_ += generator.seconds();
+  if (const Speculation* speculation = generator.speculation()) {
+    guesses_ = Guesses{speculation->guessed(), speculation->accepted()};
+  }
 }
 
 double GenerateOutput::PromptSpeed() const {
@@ -85,20 +88,30 @@ void GenerateOutput::PrintTotals() const {
             << Bytes(memory.arena) << ", state " << Bytes(memory.state) << " ("
             << used << " tokens used), peak " << Bytes(eval::PeakMemoryBytes())
             << std::endl;
+  if (guesses_) {
+    std::cerr << "guessed " << WithCommas(guesses_->all) << " tokens, "
+              << WithCommas(guesses_->accepted) << " of them right"
+              << std::endl;
+  }
 }
 
 Json GenerateOutput::Totals() const {
   const MemoryReport memory = model_.Memory();
-  return {{"load_seconds", load_seconds_},
-          {"prompt_seconds", prompt_seconds_},
-          {"prompt_tokens_per_second", PromptSpeed()},
-          {"seconds", seconds_},
-          {"tokens_per_second", Speed()},
-          {"context", model_.context()},
-          {"weight_bytes", memory.weights},
-          {"arena_bytes", memory.arena},
-          {"state_bytes", memory.state},
-          {"peak_bytes", eval::PeakMemoryBytes()}};
+  Json totals = {{"load_seconds", load_seconds_},
+                 {"prompt_seconds", prompt_seconds_},
+                 {"prompt_tokens_per_second", PromptSpeed()},
+                 {"seconds", seconds_},
+                 {"tokens_per_second", Speed()},
+                 {"context", model_.context()},
+                 {"weight_bytes", memory.weights},
+                 {"arena_bytes", memory.arena},
+                 {"state_bytes", memory.state},
+                 {"peak_bytes", eval::PeakMemoryBytes()}};
+  if (guesses_) {
+    totals["guessed_tokens"] = guesses_->all;
+    totals["accepted_tokens"] = guesses_->accepted;
+  }
+  return totals;
 }
 
 void GenerateOutput::Finish(const std::string& prompt,

@@ -2,6 +2,7 @@
 #define LUTRA_TOOLS_VERBS_GENERATE_OUTPUT_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -49,6 +50,12 @@ class GenerateOutput {
   double prompt_seconds_ = 0;
   size_t tokens_ = 0;
   double seconds_ = 0;
+  // Of a drafter.
+  struct Guesses {
+    size_t all;
+    size_t accepted;
+  };
+  std::optional<Guesses> guesses_;
   std::string shown_;
   Json log_probabilities_ = Json::Array();
 };

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lutra/runtime/grammar.h"
 #include "lutra/runtime/sampler.h"
 
 // What the two ways to generate text have in common (text_generator.h,
@@ -24,12 +26,21 @@ struct GenerationOptions {
   bool ignore_end = false;
   // Tokens that end the text beside the tokenizer's.
   std::vector<int32_t> ends;
+  // What is generated for a prompt, from its first token on, is to be a text of
+  // this grammar; nullptr: anything. The text ends where nothing can follow.
+  std::shared_ptr<const Grammar> grammar;
 };
 
 // Why the text came to its end.
-enum class GenerationEnd { kEndToken, kStopString, kMaxTokens, kContextFull };
+enum class GenerationEnd {
+  kEndToken,
+  kStopString,
+  kMaxTokens,
+  kContextFull,
+  kGrammar
+};
 
-// "end", "stop", "length", "context".
+// "end", "stop", "length", "context", "grammar".
 std::string_view Name(GenerationEnd end);
 
 }  // namespace lutra

@@ -36,6 +36,8 @@ class Sequence {
   // gated_delta_rule, token_pool), which can only go back to position 0: for
   // other places, fork or save a sequence there.
   void Truncate(size_t position);
+  // Whether it can go back anywhere: the model has no recurrent nodes.
+  bool CanTruncate() const noexcept;
 
   // Takes the memory of the first `tokens` tokens now, so that calls up to
   // there allocate nothing. Throws Error for want of memory, or if that is more

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,10 +15,12 @@
 #include "lutra/runtime/generation.h"
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/sampler.h"
+#include "lutra/runtime/speculation.h"
 #include "lutra/runtime/tokenizer.h"
 
 namespace lutra {
 
+class AllowedTokens;
 class ShownText;
 
 // Text in, text out: tokenizer, model and sampler together. One thread at a
@@ -26,6 +30,7 @@ class TextGenerator {
   // Both must outlive the generator. Throws Error.
   TextGenerator(LanguageModel& model, const Tokenizer& tokenizer,
                 const GenerationOptions& options);
+  ~TextGenerator();
 
   // Gets the text as it becomes certain, in whole UTF-8 characters.
   using Show = std::function<void(std::string_view text)>;
@@ -59,8 +64,17 @@ class TextGenerator {
   GenerationEnd GenerateFrom(std::vector<int32_t> prompt, bool continues,
                              const Show& show);
 
-  // Tells the repetition penalty of tokens that the sequence has from
-  // elsewhere.
+  // Lets a drafter guess at most `most` tokens at a time (see Speculation): the
+  // same text, sooner. It must outlive the generator; nullptr ends it. Throws
+  // Error as Speculation.
+  void SetDrafter(Drafter* drafter, size_t most);
+  // What became of the guesses; nullptr without a drafter.
+  const Speculation* speculation() const {
+    return speculation_ ? &*speculation_ : nullptr;
+  }
+
+  // Tells the repetition penalty and the drafter of the tokens that the
+  // sequence has from elsewhere.
   void Accept(Span<const int32_t> tokens);
 
   // Forgets the tokens of the sequence from `position` on, and those that were
@@ -85,12 +99,15 @@ class TextGenerator {
   Span<const float> FeedPrompt();
   // Feeds what is chosen or given but not fed yet.
   Span<const float> FeedPending();
+  // Tokens of the sequence, without guesses.
+  size_t Position() const;
 
   LanguageModel& model_;
   const Tokenizer& tokenizer_;
   GenerationOptions options_;
   Sampler sampler_;
-  std::vector<uint32_t> allowed_;  // a mask of tokens, empty for all
+  std::unique_ptr<AllowedTokens> allowed_;
+  std::optional<Speculation> speculation_;
   Choice choice_;
   std::vector<int32_t> pending_;
   std::vector<int32_t> prompt_;

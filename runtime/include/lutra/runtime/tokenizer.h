@@ -56,6 +56,10 @@ class Tokenizer {
   std::string DecodeText(Span<const int32_t> ids,
                          bool with_special = false) const;
 
+  // The bytes one token adds to a text, none for special tokens; with `starts`
+  // as the text's first. Throws Error for ids outside 0..size()-1.
+  std::string TokenBytes(int32_t id, bool starts = false) const;
+
   // Number of ids. The model may know fewer or more.
   size_t size() const;
   // The bytes the merges know the token by, e.g. "▁the". Special tokens have

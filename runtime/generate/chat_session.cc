@@ -75,9 +75,8 @@ size_t ChatSession::Reuse(const std::vector<int32_t>& tokens) {
   return common;
 }
 
-GenerationEnd ChatSession::Answer(std::string_view messages,
-                                  ChatOptions options,
-                                  const TextGenerator::Show& show) {
+std::vector<int32_t> ChatSession::Encode(std::string_view messages,
+                                         ChatOptions options) const {
   options.add_generation_prompt = !options.continue_final_message;
   const RenderedChat chat = chat_.Render(messages, options);
   // A template puts all special tokens itself.
@@ -90,6 +89,13 @@ GenerationEnd ChatSession::Answer(std::string_view messages,
                 "the conversation has " + std::to_string(tokens.size()) +
                     " tokens, the context " + std::to_string(model_.context()));
   }
+  return tokens;
+}
+
+GenerationEnd ChatSession::Answer(std::string_view messages,
+                                  ChatOptions options,
+                                  const TextGenerator::Show& show) {
+  std::vector<int32_t> tokens = Encode(messages, std::move(options));
   prompt_tokens_ = tokens.size();
   reused_tokens_ = Reuse(tokens);
   fed_ = tokens;

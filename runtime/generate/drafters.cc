@@ -45,9 +45,8 @@ void CheckDraftTokenizer(const Tokenizer& model, const Tokenizer& draft) {
     const auto id = static_cast<int32_t>(i);
     if (model.Piece(id) == draft.Piece(id)) continue;
     throw Error("the draft has another tokenizer: its token " +
-                std::to_string(id) + " is '" +
-                Printable(draft.Piece(id)) + "', the model's '" +
-                Printable(model.Piece(id)) + "'");
+                std::to_string(id) + " is '" + Printable(draft.Piece(id)) +
+                "', the model's '" + Printable(model.Piece(id)) + "'");
   }
 }
 

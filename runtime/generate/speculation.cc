@@ -86,8 +86,8 @@ Span<const float> Speculation::Verify(Span<const int32_t> ids) {
   const size_t size = model_.vocabulary();
   logits_.resize(std::max(logits_.size(), call_.size() * size));
   model_.Score(call_, [this, size](size_t index, Span<const float> logits) {
-    std::copy(logits.begin(), logits.end(), logits_.begin() +
-              static_cast<std::ptrdiff_t>(index * size));
+    std::copy(logits.begin(), logits.end(),
+              logits_.begin() + static_cast<std::ptrdiff_t>(index * size));
   });
   guess_ = std::move(guess);
   guessed_ += guess_.size();

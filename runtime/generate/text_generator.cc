@@ -70,6 +70,18 @@ Span<const float> TextGenerator::FeedPending() {
   }
 }
 
+void TextGenerator::FeedButLast() {
+  const int32_t last = pending_.back();
+  pending_.pop_back();
+  try {
+    FeedPending();
+    pending_.push_back(last);
+  } catch (...) {
+    pending_.push_back(last);
+    throw;
+  }
+}
+
 Span<const float> TextGenerator::FeedPrompt() {
   const size_t waiting = pending_.size();
   pending_.insert(pending_.end(), prompt_.begin(), prompt_.end());
@@ -81,6 +93,11 @@ Span<const float> TextGenerator::FeedPrompt() {
   }
   const size_t before = model_.position();
   try {
+    if (last_token_) {
+      if (pending_.size() > 1) FeedButLast();
+      if (speculation_) speculation_->Settle();
+      last_token_();
+    }
     return FeedPending();
   } catch (const Cancelled&) {
     throw;

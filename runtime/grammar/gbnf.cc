@@ -77,9 +77,9 @@ class Parser {
     auto found = std::find_if(names_.begin(), names_.end(), is_named);
     if (found == names_.end()) {
       // Unnamed rules were made while the named one before them was read.
-      const auto owner = std::find_if(
-          owners_.rbegin(), owners_.rend(),
-          [rule](const auto& each) { return each.first <= rule; });
+      const auto owner =
+          std::find_if(owners_.rbegin(), owners_.rend(),
+                       [rule](const auto& each) { return each.first <= rule; });
       named = owner->second;
       found = std::find_if(names_.begin(), names_.end(), is_named);
     }
@@ -91,8 +91,8 @@ class Parser {
 
   size_t Line() const {
     const std::string_view before = text_.substr(0, at_);
-    return 1 + static_cast<size_t>(
-                   std::count(before.begin(), before.end(), '\n'));
+    return 1 +
+           static_cast<size_t>(std::count(before.begin(), before.end(), '\n'));
   }
 
   bool AtEnd() const { return at_ == text_.size(); }
@@ -108,8 +108,7 @@ class Parser {
       const char c = Peek();
       if (c == '#') {
         at_ = std::min(text_.find('\n', at_), text_.size());
-      } else if (c == ' ' || c == '\t' ||
-                 (lines && (c == '\n' || c == '\r'))) {
+      } else if (c == ' ' || c == '\t' || (lines && (c == '\n' || c == '\r'))) {
         ++at_;
       } else {
         return;
@@ -281,8 +280,8 @@ class Parser {
       constexpr std::string_view kDigits = "0123456789abcdef";
       const char c = Peek();
       const char lower = c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c;
-      const size_t digit = AtEnd() ? std::string_view::npos
-                                   : kDigits.find(lower);
+      const size_t digit =
+          AtEnd() ? std::string_view::npos : kDigits.find(lower);
       if (digit == std::string_view::npos) FailHere("a hexadecimal digit");
       value = value << 4 | static_cast<char32_t>(digit);
       ++at_;

@@ -18,8 +18,8 @@ constexpr size_t kKeptStates = 20'000;
 
 Grammar::Grammar(std::string gbnf)
     : text_(std::move(gbnf)),
-      rules_(std::make_shared<const grammar::Rules>(
-          grammar::ParseGbnf(text_))) {}
+      rules_(
+          std::make_shared<const grammar::Rules>(grammar::ParseGbnf(text_))) {}
 
 Grammar::~Grammar() = default;
 

@@ -20,7 +20,9 @@ struct Symbol {
   uint32_t rule = 0;
 };
 
-inline Symbol OfRule(uint32_t rule) { return {Symbol::Kind::kRule, 0, 0, rule}; }
+inline Symbol OfRule(uint32_t rule) {
+  return {Symbol::Kind::kRule, 0, 0, rule};
+}
 inline Symbol OfBytes(uint8_t first, uint8_t last) {
   return {Symbol::Kind::kBytes, first, last, 0};
 }

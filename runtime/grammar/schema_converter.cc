@@ -36,8 +36,8 @@ constexpr Shared kShared[] = {
      ""},
     {"string", R"("\"" char* "\"")", "char"},
     {"integer", R"("-"? ("0" | [1-9] [0-9]{0,15}))", ""},
-    {"number",
-     R"(integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?)", "integer"},
+    {"number", R"(integer ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,2})?)",
+     "integer"},
     {"boolean", R"("true" | "false")", ""},
     {"null", R"("null")", ""},
     {"value", R"(object | array | string | number | boolean | null)",
@@ -85,12 +85,13 @@ std::optional<int64_t> Limit(const Json& schema, const char* keyword,
   const Json& value = schema[keyword];
   constexpr auto kMost = static_cast<double>(kMaxLimit);
   const double number = value.is_number() ? value.get<double>() : kMost + 1;
-  const bool is_limit = number >= -kMost && number <= kMost &&
-                        number == static_cast<double>(
-                                      static_cast<int64_t>(number));
+  const bool is_limit =
+      number >= -kMost && number <= kMost &&
+      number == static_cast<double>(static_cast<int64_t>(number));
   if (!is_limit) {
-    FailSchema(where, std::string("'") + keyword + "' must be a whole number "
-                      "within 10^15 of 0");
+    FailSchema(where, std::string("'") + keyword +
+                          "' must be a whole number "
+                          "within 10^15 of 0");
   }
   return static_cast<int64_t>(number);
 }
@@ -164,8 +165,8 @@ std::string SchemaConverter::Convert() {
   for (const auto& [each, body] : rules_) text += each + " ::= " + body + "\n";
   for (const Shared& each : kShared) {
     if (!used_.contains(each.name)) continue;
-    text += std::string(each.name) + " ::= " + std::string(each.expression) +
-            "\n";
+    text +=
+        std::string(each.name) + " ::= " + std::string(each.expression) + "\n";
   }
   return text;
 }
@@ -215,8 +216,7 @@ const Json& SchemaConverter::Target(const std::string& reference,
 }
 
 std::string SchemaConverter::Reference(const Json& schema,
-                                       const std::string& where,
-                                       size_t depth) {
+                                       const std::string& where, size_t depth) {
   if (!schema["$ref"].is_string()) FailSchema(where, "'$ref' must be a text");
   const auto reference = schema["$ref"].get<std::string>();
   const Json& target = Target(reference, where);
@@ -243,8 +243,8 @@ std::string SchemaConverter::Alternatives(const Json& schema,
                                           size_t depth) {
   const Json& list = schema[keyword];
   if (!list.is_array() || list.empty()) {
-    FailSchema(where, std::string("'") + keyword +
-                          "' must be a list of schemas");
+    FailSchema(where,
+               std::string("'") + keyword + "' must be a list of schemas");
   }
   const Json rest = Without(schema, {keyword});
   const bool merges = Constrains(rest);
@@ -287,8 +287,8 @@ std::string SchemaConverter::All(const Json& schema, const std::string& where,
   return Any(merged, where, depth + 1);
 }
 
-std::string SchemaConverter::Types(const Json& schema,
-                                   const std::string& where, size_t depth) {
+std::string SchemaConverter::Types(const Json& schema, const std::string& where,
+                                   size_t depth) {
   if (!schema.contains("type")) {
     const auto has = [&schema](std::initializer_list<const char*> keywords) {
       return std::any_of(
@@ -329,8 +329,9 @@ std::string SchemaConverter::OfType(const Json& schema, const Json& type,
   if (type == "number") return Number(schema, where, false);
   if (type == "boolean") return Use("boolean");
   if (type == "null") return Use("null");
-  FailSchema(where, "'type' is none of object, array, string, number, "
-                    "integer, boolean, null");
+  FailSchema(where,
+             "'type' is none of object, array, string, number, "
+             "integer, boolean, null");
 }
 
 std::string SchemaConverter::Object(const Json& schema,
@@ -338,7 +339,8 @@ std::string SchemaConverter::Object(const Json& schema,
   static const Json kNone = Json::object();
   static const Json kFalse = false;
   static const Json kTrue = true;
-  Json properties = schema.contains("properties") ? schema["properties"] : kNone;
+  Json properties =
+      schema.contains("properties") ? schema["properties"] : kNone;
   if (!properties.is_object()) {
     FailSchema(where, "'properties' must be an object");
   }
@@ -443,8 +445,8 @@ std::string SchemaConverter::OtherKey(const std::vector<std::string>& keys,
   return "\"\\\"\" " + rules[0] + " \"\\\"\"";
 }
 
-std::string SchemaConverter::Array(const Json& schema,
-                                   const std::string& where, size_t depth) {
+std::string SchemaConverter::Array(const Json& schema, const std::string& where,
+                                   size_t depth) {
   const std::string ws = Use("ws");
   const size_t least = Count(schema, "minItems", where).value_or(0);
   const std::optional<size_t> most = Count(schema, "maxItems", where);

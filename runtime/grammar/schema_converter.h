@@ -31,12 +31,10 @@ class SchemaConverter {
   std::string All(const Json& schema, const std::string& where, size_t depth);
   std::string OfType(const Json& schema, const Json& type,
                      const std::string& where, size_t depth);
-  std::string Types(const Json& schema, const std::string& where,
-                    size_t depth);
+  std::string Types(const Json& schema, const std::string& where, size_t depth);
   std::string Object(const Json& schema, const std::string& where,
                      size_t depth);
-  std::string Array(const Json& schema, const std::string& where,
-                    size_t depth);
+  std::string Array(const Json& schema, const std::string& where, size_t depth);
   std::string String(const Json& schema, const std::string& where);
   std::string Number(const Json& schema, const std::string& where, bool whole);
   // A key that is none of these.
@@ -54,7 +52,7 @@ class SchemaConverter {
 
   const Json& root_;
   std::map<std::string, std::string> rules_;
-  std::set<std::string, std::less<>> used_;  // of every schema's
+  std::set<std::string, std::less<>> used_;        // of every schema's
   std::map<std::string, std::string> references_;  // their rules
   size_t converted_ = 0;
 };

@@ -48,8 +48,8 @@ Json CommonTypes(const Json& a, const Json& b) {
   const Json first = AsList(a);
   const Json second = AsList(b);
   for (const Json& type : first) {
-    const bool both = std::find(second.begin(), second.end(), type) !=
-                      second.end();
+    const bool both =
+        std::find(second.begin(), second.end(), type) != second.end();
     if (both || (type == "integer" && has(second, "number"))) {
       common.push_back(type);
     } else if (type == "number" && has(second, "integer")) {
@@ -94,8 +94,9 @@ Json WithAdditional(const Json& a, Json b, const std::string& where) {
 void CheckElements(const Json& a, const Json& b, const std::string& where) {
   if (a.contains("items") && b.contains("prefixItems") &&
       !a.contains("prefixItems")) {
-    FailSchema(where, "'items' and 'prefixItems' of two schemas that both must "
-                      "hold are not supported");
+    FailSchema(where,
+               "'items' and 'prefixItems' of two schemas that both must "
+               "hold are not supported");
   }
 }
 
@@ -126,8 +127,9 @@ void CheckKeywords(const Json& schema, const std::string& where) {
       FailSchema(where, "'" + key + "' is not supported");
     }
     if (key == "uniqueItems" && value != false) {
-      FailSchema(where, "'uniqueItems' is not supported: a grammar cannot "
-                        "compare");
+      FailSchema(where,
+                 "'uniqueItems' is not supported: a grammar cannot "
+                 "compare");
     }
     if ((key == "minProperties" && value != 0) || key == "maxProperties") {
       FailSchema(where, "'" + key + "' is not supported");
@@ -171,8 +173,9 @@ Json Merged(const Json& a, const Json& b, const std::string& where) {
                (key.starts_with("max") || key == "exclusiveMaximum")) {
       merged[key] = std::min(merged[key], value);
     } else if (IsOneOf(key, kSupported)) {
-      FailSchema(where, "'" + key + "' of two schemas that both must hold is "
-                        "not supported");
+      FailSchema(where, "'" + key +
+                            "' of two schemas that both must hold is "
+                            "not supported");
     }
   }
   return merged;

@@ -71,8 +71,8 @@ std::string Spelled(const Set& set) {
     constexpr std::string_view kDigits = "0123456789abcdef";
     for (char32_t c = 0; c < 0x20; ++c) {
       if (!Has(set, c)) continue;
-      ways.push_back(Quoted(std::string("\\u00") + kDigits[c >> 4] +
-                            kDigits[c & 15]));
+      ways.push_back(
+          Quoted(std::string("\\u00") + kDigits[c >> 4] + kDigits[c & 15]));
     }
   }
   return ways.empty() ? "" : OneOf(ways);
@@ -100,9 +100,8 @@ class Parser {
 
  private:
   [[noreturn]] void Fail(const std::string& cause) const {
-    throw Error(ErrorCode::kUnsupported,
-                where_ + ": the regular expression '" + Printable(text_) +
-                    "' " + cause);
+    throw Error(ErrorCode::kUnsupported, where_ + ": the regular expression '" +
+                                             Printable(text_) + "' " + cause);
   }
   [[noreturn]] void FailHere() const {
     if (AtEnd()) Fail("ends too early");

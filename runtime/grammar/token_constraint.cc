@@ -98,8 +98,7 @@ class TokenConstraint::Impl {
       next = automaton_.Next(next, static_cast<uint8_t>(byte));
     }
     if (bytes.empty() || next == Automaton::kDead) {
-      throw Error("grammar: token " + std::to_string(id) +
-                  " cannot come next");
+      throw Error("grammar: token " + std::to_string(id) + " cannot come next");
     }
     state_ = next;
     at_start_ = false;
@@ -141,8 +140,10 @@ TokenConstraint::TokenConstraint(std::shared_ptr<const Grammar> grammar,
   for (const int32_t id : tokenizer.ends()) add(id);
   for (const int32_t id : ends) add(id);
   auto shared = std::make_shared<Impl::Shared>(
-      Impl::Shared{std::move(grammar), std::move(mask),
-                   TokenTable(tokenizer, vocabulary, ends, false), {}});
+      Impl::Shared{std::move(grammar),
+                   std::move(mask),
+                   TokenTable(tokenizer, vocabulary, ends, false),
+                   {}});
   if (StartDiffers(tokenizer, vocabulary)) {
     shared->start_table.emplace(tokenizer, vocabulary, ends, true);
   }

@@ -9,9 +9,9 @@
  * or throws. Every pointer argument must be valid unless it says otherwise.
  *
  * A model is immutable and may be shared by sessions on several threads; a
- * session, a sampler and a text stream are used by one thread at a time each
- * (lutra_session_cancel excepted). Freeing a model while sessions or text
- * streams use it is allowed (it lives until the last of them is freed).
+ * session, a sampler, a text stream, a constraint and a speculation are used by
+ * one thread at a time each (lutra_session_cancel excepted). Freeing a model
+ * while others use it is allowed (it lives until the last of them is freed).
  *
  * Structs that may grow begin with struct_size: fill them with their init
  * macro, which passes the size that the caller was compiled with.
@@ -49,6 +49,8 @@ typedef struct lutra_session lutra_session;
 typedef struct lutra_sequence lutra_sequence;
 typedef struct lutra_sampler lutra_sampler;
 typedef struct lutra_text_stream lutra_text_stream;
+typedef struct lutra_constraint lutra_constraint;
+typedef struct lutra_speculation lutra_speculation;
 struct pthreadpool;
 
 typedef enum lutra_status {
@@ -528,6 +530,102 @@ LUTRA_EXPORT lutra_status lutra_top_log_probabilities(const float* logits,
                                                       size_t count, size_t top,
                                                       int32_t* ids,
                                                       float* log_probabilities);
+
+/* ---- Constraints: which tokens may come next in a text of a grammar ---- */
+
+typedef struct lutra_constraint_options {
+  size_t struct_size;
+  /* One of the two, with a final zero: a grammar in GBNF (see
+   * lutra/runtime/grammar.h), or a JSON schema. */
+  const char* grammar;
+  const char* json_schema;
+  /* Tokens that end the text beside those of lutra_model_is_end, such as those
+   * of lutra_model_chat_ends; copied. */
+  const int32_t* ends;
+  size_t end_count;
+  /* As of lutra_text_stream_create; 1. */
+  int continues;
+} lutra_constraint_options;
+
+LUTRA_EXPORT void lutra_constraint_options_init_sized(
+    lutra_constraint_options* options, size_t struct_size);
+#define lutra_constraint_options_init(options)   \
+  lutra_constraint_options_init_sized((options), \
+                                      sizeof(lutra_constraint_options))
+
+/* LUTRA_INVALID_ARGUMENT for what is no grammar, LUTRA_UNSUPPORTED for a schema
+ * with keywords that no grammar can follow; the error names the place. */
+LUTRA_EXPORT lutra_status lutra_constraint_create(
+    const lutra_model* model, const lutra_constraint_options* options,
+    lutra_constraint** constraint);
+/* NULL is allowed. */
+LUTRA_EXPORT void lutra_constraint_free(lutra_constraint* constraint);
+
+/* *allowed is set to the mask for lutra_sampler_sample_allowed, owned by the
+ * constraint and valid until its next call. Tokens that end the text are in it
+ * where the text is complete. */
+LUTRA_EXPORT lutra_status lutra_constraint_allowed(lutra_constraint* constraint,
+                                                   const uint32_t** allowed);
+/* Goes on by a token that was chosen; LUTRA_INVALID_ARGUMENT for one that is
+ * not allowed. */
+LUTRA_EXPORT lutra_status lutra_constraint_accept(lutra_constraint* constraint,
+                                                  int32_t id);
+/* 1 if the text so far is one of the grammar; and if nothing can follow it: the
+ * text ends here. Else 0. */
+LUTRA_EXPORT int lutra_constraint_is_complete(
+    const lutra_constraint* constraint);
+LUTRA_EXPORT int lutra_constraint_is_finished(
+    const lutra_constraint* constraint);
+/* The start of another text. */
+LUTRA_EXPORT lutra_status lutra_constraint_reset(lutra_constraint* constraint,
+                                                 int continues);
+
+/* ---- Speculation: the same tokens, sooner ----
+ *
+ * Something cheap guesses the next tokens and the model looks at all of them in
+ * one call; see lutra/runtime/speculation.h. Feed tokens by
+ * lutra_speculation_feed in place of lutra_session_feed. */
+
+typedef struct lutra_speculation_options {
+  size_t struct_size;
+  /* A session on a smaller model of the same tokenizer, which must outlive the
+   * speculation and is used by it alone; NULL (the default): tokens are guessed
+   * that followed the last ones when they stood in the text before. */
+  lutra_session* draft;
+  size_t tokens;           /* the most of a guess, 1 to 64; 8 */
+  float least_probability; /* of a draft's guess; 0.4 */
+} lutra_speculation_options;
+
+LUTRA_EXPORT void lutra_speculation_options_init_sized(
+    lutra_speculation_options* options, size_t struct_size);
+#define lutra_speculation_options_init(options)   \
+  lutra_speculation_options_init_sized((options), \
+                                       sizeof(lutra_speculation_options))
+
+/* For the session's own sequence; the session must outlive it. options may be
+ * NULL for the defaults. LUTRA_UNSUPPORTED for models with recurrent nodes,
+ * LUTRA_INVALID_ARGUMENT for a draft of another tokenizer. */
+LUTRA_EXPORT lutra_status lutra_speculation_create(
+    lutra_session* session, const lutra_speculation_options* options,
+    lutra_speculation** speculation);
+/* Guesses that the session was fed are taken back. NULL is allowed. */
+LUTRA_EXPORT void lutra_speculation_free(lutra_speculation* speculation);
+
+/* As lutra_session_feed; *logits is owned by the speculation or the session. */
+LUTRA_EXPORT lutra_status lutra_speculation_feed(lutra_speculation* speculation,
+                                                 const int32_t* ids,
+                                                 size_t count,
+                                                 const float** logits);
+/* Tokens of the sequence without guesses, which lutra_session_position
+ * counts. */
+LUTRA_EXPORT size_t
+lutra_speculation_position(const lutra_speculation* speculation);
+/* Takes guesses back: before the session is used otherwise. */
+LUTRA_EXPORT lutra_status
+lutra_speculation_settle(lutra_speculation* speculation);
+/* How many tokens were guessed, and how many of these were right. */
+LUTRA_EXPORT lutra_status lutra_speculation_counts(
+    const lutra_speculation* speculation, size_t* guessed, size_t* accepted);
 
 #ifdef __cplusplus
 }

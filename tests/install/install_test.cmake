@@ -79,6 +79,15 @@ if(NOT results STREQUAL "0;0" OR NOT actual MATCHES "^.+\n$")
   message(FATAL_ERROR "chat_cpp: ${results}, printed '${actual}'")
 endif()
 
+# What is written follows a grammar, and is the same with guesses.
+foreach(program constrain_c constrain_cpp)
+  run(actual "${WORK_DIR}/examples/${program}" "${language}" "the he"
+      "root ::= \"the\" \" he\"{0,3} \".\"")
+  if(NOT actual MATCHES "^the( he)*\\.\n$")
+    message(FATAL_ERROR "${program} printed '${actual}'")
+  endif()
+endforeach()
+
 run(actual "${WORK_DIR}/app/use_tools_rooms")
 if(NOT actual STREQUAL "trained 2 bits\n")
   message(FATAL_ERROR "use_tools_rooms printed '${actual}'")

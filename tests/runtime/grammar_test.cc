@@ -32,7 +32,8 @@ void ExpectTexts(const std::string& gbnf, const std::vector<std::string>& yes,
 TEST(Grammar, Notation) {
   ExpectTexts("root ::= \"yes\" | \"no\"", {"yes", "no"}, {"", "y", "yesno"});
   ExpectTexts("root ::= \"a\" | ", {"a", ""}, {"aa"});
-  ExpectTexts("root ::= \"a\"* \"b\"+ \"c\"?", {"b", "aabbc"}, {"", "a", "bcc"});
+  ExpectTexts("root ::= \"a\"* \"b\"+ \"c\"?", {"b", "aabbc"},
+              {"", "a", "bcc"});
   ExpectTexts("root ::= [ab]{2,3} [c]{2} [d]{1,} [e]{,2}",
               {"abccd", "aaaccddee"}, {"accd", "abccdeee", "abcc", "aaaaccd"});
   ExpectTexts("root ::= (\"a\" | \"b\" (\"c\"\n | \"d\")) \"e\" # end",
@@ -56,14 +57,14 @@ TEST(Grammar, CharactersAreWholeUtf8) {
   // Bytes that are no character have no class, not even a complement's.
   ExpectTexts("root ::= [^x]*", {"\xC3\xA9", "\xEF\xBF\xBD"},
               {"\xC3", "\xED\xA0\x80", "\xF5\x80\x80\x80", "\xC0\x80"});
-  for (const uint32_t limit : {0x7Fu, 0x80u, 0x7FFu, 0x800u, 0xFFFFu, 0x10000u}) {
+  for (const uint32_t limit :
+       {0x7Fu, 0x80u, 0x7FFu, 0x800u, 0xFFFFu, 0x10000u}) {
     char escape[16];
-    std::snprintf(escape, sizeof(escape), "\\U%08x",
-                  limit);
-    const auto up_to = Grammar::Parse(std::string("root ::= [\\x00-") + escape +
-                                      "]");
-    const auto above = Grammar::Parse(std::string("root ::= [^\\x00-") +
-                                      escape + "]");
+    std::snprintf(escape, sizeof(escape), "\\U%08x", limit);
+    const auto up_to =
+        Grammar::Parse(std::string("root ::= [\\x00-") + escape + "]");
+    const auto above =
+        Grammar::Parse(std::string("root ::= [^\\x00-") + escape + "]");
     for (const auto& [text, code] :
          std::vector<std::pair<std::string, uint32_t>>{
              {"a", 'a'},
@@ -109,8 +110,7 @@ TEST(Grammar, Errors) {
       {"root ::= \"a\"{0,400000}", "1048576 symbols"},
       {"root ::= " + std::string(300, '('), "groups are nested too deeply"}};
   for (const auto& [gbnf, message] : cases) {
-    EXPECT_THAT(ErrorMessage([&] { Grammar::Parse(gbnf); }),
-                HasSubstr(message))
+    EXPECT_THAT(ErrorMessage([&] { Grammar::Parse(gbnf); }), HasSubstr(message))
         << gbnf;
   }
 }
@@ -194,7 +194,8 @@ class Expression {
         std::set<size_t> reached = {at};
         const size_t most = kind_ == 3 ? text.size() + 1 : most_;
         for (size_t i = 0; i <= most; ++i) {
-          if (kind_ == 3 || i >= least_) ends.insert(reached.begin(), reached.end());
+          if (kind_ == 3 || i >= least_)
+            ends.insert(reached.begin(), reached.end());
           reached = Step(parts_[0], text, reached);
         }
         break;
@@ -232,8 +233,8 @@ TEST(Grammar, AgreesWithPlainMatching) {
       }
       const bool expected = expression.Ends(text, 0).contains(text.size());
       matches += expected ? 1 : 0;
-      EXPECT_EQ(grammar->Matches(text), expected)
-          << grammar->text() << "\n" << text;
+      EXPECT_EQ(grammar->Matches(text), expected) << grammar->text() << "\n"
+                                                  << text;
     }
   }
   EXPECT_GT(matches, 500u);

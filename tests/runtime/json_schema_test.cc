@@ -25,11 +25,12 @@ void ExpectJson(const std::string& schema, const std::vector<std::string>& yes,
 
 TEST(JsonSchema, AnyValue) {
   for (const char* schema : {"true", "{}", R"({"title": "x", "x-own": 1})"}) {
-    ExpectJson(schema,
-               {"1", "-0.5e+3", "true", "null", "\"\"", R"("\u00e9\n\ud83d\ude00")",
-                "[]", "[1, [2]]", "{}", "{\n  \"a\": {\"b\": [1,2]}\n}"},
-               {"", "01", "1.", "+1", "nul", "\"", "\"\n\"", R"("\x")",
-                R"("\ud83d")", "[1,]", "{a: 1}", "{\"a\" : 1}", "1 "});
+    ExpectJson(
+        schema,
+        {"1", "-0.5e+3", "true", "null", "\"\"", R"("\u00e9\n\ud83d\ude00")",
+         "[]", "[1, [2]]", "{}", "{\n  \"a\": {\"b\": [1,2]}\n}"},
+        {"", "01", "1.", "+1", "nul", "\"", "\"\n\"", R"("\x")", R"("\ud83d")",
+         "[1,]", "{a: 1}", "{\"a\" : 1}", "1 "});
   }
 }
 
@@ -40,8 +41,8 @@ TEST(JsonSchema, Types) {
   ExpectJson(R"({"type": ["boolean", "null"]})", {"true", "null"}, {"0"});
   ExpectJson(R"({"type": "object"})", {"{}", R"({"a": 1})"}, {"[]"});
   ExpectJson(R"({"type": "array"})", {"[]", "[1, null]"}, {"{}"});
-  ExpectJson(R"({"enum": ["a", 1, {"b": null}]})", {"\"a\"", "1", R"({"b":null})"},
-             {"\"b\"", "2"});
+  ExpectJson(R"({"enum": ["a", 1, {"b": null}]})",
+             {"\"a\"", "1", R"({"b":null})"}, {"\"b\"", "2"});
   ExpectJson(R"({"const": "a\"b"})", {R"("a\"b")"}, {"\"a\""});
 }
 
@@ -50,17 +51,18 @@ TEST(JsonSchema, Objects) {
     "properties": {"z": {"type": "integer"}, "a": {"type": "boolean"},
                    "m": {"type": "null"}},
     "required": ["a"]})";
-  ExpectJson(schema,
-             {R"({"a": true})", R"({"z": 1, "a": true})",
-              R"({"z": 1,"a": false,"m": null})", R"({"a": true, "m": null})"},
-             {"{}", R"({"z": 1})", R"({"a": true, "z": 1})",
-              R"({"a": true, "b": 1})", R"({"a": 1})", R"({"a": true,})",
-              R"({, "a": true})"});
+  ExpectJson(
+      schema,
+      {R"({"a": true})", R"({"z": 1, "a": true})",
+       R"({"z": 1,"a": false,"m": null})", R"({"a": true, "m": null})"},
+      {"{}", R"({"z": 1})", R"({"a": true, "z": 1})", R"({"a": true, "b": 1})",
+       R"({"a": 1})", R"({"a": true,})", R"({, "a": true})"});
   ExpectJson(R"({"properties": {"a": {}, "b": {}}})",
              {"{}", R"({"a": 1})", R"({"b": 1})", R"({"a": 1, "b": 2})"},
              {R"({"b": 1, "a": 2})", R"({"c": 1})"});
   ExpectJson(R"({"required": ["a"]})", {R"({"a": [1]})"}, {"{}", "[]"});
-  ExpectJson(R"({"type": "object", "properties": {}})", {"{}"}, {R"({"a": 1})"});
+  ExpectJson(R"({"type": "object", "properties": {}})", {"{}"},
+             {R"({"a": 1})"});
 }
 
 TEST(JsonSchema, OtherKeysAreNoneOfTheNamedOnes) {
@@ -115,14 +117,16 @@ TEST(JsonSchema, Patterns) {
   const auto pattern = [](const std::string& expression) {
     return R"({"type": "string", "pattern": ")" + expression + R"("})";
   };
-  ExpectJson(pattern("^[A-Z][a-z]+$"), {"\"Ab\""}, {"\"A\"", "\"ab\"", "\"Ab1\""});
+  ExpectJson(pattern("^[A-Z][a-z]+$"), {"\"Ab\""},
+             {"\"A\"", "\"ab\"", "\"Ab1\""});
   ExpectJson(pattern("b"), {"\"abc\"", "\"b\""}, {"\"ac\""});
   ExpectJson(pattern("^a|b$"), {"\"ax\"", "\"xb\""}, {"\"xa\"", "\"bx\""});
   ExpectJson(pattern("^(?:ab|c)*?d{2,3}$"), {"\"dd\"", "\"abcddd\""},
              {"\"d\"", "\"add\""});
   ExpectJson(pattern("^\\\\d{3}-\\\\w\\\\s?$"), {"\"123-a\"", "\"123-_ \""},
              {"\"12a-a\""});
-  ExpectJson(pattern("^(?<name>x)\\\\.\\\\/\\\\u0041$"), {"\"x./A\""}, {"\"xy/A\""});
+  ExpectJson(pattern("^(?<name>x)\\\\.\\\\/\\\\u0041$"), {"\"x./A\""},
+             {"\"xy/A\""});
   // What JSON escapes.
   ExpectJson(pattern("^[^a]$"), {"\"b\"", R"("\"")", R"("\\")", R"("\n")"},
              {"\"a\"", "\"\\\""});
@@ -149,9 +153,16 @@ TEST(JsonSchema, Patterns) {
 }
 
 TEST(JsonSchema, IntegersBetweenLimits) {
-  for (const auto& [least, most] : std::vector<std::pair<int, int>>{
-           {0, 0}, {0, 120}, {-5, 5}, {-120, -7}, {7, 1999}, {99, 101},
-           {-1, 0}, {18, 18}, {-300, 4}}) {
+  for (const auto& [least, most] :
+       std::vector<std::pair<int, int>>{{0, 0},
+                                        {0, 120},
+                                        {-5, 5},
+                                        {-120, -7},
+                                        {7, 1999},
+                                        {99, 101},
+                                        {-1, 0},
+                                        {18, 18},
+                                        {-300, 4}}) {
     const auto grammar = Grammar::FromJsonSchema(
         R"({"type": "integer", "minimum": )" + std::to_string(least) +
         R"(, "maximum": )" + std::to_string(most) + "}");
@@ -162,17 +173,17 @@ TEST(JsonSchema, IntegersBetweenLimits) {
     EXPECT_FALSE(grammar->Matches("-0"));
     EXPECT_FALSE(grammar->Matches("007"));
   }
-  ExpectJson(R"({"type": "integer", "exclusiveMinimum": 0})",
-             {"1", "99999"}, {"0", "-1"});
-  ExpectJson(R"({"type": "integer", "exclusiveMaximum": -1})",
-             {"-2", "-99999"}, {"-1", "0", "2"});
+  ExpectJson(R"({"type": "integer", "exclusiveMinimum": 0})", {"1", "99999"},
+             {"0", "-1"});
+  ExpectJson(R"({"type": "integer", "exclusiveMaximum": -1})", {"-2", "-99999"},
+             {"-1", "0", "2"});
   ExpectJson(R"({"type": "integer", "minimum": 5, "exclusiveMinimum": 3})",
              {"5"}, {"4"});
 }
 
 TEST(JsonSchema, NumbersBetweenLimits) {
   const std::vector<std::string> texts = {
-      "-3",   "-2.5", "-2",  "-2.0", "-1.01", "-1", "-0.5", "0",  "0.0",
+      "-3",   "-2.5", "-2",  "-2.0", "-1.01", "-1", "-0.5", "0",    "0.0",
       "0.25", "1",    "1.0", "1.5",  "1.99",  "2",  "2.0",  "2.01", "10"};
   for (const char* least : {"", "-2", "-1", "0", "1"}) {
     for (const char* most : {"", "-1", "0", "1", "2"}) {
@@ -212,8 +223,9 @@ TEST(JsonSchema, ReferencesAndCombinations) {
   ExpectJson(R"({"anyOf": [{"type": "string"}, {"type": "null"}],
                  "default": null})",
              {"\"a\"", "null"}, {"1"});
-  ExpectJson(R"({"type": "integer", "anyOf": [{"minimum": 5}, {"maximum": -5}]})",
-             {"7", "-7"}, {"0", "7.5"});
+  ExpectJson(
+      R"({"type": "integer", "anyOf": [{"minimum": 5}, {"maximum": -5}]})",
+      {"7", "-7"}, {"0", "7.5"});
   ExpectJson(R"({"allOf": [{"$ref": "#/definitions/a"},
                            {"properties": {"y": {"type": "null"}},
                             "required": ["y"]}],
@@ -239,7 +251,7 @@ TEST(JsonSchema, Errors) {
             "/properties/a~1b: 'multipleOf' is not supported"},
            {R"({"uniqueItems": true})", "'uniqueItems' is not supported"},
            {R"({"maxProperties": 3})", "'maxProperties' is not supported"},
-{R"({"required": ["a"], "additionalProperties": false})",
+           {R"({"required": ["a"], "additionalProperties": false})",
             "/properties/a: no value is allowed"},
            {R"({"$ref": "other.json"})", "only places in the schema itself"},
            {R"({"$ref": "#/$defs/a"})", "which does not exist"},

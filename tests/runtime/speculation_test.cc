@@ -145,8 +145,8 @@ TEST_F(SpeculationTest, FeedAndSettle) {
   Speculation speculation(language, draft, 4);
   const std::vector<int32_t> prompt = {1, 5, 9};
   const auto next = [](Span<const float> logits) {
-    return static_cast<int32_t>(
-        std::max_element(logits.begin(), logits.end()) - logits.begin());
+    return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) -
+                                logits.begin());
   };
   std::vector<float> logits;
   const auto feed = [&](Span<const int32_t> ids) {
@@ -167,7 +167,9 @@ TEST_F(SpeculationTest, FeedAndSettle) {
   EXPECT_EQ(language.position(), alone.position());
   // A token that is none fails and leaves no guess.
   const int32_t wrong = 1000;
-  EXPECT_THAT(ErrorMessage([&] { speculation.Feed({&wrong, 1}); }),
+  EXPECT_THAT(ErrorMessage([&] {
+                speculation.Feed({&wrong, 1});
+              }),
               HasSubstr("1000"));
   EXPECT_EQ(language.position(), alone.position());
   EXPECT_EQ(speculation.position(), alone.position());
@@ -179,9 +181,8 @@ TEST_F(SpeculationTest, Errors) {
   LanguageModel language(model_);
   PromptLookup lookup;
   for (const size_t most : {size_t{0}, Speculation::kMaxGuess + 1}) {
-    EXPECT_THAT(
-        ErrorMessage([&] { Speculation(language, lookup, most); }),
-        HasSubstr("1 to 64 tokens"));
+    EXPECT_THAT(ErrorMessage([&] { Speculation(language, lookup, most); }),
+                HasSubstr("1 to 64 tokens"));
   }
   const auto other = Tokenizer::FromModel(*Make({}));
   CheckDraftTokenizer(*tokenizer_, *other);

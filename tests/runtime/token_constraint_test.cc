@@ -88,8 +88,7 @@ TEST_F(TokenConstraintTest, TokensOfSeveralCharacters) {
 
 TEST_F(TokenConstraintTest, ACharacterMayBeSplitIntoTokens) {
   TokenConstraint constraint = Constraint("root ::= [\\u00e0-\\u00ef] \".\"");
-  EXPECT_THAT(Allowed(constraint),
-              UnorderedElementsAre("\xC3\xA9", "\xC3"));
+  EXPECT_THAT(Allowed(constraint), UnorderedElementsAre("\xC3\xA9", "\xC3"));
   constraint.Accept(Id("\xC3"));
   EXPECT_THAT(Allowed(constraint), ElementsAre("\xA9"));
   constraint.Accept(Id("\xA9"));

@@ -57,6 +57,45 @@ class ChatVerbTest : public ::testing::Test {
   const std::string model_ = (dir_ / "m.safetensors").string();
 };
 
+TEST_F(ChatVerbTest, PromptCache) {
+  const std::string file = (dir_ / "cache").string();
+  const std::string saved = (dir_ / "saved.json").string();
+  const auto answer = [&](std::vector<std::string> more) {
+    more.push_back("--json");
+    std::string last;
+    std::istringstream lines(Text("and the fox\n", more));
+    for (std::string line; std::getline(lines, line);) last = line;
+    return json::parse(last);
+  };
+  Text("the hen\n/save " + saved + "\n", {"--prompt-cache", file});
+  const json cold = answer({"--history", saved});
+  const json warm = answer({"--history", saved, "--prompt-cache", file});
+  EXPECT_EQ(warm["message"], cold["message"]);
+  EXPECT_EQ(cold["reused_tokens"], 0);
+  EXPECT_GT(warm["reused_tokens"], 20);
+
+  // A single message, again.
+  const auto generate = [&](bool cached) {
+    std::vector<std::string> call = {"generate", model_, "--chat", "-p",
+                                     "the hen",  "-n",   "12",     "--json"};
+    if (cached) call.insert(call.end(), {"--prompt-cache", file + "2"});
+    return json::parse(OutputOf(call));
+  };
+  const json alone = generate(false);
+  EXPECT_EQ(generate(true)["tokens"], alone["tokens"]);
+  const json again = generate(true);
+  EXPECT_EQ(again["tokens"], alone["tokens"]);
+  EXPECT_EQ(again["prompt_tokens"].size(), 1u);
+}
+
+TEST_F(ChatVerbTest, AnswersByAGrammarAndWithGuesses) {
+  EXPECT_EQ(Text("the hen\n", {"--json-schema", R"({"const": null})"}),
+            "null\n");
+  const std::string text = Text("the hen\nfox\n");
+  EXPECT_EQ(Text("the hen\nfox\n", {"--draft", model_}), text);
+  EXPECT_EQ(Text("the hen\nfox\n", {"--prompt-lookup"}), text);
+}
+
 TEST_F(ChatVerbTest, AnswersEachLine) {
   const std::string one = Text("the hen\n");
   EXPECT_THAT(one, Not(IsEmpty()));

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -132,6 +133,72 @@ TEST_F(GenerateVerbTest, PromptCache) {
   }
   EXPECT_EQ(run(prompt, true)["tokens"], cold["tokens"]);
   EXPECT_EQ(run("zoo", true)["tokens"], run("zoo", false)["tokens"]);
+}
+
+TEST_F(GenerateVerbTest, GrammarsAndSchemas) {
+  WriteBytes(dir_ / "g.gbnf", "root ::= \" \"? (\"he\" | \"the\"){2} \".\"");
+  const std::string grammar = (dir_ / "g.gbnf").string();
+  EXPECT_THAT(OutputOf(Call({"-p", "fox ", "--grammar", grammar})),
+              MatchesRegex("fox  ?(he|the)(he|the)\\.\n"));
+  EXPECT_THAT(OutputOf(Call({"--grammar", grammar})),
+              MatchesRegex(" ?(he|the)(he|the)\\.\n"));
+  const json report = json::parse(
+      OutputOf(Call({"-p", "fox ", "--grammar", grammar, "--json"})));
+  EXPECT_EQ(report["end"], "grammar");
+  // Several at once, each as alone.
+  const json batch = json::parse(OutputOf(
+      Call({"-p", "fox ", "-p", "a", "--grammar", grammar, "--json"})));
+  EXPECT_EQ(batch["results"][0]["tokens"], report["tokens"]);
+  EXPECT_EQ(batch["results"][1]["end"], "grammar");
+
+  WriteBytes(dir_ / "s.json", R"({"type": "text"})");
+  const std::string schema = (dir_ / "s.json").string();
+  for (const auto& [option, value, cause] :
+       std::vector<std::array<std::string, 3>>{
+           {"--grammar", schema, "s.json: grammar: line 1"},
+           {"--json-schema", schema, "s.json: JSON schema: 'type' is none of"},
+           {"--json-schema", R"({"not": {}})", "'not' is not supported"},
+           {"--grammar", "nowhere", "nowhere"}}) {
+    const Outcome outcome = RunLutra(Call({"-p", "the", option, value}));
+    ExpectError(outcome);
+    EXPECT_THAT(outcome.err, HasSubstr(cause));
+  }
+  // The model has letters, and no token for a digit.
+  const Outcome outcome =
+      RunLutra(Call({"-p", "the", "--json-schema", R"({"type": "null"})"}));
+  EXPECT_EQ(outcome.out, "thenull\n");
+  ExpectError(
+      RunLutra(Call({"-p", "the", "--json-schema", R"({"type": "integer"})"})));
+}
+
+TEST_F(GenerateVerbTest, GuessesChangeNothing) {
+  const std::string other = (dir_ / "other.safetensors").string();
+  TinyLanguage{.context = 50, .seed = 9}.Build().Write(other);
+  const std::vector<std::string> call =
+      Call({"-p", "the he the he", "-n", "90", "--json"});
+  const json expected = json::parse(OutputOf(call));
+  for (const std::vector<std::string>& guesses :
+       std::vector<std::vector<std::string>>{
+           {"--draft", model_},
+           {"--draft", other},
+           {"--prompt-lookup"},
+           {"--draft", model_, "--draft-tokens", "1"}}) {
+    std::vector<std::string> guessing = call;
+    guessing.insert(guessing.end(), guesses.begin(), guesses.end());
+    const json report = json::parse(OutputOf(guessing));
+    EXPECT_EQ(report["tokens"], expected["tokens"]);
+    EXPECT_GE(report["guessed_tokens"], report["accepted_tokens"]);
+    if (guesses[0] == "--draft" && guesses[1] == model_) {
+      EXPECT_GT(report["accepted_tokens"], 0);
+    }
+  }
+  EXPECT_FALSE(expected.contains("guessed_tokens"));
+  EXPECT_EQ(RunLutra(Call({"-p", "a", "-p", "b", "--prompt-lookup"})).exit_code,
+            2);
+  TinyLanguage{.tokenizer = false}.Build().Write(other);
+  const Outcome outcome = RunLutra(Call({"-p", "a", "--draft", other}));
+  ExpectError(outcome);
+  EXPECT_THAT(outcome.err, HasSubstr("has no tokenizer"));
 }
 
 TEST_F(GenerateVerbTest, PromptCachesThatAreNone) {

@@ -18,6 +18,7 @@
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/generate.h"
+#include "tools/verbs/prompt_cache.h"
 #include "tools/verbs/tool_calls.h"
 #include "tools/verbs/verbs.h"
 
@@ -80,6 +81,9 @@ void Run(ChatVerb& verb) {
   if (!verb.load_path.empty()) chat.history().Load(verb.load_path);
   if (!verb.system.empty()) chat.history().SetSystem(verb.system);
 
+  PromptCache cache(verb.prompt_cache, language_model);
+  chat.session().SetSequenceTokens(cache.tokens());
+
   const bool terminal = isatty(STDIN_FILENO) == 1;
   const bool prompts = terminal && !verb.json;
   if (prompts && !verb.quiet) std::cerr << "/help lists commands" << std::endl;
@@ -112,6 +116,7 @@ void Run(ChatVerb& verb) {
       std::cerr << "lutra: error: " << OneLine(error.what()) << std::endl;
     }
   }
+  if (cache.used()) cache.Write(chat.session().sequence_tokens());
   if (!verb.quiet && !verb.json) std::cerr << chat.Stats() << std::endl;
   if (interrupted) throw ExitStatus(kInterrupted);
 }
@@ -288,6 +293,10 @@ void AddChatVerb(CommandLine& line) {
   chat.AddFlag("-q,--quiet", verb->quiet, "No speeds and memory at the end");
   chat.AddFlag("--json", verb->json,
                "One JSON object a line: pieces of answers, and their ends");
+  chat.Add("--prompt-cache", verb->prompt_cache,
+           "File that keeps what the model makes of the conversation, for "
+           "another chat that begins alike, such as by --history")
+      .TypeName("FILE");
   AddConstraintOptions(chat, verb->constraint);
   AddSpeculationOptions(chat, verb->speculation);
   AddContextOption(chat, verb->language.session.context,

@@ -24,6 +24,7 @@ struct ChatVerb {
   std::string template_path;  // in place of the model's
   std::string template_name;
   std::string variables;  // a JSON object
+  std::string prompt_cache;
   GenerationOptions generation;
   ConstraintOptions constraint;  // of each answer
   SpeculationOptions speculation;
@@ -47,6 +48,7 @@ class Chat {
        const ChatTemplate& chat, Speculator& speculator, std::string tools);
 
   ChatHistory& history() { return history_; }
+  ChatSession& session() { return session_; }
 
   // Adds a message and lets the model answer; without an answer the message is
   // taken back. Throws lutra::Error, and Cancelled after what was written so

@@ -148,6 +148,11 @@ void GenerateAnswer(const GenerateVerb& verb, double load_seconds,
   ChatHistory history;
   history.SetSystem(verb.system);
   history.Add("user", message);
+  PromptCache cache(verb.prompt_cache, language_model);
+  if (cache.used()) {
+    session.SetSequenceTokens(cache.tokens());
+    cache.Watch(session.generator(), session.Encode(history.Text(), {}));
+  }
   CancelOnInterrupt interrupt(language_model);
   bool interrupted = false;
   GenerationEnd end = GenerationEnd::kMaxTokens;
@@ -177,9 +182,6 @@ void Generate(GenerateVerb& verb) {
   if (verb.chat) {
     if (prompts.size() != 1) {
       throw UsageError("--chat", "answers one message only");
-    }
-    if (!verb.prompt_cache.empty()) {
-      throw UsageError("--prompt-cache", "is not for --chat");
     }
     const auto required = RequireTokenizer(*model);
     Speculator speculator(verb.speculation, *required, verb.language,

@@ -85,6 +85,17 @@ void PromptCache::Write(const std::vector<int32_t>& tokens) const {
   file.Commit();
 }
 
+void PromptCache::Watch(TextGenerator& generator,
+                        const std::vector<int32_t>& prompt) {
+  std::vector<int32_t> but_last(prompt.begin(), prompt.end() - 1);
+  const bool holds_it =
+      tokens_.size() >= but_last.size() &&
+      std::equal(but_last.begin(), but_last.end(), tokens_.begin());
+  if (holds_it) return;
+  generator.OnLastToken(
+      [this, but_last = std::move(but_last)] { Write(but_last); });
+}
+
 GenerationEnd PromptCache::Generate(TextGenerator& generator,
                                     const Tokenizer& tokenizer,
                                     std::string_view prompt,
@@ -97,19 +108,16 @@ GenerationEnd PromptCache::Generate(TextGenerator& generator,
   const auto [mine, theirs] = std::mismatch(tokens_.begin(), tokens_.end(),
                                             tokens.begin(), tokens.end());
   // The last token is fed in any case: the text begins with its logits.
-  const size_t common =
+  size_t common =
       std::min(static_cast<size_t>(mine - tokens_.begin()), tokens.size() - 1);
-  const bool whole = theirs == tokens.end();
+  const bool can_go_back = model_.session().sequence().CanTruncate();
+  if (common < tokens_.size() && !can_go_back) common = 0;
   generator.Rewind(common);
   generator.Accept(Span<const int32_t>(tokens.data(), common));
-  const GenerationEnd end = generator.GenerateFrom(
+  Watch(generator, tokens);
+  return generator.GenerateFrom(
       {tokens.begin() + static_cast<std::ptrdiff_t>(common), tokens.end()},
       !prompt.empty(), show);
-  if (!whole) {
-    generator.Rewind(tokens.size());
-    Write(tokens);
-  }
-  return end;
 }
 
 }  // namespace lutra::tools

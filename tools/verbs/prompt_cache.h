@@ -22,16 +22,24 @@ class PromptCache {
 
   bool used() const { return !path_.empty(); }
 
+  // What the model's sequence holds at first.
+  const std::vector<int32_t>& tokens() const { return tokens_; }
+
+  // Lets the generator write the file as soon as it has fed the first prompt,
+  // which is these tokens, unless the file holds it already.
+  void Watch(TextGenerator& generator, const std::vector<int32_t>& prompt);
+
   // As TextGenerator::Generate of a first prompt: what the file has of it is
-  // not fed again. Then writes the file for this prompt, unless it held all of
-  // it already; the sequence ends with the prompt then.
+  // not fed again, and the file is written.
   GenerationEnd Generate(TextGenerator& generator, const Tokenizer& tokenizer,
                          std::string_view prompt,
                          const TextGenerator::Show& show);
 
+  // Writes the model's sequence, which is these tokens.
+  void Write(const std::vector<int32_t>& tokens) const;
+
  private:
   void Read();
-  void Write(const std::vector<int32_t>& tokens) const;
 
   const std::string path_;
   LanguageModel& model_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lutra/runtime/chat_template.h"
@@ -39,6 +40,17 @@ class ChatSession {
   // each of them the session can be used on.
   GenerationEnd Answer(std::string_view messages, ChatOptions options,
                        const TextGenerator::Show& show);
+
+  // The tokens of a conversation, as Answer feeds them. Throws likewise.
+  std::vector<int32_t> Encode(std::string_view messages,
+                              ChatOptions options) const;
+
+  // The tokens that the sequence holds; and how to tell them where it was
+  // filled elsewhere (restored, say).
+  const std::vector<int32_t>& sequence_tokens() const { return fed_; }
+  void SetSequenceTokens(std::vector<int32_t> tokens) {
+    fed_ = std::move(tokens);
+  }
 
   // Of the last Answer: tokens of the conversation, and how many of them were
   // in the sequence already.

@@ -57,8 +57,7 @@ class DraftModel : public Drafter {
 
   // `draft` must outlive the drafter, which moves its sequence as it needs.
   // Throws Error unless it can go back (no recurrent nodes).
-  explicit DraftModel(LanguageModel& draft,
-                      float least = kLeastProbability);
+  explicit DraftModel(LanguageModel& draft, float least = kLeastProbability);
 
   // Nothing where `tokens` are more than the draft's context or vocabulary.
   void Guess(Span<const int32_t> tokens, size_t most,
@@ -66,7 +65,7 @@ class DraftModel : public Drafter {
 
  private:
   LanguageModel& draft_;
-  float least_;  // a logarithm
+  float least_;               // a logarithm
   std::vector<int32_t> fed_;  // the tokens of its sequence
 };
 

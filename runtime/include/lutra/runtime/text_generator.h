@@ -59,8 +59,17 @@ class TextGenerator {
   using Choice = std::function<void(int32_t id, Span<const float> logits)>;
   void OnChoice(Choice choice) { choice_ = std::move(choice); }
 
-  // The same for tokens, as they are. Without `continues` they begin a text: a
-  // leading space of what follows is dropped where the tokenizer puts one.
+  // Is called once a prompt is fed but for its last token. What the sequence
+  // holds then serves each prompt that begins so, this one included, as a text
+  // begins with the logits of the last token. What it throws ends the
+  // generation. Empty: nothing is called.
+  using LastToken = std::function<void()>;
+  void OnLastToken(LastToken last_token) {
+    last_token_ = std::move(last_token);
+  }
+
+  // As Generate for tokens, as they are. Without `continues` they begin a text:
+  // a leading space of what follows is dropped where the tokenizer puts one.
   GenerationEnd GenerateFrom(std::vector<int32_t> prompt, bool continues,
                              const Show& show);
 
@@ -97,6 +106,7 @@ class TextGenerator {
   GenerationEnd Continue(ShownText& text);
   void MakeRoom();
   Span<const float> FeedPrompt();
+  void FeedButLast();
   // Feeds what is chosen or given but not fed yet.
   Span<const float> FeedPending();
   // Tokens of the sequence, without guesses.
@@ -109,6 +119,7 @@ class TextGenerator {
   std::unique_ptr<AllowedTokens> allowed_;
   std::optional<Speculation> speculation_;
   Choice choice_;
+  LastToken last_token_;
   std::vector<int32_t> pending_;
   std::vector<int32_t> prompt_;
   std::vector<int32_t> tokens_;

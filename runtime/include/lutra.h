@@ -593,7 +593,7 @@ typedef struct lutra_speculation_options {
    * that followed the last ones when they stood in the text before. */
   lutra_session* draft;
   size_t tokens;           /* the most of a guess, 1 to 64; 8 */
-  float least_probability; /* of a draft's guess; 0.4 */
+  float least_probability; /* of a draft's guess; 0.3 */
 } lutra_speculation_options;
 
 LUTRA_EXPORT void lutra_speculation_options_init_sized(

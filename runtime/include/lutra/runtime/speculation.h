@@ -53,7 +53,7 @@ void CheckDraftTokenizer(const Tokenizer& model, const Tokenizer& draft);
 // as probable as `least`.
 class DraftModel : public Drafter {
  public:
-  static constexpr float kLeastProbability = 0.4f;
+  static constexpr float kLeastProbability = 0.3f;
 
   // `draft` must outlive the drafter, which moves its sequence as it needs.
   // Throws Error unless it can go back (no recurrent nodes).

@@ -90,6 +90,7 @@ if(LUTRA_BUILD_TOOLS)
     GIT_TAG v2.4.2
     FIND_PACKAGE_ARGS 2.1 NAMES CLI11)
   FetchContent_MakeAvailable(CLI11)
+  find_package(libedit)  # lines of a conversation; not edited without
 endif()
 if(LUTRA_BUILD_TESTS)
   # Packages hold libraries for this machine only, but the sources as well.

@@ -13,7 +13,7 @@ packages=(
   g++ cmake ninja-build git ca-certificates
   libhwy-dev libxnnpack-dev libcpuinfo-dev libpthreadpool-dev
   libeigen3-dev zlib1g-dev nlohmann-json3-dev libcli11-dev
-  libpcre2-dev libutf8proc-dev libsentencepiece-dev
+  libpcre2-dev libutf8proc-dev libsentencepiece-dev libedit-dev
   dataset-fashion-mnist
 )
 for purpose in "$@"; do

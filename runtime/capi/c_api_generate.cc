@@ -71,9 +71,10 @@ lutra_status lutra_constraint_create(const lutra_model* model,
   }
   if (known.ends == nullptr && known.end_count > 0) return NullArgument("ends");
   return Guard([&] {
-    const auto grammar = known.grammar != nullptr
-                             ? lutra::Grammar::Parse(known.grammar)
-                             : lutra::Grammar::FromJsonSchema(known.json_schema);
+    const auto grammar =
+        known.grammar != nullptr
+            ? lutra::Grammar::Parse(known.grammar)
+            : lutra::Grammar::FromJsonSchema(known.json_schema);
     *constraint = new lutra_constraint{lutra::TokenConstraint(
         grammar, *model->RequireTokenizer(), lutra_model_vocabulary(model),
         {known.ends, known.end_count}, known.continues != 0)};

@@ -48,12 +48,12 @@ class CApiGenerateTest : public ::testing::Test {
     EXPECT_EQ(lutra_sampler_create(&greedy, vocabulary, &sampler), LUTRA_OK);
     const auto feed = [&](const std::vector<int32_t>& ids) {
       const float* logits = nullptr;
-      EXPECT_EQ(speculation == nullptr
-                    ? lutra_session_feed(session_, ids.data(), ids.size(),
-                                         &logits)
-                    : lutra_speculation_feed(speculation, ids.data(),
-                                             ids.size(), &logits),
-                LUTRA_OK)
+      EXPECT_EQ(
+          speculation == nullptr
+              ? lutra_session_feed(session_, ids.data(), ids.size(), &logits)
+              : lutra_speculation_feed(speculation, ids.data(), ids.size(),
+                                       &logits),
+          LUTRA_OK)
           << lutra_last_error();
       return logits;
     };

@@ -14,6 +14,7 @@
 #include "tools/cli/exit_status.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/line_editor.h"
 #include "tools/cli/load_option.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
@@ -52,12 +53,12 @@ double PerSecond(size_t tokens, double seconds) {
 
 // A message: a line, and the next one where it ends with a backslash. False at
 // the end of input.
-bool ReadMessage(bool prompts, std::string& message) {
+bool ReadMessage(LineEditor& editor, bool prompts, std::string& message) {
   message.clear();
   for (;;) {
-    if (prompts) Write(message.empty() ? "> " : ". ");
+    const char* const prompt = message.empty() ? "> " : ". ";
     std::string line;
-    if (!std::getline(std::cin, line)) return !message.empty();
+    if (!editor.Read(prompts ? prompt : "", line)) return !message.empty();
     if (!line.empty() && line.back() == '\r') line.pop_back();
     const bool goes_on = !line.empty() && line.back() == '\\';
     if (goes_on) line.back() = '\n';
@@ -87,11 +88,12 @@ void Run(ChatVerb& verb) {
   const bool terminal = isatty(STDIN_FILENO) == 1;
   const bool prompts = terminal && !verb.json;
   if (prompts && !verb.quiet) std::cerr << "/help lists commands" << std::endl;
+  LineEditor editor;
   CancelOnInterrupt interrupt(language_model);
   bool interrupted = false;
   std::string message;
   for (bool goes_on = true; goes_on;) {
-    if (!ReadMessage(prompts, message)) {
+    if (!ReadMessage(editor, prompts, message)) {
       interrupted = interrupt.Take();
       if (prompts) Write("\n");  // behind the mark of the prompt
       break;

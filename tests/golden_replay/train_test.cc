@@ -25,22 +25,20 @@ class TrainTest : public ::testing::Test {
   std::filesystem::path folder_;
 };
 
-TEST_F(TrainTest, AllCasesPass) {
-  const Outcome outcome = Replay({folder_.string(), "--failures"});
-  EXPECT_EQ(outcome.exit_code, 0) << outcome.out;
-}
-
-// Only what model files cannot say is not compared.
-TEST_F(TrainTest, NearlyAllIsCompared) {
+// In one run, which takes a minute with sanitizers.
+TEST_F(TrainTest, NearlyAllIsComparedAndPasses) {
   size_t cases = 0;
   size_t compared = 0;
   const auto json = ReplayAsJson(folder_);
   for (const auto& c : json["folders"][0]["cases"]) {
     ++cases;
+    // Only what model files cannot say is not compared.
     compared += c["values"] > 0;
+    EXPECT_TRUE(c["passed"]) << c;
   }
   EXPECT_GT(cases, 100u);
   EXPECT_GE(compared, cases - cases / 10);
+  EXPECT_TRUE(json["passed"]);
 }
 
 }  // namespace

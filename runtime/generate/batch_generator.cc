@@ -159,15 +159,22 @@ void GenerateIds(LanguageModel& model, Span<const std::vector<int32_t>> prompts,
   Batch(model, prompts, options, same, each, results).Run();
 }
 
-void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
-                   Span<const std::string> prompts, const BatchOptions& options,
-                   const ShowText& show, std::vector<BatchResult>& results) {
+namespace {
+
+struct TextPrompt {
+  std::vector<int32_t> ids;
+  bool continues = true;  // a text, which has begun
+};
+
+void Generate(LanguageModel& model, const Tokenizer& tokenizer,
+              Span<const TextPrompt> prompts, const BatchOptions& options,
+              const ShowText& show, std::vector<BatchResult>& results) {
   const GenerationOptions& generation = options.generation;
   std::vector<std::vector<int32_t>> ids;
   std::deque<ShownText> texts;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    ids.push_back(tokenizer.EncodePrompt(prompts[i]));
-    texts.emplace_back(tokenizer, !prompts[i].empty(), generation.stops,
+    ids.push_back(prompts[i].ids);
+    texts.emplace_back(tokenizer, prompts[i].continues, generation.stops,
                        [&show, i](std::string_view text) { show(i, text); });
   }
   // Each has one while it runs.
@@ -175,18 +182,23 @@ void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
   std::vector<std::unique_ptr<AllowedTokens>> allowed(prompts.size());
   const Allowed next = [&](size_t prompt) {
     if (allowed[prompt] == nullptr) {
-      allowed[prompt] = at_start.Again(!prompts[prompt].empty());
+      allowed[prompt] = at_start.Again(prompts[prompt].continues);
     }
     return allowed[prompt]->Next();
   };
-  const auto each = [&](size_t prompt,
-                        int32_t id) -> std::optional<GenerationEnd> {
+  const auto end = [&](size_t prompt,
+                       int32_t id) -> std::optional<GenerationEnd> {
     if (IsEnd(tokenizer, generation, id)) return GenerationEnd::kEndToken;
     texts[prompt].Add(id);
     if (texts[prompt].stopped()) return GenerationEnd::kStopString;
     allowed[prompt]->Accept(id);
     if (allowed[prompt]->finished()) return GenerationEnd::kGrammar;
     return std::nullopt;
+  };
+  const ChooseEnd each = [&](size_t prompt, int32_t id) {
+    const std::optional<GenerationEnd> ended = end(prompt, id);
+    if (ended) allowed[prompt].reset();
+    return ended;
   };
   const auto finish = [&texts] {
     for (ShownText& text : texts) text.Finish();
@@ -198,6 +210,29 @@ void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
     throw;
   }
   finish();
+}
+
+}  // namespace
+
+void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
+                   Span<const std::string> prompts, const BatchOptions& options,
+                   const ShowText& show, std::vector<BatchResult>& results) {
+  std::vector<TextPrompt> encoded;
+  for (const std::string& prompt : prompts) {
+    encoded.push_back({tokenizer.EncodePrompt(prompt), !prompt.empty()});
+  }
+  Generate(model, tokenizer, encoded, options, show, results);
+}
+
+void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
+                   Span<const std::vector<int32_t>> prompts,
+                   const BatchOptions& options, const ShowText& show,
+                   std::vector<BatchResult>& results) {
+  std::vector<TextPrompt> encoded;
+  for (const std::vector<int32_t>& prompt : prompts) {
+    encoded.push_back({prompt});
+  }
+  Generate(model, tokenizer, encoded, options, show, results);
 }
 
 }  // namespace lutra

@@ -7,6 +7,12 @@
 namespace lutra::grammar {
 
 std::string SchemaToGbnf(std::string_view schema) {
+  // Bounds the time: schemas that are merged are copied.
+  constexpr size_t kMaxText = size_t{1} << 18;
+  if (schema.size() > kMaxText) {
+    throw Error(ErrorCode::kUnsupported,
+                "JSON schema: is longer than 262,144 bytes");
+  }
   // Depth, size and keys that occur twice; then once more with the keys in
   // their order.
   ParseJson(schema, "JSON schema", "the schema");

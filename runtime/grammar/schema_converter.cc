@@ -19,7 +19,7 @@ namespace {
 // Schemas within each other, references followed; and all of them together, as
 // a schema of many alternatives grows when it is merged.
 constexpr size_t kMaxDepth = 64;
-constexpr size_t kMaxSchemas = 20'000;
+constexpr size_t kMaxSchemas = 10'000;
 constexpr size_t kMaxCount = 100'000;
 
 // What every schema may use. White space is bounded, so that a model cannot

@@ -261,6 +261,7 @@ TEST(JsonSchema, Errors) {
            {R"({"minItems": 3, "maxItems": 2})", "no length is allowed"},
            {R"({"pattern": "a", "minLength": 2})", "beside a length"},
            {R"({"enum": []})", "'enum' must be a list"},
+           {"\"" + std::string(1 << 18, ' ') + "\"", "is longer than"},
            {R"({"allOf": [{"pattern": "a"}, {"pattern": "b"}]})",
             "'pattern' of two schemas"}}) {
     EXPECT_THAT(ErrorMessage([&, &s = schema] { Grammar::FromJsonSchema(s); }),

@@ -97,7 +97,9 @@ TEST(TerminalChat, LinesAreEdited) {
   Terminal terminal(call);
   terminal.Until("> ");
   // A mistake that is mended: back, deleted, written anew.
-  terminal.Type("the h\xC3\xA9n\x1B[D\x7F" "e\r");
+  terminal.Type(
+      "the h\xC3\xA9n\x1B[D\x7F"
+      "e\r");
   terminal.Until("\n");
   terminal.Until("> ");
   terminal.Type("/history\r");

@@ -145,19 +145,17 @@ void GenerateAnswer(const GenerateVerb& verb, double load_seconds,
   speculator.Attach(session.generator());
   GenerateOutput output(verb, language_model, tokenizer, load_seconds);
   output.Watch(session.generator());
-  ChatHistory history;
-  history.SetSystem(verb.system);
-  history.Add("user", message);
+  const std::string messages = Messages(verb, message);
   PromptCache cache(verb.prompt_cache, language_model);
   if (cache.used()) {
     session.SetSequenceTokens(cache.tokens());
-    cache.Watch(session.generator(), session.Encode(history.Text(), {}));
+    cache.Watch(session.generator(), session.Encode(messages, {}));
   }
   CancelOnInterrupt interrupt(language_model);
   bool interrupted = false;
   GenerationEnd end = GenerationEnd::kMaxTokens;
   try {
-    end = session.Answer(history.Text(), {}, [&output](std::string_view piece) {
+    end = session.Answer(messages, {}, [&output](std::string_view piece) {
       output.Show(piece);
     });
   } catch (const Cancelled&) {
@@ -179,19 +177,16 @@ void Generate(GenerateVerb& verb) {
   LanguageModel language_model = OpenLanguageModel(model, verb.language);
   const double load_seconds = SecondsSince(start);
   const std::vector<std::string> prompts = Prompts(verb);
-  if (verb.chat) {
-    if (prompts.size() != 1) {
-      throw UsageError("--chat", "answers one message only");
-    }
-    const auto required = RequireTokenizer(*model);
-    Speculator speculator(verb.speculation, *required, verb.language,
+  if (verb.chat) RequireTokenizer(*model);
+  const bool one = prompts.size() == 1 && verb.prompts_file.empty();
+  if (verb.chat && one) {
+    Speculator speculator(verb.speculation, *tokenizer, verb.language,
                           verb.load);
-    GenerateAnswer(verb, load_seconds, language_model, *required, speculator,
+    GenerateAnswer(verb, load_seconds, language_model, *tokenizer, speculator,
                    prompts[0]);
     return;
   }
-  if (tokenizer != nullptr && prompts.size() == 1 &&
-      verb.prompts_file.empty()) {
+  if (tokenizer != nullptr && one) {
     Speculator speculator(verb.speculation, *tokenizer, verb.language,
                           verb.load);
     GenerateOne(verb, load_seconds, language_model, *tokenizer, speculator,
@@ -216,6 +211,13 @@ void Generate(GenerateVerb& verb) {
 }
 
 }  // namespace
+
+std::string Messages(const GenerateVerb& verb, const std::string& message) {
+  ChatHistory history;
+  history.SetSystem(verb.system);
+  history.Add("user", message);
+  return history.Text();
+}
 
 void Write(std::string_view text) {
   std::cout << text << std::flush;
@@ -267,7 +269,7 @@ void AddGenerateVerb(CommandLine& line) {
   Option chat =
       generate
           .AddFlag("--chat", verb->chat,
-                   "The prompt is a message to answer, put into the form of "
+                   "Each prompt is a message to answer, put into the form of "
                    "the model's chat template")
           .Excludes(interactive);
   generate

@@ -45,8 +45,11 @@ inline constexpr int kInterrupted = 130;
 // Writes text as it comes, and stops the command when nobody reads it.
 void Write(std::string_view text);
 
-// Continues all prompts at the same time. Those of a model without a tokenizer
-// are ids, and so is what is printed.
+// The messages for an answer to this one, as `verb` says.
+std::string Messages(const GenerateVerb& verb, const std::string& message);
+
+// Continues (or answers) all prompts at the same time. Those of a model without
+// a tokenizer are ids, and so is what is printed.
 void GenerateBatch(const GenerateVerb& verb, double load_seconds,
                    LanguageModel& language_model, const Tokenizer* tokenizer,
                    const std::vector<std::string>& prompts);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,8 @@
 
 #include "lutra/eval/memory.h"
 #include "lutra/runtime/batch_generator.h"
+#include "lutra/runtime/chat_data.h"
+#include "lutra/runtime/chat_session.h"
 #include "lutra/runtime/error.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/interrupt.h"
@@ -73,6 +76,24 @@ void GenerateAsIds(LanguageModel& model,
   GenerateIds(model, ids, options, {}, add, results);
 }
 
+// The prompts as messages, each of a conversation of its own.
+void Answer(const GenerateVerb& verb, LanguageModel& model,
+            const Tokenizer& tokenizer, const std::vector<std::string>& prompts,
+            BatchOptions& options, const ShowText& show,
+            std::vector<BatchResult>& results) {
+  const std::shared_ptr<const ChatTemplate> chat =
+      LoadChatTemplate(model.model());
+  const ChatSession session(model, tokenizer, *chat, options.generation);
+  std::vector<std::vector<int32_t>> ids;
+  for (const std::string& prompt : prompts) {
+    ids.push_back(session.Encode(Messages(verb, prompt), {}));
+  }
+  const std::vector<int32_t> ends = TurnEnds(*chat, tokenizer);
+  options.generation.ends.insert(options.generation.ends.end(), ends.begin(),
+                                 ends.end());
+  GenerateTexts(model, tokenizer, ids, options, show, results);
+}
+
 std::string EndName(const BatchResult& result) {
   return result.end ? std::string(Name(*result.end)) : "cancelled";
 }
@@ -95,7 +116,7 @@ void PrintTexts(const GenerateVerb& verb,
       Write("[" + std::to_string(i + 1) + "/" + std::to_string(prompts.size()) +
             "]\n");
     }
-    Write((verb.no_echo ? "" : prompts[i]) + texts[i] + "\n");
+    Write((verb.no_echo || verb.chat ? "" : prompts[i]) + texts[i] + "\n");
   }
 }
 
@@ -146,7 +167,7 @@ void PrintSpeed(double load_seconds, const LanguageModel& model, size_t prompts,
 void GenerateBatch(const GenerateVerb& verb, double load_seconds,
                    LanguageModel& language_model, const Tokenizer* tokenizer,
                    const std::vector<std::string>& prompts) {
-  const BatchOptions options = {verb.generation, verb.parallel};
+  BatchOptions options = {verb.generation, verb.parallel};
   std::vector<std::string> texts(prompts.size());
   std::vector<BatchResult> results;
   CancelOnInterrupt interrupt(language_model);
@@ -159,7 +180,13 @@ void GenerateBatch(const GenerateVerb& verb, double load_seconds,
       const auto add = [&texts](size_t prompt, std::string_view text) {
         texts[prompt] += text;
       };
-      GenerateTexts(language_model, *tokenizer, prompts, options, add, results);
+      if (verb.chat) {
+        Answer(verb, language_model, *tokenizer, prompts, options, add,
+               results);
+      } else {
+        GenerateTexts(language_model, *tokenizer, prompts, options, add,
+                      results);
+      }
     }
   } catch (const Cancelled&) {
     interrupted = interrupt.Take();

@@ -57,6 +57,12 @@ using ShowText = std::function<void(size_t prompt, std::string_view text)>;
 void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
                    Span<const std::string> prompts, const BatchOptions& options,
                    const ShowText& show, std::vector<BatchResult>& results);
+// The same for prompts that are tokens, such as conversations (ChatSession's
+// Encode and its ends): their texts are continued, a leading space is kept.
+void GenerateTexts(LanguageModel& model, const Tokenizer& tokenizer,
+                   Span<const std::vector<int32_t>> prompts,
+                   const BatchOptions& options, const ShowText& show,
+                   std::vector<BatchResult>& results);
 
 }  // namespace lutra
 

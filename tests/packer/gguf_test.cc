@@ -309,16 +309,21 @@ TEST_F(GgufTest, AllPartsOfASplitFile) {
               HasSubstr("m-00001-of-00002.gguf"));
 }
 
+std::optional<std::string> NameIn(std::string_view architecture,
+                                  std::string_view name) {
+  return HuggingFaceName(*FindGgufArchitecture(architecture, false), name);
+}
+
 TEST_F(GgufTest, NamesOfTensors) {
-  EXPECT_EQ(HuggingFaceName("llama", "blk.12.ffn_up.weight"),
+  EXPECT_EQ(NameIn("llama", "blk.12.ffn_up.weight"),
             "model.layers.12.mlp.up_proj.weight");
-  EXPECT_EQ(HuggingFaceName("phi3", "blk.0.ffn_up.weight"),
+  EXPECT_EQ(NameIn("phi3", "blk.0.ffn_up.weight"),
             "model.layers.0.mlp.gate_up_proj.weight");
-  EXPECT_EQ(HuggingFaceName("qwen2", "blk.0.attn_q.bias"),
+  EXPECT_EQ(NameIn("qwen2", "blk.0.attn_q.bias"),
             "model.layers.0.self_attn.q_proj.bias");
-  EXPECT_EQ(HuggingFaceName("llama", "output.weight"), "lm_head.weight");
-  EXPECT_EQ(HuggingFaceName("llama", "blk.0.other.weight"), std::nullopt);
-  EXPECT_EQ(HuggingFaceName("llama", "weight"), std::nullopt);
+  EXPECT_EQ(NameIn("llama", "output.weight"), "lm_head.weight");
+  EXPECT_EQ(NameIn("llama", "blk.0.other.weight"), std::nullopt);
+  EXPECT_EQ(NameIn("llama", "weight"), std::nullopt);
 }
 
 TEST_F(GgufTest, NetworksThatAreNotKnown) {

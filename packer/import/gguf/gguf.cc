@@ -20,20 +20,7 @@ namespace lutra::packer {
 namespace {
 
 constexpr std::string_view kRopeFactors = "rope_freqs.weight";
-
-// Row (head, half, i) of Hugging Face is row (head, i, half) of the file: the
-// elements that a rotary embedding turns together are neighbours there.
-std::vector<uint32_t> HalvesFromPairs(size_t rows, size_t heads) {
-  const size_t dim = rows / heads;
-  std::vector<uint32_t> order(rows);
-  for (size_t row = 0; row < rows; ++row) {
-    const size_t head = row / dim;
-    const size_t half = row % dim / (dim / 2);
-    const size_t i = row % (dim / 2);
-    order[row] = static_cast<uint32_t>(head * dim + 2 * i + half);
-  }
-  return order;
-}
+constexpr std::string_view kScale = ".scale";
 
 class Importer {
  public:
@@ -76,29 +63,98 @@ class Importer {
       AddGgufTensor(file, tensor, tensor.name, factors_, none);
       return;
     }
-    const std::string architecture =
-        files_.front()->Text("general.architecture").value_or("");
-    const auto name = HuggingFaceName(architecture, tensor.name);
+    const auto name = HuggingFaceName(*network_.architecture, tensor.name);
     if (!name) {
       throw Error::InTensor(file->path(), tensor.name,
                             "has no place in a network of the architecture '" +
-                                architecture + "'");
+                                std::string(network_.architecture->name) + "'");
     }
-    if (plain_.Find(*name) != nullptr || stored_.contains(*name)) {
-      throw Error::InTensor(file->path(), tensor.name, "is there twice");
+    if (const size_t star = name->find('*'); star != std::string::npos) {
+      AddExperts(file, tensor, *name, star);
+      return;
     }
+    CheckNew(*file, tensor, *name);
     AddGgufTensor(file, tensor, *name, plain_, stored_);
+    if (network_.architecture->norms_plus_one &&
+        name->ends_with("norm.weight")) {
+      LessenByOne(*file, tensor, *name);
+    }
+    // Hugging Face's have the one input channel of each output channel.
+    if (name->ends_with("conv.conv.weight")) {
+      const auto conv = plain_.tensors.find(*name);
+      if (conv != plain_.tensors.end() && tensor.shape.size() == 2) {
+        auto& shape = conv->second.view.shape;
+        shape.insert(shape.begin() + 1, 1);
+      }
+    }
     const bool query = name->find(".q_proj.") != std::string::npos;
     const bool key = name->find(".k_proj.") != std::string::npos;
-    if (query || key) {
+    // A scale of the whole tensor has no rows.
+    if ((query || key) && !name->ends_with(kScale)) {
       Order(*file, tensor, *name,
             query ? network_.query_heads : network_.key_heads);
     }
   }
 
+  void CheckNew(const GgufFile& file, const GgufTensor& tensor,
+                const std::string& name) const {
+    if (plain_.Find(name) != nullptr || stored_.contains(name)) {
+      throw Error::InTensor(file.path(), tensor.name, "is there twice");
+    }
+  }
+
+  // One tensor has a matrix of every expert; `star` is where the name wants the
+  // number.
+  void AddExperts(const std::shared_ptr<const GgufFile>& file,
+                  const GgufTensor& tensor, const std::string& name,
+                  size_t star) {
+    RawTensors plain;
+    StoredWeights stored;
+    AddGgufTensor(file, tensor, name, plain, stored);
+    const uint64_t experts = tensor.shape.front();
+    constexpr uint64_t kMost = 65536;
+    if (tensor.shape.size() != 3 || experts > kMost) {
+      throw Error::InTensor(file->path(), tensor.name,
+                            "is no matrix for each expert");
+    }
+    const auto count = static_cast<size_t>(experts);
+    for (size_t e = 0; e < count; ++e) {
+      std::string own = name;
+      own.replace(star, 1, std::to_string(e));
+      CheckNew(*file, tensor, own);
+      if (!stored.empty()) {
+        const StoredWeight& all = stored.begin()->second;
+        const size_t rows = all.rows / count;
+        stored_.emplace(std::move(own), RowsOf(all, e * rows, rows));
+        continue;
+      }
+      RawTensor raw = plain.tensors.begin()->second;
+      raw.view.shape.erase(raw.view.shape.begin());
+      const size_t bytes = raw.view.data.size() / count;
+      raw.view.data = raw.view.data.subspan(e * bytes, bytes);
+      plain_.tensors.emplace(std::move(own), std::move(raw));
+    }
+  }
+
+  // What is a norm here is less by one in Hugging Face's files, which the
+  // network adds again. Nothing is lost where it was added in float32.
+  void LessenByOne(const GgufFile& file, const GgufTensor& tensor,
+                   const std::string& name) {
+    const auto found = plain_.tensors.find(name);
+    if (found == plain_.tensors.end()) {
+      throw Error::InTensor(file.path(), tensor.name, "is a quantized norm");
+    }
+    RawTensor& raw = found->second;
+    auto values = std::make_shared<std::vector<float>>(raw.view.ElementCount());
+    ToFloats(raw.view.dtype, raw.view.data, *values);
+    for (float& value : *values) value = value - 1.0f;
+    raw.view.dtype = DType::kFloat32;
+    raw.view.data = std::as_bytes(std::span(*values));
+    raw.owner = std::move(values);
+  }
+
   // NVFP4 weights may have a scale of the whole tensor beside them.
   void ScaleTensors() {
-    constexpr std::string_view kScale = ".scale";
     std::vector<std::string> taken;
     for (const auto& [name, raw] : plain_.tensors) {
       if (!name.ends_with(kScale)) continue;
@@ -130,7 +186,8 @@ class Importer {
                                 std::to_string(heads) + " heads do not share");
     }
     std::vector<uint32_t> order =
-        HalvesFromPairs(static_cast<size_t>(rows), static_cast<size_t>(heads));
+        PairedRows(static_cast<size_t>(rows), static_cast<size_t>(heads),
+                   /*inverse=*/true);
     const auto stored = stored_.find(name);
     if (stored != stored_.end()) {
       stored->second = Reordered(stored->second, std::move(order));

@@ -10,6 +10,7 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/tokenizers/patterns.h"
+#include "packer/import/tokenizers/text_step_json.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/utf8.h"
 
@@ -17,19 +18,10 @@ namespace lutra::packer {
 namespace {
 
 using nlohmann::json;
+using Type = GgufTokenType;
 
 // Stands for a space in sentencepiece's pieces: U+2581.
 constexpr std::string_view kSpace = "\xe2\x96\x81";
-
-// tokenizer.ggml.token_type.
-enum TokenType {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnusedToken = 5,
-  kByteToken = 6,
-};
 
 constexpr const char* kTokens = "tokenizer.ggml.tokens";
 constexpr const char* kTypes = "tokenizer.ggml.token_type";
@@ -37,13 +29,13 @@ constexpr const char* kScores = "tokenizer.ggml.scores";
 
 struct Tokens {
   std::vector<std::string_view> texts;
-  std::vector<int> types;
+  std::vector<GgufTokenType> types;
 
   explicit Tokens(const GgufFile& file) : texts(file.Texts(kTokens)) {
     if (texts.empty() || texts.size() > kMaxPieces) {
       file.Fail(kTokens, "has no tokens, or too many");
     }
-    types.assign(texts.size(), kNormal);
+    types.assign(texts.size(), Type::kNormal);
     const std::vector<double> given = file.Numbers(kTypes);
     if (given.empty()) return;
     if (given.size() != texts.size()) {
@@ -51,18 +43,17 @@ struct Tokens {
     }
     for (size_t i = 0; i < types.size(); ++i) {
       const double type = given[i];
-      if (!(type >= 0 && type <= 255)) file.Fail(kTypes, "is not possible");
-      types[i] = static_cast<int>(type);
-      if (types[i] < kNormal || types[i] > kByteToken) {
+      if (!(type >= 1 && type <= 6)) {
         file.Fail(kTypes, "has a type that is not known");
       }
+      types[i] = static_cast<Type>(static_cast<int>(type));
     }
   }
 };
 
 // How a text is cut before anything is merged, as llama.cpp's names for it go
 // (src/llama-vocab.cpp) and Hugging Face's files have it.
-struct PreTokenizer {
+struct PreTokenizerRow {
   std::string_view name;
   const char* pattern;  // nullptr: that of GPT-2
   bool digits;          // each is a part of its own
@@ -74,7 +65,7 @@ struct PreTokenizer {
 // Like o200k_base's, without contractions and with single digits.
 constexpr const char* kTekken =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr PreTokenizer kPreTokenizers[] = {
+constexpr PreTokenizerRow kPreTokenizers[] = {
     {"codeshell", nullptr, true, false, false, false},
     {"command-r", nullptr, true, false, false, false},
     {"dbrx", kLlama3Pattern, false, false, false, false},
@@ -100,11 +91,11 @@ constexpr PreTokenizer kPreTokenizers[] = {
     {"tekken", kTekken, false, false, true, true},
 };
 
-const PreTokenizer& FindPreTokenizer(const GgufFile& file) {
+const PreTokenizerRow& FindPreTokenizer(const GgufFile& file) {
   constexpr const char* kKey = "tokenizer.ggml.pre";
   const std::string name = file.Text(kKey).value_or("");
   std::string known;
-  for (const PreTokenizer& row : kPreTokenizers) {
+  for (const PreTokenizerRow& row : kPreTokenizers) {
     if (row.name == name) return row;
     known += known.empty() ? "" : ", ";
     known += row.name;
@@ -114,7 +105,7 @@ const PreTokenizer& FindPreTokenizer(const GgufFile& file) {
                       "; --tokenizer takes a tokenizer.json in its place");
 }
 
-json Steps(const PreTokenizer& pre) {
+json Steps(const PreTokenizerRow& pre) {
   json steps = json::array();
   if (pre.digits) {
     steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
@@ -132,14 +123,27 @@ json Steps(const PreTokenizer& pre) {
   return {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
 }
 
+// The same as tokenizer.json has them.
+json Normalizer(const PreTokenizerRow& pre) {
+  return pre.nfc ? json({{"type", "NFC"}}) : json();
+}
+
+bool SameSteps(const std::vector<TextStep>& a, const std::vector<TextStep>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const TextStep& x, const TextStep& y) {
+                      return x.kind == y.kind && x.from == y.from &&
+                             x.to == y.to && x.prefix == y.prefix &&
+                             x.ends == y.ends && x.split == y.split;
+                    });
+}
+
 // What would be the tokenizer.json.
 TokenizerData ReadByteLevel(const GgufFile& file) {
-  const PreTokenizer& pre = FindPreTokenizer(file);
+  const PreTokenizerRow& pre = FindPreTokenizer(file);
   const Tokens tokens(file);
   json root;
   root["version"] = "1.0";
-  root["normalizer"] = nullptr;
-  if (pre.nfc) root["normalizer"] = {{"type", "NFC"}};
+  root["normalizer"] = Normalizer(pre);
   root["pre_tokenizer"] = Steps(pre);
   root["post_processor"] = nullptr;
   root["decoder"] = {{"type", "ByteLevel"}};
@@ -147,19 +151,24 @@ TokenizerData ReadByteLevel(const GgufFile& file) {
   json vocabulary = json::object();
   for (size_t id = 0; id < tokens.texts.size(); ++id) {
     const std::string text(tokens.texts[id]);
+    const Type type = tokens.types[id];
+    // Fills up the numbers; no text leads there.
+    if (type == Type::kUnused) continue;
     if (!IsUtf8(text)) file.Fail(kTokens, "has a token that is not UTF-8");
     if (!vocabulary.emplace(text, id).second) {
       file.Fail(kTokens, "has the token '" + text + "' twice");
     }
-    const int type = tokens.types[id];
-    if (type != kControl && type != kUserDefined && type != kUnknown) continue;
+    if (type != Type::kControl && type != Type::kUserDefined &&
+        type != Type::kUnknown) {
+      continue;
+    }
     added.push_back({{"id", id},
                      {"content", text},
                      {"single_word", false},
                      {"lstrip", false},
                      {"rstrip", false},
                      {"normalized", false},
-                     {"special", type != kUserDefined}});
+                     {"special", type != Type::kUserDefined}});
   }
   json merges = json::array();
   for (const std::string_view merge : file.Texts("tokenizer.ggml.merges")) {
@@ -205,7 +214,7 @@ TokenizerData ReadSentencePiece(const GgufFile& file) {
     if (!std::isfinite(given[id])) file.Fail(kScores, "is not finite");
     scores.push_back(static_cast<float>(given[id]));
     switch (tokens.types[id]) {
-      case kByteToken: {
+      case Type::kByte: {
         const auto byte = ParseBytePiece(text);
         if (!byte) file.Fail(kTokens, "has a byte that is none");
         const char c = static_cast<char>(*byte);
@@ -213,13 +222,14 @@ TokenizerData ReadSentencePiece(const GgufFile& file) {
         ++byte_pieces;
         continue;
       }
-      case kUnusedToken:
+      case Type::kUnused:
         data.AddPiece(text, PieceType::kUnused);
         continue;
-      case kControl:
-      case kUnknown:
+      case Type::kControl:
+      case Type::kUnknown:
         data.AddPiece(text, PieceType::kControl);
-        if (tokens.types[id] == kUnknown) recipe.unknown = static_cast<int>(id);
+        if (tokens.types[id] == Type::kUnknown)
+          recipe.unknown = static_cast<int>(id);
         // llama.cpp finds control tokens in texts that say so.
         if (!text.empty()) {
           AddedToken token;
@@ -228,7 +238,7 @@ TokenizerData ReadSentencePiece(const GgufFile& file) {
           recipe.added.push_back(std::move(token));
         }
         continue;
-      case kUserDefined: {
+      case Type::kUserDefined: {
         AddedToken token;
         token.id = static_cast<int32_t>(id);
         token.text = text;
@@ -298,6 +308,38 @@ void ReadEnds(const GgufFile& file, bool bos_by_default, TokenizerData& data) {
 }
 
 }  // namespace
+
+std::optional<std::string> GgufPreTokenizer(const TokenizerRecipe& recipe) {
+  const auto fits = [&](const PreTokenizerRow& row) {
+    std::vector<TextStep> normalizer;
+    if (row.nfc) {
+      const json object = Normalizer(row);
+      normalizer = ReadNormalizer(JsonObject(object, "", "normalizer"));
+    }
+    const json object = Steps(row);
+    return row.ignore_merges == recipe.whole_pieces &&
+           SameSteps(normalizer, recipe.normalizer) &&
+           SameSteps(
+               ReadPreTokenizer(JsonObject(object, "", "pre_tokenizer")).steps,
+               recipe.splitter);
+  };
+  // Several names mean the same: the one that it came with, or a common one.
+  constexpr std::string_view kFrom = "GGUF, ";
+  std::vector<std::string_view> names = {"gpt-2", "llama-bpe", "qwen2",
+                                         "smollm"};
+  if (recipe.kind.starts_with(kFrom)) {
+    names.insert(names.begin(),
+                 std::string_view(recipe.kind).substr(kFrom.size()));
+  }
+  for (const PreTokenizerRow& row : kPreTokenizers) names.push_back(row.name);
+  for (const std::string_view name : names) {
+    const auto* row = std::find_if(
+        std::begin(kPreTokenizers), std::end(kPreTokenizers),
+        [&](const PreTokenizerRow& each) { return each.name == name; });
+    if (row != std::end(kPreTokenizers) && fits(*row)) return std::string(name);
+  }
+  return std::nullopt;
+}
 
 std::optional<TokenizerData> ReadGgufTokenizer(const GgufFile& file) {
   constexpr const char* kModel = "tokenizer.ggml.model";

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,6 +53,31 @@ ExportReport ExportModel(const Model& model,
                          const std::filesystem::path& folder,
                          ExportLayout layout,
                          const ExportProgress& progress = {});
+
+struct GgufOptions {
+  bool packed = true;     // weights may take types of few bits
+  bool tokenizer = true;  // is written, with chat templates
+  // Throws Error for a packed weight that no type of few bits holds.
+  bool require_packed = false;
+};
+
+struct GgufReport {
+  size_t tensors = 0;
+  size_t packed = 0;  // weights that are packed in the file, too
+  size_t floats = 0;  // those that were packed and are not
+  std::map<std::string, size_t> types;  // number of tensors of each, "Q4_0"
+  std::vector<std::string> notes;       // on what GGUF cannot say, for people
+  size_t file_bytes = 0;
+};
+
+// Writes a GGUF file: every weight in the type of the fewest bits that has
+// exactly its values, of packed ones a type of floats where none has; the
+// network, tokenizer and chat templates as metadata, which is read back to see
+// that it says the same. A few rows are held in memory. Throws Error for what a
+// GGUF file cannot hold, and where ExportModel does.
+GgufReport ExportGguf(const Model& model, const std::filesystem::path& path,
+                      const GgufOptions& options = {},
+                      const ExportProgress& progress = {});
 
 }  // namespace lutra::packer
 

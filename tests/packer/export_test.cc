@@ -10,27 +10,17 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/safetensors.h"
-#include "packer/weights/compare.h"
-#include "packer/weights/row_source.h"
+#include "tests/packer/export_data.h"
 #include "tests/packer/import_data.h"
 #include "tests/runtime/throws.h"
-#include "tests/temp_dir.h"
 
 namespace lutra::packer {
 namespace {
 
 using ::testing::HasSubstr;
 
-class ExportTest : public ::testing::Test {
+class ExportTest : public ExportFixture {
  protected:
-  std::shared_ptr<const Model> Import(const std::filesystem::path& source) {
-    ImportOptions options;
-    options.source = source;
-    options.output = dir_ / ("model" + std::to_string(++models_));
-    ImportModel(options);
-    return Model::Load(options.output);
-  }
-
   // A copy of a model with another configuration.
   std::shared_ptr<const Model> With(const Model& model,
                                     const std::string& config) {
@@ -51,20 +41,6 @@ class ExportTest : public ::testing::Test {
     return ErrorMessage(
         [&] { ExportModel(model, dir_ / "folder", ExportLayout::kFloat); });
   }
-
-  // Every tensor of one model is in the other, with the same values.
-  static void ExpectSame(const Model& a, const Model& b) {
-    for (const TensorView& tensor : a.file().tensors()) {
-      if (tensor.name.starts_with("lutra.")) continue;
-      ASSERT_NE(b.file().Find(tensor.name), nullptr) << tensor.name;
-      const auto difference = Compare(RowSource::Of(a, tensor.name),
-                                      RowSource::Of(b, tensor.name), nullptr);
-      EXPECT_FALSE(difference.first.has_value()) << tensor.name;
-    }
-  }
-
-  TempDir dir_;
-  int models_ = 0;
 };
 
 struct RoundTrip {

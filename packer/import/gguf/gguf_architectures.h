@@ -58,6 +58,7 @@ std::optional<std::string> HuggingFaceName(const GgufArchitecture& architecture,
 struct GgufName {
   std::string name;
   std::optional<size_t> expert;
+  bool operator==(const GgufName&) const = default;
 };
 std::optional<GgufName> FindGgufName(const GgufArchitecture& architecture,
                                      std::string_view name);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 
 #include "lutra/runtime/error.h"
@@ -12,6 +12,7 @@
 #include "packer/export/export_rows.h"
 #include "packer/export/export_tensors.h"
 #include "packer/export/packed_layout.h"
+#include "packer/export/tokenizer_files.h"
 #include "packer/weights/row_source.h"
 
 namespace lutra::packer {
@@ -24,16 +25,16 @@ constexpr std::string_view kWeight = ".weight";
 // A tensor of the folder.
 struct Target {
   const ExportTensor* tensor;
-  std::optional<PackedLayout> packed;
+  std::unique_ptr<PackedLayout> packed;  // nullptr: floats
 };
 
 class Exporter {
  public:
-  Exporter(const Model& model, ExportLayout layout)
-      : model_(model), layout_(layout), source_(model) {
+  Exporter(const Model& model, const ExportOptions& options)
+      : model_(model), options_(options), source_(model) {
     source_.CheckFrequencies();
     for (const auto& [name, tensor] : source_.tensors()) {
-      targets_[name] = {&tensor, Pack(name, tensor)};
+      targets_.emplace(name, Target{&tensor, Pack(name, tensor)});
     }
   }
 
@@ -55,41 +56,54 @@ class Exporter {
         infos.push_back(target.tensor->info);
       }
     }
-    SafetensorsWriter writer(path, {{"format", "pt"}}, infos);
+    using Files = std::vector<std::pair<std::string, std::string>>;
+    const Files files = options_.tokenizer ? TokenizerFiles(model_) : Files();
+    SafetensorsWriter writer(
+        path, DescribeInMetadata(options_.layout, Description()), infos);
     ExportReport report;
     for (const auto& [name, target] : targets_) {
       if (progress) progress(name, report.tensors, targets_.size());
       ++report.tensors;
       WriteTarget(name, target, writer, report);
     }
-    OutputFile config(folder / "config.json");
-    config.Append(Config() + "\n");
-    config.Commit();
+    WriteText(folder / "config.json", Config() + "\n");
+    for (const auto& [name, text] : files) WriteText(folder / name, text);
     writer.Commit();
     report.file_bytes = std::filesystem::file_size(path);
     return report;
   }
 
  private:
+  static void WriteText(const std::filesystem::path& path,
+                        const std::string& text) {
+    OutputFile file(path);
+    file.Append(text);
+    file.Commit();
+  }
+
   static std::string Stem(const std::string& name) {
     return name.substr(0, name.size() - kWeight.size());
   }
 
-  // Nothing if it has to become floats.
-  std::optional<PackedLayout> Pack(const std::string& name,
-                                   const ExportTensor& tensor) const {
-    const ExportPiece& only = tensor.pieces[0];
-    const kernels::LutMatrix* matrix = model_.packed(only.name);
-    if (layout_ == ExportLayout::kCompressedTensors && matrix != nullptr &&
-        tensor.pieces.size() == 1 && only.step == 1 && only.first == 0 &&
-        only.count == matrix->format.n && name.ends_with(kWeight) &&
-        IsOfLinear(only.name)) {
-      return PackedLayout::Of(*matrix);
+  // nullptr if it has to become floats.
+  std::unique_ptr<PackedLayout> Pack(const std::string& name,
+                                     const ExportTensor& tensor) const {
+    const std::string& first = tensor.pieces[0].name;
+    if (model_.packed(first) == nullptr) return nullptr;
+    std::unique_ptr<PackedLayout> packed;
+    if (name.ends_with(kWeight) && tensor.info.shape.size() == 2 &&
+        (options_.layout == ExportLayout::kMlx || IsOfLinear(first))) {
+      packed = PackedLayout::Find(options_.layout, model_, tensor);
     }
-    return std::nullopt;
+    if (!packed && options_.require_packed) {
+      source_.Refuse(first, "is not held by the layout '" +
+                                std::string(Name(options_.layout)) +
+                                "': it would become float32");
+    }
+    return packed;
   }
 
-  // Readers of the layout expect no packed embeddings.
+  // Readers of the other layouts expect no packed embeddings.
   bool IsOfLinear(const std::string& name) const {
     const auto& nodes = model_.graph().nodes;
     return std::none_of(nodes.begin(), nodes.end(), [&](const Node& node) {
@@ -176,52 +190,34 @@ class Exporter {
     // A copy has no other values below it than those of a configuration.
     json config = source_.config();
     if (source_.untied()) config["tie_word_embeddings"] = false;
-    json groups = json::object();
-    json ignore = json::array();
-    std::map<std::pair<size_t, size_t>, json> targets;
-    for (const auto& [name, target] : targets_) {
-      if (!name.ends_with(kWeight)) continue;
-      if (target.packed) {
-        targets[{target.packed->bits(), target.packed->group_size()}].push_back(
-            Stem(name));
-      } else if (target.tensor->columns > 1) {
-        ignore.push_back(Stem(name));
-      }
-    }
-    for (const auto& [form, modules] : targets) {
-      const auto& [bits, group_size] = form;
-      json weights = {{"num_bits", bits},
-                      {"type", "int"},
-                      {"symmetric", true},
-                      {"dynamic", false},
-                      {"strategy", group_size == 0 ? "channel" : "group"},
-                      {"group_size", nullptr}};
-      if (group_size != 0) weights["group_size"] = group_size;
-      groups["group_" + std::to_string(groups.size())] = {
-          {"targets", modules},
-          {"weights", std::move(weights)},
-          {"input_activations", nullptr},
-          {"output_activations", nullptr}};
-    }
-    if (!groups.empty()) {
-      config["quantization_config"] = {{"quant_method", "compressed-tensors"},
-                                       {"format", "pack-quantized"},
-                                       {"quantization_status", "compressed"},
-                                       {"config_groups", std::move(groups)},
-                                       {"ignore", std::move(ignore)}};
-    }
+    DescribeInConfig(options_.layout, Description(), config);
     return config.dump(2);
   }
 
+  PackedDescription Description() const {
+    PackedDescription weights;
+    for (const auto& [name, target] : targets_) {
+      weights.names.push_back(name);
+      if (target.packed) {
+        weights.packed[name] = target.packed.get();
+      } else if (target.tensor->columns > 1 && name.ends_with(kWeight)) {
+        weights.floats.push_back(name);
+      }
+    }
+    return weights;
+  }
+
   const Model& model_;
-  ExportLayout layout_;
+  const ExportOptions& options_;
   ExportTensors source_;
   std::map<std::string, Target> targets_;
 };
 
 constexpr std::pair<ExportLayout, std::string_view> kLayouts[] = {
     {ExportLayout::kFloat, "float"},
-    {ExportLayout::kCompressedTensors, "compressed-tensors"}};
+    {ExportLayout::kCompressedTensors, "compressed-tensors"},
+    {ExportLayout::kTorchao, "torchao"},
+    {ExportLayout::kMlx, "mlx"}};
 
 }  // namespace
 
@@ -236,13 +232,14 @@ ExportLayout ParseExportLayout(std::string_view name) {
     if (known == name) return layout;
   }
   throw Error("unknown layout '" + std::string(name) +
-              "'; known: float, compressed-tensors");
+              "'; known: float, compressed-tensors, torchao, mlx");
 }
 
 ExportReport ExportModel(const Model& model,
                          const std::filesystem::path& folder,
-                         ExportLayout layout, const ExportProgress& progress) {
-  return Exporter(model, layout).Write(folder, progress);
+                         const ExportOptions& options,
+                         const ExportProgress& progress) {
+  return Exporter(model, options).Write(folder, progress);
 }
 
 }  // namespace lutra::packer

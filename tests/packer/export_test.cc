@@ -39,7 +39,7 @@ class ExportTest : public ExportFixture {
 
   std::string Refusal(const Model& model) {
     return ErrorMessage(
-        [&] { ExportModel(model, dir_ / "folder", ExportLayout::kFloat); });
+        [&] { ExportModel(model, dir_ / "folder", {ExportLayout::kFloat}); });
   }
 };
 
@@ -100,7 +100,7 @@ TEST_F(ExportTest, RefusesTheConfigurationOfAnotherNetwork) {
     EXPECT_NE(at, std::string::npos) << from;
     return With(*model, text.replace(at, from.size(), to));
   };
-  ExportModel(*With(*model, config), dir_ / "folder", ExportLayout::kFloat);
+  ExportModel(*With(*model, config), dir_ / "folder", {ExportLayout::kFloat});
   EXPECT_THAT(Refusal(*replaced(R"("vocab_size":272)", R"("vocab_size":9999)")),
               HasSubstr("'model.embed_tokens.weight': has the shape [272, 64], "
                         "its configuration says [9999, 64]"));
@@ -124,7 +124,7 @@ TEST_F(ExportTest, DoesNotReplaceTheModelItself) {
   ImportModel(options);
   const auto model = Model::Load(options.output);
   EXPECT_THAT(ErrorMessage([&] {
-                ExportModel(*model, dir_.path(), ExportLayout::kFloat);
+                ExportModel(*model, dir_.path(), {ExportLayout::kFloat});
               }),
               HasSubstr("is the model itself"));
 }

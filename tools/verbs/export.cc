@@ -24,6 +24,7 @@ constexpr const char* kExample =
     "Examples:\n"
     "  lutra export model.safetensors -o folder\n"
     "  lutra export model.safetensors -o folder --layout compressed-tensors\n"
+    "  lutra export model.safetensors -o folder --layout mlx --require-packed\n"
     "  lutra export model.safetensors -o model.gguf\n"
     "  lutra export model.safetensors -o model.gguf --layout float";
 
@@ -61,14 +62,17 @@ struct ExportVerb {
   }
 
   void RunFolder() const {
-    packer::ExportLayout chosen = packer::ExportLayout::kFloat;
+    packer::ExportOptions options;
+    options.tokenizer = !no_tokenizer;
+    options.require_packed = require_packed;
     if (!layout.empty()) {
-      AsUsage("--layout", [&] { chosen = packer::ParseExportLayout(layout); });
+      AsUsage("--layout",
+              [&] { options.layout = packer::ParseExportLayout(layout); });
     }
     const auto source = Model::Load(model);
     const auto report =
         WithProgress([&](const packer::ExportProgress& progress) {
-          return packer::ExportModel(*source, output, chosen, progress);
+          return packer::ExportModel(*source, output, options, progress);
         });
     if (json) {
       Json out;
@@ -148,8 +152,9 @@ void AddExportVerb(CommandLine& line) {
   command
       .Add("--layout", verb->layout,
            "Of folders: float (the default), packed weights become float32; "
-           "compressed-tensors: those that its layout holds exactly stay "
-           "packed. Of GGUF files: by default each weight takes the smallest "
+           "compressed-tensors, torchao, mlx: those that the layout holds "
+           "exactly stay packed. Of GGUF files: by default each weight takes "
+           "the smallest "
            "type that holds it exactly; float: one of floats")
       .TypeName("NAME");
   command.AddFlag("--require-packed", verb->require_packed,

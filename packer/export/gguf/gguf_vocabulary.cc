@@ -68,10 +68,13 @@ class Writer {
     }
   }
 
-  // The end of texts among several.
+  // The end of texts among several, and tokens that templates know though no
+  // text gets them.
   void Prefer(const ChatData& chat) {
     for (const auto& [name, text] : chat.tokens) {
       if (name == "eos_token") end_ = IdOfAdded(text);
+      if (name == "bos_token") begin_ = IdOfAdded(text);
+      if (name == "unk_token") unknown_ = IdOfAdded(text);
     }
   }
 
@@ -284,7 +287,7 @@ class Writer {
 
   void WriteEnds() {
     const TokenizerRecipe& recipe = data_.recipe;
-    int32_t first = recipe.bos;
+    int32_t first = recipe.bos >= 0 ? recipe.bos : begin_;
     if (!recipe.before.empty()) first = recipe.before[0];
     std::vector<int32_t> ends = recipe.ends;
     if (!recipe.after.empty()) end_ = recipe.after[0];
@@ -306,7 +309,7 @@ class Writer {
       notes_.emplace_back("of " + std::to_string(ends.size()) +
                           " ends of texts GGUF names three");
     }
-    WriteId("unknown", recipe.unknown);
+    WriteId("unknown", recipe.unknown >= 0 ? recipe.unknown : unknown_);
     out_.Bool("tokenizer.ggml.add_bos_token", !recipe.before.empty());
     out_.Bool("tokenizer.ggml.add_eos_token", !recipe.after.empty());
   }
@@ -317,7 +320,9 @@ class Writer {
   std::vector<std::string>& notes_;
   std::vector<const AddedToken*> added_;  // by id
   std::vector<std::string> texts_;
+  int32_t begin_ = -1;
   int32_t end_ = -1;
+  int32_t unknown_ = -1;
   bool prefixes_ = false;
   bool collapses_ = false;
 };

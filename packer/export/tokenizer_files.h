@@ -1,0 +1,22 @@
+#ifndef LUTRA_PACKER_EXPORT_TOKENIZER_FILES_H_
+#define LUTRA_PACKER_EXPORT_TOKENIZER_FILES_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lutra/runtime/model.h"
+
+namespace lutra::packer {
+
+// The files that a Hugging Face folder has for the model's tokenizer and chat
+// templates, by name: tokenizer.json, tokenizer_config.json and
+// generation_config.json. None if the model has no tokenizer. Reading
+// tokenizer.json back has given the same tokenizer. Throws Error for what such
+// files cannot say.
+std::vector<std::pair<std::string, std::string>> TokenizerFiles(
+    const Model& model);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_EXPORT_TOKENIZER_FILES_H_

@@ -72,8 +72,8 @@ std::string Regex(std::string pattern) {
 
 class Writer {
  public:
-  Writer(const Model& model, TokenizerData data)
-      : model_(model), data_(std::move(data)) {}
+  Writer(std::string file, TokenizerData data)
+      : file_(std::move(file)), data_(std::move(data)) {}
 
   json Tokenizer() {
     FindAdded();
@@ -100,8 +100,7 @@ class Writer {
  private:
   [[noreturn]] void Refuse(const std::string& cause) const {
     throw Error::InFile(
-        model_.path(),
-        "the tokenizer " + cause + "; --no-tokenizer leaves it out",
+        file_, "the tokenizer " + cause + "; --no-tokenizer leaves it out",
         ErrorCode::kUnsupported);
   }
 
@@ -126,8 +125,7 @@ class Writer {
       }
     }
     for (const std::string& text : {token.text, plain}) {
-      if (NormalizeText(data_.recipe.normalizer, text, model_.path()) ==
-          token.text) {
+      if (NormalizeText(data_.recipe.normalizer, text, file_) == token.text) {
         return text;
       }
     }
@@ -457,7 +455,7 @@ class Writer {
 
   // What is read back is the same, but for pieces that no text leads to.
   void Check(const json& root) const {
-    const TokenizerData read = ReadTokenizerJson(root, model_.path());
+    const TokenizerData read = ReadTokenizerJson(root, file_);
     const TokenizerRecipe& a = data_.recipe;
     const TokenizerRecipe& b = read.recipe;
     const auto merge = [](const Merge& x, const Merge& y) {
@@ -480,7 +478,7 @@ class Writer {
     if (!same) Refuse("is none that tokenizer.json can hold");
   }
 
-  const Model& model_;
+  std::string file_;
   TokenizerData data_;
   std::vector<const AddedToken*> added_;  // by id
   std::vector<std::string> spelled_;      // as the file has the pieces
@@ -522,12 +520,16 @@ json Generation(const TokenizerRecipe& recipe) {
 
 }  // namespace
 
+std::string TokenizerJson(const TokenizerData& data, const std::string& file) {
+  return Writer(file, data).Tokenizer().dump() + "\n";
+}
+
 std::vector<std::pair<std::string, std::string>> TokenizerFiles(
     const Model& model) {
   const TensorView* tensor = model.file().Find(kTokenizerTensor);
   if (tensor == nullptr) return {};
   const TokenizerData data = ParseTokenizer(tensor->data, model.path());
-  Writer writer(model, data);
+  Writer writer(model.path(), data);
   const json tokenizer = writer.Tokenizer();
   const json config = Configuration(data.recipe, writer, ReadChatData(model));
   return {{"tokenizer.json", tokenizer.dump() + "\n"},

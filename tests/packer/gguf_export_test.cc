@@ -113,8 +113,9 @@ TEST_F(GgufExportTest, FloatsOnRequest) {
 // Names, orders of rows, and what the metadata says, in networks of folders;
 // chat templates and tokens.
 TEST_F(GgufExportTest, Networks) {
-  for (const char* source : {"granite", "glm4", "lfm2", "llama3", "olmo2",
-                             "olmoe", "qwen3", "qwen3-yarn", "smollm3"}) {
+  for (const char* source :
+       {"cohere2", "granite", "glm4", "lfm2", "llama3", "olmo2", "olmoe",
+        "qwen3", "qwen3-yarn", "smollm3", "stablelm"}) {
     SCOPED_TRACE(source);
     LUTRA_REQUIRE_DATA(found, "golden/arch/" + std::string(source));
     const auto model = Import(found);
@@ -132,9 +133,27 @@ TEST_F(GgufExportTest, Networks) {
   }
 }
 
+// Phi's factors of the frequencies are tensors, in float32.
+TEST_F(GgufExportTest, FactorsOfFrequencies) {
+  LUTRA_REQUIRE_DATA(found, "golden/arch/phi3");
+  const auto model = Import(found);
+  GgufOptions options;
+  options.tokenizer = false;
+  const auto path = dir_ / "model.gguf";
+  ExportGguf(*model, path, options);
+  const auto back = Import(path);
+  const auto own = model->file().Get("lutra.rope").Floats("own");
+  const auto other = back->file().Get("lutra.rope").Floats("other");
+  ASSERT_EQ(own.size(), other.size());
+  for (size_t i = 0; i < own.size(); ++i) {
+    EXPECT_NEAR(own[i], other[i], 1e-6f * own[i]);
+  }
+}
+
 TEST_F(GgufExportTest, WhatGgufCannotSay) {
   const std::pair<const char*, const char*> cases[] = {
-      {"cohere2", "is a Cohere2ForCausalLM, which cannot be exported as GGUF"},
+      {"gpt2", "is a GPT2LMHeadModel, which cannot be exported as GGUF"},
+      {"starcoder2", "'layer0.attention' would be another"},
       {"mistral",
        "cannot be said in the metadata of GGUF files: "
        "'layer0.attention' would be another"},

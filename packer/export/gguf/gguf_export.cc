@@ -87,12 +87,10 @@ class Exporter {
     } else {
       writer.Text("tokenizer.ggml.model", "none");
     }
-    const std::vector<float> divisors =
-        FrequencyDivisors(source_, *architecture_);
-    if (!divisors.empty()) {
-      writer.Tensor("rope_freqs.weight", kFloat32.number,
-                    std::vector<uint64_t>{divisors.size()},
-                    divisors.size() * sizeof(float));
+    const auto frequencies = FrequencyTensors(source_, *architecture_);
+    for (const auto& [name, values] : frequencies) {
+      writer.Tensor(name, kFloat32.number, std::vector<uint64_t>{values.size()},
+                    values.size() * sizeof(float));
     }
     std::vector<Form> forms;
     for (const auto& [name, target] : targets_) {
@@ -100,11 +98,11 @@ class Exporter {
       forms.push_back(Describe(name, target, writer, report));
     }
     writer.Begin();
-    CheckGgufNetwork(source_, writer.temporary());
     size_t tensor = 0;
-    if (!divisors.empty()) {
-      writer.WritePart(tensor++, 0, std::as_bytes(std::span(divisors)));
+    for (const auto& [name, values] : frequencies) {
+      writer.WritePart(tensor++, 0, std::as_bytes(std::span(values)));
     }
+    CheckGgufNetwork(source_, writer.temporary());
     size_t form = 0;
     for (const auto& [name, target] : targets_) {
       if (progress) progress(name, targets_.size() + form, 2 * targets_.size());

@@ -42,7 +42,11 @@ struct Rope {
   double factor = 1;
   double original_context = 0;
   double attention_factor = 0;
+  // Of kLongRope.
+  std::vector<float> short_factors;
+  std::vector<float> long_factors;
 };
+constexpr const char* kLongRope = "longrope";
 
 Rope ReadRope(const JsonObject& config, std::string_view type) {
   Rope rope;
@@ -62,8 +66,17 @@ Rope ReadRope(const JsonObject& config, std::string_view type) {
     rope.theta = scaling.Number("rope_theta", 1, kMost, rope.theta);
     rope.type = scaling.String("rope_type", scaling.String("type", rope.type));
     rope.factor = scaling.Number("factor", 0, kMost, 1);
-    rope.original_context =
-        scaling.Number("original_max_position_embeddings", 0, kMost, 0);
+    constexpr const char* kOriginal = "original_max_position_embeddings";
+    rope.original_context = config.Number(
+        kOriginal, 0, kMost, scaling.Number(kOriginal, 0, kMost, 0));
+    const auto read = [&](const char* list, std::vector<float>& factors) {
+      if (!scaling.Has(list)) return;
+      for (const json& factor : scaling.List(list, 65536)) {
+        if (factor.is_number()) factors.push_back(factor.get<float>());
+      }
+    };
+    read("short_factor", rope.short_factors);
+    read("long_factor", rope.long_factors);
     rope.attention_factor = scaling.Number("attention_factor", 0, kMost, 0);
     break;
   }
@@ -92,8 +105,12 @@ class Writer {
     WriteFeed();
     WriteAttention();
     const Graph& graph = source_.network().graph;
-    if (const Node* norm = FirstNode(graph, OpType::kRmsNorm)) {
-      Number("attention.layer_norm_rms_epsilon", NumberAttribute(*norm, "eps"));
+    const std::pair<OpType, const char*> norms[] = {
+        {OpType::kRmsNorm, "attention.layer_norm_rms_epsilon"},
+        {OpType::kLayerNorm, "attention.layer_norm_epsilon"}};
+    for (const auto& [op, key] : norms) {
+      const Node* norm = FirstNode(graph, op);
+      if (norm != nullptr) Number(key, NumberAttribute(*norm, "eps"));
     }
     Integer("vocab_size", source_.network().vocab);
     WriteRope();
@@ -177,7 +194,8 @@ class Writer {
       Integer("attention.key_length", dim);
       Integer("attention.value_length", dim);
     }
-    if (architecture_.type != "gemma2" && architecture_.type != "gemma3_text") {
+    if (architecture_.type != "gemma2" && architecture_.type != "gemma3_text" &&
+        architecture_.type != "cohere2") {
       return;
     }
     // A window as long as the context is none.
@@ -208,6 +226,12 @@ class Writer {
               static_cast<int64_t>(2 * tensor.values.size()));
       break;
     }
+    if (rope.type == kLongRope) {
+      const Node* turns = FirstNode(source_.network().graph, OpType::kRope);
+      Integer("rope.scaling.original_context_length",
+              static_cast<int64_t>(rope.original_context));
+      Number("rope.scaling.attn_factor", NumberAttribute(*turns, "scale"));
+    }
     if (!IsScaledByMetadata(rope)) return;
     out_.Text(Key("rope.scaling.type"), rope.type);
     Number("rope.scaling.factor", rope.factor);
@@ -234,6 +258,11 @@ class Writer {
       CopyNumber("attention_multiplier", "attention.scale");
       CopyNumber("residual_multiplier", "residual_scale");
       CopyNumber("logits_scaling", "logit_scale");
+    } else if (type == "cohere2") {
+      Number("logit_scale", config_.Number("logit_scale", 1e-9, 1e6, 0.0625));
+    } else if (type == "stablelm") {
+      out_.Bool(Key("use_parallel_residual"),
+                config_.Bool("use_parallel_residual", false));
     } else if (type == "lfm2") {
       Integer("shortconv.l_cache", config_.Integer("conv_L_cache", 1, 1024, 3));
     } else if (type == "bitnet") {
@@ -295,9 +324,14 @@ void WriteGgufNetwork(const ExportTensors& source,
   Writer(source, architecture, writer).Write();
 }
 
-std::vector<float> FrequencyDivisors(const ExportTensors& source,
-                                     const GgufArchitecture& architecture) {
+std::vector<std::pair<std::string, std::vector<float>>> FrequencyTensors(
+    const ExportTensors& source, const GgufArchitecture& architecture) {
   const Rope rope = ReadRope(TextConfig(source), architecture.type);
+  if (rope.type == kLongRope && architecture.type == "phi3") {
+    source.CheckFrequencies();
+    return {{std::string(kLongFactors), rope.long_factors},
+            {std::string(kShortFactors), rope.short_factors}};
+  }
   // llama.cpp reads the tensor for these.
   const bool has_place = architecture.network == "LlamaForCausalLM" ||
                          architecture.network == "GraniteForCausalLM";
@@ -325,7 +359,7 @@ std::vector<float> FrequencyDivisors(const ExportTensors& source,
         source.Refuse(tensor.name, "has frequencies that GGUF cannot hold");
       }
     }
-    return divisors;
+    return {{std::string(kRopeFactors), divisors}};
   }
   return {};
 }
@@ -336,7 +370,7 @@ void CheckGgufNetwork(const ExportTensors& source, const std::string& path) {
   bool divided = false;
   for (const GgufTensor& tensor : file.tensors()) {
     tensors.push_back(&tensor);
-    divided = divided || tensor.name == "rope_freqs.weight";
+    divided = divided || tensor.name == kRopeFactors;
   }
   const GgufNetwork read = ReadGgufNetwork(file, tensors);
   const Network network =
@@ -353,7 +387,8 @@ void CheckGgufNetwork(const ExportTensors& source, const std::string& path) {
     const NetworkTensor& own = source.network().tensors[i];
     const NetworkTensor& other = network.tensors[i];
     if (own.name != other.name || own.shape != other.shape) refuse(own.name);
-    if (!divided && !SameFrequencies(own.values, other.values)) {
+    if (!divided && (!SameFrequencies(own.values, other.values) ||
+                     !SameFrequencies(own.long_values, other.long_values))) {
       refuse(own.name);
     }
   }

@@ -1,6 +1,8 @@
 #ifndef LUTRA_PACKER_EXPORT_GGUF_GGUF_METADATA_H_
 #define LUTRA_PACKER_EXPORT_GGUF_GGUF_METADATA_H_
 
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "packer/export/export_tensors.h"
@@ -14,14 +16,14 @@ namespace lutra::packer {
 void WriteGgufNetwork(const ExportTensors& source,
                       const GgufArchitecture& architecture, GgufWriter& writer);
 
-// What the frequencies of the rotary embedding are to be divided by where the
-// metadata gives others than the model's; empty where it gives them. Throws
-// Error where a file has no place for that.
-std::vector<float> FrequencyDivisors(const ExportTensors& source,
-                                     const GgufArchitecture& architecture);
+// Tensors that go into the frequencies of the rotary embedding where the
+// metadata alone gives others than the model's. Throws Error where a file has
+// no place for that.
+std::vector<std::pair<std::string, std::vector<float>>> FrequencyTensors(
+    const ExportTensors& source, const GgufArchitecture& architecture);
 
-// Reads the head of the file `path` and throws Error if that does not describe
-// the model's network.
+// Reads the head and these tensors of the file `path` and throws Error if that
+// does not describe the model's network.
 void CheckGgufNetwork(const ExportTensors& source, const std::string& path);
 
 }  // namespace lutra::packer

@@ -19,7 +19,6 @@
 namespace lutra::packer {
 namespace {
 
-constexpr std::string_view kRopeFactors = "rope_freqs.weight";
 constexpr std::string_view kScale = ".scale";
 
 class Importer {
@@ -63,6 +62,8 @@ class Importer {
       AddGgufTensor(file, tensor, tensor.name, factors_, none);
       return;
     }
+    // Part of the network's description.
+    if (tensor.name == kShortFactors || tensor.name == kLongFactors) return;
     const auto name = HuggingFaceName(*network_.architecture, tensor.name);
     if (!name) {
       throw Error::InTensor(file->path(), tensor.name,

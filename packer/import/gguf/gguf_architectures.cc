@@ -35,6 +35,10 @@ constexpr GgufRenamed kOutside[] = {
 
 const GgufArchitecture kArchitectures[] = {
     {.name = "bitnet", .type = "bitnet", .network = "BitNetForCausalLM"},
+    {.name = "cohere2",
+     .type = "cohere2",
+     .network = "Cohere2ForCausalLM",
+     .eps_key = "layer_norm_eps"},
     {.name = "gemma",
      .type = "gemma",
      .network = "GemmaForCausalLM",
@@ -121,6 +125,16 @@ const GgufArchitecture kArchitectures[] = {
      .type = "smollm3",
      .network = "SmolLM3ForCausalLM",
      .permuted = true},
+    {.name = "stablelm",
+     .type = "stablelm",
+     .network = "StableLmForCausalLM",
+     .eps_key = "layer_norm_eps"},
+    {.name = "starcoder2",
+     .type = "starcoder2",
+     .network = "Starcoder2ForCausalLM",
+     .act = "gelu_pytorch_tanh",
+     .eps_key = "norm_epsilon",
+     .blocks = {{"ffn_up", "mlp.c_fc"}, {"ffn_down", "mlp.c_proj"}}},
 };
 
 constexpr std::string_view kBlock = "blk.";

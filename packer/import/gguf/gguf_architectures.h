@@ -15,6 +15,12 @@
 
 namespace lutra::packer {
 
+// Tensors that go into the frequencies of the rotary embedding: what they are
+// divided by, and the factors of Phi's, for short texts and longer ones.
+inline constexpr std::string_view kRopeFactors = "rope_freqs.weight";
+inline constexpr std::string_view kShortFactors = "rope_factors_short.weight";
+inline constexpr std::string_view kLongFactors = "rope_factors_long.weight";
+
 struct GgufRenamed {
   std::string_view from;  // in GGUF files
   // In Hugging Face's; a star stands for the number of an expert, whose

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -79,6 +80,45 @@ void ReadRope(const GgufFile& file, Reader& reader, json& config) {
     if (const auto value = file.Number(reader.Key(key))) scaling[to] = *value;
   }
   config["rope_scaling"] = scaling;
+}
+
+// The numbers of a tensor of float32; empty if there is none.
+std::vector<float> Numbers(const GgufFile& file,
+                           const std::vector<const GgufTensor*>& tensors,
+                           std::string_view name) {
+  std::vector<float> numbers;
+  for (const GgufTensor* tensor : tensors) {
+    if (tensor->name != name) continue;
+    const uint64_t count = tensor->columns();
+    if (tensor->type != 0 || tensor->shape.size() != 1 ||
+        count > tensor->room.size() / sizeof(float)) {
+      throw Error::InTensor(file.path(), tensor->name,
+                            "is no list of float32 numbers");
+    }
+    numbers.resize(static_cast<size_t>(count));
+    std::memcpy(numbers.data(), tensor->room.data(),
+                numbers.size() * sizeof(float));
+  }
+  return numbers;
+}
+
+// Phi's factors of the frequencies are two tensors.
+void ReadLongRope(const GgufFile& file,
+                  const std::vector<const GgufTensor*>& tensors,
+                  const Reader& reader, json& config) {
+  const auto longer = Numbers(file, tensors, kLongFactors);
+  if (longer.empty()) return;
+  json scaling = {{"rope_type", "longrope"},
+                  {"long_factor", longer},
+                  {"short_factor", Numbers(file, tensors, kShortFactors)}};
+  const std::pair<const char*, const char*> members[] = {
+      {"rope.scaling.original_context_length",
+       "original_max_position_embeddings"},
+      {"rope.scaling.attn_factor", "attention_factor"}};
+  for (const auto& [key, to] : members) {
+    if (const auto value = file.Number(reader.Key(key))) scaling[to] = *value;
+  }
+  config["rope_scaling"] = std::move(scaling);
 }
 
 // The elements of a head that are turned, as a share of all.
@@ -224,13 +264,22 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
         reader.Find("attention.head_count_kv").value_or(heads);
   }
   ReadRotaryPart(first, reader, architecture->permuted, config);
-  reader.Number("attention.layer_norm_rms_epsilon",
-                std::string(architecture->eps_key).c_str());
+  const std::string eps_key(architecture->eps_key);
+  for (const char* key :
+       {"attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"}) {
+    reader.Number(key, eps_key.c_str());
+  }
   ReadRope(first, reader, config);
+  ReadLongRope(first, tensors, reader, config);
   if (type == "gemma2") ReadGemma(first, reader, 46, config);
   if (type == "gemma3_text") ReadGemma(first, reader, 62, config);
   if (architecture->experts) ReadExperts(reader, type, config);
-  for (const auto& [key, to] : kScales) reader.Number(key, to);
+  if (type == "cohere2") {
+    reader.Number("logit_scale", "logit_scale");
+    reader.Integer("attention.sliding_window", "sliding_window");
+  } else {
+    for (const auto& [key, to] : kScales) reader.Number(key, to);
+  }
   const auto embedding = std::find_if(
       tensors.begin(), tensors.end(), [](const GgufTensor* tensor) {
         return tensor->name == "token_embd.weight";
@@ -243,6 +292,12 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   config["tie_word_embeddings"] = !Has(tensors, "output.weight");
   config["attention_bias"] = Has(tensors, "blk.0.attn_q.bias");
   config["mlp_bias"] = Has(tensors, "blk.0.ffn_down.bias");
+  if (type == "starcoder2") config["use_bias"] = config["attention_bias"];
+  if (type == "stablelm") {
+    config["use_qkv_bias"] = config["attention_bias"];
+    // Both parts read one norm.
+    config["use_parallel_residual"] = !Has(tensors, "blk.0.ffn_norm.weight");
+  }
   if (architecture->permuted) {
     network.query_heads = heads;
     network.key_heads = config["num_key_value_heads"].get<int64_t>();

@@ -67,7 +67,7 @@ constexpr const char* kTekken =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr PreTokenizerRow kPreTokenizers[] = {
     {"codeshell", nullptr, true, false, false, false},
-    {"command-r", nullptr, true, false, false, false},
+    {"command-r", nullptr, true, true, false, false},
     {"dbrx", kLlama3Pattern, false, false, false, false},
     {"deepseek-r1-qwen", kQwen2Pattern, false, true, false, false},
     {"exaone", nullptr, true, false, false, false},

@@ -21,6 +21,7 @@
 #include "packer/import/gguf/block_types.h"
 #include "packer/import/gguf/gguf_file.h"
 #include "packer/import/gguf/gguf_network.h"
+#include "packer/import/gguf/gguf_tokenizer.h"
 #include "tests/packer/import_data.h"
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
@@ -467,6 +468,52 @@ TEST_F(GgufTest, ATokenizerOfScores) {
   const auto frequencies = rope->Floats(file.path());
   EXPECT_FLOAT_EQ(frequencies[7], std::pow(1e4f, -14.0f / 32));
   EXPECT_FLOAT_EQ(frequencies[8], std::pow(1e4f, -16.0f / 32) / 4);
+}
+
+// WordPiece marks what begins a word, not what goes on in one.
+TEST_F(GgufTest, ATokenizerOfWordPieces) {
+  const std::vector<std::string> pieces = {"[PAD]", "[UNK]",     "[CLS]",
+                                           "[SEP]", "\u2581caf", "\u2581play",
+                                           "e",     "ing",       "\u2581,"};
+  GgufBytes bytes;
+  bytes.Head(1, 5).Value("tokenizer.ggml.model", std::string("bert"));
+  bytes.Value("tokenizer.ggml.unknown_token_id", 1u);
+  bytes.Value("tokenizer.ggml.bos_token_id", 2u);
+  bytes.Value("tokenizer.ggml.seperator_token_id", 3u);
+  bytes.Text("tokenizer.ggml.tokens").Put<uint32_t>(9).Put<uint32_t>(8);
+  bytes.Put<uint64_t>(pieces.size());
+  for (const std::string& piece : pieces) bytes.Text(piece);
+  bytes.Tensor("t", {4}, 0, 0).Data(16);
+  const GgufFile file(Write(bytes));
+  const auto data = ReadGgufTokenizer(file);
+  ASSERT_TRUE(data.has_value());
+  EXPECT_EQ(data->recipe.kind, "GGUF, WordPiece");
+  const auto tokenizer = Tokenizer::Parse(SerializeTokenizer(*data), "t");
+  EXPECT_THAT(tokenizer->Encode("Caf\xC3\xA9, PLAYing x", true),
+              ::testing::ElementsAre(2, 4, 6, 8, 5, 7, 1, 3));
+  EXPECT_EQ(tokenizer->Decode(std::vector<int32_t>{5, 7, 8}), "playing,");
+}
+
+TEST_F(GgufTest, HowTextsBecomeVectors) {
+  const auto head = [&](uint32_t pooling) {
+    GgufBytes bytes;
+    bytes.Head(1, 7).Value("general.architecture", std::string("bert"));
+    for (const auto& [key, value] : {std::pair("bert.context_length", 64u),
+                                     std::pair("bert.embedding_length", 8u),
+                                     std::pair("bert.block_count", 1u),
+                                     std::pair("bert.feed_forward_length", 8u),
+                                     std::pair("bert.attention.head_count", 2u),
+                                     std::pair("bert.pooling_type", pooling)}) {
+      bytes.Value(key, value);
+    }
+    bytes.Tensor("token_embd.weight", {8, 8}, 0, 0).Data(8 * 8 * 4);
+    const GgufFile file(Write(bytes));
+    return ReadGgufNetwork(file, {&file.tensors()[0]}).head;
+  };
+  EXPECT_EQ(head(1)->pool, EncoderHead::Pool::kMean);
+  EXPECT_EQ(head(2)->pool, EncoderHead::Pool::kFirst);
+  EXPECT_THAT(ErrorMessage([&] { (void)head(4); }),
+              HasSubstr("'bert.pooling_type' is 4, which is not supported"));
 }
 
 // A real chat model, where somebody has fetched it (docs/import.md). Ids are

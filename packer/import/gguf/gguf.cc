@@ -43,7 +43,8 @@ class Importer {
     const JsonObject config(network_.config, files_.front()->path(),
                             "metadata");
     int64_t vocab = 0;
-    ImportPlan plan = PlanNetwork(options_, config, checkpoint, {}, &vocab);
+    ImportPlan plan =
+        PlanNetwork(options_, config, checkpoint, network_.head, &vocab);
     DivideFrequencies(plan);
     plan.tokenizer = ReadTokenizer();
     plan.chat = ReadGgufChat(*files_.front());

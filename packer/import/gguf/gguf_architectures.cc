@@ -34,6 +34,24 @@ constexpr GgufRenamed kOutside[] = {
 };
 
 const GgufArchitecture kArchitectures[] = {
+    {.name = "bert",
+     .type = "bert",
+     .network = "BertModel",
+     .act = "gelu",
+     .eps_key = "layer_norm_eps",
+     .layer = "bert.encoder.layer.",
+     .blocks = {{"attn_q", "attention.self.query"},
+                {"attn_k", "attention.self.key"},
+                {"attn_v", "attention.self.value"},
+                {"attn_output", "attention.output.dense"},
+                {"attn_output_norm", "attention.output.LayerNorm"},
+                {"ffn_up", "intermediate.dense"},
+                {"ffn_down", "output.dense"},
+                {"layer_output_norm", "output.LayerNorm"}},
+     .outside = {{"token_embd", "bert.embeddings.word_embeddings"},
+                 {"position_embd", "bert.embeddings.position_embeddings"},
+                 {"token_types", "bert.embeddings.token_type_embeddings"},
+                 {"token_embd_norm", "bert.embeddings.LayerNorm"}}},
     {.name = "bitnet", .type = "bitnet", .network = "BitNetForCausalLM"},
     {.name = "cohere2",
      .type = "cohere2",
@@ -138,7 +156,6 @@ const GgufArchitecture kArchitectures[] = {
 };
 
 constexpr std::string_view kBlock = "blk.";
-constexpr std::string_view kLayer = "model.layers.";
 
 // The number after `prefix` and what follows its point; nothing if there is
 // none.
@@ -211,8 +228,8 @@ std::optional<std::string> HuggingFaceName(const GgufArchitecture& architecture,
   const auto block = AfterNumber(stem, kBlock);
   if (!block) return std::nullopt;
   return FirstOf(architecture.blocks, kCommonBlocks,
-                 named(block->rest,
-                       std::string(kLayer) + std::string(block->number) + "."));
+                 named(block->rest, std::string(architecture.layer) +
+                                        std::string(block->number) + "."));
 }
 
 std::optional<GgufName> FindGgufName(const GgufArchitecture& architecture,
@@ -243,7 +260,7 @@ std::optional<GgufName> FindGgufName(const GgufArchitecture& architecture,
   };
   const auto outside = FirstOf(architecture.outside, kOutside, named(stem, ""));
   if (outside) return outside;
-  const auto layer = AfterNumber(stem, kLayer);
+  const auto layer = AfterNumber(stem, architecture.layer);
   if (!layer) return std::nullopt;
   return FirstOf(architecture.blocks, kCommonBlocks,
                  named(layer->rest,

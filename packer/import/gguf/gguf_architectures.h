@@ -42,6 +42,7 @@ struct GgufArchitecture {
   std::string_view act = "silu";  // hidden_act, where the file does not say it
   std::string_view act_key = "hidden_act";
   std::string_view eps_key = "rms_norm_eps";
+  std::string_view layer = "model.layers.";  // in front of a block's number
   // Names that differ from the common ones: of blocks, and others.
   std::initializer_list<GgufRenamed> blocks = {};
   std::initializer_list<GgufRenamed> outside = {};

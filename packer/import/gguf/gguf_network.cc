@@ -191,6 +191,22 @@ void ReadLfm2(const GgufFile& file, Reader& reader, json& config) {
   reader.Integer("shortconv.l_cache", "conv_L_cache");
 }
 
+// How the vector of a text is made of those of its tokens.
+EncoderHead ReadPooling(const GgufFile& file, const Reader& reader) {
+  constexpr const char* kKey = "pooling_type";
+  constexpr int64_t kMean = 1;
+  constexpr int64_t kFirst = 2;
+  EncoderHead head;
+  const int64_t pooling = reader.Find(kKey).value_or(kMean);
+  if (pooling == kFirst) head.pool = EncoderHead::Pool::kFirst;
+  if (pooling != kMean && pooling != kFirst) {
+    file.Fail(reader.Key(kKey), "is " + std::to_string(pooling) +
+                                    ", which is not supported; supported: 1 "
+                                    "(mean), 2 (first)");
+  }
+  return head;
+}
+
 void ReadExperts(Reader& reader, std::string_view type, json& config) {
   reader.Integer("expert_count", "num_experts");
   reader.Integer("expert_used_count", "num_experts_per_tok");
@@ -292,6 +308,14 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   config["tie_word_embeddings"] = !Has(tensors, "output.weight");
   config["attention_bias"] = Has(tensors, "blk.0.attn_q.bias");
   config["mlp_bias"] = Has(tensors, "blk.0.ffn_down.bias");
+  if (type == "bert") {
+    network.head = ReadPooling(first, reader);
+    for (const GgufTensor* tensor : tensors) {
+      if (tensor->name != "token_types.weight") continue;
+      config["type_vocab_size"] = std::min<uint64_t>(
+          tensor->rows(), std::numeric_limits<int64_t>::max());
+    }
+  }
   if (type == "starcoder2") config["use_bias"] = config["attention_bias"];
   if (type == "stablelm") {
     config["use_qkv_bias"] = config["attention_bias"];

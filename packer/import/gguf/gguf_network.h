@@ -2,8 +2,10 @@
 #define LUTRA_PACKER_IMPORT_GGUF_GGUF_NETWORK_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "packer/architectures/encoder.h"
 #include "packer/import/gguf/gguf_architectures.h"
 #include "packer/import/gguf/gguf_file.h"
 #include "runtime/base/json.h"
@@ -20,6 +22,8 @@ struct GgufNetwork {
   // pairs; 0 where they are as Hugging Face has them.
   int64_t query_heads = 0;
   int64_t key_heads = 0;
+  // Of networks that are encoders.
+  std::optional<EncoderHead> head = {};
 };
 
 // Reads the metadata. `first` has it, `tensors` are of all files. Throws Error

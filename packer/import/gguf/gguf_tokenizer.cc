@@ -270,6 +270,67 @@ TokenizerData ReadSentencePiece(const GgufFile& file) {
   return data;
 }
 
+// The text that a file of WordPiece has for a piece that begins a word, which
+// is marked there; pieces within words are marked elsewhere.
+std::string WordPieceText(std::string_view text) {
+  if (text.starts_with(kSpace)) return std::string(text.substr(kSpace.size()));
+  if (text.starts_with('[') && text.ends_with(']')) return std::string(text);
+  return "##" + std::string(text);
+}
+
+TokenizerData ReadWordPiece(const GgufFile& file) {
+  const Tokens tokens(file);
+  json vocabulary = json::object();
+  json added = json::array();
+  for (size_t id = 0; id < tokens.texts.size(); ++id) {
+    const Type type = tokens.types[id];
+    if (type == Type::kUnused) continue;
+    if (!IsUtf8(tokens.texts[id])) {
+      file.Fail(kTokens, "has a token that is not UTF-8");
+    }
+    const bool special = type == Type::kControl || type == Type::kUnknown;
+    const std::string text = special ? std::string(tokens.texts[id])
+                                     : WordPieceText(tokens.texts[id]);
+    if (!vocabulary.emplace(text, id).second) {
+      file.Fail(kTokens, "has the token '" + text + "' twice");
+    }
+    if (special) {
+      added.push_back({{"id", id}, {"content", text}, {"special", true}});
+    }
+  }
+  constexpr const char* kUnknownKey = "tokenizer.ggml.unknown_token_id";
+  const auto unknown = file.Integer(kUnknownKey);
+  std::string unknown_text = "[UNK]";
+  if (unknown && *unknown >= 0 &&
+      *unknown < static_cast<int64_t>(tokens.texts.size())) {
+    unknown_text = tokens.texts[static_cast<size_t>(*unknown)];
+  }
+  const bool lowercase =
+      file.Bool("tokenizer.ggml.normalizer.lowercase").value_or(true);
+  const bool strips =
+      file.Bool("tokenizer.ggml.normalizer.strip_accents").value_or(lowercase);
+  json root;
+  root["version"] = "1.0";
+  root["normalizer"] = {{"type", "BertNormalizer"},
+                        {"clean_text", true},
+                        {"handle_chinese_chars", true},
+                        {"strip_accents", strips},
+                        {"lowercase", lowercase}};
+  root["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+  root["post_processor"] = nullptr;
+  root["decoder"] = {
+      {"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
+  root["added_tokens"] = std::move(added);
+  root["model"] = {{"type", "WordPiece"},
+                   {"unk_token", unknown_text},
+                   {"continuing_subword_prefix", "##"},
+                   {"max_input_chars_per_word", 100},
+                   {"vocab", std::move(vocabulary)}};
+  TokenizerData data = ReadTokenizerJson(root, file.path());
+  data.recipe.kind = "GGUF, WordPiece";
+  return data;
+}
+
 // An id of the vocabulary, -1 if the file has none.
 int32_t Id(const GgufFile& file, const char* key, size_t size) {
   const auto id = file.Integer(key);
@@ -305,6 +366,22 @@ void ReadEnds(const GgufFile& file, bool bos_by_default, TokenizerData& data) {
   std::sort(recipe.ends.begin(), recipe.ends.end());
   recipe.ends.erase(std::unique(recipe.ends.begin(), recipe.ends.end()),
                     recipe.ends.end());
+}
+
+// The tokens around a text, which older files call after their use.
+void ReadWordPieceEnds(const GgufFile& file, TokenizerData& data) {
+  const auto id = [&](const char* key, const char* other) {
+    const int32_t found = Id(file, key, data.size());
+    return found >= 0 ? found : Id(file, other, data.size());
+  };
+  TokenizerRecipe& recipe = data.recipe;
+  const int32_t first =
+      id("tokenizer.ggml.cls_token_id", "tokenizer.ggml.bos_token_id");
+  const int32_t last =
+      id("tokenizer.ggml.seperator_token_id", "tokenizer.ggml.eos_token_id");
+  if (first >= 0) recipe.before = {first};
+  if (last >= 0) recipe.after = {last};
+  recipe.bos = first;
 }
 
 }  // namespace
@@ -345,10 +422,16 @@ std::optional<TokenizerData> ReadGgufTokenizer(const GgufFile& file) {
   constexpr const char* kModel = "tokenizer.ggml.model";
   const auto model = file.Text(kModel);
   if (!model || *model == "none" || *model == "no_vocab") return std::nullopt;
+  if (*model == "bert") {
+    TokenizerData data = ReadWordPiece(file);
+    ReadWordPieceEnds(file, data);
+    return data;
+  }
   const bool scores = *model == "llama";
   if (!scores && *model != "gpt2") {
-    file.Fail(kModel, "is '" + *model +
-                          "', which is not supported; supported: gpt2, llama");
+    file.Fail(kModel,
+              "is '" + *model +
+                  "', which is not supported; supported: bert, gpt2, llama");
   }
   TokenizerData data = scores ? ReadSentencePiece(file) : ReadByteLevel(file);
   ReadEnds(file, scores || FindPreTokenizer(file).bos, data);

@@ -10,9 +10,9 @@
 
 namespace lutra::packer {
 
-// The tokenizer in a file's metadata: sentencepiece's BPE ("llama"), and
-// byte-level BPE ("gpt2") with the pre-tokenizers that llama.cpp has names for.
-// nullopt if there is none. Throws Error for others, by name.
+// The tokenizer in a file's metadata: sentencepiece's BPE ("llama"), WordPiece
+// ("bert"), and byte-level BPE ("gpt2") with the pre-tokenizers that llama.cpp
+// has names for. nullopt if there is none. Throws Error for others, by name.
 std::optional<TokenizerData> ReadGgufTokenizer(const GgufFile& file);
 
 // llama.cpp's name for how a byte-level tokenizer cuts texts; nullopt if it has

@@ -38,6 +38,7 @@ class Importer {
       for (const GgufTensor& tensor : file->tensors()) Add(file, tensor);
     }
     ScaleTensors();
+    if (network_.architecture->type == "gpt_oss") JoinGateAndUp();
     const Checkpoint checkpoint(files_.front()->path(), std::move(plain_),
                                 std::move(stored_));
     const JsonObject config(network_.config, files_.front()->path(),
@@ -136,6 +137,91 @@ class Importer {
       raw.view.data = raw.view.data.subspan(e * bytes, bytes);
       plain_.tensors.emplace(std::move(own), std::move(raw));
     }
+  }
+
+  // gpt-oss has rows of gate and up of each expert in turns, in one tensor, and
+  // names without endings.
+  void JoinGateAndUp() {
+    constexpr std::string_view kGate = ".mlp.experts.gate_proj.weight";
+    std::vector<std::string> stems;  // "model.layers.0"
+    for (const auto& [name, weight] : stored_) {
+      if (name.ends_with(kGate)) {
+        stems.push_back(name.substr(0, name.size() - kGate.size()));
+      }
+    }
+    for (const std::string& stem : stems) {
+      const std::string experts = stem + ".mlp.experts.";
+      const auto take = [&](const std::string& part) {
+        auto found = stored_.extract(experts + part + ".weight");
+        if (found.empty()) {
+          throw Error::InFile(
+              files_.front()->path(),
+              "lacks the quantized weights of '" + experts + part + "'");
+        }
+        return std::move(found.mapped());
+      };
+      StoredWeight gate = take("gate_proj");
+      StoredWeight up = take("up_proj");
+      stored_.emplace(experts + "down_proj", take("down_proj"));
+      if (gate.rows != up.rows || gate.columns != up.columns ||
+          gate.format != up.format) {
+        throw Error::InFile(files_.front()->path(),
+                            "has unlike weights in '" + experts + "'");
+      }
+      const auto rows = static_cast<uint32_t>(gate.rows);
+      std::vector<uint32_t> order;
+      for (uint32_t i = 0; i < rows; ++i) {
+        order.push_back(i);
+        order.push_back(rows + i);
+      }
+      stored_.emplace(
+          experts + "gate_up_proj",
+          Reordered(Stacked({std::move(gate), std::move(up)}), order));
+      JoinBiases(experts);
+    }
+    std::vector<std::string> sinks;
+    for (const auto& [name, raw] : plain_.tensors) {
+      if (name.ends_with(".sinks.weight")) sinks.push_back(name);
+    }
+    for (const std::string& name : sinks) {
+      Rename(name, name.substr(0, name.rfind('.')));
+    }
+  }
+
+  void Rename(const std::string& from, const std::string& to) {
+    auto node = plain_.tensors.extract(from);
+    if (node.empty()) return;
+    node.key() = to;
+    plain_.tensors.insert(std::move(node));
+  }
+
+  void JoinBiases(const std::string& experts) {
+    Rename(experts + "down_proj.bias", experts + "down_proj_bias");
+    const auto gate = plain_.tensors.find(experts + "gate_proj.bias");
+    const auto up = plain_.tensors.find(experts + "up_proj.bias");
+    if (gate == plain_.tensors.end() || up == plain_.tensors.end()) return;
+    RawTensor raw = gate->second;
+    const size_t count = raw.view.ElementCount();
+    if (up->second.view.shape != raw.view.shape || raw.view.shape.size() != 2) {
+      throw Error::InFile(files_.front()->path(),
+                          "has unlike biases in '" + experts + "'");
+    }
+    std::vector<float> gates(count);
+    std::vector<float> ups(count);
+    ToFloats(raw.view.dtype, raw.view.data, gates);
+    ToFloats(up->second.view.dtype, up->second.view.data, ups);
+    auto both = std::make_shared<std::vector<float>>();
+    for (size_t i = 0; i < count; ++i) {
+      both->push_back(gates[i]);
+      both->push_back(ups[i]);
+    }
+    raw.view.dtype = DType::kFloat32;
+    raw.view.shape.back() *= 2;
+    raw.view.data = std::as_bytes(std::span(*both));
+    raw.owner = std::move(both);
+    plain_.tensors.erase(gate);
+    plain_.tensors.erase(up);
+    plain_.tensors.emplace(experts + "gate_up_proj_bias", std::move(raw));
   }
 
   // What is a norm here is less by one in Hugging Face's files, which the

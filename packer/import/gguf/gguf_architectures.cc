@@ -87,6 +87,18 @@ const GgufArchitecture kArchitectures[] = {
      .blocks = {{"ffn_up", "mlp.gate_up_proj"},
                 {"post_attention_norm", "post_self_attn_layernorm"},
                 {"post_ffw_norm", "post_mlp_layernorm"}}},
+    // Rows of gate and up are one tensor in Hugging Face's files, which the
+    // importer makes of the two here.
+    {.name = "gpt-oss",
+     .type = "gpt_oss",
+     .network = "GptOssForCausalLM",
+     .experts = true,
+     .blocks = {{"post_attention_norm", "post_attention_layernorm"},
+                {"attn_sinks", "self_attn.sinks"},
+                {"ffn_gate_inp", "mlp.router"},
+                {"ffn_gate_exps", "mlp.experts.gate_proj"},
+                {"ffn_up_exps", "mlp.experts.up_proj"},
+                {"ffn_down_exps", "mlp.experts.down_proj"}}},
     {.name = "granite",
      .type = "granite",
      .network = "GraniteForCausalLM",

@@ -71,6 +71,8 @@ void ReadRope(const GgufFile& file, Reader& reader, json& config) {
   const auto type = file.Text(reader.Key("rope.scaling.type"));
   if (!type || *type == "none") return;
   json scaling = {{"rope_type", *type}};
+  // Its ramp ends between pairs.
+  if (config["model_type"] == "gpt_oss") scaling["truncate"] = false;
   const std::pair<const char*, const char*> members[] = {
       {"rope.scaling.factor", "factor"},
       {"rope.scaling.original_context_length",
@@ -212,6 +214,8 @@ void ReadExperts(Reader& reader, std::string_view type, json& config) {
   reader.Integer("expert_used_count", "num_experts_per_tok");
   if (type == "mixtral") {
     config["sliding_window"] = nullptr;
+  } else if (type == "gpt_oss") {
+    reader.Integer("attention.sliding_window", "sliding_window");
   } else if (type == "olmoe") {
     config["norm_topk_prob"] = false;
     reader.Number("attention.clamp_kqv", "clip_qkv");

@@ -237,6 +237,7 @@ std::string Decoder::Norm(const std::string& x, const std::string& name,
   NetworkTensor& weight = graph_.Use(norm.weight, Role::kNorm, {width});
   if (config_.norm_plus_one) {
     weight.transform = [](float w) { return 1.0f + w; };
+    weight.undo = [](float w) { return w - 1.0f; };
   }
   if (config_.norm_bias) graph_.Use(norm.bias, Role::kBias, {width});
   return output;

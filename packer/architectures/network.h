@@ -41,6 +41,8 @@ struct NetworkTensor {
   int64_t long_from = 0;
   // Applied to every element, which is then float32, if there is one.
   std::function<float(float)> transform;
+  // Gives an element back, where that is possible.
+  std::function<float(float)> undo;
   // A row of another tensor that is added to each of ours, which are then
   // float32, unless it has no name.
   TensorPart added;

@@ -1,79 +1,171 @@
 #include "packer/export/packed_layout.h"
 
-#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
 
 namespace lutra::packer {
 namespace {
 
-size_t DivideUp(size_t a, size_t b) { return (a + b - 1) / b; }
+using nlohmann::json;
+
+constexpr std::string_view kWeight = ".weight";
+
+std::string Stem(const std::string& name) {
+  return name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size())
+                                 : name;
+}
+
+void DescribeCompressedTensors(const PackedDescription& weights, json& config) {
+  std::map<std::pair<size_t, size_t>, json> forms;
+  for (const auto& [name, layout] : weights.packed) {
+    forms[{layout->bits(), layout->group_size()}].push_back(Stem(name));
+  }
+  json groups = json::object();
+  for (auto& [form, modules] : forms) {
+    const auto& [bits, group_size] = form;
+    json numbers = {{"num_bits", bits},
+                    {"type", "int"},
+                    {"symmetric", true},
+                    {"dynamic", false},
+                    {"strategy", group_size == 0 ? "channel" : "group"},
+                    {"group_size", nullptr}};
+    if (group_size != 0) numbers["group_size"] = group_size;
+    groups["group_" + std::to_string(groups.size())] = {
+        {"targets", std::move(modules)},
+        {"weights", std::move(numbers)},
+        {"input_activations", nullptr},
+        {"output_activations", nullptr}};
+  }
+  json ignore = json::array();
+  for (const std::string& name : weights.floats) ignore.push_back(Stem(name));
+  config["quantization_config"] = {{"quant_method", "compressed-tensors"},
+                                   {"format", "pack-quantized"},
+                                   {"quantization_status", "compressed"},
+                                   {"config_groups", std::move(groups)},
+                                   {"ignore", std::move(ignore)}};
+}
+
+// The tensors say how they are quantized; this is what the library wants to be
+// told, of one of them.
+void DescribeTorchao(const PackedDescription& weights, json& config) {
+  const PackedLayout& any = *weights.packed.begin()->second;
+  json granularity = {{"_type", "PerAxis"}, {"_version", 1}};
+  granularity["_data"]["axis"] = 0;
+  if (any.group_size() != 0) {
+    granularity = {{"_type", "PerGroup"}, {"_version", 1}};
+    granularity["_data"]["group_size"] = any.group_size();
+  }
+  const auto named = [](const char* type, const json& data) -> json {
+    return {{"_type", type}, {"_data", data}};
+  };
+  const json data = {
+      {"granularity", std::move(granularity)},
+      {"intx_choose_qparams_algorithm",
+       named("IntxChooseQParamsAlgorithm", "AFFINE")},
+      {"intx_packing_format", named("IntxPackingFormat", "UNPACKED_TO_INT8")},
+      {"mapping_type", named("MappingType", "SYMMETRIC")},
+      {"scale_dtype", nullptr},
+      {"weight_dtype",
+       named("torch.dtype", "int" + std::to_string(any.bits()))}};
+  json type = named("IntxWeightOnlyConfig", data);
+  type["_version"] = 2;
+  json untouched = json::array();
+  for (const std::string& name : weights.floats) {
+    untouched.push_back(Stem(name));
+  }
+  config["quantization_config"] = {
+      {"quant_method", "torchao"},
+      {"include_input_output_embeddings", false},
+      {"untie_embedding_weights", false},
+      {"modules_to_not_convert", std::move(untouched)}};
+  config["quantization_config"]["quant_type"]["default"] = std::move(type);
+}
+
+void DescribeMlx(const PackedDescription& weights, json& config) {
+  // What most have, and what others have in its place.
+  std::map<std::pair<size_t, size_t>, size_t> counts;
+  std::pair<size_t, size_t> common;
+  for (const auto& [name, layout] : weights.packed) {
+    const std::pair form(layout->bits(), layout->group_size());
+    if (++counts[form] > counts[common]) common = form;
+  }
+  json quantization = {{"bits", common.first},
+                       {"group_size", common.second},
+                       {"mode", "affine"}};
+  for (const auto& [name, layout] : weights.packed) {
+    if (std::pair(layout->bits(), layout->group_size()) == common) continue;
+    quantization[Stem(name)] = {{"bits", layout->bits()},
+                                {"group_size", layout->group_size()}};
+  }
+  for (const std::string& name : weights.floats) {
+    quantization[Stem(name)] = false;
+  }
+  config["quantization"] = quantization;
+  config["quantization_config"] = std::move(quantization);
+}
 
 }  // namespace
 
-std::optional<PackedLayout> PackedLayout::Of(const kernels::LutMatrix& matrix) {
-  const kernels::LutFormat& format = matrix.format;
-  if (format.offset_type != kernels::OffsetType::kNone ||
-      format.table_granularity != kernels::TableGranularity::kTensor) {
-    return std::nullopt;
+std::unique_ptr<PackedLayout> PackedLayout::Find(ExportLayout layout,
+                                                 const Model& model,
+                                                 const ExportTensor& tensor) {
+  switch (layout) {
+    case ExportLayout::kFloat:
+      break;
+    case ExportLayout::kCompressedTensors:
+      return FindCompressedTensorsLayout(model, tensor);
+    case ExportLayout::kTorchao:
+      return FindTorchaoLayout(model, tensor);
+    case ExportLayout::kMlx:
+      return FindMlxLayout(model, tensor);
   }
-  PackedLayout layout(matrix);
-  layout.bits_ = format.bits;
-  const int half = 1 << (format.bits - 1);
-  for (size_t i = 0; i < format.TableEntries(); ++i) {
-    if (matrix.table[i] != static_cast<int>(i) - half) return std::nullopt;
-  }
-  if (format.group_size != format.k) {
-    // A short last group is not what its readers expect.
-    if (format.k % format.group_size != 0) return std::nullopt;
-    layout.group_size_ = format.group_size;
-  }
-  return layout;
+  return nullptr;
 }
 
-std::vector<TensorInfo> PackedLayout::Tensors(const std::string& stem) const {
-  const kernels::LutFormat& format = matrix_.format;
-  const auto rows = static_cast<int64_t>(format.n);
-  const auto words =
-      static_cast<int64_t>(DivideUp(size_t{format.k} * bits_, 32));
-  return {{stem + ".weight_packed", DType::kInt32, {rows, words}},
-          {stem + ".weight_scale",
-           DType::kFloat32,
-           {rows, static_cast<int64_t>(format.GroupsPerRow())}},
-          {stem + ".weight_shape", DType::kInt64, {2}}};
+void DescribeInConfig(ExportLayout layout, const PackedDescription& weights,
+                      json& config) {
+  if (weights.packed.empty()) return;
+  switch (layout) {
+    case ExportLayout::kFloat:
+      break;
+    case ExportLayout::kCompressedTensors:
+      return DescribeCompressedTensors(weights, config);
+    case ExportLayout::kTorchao:
+      return DescribeTorchao(weights, config);
+    case ExportLayout::kMlx:
+      return DescribeMlx(weights, config);
+  }
 }
 
-void PackedLayout::Write(
-    const std::string& stem,
-    const std::function<void(const std::string&, size_t,
-                             std::span<const std::byte>)>& write) const {
-  const kernels::LutFormat& format = matrix_.format;
-  const size_t columns = format.k;
-  const size_t groups = format.GroupsPerRow();
-  const int64_t shape[] = {format.n, format.k};
-  write(stem + ".weight_shape", 0, std::as_bytes(std::span(shape)));
-  std::vector<uint8_t> indices(kernels::kBlockRows * columns);
-  std::vector<float> scales(kernels::kBlockRows * groups);
-  std::vector<uint32_t> words(DivideUp(columns * bits_, 32));
-  for (uint32_t first = 0; first < format.n; first += kernels::kBlockRows) {
-    const uint32_t count =
-        std::min<uint32_t>(kernels::kBlockRows, format.n - first);
-    kernels::UnpackLutMatrix(kernels::RowsOf(matrix_, first, count),
-                             indices.data(), scales.data(), nullptr, nullptr);
-    write(stem + ".weight_scale", first * groups * sizeof(float),
-          std::as_bytes(std::span(scales).first(count * groups)));
-    for (size_t row = 0; row < count; ++row) {
-      std::fill(words.begin(), words.end(), 0u);
-      for (size_t c = 0; c < columns; ++c) {
-        uint32_t field = indices[row * columns + c];
-        // Eight bits are values, not codes.
-        if (bits_ == 8) field = (field + 128) & 255;
-        const size_t at = c * bits_;
-        words[at / 32] |= field << (at % 32);
-        if (at % 32 + bits_ > 32) words[at / 32 + 1] |= field >> (32 - at % 32);
-      }
-      const auto bytes = std::as_bytes(std::span(words));
-      write(stem + ".weight_packed", (first + row) * bytes.size(), bytes);
+std::map<std::string, std::string> DescribeInMetadata(
+    ExportLayout layout, const PackedDescription& weights) {
+  std::map<std::string, std::string> metadata = {
+      {"format", layout == ExportLayout::kMlx ? "mlx" : "pt"}};
+  if (layout != ExportLayout::kTorchao || weights.packed.empty()) {
+    return metadata;
+  }
+  const auto dtype = [](const std::string& name) -> json {
+    return {{"_type", "torch.dtype"}, {"_data", name}};
+  };
+  for (const std::string& name : weights.names) {
+    json entry = {{"_type", "Tensor"}};
+    const auto packed = weights.packed.find(name);
+    if (packed != weights.packed.end()) {
+      const PackedLayout& layout_of = *packed->second;
+      json data = {
+          {"target_dtype", dtype("int" + std::to_string(layout_of.bits()))},
+          {"block_size", json::array({1, layout_of.GroupColumns()})},
+          {"dtype", dtype("float32")},
+          {"activation_quantization", nullptr}};
+      entry = {{"_type", "IntxUnpackedToInt8Tensor"},
+               {"_data", std::move(data)},
+               {"_tensor_data_names",
+                json::array({"qdata", "scale", "zero_point"})}};
     }
+    metadata[name] = entry.dump();
   }
+  metadata["tensor_names"] = json(weights.names).dump();
+  return metadata;
 }
 
 }  // namespace lutra::packer

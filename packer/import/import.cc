@@ -239,6 +239,17 @@ size_t ProductRows(const std::map<std::string_view, const Node*>& nodes,
   return 0;
 }
 
+// The part of a node's weight of `rows` rows that a token reads.
+double PartRead(const std::map<std::string_view, const Node*>& nodes,
+                const Node& node, size_t rows) {
+  if (node.op == OpType::kEmbedding) return 1 / static_cast<double>(rows);
+  if (node.op != OpType::kExpertLinear) return 1;
+  const auto route = nodes.find(node.inputs[1]);
+  if (route == nodes.end() || route->second->op != OpType::kRoute) return 1;
+  return NumberAttribute(*route->second, "count") /
+         NumberAttribute(node, "experts");
+}
+
 // What running costs: see ImportReport.
 void AddCosts(const ImportPlan& plan, ImportReport& report) {
   std::map<std::string_view, size_t> rows;
@@ -257,9 +268,9 @@ void AddCosts(const ImportPlan& plan, ImportReport& report) {
   for (const Node& node : plan.graph.nodes) {
     const auto weight = bytes.find(node.weight);
     if (weight != bytes.end()) {
-      const bool one_row = node.op == OpType::kEmbedding;
       report.token_bytes +=
-          one_row ? weight->second / rows[node.weight] : weight->second;
+          static_cast<size_t>(PartRead(nodes, node, rows[node.weight]) *
+                              static_cast<double>(weight->second));
     }
     if (node.op != OpType::kAttention) continue;
     for (size_t i = 1; i < node.inputs.size(); ++i) {
@@ -281,6 +292,8 @@ ImportPlan MakePlan(const ImportOptions& options, ImportReport& report) {
   for (const ImportTensor& tensor : plan.tensors) {
     // The rotary embedding's frequencies are ours, not the checkpoint's.
     if (tensor.info.name.starts_with("lutra.")) continue;
+    if (!tensor.stored)
+      ++report.float_types[std::string(Name(tensor.info.dtype))];
     report.parameters += tensor.stored
                              ? tensor.stored->rows * tensor.stored->columns
                              : tensor.info.ElementCount();

@@ -3,34 +3,28 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "lutra/packer/export.h"
 #include "lutra/packer/import.h"
+#include "lutra/runtime/chat_data.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/safetensors.h"
-#include "packer/weights/compare.h"
-#include "packer/weights/row_source.h"
+#include "packer/export/tokenizer_files.h"
+#include "packer/import/tokenizers/tokenizers.h"
+#include "tests/packer/export_data.h"
 #include "tests/packer/import_data.h"
 #include "tests/runtime/throws.h"
-#include "tests/temp_dir.h"
 
 namespace lutra::packer {
 namespace {
 
 using ::testing::HasSubstr;
 
-class ExportTest : public ::testing::Test {
+class ExportTest : public ExportFixture {
  protected:
-  std::shared_ptr<const Model> Import(const std::filesystem::path& source) {
-    ImportOptions options;
-    options.source = source;
-    options.output = dir_ / ("model" + std::to_string(++models_));
-    ImportModel(options);
-    return Model::Load(options.output);
-  }
-
   // A copy of a model with another configuration.
   std::shared_ptr<const Model> With(const Model& model,
                                     const std::string& config) {
@@ -49,56 +43,114 @@ class ExportTest : public ::testing::Test {
 
   std::string Refusal(const Model& model) {
     return ErrorMessage(
-        [&] { ExportModel(model, dir_ / "folder", ExportLayout::kFloat); });
+        [&] { ExportModel(model, dir_ / "folder", {ExportLayout::kFloat}); });
   }
-
-  // Every tensor of one model is in the other, with the same values.
-  static void ExpectSame(const Model& a, const Model& b) {
-    for (const TensorView& tensor : a.file().tensors()) {
-      if (tensor.name.starts_with("lutra.")) continue;
-      ASSERT_NE(b.file().Find(tensor.name), nullptr) << tensor.name;
-      const auto difference = Compare(RowSource::Of(a, tensor.name),
-                                      RowSource::Of(b, tensor.name), nullptr);
-      EXPECT_FALSE(difference.first.has_value()) << tensor.name;
-    }
-  }
-
-  TempDir dir_;
-  int models_ = 0;
 };
 
 struct RoundTrip {
   const char* source;
-  size_t packed;  // weights that stay so
-  size_t floats;  // those that do not
+  size_t packed;  // weights in the model
+  // Those that stay so.
+  size_t compressed_tensors;
+  size_t torchao;
+  size_t mlx;
 };
 
 TEST_F(ExportTest, WhatComesBackIsWhatWentOut) {
   const RoundTrip cases[] = {
-      {"ct-w4a16-sym-g32", 14, 0},      // symmetric groups
-      {"ct-w3a16-sym-g64", 14, 0},      // fields that straddle words
-      {"ct-w8a16-sym-row", 14, 0},      // eight bits
-      {"gptq-v1-3bit-g32-asym", 0, 7},  // offsets
-      {"gguf-q4_0/model.gguf", 14, 1},  // an embedding stays float
-      {"mlx-4bit-g64", 0, 15},          // another network
+      {"ct-w4a16-sym-g32", 14, 14, 14, 14},      // symmetric groups
+      {"ct-w3a16-sym-g64", 14, 14, 14, 14},      // fields that straddle words
+      {"ct-w8a16-sym-row", 14, 14, 14, 14},      // eight bits, scales of rows
+      {"gptq-v1-3bit-g32-asym", 7, 0, 7, 7},     // whole zero points
+      {"torchao-parq-3w-row", 15, 0, 14, 15},    // odd levels
+      {"mlx-6bit-g64", 8, 0, 0, 8},              // free offsets
+      {"mlx-4bit-g128-mixed", 8, 0, 0, 8},       // several forms
+      {"gguf-q4_0/model.gguf", 15, 14, 14, 15},  // an embedding
+      {"gguf-q6_k/model.gguf", 8, 5, 7, 1},      // groups of 16
+      {"bnb-nf4", 7, 0, 7, 0},                   // any levels
   };
   for (const RoundTrip& c : cases) {
     SCOPED_TRACE(c.source);
-    const auto found = TestData("golden/checkpoints/" + std::string(c.source));
-    if (!found) GTEST_SKIP() << "golden/checkpoints absent";
-    const auto model = Import(*found);
-    for (const ExportLayout layout :
-         {ExportLayout::kFloat, ExportLayout::kCompressedTensors}) {
+    LUTRA_REQUIRE_DATA(found, "golden/checkpoints/" + std::string(c.source));
+    const auto model = Import(found);
+    const std::pair<ExportLayout, size_t> layouts[] = {
+        {ExportLayout::kFloat, 0},
+        {ExportLayout::kCompressedTensors, c.compressed_tensors},
+        {ExportLayout::kTorchao, c.torchao},
+        {ExportLayout::kMlx, c.mlx}};
+    for (const auto& [layout, packed] : layouts) {
+      SCOPED_TRACE(Name(layout));
       const auto folder = dir_ / std::string(Name(layout));
-      const ExportReport report = ExportModel(*model, folder, layout);
-      const bool packs = layout == ExportLayout::kCompressedTensors;
-      EXPECT_EQ(report.packed, packs ? c.packed : 0);
-      EXPECT_EQ(report.floats, packs ? c.floats : c.packed + c.floats);
+      ExportOptions options;
+      options.layout = layout;
+      const ExportReport report = ExportModel(*model, folder, options);
+      EXPECT_EQ(report.packed, packed);
+      EXPECT_EQ(report.floats, c.packed - packed);
       EXPECT_EQ(report.file_bytes,
                 std::filesystem::file_size(folder / "model.safetensors"));
       ExpectSame(*model, *Import(folder));
+      options.require_packed = true;
+      if (packed == c.packed) continue;
+      EXPECT_THAT(ErrorMessage([&] { ExportModel(*model, folder, options); }),
+                  HasSubstr("is not held by the layout"));
     }
   }
+}
+
+// Norms that are more by one, and matrices whose columns are rows.
+TEST_F(ExportTest, WhatImportingChangedIsUndone) {
+  for (const char* source : {"gemma2", "gpt2", "lfm2"}) {
+    SCOPED_TRACE(source);
+    LUTRA_REQUIRE_DATA(found, "golden/arch/" + std::string(source));
+    const auto model = Import(found);
+    ExportModel(*model, dir_ / "folder");
+    const auto back = Import(dir_ / "folder");
+    ExpectSame(*model, *back);
+    ExpectSameTokens(*model, *back);
+    const auto chat = ReadChatData(*model);
+    const auto other = ReadChatData(*back);
+    ASSERT_EQ(chat.has_value(), other.has_value());
+    if (chat) {
+      EXPECT_EQ(chat->templates, other->templates);
+      EXPECT_EQ(chat->tokens, other->tokens);
+    }
+    std::filesystem::remove_all(dir_ / "folder");
+  }
+}
+
+TEST(TokenizerJsonTest, WhatIsWrittenIsReadAgain) {
+  LUTRA_REQUIRE_DATA(folder, "golden/tokenizers");
+  size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto path = entry.path() / "tokenizer.json";
+    if (!std::filesystem::exists(path)) continue;
+    SCOPED_TRACE(path);
+    ++count;
+    const TokenizerData data = ReadTokenizerJson(path);
+    const auto root = nlohmann::json::parse(TokenizerJson(data, path));
+    const auto tokenizer = Tokenizer::Parse(SerializeTokenizer(data), "a");
+    const auto other =
+        Tokenizer::Parse(SerializeTokenizer(ReadTokenizerJson(root, "b")), "b");
+    const auto samples = ReadJsonFile(entry.path() / "samples.json");
+    for (const auto& sample : samples.at("samples")) {
+      const auto text = sample.at("text").get<std::string>();
+      const auto ids = tokenizer->Encode(text, /*add_special=*/true);
+      EXPECT_EQ(other->Encode(text, /*add_special=*/true), ids) << text;
+      EXPECT_EQ(other->Decode(ids), tokenizer->Decode(ids)) << text;
+    }
+  }
+  EXPECT_GE(count, 10u);
+}
+
+TEST(TokenizerJsonTest, RefusesWhatItHasNoWordsFor) {
+  LUTRA_REQUIRE_DATA(path, "golden/tokenizers/llama2/tokenizer.json");
+  TokenizerData data = ReadTokenizerJson(path);
+  TextStep& step = data.recipe.normalizer.emplace_back();
+  step.kind = TextStep::Kind::kCollapse;
+  step.from = " ";
+  EXPECT_THAT(ErrorMessage([&] { (void)TokenizerJson(data, "m"); }),
+              HasSubstr("m: the tokenizer prepares texts in a way that "
+                        "tokenizer.json has no words for"));
 }
 
 TEST_F(ExportTest, RefusesWhatItCannotGiveBack) {
@@ -109,7 +161,7 @@ TEST_F(ExportTest, RefusesWhatItCannotGiveBack) {
   // Without the configuration nothing says what the network is.
   EXPECT_THAT(Refusal(*With(*model, "")), HasSubstr("has no configuration"));
   EXPECT_THAT(ErrorMessage([] { (void)ParseExportLayout("gguf"); }),
-              HasSubstr("known: float, compressed-tensors"));
+              HasSubstr("known: float, compressed-tensors, torchao, mlx"));
 }
 
 TEST_F(ExportTest, RefusesTheConfigurationOfAnotherNetwork) {
@@ -124,7 +176,7 @@ TEST_F(ExportTest, RefusesTheConfigurationOfAnotherNetwork) {
     EXPECT_NE(at, std::string::npos) << from;
     return With(*model, text.replace(at, from.size(), to));
   };
-  ExportModel(*With(*model, config), dir_ / "folder", ExportLayout::kFloat);
+  ExportModel(*With(*model, config), dir_ / "folder", {ExportLayout::kFloat});
   EXPECT_THAT(Refusal(*replaced(R"("vocab_size":272)", R"("vocab_size":9999)")),
               HasSubstr("'model.embed_tokens.weight': has the shape [272, 64], "
                         "its configuration says [9999, 64]"));
@@ -148,7 +200,7 @@ TEST_F(ExportTest, DoesNotReplaceTheModelItself) {
   ImportModel(options);
   const auto model = Model::Load(options.output);
   EXPECT_THAT(ErrorMessage([&] {
-                ExportModel(*model, dir_.path(), ExportLayout::kFloat);
+                ExportModel(*model, dir_.path(), {ExportLayout::kFloat});
               }),
               HasSubstr("is the model itself"));
 }

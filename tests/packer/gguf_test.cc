@@ -11,6 +11,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "lutra/packer/import.h"
@@ -21,6 +22,7 @@
 #include "packer/import/gguf/block_types.h"
 #include "packer/import/gguf/gguf_file.h"
 #include "packer/import/gguf/gguf_network.h"
+#include "packer/import/gguf/gguf_tokenizer.h"
 #include "tests/packer/import_data.h"
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
@@ -309,16 +311,21 @@ TEST_F(GgufTest, AllPartsOfASplitFile) {
               HasSubstr("m-00001-of-00002.gguf"));
 }
 
+std::optional<std::string> NameIn(std::string_view architecture,
+                                  std::string_view name) {
+  return HuggingFaceName(*FindGgufArchitecture(architecture, false), name);
+}
+
 TEST_F(GgufTest, NamesOfTensors) {
-  EXPECT_EQ(HuggingFaceName("llama", "blk.12.ffn_up.weight"),
+  EXPECT_EQ(NameIn("llama", "blk.12.ffn_up.weight"),
             "model.layers.12.mlp.up_proj.weight");
-  EXPECT_EQ(HuggingFaceName("phi3", "blk.0.ffn_up.weight"),
+  EXPECT_EQ(NameIn("phi3", "blk.0.ffn_up.weight"),
             "model.layers.0.mlp.gate_up_proj.weight");
-  EXPECT_EQ(HuggingFaceName("qwen2", "blk.0.attn_q.bias"),
+  EXPECT_EQ(NameIn("qwen2", "blk.0.attn_q.bias"),
             "model.layers.0.self_attn.q_proj.bias");
-  EXPECT_EQ(HuggingFaceName("llama", "output.weight"), "lm_head.weight");
-  EXPECT_EQ(HuggingFaceName("llama", "blk.0.other.weight"), std::nullopt);
-  EXPECT_EQ(HuggingFaceName("llama", "weight"), std::nullopt);
+  EXPECT_EQ(NameIn("llama", "output.weight"), "lm_head.weight");
+  EXPECT_EQ(NameIn("llama", "blk.0.other.weight"), std::nullopt);
+  EXPECT_EQ(NameIn("llama", "weight"), std::nullopt);
 }
 
 TEST_F(GgufTest, NetworksThatAreNotKnown) {
@@ -462,6 +469,145 @@ TEST_F(GgufTest, ATokenizerOfScores) {
   const auto frequencies = rope->Floats(file.path());
   EXPECT_FLOAT_EQ(frequencies[7], std::pow(1e4f, -14.0f / 32));
   EXPECT_FLOAT_EQ(frequencies[8], std::pow(1e4f, -16.0f / 32) / 4);
+}
+
+// WordPiece marks what begins a word, not what goes on in one.
+TEST_F(GgufTest, ATokenizerOfWordPieces) {
+  const std::vector<std::string> pieces = {"[PAD]", "[UNK]",     "[CLS]",
+                                           "[SEP]", "\u2581caf", "\u2581play",
+                                           "e",     "ing",       "\u2581,"};
+  GgufBytes bytes;
+  bytes.Head(1, 5).Value("tokenizer.ggml.model", std::string("bert"));
+  bytes.Value("tokenizer.ggml.unknown_token_id", 1u);
+  bytes.Value("tokenizer.ggml.bos_token_id", 2u);
+  bytes.Value("tokenizer.ggml.seperator_token_id", 3u);
+  bytes.Text("tokenizer.ggml.tokens").Put<uint32_t>(9).Put<uint32_t>(8);
+  bytes.Put<uint64_t>(pieces.size());
+  for (const std::string& piece : pieces) bytes.Text(piece);
+  bytes.Tensor("t", {4}, 0, 0).Data(16);
+  const GgufFile file(Write(bytes));
+  const auto data = ReadGgufTokenizer(file);
+  ASSERT_TRUE(data.has_value());
+  EXPECT_EQ(data->recipe.kind, "GGUF, WordPiece");
+  const auto tokenizer = Tokenizer::Parse(SerializeTokenizer(*data), "t");
+  EXPECT_THAT(tokenizer->Encode("Caf\xC3\xA9, PLAYing x", true),
+              ::testing::ElementsAre(2, 4, 6, 8, 5, 7, 1, 3));
+  EXPECT_EQ(tokenizer->Decode(std::vector<int32_t>{5, 7, 8}), "playing,");
+}
+
+// gpt-oss has a tensor of all gates and one of all ups, which Hugging Face's
+// network takes as rows in turns.
+TEST_F(GgufTest, GatesAndUpsOfExperts) {
+  constexpr uint64_t kDim = 32;
+  constexpr uint64_t kExperts = 2;
+  struct Entry {
+    std::string name;
+    std::vector<uint64_t> shape;  // innermost first
+    std::string data;
+    uint32_t type = 0;
+  };
+  std::vector<Entry> entries;
+  const auto floats = [&](const std::string& name, std::vector<uint64_t> shape,
+                          float value) {
+    size_t count = 1;
+    for (const uint64_t dimension : shape) count *= dimension;
+    const std::vector<float> values(count, value);
+    entries.push_back({name, std::move(shape),
+                       std::string(reinterpret_cast<const char*>(values.data()),
+                                   count * sizeof(float))});
+  };
+  // Blocks of a value of one in a power of two.
+  const auto experts = [&](const std::string& part, int exponent, float bias) {
+    std::string data;
+    for (uint64_t row = 0; row < kExperts * kDim; ++row) {
+      data += static_cast<char>(127 + exponent);
+      data += std::string(16, '\x22');
+    }
+    constexpr uint32_t kMxfp4 = 39;
+    const std::string stem = "blk.0." + part + "_exps.";
+    entries.push_back({stem + "weight", {kDim, kDim, kExperts}, data, kMxfp4});
+    floats(stem + "bias", {kDim, kExperts}, bias);
+  };
+  floats("token_embd.weight", {kDim, 8}, 0);
+  floats("output.weight", {kDim, 8}, 0);
+  for (const char* norm :
+       {"output_norm", "blk.0.attn_norm", "blk.0.post_attention_norm"}) {
+    floats(std::string(norm) + ".weight", {kDim}, 1);
+  }
+  for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output"}) {
+    floats("blk.0." + std::string(name) + ".weight", {kDim, kDim}, 0);
+    floats("blk.0." + std::string(name) + ".bias", {kDim}, 0);
+  }
+  floats("blk.0.attn_sinks.weight", {1}, 0);
+  floats("blk.0.ffn_gate_inp.weight", {kDim, kExperts}, 0);
+  floats("blk.0.ffn_gate_inp.bias", {kExperts}, 0);
+  experts("ffn_gate", 1, 3);
+  experts("ffn_up", 2, 4);
+  experts("ffn_down", 3, 5);
+  GgufBytes bytes;
+  bytes.Head(entries.size(), 10);
+  bytes.Value("general.architecture", std::string("gpt-oss"));
+  for (const auto& [key, value] :
+       {std::pair("context_length", 64u), std::pair("embedding_length", 32u),
+        std::pair("block_count", 1u), std::pair("feed_forward_length", 32u),
+        std::pair("attention.head_count", 1u), std::pair("expert_count", 2u),
+        std::pair("expert_used_count", 1u),
+        std::pair("attention.key_length", 32u),
+        std::pair("attention.sliding_window", 64u)}) {
+    bytes.Value("gpt-oss." + std::string(key), value);
+  }
+  std::string data;
+  for (const Entry& entry : entries) {
+    bytes.Tensor(entry.name, entry.shape, entry.type, data.size());
+    data += entry.data;
+    data.resize((data.size() + 31) / 32 * 32);
+  }
+  bytes.Data(0);
+  ImportOptions options;
+  options.source = dir_ / "model.gguf";
+  options.output = dir_ / "out.safetensors";
+  WriteText(options.source, bytes.bytes() + data);
+  ImportModel(options);
+  const auto model = Model::Load(options.output);
+  const std::tuple<const char*, float, float> parts[] = {
+      {"gate_proj", 2.0f, 3.0f},
+      {"up_proj", 4.0f, 4.0f},
+      {"down_proj", 8.0f, 5.0f}};
+  for (const auto& [part, value, bias] : parts) {
+    const std::string stem = "model.layers.0.mlp.experts." + std::string(part);
+    const kernels::LutMatrix* weight = model->packed(stem + ".weight");
+    ASSERT_NE(weight, nullptr) << part;
+    std::vector<float> row(kDim);
+    for (uint32_t r = 0; r < kExperts * kDim; ++r) {
+      kernels::DequantizeRow(*weight, r, row.data());
+      EXPECT_THAT(row, ::testing::Each(value)) << part << ", row " << r;
+    }
+    const auto biases = model->file().Get(stem + ".bias").Floats(model->path());
+    EXPECT_THAT(std::vector<float>(biases.begin(), biases.end()),
+                ::testing::Each(bias));
+  }
+}
+
+TEST_F(GgufTest, HowTextsBecomeVectors) {
+  const auto head = [&](uint32_t pooling) {
+    GgufBytes bytes;
+    bytes.Head(1, 7).Value("general.architecture", std::string("bert"));
+    for (const auto& [key, value] : {std::pair("bert.context_length", 64u),
+                                     std::pair("bert.embedding_length", 8u),
+                                     std::pair("bert.block_count", 1u),
+                                     std::pair("bert.feed_forward_length", 8u),
+                                     std::pair("bert.attention.head_count", 2u),
+                                     std::pair("bert.pooling_type", pooling)}) {
+      bytes.Value(key, value);
+    }
+    bytes.Tensor("token_embd.weight", {8, 8}, 0, 0).Data(8 * 8 * 4);
+    const GgufFile file(Write(bytes));
+    return ReadGgufNetwork(file, {&file.tensors()[0]}).head;
+  };
+  EXPECT_EQ(head(1)->pool, EncoderHead::Pool::kMean);
+  EXPECT_EQ(head(2)->pool, EncoderHead::Pool::kFirst);
+  EXPECT_THAT(ErrorMessage([&] { (void)head(4); }),
+              HasSubstr("'bert.pooling_type' is 4, which is not supported"));
 }
 
 // A real chat model, where somebody has fetched it (docs/import.md). Ids are

@@ -204,5 +204,38 @@ TEST(ImportVerbTest, WrongUse) {
   EXPECT_THAT(format.err, HasSubstr("unknown format 'onnx'"));
 }
 
+TEST(ExportVerbTest, FoldersAndGgufFiles) {
+  const auto data = TestData("golden/checkpoints/gguf-q4_0/model.gguf");
+  if (!data) GTEST_SKIP() << "data absent";
+  const TempDir dir;
+  const std::string model = (dir / "model.safetensors").string();
+  OutputOf({"import", data->string(), "-o", model});
+  const std::string file = (dir / "again.gguf").string();
+  EXPECT_THAT(OutputOf({"export", model, "-o", file}),
+              HasSubstr("20 tensors, 5 F32 15 Q4_0; "));
+  const json report = json::parse(
+      OutputOf({"export", model, "-o", file, "--layout", "float", "--json"}));
+  EXPECT_EQ(report["types"], json({{"F32", 20}}));
+  const std::string folder = (dir / "folder").string();
+  EXPECT_THAT(
+      OutputOf({"export", model, "-o", folder, "--layout", "mlx",
+                "--require-packed", "--no-tokenizer"}),
+      HasSubstr("20 tensors, 15 packed, 0 that were packed as float32"));
+  EXPECT_FALSE(std::filesystem::exists(dir / "folder" / "tokenizer.json"));
+  OutputOf({"export", model, "-o", folder});
+  EXPECT_TRUE(std::filesystem::exists(dir / "folder" / "tokenizer.json"));
+  const std::pair<std::vector<std::string>, const char*> mistakes[] = {
+      {{"--format", "onnx"}, "'onnx' is neither huggingface nor gguf"},
+      {{"--format", "gguf", "--layout", "mlx"}, "has none but 'float'"},
+      {{"--layout", "gptq"}, "unknown layout 'gptq'"}};
+  for (const auto& [options, expected] : mistakes) {
+    std::vector<std::string> words = {"export", model, "-o", folder};
+    words.insert(words.end(), options.begin(), options.end());
+    const Outcome result = RunLutra(words);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, HasSubstr(expected));
+  }
+}
+
 }  // namespace
 }  // namespace lutra::tools

@@ -10,41 +10,73 @@
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
+#include "tools/cli/usage_error.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
 namespace {
 
 constexpr const char* kExample =
-    "Writes config.json and model.safetensors as the transformers library has\n"
-    "them; tokenizers are not written. Every value is that of the model.\n"
+    "Writes a folder as the transformers library has them, or a GGUF file if\n"
+    "OUTPUT ends in .gguf, with the tokenizer and chat templates. Every value\n"
+    "is that of the model.\n"
     "\n"
     "Examples:\n"
     "  lutra export model.safetensors -o folder\n"
-    "  lutra export model.safetensors -o folder --layout compressed-tensors";
+    "  lutra export model.safetensors -o folder --layout compressed-tensors\n"
+    "  lutra export model.safetensors -o folder --layout mlx --require-packed\n"
+    "  lutra export model.safetensors -o model.gguf\n"
+    "  lutra export model.safetensors -o model.gguf --layout float";
 
 struct ExportVerb {
   std::string model;
-  std::string folder;
-  std::string layout = "float";
+  std::string output;
+  std::string format;
+  std::string layout;
+  bool require_packed = false;
+  bool no_tokenizer = false;
   bool json = false;
 
   void Run() const {
-    packer::ExportLayout chosen = packer::ExportLayout::kFloat;
-    AsUsage("--layout", [&] { chosen = packer::ParseExportLayout(layout); });
-    const auto source = Model::Load(model);
+    if (!format.empty() && format != "huggingface" && format != "gguf") {
+      throw UsageError("--format: '" + format +
+                       "' is neither huggingface nor gguf");
+    }
+    const bool gguf =
+        format.empty() ? output.ends_with(".gguf") : format == "gguf";
+    gguf ? RunGguf() : RunFolder();
+  }
+
+  // Runs export(progress).
+  template <typename Export>
+  static auto WithProgress(const Export& export_it) {
     Progress progress;
     const EndOnInterrupt interrupt;
-    const packer::ExportReport report = packer::ExportModel(
-        *source, folder, chosen,
-        [&](std::string_view tensor, size_t index, size_t count) {
+    auto report =
+        export_it([&](std::string_view tensor, size_t index, size_t count) {
           interrupt.Check();
           progress.Show("exporting " + std::string(tensor), index, count);
         });
     progress.Clear();
+    return report;
+  }
+
+  void RunFolder() const {
+    packer::ExportOptions options;
+    options.tokenizer = !no_tokenizer;
+    options.require_packed = require_packed;
+    if (!layout.empty()) {
+      AsUsage("--layout",
+              [&] { options.layout = packer::ParseExportLayout(layout); });
+    }
+    const auto source = Model::Load(model);
+    const auto report =
+        WithProgress([&](const packer::ExportProgress& progress) {
+          return packer::ExportModel(*source, output, options, progress);
+        });
     if (json) {
       Json out;
-      out["folder"] = folder;
+      out["folder"] = output;
       out["tensors"] = report.tensors;
       out["packed"] = report.packed;
       out["floats"] = report.floats;
@@ -52,10 +84,51 @@ struct ExportVerb {
       std::cout << out.Dump(2) << "\n";
       return;
     }
-    std::cout << OneLine(folder) << ": " << report.tensors << " tensors, "
+    std::cout << OneLine(output) << ": " << report.tensors << " tensors, "
               << report.packed << " packed, " << report.floats
               << " that were packed as float32; model.safetensors "
               << WithCommas(report.file_bytes) << " bytes\n";
+  }
+
+  void RunGguf() const {
+    if (!layout.empty() && layout != "float") {
+      throw UsageError("--layout: a GGUF file has none but 'float'");
+    }
+    packer::GgufOptions options;
+    options.packed = layout.empty();
+    options.tokenizer = !no_tokenizer;
+    options.require_packed = require_packed;
+    const auto source = Model::Load(model);
+    const auto report =
+        WithProgress([&](const packer::ExportProgress& progress) {
+          return packer::ExportGguf(*source, output, options, progress);
+        });
+    if (json) {
+      Json out;
+      out["file"] = output;
+      out["tensors"] = report.tensors;
+      out["packed"] = report.packed;
+      out["floats"] = report.floats;
+      Json& types = out["types"] = Json::Object();
+      for (const auto& [type, count] : report.types) types[type] = count;
+      out["notes"] = report.notes;
+      out["file_bytes"] = report.file_bytes;
+      std::cout << out.Dump(2) << "\n";
+      return;
+    }
+    std::cout << OneLine(output) << ": " << report.tensors << " tensors,";
+    for (const auto& [type, count] : report.types) {
+      std::cout << " " << count << " " << type;
+    }
+    std::cout << "; " << WithCommas(report.file_bytes) << " bytes\n";
+    if (report.floats > 0) {
+      std::cout << "  " << report.floats
+                << " packed weights fit no type of few bits and became "
+                   "floats\n";
+    }
+    for (const std::string& note : report.notes) {
+      std::cout << "  note: " << OneLine(note) << "\n";
+    }
   }
 };
 
@@ -64,18 +137,30 @@ struct ExportVerb {
 void AddExportVerb(CommandLine& line) {
   auto verb = std::make_shared<ExportVerb>();
   Verb command = line.AddVerb(
-      "export", "Write an imported model as a folder that others read");
+      "export", "Write an imported model for other programs to read");
   command.Footer(kExample);
   command.Add("MODEL", verb->model, "A model file").Required();
-  command.Add("-o,--output", verb->folder, "Folder to write")
-      .TypeName("FOLDER")
+  command
+      .Add("-o,--output", verb->output,
+           "Folder to write, or a file if its name ends in .gguf")
+      .TypeName("OUTPUT")
       .Required();
   command
+      .Add("--format", verb->format,
+           "huggingface or gguf, whatever OUTPUT is called")
+      .TypeName("NAME");
+  command
       .Add("--layout", verb->layout,
-           "float: packed weights become float32; compressed-tensors: those "
-           "that its layout holds exactly stay packed")
-      .TypeName("NAME")
-      .ShowDefault();
+           "Of folders: float (the default), packed weights become float32; "
+           "compressed-tensors, torchao, mlx: those that the layout holds "
+           "exactly stay packed. Of GGUF files: by default each weight takes "
+           "the smallest "
+           "type that holds it exactly; float: one of floats")
+      .TypeName("NAME");
+  command.AddFlag("--require-packed", verb->require_packed,
+                  "Refuse packed weights that would become floats");
+  command.AddFlag("--no-tokenizer", verb->no_tokenizer,
+                  "Leave tokenizer and chat templates out");
   command.AddFlag("--json", verb->json, "Print JSON");
   command.OnRun([verb] { verb->Run(); });
 }

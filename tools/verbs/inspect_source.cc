@@ -52,6 +52,8 @@ void PrintSource(const std::string& path, OutputFormat format) {
     json["parameters"] = report.parameters;
     json["context"] = report.context;
     json["tokenizer"] = report.tokenizer;
+    Json& floats = json["floats"] = Json::Object();
+    for (const auto& [type, count] : report.float_types) floats[type] = count;
     json["tensor_bytes"] = report.tensor_bytes;
     json["token_bytes"] = report.token_bytes;
     json["cache_bytes_per_token"] = report.cache_bytes;
@@ -70,6 +72,12 @@ void PrintSource(const std::string& path, OutputFormat format) {
   }
   std::cout << "quantized weights, as lutra would hold them:"
             << (report.weights.empty() ? " none" : WeightLines(report)) << "\n";
+  const char* before = "floats:  ";
+  for (const auto& [type, count] : report.float_types) {
+    std::cout << before << count << " of " << type;
+    before = ", ";
+  }
+  if (!report.float_types.empty()) std::cout << "\n";
   if (!runs) return;
   std::cout << "memory:  " << Bytes(report.tensor_bytes) << " of weights, "
             << Bytes(report.cache_bytes) << " of cache per token ("

@@ -329,6 +329,13 @@ const BlockType* FindBlockType(const GgufTensor& tensor) {
   return found == std::end(kTypes) ? nullptr : found;
 }
 
+const BlockType& BlockTypeOf(std::string_view name) {
+  if (name == kShortQ2_0.name) return kShortQ2_0;
+  return *std::find_if(
+      std::begin(kTypes), std::end(kTypes),
+      [&](const BlockType& type) { return type.name == name; });
+}
+
 void AddGgufTensor(const std::shared_ptr<const GgufFile>& file,
                    const GgufTensor& tensor, const std::string& name,
                    RawTensors& plain, StoredWeights& stored) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "packer/import/gguf/gguf_file.h"
@@ -30,6 +31,8 @@ struct BlockType {
 // nullptr if there is none. Two lengths of Q2_0's blocks go by one number; the
 // room of the tensor decides.
 const BlockType* FindBlockType(const GgufTensor& tensor);
+// By its name, which must be that of one; of the two of Q2_0 llama.cpp's own.
+const BlockType& BlockTypeOf(std::string_view name);
 
 // Adds a tensor of a file under `name` to what is plain or to what is stored.
 // Throws Error for types that lutra cannot hold, by name, and where the tensor

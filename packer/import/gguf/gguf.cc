@@ -19,21 +19,7 @@
 namespace lutra::packer {
 namespace {
 
-constexpr std::string_view kRopeFactors = "rope_freqs.weight";
-
-// Row (head, half, i) of Hugging Face is row (head, i, half) of the file: the
-// elements that a rotary embedding turns together are neighbours there.
-std::vector<uint32_t> HalvesFromPairs(size_t rows, size_t heads) {
-  const size_t dim = rows / heads;
-  std::vector<uint32_t> order(rows);
-  for (size_t row = 0; row < rows; ++row) {
-    const size_t head = row / dim;
-    const size_t half = row % dim / (dim / 2);
-    const size_t i = row % (dim / 2);
-    order[row] = static_cast<uint32_t>(head * dim + 2 * i + half);
-  }
-  return order;
-}
+constexpr std::string_view kScale = ".scale";
 
 class Importer {
  public:
@@ -52,12 +38,14 @@ class Importer {
       for (const GgufTensor& tensor : file->tensors()) Add(file, tensor);
     }
     ScaleTensors();
+    if (network_.architecture->type == "gpt_oss") JoinGateAndUp();
     const Checkpoint checkpoint(files_.front()->path(), std::move(plain_),
                                 std::move(stored_));
     const JsonObject config(network_.config, files_.front()->path(),
                             "metadata");
     int64_t vocab = 0;
-    ImportPlan plan = PlanNetwork(options_, config, checkpoint, {}, &vocab);
+    ImportPlan plan =
+        PlanNetwork(options_, config, checkpoint, network_.head, &vocab);
     DivideFrequencies(plan);
     plan.tokenizer = ReadTokenizer();
     plan.chat = ReadGgufChat(*files_.front());
@@ -76,29 +64,185 @@ class Importer {
       AddGgufTensor(file, tensor, tensor.name, factors_, none);
       return;
     }
-    const std::string architecture =
-        files_.front()->Text("general.architecture").value_or("");
-    const auto name = HuggingFaceName(architecture, tensor.name);
+    // Part of the network's description.
+    if (tensor.name == kShortFactors || tensor.name == kLongFactors) return;
+    const auto name = HuggingFaceName(*network_.architecture, tensor.name);
     if (!name) {
       throw Error::InTensor(file->path(), tensor.name,
                             "has no place in a network of the architecture '" +
-                                architecture + "'");
+                                std::string(network_.architecture->name) + "'");
     }
-    if (plain_.Find(*name) != nullptr || stored_.contains(*name)) {
-      throw Error::InTensor(file->path(), tensor.name, "is there twice");
+    if (const size_t star = name->find('*'); star != std::string::npos) {
+      AddExperts(file, tensor, *name, star);
+      return;
     }
+    CheckNew(*file, tensor, *name);
     AddGgufTensor(file, tensor, *name, plain_, stored_);
+    if (network_.architecture->norms_plus_one &&
+        name->ends_with("norm.weight")) {
+      LessenByOne(*file, tensor, *name);
+    }
+    // Hugging Face's have the one input channel of each output channel.
+    if (name->ends_with("conv.conv.weight")) {
+      const auto conv = plain_.tensors.find(*name);
+      if (conv != plain_.tensors.end() && tensor.shape.size() == 2) {
+        auto& shape = conv->second.view.shape;
+        shape.insert(shape.begin() + 1, 1);
+      }
+    }
     const bool query = name->find(".q_proj.") != std::string::npos;
     const bool key = name->find(".k_proj.") != std::string::npos;
-    if (query || key) {
+    // A scale of the whole tensor has no rows.
+    if ((query || key) && !name->ends_with(kScale)) {
       Order(*file, tensor, *name,
             query ? network_.query_heads : network_.key_heads);
     }
   }
 
+  void CheckNew(const GgufFile& file, const GgufTensor& tensor,
+                const std::string& name) const {
+    if (plain_.Find(name) != nullptr || stored_.contains(name)) {
+      throw Error::InTensor(file.path(), tensor.name, "is there twice");
+    }
+  }
+
+  // One tensor has a matrix of every expert; `star` is where the name wants the
+  // number.
+  void AddExperts(const std::shared_ptr<const GgufFile>& file,
+                  const GgufTensor& tensor, const std::string& name,
+                  size_t star) {
+    RawTensors plain;
+    StoredWeights stored;
+    AddGgufTensor(file, tensor, name, plain, stored);
+    const uint64_t experts = tensor.shape.front();
+    constexpr uint64_t kMost = 65536;
+    if (tensor.shape.size() != 3 || experts > kMost) {
+      throw Error::InTensor(file->path(), tensor.name,
+                            "is no matrix for each expert");
+    }
+    const auto count = static_cast<size_t>(experts);
+    for (size_t e = 0; e < count; ++e) {
+      std::string own = name;
+      own.replace(star, 1, std::to_string(e));
+      CheckNew(*file, tensor, own);
+      if (!stored.empty()) {
+        const StoredWeight& all = stored.begin()->second;
+        const size_t rows = all.rows / count;
+        stored_.emplace(std::move(own), RowsOf(all, e * rows, rows));
+        continue;
+      }
+      RawTensor raw = plain.tensors.begin()->second;
+      raw.view.shape.erase(raw.view.shape.begin());
+      const size_t bytes = raw.view.data.size() / count;
+      raw.view.data = raw.view.data.subspan(e * bytes, bytes);
+      plain_.tensors.emplace(std::move(own), std::move(raw));
+    }
+  }
+
+  // gpt-oss has rows of gate and up of each expert in turns, in one tensor, and
+  // names without endings.
+  void JoinGateAndUp() {
+    constexpr std::string_view kGate = ".mlp.experts.gate_proj.weight";
+    std::vector<std::string> stems;  // "model.layers.0"
+    for (const auto& [name, weight] : stored_) {
+      if (name.ends_with(kGate)) {
+        stems.push_back(name.substr(0, name.size() - kGate.size()));
+      }
+    }
+    for (const std::string& stem : stems) {
+      const std::string experts = stem + ".mlp.experts.";
+      const auto take = [&](const std::string& part) {
+        auto found = stored_.extract(experts + part + ".weight");
+        if (found.empty()) {
+          throw Error::InFile(
+              files_.front()->path(),
+              "lacks the quantized weights of '" + experts + part + "'");
+        }
+        return std::move(found.mapped());
+      };
+      StoredWeight gate = take("gate_proj");
+      StoredWeight up = take("up_proj");
+      stored_.emplace(experts + "down_proj", take("down_proj"));
+      if (gate.rows != up.rows || gate.columns != up.columns ||
+          gate.format != up.format) {
+        throw Error::InFile(files_.front()->path(),
+                            "has unlike weights in '" + experts + "'");
+      }
+      const auto rows = static_cast<uint32_t>(gate.rows);
+      std::vector<uint32_t> order;
+      for (uint32_t i = 0; i < rows; ++i) {
+        order.push_back(i);
+        order.push_back(rows + i);
+      }
+      stored_.emplace(
+          experts + "gate_up_proj",
+          Reordered(Stacked({std::move(gate), std::move(up)}), order));
+      JoinBiases(experts);
+    }
+    std::vector<std::string> sinks;
+    for (const auto& [name, raw] : plain_.tensors) {
+      if (name.ends_with(".sinks.weight")) sinks.push_back(name);
+    }
+    for (const std::string& name : sinks) {
+      Rename(name, name.substr(0, name.rfind('.')));
+    }
+  }
+
+  void Rename(const std::string& from, const std::string& to) {
+    auto node = plain_.tensors.extract(from);
+    if (node.empty()) return;
+    node.key() = to;
+    plain_.tensors.insert(std::move(node));
+  }
+
+  void JoinBiases(const std::string& experts) {
+    Rename(experts + "down_proj.bias", experts + "down_proj_bias");
+    const auto gate = plain_.tensors.find(experts + "gate_proj.bias");
+    const auto up = plain_.tensors.find(experts + "up_proj.bias");
+    if (gate == plain_.tensors.end() || up == plain_.tensors.end()) return;
+    RawTensor raw = gate->second;
+    const size_t count = raw.view.ElementCount();
+    if (up->second.view.shape != raw.view.shape || raw.view.shape.size() != 2) {
+      throw Error::InFile(files_.front()->path(),
+                          "has unlike biases in '" + experts + "'");
+    }
+    std::vector<float> gates(count);
+    std::vector<float> ups(count);
+    ToFloats(raw.view.dtype, raw.view.data, gates);
+    ToFloats(up->second.view.dtype, up->second.view.data, ups);
+    auto both = std::make_shared<std::vector<float>>();
+    for (size_t i = 0; i < count; ++i) {
+      both->push_back(gates[i]);
+      both->push_back(ups[i]);
+    }
+    raw.view.dtype = DType::kFloat32;
+    raw.view.shape.back() *= 2;
+    raw.view.data = std::as_bytes(std::span(*both));
+    raw.owner = std::move(both);
+    plain_.tensors.erase(gate);
+    plain_.tensors.erase(up);
+    plain_.tensors.emplace(experts + "gate_up_proj_bias", std::move(raw));
+  }
+
+  // What is a norm here is less by one in Hugging Face's files, which the
+  // network adds again. Nothing is lost where it was added in float32.
+  void LessenByOne(const GgufFile& file, const GgufTensor& tensor,
+                   const std::string& name) {
+    const auto found = plain_.tensors.find(name);
+    if (found == plain_.tensors.end()) {
+      throw Error::InTensor(file.path(), tensor.name, "is a quantized norm");
+    }
+    RawTensor& raw = found->second;
+    auto values = std::make_shared<std::vector<float>>(raw.view.ElementCount());
+    ToFloats(raw.view.dtype, raw.view.data, *values);
+    for (float& value : *values) value = value - 1.0f;
+    raw.view.dtype = DType::kFloat32;
+    raw.view.data = std::as_bytes(std::span(*values));
+    raw.owner = std::move(values);
+  }
+
   // NVFP4 weights may have a scale of the whole tensor beside them.
   void ScaleTensors() {
-    constexpr std::string_view kScale = ".scale";
     std::vector<std::string> taken;
     for (const auto& [name, raw] : plain_.tensors) {
       if (!name.ends_with(kScale)) continue;
@@ -130,7 +274,8 @@ class Importer {
                                 std::to_string(heads) + " heads do not share");
     }
     std::vector<uint32_t> order =
-        HalvesFromPairs(static_cast<size_t>(rows), static_cast<size_t>(heads));
+        PairedRows(static_cast<size_t>(rows), static_cast<size_t>(heads),
+                   /*inverse=*/true);
     const auto stored = stored_.find(name);
     if (stored != stored_.end()) {
       stored->second = Reordered(stored->second, std::move(order));

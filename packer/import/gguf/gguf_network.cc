@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -11,80 +12,6 @@ namespace lutra::packer {
 namespace {
 
 using nlohmann::json;
-
-struct Renamed {
-  std::string_view from;
-  std::string_view to;
-};
-
-struct GgufArchitecture {
-  std::string_view name;
-  std::string_view type;     // model_type
-  std::string_view network;  // class
-  bool permuted;             // rows of queries and keys, see GgufNetwork
-  std::string_view act;      // hidden_act, where the file does not say it
-  // Names of blocks that differ from the common ones.
-  std::initializer_list<Renamed> blocks;
-};
-
-constexpr Renamed kCommonBlocks[] = {
-    {"attn_norm", "input_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_qkv", "self_attn.qkv_proj"},
-    {"attn_output", "self_attn.o_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"attn_sub_norm", "self_attn.attn_sub_norm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-    {"ffn_sub_norm", "mlp.ffn_sub_norm"},
-};
-constexpr Renamed kOutside[] = {
-    {"token_embd", "model.embed_tokens"},
-    {"output_norm", "model.norm"},
-    {"output", "lm_head"},
-};
-
-const GgufArchitecture kArchitectures[] = {
-    {"bitnet", "bitnet", "BitNetForCausalLM", false, "silu", {}},
-    {"glm4",
-     "glm4",
-     "Glm4ForCausalLM",
-     false,
-     "silu",
-     {{"ffn_up", "mlp.gate_up_proj"},
-      {"post_attention_norm", "post_self_attn_layernorm"},
-      {"post_ffw_norm", "post_mlp_layernorm"}}},
-    {"granite", "granite", "GraniteForCausalLM", true, "silu", {}},
-    {"llama", "llama", "LlamaForCausalLM", true, "silu", {}},
-    {"olmo2",
-     "olmo2",
-     "Olmo2ForCausalLM",
-     false,
-     "silu",
-     {{"post_attention_norm", "post_attention_layernorm"},
-      {"post_ffw_norm", "post_feedforward_layernorm"}}},
-    {"phi3",
-     "phi3",
-     "Phi3ForCausalLM",
-     false,
-     "silu",
-     {{"ffn_up", "mlp.gate_up_proj"}}},
-    {"qwen2", "qwen2", "Qwen2ForCausalLM", false, "silu", {}},
-    {"qwen3", "qwen3", "Qwen3ForCausalLM", false, "silu", {}},
-    {"smollm3", "smollm3", "SmolLM3ForCausalLM", true, "silu", {}},
-};
-
-const GgufArchitecture* Find(std::string_view name) {
-  const auto* found = std::find_if(
-      std::begin(kArchitectures), std::end(kArchitectures),
-      [&](const GgufArchitecture& row) { return row.name == name; });
-  return found == std::end(kArchitectures) ? nullptr : found;
-}
 
 // Reads `key` of the architecture into the member `to`.
 class Reader {
@@ -106,6 +33,14 @@ class Reader {
     if (!(all[0] >= 0 && all[0] <= 1e9))
       file_.Fail(Key(key), "is not possible");
     return static_cast<int64_t>(all[0]);
+  }
+  // One for each layer, or one alone.
+  std::vector<double> PerLayer(const char* key) const {
+    const GgufValue* value = file_.Find(Key(key));
+    if (value != nullptr && value->is_array) return file_.Numbers(Key(key));
+    const auto number = file_.Integer(Key(key));
+    if (!number) return {};
+    return {static_cast<double>(*number)};
   }
   int64_t Integer(const char* key, const char* to) {
     const auto value = Find(key);
@@ -136,6 +71,8 @@ void ReadRope(const GgufFile& file, Reader& reader, json& config) {
   const auto type = file.Text(reader.Key("rope.scaling.type"));
   if (!type || *type == "none") return;
   json scaling = {{"rope_type", *type}};
+  // Its ramp ends between pairs.
+  if (config["model_type"] == "gpt_oss") scaling["truncate"] = false;
   const std::pair<const char*, const char*> members[] = {
       {"rope.scaling.factor", "factor"},
       {"rope.scaling.original_context_length",
@@ -145,6 +82,45 @@ void ReadRope(const GgufFile& file, Reader& reader, json& config) {
     if (const auto value = file.Number(reader.Key(key))) scaling[to] = *value;
   }
   config["rope_scaling"] = scaling;
+}
+
+// The numbers of a tensor of float32; empty if there is none.
+std::vector<float> Numbers(const GgufFile& file,
+                           const std::vector<const GgufTensor*>& tensors,
+                           std::string_view name) {
+  std::vector<float> numbers;
+  for (const GgufTensor* tensor : tensors) {
+    if (tensor->name != name) continue;
+    const uint64_t count = tensor->columns();
+    if (tensor->type != 0 || tensor->shape.size() != 1 ||
+        count > tensor->room.size() / sizeof(float)) {
+      throw Error::InTensor(file.path(), tensor->name,
+                            "is no list of float32 numbers");
+    }
+    numbers.resize(static_cast<size_t>(count));
+    std::memcpy(numbers.data(), tensor->room.data(),
+                numbers.size() * sizeof(float));
+  }
+  return numbers;
+}
+
+// Phi's factors of the frequencies are two tensors.
+void ReadLongRope(const GgufFile& file,
+                  const std::vector<const GgufTensor*>& tensors,
+                  const Reader& reader, json& config) {
+  const auto longer = Numbers(file, tensors, kLongFactors);
+  if (longer.empty()) return;
+  json scaling = {{"rope_type", "longrope"},
+                  {"long_factor", longer},
+                  {"short_factor", Numbers(file, tensors, kShortFactors)}};
+  const std::pair<const char*, const char*> members[] = {
+      {"rope.scaling.original_context_length",
+       "original_max_position_embeddings"},
+      {"rope.scaling.attn_factor", "attention_factor"}};
+  for (const auto& [key, to] : members) {
+    if (const auto value = file.Number(reader.Key(key))) scaling[to] = *value;
+  }
+  config["rope_scaling"] = std::move(scaling);
 }
 
 // The elements of a head that are turned, as a share of all.
@@ -174,15 +150,94 @@ bool Has(const std::vector<const GgufTensor*>& tensors, std::string_view name) {
       [&](const GgufTensor* tensor) { return tensor->name == name; });
 }
 
+// What llama.cpp knows of Gemma 2 and 3 that the files do not say: queries of
+// the largest are scaled by the width that all heads share.
+void ReadGemma(const GgufFile& file, Reader& reader, int64_t largest,
+               json& config) {
+  const auto heads = config["num_attention_heads"].get<int64_t>();
+  config["query_pre_attn_scalar"] =
+      config["num_hidden_layers"] == largest && heads > 0
+          ? config["hidden_size"].get<int64_t>() / heads
+          : config["head_dim"].get<int64_t>();
+  const std::pair<const char*, const char*> members[] = {
+      {"attention.sliding_window", "sliding_window"},
+      {"attention.sliding_window_pattern", "sliding_window_pattern"}};
+  for (const auto& [key, to] : members) {
+    if (const auto value = reader.Find(key)) config[to] = *value;
+  }
+  for (const char* key :
+       {"attn_logit_softcapping", "final_logit_softcapping"}) {
+    reader.Number(key, key);
+  }
+  if (const auto base = file.Number(reader.Key("rope.freq_base_swa"))) {
+    config["rope_local_base_freq"] = *base;
+  }
+}
+
+// Layers without heads of keys are convolutions.
+void ReadLfm2(const GgufFile& file, Reader& reader, json& config) {
+  constexpr const char* kHeads = "attention.head_count_kv";
+  const std::vector<double> heads = reader.PerLayer(kHeads);
+  double most = 0;
+  json types = json::array();
+  for (const double count : heads) {
+    most = std::max(most, count);
+    types.push_back(count == 0 ? "conv" : "full_attention");
+  }
+  if (!(most >= 1 && most <= 1e9)) {
+    file.Fail(reader.Key(kHeads), "is not possible");
+  }
+  config["num_key_value_heads"] = static_cast<int64_t>(most);
+  if (heads.size() > 1) config["layer_types"] = std::move(types);
+  config["block_auto_adjust_ff_dim"] = false;
+  reader.Integer("shortconv.l_cache", "conv_L_cache");
+}
+
+// How the vector of a text is made of those of its tokens.
+EncoderHead ReadPooling(const GgufFile& file, const Reader& reader) {
+  constexpr const char* kKey = "pooling_type";
+  constexpr int64_t kMean = 1;
+  constexpr int64_t kFirst = 2;
+  EncoderHead head;
+  const int64_t pooling = reader.Find(kKey).value_or(kMean);
+  if (pooling == kFirst) head.pool = EncoderHead::Pool::kFirst;
+  if (pooling != kMean && pooling != kFirst) {
+    file.Fail(reader.Key(kKey), "is " + std::to_string(pooling) +
+                                    ", which is not supported; supported: 1 "
+                                    "(mean), 2 (first)");
+  }
+  return head;
+}
+
+void ReadExperts(Reader& reader, std::string_view type, json& config) {
+  reader.Integer("expert_count", "num_experts");
+  reader.Integer("expert_used_count", "num_experts_per_tok");
+  if (type == "mixtral") {
+    config["sliding_window"] = nullptr;
+  } else if (type == "gpt_oss") {
+    reader.Integer("attention.sliding_window", "sliding_window");
+  } else if (type == "olmoe") {
+    config["norm_topk_prob"] = false;
+    reader.Number("attention.clamp_kqv", "clip_qkv");
+  } else {
+    config["norm_topk_prob"] = true;
+    reader.Integer("expert_feed_forward_length", "moe_intermediate_size");
+  }
+}
+
 }  // namespace
 
 GgufNetwork ReadGgufNetwork(const GgufFile& first,
                             const std::vector<const GgufTensor*>& tensors) {
   const std::string name = first.Text("general.architecture").value_or("");
-  const GgufArchitecture* architecture = Find(name);
+  const bool experts = first.Integer(name + ".expert_count").value_or(0) > 0;
+  const GgufArchitecture* architecture = FindGgufArchitecture(name, experts);
   if (architecture == nullptr) {
     std::string known;
-    for (const GgufArchitecture& row : kArchitectures) {
+    std::string_view last;
+    for (const GgufArchitecture& row : GgufArchitectures()) {
+      if (row.name == last) continue;
+      last = row.name;
       known += known.empty() ? "" : ", ";
       known += row.name;
     }
@@ -192,33 +247,59 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
         ErrorCode::kUnsupported);
   }
   GgufNetwork network;
+  network.architecture = architecture;
   json& config = network.config;
   config["architectures"] = {std::string(architecture->network)};
   config["model_type"] = std::string(architecture->type);
   Reader reader(first, name + ".", config);
   // BitNet's of Microsoft say relu2.
-  config["hidden_act"] = first.Text(reader.Key("hidden_activation"))
-                             .value_or(std::string(architecture->act));
+  config[std::string(architecture->act_key)] =
+      first.Text(reader.Key("hidden_activation"))
+          .value_or(std::string(architecture->act));
   reader.Integer("context_length", "max_position_embeddings");
   reader.Integer("embedding_length", "hidden_size");
   reader.Integer("block_count", "num_hidden_layers");
-  reader.Integer("feed_forward_length", "intermediate_size");
+  // Where all layers have experts, older files do not say it.
+  if (architecture->experts && !reader.Find("feed_forward_length")) {
+    reader.Integer("expert_feed_forward_length", "intermediate_size");
+  } else {
+    reader.Integer("feed_forward_length", "intermediate_size");
+  }
   const int64_t heads =
       reader.Integer("attention.head_count", "num_attention_heads");
-  const int64_t key_heads =
-      reader.Find("attention.head_count_kv").value_or(heads);
-  config["num_key_value_heads"] = key_heads;
   if (const auto dim = reader.Find("attention.key_length")) {
     if (reader.Find("attention.value_length").value_or(*dim) != *dim) {
       first.Fail(reader.Key("attention.value_length"),
                  "is another than that of keys, which is not supported");
     }
     config["head_dim"] = *dim;
+  } else if (architecture->norms_plus_one) {
+    first.Fail(reader.Key("attention.key_length"), "is missing");
+  }
+  const std::string_view type = architecture->type;
+  if (type == "lfm2") {
+    ReadLfm2(first, reader, config);
+  } else {
+    config["num_key_value_heads"] =
+        reader.Find("attention.head_count_kv").value_or(heads);
   }
   ReadRotaryPart(first, reader, architecture->permuted, config);
-  reader.Number("attention.layer_norm_rms_epsilon", "rms_norm_eps");
+  const std::string eps_key(architecture->eps_key);
+  for (const char* key :
+       {"attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"}) {
+    reader.Number(key, eps_key.c_str());
+  }
   ReadRope(first, reader, config);
-  for (const auto& [key, to] : kScales) reader.Number(key, to);
+  ReadLongRope(first, tensors, reader, config);
+  if (type == "gemma2") ReadGemma(first, reader, 46, config);
+  if (type == "gemma3_text") ReadGemma(first, reader, 62, config);
+  if (architecture->experts) ReadExperts(reader, type, config);
+  if (type == "cohere2") {
+    reader.Number("logit_scale", "logit_scale");
+    reader.Integer("attention.sliding_window", "sliding_window");
+  } else {
+    for (const auto& [key, to] : kScales) reader.Number(key, to);
+  }
   const auto embedding = std::find_if(
       tensors.begin(), tensors.end(), [](const GgufTensor* tensor) {
         return tensor->name == "token_embd.weight";
@@ -231,41 +312,25 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   config["tie_word_embeddings"] = !Has(tensors, "output.weight");
   config["attention_bias"] = Has(tensors, "blk.0.attn_q.bias");
   config["mlp_bias"] = Has(tensors, "blk.0.ffn_down.bias");
+  if (type == "bert") {
+    network.head = ReadPooling(first, reader);
+    for (const GgufTensor* tensor : tensors) {
+      if (tensor->name != "token_types.weight") continue;
+      config["type_vocab_size"] = std::min<uint64_t>(
+          tensor->rows(), std::numeric_limits<int64_t>::max());
+    }
+  }
+  if (type == "starcoder2") config["use_bias"] = config["attention_bias"];
+  if (type == "stablelm") {
+    config["use_qkv_bias"] = config["attention_bias"];
+    // Both parts read one norm.
+    config["use_parallel_residual"] = !Has(tensors, "blk.0.ffn_norm.weight");
+  }
   if (architecture->permuted) {
     network.query_heads = heads;
-    network.key_heads = key_heads;
+    network.key_heads = config["num_key_value_heads"].get<int64_t>();
   }
   return network;
-}
-
-std::optional<std::string> HuggingFaceName(std::string_view architecture,
-                                           std::string_view name) {
-  const GgufArchitecture* row = Find(architecture);
-  const size_t dot = name.rfind('.');
-  if (row == nullptr || dot == std::string_view::npos) return std::nullopt;
-  const std::string ending(name.substr(dot));  // ".weight" or ".bias"
-  const std::string_view stem = name.substr(0, dot);
-  for (const Renamed& entry : kOutside) {
-    if (stem == entry.from) return std::string(entry.to) + ending;
-  }
-  constexpr std::string_view kBlock = "blk.";
-  const size_t number_end = stem.find('.', kBlock.size());
-  if (!stem.starts_with(kBlock) || number_end == std::string_view::npos) {
-    return std::nullopt;
-  }
-  const std::string layer(
-      stem.substr(kBlock.size(), number_end - kBlock.size()));
-  const std::string_view part = stem.substr(number_end + 1);
-  const auto rename = [&](auto begin, auto end) -> std::optional<std::string> {
-    for (auto entry = begin; entry != end; ++entry) {
-      if (entry->from == part) {
-        return "model.layers." + layer + "." + std::string(entry->to) + ending;
-      }
-    }
-    return std::nullopt;
-  };
-  const auto own = rename(row->blocks.begin(), row->blocks.end());
-  return own ? own : rename(std::begin(kCommonBlocks), std::end(kCommonBlocks));
 }
 
 }  // namespace lutra::packer

@@ -3,35 +3,33 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <vector>
 
+#include "packer/architectures/encoder.h"
+#include "packer/import/gguf/gguf_architectures.h"
 #include "packer/import/gguf/gguf_file.h"
 #include "runtime/base/json.h"
 
-// How llama.cpp names the parts of a network, and what Hugging Face calls them.
+// The network that a file's metadata describes.
 
 namespace lutra::packer {
 
 struct GgufNetwork {
+  const GgufArchitecture* architecture = nullptr;
   // What would be the network's config.json.
   nlohmann::json config;
   // Rows of these heads are ordered for a rotary embedding of neighbouring
   // pairs; 0 where they are as Hugging Face has them.
   int64_t query_heads = 0;
   int64_t key_heads = 0;
+  // Of networks that are encoders.
+  std::optional<EncoderHead> head = {};
 };
 
 // Reads the metadata. `first` has it, `tensors` are of all files. Throws Error
 // for networks that are not known.
 GgufNetwork ReadGgufNetwork(const GgufFile& first,
                             const std::vector<const GgufTensor*>& tensors);
-
-// "model.layers.3.mlp.up_proj.weight" for "blk.3.ffn_up.weight"; nullopt for
-// tensors that networks of `architecture` do not have.
-std::optional<std::string> HuggingFaceName(std::string_view architecture,
-                                           std::string_view name);
 
 }  // namespace lutra::packer
 

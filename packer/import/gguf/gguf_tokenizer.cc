@@ -10,6 +10,7 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/tokenizers/patterns.h"
+#include "packer/import/tokenizers/text_step_json.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/utf8.h"
 
@@ -17,19 +18,10 @@ namespace lutra::packer {
 namespace {
 
 using nlohmann::json;
+using Type = GgufTokenType;
 
 // Stands for a space in sentencepiece's pieces: U+2581.
 constexpr std::string_view kSpace = "\xe2\x96\x81";
-
-// tokenizer.ggml.token_type.
-enum TokenType {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnusedToken = 5,
-  kByteToken = 6,
-};
 
 constexpr const char* kTokens = "tokenizer.ggml.tokens";
 constexpr const char* kTypes = "tokenizer.ggml.token_type";
@@ -37,13 +29,13 @@ constexpr const char* kScores = "tokenizer.ggml.scores";
 
 struct Tokens {
   std::vector<std::string_view> texts;
-  std::vector<int> types;
+  std::vector<GgufTokenType> types;
 
   explicit Tokens(const GgufFile& file) : texts(file.Texts(kTokens)) {
     if (texts.empty() || texts.size() > kMaxPieces) {
       file.Fail(kTokens, "has no tokens, or too many");
     }
-    types.assign(texts.size(), kNormal);
+    types.assign(texts.size(), Type::kNormal);
     const std::vector<double> given = file.Numbers(kTypes);
     if (given.empty()) return;
     if (given.size() != texts.size()) {
@@ -51,18 +43,17 @@ struct Tokens {
     }
     for (size_t i = 0; i < types.size(); ++i) {
       const double type = given[i];
-      if (!(type >= 0 && type <= 255)) file.Fail(kTypes, "is not possible");
-      types[i] = static_cast<int>(type);
-      if (types[i] < kNormal || types[i] > kByteToken) {
+      if (!(type >= 1 && type <= 6)) {
         file.Fail(kTypes, "has a type that is not known");
       }
+      types[i] = static_cast<Type>(static_cast<int>(type));
     }
   }
 };
 
 // How a text is cut before anything is merged, as llama.cpp's names for it go
 // (src/llama-vocab.cpp) and Hugging Face's files have it.
-struct PreTokenizer {
+struct PreTokenizerRow {
   std::string_view name;
   const char* pattern;  // nullptr: that of GPT-2
   bool digits;          // each is a part of its own
@@ -74,9 +65,9 @@ struct PreTokenizer {
 // Like o200k_base's, without contractions and with single digits.
 constexpr const char* kTekken =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr PreTokenizer kPreTokenizers[] = {
+constexpr PreTokenizerRow kPreTokenizers[] = {
     {"codeshell", nullptr, true, false, false, false},
-    {"command-r", nullptr, true, false, false, false},
+    {"command-r", nullptr, true, true, false, false},
     {"dbrx", kLlama3Pattern, false, false, false, false},
     {"deepseek-r1-qwen", kQwen2Pattern, false, true, false, false},
     {"exaone", nullptr, true, false, false, false},
@@ -100,11 +91,11 @@ constexpr PreTokenizer kPreTokenizers[] = {
     {"tekken", kTekken, false, false, true, true},
 };
 
-const PreTokenizer& FindPreTokenizer(const GgufFile& file) {
+const PreTokenizerRow& FindPreTokenizer(const GgufFile& file) {
   constexpr const char* kKey = "tokenizer.ggml.pre";
   const std::string name = file.Text(kKey).value_or("");
   std::string known;
-  for (const PreTokenizer& row : kPreTokenizers) {
+  for (const PreTokenizerRow& row : kPreTokenizers) {
     if (row.name == name) return row;
     known += known.empty() ? "" : ", ";
     known += row.name;
@@ -114,7 +105,7 @@ const PreTokenizer& FindPreTokenizer(const GgufFile& file) {
                       "; --tokenizer takes a tokenizer.json in its place");
 }
 
-json Steps(const PreTokenizer& pre) {
+json Steps(const PreTokenizerRow& pre) {
   json steps = json::array();
   if (pre.digits) {
     steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
@@ -132,14 +123,27 @@ json Steps(const PreTokenizer& pre) {
   return {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
 }
 
+// The same as tokenizer.json has them.
+json Normalizer(const PreTokenizerRow& pre) {
+  return pre.nfc ? json({{"type", "NFC"}}) : json();
+}
+
+bool SameSteps(const std::vector<TextStep>& a, const std::vector<TextStep>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const TextStep& x, const TextStep& y) {
+                      return x.kind == y.kind && x.from == y.from &&
+                             x.to == y.to && x.prefix == y.prefix &&
+                             x.ends == y.ends && x.split == y.split;
+                    });
+}
+
 // What would be the tokenizer.json.
 TokenizerData ReadByteLevel(const GgufFile& file) {
-  const PreTokenizer& pre = FindPreTokenizer(file);
+  const PreTokenizerRow& pre = FindPreTokenizer(file);
   const Tokens tokens(file);
   json root;
   root["version"] = "1.0";
-  root["normalizer"] = nullptr;
-  if (pre.nfc) root["normalizer"] = {{"type", "NFC"}};
+  root["normalizer"] = Normalizer(pre);
   root["pre_tokenizer"] = Steps(pre);
   root["post_processor"] = nullptr;
   root["decoder"] = {{"type", "ByteLevel"}};
@@ -147,19 +151,24 @@ TokenizerData ReadByteLevel(const GgufFile& file) {
   json vocabulary = json::object();
   for (size_t id = 0; id < tokens.texts.size(); ++id) {
     const std::string text(tokens.texts[id]);
+    const Type type = tokens.types[id];
+    // Fills up the numbers; no text leads there.
+    if (type == Type::kUnused) continue;
     if (!IsUtf8(text)) file.Fail(kTokens, "has a token that is not UTF-8");
     if (!vocabulary.emplace(text, id).second) {
       file.Fail(kTokens, "has the token '" + text + "' twice");
     }
-    const int type = tokens.types[id];
-    if (type != kControl && type != kUserDefined && type != kUnknown) continue;
+    if (type != Type::kControl && type != Type::kUserDefined &&
+        type != Type::kUnknown) {
+      continue;
+    }
     added.push_back({{"id", id},
                      {"content", text},
                      {"single_word", false},
                      {"lstrip", false},
                      {"rstrip", false},
                      {"normalized", false},
-                     {"special", type != kUserDefined}});
+                     {"special", type != Type::kUserDefined}});
   }
   json merges = json::array();
   for (const std::string_view merge : file.Texts("tokenizer.ggml.merges")) {
@@ -205,7 +214,7 @@ TokenizerData ReadSentencePiece(const GgufFile& file) {
     if (!std::isfinite(given[id])) file.Fail(kScores, "is not finite");
     scores.push_back(static_cast<float>(given[id]));
     switch (tokens.types[id]) {
-      case kByteToken: {
+      case Type::kByte: {
         const auto byte = ParseBytePiece(text);
         if (!byte) file.Fail(kTokens, "has a byte that is none");
         const char c = static_cast<char>(*byte);
@@ -213,13 +222,14 @@ TokenizerData ReadSentencePiece(const GgufFile& file) {
         ++byte_pieces;
         continue;
       }
-      case kUnusedToken:
+      case Type::kUnused:
         data.AddPiece(text, PieceType::kUnused);
         continue;
-      case kControl:
-      case kUnknown:
+      case Type::kControl:
+      case Type::kUnknown:
         data.AddPiece(text, PieceType::kControl);
-        if (tokens.types[id] == kUnknown) recipe.unknown = static_cast<int>(id);
+        if (tokens.types[id] == Type::kUnknown)
+          recipe.unknown = static_cast<int>(id);
         // llama.cpp finds control tokens in texts that say so.
         if (!text.empty()) {
           AddedToken token;
@@ -228,7 +238,7 @@ TokenizerData ReadSentencePiece(const GgufFile& file) {
           recipe.added.push_back(std::move(token));
         }
         continue;
-      case kUserDefined: {
+      case Type::kUserDefined: {
         AddedToken token;
         token.id = static_cast<int32_t>(id);
         token.text = text;
@@ -257,6 +267,67 @@ TokenizerData ReadSentencePiece(const GgufFile& file) {
   recipe.byte_fallback = byte_pieces == 256;
   recipe.fuse_unknown = true;
   recipe.space = kSpace;
+  return data;
+}
+
+// The text that a file of WordPiece has for a piece that begins a word, which
+// is marked there; pieces within words are marked elsewhere.
+std::string WordPieceText(std::string_view text) {
+  if (text.starts_with(kSpace)) return std::string(text.substr(kSpace.size()));
+  if (text.starts_with('[') && text.ends_with(']')) return std::string(text);
+  return "##" + std::string(text);
+}
+
+TokenizerData ReadWordPiece(const GgufFile& file) {
+  const Tokens tokens(file);
+  json vocabulary = json::object();
+  json added = json::array();
+  for (size_t id = 0; id < tokens.texts.size(); ++id) {
+    const Type type = tokens.types[id];
+    if (type == Type::kUnused) continue;
+    if (!IsUtf8(tokens.texts[id])) {
+      file.Fail(kTokens, "has a token that is not UTF-8");
+    }
+    const bool special = type == Type::kControl || type == Type::kUnknown;
+    const std::string text = special ? std::string(tokens.texts[id])
+                                     : WordPieceText(tokens.texts[id]);
+    if (!vocabulary.emplace(text, id).second) {
+      file.Fail(kTokens, "has the token '" + text + "' twice");
+    }
+    if (special) {
+      added.push_back({{"id", id}, {"content", text}, {"special", true}});
+    }
+  }
+  constexpr const char* kUnknownKey = "tokenizer.ggml.unknown_token_id";
+  const auto unknown = file.Integer(kUnknownKey);
+  std::string unknown_text = "[UNK]";
+  if (unknown && *unknown >= 0 &&
+      *unknown < static_cast<int64_t>(tokens.texts.size())) {
+    unknown_text = tokens.texts[static_cast<size_t>(*unknown)];
+  }
+  const bool lowercase =
+      file.Bool("tokenizer.ggml.normalizer.lowercase").value_or(true);
+  const bool strips =
+      file.Bool("tokenizer.ggml.normalizer.strip_accents").value_or(lowercase);
+  json root;
+  root["version"] = "1.0";
+  root["normalizer"] = {{"type", "BertNormalizer"},
+                        {"clean_text", true},
+                        {"handle_chinese_chars", true},
+                        {"strip_accents", strips},
+                        {"lowercase", lowercase}};
+  root["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+  root["post_processor"] = nullptr;
+  root["decoder"] = {
+      {"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
+  root["added_tokens"] = std::move(added);
+  root["model"] = {{"type", "WordPiece"},
+                   {"unk_token", unknown_text},
+                   {"continuing_subword_prefix", "##"},
+                   {"max_input_chars_per_word", 100},
+                   {"vocab", std::move(vocabulary)}};
+  TokenizerData data = ReadTokenizerJson(root, file.path());
+  data.recipe.kind = "GGUF, WordPiece";
   return data;
 }
 
@@ -297,16 +368,70 @@ void ReadEnds(const GgufFile& file, bool bos_by_default, TokenizerData& data) {
                     recipe.ends.end());
 }
 
+// The tokens around a text, which older files call after their use.
+void ReadWordPieceEnds(const GgufFile& file, TokenizerData& data) {
+  const auto id = [&](const char* key, const char* other) {
+    const int32_t found = Id(file, key, data.size());
+    return found >= 0 ? found : Id(file, other, data.size());
+  };
+  TokenizerRecipe& recipe = data.recipe;
+  const int32_t first =
+      id("tokenizer.ggml.cls_token_id", "tokenizer.ggml.bos_token_id");
+  const int32_t last =
+      id("tokenizer.ggml.seperator_token_id", "tokenizer.ggml.eos_token_id");
+  if (first >= 0) recipe.before = {first};
+  if (last >= 0) recipe.after = {last};
+  recipe.bos = first;
+}
+
 }  // namespace
+
+std::optional<std::string> GgufPreTokenizer(const TokenizerRecipe& recipe) {
+  const auto fits = [&](const PreTokenizerRow& row) {
+    std::vector<TextStep> normalizer;
+    if (row.nfc) {
+      const json object = Normalizer(row);
+      normalizer = ReadNormalizer(JsonObject(object, "", "normalizer"));
+    }
+    const json object = Steps(row);
+    return row.ignore_merges == recipe.whole_pieces &&
+           SameSteps(normalizer, recipe.normalizer) &&
+           SameSteps(
+               ReadPreTokenizer(JsonObject(object, "", "pre_tokenizer")).steps,
+               recipe.splitter);
+  };
+  // Several names mean the same: the one that it came with, or a common one.
+  constexpr std::string_view kFrom = "GGUF, ";
+  std::vector<std::string_view> names = {"gpt-2", "llama-bpe", "qwen2",
+                                         "smollm"};
+  if (recipe.kind.starts_with(kFrom)) {
+    names.insert(names.begin(),
+                 std::string_view(recipe.kind).substr(kFrom.size()));
+  }
+  for (const PreTokenizerRow& row : kPreTokenizers) names.push_back(row.name);
+  for (const std::string_view name : names) {
+    const auto* row = std::find_if(
+        std::begin(kPreTokenizers), std::end(kPreTokenizers),
+        [&](const PreTokenizerRow& each) { return each.name == name; });
+    if (row != std::end(kPreTokenizers) && fits(*row)) return std::string(name);
+  }
+  return std::nullopt;
+}
 
 std::optional<TokenizerData> ReadGgufTokenizer(const GgufFile& file) {
   constexpr const char* kModel = "tokenizer.ggml.model";
   const auto model = file.Text(kModel);
   if (!model || *model == "none" || *model == "no_vocab") return std::nullopt;
+  if (*model == "bert") {
+    TokenizerData data = ReadWordPiece(file);
+    ReadWordPieceEnds(file, data);
+    return data;
+  }
   const bool scores = *model == "llama";
   if (!scores && *model != "gpt2") {
-    file.Fail(kModel, "is '" + *model +
-                          "', which is not supported; supported: gpt2, llama");
+    file.Fail(kModel,
+              "is '" + *model +
+                  "', which is not supported; supported: bert, gpt2, llama");
   }
   TokenizerData data = scores ? ReadSentencePiece(file) : ReadByteLevel(file);
   ReadEnds(file, scores || FindPreTokenizer(file).bos, data);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/tokenizers/byte_alphabet.h"
 #include "packer/import/tokenizers/text_step_json.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
@@ -18,36 +19,6 @@ namespace lutra::packer {
 namespace {
 
 using nlohmann::json;
-
-// Byte-level tokenizers spell every byte as a character that can be printed:
-// printable bytes of Latin-1 as themselves, the others by counting up from
-// U+0100.
-class ByteAlphabet {
- public:
-  ByteAlphabet() {
-    char32_t next = 0x100;
-    for (unsigned byte = 0; byte < 256; ++byte) {
-      const bool printable = (byte >= 0x21 && byte <= 0x7E) ||
-                             (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-      bytes_[printable ? char32_t{byte} : next++] = static_cast<char>(byte);
-    }
-  }
-
-  // The bytes that `piece` spells; nothing if it is not in the alphabet.
-  std::optional<std::string> Decode(const std::string& piece) const {
-    std::string result;
-    for (std::string_view rest = piece; !rest.empty();) {
-      const auto byte = bytes_.find(DecodeUtf8(rest));
-      if (byte == bytes_.end()) return std::nullopt;
-      result += byte->second;
-      rest.remove_prefix(ReadUtf8(rest).bytes);
-    }
-    return result;
-  }
-
- private:
-  std::map<char32_t, char> bytes_;
-};
 
 class Importer {
  public:

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -124,9 +125,11 @@ struct ImportReport {
   size_t file_bytes = 0;
   std::vector<ImportedWeight> weights;  // those that were quantized
   std::vector<FloatWeight> floats;      // those that recovery did not pack
-  size_t tensor_bytes = 0;              // of all tensors
-  // Of a decoder: bytes of weights that a token reads, and of a float16 cache
-  // that it fills.
+  // Number of the other tensors of each type in the model, "BF16".
+  std::map<std::string, size_t> float_types;
+  size_t tensor_bytes = 0;  // of all tensors
+  // Of a decoder: bytes of weights that a token reads (of experts those that
+  // are chosen), and of a float16 cache that it fills.
   size_t token_bytes = 0;
   size_t cache_bytes = 0;
 };

@@ -1,0 +1,172 @@
+#include "packer/export/export_tensors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "lutra/packer/export.h"
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/tokenizer.h"
+#include "packer/architectures/architecture.h"
+#include "packer/weights/row_source.h"
+#include "runtime/base/json_object.h"
+
+namespace lutra::packer {
+
+ExportTensors::ExportTensors(const Model& model) : model_(model) {
+  const auto& metadata = model.file().metadata();
+  const auto entry = metadata.find(std::string(kConfigKey));
+  if (entry == metadata.end()) {
+    throw Error::InFile(
+        model.path(),
+        "has no configuration (metadata 'lutra.config'): only models that "
+        "were imported from a Hugging Face folder or a GGUF file, by this "
+        "version or a later one, can be exported",
+        ErrorCode::kUnsupported);
+  }
+  document_ = ParseJson(entry->second, model.path(), "'lutra.config'");
+  network_ = BuildNetwork(
+      JsonObject(document_.root(), model.path(), "'lutra.config'"));
+  Find();
+}
+
+void ExportTensors::Refuse(const std::string& tensor,
+                           const std::string& cause) const {
+  throw Error::InTensor(model_.path(), tensor, cause, ErrorCode::kUnsupported);
+}
+
+void ExportTensors::Find() {
+  for (const Node& node : model_.graph().nodes) {
+    if (node.op == OpType::kGather && node.weight.starts_with("lutra.")) {
+      Refuse(node.weight,
+             "says that columns are in activation order, which cannot be "
+             "exported; import with --dequantize for that");
+    }
+  }
+  std::set<std::string> known;
+  for (const NetworkTensor& tensor : network_.tensors) {
+    known.insert(tensor.name);
+    if (tensor.parts.empty()) continue;  // what checkpoints do not hold
+    const bool shared =
+        tensor.name == network_.embedding || tensor.name == network_.output;
+    if (model_.file().Find(tensor.name) == nullptr) {
+      if (shared && network_.tied) continue;
+      Refuse(tensor.name, "is missing");
+    }
+    CheckShape(tensor);
+    if (tensor.transform && !tensor.undo) {
+      Refuse(tensor.name, "was changed by the import, which cannot be undone");
+    }
+    AddPieces(tensor);
+  }
+  for (const TensorView& tensor : model_.file().tensors()) {
+    if (known.contains(tensor.name) || tensor.name == kTokenizerTensor) {
+      continue;
+    }
+    Refuse(tensor.name, "has no place in the network of its configuration");
+  }
+  for (auto& [name, tensor] : tensors_) Finish(name, tensor);
+  // One that was tied may have got an output matrix of its own.
+  untied_ = network_.tied && network_.embedding != network_.output &&
+            model_.file().Find(network_.embedding) != nullptr &&
+            model_.file().Find(network_.output) != nullptr;
+}
+
+// The configuration is a text in the file, which may be another model's.
+void ExportTensors::CheckShape(const NetworkTensor& tensor) const {
+  std::vector<int64_t> shape = model_.file().Get(tensor.name).shape;
+  std::vector<int64_t> wanted = tensor.shape;
+  if (const kernels::LutMatrix* matrix = model_.packed(tensor.name)) {
+    shape = {int64_t{matrix->format.n}, int64_t{matrix->format.k}};
+    while (wanted.size() > 2) {
+      wanted[1] *= wanted[0];
+      wanted.erase(wanted.begin());
+    }
+  }
+  if (shape == wanted) return;
+  Refuse(tensor.name, "has the shape " + ShapeToString(shape) +
+                          ", its configuration says " + ShapeToString(wanted));
+}
+
+// Ours may be rounded to 16 bits, or come from elsewhere (rope_freqs.weight of
+// GGUF files).
+void ExportTensors::CheckFrequencies() const {
+  constexpr float kRounding = 1.0f / 128;
+  const auto near = [](float a, float b) {
+    return std::abs(a - b) <= kRounding * std::abs(b);
+  };
+  std::vector<float> scratch;
+  for (const NetworkTensor& tensor : network_.tensors) {
+    if (!tensor.parts.empty() || model_.file().Find(tensor.name) == nullptr) {
+      continue;
+    }
+    const auto source = RowSource::Of(model_, tensor.name);
+    const auto found = source.Rows(0, source.rows(), scratch);
+    const auto same = [&](const std::vector<float>& values) {
+      return std::equal(found.begin(), found.end(), values.begin(),
+                        values.end(), near);
+    };
+    if (same(tensor.values) || same(tensor.long_values)) continue;
+    Refuse(tensor.name,
+           "has other values than its configuration says, which a folder "
+           "cannot hold");
+  }
+}
+
+void ExportTensors::AddPieces(const NetworkTensor& tensor) {
+  size_t row = 0;
+  for (const TensorPart& part : tensor.parts) {
+    if (part.transposed &&
+        (part.index >= 0 || model_.packed(tensor.name) != nullptr)) {
+      Refuse(tensor.name, "is stored transposed, which is not supported");
+    }
+    ExportTensor& target = tensors_[part.name];
+    target.info.name = part.name;
+    target.info.shape = part.stored;
+    target.transform = tensor.transform;
+    target.undo = tensor.undo;
+    target.transposed = part.transposed;
+    target.rows = 1;
+    for (size_t i = 0; i + 1 < std::max<size_t>(part.stored.size(), 2); ++i) {
+      target.rows *= static_cast<size_t>(part.stored[i]);
+    }
+    target.columns =
+        part.stored.size() > 1 ? static_cast<size_t>(part.stored.back()) : 1;
+    ExportPiece piece;
+    piece.name = tensor.name;
+    piece.first = row;
+    piece.to = static_cast<size_t>(part.first);
+    piece.step = static_cast<size_t>(part.step);
+    piece.count = part.count != 0   ? static_cast<size_t>(part.count)
+                  : part.transposed ? target.columns
+                                    : target.rows;
+    if (part.index >= 0) {
+      const size_t each =
+          target.rows / static_cast<size_t>(part.stored.front());
+      piece.to += static_cast<size_t>(part.index) * each;
+      if (part.count == 0) piece.count = each;
+    }
+    row += piece.count;
+    target.pieces.push_back(std::move(piece));
+  }
+}
+
+void ExportTensors::Finish(const std::string& name,
+                           ExportTensor& tensor) const {
+  size_t rows = 0;
+  tensor.info.dtype = model_.file().Get(tensor.pieces[0].name).dtype;
+  for (const ExportPiece& piece : tensor.pieces) {
+    rows += piece.count;
+    const DType dtype = model_.file().Get(piece.name).dtype;
+    if (dtype == DType::kUInt8 || dtype != tensor.info.dtype) {
+      tensor.info.dtype = DType::kFloat32;
+    }
+  }
+  const size_t width = tensor.transposed ? tensor.rows : tensor.columns;
+  if (rows * width != tensor.info.ElementCount()) {
+    Refuse(name, "is not whole in the model");
+  }
+}
+
+}  // namespace lutra::packer

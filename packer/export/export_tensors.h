@@ -1,0 +1,79 @@
+#ifndef LUTRA_PACKER_EXPORT_EXPORT_TENSORS_H_
+#define LUTRA_PACKER_EXPORT_EXPORT_TENSORS_H_
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "lutra/runtime/model.h"
+#include "packer/architectures/network.h"
+#include "runtime/base/json.h"
+
+// What a checkpoint of an imported model holds: its configuration, and which
+// rows of the model's tensors make each of its tensors.
+
+namespace lutra::packer {
+
+// Rows of a tensor of the model, and where they are in one of the checkpoint.
+struct ExportPiece {
+  std::string name;  // in the model
+  size_t first = 0;  // row there
+  size_t count = 0;
+  size_t to = 0;  // first row in the checkpoint's
+  size_t step = 1;
+};
+
+// A tensor of the checkpoint. A vector's elements are rows of one column.
+struct ExportTensor {
+  // Its type: that of its pieces if they have one, float32 if one is packed.
+  TensorInfo info;
+  size_t rows = 0;
+  size_t columns = 1;
+  std::vector<ExportPiece> pieces;
+  // Pieces are columns of this tensor instead of rows; all are floats.
+  bool transposed = false;
+  // What importing did to each element, and what undoes it; none if nothing.
+  std::function<float(float)> transform;
+  std::function<float(float)> undo;
+};
+
+class ExportTensors {
+ public:
+  // Throws Error for models that no checkpoint can be made of.
+  explicit ExportTensors(const Model& model);
+
+  const Model& model() const { return model_; }
+  const nlohmann::json& config() const { return document_.root(); }
+  const Network& network() const { return network_; }
+  // By their names in a Hugging Face folder.
+  const std::map<std::string, ExportTensor>& tensors() const {
+    return tensors_;
+  }
+  // Whether a matrix that was shared has become two.
+  bool untied() const { return untied_; }
+
+  // Readers compute the frequencies of the rotary embedding from the
+  // configuration. Throws Error if the model has others.
+  void CheckFrequencies() const;
+
+  [[noreturn]] void Refuse(const std::string& tensor,
+                           const std::string& cause) const;
+
+ private:
+  void Find();
+  void CheckShape(const NetworkTensor& tensor) const;
+  void AddPieces(const NetworkTensor& tensor);
+  void Finish(const std::string& name, ExportTensor& tensor) const;
+
+  const Model& model_;
+  JsonDocument document_;
+  Network network_;
+  std::map<std::string, ExportTensor> tensors_;
+  bool untied_ = false;
+};
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_EXPORT_EXPORT_TENSORS_H_

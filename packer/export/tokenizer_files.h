@@ -1,0 +1,26 @@
+#ifndef LUTRA_PACKER_EXPORT_TOKENIZER_FILES_H_
+#define LUTRA_PACKER_EXPORT_TOKENIZER_FILES_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/tokenizer_data.h"
+
+namespace lutra::packer {
+
+// tokenizer.json; reading it back has given the same tokenizer. Throws Error,
+// naming `file`, for what it cannot say.
+std::string TokenizerJson(const TokenizerData& data, const std::string& file);
+
+// The files that a Hugging Face folder has for the model's tokenizer and chat
+// templates, by name: tokenizer.json, tokenizer_config.json and
+// generation_config.json. None if the model has no tokenizer. Throws Error as
+// above.
+std::vector<std::pair<std::string, std::string>> TokenizerFiles(
+    const Model& model);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_EXPORT_TOKENIZER_FILES_H_

@@ -1,0 +1,300 @@
+#include "packer/import/gguf/gguf_architectures.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+
+namespace lutra::packer {
+namespace {
+
+constexpr GgufRenamed kCommonBlocks[] = {
+    {"attn_norm", "input_layernorm"},
+    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},
+    {"attn_qkv", "self_attn.qkv_proj"},
+    {"attn_output", "self_attn.o_proj"},
+    {"attn_q_norm", "self_attn.q_norm"},
+    {"attn_k_norm", "self_attn.k_norm"},
+    {"attn_sub_norm", "self_attn.attn_sub_norm"},
+    {"ffn_norm", "post_attention_layernorm"},
+    {"ffn_gate", "mlp.gate_proj"},
+    {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},
+    {"ffn_sub_norm", "mlp.ffn_sub_norm"},
+    {"ffn_gate_inp", "mlp.gate"},
+    {"ffn_gate_exps", "mlp.experts.*.gate_proj"},
+    {"ffn_up_exps", "mlp.experts.*.up_proj"},
+    {"ffn_down_exps", "mlp.experts.*.down_proj"},
+};
+constexpr GgufRenamed kOutside[] = {
+    {"token_embd", "model.embed_tokens"},
+    {"output_norm", "model.norm"},
+    {"output", "lm_head"},
+};
+
+const GgufArchitecture kArchitectures[] = {
+    {.name = "bert",
+     .type = "bert",
+     .network = "BertModel",
+     .act = "gelu",
+     .eps_key = "layer_norm_eps",
+     .layer = "bert.encoder.layer.",
+     .blocks = {{"attn_q", "attention.self.query"},
+                {"attn_k", "attention.self.key"},
+                {"attn_v", "attention.self.value"},
+                {"attn_output", "attention.output.dense"},
+                {"attn_output_norm", "attention.output.LayerNorm"},
+                {"ffn_up", "intermediate.dense"},
+                {"ffn_down", "output.dense"},
+                {"layer_output_norm", "output.LayerNorm"}},
+     .outside = {{"token_embd", "bert.embeddings.word_embeddings"},
+                 {"position_embd", "bert.embeddings.position_embeddings"},
+                 {"token_types", "bert.embeddings.token_type_embeddings"},
+                 {"token_embd_norm", "bert.embeddings.LayerNorm"}}},
+    {.name = "bitnet", .type = "bitnet", .network = "BitNetForCausalLM"},
+    {.name = "cohere2",
+     .type = "cohere2",
+     .network = "Cohere2ForCausalLM",
+     .eps_key = "layer_norm_eps"},
+    {.name = "gemma",
+     .type = "gemma",
+     .network = "GemmaForCausalLM",
+     .norms_plus_one = true,
+     .act = "gelu_pytorch_tanh",
+     .act_key = "hidden_activation"},
+    {.name = "gemma2",
+     .type = "gemma2",
+     .network = "Gemma2ForCausalLM",
+     .norms_plus_one = true,
+     .act = "gelu_pytorch_tanh",
+     .act_key = "hidden_activation",
+     .blocks = {{"post_attention_norm", "post_attention_layernorm"},
+                {"ffn_norm", "pre_feedforward_layernorm"},
+                {"post_ffw_norm", "post_feedforward_layernorm"}}},
+    {.name = "gemma3",
+     .type = "gemma3_text",
+     .network = "Gemma3ForCausalLM",
+     .norms_plus_one = true,
+     .act = "gelu_pytorch_tanh",
+     .act_key = "hidden_activation",
+     .blocks = {{"post_attention_norm", "post_attention_layernorm"},
+                {"ffn_norm", "pre_feedforward_layernorm"},
+                {"post_ffw_norm", "post_feedforward_layernorm"}}},
+    {.name = "glm4",
+     .type = "glm4",
+     .network = "Glm4ForCausalLM",
+     .blocks = {{"ffn_up", "mlp.gate_up_proj"},
+                {"post_attention_norm", "post_self_attn_layernorm"},
+                {"post_ffw_norm", "post_mlp_layernorm"}}},
+    // Rows of gate and up are one tensor in Hugging Face's files, which the
+    // importer makes of the two here.
+    {.name = "gpt-oss",
+     .type = "gpt_oss",
+     .network = "GptOssForCausalLM",
+     .experts = true,
+     .blocks = {{"post_attention_norm", "post_attention_layernorm"},
+                {"attn_sinks", "self_attn.sinks"},
+                {"ffn_gate_inp", "mlp.router"},
+                {"ffn_gate_exps", "mlp.experts.gate_proj"},
+                {"ffn_up_exps", "mlp.experts.up_proj"},
+                {"ffn_down_exps", "mlp.experts.down_proj"}}},
+    {.name = "granite",
+     .type = "granite",
+     .network = "GraniteForCausalLM",
+     .permuted = true},
+    {.name = "lfm2",
+     .type = "lfm2",
+     .network = "Lfm2ForCausalLM",
+     .eps_key = "norm_eps",
+     .blocks = {{"attn_norm", "operator_norm"},
+                {"ffn_norm", "ffn_norm"},
+                {"attn_output", "self_attn.out_proj"},
+                {"attn_q_norm", "self_attn.q_layernorm"},
+                {"attn_k_norm", "self_attn.k_layernorm"},
+                {"ffn_gate", "feed_forward.w1"},
+                {"ffn_up", "feed_forward.w3"},
+                {"ffn_down", "feed_forward.w2"},
+                {"shortconv.in_proj", "conv.in_proj"},
+                {"shortconv.out_proj", "conv.out_proj"},
+                {"shortconv.conv", "conv.conv"}},
+     .outside = {{"token_embd_norm", "model.embedding_norm"}}},
+    {.name = "llama",
+     .type = "llama",
+     .network = "LlamaForCausalLM",
+     .permuted = true},
+    {.name = "llama",
+     .type = "mixtral",
+     .network = "MixtralForCausalLM",
+     .permuted = true,
+     .experts = true,
+     .blocks = {{"ffn_gate_inp", "block_sparse_moe.gate"},
+                {"ffn_gate_exps", "block_sparse_moe.experts.*.w1"},
+                {"ffn_up_exps", "block_sparse_moe.experts.*.w3"},
+                {"ffn_down_exps", "block_sparse_moe.experts.*.w2"}}},
+    {.name = "olmo2",
+     .type = "olmo2",
+     .network = "Olmo2ForCausalLM",
+     .blocks = {{"post_attention_norm", "post_attention_layernorm"},
+                {"post_ffw_norm", "post_feedforward_layernorm"}}},
+    {.name = "olmoe",
+     .type = "olmoe",
+     .network = "OlmoeForCausalLM",
+     .experts = true},
+    {.name = "phi3",
+     .type = "phi3",
+     .network = "Phi3ForCausalLM",
+     .blocks = {{"ffn_up", "mlp.gate_up_proj"}}},
+    {.name = "qwen2", .type = "qwen2", .network = "Qwen2ForCausalLM"},
+    {.name = "qwen3", .type = "qwen3", .network = "Qwen3ForCausalLM"},
+    {.name = "qwen3moe",
+     .type = "qwen3_moe",
+     .network = "Qwen3MoeForCausalLM",
+     .experts = true},
+    {.name = "smollm3",
+     .type = "smollm3",
+     .network = "SmolLM3ForCausalLM",
+     .permuted = true},
+    {.name = "stablelm",
+     .type = "stablelm",
+     .network = "StableLmForCausalLM",
+     .eps_key = "layer_norm_eps"},
+    {.name = "starcoder2",
+     .type = "starcoder2",
+     .network = "Starcoder2ForCausalLM",
+     .act = "gelu_pytorch_tanh",
+     .eps_key = "norm_epsilon",
+     .blocks = {{"ffn_up", "mlp.c_fc"}, {"ffn_down", "mlp.c_proj"}}},
+};
+
+constexpr std::string_view kBlock = "blk.";
+
+// The number after `prefix` and what follows its point; nothing if there is
+// none.
+struct Numbered {
+  std::string_view number;
+  std::string_view rest;
+};
+std::optional<Numbered> AfterNumber(std::string_view name,
+                                    std::string_view prefix) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  const size_t point = name.find('.');
+  if (point == 0 || point == std::string_view::npos) return std::nullopt;
+  return Numbered{name.substr(0, point), name.substr(point + 1)};
+}
+
+// Calls find(entry) for the architecture's own names and then for the common
+// ones until it returns something.
+template <typename List, size_t kCount, typename Find>
+auto FirstOf(const List& own, const GgufRenamed (&common)[kCount],
+             const Find& find) -> decltype(find(common[0])) {
+  for (const GgufRenamed& entry : own) {
+    if (auto found = find(entry)) return found;
+  }
+  for (const GgufRenamed& entry : common) {
+    if (auto found = find(entry)) return found;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::span<const GgufArchitecture> GgufArchitectures() { return kArchitectures; }
+
+const GgufArchitecture* FindGgufArchitecture(std::string_view name,
+                                             bool experts) {
+  const GgufArchitecture* any = nullptr;
+  for (const GgufArchitecture& row : kArchitectures) {
+    if (row.name != name) continue;
+    if (row.experts == experts) return &row;
+    any = &row;
+  }
+  return any;
+}
+
+const GgufArchitecture* FindGgufArchitectureOf(std::string_view network) {
+  // The same network where it has no windows, which those that ask check.
+  if (network == "MistralForCausalLM") network = "LlamaForCausalLM";
+  const auto* found = std::find_if(
+      std::begin(kArchitectures), std::end(kArchitectures),
+      [&](const GgufArchitecture& row) { return row.network == network; });
+  return found == std::end(kArchitectures) ? nullptr : found;
+}
+
+std::optional<std::string> HuggingFaceName(const GgufArchitecture& architecture,
+                                           std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  const std::string ending(name.substr(dot));  // ".weight" or ".bias"
+  const std::string_view stem = name.substr(0, dot);
+  using Name = std::optional<std::string>;
+  const auto named = [&](std::string_view part, const std::string& before) {
+    return [part, before, &ending](const GgufRenamed& entry) {
+      return entry.from == part ? Name(before + std::string(entry.to) + ending)
+                                : std::nullopt;
+    };
+  };
+  const Name outside = FirstOf(architecture.outside, kOutside, named(stem, ""));
+  if (outside) return outside;
+  const auto block = AfterNumber(stem, kBlock);
+  if (!block) return std::nullopt;
+  return FirstOf(architecture.blocks, kCommonBlocks,
+                 named(block->rest, std::string(architecture.layer) +
+                                        std::string(block->number) + "."));
+}
+
+std::optional<GgufName> FindGgufName(const GgufArchitecture& architecture,
+                                     std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  const std::string ending(name.substr(dot));
+  const std::string_view stem = name.substr(0, dot);
+  const auto named = [&](std::string_view part, const std::string& before) {
+    return [part, before,
+            &ending](const GgufRenamed& entry) -> std::optional<GgufName> {
+      GgufName found{before + std::string(entry.from) + ending, {}};
+      if (entry.to == part) return found;
+      const size_t star = entry.to.find('*');
+      if (star == std::string_view::npos) return std::nullopt;
+      const auto expert = AfterNumber(part, entry.to.substr(0, star));
+      if (!expert || expert->rest != entry.to.substr(star + 2)) {
+        return std::nullopt;
+      }
+      const char* end = expert->number.data() + expert->number.size();
+      size_t number = 0;
+      const auto [at, error] =
+          std::from_chars(expert->number.data(), end, number);
+      if (error != std::errc() || at != end) return std::nullopt;
+      found.expert = number;
+      return found;
+    };
+  };
+  const auto outside = FirstOf(architecture.outside, kOutside, named(stem, ""));
+  if (outside) return outside;
+  const auto layer = AfterNumber(stem, architecture.layer);
+  if (!layer) return std::nullopt;
+  return FirstOf(architecture.blocks, kCommonBlocks,
+                 named(layer->rest,
+                       std::string(kBlock) + std::string(layer->number) + "."));
+}
+
+std::vector<uint32_t> PairedRows(size_t rows, size_t heads, bool inverse) {
+  const size_t dim = rows / heads;
+  std::vector<uint32_t> order(rows);
+  for (size_t row = 0; row < rows; ++row) {
+    const size_t begin = row / dim * dim;
+    const size_t half = row % dim / (dim / 2);
+    const size_t pair = row % (dim / 2);
+    const size_t paired = begin + 2 * pair + half;
+    // `row` is Hugging Face's, `paired` the file's.
+    if (inverse) {
+      order[row] = static_cast<uint32_t>(paired);
+    } else {
+      order[paired] = static_cast<uint32_t>(row);
+    }
+  }
+  return order;
+}
+
+}  // namespace lutra::packer

@@ -1,0 +1,65 @@
+#ifndef LUTRA_TESTS_PACKER_EXPORT_DATA_H_
+#define LUTRA_TESTS_PACKER_EXPORT_DATA_H_
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "lutra/packer/import.h"
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/tokenizer.h"
+#include "packer/weights/compare.h"
+#include "packer/weights/row_source.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::packer {
+
+// Imports what was exported.
+class ExportFixture : public ::testing::Test {
+ protected:
+  std::shared_ptr<const Model> Import(const std::filesystem::path& source) {
+    ImportOptions options;
+    options.source = source;
+    options.output = dir_ / ("model" + std::to_string(++models_));
+    ImportModel(options);
+    return Model::Load(options.output);
+  }
+
+  // Every tensor of one model is in the other, with the same values.
+  static void ExpectSame(const Model& a, const Model& b) {
+    for (const TensorView& tensor : a.file().tensors()) {
+      if (tensor.name == kTokenizerTensor) continue;
+      ASSERT_NE(b.file().Find(tensor.name), nullptr) << tensor.name;
+      const auto difference = Compare(RowSource::Of(a, tensor.name),
+                                      RowSource::Of(b, tensor.name), nullptr);
+      EXPECT_FALSE(difference.first.has_value()) << tensor.name;
+    }
+  }
+
+  // Texts become the same tokens.
+  static void ExpectSameTokens(const Model& a, const Model& b) {
+    const auto tokenizer = Tokenizer::FromModel(a);
+    const auto other = Tokenizer::FromModel(b);
+    ASSERT_NE(tokenizer, nullptr);
+    ASSERT_NE(other, nullptr);
+    for (const char* text :
+         {"", "Hello, world! It's 2024.", "a  b\n\n\tc  ", "<|endoftext|> <s>x",
+          "\xC3\xA9t\xC3\xA9 \xE6\x97\xA5\xE6\x9C\xAC \xF0\x9F\x98\x80"}) {
+      const auto ids = tokenizer->Encode(text, /*add_special=*/true);
+      EXPECT_EQ(other->Encode(text, /*add_special=*/true), ids) << text;
+      EXPECT_EQ(other->Decode(ids), tokenizer->Decode(ids)) << text;
+    }
+    EXPECT_EQ(std::vector<int32_t>(tokenizer->ends().begin(),
+                                   tokenizer->ends().end()),
+              std::vector<int32_t>(other->ends().begin(), other->ends().end()));
+  }
+
+  TempDir dir_;
+  int models_ = 0;
+};
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_TESTS_PACKER_EXPORT_DATA_H_

@@ -213,7 +213,7 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
     plan.memory = std::max(plan.memory, pass.Bytes());
     for (size_t i = 0; i < values.size(); ++i) {
       WriteStatistics(writer, values[i].name, pass.moments()[i].rows(),
-                      pass.moments()[i].UpperHalf());
+                      pass.moments()[i].UpperHalf(), pass.moments()[i].peaks());
     }
   }
   writer.Commit();

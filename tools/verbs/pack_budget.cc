@@ -100,10 +100,15 @@ void CheckBudgetUse(const PackVerb& verb) {
     throw UsageError("--target-bpw",
                      "needs --calibration, for errors, and --data, for trials");
   }
-  if (!has_target && !verb.data.empty() && !verb.calibration.empty()) {
+  const bool rescales = !verb.rescale.method.empty();
+  if (rescales && verb.calibration.empty()) {
+    throw UsageError("--rescale", "needs --calibration");
+  }
+  if (!has_target && !rescales && !verb.data.empty() &&
+      !verb.calibration.empty()) {
     throw UsageError("--data",
                      "takes the place of --calibration (both are for "
-                     "--target-bpw only)");
+                     "--target-bpw and --rescale only)");
   }
   if (!has_target && (verb.dry_run || !verb.plan_file.empty())) {
     throw UsageError("--dry-run, --plan", "are about --target-bpw");

@@ -26,7 +26,8 @@
 //
 // A statistics file is a safetensors file. The metadata key "lutra.statistics"
 // is "1"; for every value there is a tensor "moments.VALUE", float32 [k (k + 1)
-// / 2], the upper half row by row, and a tensor "rows.VALUE", uint64 [1].
+// / 2], the upper half row by row, a tensor "rows.VALUE", uint64 [1], and a
+// tensor "peaks.VALUE", float32 [k], the largest magnitude of each column of u.
 // Files of the same model merge by addition.
 
 namespace lutra::packer {
@@ -48,16 +49,24 @@ class Statistics {
   // The whole matrix [k, k]. Throws Error if a sum is not finite, or less than
   // 0 on the diagonal.
   std::vector<float> Moments(std::string_view value) const;
+  std::vector<float> Peaks(std::string_view value) const;
   // The values here that linear nodes with this weight take, each once. Throws
   // Error for another number of columns than the model's value has.
   std::vector<std::string> ValuesOf(const Model& model,
                                     std::string_view weight) const;
 
+  // From now on these are statistics of a model in which the columns of the
+  // value are divided so (rescale.h).
+  void Divide(std::string_view value, std::vector<float> divisors);
+
  private:
   explicit Statistics(SafetensorsFile file) : file_(std::move(file)) {}
 
+  Span<const float> Divisors(std::string_view value) const;
+
   SafetensorsFile file_;
   std::map<std::string, size_t, std::less<>> columns_;
+  std::map<std::string, std::vector<float>, std::less<>> divisors_;
 };
 
 // Writes the sum of statistics of the same values: as if all data had been seen

@@ -42,6 +42,9 @@ constexpr const char* kExample =
     "maximum\n"
     "  mse            2^b levels; the scale with the smallest squared error\n"
     "  mse-stretched  the levels of stretched with that scale\n"
+    "  mse-asymmetric 2^b equal steps that begin anywhere: an offset for each "
+    "group\n"
+    "  fp4            the values of 4-bit floats, with the best scale\n"
     "  lsbq           sums of +-v; a table per row (--group-size row)\n"
     "  kmeans         a table learned for each tensor; kmeans-row: for each "
     "row\n"
@@ -315,6 +318,16 @@ void AddPackVerb(CommandLine& line) {
            "GPTQ")
       .Range(0, 1000)
       .ShowDefault();
+  pack.AddParsed(
+          "--rounding",
+          [verb](const std::string& text) {
+            using Method = packer::DataRounding::Method;
+            verb->rounding.method =
+                text == "clip" ? Method::kClip : Method::kGptq;
+          },
+          "With data: gptq, or clip: the nearest levels, with scales searched")
+      .OneOf({"gptq", "clip"})
+      .ShowDefault("gptq");
   AddRescaleOptions(pack, "--rescale", verb->rescale);
   AddBudgetOptions(pack, *verb);
   pack.Add("--eval", verb->eval_text,

@@ -9,6 +9,7 @@
 #include "lutra/runtime/error.h"
 #include "packer/calibrate/moments.h"
 #include "packer/calibrate/statistics_file.h"
+#include "packer/calibrate/taps.h"
 
 namespace lutra::packer {
 namespace {
@@ -154,14 +155,16 @@ std::vector<std::string> Statistics::ValuesOf(const Model& model,
                                               std::string_view weight) const {
   std::vector<std::string> values;
   for (const Node& node : model.graph().nodes) {
-    if (node.op != OpType::kLinear || node.weight != weight) continue;
-    const std::string& value = node.inputs[0];
+    if (node.weight != weight) continue;
+    const std::optional<MatrixInput> input = FindMatrixInput(model, node);
+    if (!input) continue;
+    const std::string& value = input->name;
     const auto columns = columns_.find(value);
     if (columns == columns_.end() ||
         std::find(values.begin(), values.end(), value) != values.end()) {
       continue;
     }
-    const size_t expected = model.value(value).ElementCount();
+    const size_t expected = input->columns;
     if (columns->second != expected) {
       throw Error::InTensor(file_.path(), MomentsName(value),
                             "has " + std::to_string(columns->second) +

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "lutra/packer/pack.h"
+#include "lutra/packer/ranges.h"
 #include "lutra/runtime/error.h"
 #include "packer/assign/plan.h"
 #include "packer/rewrite/column_scales.h"
@@ -62,6 +63,8 @@ class Rescaler {
   RescaleReport Write(const std::filesystem::path& path) {
     const SafetensorsFile& file = model_.file();
     std::map<std::string, std::string> metadata = file.metadata();
+    metadata[std::string(kGraphKey)] =
+        GraphToJson(WithoutRanges(model_.graph()));
     metadata.erase(std::string(kSchemesKey));  // no weight is on its grid now
     std::vector<TensorInfo> tensors;
     for (const TensorView& tensor : file.tensors()) {

@@ -138,6 +138,23 @@ TEST_F(CalibrationVerbsTest, RescaledModelIsTheSame) {
   EXPECT_FALSE(std::filesystem::exists(*this / "x.rescaled"));
 }
 
+TEST_F(CalibrationVerbsTest, FixedRanges) {
+  const json report = json::parse(OutputOf(
+      {"calibrate", float_, "--data", text_, "--length", "30", "--ranges",
+       "percentile", "--percentile", "99", "-o", *this / "r", "--json"}));
+  EXPECT_EQ(report["values"].size(), 5u);
+  EXPECT_LT(report["values"][0]["min"].get<double>(), 0);
+  EXPECT_GT(report["values"][0]["max"].get<double>(), 0);
+  // Of packed layers only.
+  EXPECT_LT(Divergence(*this / "r"), 1e-6);
+  OutputOf({"calibrate", float_, "--data", text_, "--ranges", "fixed",
+            "--range-min", "-1", "--range-max", "2", "-o", *this / "f"});
+  EXPECT_EQ(RunLutra({"calibrate", float_, "--data", text_, "--ranges", "fixed",
+                      "-o", *this / "x"})
+                .exit_code,
+            2);
+}
+
 TEST_F(CalibrationVerbsTest, PackMeasuresBeforeAndAfter) {
   const json report = json::parse(
       OutputOf(Pack(*this / "p", {"--eval", text_, "--eval-bytes", "300"})));

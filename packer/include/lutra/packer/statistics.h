@@ -12,17 +12,18 @@
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/safetensors.h"
 
-// What data says about the inputs of layers: for each value x [k] that a linear
-// node takes, the number of rows seen and the second moments, the sum over rows
-// of u u^T with u = x / size. An error e of a row of the weight changes the
-// outputs by e x, so the sum of the squares of these changes, each as a share,
-// is
+// What data says about the inputs of layers: for each x [k] that a linear node
+// takes, the window of a conv2d ("OUTPUT:windows") or the state of an lstm_cell
+// (its output) shows, the number of rows seen and the second moments, the sum
+// over rows of u u^T with u = x / size. An error e of a row of the weight
+// changes the outputs by e x, so the sum of the squares of these changes, each
+// as a share, is
 //   e (sum of u u^T) e^T
 // which is all that rounding with data needs to know. The size of a row is the
-// root of its mean square; for a layer whose output is added to the stream of a
-// residual network, which norms divide by its size, that of the stream. Without
-// it a few tokens with huge values (the first of a text, most often) decide
-// nearly alone.
+// root of its mean square, for a window that of its image; for a layer whose
+// output is added to the stream of a residual network, which norms divide by
+// its size, that of the stream. Without it a few tokens with huge values (the
+// first of a text, most often) decide nearly alone.
 //
 // A statistics file is a safetensors file. The metadata key "lutra.statistics"
 // is "1"; for every value there is a tensor "moments.VALUE", float32 [k (k + 1)
@@ -50,7 +51,7 @@ class Statistics {
   // 0 on the diagonal.
   std::vector<float> Moments(std::string_view value) const;
   std::vector<float> Peaks(std::string_view value) const;
-  // The values here that linear nodes with this weight take, each once. Throws
+  // The values here that nodes multiply with this weight, each once. Throws
   // Error for another number of columns than the model's value has.
   std::vector<std::string> ValuesOf(const Model& model,
                                     std::string_view weight) const;

@@ -1,6 +1,7 @@
 #include "packer/encode/weight_packer.h"
 
 #include <algorithm>
+#include <array>
 #include <bitset>
 #include <cmath>
 #include <limits>
@@ -76,16 +77,27 @@ void TakeNearest(const float* w, size_t count, float scale, float offset,
   const size_t entries = static_cast<size_t>(
       std::lower_bound(table.begin(), table.end(), table.back()) -
       table.begin() + 1);
-  std::vector<double> middles;
+  // The largest floats that are not above the middles: floats are above the one
+  // where they are above the other.
+  std::array<float, kMaxTable> middles;
   for (size_t i = 0; i + 1 < entries; ++i) {
-    middles.push_back(double{std::abs(scale)} * (table[i] + table[i + 1]) / 2);
+    const double middle =
+        double{std::abs(scale)} * (table[i] + table[i + 1]) / 2;
+    middles[i] = static_cast<float>(middle);
+    if (static_cast<double>(middles[i]) > middle) {
+      middles[i] =
+          std::nextafter(middles[i], -std::numeric_limits<float>::infinity());
+    }
+  }
+  const Span<const float> borders(middles.data(), entries - 1);
+  if (scale >= 0 && offset == 0) {
+    qat::CountBelow(w, count, borders, indices);
+    return;
   }
   const float sign = scale < 0 ? -1.0f : 1.0f;
-  for (size_t i = 0; i < count; ++i) {
-    const auto above = std::lower_bound(middles.begin(), middles.end(),
-                                        sign * (w[i] - offset));
-    indices[i] = static_cast<uint8_t>(above - middles.begin());
-  }
+  std::vector<float> turned(count);
+  for (size_t i = 0; i < count; ++i) turned[i] = sign * (w[i] - offset);
+  qat::CountBelow(turned.data(), count, borders, indices);
 }
 
 // A weight matrix on its way: the arguments of PackLutMatrix.

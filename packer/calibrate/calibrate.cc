@@ -9,6 +9,8 @@
 
 #include "lutra/packer/statistics.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/operator.h"
+#include "packer/calibrate/gradient_pass.h"
 #include "packer/calibrate/moments.h"
 #include "packer/calibrate/row_size.h"
 #include "packer/calibrate/sample_runner.h"
@@ -157,9 +159,27 @@ class Pass {
   MatrixProduct multiply_;
 };
 
-void CheckLayers(const Model& model) {
-  if (!MatrixInputs(model).empty()) return;
-  throw Error::InFile(model.path(), "has no layers to calibrate");
+void CheckLayers(const Model& model, const CalibrateOptions& options) {
+  const std::vector<MatrixInput> inputs = MatrixInputs(model);
+  if (inputs.empty()) {
+    throw Error::InFile(model.path(), "has no layers to calibrate");
+  }
+  for (const Node& node : model.graph().nodes) {
+    if (!options.gradients) break;
+    const bool other =
+        node.op != OpType::kLinear && FindMatrixInput(model, node).has_value();
+    if (other || model.packed(node.weight) != nullptr) {
+      throw NodeError(model, node,
+                      "gradients are collected of linear nodes with float "
+                      "weights only");
+    }
+  }
+}
+
+std::vector<std::string> NamesOf(const std::vector<Value>& values) {
+  std::vector<std::string> names;
+  for (const Value& value : values) names.push_back(value.input.name);
+  return names;
 }
 
 }  // namespace
@@ -176,7 +196,7 @@ std::vector<uint32_t> SpreadSamples(size_t all, size_t most) {
 CalibrationPlan PlanCalibration(const std::shared_ptr<const Model>& model,
                                 const qat::Samples& samples,
                                 const CalibrateOptions& options) {
-  CheckLayers(*model);
+  CheckLayers(*model, options);
   CheckSamples(*model, samples);
   const auto passes = Passes(*model, options.memory);
   CalibrationPlan plan;
@@ -185,8 +205,12 @@ CalibrationPlan PlanCalibration(const std::shared_ptr<const Model>& model,
   plan.rows = plan.samples * samples.RowsOfSample();
   for (const std::vector<Value>& values : passes) {
     plan.values += values.size();
-    const Pass pass(*model, values, samples, options.executor);
-    plan.memory = std::max(plan.memory, pass.Bytes());
+    const size_t bytes =
+        options.gradients
+            ? GradientPass(*model, NamesOf(values), samples, options.executor)
+                  .Bytes()
+            : Pass(*model, values, samples, options.executor).Bytes();
+    plan.memory = std::max(plan.memory, bytes);
   }
   return plan;
 }
@@ -196,7 +220,7 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
                           const CalibrateOptions& options,
                           const std::filesystem::path& path,
                           const CalibrationProgress& progress) {
-  CheckLayers(*model);
+  CheckLayers(*model, options);
   CheckSamples(*model, samples);
   const auto passes = Passes(*model, options.memory);
   const std::vector<uint32_t> chosen =
@@ -216,15 +240,22 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
   SafetensorsWriter writer(path, StatisticsMetadata(), StatisticsTensors(all));
   size_t done = 0;
   for (const std::vector<Value>& values : passes) {
-    Pass pass(*model, values, samples, options.executor);
-    pass.Run(chosen, [&](size_t rows) {
-      done += rows;
-      if (progress) progress(done, plan.rows * plan.passes);
-    });
-    plan.memory = std::max(plan.memory, pass.Bytes());
-    for (size_t i = 0; i < values.size(); ++i) {
-      WriteStatistics(writer, values[i].input.name, pass.moments()[i].rows(),
-                      pass.moments()[i].UpperHalf(), pass.moments()[i].peaks());
+    const auto run = [&](auto pass) {
+      pass.Run(chosen, [&](size_t rows) {
+        done += rows;
+        if (progress) progress(done, plan.rows * plan.passes);
+      });
+      plan.memory = std::max(plan.memory, pass.Bytes());
+      for (size_t i = 0; i < values.size(); ++i) {
+        WriteStatistics(writer, values[i].input.name, pass.moments()[i].rows(),
+                        pass.moments()[i].UpperHalf(),
+                        pass.moments()[i].peaks());
+      }
+    };
+    if (options.gradients) {
+      run(GradientPass(*model, NamesOf(values), samples, options.executor));
+    } else {
+      run(Pass(*model, values, samples, options.executor));
     }
   }
   writer.Commit();

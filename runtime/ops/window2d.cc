@@ -1,6 +1,7 @@
 #include "runtime/ops/window2d.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "kernels/base/checked_math.h"

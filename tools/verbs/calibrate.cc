@@ -57,6 +57,7 @@ struct CalibrateVerb {
   DataOptions data_options;
   size_t memory = 1024;  // MiB
   size_t threads = 0;
+  bool gradients = false;
   bool json = false;
   std::string ranges;  // a rule; "": statistics
   packer::RangeOptions range_options;
@@ -138,6 +139,7 @@ void CalibrateVerb::Run() {
   packer::CalibrateOptions options;
   options.samples = EnoughSamples(samples, data_options);
   options.memory = memory * kMiB;
+  options.gradients = gradients;
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   options.executor = executor.get();
   const std::shared_ptr<const Model> source = Model::Load(model);
@@ -219,6 +221,9 @@ void AddCalibrateVerb(CommandLine& line) {
       .TypeName("MIB")
       .Range(size_t{1}, size_t{1} << 20)
       .ShowDefault();
+  calibrate.AddFlag("--gradients", verb->gradients,
+                    "Weigh rows by the gradients of the loss, which needs the "
+                    "memory of training");
   AddThreadsOption(calibrate, verb->threads);
   calibrate.AddFlag("--json", verb->json, "Print JSON");
   calibrate.OnRun([verb] { verb->Run(); });

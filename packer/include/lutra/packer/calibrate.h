@@ -23,6 +23,10 @@ struct CalibrateOptions {
   // Bytes for sums at a time. Where those of all values take more, the data is
   // run several times, each for as many values as fit (at least one).
   size_t memory = size_t{1} << 30;
+  // Rows count by the squares of the gradients of the loss with respect to the
+  // outputs made of them, in the place of one over the square of their size. Of
+  // linear nodes with float weights only; memory is then that of training.
+  bool gradients = false;
   Executor* executor = nullptr;  // nullptr: the calling thread
 };
 

@@ -67,6 +67,7 @@ int RunCommand(int argc, const char* const* argv) {
   AddImportVerb(line);
   AddExportVerb(line);
   AddRotateVerb(line);
+  AddRescaleVerb(line);
   AddCalibrateVerb(line);
   AddPackVerb(line);
   AddTuneVerb(line);

@@ -238,6 +238,8 @@ struct Call {
       const LutFormat& format = job.w->format;
       assert(job.arguments.x == products[0].arguments.x &&
              job.arguments.x_stride == products[0].arguments.x_stride &&
+             job.arguments.range_min == products[0].arguments.range_min &&
+             job.arguments.range_max == products[0].arguments.range_max &&
              job.arguments.x_stride >= format.k &&
              job.arguments.y_stride >= format.n &&
              (job.arguments.residual == nullptr ||

@@ -48,19 +48,19 @@ inline int32_t QuantizeRun(const TokenScale& t, const float* HWY_RESTRICT x,
   const hn::Rebind<int8_t, DI32> d8;
   const size_t lanes = hn::Lanes(df);
   const VF32 inverse = hn::Set(df, t.inverse);
-  // Rounds to the nearest even integer, which is then in the low bits: products
-  // are at most about 255, so that the conversions' care for large ones is not
-  // needed.
+  // Rounds to the nearest even integer, which is then in the low bits. Clipped
+  // before, products are at most about 255, so that the conversions' care for
+  // large ones is not needed.
   const VF32 magic = hn::Set(df, 0x1.8p23f);
   const VI32 zero = hn::Sub(hn::Set(di, t.zero), hn::BitCast(di, magic));
-  const VI32 low = hn::Set(di, t.low);
-  const VI32 high = hn::Set(di, 127);
+  const VF32 low = hn::Set(df, static_cast<float>(t.low - t.zero));
+  const VF32 high = hn::Set(df, static_cast<float>(127 - t.zero));
   VI32 sums = hn::Zero(di);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     const VF32 scaled = hn::Mul(hn::LoadU(df, x + i), inverse);
-    const VI32 rounded = hn::BitCast(di, hn::Add(scaled, magic));
-    const VI32 q = hn::Min(hn::Max(hn::Add(rounded, zero), low), high);
+    const VF32 clipped = hn::Min(hn::Max(scaled, low), high);
+    const VI32 q = hn::Add(hn::BitCast(di, hn::Add(clipped, magic)), zero);
     sums = hn::Add(sums, q);
     hn::StoreU(hn::DemoteTo(d8, q), d8, values + i);
   }
@@ -109,7 +109,8 @@ inline void QuantizeToken(const GemmJob& job, size_t token) {
   const size_t tile = width == 1 ? token : token / width;
   const size_t lane = token - tile * width;
   const float* x = job.arguments.x + token * job.arguments.x_stride;
-  TokenScale t = FindTokenScale(type, x, job.w->format.k);
+  TokenScale t =
+      WithRange(job.arguments, type, FindTokenScale(type, x, job.w->format.k));
   const bool finite = !std::isnan(t.scale);
   const bool per_group = group_scales != nullptr && finite;
   const int32_t factor = kSignedTables ? 0 : job.w->table_min;

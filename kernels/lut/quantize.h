@@ -19,8 +19,10 @@ struct TokenScale {
   int32_t low = 0;  // smallest value, the largest is 127
 
   int32_t Quantize(float x) const {
-    const float rounded = std::nearbyint(x * inverse);
-    return std::clamp(static_cast<int32_t>(rounded) + zero, low, 127);
+    const float rounded =
+        std::nearbyint(std::clamp(x * inverse, static_cast<float>(low - zero),
+                                  static_cast<float>(127 - zero)));
+    return static_cast<int32_t>(rounded) + zero;
   }
 };
 
@@ -39,6 +41,17 @@ inline TokenScale MakeTokenScale(ActivationType type, float min, float max) {
   }
   t.inverse = 1.0f / t.scale;
   return t;
+}
+
+// What a fixed range puts in the place of that of a token whose values are
+// finite.
+inline TokenScale WithRange(const GemmArguments& arguments, ActivationType type,
+                            const TokenScale& own) {
+  if (!arguments.HasRange() || Traits(type).has_group_scales ||
+      std::isnan(own.scale)) {
+    return own;
+  }
+  return MakeTokenScale(type, arguments.range_min, arguments.range_max);
 }
 
 // For a token that holds an infinity or a NaN: all values 0, all outputs NaN.

@@ -74,7 +74,10 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
   for (size_t m = 0; m < arguments.m; ++m) {
     const float* x = arguments.x + m * arguments.x_stride;
     TokenScale token;
-    if (!is_float) token = FindTokenScale(x, f.k, activation_type);
+    if (!is_float) {
+      token = WithRange(arguments, activation_type,
+                        FindTokenScale(x, f.k, activation_type));
+    }
     const bool finite = !std::isnan(token.scale);
     for (size_t n = 0; n < f.n; ++n) {
       const size_t r = n % kBlockRows;

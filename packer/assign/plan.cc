@@ -27,8 +27,21 @@ kernels::ScaleType StoredType(qat::ScaleType type) {
       return kernels::ScaleType::kBFloat16;
     case qat::ScaleType::kFloat16:
       return kernels::ScaleType::kFloat16;
+    case qat::ScaleType::kPowerOfTwo:
+      return kernels::ScaleType::kE8M0;
     default:
       return kernels::ScaleType::kFloat32;
+  }
+}
+
+kernels::OffsetType OffsetsFor(qat::ScaleType scales) {
+  switch (scales) {
+    case qat::ScaleType::kFloat:
+      return kernels::OffsetType::kFloat32;
+    case qat::ScaleType::kBFloat16:
+      return kernels::OffsetType::kBFloat16;
+    default:
+      return kernels::OffsetType::kFloat16;
   }
 }
 
@@ -44,10 +57,23 @@ size_t PlanTables(WeightPlan& plan) {
     if (plan.method != PackMethod::kPostTraining) {
       throw Error("a learned table is no grid to train on");
     }
+    if (scheme.scale_type == qat::ScaleType::kPowerOfTwo) {
+      throw Error("learned tables need finer scales than powers of two");
+    }
     if (plan.learned == qat::LearnedTable::kRow) per_row();
     return scheme.bits == 0 ? 3 : size_t{1} << scheme.bits;
   }
   const auto quantizer = qat::MakeQuantizer(scheme.quantizer);
+  if (qat::IsAsymmetric(scheme.quantizer) &&
+      plan.method == PackMethod::kPostTraining) {
+    const size_t levels = quantizer->GridSize(scheme.bits);
+    for (size_t i = 0; i < levels; ++i) {
+      plan.table.push_back(static_cast<int8_t>(static_cast<int>(i) -
+                                               static_cast<int>(levels / 2)));
+    }
+    plan.format.offset_type = OffsetsFor(scheme.scale_type);
+    return levels;
+  }
   if (auto table = quantizer->LutTable(scheme.bits)) {
     plan.table = *std::move(table);
     return plan.table.size();
@@ -87,6 +113,10 @@ void PlanBlob(WeightPlan& plan) {
   const qat::QuantScheme& scheme = plan.scheme;
   const int64_t k = plan.weight.k;
   kernels::LutFormat& format = plan.format;
+  if (scheme.scale_type == qat::ScaleType::kPowerOfTwo &&
+      plan.method != PackMethod::kPostTraining) {
+    throw Error("it was trained with scales that are no powers of two");
+  }
   const size_t levels = PlanTables(plan);
   format.scale_type = StoredType(scheme.scale_type);
   if (scheme.scale_type != qat::ScaleType::kFloat &&
@@ -106,7 +136,10 @@ void PlanBlob(WeightPlan& plan) {
     throw Error(cause);
   }
   if (plan.scheme.scale_type == qat::ScaleType::kTwoLevels) {
-    if (const auto two_levels = WithTwoLevels(format)) {
+    const auto two_levels = format.offset_type == kernels::OffsetType::kNone
+                                ? WithTwoLevels(format)
+                                : std::nullopt;
+    if (two_levels) {
       format = *two_levels;
     } else {
       plan.scheme.scale_type = qat::ScaleType::kFloat16;

@@ -9,6 +9,8 @@
 
 #include "lutra/packer/statistics.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/operator.h"
+#include "packer/calibrate/gradient_pass.h"
 #include "packer/calibrate/moments.h"
 #include "packer/calibrate/row_size.h"
 #include "packer/calibrate/sample_runner.h"
@@ -23,8 +25,7 @@ namespace {
 constexpr size_t kRows = 128;
 
 struct Value {
-  std::string name;
-  size_t columns = 0;
+  MatrixInput input;
   // What the rows are weighed by (see NormalizedSum), if not by their own size.
   std::optional<std::string> sum = {};
 };
@@ -33,15 +34,13 @@ struct Value {
 std::vector<std::vector<Value>> Passes(const Model& model, size_t memory) {
   std::vector<std::vector<Value>> passes;
   size_t bytes = 0;
-  for (const std::string& name : LinearInputs(model.graph())) {
-    const size_t columns = model.value(name).ElementCount();
-    const size_t more = Moments::Bytes(columns);
+  for (const MatrixInput& input : MatrixInputs(model)) {
+    const size_t more = Moments::Bytes(input.columns);
     if (passes.empty() || bytes + more > memory) {
       passes.emplace_back();
       bytes = 0;
     }
-    passes.back().push_back(
-        {name, columns, NormalizedSum(model.graph(), name)});
+    passes.back().push_back({input, NormalizedSum(model.graph(), input.tap)});
     bytes += more;
   }
   return passes;
@@ -58,8 +57,9 @@ class Pass {
                 executor) {
     const std::vector<std::string> taps = Taps(values);
     for (const Value& value : values) {
-      moments_.emplace_back(value.columns);
-      size_of_.push_back(PlaceOf(value.sum.value_or(value.name), taps));
+      moments_.emplace_back(value.input.columns);
+      tap_of_.push_back(PlaceOf(value.input.tap, taps));
+      size_of_.push_back(PlaceOf(value.sum.value_or(value.input.tap), taps));
     }
   }
 
@@ -75,19 +75,22 @@ class Pass {
 
   size_t Bytes() const {
     size_t bytes = runner_.Bytes();
-    for (const Value& value : values_) bytes += Moments::Bytes(value.columns);
+    for (const Value& value : values_) {
+      bytes += Moments::Bytes(value.input.columns);
+    }
     return bytes;
   }
 
  private:
-  // The values, then the sums, some of which values share.
+  // What values are made of, and the sums; each once.
   static std::vector<std::string> Taps(const std::vector<Value>& values) {
     std::vector<std::string> names;
-    for (const Value& value : values) names.push_back(value.name);
+    const auto add = [&](const std::string& name) {
+      if (PlaceOf(name, names) == names.size()) names.push_back(name);
+    };
+    for (const Value& value : values) add(value.input.tap);
     for (const Value& value : values) {
-      if (value.sum && PlaceOf(*value.sum, names) == names.size()) {
-        names.push_back(*value.sum);
-      }
+      if (value.sum) add(*value.sum);
     }
     return names;
   }
@@ -98,59 +101,85 @@ class Pass {
   }
 
   void AddRows(size_t count) {
-    std::vector<std::vector<float>>& outputs = runner_.outputs();
     for (size_t i = 0; i < values_.size(); ++i) {
-      CheckFinite(i, count);
-      Weigh(outputs[size_of_[i]], outputs[i], values_[i].columns, count);
-      moments_[i].Add(outputs[i].data(), count, executor_, multiply_);
-    }
-  }
-
-  // Divides rows by the size of those of `sums`, which has values of kRows and
-  // may be the rows themselves.
-  static void Weigh(const std::vector<float>& sums, std::vector<float>& rows,
-                    size_t columns, size_t count) {
-    const size_t width = sums.size() / kRows;
-    for (size_t row = 0; row < count; ++row) {
-      const double size = RowSize({sums.data() + row * width, width});
-      for (size_t i = row * columns; i < (row + 1) * columns; ++i) {
-        rows[i] = static_cast<float>(rows[i] / size);
+      const std::vector<float>& rows = runner_.outputs()[tap_of_[i]];
+      const std::vector<float>& sums = runner_.outputs()[size_of_[i]];
+      const size_t width = rows.size() / kRows;
+      CheckFinite(values_[i], {rows.data(), count * width});
+      weighed_.resize(count * width);
+      for (size_t row = 0; row < count; ++row) {
+        const double size = RowSize(
+            {sums.data() + row * (sums.size() / kRows), sums.size() / kRows});
+        for (size_t c = row * width; c < (row + 1) * width; ++c) {
+          weighed_[c] = static_cast<float>(rows[c] / size);
+        }
+      }
+      if (values_[i].input.window) {
+        AddWindows(i, count);
+      } else {
+        moments_[i].Add(weighed_.data(), count, executor_, multiply_);
       }
     }
   }
 
-  void CheckFinite(size_t i, size_t count) {
-    const std::vector<float>& rows = runner_.outputs()[i];
-    const auto end =
-        rows.begin() + static_cast<ptrdiff_t>(count * values_[i].columns);
-    if (std::all_of(rows.begin(), end,
+  void AddWindows(size_t i, size_t images) {
+    const Window2d& window = *values_[i].input.window;
+    const size_t columns = values_[i].input.columns;
+    const size_t pixels = images * window.OutputPixels();
+    gathered_.resize(kRows * columns);
+    for (size_t first = 0; first < pixels; first += kRows) {
+      const size_t count = std::min(kRows, pixels - first);
+      for (size_t p = 0; p < count; ++p) {
+        const size_t image = (first + p) / window.OutputPixels();
+        GatherWindow(window, weighed_.data() + image * window.InputSize(),
+                     (first + p) % window.OutputPixels(),
+                     gathered_.data() + p * columns);
+      }
+      moments_[i].Add(gathered_.data(), count, executor_, multiply_);
+    }
+  }
+
+  void CheckFinite(const Value& value, Span<const float> rows) const {
+    if (std::all_of(rows.begin(), rows.end(),
                     [](float x) { return std::isfinite(x); })) {
       return;
     }
     throw Error::InFile(runner_.model().path(),
-                        "the value '" + values_[i].name + "' is not finite");
+                        "the value '" + value.input.tap + "' is not finite");
   }
 
   const std::vector<Value>& values_;
   Executor* executor_;
   SampleRunner runner_;  // of the taps
   std::vector<Moments> moments_;
-  std::vector<size_t> size_of_;  // the output that tells the rows' sizes
+  std::vector<size_t> tap_of_;   // the output that a value is made of
+  std::vector<size_t> size_of_;  // the one that tells the rows' sizes
+  std::vector<float> weighed_;
+  std::vector<float> gathered_;  // windows
   MatrixProduct multiply_;
 };
 
-void Check(const Model& model, const qat::Samples& samples) {
-  if (LinearInputs(model.graph()).empty()) {
-    throw Error::InFile(model.path(), "has no linear layers to calibrate");
+void CheckLayers(const Model& model, const CalibrateOptions& options) {
+  const std::vector<MatrixInput> inputs = MatrixInputs(model);
+  if (inputs.empty()) {
+    throw Error::InFile(model.path(), "has no layers to calibrate");
   }
-  if (model.inputs().size() != 1) {
-    throw Error::InFile(model.path(), "takes several inputs");
+  for (const Node& node : model.graph().nodes) {
+    if (!options.gradients) break;
+    const bool other =
+        node.op != OpType::kLinear && FindMatrixInput(model, node).has_value();
+    if (other || model.packed(node.weight) != nullptr) {
+      throw NodeError(model, node,
+                      "gradients are collected of linear nodes with float "
+                      "weights only");
+    }
   }
-  try {
-    samples.CheckGraph(model.graph(), model.outputs().at(0).ElementCount());
-  } catch (const Error& error) {
-    throw Error::InFile(model.path(), error.what());
-  }
+}
+
+std::vector<std::string> NamesOf(const std::vector<Value>& values) {
+  std::vector<std::string> names;
+  for (const Value& value : values) names.push_back(value.input.name);
+  return names;
 }
 
 }  // namespace
@@ -167,7 +196,8 @@ std::vector<uint32_t> SpreadSamples(size_t all, size_t most) {
 CalibrationPlan PlanCalibration(const std::shared_ptr<const Model>& model,
                                 const qat::Samples& samples,
                                 const CalibrateOptions& options) {
-  Check(*model, samples);
+  CheckLayers(*model, options);
+  CheckSamples(*model, samples);
   const auto passes = Passes(*model, options.memory);
   CalibrationPlan plan;
   plan.passes = passes.size();
@@ -175,8 +205,12 @@ CalibrationPlan PlanCalibration(const std::shared_ptr<const Model>& model,
   plan.rows = plan.samples * samples.RowsOfSample();
   for (const std::vector<Value>& values : passes) {
     plan.values += values.size();
-    const Pass pass(*model, values, samples, options.executor);
-    plan.memory = std::max(plan.memory, pass.Bytes());
+    const size_t bytes =
+        options.gradients
+            ? GradientPass(*model, NamesOf(values), samples, options.executor)
+                  .Bytes()
+            : Pass(*model, values, samples, options.executor).Bytes();
+    plan.memory = std::max(plan.memory, bytes);
   }
   return plan;
 }
@@ -186,7 +220,8 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
                           const CalibrateOptions& options,
                           const std::filesystem::path& path,
                           const CalibrationProgress& progress) {
-  Check(*model, samples);
+  CheckLayers(*model, options);
+  CheckSamples(*model, samples);
   const auto passes = Passes(*model, options.memory);
   const std::vector<uint32_t> chosen =
       SpreadSamples(samples.Count(), options.samples);
@@ -197,7 +232,7 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
   std::vector<std::pair<std::string, size_t>> all;
   for (const std::vector<Value>& values : passes) {
     for (const Value& value : values) {
-      all.emplace_back(value.name, value.columns);
+      all.emplace_back(value.input.name, value.input.columns);
     }
   }
   plan.values = all.size();
@@ -205,15 +240,22 @@ CalibrationPlan Calibrate(const std::shared_ptr<const Model>& model,
   SafetensorsWriter writer(path, StatisticsMetadata(), StatisticsTensors(all));
   size_t done = 0;
   for (const std::vector<Value>& values : passes) {
-    Pass pass(*model, values, samples, options.executor);
-    pass.Run(chosen, [&](size_t rows) {
-      done += rows;
-      if (progress) progress(done, plan.rows * plan.passes);
-    });
-    plan.memory = std::max(plan.memory, pass.Bytes());
-    for (size_t i = 0; i < values.size(); ++i) {
-      WriteStatistics(writer, values[i].name, pass.moments()[i].rows(),
-                      pass.moments()[i].UpperHalf());
+    const auto run = [&](auto pass) {
+      pass.Run(chosen, [&](size_t rows) {
+        done += rows;
+        if (progress) progress(done, plan.rows * plan.passes);
+      });
+      plan.memory = std::max(plan.memory, pass.Bytes());
+      for (size_t i = 0; i < values.size(); ++i) {
+        WriteStatistics(writer, values[i].input.name, pass.moments()[i].rows(),
+                        pass.moments()[i].UpperHalf(),
+                        pass.moments()[i].peaks());
+      }
+    };
+    if (options.gradients) {
+      run(GradientPass(*model, NamesOf(values), samples, options.executor));
+    } else {
+      run(Pass(*model, values, samples, options.executor));
     }
   }
   writer.Commit();

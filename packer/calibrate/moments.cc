@@ -1,6 +1,7 @@
 #include "packer/calibrate/moments.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace lutra::packer {
 namespace {
@@ -25,6 +26,11 @@ void Moments::Add(const float* rows, size_t count, Executor* executor,
     product.c = sums_.data() + begin;
     product.c_stride = columns_;
     multiply(product, executor);
+  }
+  for (size_t row = 0; row < count; ++row) {
+    for (size_t i = 0; i < columns_; ++i) {
+      peaks_[i] = std::max(peaks_[i], std::abs(rows[row * columns_ + i]));
+    }
   }
   rows_ += count;
 }

@@ -10,11 +10,12 @@
 
 namespace lutra::packer {
 
-// The sum of x x^T over rows, float32, of which the upper half counts.
+// The sum of x x^T over rows, float32, of which the upper half counts, and the
+// largest magnitude of each column.
 class Moments {
  public:
   explicit Moments(size_t columns)
-      : columns_(columns), sums_(columns * columns) {}
+      : columns_(columns), sums_(columns * columns), peaks_(columns) {}
 
   // rows [count, columns].
   void Add(const float* rows, size_t count, Executor* executor,
@@ -24,15 +25,17 @@ class Moments {
   uint64_t rows() const { return rows_; }
   // The upper half, row by row.
   std::vector<float> UpperHalf() const;
+  const std::vector<float>& peaks() const { return peaks_; }
 
   static size_t Bytes(size_t columns) {
-    return columns * columns * sizeof(float);
+    return (columns + 1) * columns * sizeof(float);
   }
 
  private:
   size_t columns_;
   uint64_t rows_ = 0;
   std::vector<float> sums_;
+  std::vector<float> peaks_;
 };
 
 inline size_t HalfSize(size_t columns) { return columns * (columns + 1) / 2; }

@@ -2,11 +2,24 @@
 
 #include <algorithm>
 
+#include "lutra/runtime/error.h"
+
 namespace lutra::packer {
 
 bool HasState(const Graph& graph) {
   return std::any_of(graph.nodes.begin(), graph.nodes.end(),
                      [](const Node& node) { return IsStateful(node.op); });
+}
+
+void CheckSamples(const Model& model, const qat::Samples& samples) {
+  if (model.inputs().size() != 1) {
+    throw Error::InFile(model.path(), "takes several inputs");
+  }
+  try {
+    samples.CheckGraph(model.graph(), model.outputs().at(0).ElementCount());
+  } catch (const Error& error) {
+    throw Error::InFile(model.path(), error.what());
+  }
 }
 
 ProgramOptions DataProgramOptions(const Graph& graph,

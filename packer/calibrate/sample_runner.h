@@ -16,6 +16,9 @@ namespace lutra::packer {
 // Whether the rows of a sample depend on each other.
 bool HasState(const Graph& graph);
 
+// Throws Error for a model that does not take the samples.
+void CheckSamples(const Model& model, const qat::Samples& samples);
+
 // What data is run with: float32 activations and cache, so that nothing but
 // weights has been rounded.
 ProgramOptions DataProgramOptions(const Graph& graph,

@@ -9,6 +9,7 @@
 #include "lutra/runtime/error.h"
 #include "packer/calibrate/moments.h"
 #include "packer/calibrate/statistics_file.h"
+#include "packer/calibrate/taps.h"
 
 namespace lutra::packer {
 namespace {
@@ -54,14 +55,20 @@ std::vector<TensorInfo> StatisticsTensors(
     rows.dtype = DType::kUInt64;
     rows.shape = {1};
     tensors.push_back(rows);
+    TensorInfo peaks;
+    peaks.name = PeaksName(value);
+    peaks.shape = {static_cast<int64_t>(columns)};
+    tensors.push_back(peaks);
   }
   return tensors;
 }
 
 void WriteStatistics(SafetensorsWriter& writer, std::string_view value,
-                     uint64_t rows, std::span<const float> half) {
+                     uint64_t rows, std::span<const float> half,
+                     std::span<const float> peaks) {
   writer.Write(MomentsName(value), std::as_bytes(half));
   writer.Write(RowsName(value), std::as_bytes(std::span(&rows, 1)));
+  writer.Write(PeaksName(value), std::as_bytes(peaks));
 }
 
 Statistics Statistics::Open(const std::filesystem::path& path) {
@@ -87,6 +94,12 @@ Statistics Statistics::Open(const std::filesystem::path& path) {
       throw Error::InTensor(file.path(), tensor.name,
                             "is no half of a matrix with a number of rows");
     }
+    const TensorView* peaks = file.Find(PeaksName(value));
+    if (peaks == nullptr || peaks->dtype != DType::kFloat32 ||
+        peaks->ElementCount() != columns) {
+      throw Error::InTensor(file.path(), tensor.name,
+                            "has no peaks of its columns: calibrate anew");
+    }
     statistics.columns_[value] = columns;
   }
   return statistics;
@@ -98,14 +111,35 @@ uint64_t Statistics::Rows(std::string_view value) const {
   return rows;
 }
 
+Span<const float> Statistics::Divisors(std::string_view value) const {
+  const auto divisors = divisors_.find(value);
+  if (divisors == divisors_.end()) return {};
+  return divisors->second;
+}
+
+void Statistics::Divide(std::string_view value, std::vector<float> divisors) {
+  divisors_[std::string(value)] = std::move(divisors);
+}
+
+std::vector<float> Statistics::Peaks(std::string_view value) const {
+  const Span<const float> all =
+      file_.Get(PeaksName(value)).Floats(file_.path());
+  std::vector<float> peaks(all.begin(), all.end());
+  const Span<const float> divisors = Divisors(value);
+  for (size_t i = 0; i < divisors.size(); ++i) peaks[i] /= divisors[i];
+  return peaks;
+}
+
 std::vector<float> Statistics::Moments(std::string_view value) const {
   const std::span<const float> half = HalfOf(file_, value);
+  const Span<const float> divisors = Divisors(value);
   const size_t k = columns_.find(value)->second;
   std::vector<float> moments(k * k);
   size_t next = 0;
   for (size_t i = 0; i < k; ++i) {
     for (size_t j = i; j < k; ++j) {
-      const float sum = half[next++];
+      float sum = half[next++];
+      if (!divisors.empty()) sum /= divisors[i] * divisors[j];
       if (!std::isfinite(sum) || (i == j && sum < 0)) {
         throw Error::InTensor(file_.path(), MomentsName(value),
                               "has sums that cannot be");
@@ -121,14 +155,16 @@ std::vector<std::string> Statistics::ValuesOf(const Model& model,
                                               std::string_view weight) const {
   std::vector<std::string> values;
   for (const Node& node : model.graph().nodes) {
-    if (node.op != OpType::kLinear || node.weight != weight) continue;
-    const std::string& value = node.inputs[0];
+    if (node.weight != weight) continue;
+    const std::optional<MatrixInput> input = FindMatrixInput(model, node);
+    if (!input) continue;
+    const std::string& value = input->name;
     const auto columns = columns_.find(value);
     if (columns == columns_.end() ||
         std::find(values.begin(), values.end(), value) != values.end()) {
       continue;
     }
-    const size_t expected = model.value(value).ElementCount();
+    const size_t expected = input->columns;
     if (columns->second != expected) {
       throw Error::InTensor(file_.path(), MomentsName(value),
                             "has " + std::to_string(columns->second) +
@@ -154,8 +190,13 @@ void MergeStatistics(const std::vector<Statistics>& parts,
   for (const auto& [value, columns] : values) {
     uint64_t rows = 0;
     std::vector<float> sum(HalfSize(columns));
+    std::vector<float> peaks(columns);
     for (const Statistics& part : parts) {
       rows += part.Rows(value);
+      const std::vector<float> more = part.Peaks(value);
+      for (size_t i = 0; i < columns; ++i) {
+        peaks[i] = std::max(peaks[i], more[i]);
+      }
       const std::vector<float> moments = part.Moments(value);
       size_t next = 0;
       for (size_t i = 0; i < columns; ++i) {
@@ -164,7 +205,7 @@ void MergeStatistics(const std::vector<Statistics>& parts,
         }
       }
     }
-    WriteStatistics(writer, value, rows, sum);
+    WriteStatistics(writer, value, rows, sum, peaks);
   }
   writer.Commit();
 }

@@ -24,6 +24,9 @@ inline std::string MomentsName(std::string_view value) {
 inline std::string RowsName(std::string_view value) {
   return "rows." + std::string(value);
 }
+inline std::string PeaksName(std::string_view value) {
+  return "peaks." + std::string(value);
+}
 
 std::map<std::string, std::string> StatisticsMetadata();
 // Of values with their columns.
@@ -31,7 +34,8 @@ std::vector<TensorInfo> StatisticsTensors(
     const std::vector<std::pair<std::string, size_t>>& values);
 // `half`: the upper half of the moments, row by row.
 void WriteStatistics(SafetensorsWriter& writer, std::string_view value,
-                     uint64_t rows, std::span<const float> half);
+                     uint64_t rows, std::span<const float> half,
+                     std::span<const float> peaks);
 
 }  // namespace lutra::packer
 

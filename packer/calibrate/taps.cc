@@ -18,6 +18,40 @@ std::vector<std::string> LinearInputs(const Graph& graph) {
   return values;
 }
 
+std::optional<MatrixInput> FindMatrixInput(const Model& model,
+                                           const Node& node) {
+  const auto elements = [&](const std::string& value) {
+    return model.value(value).ElementCount();
+  };
+  switch (node.op) {
+    case OpType::kLinear:
+      return MatrixInput{node.inputs[0], node.inputs[0],
+                         elements(node.inputs[0])};
+    case OpType::kLstmCell:
+      return MatrixInput{node.output, node.output, elements(node.output)};
+    case OpType::kConv2d: {
+      const Window2d window =
+          MakeWindow2d(model, node, model.value(node.inputs[0]));
+      return MatrixInput{node.output + ":windows", node.inputs[0],
+                         window.Taps() * window.channels, window};
+    }
+    default:
+      return std::nullopt;
+  }
+}
+
+std::vector<MatrixInput> MatrixInputs(const Model& model) {
+  std::vector<MatrixInput> inputs;
+  std::set<std::string> seen;
+  for (const Node& node : model.graph().nodes) {
+    std::optional<MatrixInput> input = FindMatrixInput(model, node);
+    if (input && seen.insert(input->name).second) {
+      inputs.push_back(*std::move(input));
+    }
+  }
+  return inputs;
+}
+
 std::optional<std::string> NormalizedSum(const Graph& graph,
                                          std::string_view input) {
   const auto readers = [&](std::string_view value) {

@@ -10,11 +10,28 @@
 
 #include "lutra/kernels/span.h"
 #include "lutra/runtime/model.h"
+#include "lutra/runtime/window2d.h"
 
 namespace lutra::packer {
 
 // The values that linear nodes take, each once, in the order of the graph.
 std::vector<std::string> LinearInputs(const Graph& graph);
+
+// What the weight [n, k] of a node multiplies.
+struct MatrixInput {
+  std::string name;  // of its statistics
+  std::string tap;   // the value that it is made of
+  size_t columns = 0;
+  // Of conv2d: the rows are what lies under the window at each pixel.
+  std::optional<Window2d> window = {};
+};
+// Nothing for nodes that do not multiply (linear, conv2d and lstm_cell do). For
+// linear nodes that is their input, and for lstm_cell its output, which it
+// takes in the next step.
+std::optional<MatrixInput> FindMatrixInput(const Model& model,
+                                           const Node& node);
+// Of all nodes, each name once, in the order of the graph.
+std::vector<MatrixInput> MatrixInputs(const Model& model);
 
 // The sum that takes the output of the linear node with this input, if it is
 // read by a norm, which divides by its size: the stream of a residual network.

@@ -110,6 +110,7 @@ class RowsRounder {
         k_(rounding.k_),
         groups_((k_ + rows.group_size - 1) / rows.group_size),
         count_(w.size() / k_),
+        has_offsets_(!rows.offsets.empty()),
         w_(w.begin(), w.end()),
         rows_(rows),
         errors_(count_ * k_),
@@ -128,6 +129,13 @@ class RowsRounder {
     const std::vector<double> start = Losses();
     best_ = start;
     Save(std::vector<bool>(count_, true));
+    if (rounding_.options_.method == DataRounding::Method::kClip) {
+      for (size_t row = 0; row < count_; ++row) {
+        for (size_t g = 0; g < groups_; ++g) Clip(row, g);
+      }
+      KeepBetter();
+      return Finish(start, losses);
+    }
     SearchScales();
     RoundInOrder();
     KeepBetter();
@@ -137,6 +145,11 @@ class RowsRounder {
       Descend();
       if (!KeepBetter()) break;
     }
+    return Finish(start, losses);
+  }
+
+ private:
+  RowLosses Finish(const std::vector<double>& start, RowLosses losses) {
     Restore();
     for (size_t row = 0; row < count_; ++row) {
       losses.start += start[row];
@@ -145,7 +158,6 @@ class RowsRounder {
     return losses;
   }
 
- private:
   // c [m, n] (+)= a [m, k] * b [k, n], on this thread.
   void Multiply(const float* a, size_t a_stride, const float* b,
                 size_t b_stride, float* c, size_t c_stride, size_t m, size_t n,
@@ -178,8 +190,19 @@ class RowsRounder {
   size_t End(size_t g) const {
     return std::min(k_, (g + 1) * rows_.group_size);
   }
+  float Offset(size_t row, size_t g) const {
+    return has_offsets_ ? rows_.offsets[row * groups_ + g] : 0.0f;
+  }
+  // The number that is stored for a scale: one near it.
   float Stored(double scale) const {
-    return qat::RoundScale(rows_.scale_type, static_cast<float>(scale));
+    const auto wanted = static_cast<float>(scale);
+    const float above = qat::RoundScale(rows_.scale_type, wanted);
+    const bool lower = rows_.scale_type == qat::ScaleType::kPowerOfTwo &&
+                       above - wanted > wanted - above / 2;
+    return lower ? above / 2 : above;
+  }
+  float StoredOffset(double offset) const {
+    return qat::RoundScale(rows_.offset_type, static_cast<float>(offset));
   }
 
   // errors_ = w - q.
@@ -189,8 +212,10 @@ class RowsRounder {
       const uint8_t* indices = Indices(row);
       for (size_t g = 0; g < groups_; ++g) {
         const float scale = Scales(row)[g];
+        const float offset = Offset(row, g);
         for (size_t i = g * rows_.group_size; i < End(g); ++i) {
-          errors_[row * k_ + i] = W(row)[i] - scale * entries[indices[i]];
+          errors_[row * k_ + i] =
+              W(row)[i] - offset - scale * entries[indices[i]];
         }
       }
     }
@@ -235,7 +260,11 @@ class RowsRounder {
   void Save(const std::vector<bool>& which) {
     saved_indices_.resize(rows_.indices.size());
     saved_scales_.resize(rows_.scales.size());
+    saved_offsets_.resize(rows_.offsets.size());
     saved_tables_.resize(rows_.tables.size());
+    if (has_offsets_) {
+      Copy(which, rows_.offsets, std::span(saved_offsets_), groups_);
+    }
     Copy(which, rows_.indices, std::span(saved_indices_), k_);
     Copy(which, rows_.scales, std::span(saved_scales_), groups_);
     if (rows_.table_per_row) {
@@ -246,6 +275,9 @@ class RowsRounder {
     const std::vector<bool> all(count_, true);
     Copy(all, std::span(saved_indices_), rows_.indices, k_);
     Copy(all, std::span(saved_scales_), rows_.scales, groups_);
+    if (has_offsets_) {
+      Copy(all, std::span(saved_offsets_), rows_.offsets, groups_);
+    }
     if (rows_.table_per_row) {
       Copy(all, std::span(saved_tables_), rows_.tables, rows_.entries);
     }
@@ -269,11 +301,20 @@ class RowsRounder {
   void SearchScale(size_t row, size_t g) const {
     const float start = Scales(row)[g];
     if (start == 0) return;
+    if (has_offsets_) {
+      TryRanges(row, g);
+      return;
+    }
     double least = HUGE_VAL;
     TryScales(row, g, start, least);
     // The other way round, a table is another one, unless it is its own mirror
     // image.
-    if (!LevelsOf(row).IsSymmetric()) TryScales(row, g, -start, least);
+    if (!LevelsOf(row).IsSymmetric() && HasSign()) {
+      TryScales(row, g, -start, least);
+    }
+  }
+  bool HasSign() const {
+    return rows_.scale_type != qat::ScaleType::kPowerOfTwo;
   }
   void TryScales(size_t row, size_t g, float start, double& least) const {
     const Levels& levels = LevelsOf(row);
@@ -293,11 +334,92 @@ class RowsRounder {
         squares += weight * w * w;
       }
       if (!(product * start > 0)) continue;
-      const double loss = squares - product * product / norm;
       const float candidate = Stored(product / norm);
+      const double loss =
+          HasSign() ? squares - product * product / norm
+                    : squares - candidate * (2 * product - candidate * norm);
       if (loss >= least || candidate == 0) continue;
       least = loss;
       scale = candidate;
+    }
+  }
+  // The same with offsets: the range of levels grows or shrinks around its
+  // middle, and what then is best for the nearest levels is a line through
+  // points (level, weight).
+  void TryRanges(size_t row, size_t g) const {
+    const Levels& levels = LevelsOf(row);
+    const double start = Scales(row)[g];
+    const double center = (levels.entries.front() + levels.entries.back()) / 2;
+    const double middle = Offset(row, g) + start * center;
+    double least = HUGE_VAL;
+    for (const float factor : kFactors) {
+      const double scale = start * factor;
+      const double offset = middle - scale * center;
+      double sums[6] = {};  // of 1, t, t^2, w, t w, w^2
+      for (size_t i = g * rows_.group_size; i < End(g); ++i) {
+        const double w = W(row)[i];
+        const double weight = rounding_.importance_[i];
+        const double t = levels.entries[levels.Nearest(
+            static_cast<float>((w - offset) / scale))];
+        const double terms[6] = {1, t, t * t, w, t * w, w * w};
+        for (size_t j = 0; j < 6; ++j) sums[j] += weight * terms[j];
+      }
+      const auto [n, t, tt, w, tw, ww] = sums;
+      const double determinant = n * tt - t * t;
+      if (!(determinant > kRidge * n * tt)) continue;
+      const double slope = (n * tw - t * w) / determinant;
+      const float stored = Stored(slope);
+      const float shift = StoredOffset((w - slope * t) / n);
+      if (!(stored > 0) || !std::isfinite(stored) || !std::isfinite(shift)) {
+        continue;
+      }
+      const double loss = ww - 2 * (stored * tw + shift * w) +
+                          stored * (stored * tt + 2 * shift * t) +
+                          static_cast<double>(shift) * shift * n;
+      if (loss >= least) continue;
+      least = loss;
+      Scales(row)[g] = stored;
+      rows_.offsets[row * groups_ + g] = shift;
+    }
+  }
+
+  // The nearest levels for every factor of a scale, and what the group alone
+  // loses.
+  void Clip(size_t row, size_t g) const {
+    const size_t begin = g * rows_.group_size;
+    const size_t count = End(g) - begin;
+    const Levels& levels = LevelsOf(row);
+    const float start = Scales(row)[g];
+    if (start == 0) return;
+    const float center = (levels.entries.front() + levels.entries.back()) / 2;
+    const float middle = Offset(row, g) + start * center;
+    std::vector<float> errors(count);
+    std::vector<uint8_t> indices(count);
+    double least = HUGE_VAL;
+    for (const float factor : kFactors) {
+      const float scale = Stored(start * factor);
+      if (scale == 0 || !std::isfinite(1 / scale)) continue;
+      const float offset =
+          has_offsets_ ? StoredOffset(middle - scale * center) : 0.0f;
+      for (size_t i = 0; i < count; ++i) {
+        const float w = W(row)[begin + i] - offset;
+        indices[i] = levels.Nearest(w / scale);
+        errors[i] = w - scale * levels.entries[indices[i]];
+      }
+      double loss = 0;
+      for (size_t i = 0; i < count; ++i) {
+        const float* h = rounding_.moments_.data() + (begin + i) * k_ + begin;
+        double product = 0;
+        for (size_t j = 0; j < count; ++j) {
+          product += static_cast<double>(errors[j]) * h[j];
+        }
+        loss += errors[i] * product;
+      }
+      if (loss >= least) continue;
+      least = loss;
+      Scales(row)[g] = scale;
+      if (has_offsets_) rows_.offsets[row * groups_ + g] = offset;
+      std::copy(indices.begin(), indices.end(), Indices(row) + begin);
     }
   }
 
@@ -323,17 +445,18 @@ class RowsRounder {
       const float* r = rounding_.factor_.data() + place * k_;
       const size_t i = rounding_.order_[place];
       const float scale = Scales(row)[i / rows_.group_size];
-      const float wanted = W(row)[i] + carried[place] / r[place];
+      const float offset = Offset(row, i / rows_.group_size);
+      const float wanted = W(row)[i] - offset + carried[place] / r[place];
       const uint8_t index =
           scale != 0 ? levels.Nearest(wanted / scale) : levels.Nearest(0);
       Indices(row)[i] = index;
-      const float error = W(row)[i] - scale * levels.entries[index];
+      const float error = W(row)[i] - offset - scale * levels.entries[index];
       errors[place - begin] = error;
       for (size_t j = place + 1; j < end; ++j) carried[j] += error * r[j];
     }
   }
 
-  // Step 4: the scales that are best for the indices.
+  // Step 4: the scales, and offsets, that are best for the indices.
   void FitScales() {
     std::vector<float> levels(count_ * k_);
     for (size_t row = 0; row < count_; ++row) {
@@ -342,50 +465,76 @@ class RowsRounder {
         levels[row * k_ + i] = entries[Indices(row)[i]];
       }
     }
-    // a[g][h] = the levels of group g, times H, times the levels of group h.
-    std::vector<double> a(count_ * groups_ * groups_);
-    std::vector<double> b(count_ * groups_);
+    // One unknown for the scale of each group, and one for its offset, whose
+    // level is 1. a[g][h] = the levels of g, times H, times the levels of h.
+    const size_t unknowns = groups_ * (has_offsets_ ? 2 : 1);
+    std::vector<double> a(count_ * unknowns * unknowns);
+    std::vector<double> b(count_ * unknowns);
     std::vector<float>& product = products_;  // of a group's levels and H
-    for (size_t g = 0; g < groups_; ++g) {
+    for (size_t u = 0; u < unknowns; ++u) {
+      const size_t g = u % groups_;
       const size_t begin = g * rows_.group_size;
-      Multiply(levels.data() + begin, k_,
-               rounding_.moments_.data() + begin * k_, k_, product.data(), k_,
-               count_, k_, End(g) - begin, false);
+      const bool is_offset = u >= groups_;
+      if (is_offset) {
+        SumRows(begin, End(g), product.data());
+      } else {
+        Multiply(levels.data() + begin, k_,
+                 rounding_.moments_.data() + begin * k_, k_, product.data(), k_,
+                 count_, k_, End(g) - begin, false);
+      }
       for (size_t row = 0; row < count_; ++row) {
-        const float* p = product.data() + row * k_;
+        const float* p = product.data() + (is_offset ? 0 : row * k_);
         const float* t = levels.data() + row * k_;
-        double* out = &a[(row * groups_ + g) * groups_];
+        double* out = &a[(row * unknowns + u) * unknowns];
         for (size_t h = 0; h < groups_; ++h) {
           double sum = 0;
+          double plain = 0;
           for (size_t i = h * rows_.group_size; i < End(h); ++i) {
             sum += static_cast<double>(p[i] * t[i]);
+            plain += static_cast<double>(p[i]);
           }
           out[h] = sum;
+          if (has_offsets_) out[groups_ + h] = plain;
         }
         double sum = 0;
         for (size_t i = 0; i < k_; ++i) {
           sum += static_cast<double>(p[i]) * W(row)[i];
         }
-        b[row * groups_ + g] = sum;
+        b[row * unknowns + u] = sum;
       }
     }
     for (size_t row = 0; row < count_; ++row) {
       const std::span<double> matrix =
-          std::span(a).subspan(row * groups_ * groups_, groups_ * groups_);
+          std::span(a).subspan(row * unknowns * unknowns, unknowns * unknowns);
       const std::span<double> vector =
-          std::span(b).subspan(row * groups_, groups_);
-      for (size_t g = 0; g < groups_; ++g) {
-        double& diagonal = matrix[g * groups_ + g];
+          std::span(b).subspan(row * unknowns, unknowns);
+      for (size_t g = 0; g < unknowns; ++g) {
+        double& diagonal = matrix[g * unknowns + g];
         // A group of zeros leaves its scale as it is.
         diagonal = diagonal > 0 ? diagonal * (1 + kRidge) : 1;
       }
       if (!SolvePositiveDefinite(matrix, vector)) continue;
-      for (size_t g = 0; g < groups_; ++g) {
-        const float scale = Stored(vector[g]);
-        // The sign is part of the choice of levels, made before.
-        float& before = Scales(row)[g];
-        if (std::isfinite(scale) && scale * before > 0) before = scale;
-      }
+      for (size_t g = 0; g < groups_; ++g) TakeFitted(row, g, vector);
+    }
+  }
+  void TakeFitted(size_t row, size_t g, std::span<const double> fitted) const {
+    const float scale = Stored(fitted[g]);
+    const float offset = has_offsets_ ? StoredOffset(fitted[groups_ + g]) : 0;
+    // The sign is part of the choice of levels, made before.
+    float& before = Scales(row)[g];
+    if (!std::isfinite(scale) || !(scale * before > 0) ||
+        !std::isfinite(offset)) {
+      return;
+    }
+    before = scale;
+    if (has_offsets_) rows_.offsets[row * groups_ + g] = offset;
+  }
+  // Of H.
+  void SumRows(size_t begin, size_t end, float* sum) const {
+    std::fill_n(sum, k_, 0.0f);
+    for (size_t i = begin; i < end; ++i) {
+      const float* h = rounding_.moments_.data() + i * k_;
+      for (size_t j = 0; j < k_; ++j) sum[j] += h[j];
     }
   }
 
@@ -489,7 +638,8 @@ class RowsRounder {
   const MomentRounding& rounding_;
   const size_t k_;
   const size_t groups_;
-  const size_t count_;    // rows
+  const size_t count_;  // rows
+  const bool has_offsets_;
   std::vector<float> w_;  // what is to be approximated
   const LutRows& rows_;
   std::vector<Levels> levels_;
@@ -500,6 +650,7 @@ class RowsRounder {
   std::vector<double> best_;  // its losses
   std::vector<uint8_t> saved_indices_;
   std::vector<float> saved_scales_;
+  std::vector<float> saved_offsets_;
   std::vector<int8_t> saved_tables_;
 };
 

@@ -37,6 +37,14 @@
 //    best while all others stay (LNQ, Kim et al.,
 //    https://arxiv.org/abs/2505.07004).
 //
+// Groups may have offsets: q = scale * level + offset. Scales and offsets are
+// then searched together, and the system has them both.
+//
+// DataRounding::Method::kClip: in place of all these, of the scales around the
+// one it starts with each group gets the one with the smallest loss of the
+// group alone, its weights at their nearest levels (Lin et al.,
+// https://arxiv.org/abs/2306.00978, section 3).
+//
 // The loss of the result is never larger than that of the start.
 
 namespace lutra::packer {
@@ -47,6 +55,9 @@ struct LutRows {
   qat::ScaleType scale_type = qat::ScaleType::kFloat;
   std::span<uint8_t> indices;  // [rows, k]
   std::span<float> scales;     // [rows, groups], of the scale type
+  // [rows, groups], of the offset's type, or empty.
+  std::span<float> offsets = {};
+  qat::ScaleType offset_type = qat::ScaleType::kFloat;
   // One for all rows, or [rows, entries]: ascending, the last may be repeated.
   // Tables per row are improved as well.
   std::span<int8_t> tables;

@@ -1,6 +1,7 @@
 #include "packer/encode/weight_packer.h"
 
 #include <algorithm>
+#include <array>
 #include <bitset>
 #include <cmath>
 #include <limits>
@@ -69,23 +70,34 @@ void CheckFinite(std::span<const float> w, size_t row, size_t k) {
   }
 }
 
-// Gives each of w [count] the entry of `table` times `scale` nearest to it. The
-// table ascends and may repeat its last entry.
-void TakeNearest(const float* w, size_t count, float scale,
+// Gives each of w [count] the entry of `table` times `scale`, plus `offset`,
+// nearest to it. The table ascends and may repeat its last entry.
+void TakeNearest(const float* w, size_t count, float scale, float offset,
                  std::span<const int8_t> table, uint8_t* indices) {
   const size_t entries = static_cast<size_t>(
       std::lower_bound(table.begin(), table.end(), table.back()) -
       table.begin() + 1);
-  std::vector<double> middles;
+  // The largest floats that are not above the middles: floats are above the one
+  // where they are above the other.
+  std::array<float, kMaxTable> middles;
   for (size_t i = 0; i + 1 < entries; ++i) {
-    middles.push_back(double{std::abs(scale)} * (table[i] + table[i + 1]) / 2);
+    const double middle =
+        double{std::abs(scale)} * (table[i] + table[i + 1]) / 2;
+    middles[i] = static_cast<float>(middle);
+    if (static_cast<double>(middles[i]) > middle) {
+      middles[i] =
+          std::nextafter(middles[i], -std::numeric_limits<float>::infinity());
+    }
+  }
+  const Span<const float> borders(middles.data(), entries - 1);
+  if (scale >= 0 && offset == 0) {
+    qat::CountBelow(w, count, borders, indices);
+    return;
   }
   const float sign = scale < 0 ? -1.0f : 1.0f;
-  for (size_t i = 0; i < count; ++i) {
-    const auto above =
-        std::lower_bound(middles.begin(), middles.end(), sign * w[i]);
-    indices[i] = static_cast<uint8_t>(above - middles.begin());
-  }
+  std::vector<float> turned(count);
+  for (size_t i = 0; i < count; ++i) turned[i] = sign * (w[i] - offset);
+  qat::CountBelow(turned.data(), count, borders, indices);
 }
 
 // A weight matrix on its way: the arguments of PackLutMatrix.
@@ -134,6 +146,7 @@ class Packing {
     kernels::PackLutMatrix(plan_.format,
                            {.indices = indices_.data(),
                             .scales = scales_.data(),
+                            .offsets = offsets_.data(),
                             .super_scales = super_scales_.data(),
                             .tables = tables_.data()},
                            blob);
@@ -147,6 +160,17 @@ class Packing {
   }
   bool HasSupers() const {
     return plan_.format.super_span != kernels::SuperSpan::kNone;
+  }
+  bool HasOffsets() const {
+    return plan_.format.offset_type != kernels::OffsetType::kNone;
+  }
+  bool HasPowersOfTwo() const {
+    return plan_.scheme.scale_type == qat::ScaleType::kPowerOfTwo;
+  }
+  // Of offsets: their own, where powers of two would be too coarse.
+  qat::ScaleType OffsetType() const {
+    return HasPowersOfTwo() ? qat::ScaleType::kFloat16
+                            : plan_.scheme.scale_type;
   }
   bool RoundsScales() const {
     return !HasSupers() &&
@@ -167,6 +191,7 @@ class Packing {
     quantizer_ = qat::MakeQuantizer(plan_.scheme.quantizer);
     indices_.resize(plan_.format.n * k_);
     scales_.resize(plan_.format.n * groups_);
+    if (HasOffsets()) offsets_.resize(scales_.size());
     if (TablePerRow()) {
       tables_.resize(plan_.format.n *
                      static_cast<size_t>(plan_.format.TableEntries()));
@@ -196,6 +221,11 @@ class Packing {
       form.scale_type = plan_.scheme.scale_type;
       form.indices = std::span(indices_).subspan(row * k_, rows * k_);
       form.scales = std::span(scales_).subspan(row * groups_, rows * groups_);
+      if (HasOffsets()) {
+        form.offsets =
+            std::span(offsets_).subspan(row * groups_, rows * groups_);
+        form.offset_type = OffsetType();
+      }
       form.table_per_row = TablePerRow();
       form.entries =
           TablePerRow() ? plan_.format.TableEntries() : tables_.size();
@@ -244,13 +274,36 @@ class Packing {
     return *std::move(form);
   }
 
+  // Equal steps that begin anywhere: a scale and an offset for each group.
+  void QuantizeWithOffsets(std::span<const float> w, size_t row) {
+    std::vector<float> grid(quantizer_->GridSize(plan_.scheme.bits));
+    std::vector<float> q(plan_.format.group_size);
+    for (size_t begin = 0; begin < w.size(); begin += k_, ++row) {
+      for (size_t g = 0; g < groups_; ++g) {
+        const size_t column = g * plan_.format.group_size;
+        const size_t count =
+            std::min<size_t>(plan_.format.group_size, k_ - column);
+        quantizer_->Quantize({w.data() + begin + column, 1, count, true},
+                             plan_.scheme.bits, q.data(), grid.data());
+        const double step = (static_cast<double>(grid.back()) - grid.front()) /
+                            static_cast<double>(grid.size() - 1);
+        scales_[row * groups_ + g] = qat::ZeroIfTiny(static_cast<float>(step));
+        offsets_[row * groups_ + g] = static_cast<float>(
+            grid.front() - step * static_cast<double>(tables_[0]));
+      }
+      if (!RoundsScales()) TakeNearestInRow(w.subspan(begin, k_), row);
+    }
+  }
+
   void QuantizeRows(size_t task) {
     std::vector<float> scratch;
     const std::span<const float> w = Rows(task, scratch);
     const size_t row = tasks_.Begin(task);
     const size_t rows = tasks_.End(task) - row;
     CheckFinite(w, row, k_);
-    if (TablePerRow()) {
+    if (HasOffsets()) {
+      QuantizeWithOffsets(w, row);
+    } else if (TablePerRow()) {
       const qat::RowTableForm form = QuantizeByRow(w.data(), row, rows);
       std::copy(form.tables.begin(), form.tables.end(),
                 tables_.begin() + static_cast<std::ptrdiff_t>(
@@ -277,7 +330,15 @@ class Packing {
     for (size_t begin = 0; begin < w.size(); begin += k_, ++row) {
       for (size_t g = 0; g < groups_; ++g) {
         float& scale = scales_[row * groups_ + g];
-        scale = qat::RoundScale(plan_.scheme.scale_type, scale);
+        if (HasOffsets()) {
+          float& offset = offsets_[row * groups_ + g];
+          offset = qat::RoundScale(OffsetType(), offset);
+        }
+        if (HasPowersOfTwo()) {
+          scale = BestPowerOfTwo(w.subspan(begin, k_), row, g, scale);
+        } else {
+          scale = qat::RoundScale(plan_.scheme.scale_type, scale);
+        }
       }
       if (plan_.method == PackMethod::kPostTraining) {
         TakeNearestInRow(w.subspan(begin, k_), row);
@@ -285,12 +346,43 @@ class Packing {
     }
   }
 
+  // The one above or below a scale, whichever loses less.
+  float BestPowerOfTwo(std::span<const float> w, size_t row, size_t g,
+                       float scale) {
+    if (scale == 0) return qat::kTinyScale;  // there is no power that is 0
+    const float above =
+        qat::RoundScale(qat::ScaleType::kPowerOfTwo, std::abs(scale));
+    const size_t column = g * plan_.format.group_size;
+    const float offset = HasOffsets() ? offsets_[row * groups_ + g] : 0.0f;
+    const std::span<const float> group = w.subspan(
+        column, std::min<size_t>(plan_.format.group_size, k_ - column));
+    std::vector<uint8_t> indices(group.size());
+    float best = above;
+    double least = HUGE_VAL;
+    for (const float candidate : {above, above / 2}) {
+      TakeNearest(group.data(), group.size(), candidate, offset, Table(row),
+                  indices.data());
+      double error = 0;
+      for (size_t i = 0; i < group.size(); ++i) {
+        const double e =
+            group[i] - offset -
+            static_cast<double>(candidate) * Table(row)[indices[i]];
+        error += e * e;
+      }
+      if (error >= least || candidate < qat::kTinyScale) continue;
+      least = error;
+      best = candidate;
+    }
+    return best;
+  }
+
   void TakeNearestInRow(std::span<const float> w, size_t row) {
     for (size_t g = 0; g < groups_; ++g) {
       const size_t column = g * plan_.format.group_size;
       TakeNearest(w.data() + column,
                   std::min<size_t>(plan_.format.group_size, k_ - column),
-                  scales_[row * groups_ + g], Table(row),
+                  scales_[row * groups_ + g],
+                  HasOffsets() ? offsets_[row * groups_ + g] : 0.0f, Table(row),
                   &indices_[row * k_ + column]);
     }
   }
@@ -335,6 +427,20 @@ class Packing {
       }
       if (cause == nullptr) continue;
       throw Error("the scale " + ToText(scales_[i]) + " of row " +
+                  std::to_string(i / groups_) + cause);
+    }
+    const bool is_half_offset =
+        plan_.format.offset_type == kernels::OffsetType::kFloat16;
+    for (size_t i = 0; i < offsets_.size(); ++i) {
+      const float offset = std::abs(offsets_[i]);
+      const float end = static_cast<float>(largest) * std::abs(scales_[i]);
+      const char* cause = is_half_offset && !(offset <= kMaxFloat16)
+                              ? " is too large for float16"
+                          : !std::isfinite(offset + end)
+                              ? " is so large that a level is not finite"
+                              : nullptr;
+      if (cause == nullptr) continue;
+      throw Error("the offset " + ToText(offsets_[i]) + " of row " +
                   std::to_string(i / groups_) + cause);
     }
   }
@@ -384,6 +490,7 @@ class Packing {
   std::vector<int8_t> tables_;
   std::vector<uint8_t> indices_;
   std::vector<float> scales_;
+  std::vector<float> offsets_;
   std::vector<float> super_scales_;
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lutra/kernels/float_gemm.h"
+#include "lutra/packer/ranges.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/operator.h"
 #include "packer/rewrite/orthogonal.h"
@@ -41,7 +42,7 @@ class Rotator {
   Rotator(const Model& model, const RotateOptions& options)
       : model_(model),
         options_(options),
-        graph_(model.graph()),
+        graph_(WithoutRanges(model.graph())),
         stream_(FindResidualStream(model)),
         stream_turn_(Rotation(stream_.width)) {
     FindTied();

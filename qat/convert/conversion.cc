@@ -123,6 +123,54 @@ std::string GridMismatch::ToString() const {
          " (group " + std::to_string(group) + "): " + number + " " + cause;
 }
 
+void CountBelow(const float* x, size_t n, Span<const float> thresholds,
+                uint8_t* counts) {
+  // Of so many values at a time compilers make vectors.
+  constexpr size_t kChunk = 16;
+  constexpr size_t kFewThresholds = 16;
+  size_t i = 0;
+  if (thresholds.size() <= kFewThresholds) {
+    for (; i + kChunk <= n; i += kChunk) {
+      int32_t below[kChunk] = {};
+      for (const float threshold : thresholds) {
+        for (size_t j = 0; j < kChunk; ++j) {
+          below[j] += x[i + j] > threshold ? 1 : 0;
+        }
+      }
+      for (size_t j = 0; j < kChunk; ++j) {
+        counts[i + j] = static_cast<uint8_t>(below[j]);
+      }
+    }
+  }
+  if (thresholds.empty()) {
+    std::fill(counts + i, counts + n, uint8_t{0});
+    return;
+  }
+  // Thresholds often have equal distances: then a count is near where x is in
+  // their range.
+  const auto all = static_cast<float>(thresholds.size());
+  const float first = thresholds.front();
+  const float inverse = (all - 1) / (thresholds.back() - first);
+  for (; i < n; ++i) {
+    const float place = (x[i] - first) * inverse;
+    const auto guess =
+        static_cast<size_t>(place > 0 ? std::min(place, all) : 0);
+    size_t low = guess;
+    const size_t high = std::min(guess + 2, thresholds.size());
+    const bool is_near =
+        (low == 0 || thresholds[low - 1] < x[i]) &&
+        (high == thresholds.size() || thresholds[high] >= x[i]);
+    if (is_near) {
+      while (low < high && thresholds[low] < x[i]) ++low;
+    } else {
+      low = static_cast<size_t>(
+          std::lower_bound(thresholds.begin(), thresholds.end(), x[i]) -
+          thresholds.begin());
+    }
+    counts[i] = static_cast<uint8_t>(low);
+  }
+}
+
 LutForm QuantizeToLut(const float* w, size_t n, size_t k,
                       const Quantizer& quantizer, int bits,
                       int64_t group_size) {
@@ -137,11 +185,10 @@ LutForm QuantizeToLut(const float* w, size_t n, size_t k,
   ForGroups(n, k, groups, [&](size_t group, size_t begin, size_t count) {
     quantizer.Quantize({w + begin, 1, count, true}, bits, q.data(),
                        grid.data());
-    for (size_t i = 0; i < count; ++i) {
-      // The quantizers with a table return entries of their ascending grid.
-      const auto it = std::lower_bound(grid.begin(), grid.end(), q[i]);
-      form.indices[begin + i] = static_cast<uint8_t>(it - grid.begin());
-    }
+    // The quantizers with a table return entries of their ascending grid; the
+    // last is not above any.
+    CountBelow(q.data(), count, Span<const float>(grid).first(grid.size() - 1),
+               form.indices.data() + begin);
     form.scales[group] = ZeroIfTiny(ScaleOfGrid(grid, form.table));
   });
   return form;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -10,15 +11,28 @@
 namespace lutra::qat {
 namespace {
 
-// The integer levels first, first + step, ... of which a grid is a multiple.
+// Of 4-bit floats with two bits for the exponent (OCP's E2M1), doubled.
+constexpr int kFloat4[] = {-12, -8, -6, -4, -3, -2, -1, 0,
+                           1,   2,  3,  4,  6,  8,  12};
+
+// The integer levels of which a grid is a multiple: first, first + step, ...,
+// or those of a list.
 struct Levels {
   int first = 0;
   int step = 1;
   int count = 0;
+  const int* list = nullptr;
 
-  int operator[](int i) const { return first + step * i; }
+  int operator[](int i) const { return list ? list[i] : first + step * i; }
   // Index of the level nearest to x.
   int Nearest(double x) const {
+    if (list != nullptr) {
+      const int* above = std::lower_bound(list, list + count, x);
+      if (above == list + count) return count - 1;
+      if (above == list) return 0;
+      const bool is_below = x - above[-1] <= *above - x;
+      return static_cast<int>(above - list) - (is_below ? 1 : 0);
+    }
     const double i = std::nearbyint((x - first) / step);
     return static_cast<int>(std::clamp(i, 0.0, count - 1.0));
   }
@@ -133,11 +147,18 @@ class ScaleSweep {
   std::vector<Event> events_;
 };
 
+enum class LevelKind { kWhole, kStretched, kFloat4 };
+
+constexpr std::string_view NameOf(LevelKind kind) {
+  return kind == LevelKind::kWhole       ? "mse"
+         : kind == LevelKind::kStretched ? "mse-stretched"
+                                         : "fp4";
+}
+
 class MseQuantizer : public RunQuantizer {
  public:
-  explicit MseQuantizer(bool stretched)
-      : RunQuantizer(stretched ? "mse-stretched" : "mse", /*center=*/false),
-        stretched_(stretched) {}
+  explicit MseQuantizer(LevelKind kind)
+      : RunQuantizer(NameOf(kind), /*center=*/false), kind_(kind) {}
 
   size_t GridSize(int bits) const override {
     return static_cast<size_t>(LevelsOf(bits).count);
@@ -145,12 +166,21 @@ class MseQuantizer : public RunQuantizer {
 
   std::optional<std::vector<int8_t>> LutTable(int bits) const override {
     const Levels levels = LevelsOf(bits);
+    if (levels.list != nullptr) {
+      std::vector<int8_t> table(levels.list, levels.list + levels.count);
+      table.push_back(table.back());
+      return table;
+    }
     return MakeTable(levels.first, levels.step, GridSize(bits));
   }
 
  private:
   Levels LevelsOf(int bits) const {
-    if (stretched_) {
+    if (kind_ == LevelKind::kFloat4) {
+      CheckBits(bits, 4, 4);
+      return {0, 0, static_cast<int>(std::size(kFloat4)), kFloat4};
+    }
+    if (kind_ == LevelKind::kStretched) {
       CheckBits(bits, 1, kMaxGridBits);
       return {1 - (1 << bits), 2, 1 << bits};
     }
@@ -172,13 +202,18 @@ class MseQuantizer : public RunQuantizer {
     }
   }
 
-  bool stretched_;
+  LevelKind kind_;
 };
 
 }  // namespace
 
 std::unique_ptr<Quantizer> MakeMseQuantizer(bool stretched) {
-  return std::make_unique<MseQuantizer>(stretched);
+  return std::make_unique<MseQuantizer>(stretched ? LevelKind::kStretched
+                                                  : LevelKind::kWhole);
+}
+
+std::unique_ptr<Quantizer> MakeFloat4Quantizer() {
+  return std::make_unique<MseQuantizer>(LevelKind::kFloat4);
 }
 
 }  // namespace lutra::qat

@@ -32,6 +32,8 @@ constexpr Entry kEntries[] = {
      }},
     {"mse", [] { return MakeMseQuantizer(false); }},
     {"mse-stretched", [] { return MakeMseQuantizer(true); }},
+    {"mse-asymmetric", [] { return MakeMseAsymmetricQuantizer(); }},
+    {"fp4", [] { return MakeFloat4Quantizer(); }},
     {"intx", [] { return MakeAffineQuantizer({}); }},
     {"intx-no-clipping",
      [] { return MakeAffineQuantizer({AffineMapping::kSymmetricNoClipping}); }},
@@ -45,6 +47,10 @@ constexpr Entry kEntries[] = {
            {AffineMapping::kFloatZeroPoint, kTinygemmScale});
      }},
 };
+
+constexpr std::string_view kAsymmetric[] = {"asymmetric-uniform",
+                                            "mse-asymmetric", "intx-asymmetric",
+                                            "intx-asymmetric-no-zero", "int4"};
 
 constexpr std::string_view kAbsmax = "absmax";
 
@@ -77,6 +83,11 @@ std::unique_ptr<Quantizer> MakeQuantizer(std::string_view name) {
   known.insert(known.end(), std::begin(kLearnedTables),
                std::end(kLearnedTables));
   throw Error(UnknownWord("quantizer", name, known));
+}
+
+bool IsAsymmetric(std::string_view quantizer) {
+  return std::find(std::begin(kAsymmetric), std::end(kAsymmetric), quantizer) !=
+         std::end(kAsymmetric);
 }
 
 std::optional<LearnedTable> FindLearnedTable(std::string_view name) {

@@ -21,11 +21,11 @@ constexpr std::array<std::string_view, 4> kJsonKeys = {
     "bits", "group_size", "quantizer", "scale_type"};
 constexpr size_t kRequiredJsonKeys = 3;  // the first ones
 
-constexpr std::array<std::string_view, 4> kScaleTypeNames = {
-    "float32", "bfloat16", "float16", "two-level"};
-constexpr std::array<ScaleType, 4> kScaleTypes = {
+constexpr std::array<std::string_view, 5> kScaleTypeNames = {
+    "float32", "bfloat16", "float16", "two-level", "power-of-two"};
+constexpr std::array<ScaleType, 5> kScaleTypes = {
     ScaleType::kFloat, ScaleType::kBFloat16, ScaleType::kFloat16,
-    ScaleType::kTwoLevels};
+    ScaleType::kTwoLevels, ScaleType::kPowerOfTwo};
 
 // std::regex recurses once per character, so a long enough name in a file
 // would overflow the stack.
@@ -111,7 +111,8 @@ QuantScheme SchemeFromJson(const nlohmann::json& json) {
 bool HasTable(std::string_view quantizer, int bits) {
   if (FindLearnedTable(quantizer)) return bits <= 4;
   // Above 4 bits the int8 values themselves are stored.
-  return bits <= 4 || MakeQuantizer(quantizer)->LutTable(bits).has_value();
+  return bits <= 4 || IsAsymmetric(quantizer) ||
+         MakeQuantizer(quantizer)->LutTable(bits).has_value();
 }
 
 }  // namespace
@@ -142,9 +143,6 @@ void CheckScheme(const QuantScheme& scheme) {
   } else {
     MakeQuantizer(scheme.quantizer)->GridSize(scheme.bits);
   }
-  if (scheme.scale_type == ScaleType::kPowerOfTwo) {
-    throw Error("packed scales are no powers of two");
-  }
   if (scheme.group_size < 0) throw Error("the group size is negative");
 }
 
@@ -169,7 +167,6 @@ ScaleType ParseScaleType(std::string_view text) {
 
 std::string_view Name(ScaleType type) {
   const auto found = std::find(kScaleTypes.begin(), kScaleTypes.end(), type);
-  if (found == kScaleTypes.end()) return "power-of-two";
   return kScaleTypeNames[static_cast<size_t>(found - kScaleTypes.begin())];
 }
 

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <tuple>
 
+#include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
 #include "runtime/base/unknown_word.h"
 
@@ -131,6 +132,19 @@ std::string TextOf(const RulePattern& pattern) {
   return pattern.regex.empty() ? op : op + " " + pattern.regex;
 }
 
+// The quantizer with the same levels whose scale loses least. Throws Error.
+std::string WithBestScale(const std::string& quantizer) {
+  constexpr std::pair<std::string_view, const char*> kBest[] = {
+      {"intx", "mse"},
+      {"stretched", "mse-stretched"},
+      {"intx-asymmetric", "mse-asymmetric"}};
+  for (const auto& [name, best] : kBest) {
+    if (name == quantizer || best == quantizer) return best;
+  }
+  throw Error("quantizer '" + quantizer +
+              "' chooses its ranges itself (observer min-max)");
+}
+
 }  // namespace
 
 bool TensorSpec::operator==(const TensorSpec& other) const {
@@ -146,27 +160,28 @@ QuantScheme SchemeOf(const TensorSpec& weights) {
   const auto require = [](bool condition, const char* cause) {
     if (!condition) throw Error(std::string("weights ") + cause);
   };
-  require(weights.is_signed, "must be signed");
+  require(weights.is_signed || !weights.symmetric,
+          "that are unsigned are not symmetric around 0: \"symmetric\": false");
   require(weights.granularity == Granularity::kChannel ||
               weights.granularity == Granularity::kGroup,
-          "need a scale per channel or group");
+          "need a scale per channel or group: one for the tensor would save "
+          "next to nothing");
   require(weights.dynamic, "derive their ranges themselves (dynamic)");
-  require(weights.observer == RangeMethod::kMinMax,
-          "derive their ranges themselves (observer min-max)");
-  require(weights.scale_type != ScaleType::kPowerOfTwo,
-          "have no scales that are powers of two");
-  require(weights.rounding == Rounding::kHalfEven, "round half-even");
-  constexpr std::array<std::string_view, 4> kAsymmetric = {
-      "asymmetric-uniform", "intx-asymmetric", "intx-asymmetric-no-zero",
-      "int4"};
-  const bool asymmetric = std::find(kAsymmetric.begin(), kAsymmetric.end(),
-                                    weights.quantizer) != kAsymmetric.end();
+  require(weights.observer != RangeMethod::kPercentile,
+          "have too few values in a group for percentiles (observer min-max or "
+          "mse)");
+  require(weights.rounding == Rounding::kHalfEven,
+          "take the nearest level (rounding half-even): another would only "
+          "lose more");
+  const bool asymmetric = IsAsymmetric(weights.quantizer);
   if (asymmetric == weights.symmetric) {
     throw Error("quantizer '" + weights.quantizer + "' is " +
                 (asymmetric ? "not symmetric" : "symmetric"));
   }
   const QuantScheme scheme{
-      weights.quantizer, weights.bits,
+      weights.observer == RangeMethod::kMse ? WithBestScale(weights.quantizer)
+                                            : weights.quantizer,
+      weights.bits,
       weights.granularity == Granularity::kGroup ? weights.group_size : 0,
       weights.scale_type};
   CheckScheme(scheme);

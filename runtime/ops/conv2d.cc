@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 #include <string>
 
 #include "kernels/base/checked_math.h"
@@ -73,7 +72,11 @@ class Conv2dStep : public Step {
         ParallelFor(execution_.executor, count, kGatherTile,
                     [&](size_t begin, size_t end) {
                       for (size_t i = begin; i < end; ++i) {
-                        Gather(first + i, gathered_ + i * k);
+                        const size_t pixel = first + i;
+                        const size_t image = pixel / window_.OutputPixels();
+                        GatherWindow(window_, x_ + image * window_.InputSize(),
+                                     pixel % window_.OutputPixels(),
+                                     gathered_ + i * k);
                       }
                     });
       }
@@ -87,26 +90,6 @@ class Conv2dStep : public Step {
   }
 
  private:
-  // What lies under the window at a pixel: [taps, channels].
-  void Gather(size_t pixel, float* row) const {
-    const Window2d& w = window_;
-    const float* image = x_ + pixel / w.OutputPixels() * w.InputSize();
-    const size_t out_y = pixel % w.OutputPixels() / w.out_width;
-    const size_t out_x = pixel % w.out_width;
-    for (size_t ky = 0; ky < w.kernel[0]; ++ky) {
-      for (size_t kx = 0; kx < w.kernel[1]; ++kx, row += w.channels) {
-        const size_t y = w.Row(out_y, ky);
-        const size_t x = w.Column(out_x, kx);
-        if (y < w.height && x < w.width) {
-          std::memcpy(row, image + (y * w.width + x) * w.channels,
-                      w.channels * sizeof(float));
-        } else {
-          std::fill(row, row + w.channels, 0.0f);
-        }
-      }
-    }
-  }
-
   Window2d window_;
   size_t block_;
   float* gathered_;  // [block, taps * channels]
@@ -123,7 +106,15 @@ class Conv2d : public Operator {
                   .weight = TensorUse::kRequired,
                   .bias = TensorUse::kOptional,
                   .packable = true,
-                  .attributes = ConvolutionAttributes()}) {}
+                  .attributes = Attributes()}) {}
+
+  static std::vector<AttributeSchema> Attributes() {
+    std::vector<AttributeSchema> attributes = ConvolutionAttributes();
+    for (const AttributeSchema& range : RangeAttributes()) {
+      attributes.push_back(range);
+    }
+    return attributes;
+  }
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,

@@ -282,7 +282,13 @@ class ExpertLinear : public Operator {
                   .weight = TensorUse::kRequired,
                   .bias = TensorUse::kOptional,
                   .packable = true,
-                  .attributes = {RequiredCount("experts")}}) {}
+                  .attributes = Attributes()}) {}
+
+  static std::vector<AttributeSchema> Attributes() {
+    std::vector<AttributeSchema> attributes = RangeAttributes();
+    attributes.push_back(RequiredCount("experts"));
+    return attributes;
+  }
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,

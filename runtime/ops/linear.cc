@@ -64,7 +64,8 @@ class Linear : public Operator {
       : Operator({.name = "linear",
                   .weight = TensorUse::kRequired,
                   .bias = TensorUse::kOptional,
-                  .packable = true}) {}
+                  .packable = true,
+                  .attributes = RangeAttributes()}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
@@ -121,6 +122,12 @@ class Linear : public Operator {
     StepCost cost;
     for (const FusedNode& fused : nodes) {
       const Weight w = GetWeight(model, fused.node->weight);
+      const InputRange range = RangeOf(*fused.node);
+      if (range != RangeOf(*nodes[0].node)) {
+        throw NodeError(model, *fused.node,
+                        "its input has another range than at '" +
+                            nodes[0].node->output + "'");
+      }
       products.push_back({w.packed,
                           {.x = static_cast<const float*>(binding.inputs[0]),
                            .x_stride = w.k,
@@ -129,7 +136,9 @@ class Linear : public Operator {
                            .y_stride = w.n,
                            .fusion = fused.fusion,
                            .residual = fused.residual,
-                           .residual_stride = w.n}});
+                           .residual_stride = w.n,
+                           .range_min = range.min,
+                           .range_max = range.max}});
       cost.bytes += w.ByteCount();
       cost.multiply_adds += uint64_t{w.n} * w.k;
     }

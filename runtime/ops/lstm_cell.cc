@@ -163,11 +163,16 @@ class LstmCell : public Operator {
                   .weight = TensorUse::kRequired,
                   .packable = true,
                   .context = RowContext::kState,
-                  .attributes = {{.name = "gates",
-                                  .kind = AttributeKind::kText,
-                                  .words = "the letters of 'ifgo' in some "
-                                           "order",
-                                  .accepts = IsGateOrder}}}) {}
+                  .attributes = Attributes()}) {}
+
+  static std::vector<AttributeSchema> Attributes() {
+    std::vector<AttributeSchema> attributes = RangeAttributes();
+    attributes.push_back({.name = "gates",
+                          .kind = AttributeKind::kText,
+                          .words = "the letters of 'ifgo' in some order",
+                          .accepts = IsGateOrder});
+    return attributes;
+  }
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,

@@ -1,6 +1,19 @@
 #include "runtime/ops/matrix_product.h"
 
 namespace lutra {
+
+std::vector<AttributeSchema> RangeAttributes() {
+  // Their difference is a finite float.
+  constexpr double kLargest = 1e38;
+  return {{.name = "input_min", .required = false, .low = -kLargest, .high = 0},
+          {.name = "input_max", .required = false, .low = 0, .high = kLargest}};
+}
+
+InputRange RangeOf(const Node& node) {
+  return {static_cast<float>(NumberAttribute(node, "input_min")),
+          static_cast<float>(NumberAttribute(node, "input_max"))};
+}
+
 size_t MatrixProduct::ScratchBytes(const Model& model, const Node& node,
                                    const Execution& execution, size_t m) {
   const kernels::LutMatrix* packed = model.packed(node.weight);
@@ -14,6 +27,7 @@ MatrixProduct::MatrixProduct(const Model& model, const Node& node,
                              const Execution& execution, void* scratch)
     : weight_(GetWeight(model, node.weight)),
       bias_(GetBias(model, node, weight_.n)),
+      range_(RangeOf(node)),
       activations_(execution.activations),
       executor_(execution.executor),
       scratch_(scratch) {}
@@ -48,7 +62,9 @@ void MatrixProduct::Run(const Weight& weight, const float* bias, const float* x,
                  .m = m,
                  .bias = bias,
                  .y = y,
-                 .y_stride = weight.n},
+                 .y_stride = weight.n,
+                 .range_min = range_.min,
+                 .range_max = range_.max},
                 scratch_, executor_);
 }
 

@@ -2,12 +2,25 @@
 #define LUTRA_RUNTIME_OPS_MATRIX_PRODUCT_H_
 
 #include <cstddef>
+#include <vector>
 
 #include "lutra/runtime/operator.h"
 #include "runtime/ops/dense.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
+
+// Of the nodes that multiply: the range that their int8 activations are
+// quantized for, "input_min" and "input_max"; 0 to 0 where each row has its
+// own.
+std::vector<AttributeSchema> RangeAttributes();
+struct InputRange {
+  float min = 0;
+  float max = 0;
+
+  bool operator==(const InputRange&) const = default;
+};
+InputRange RangeOf(const Node& node);
 
 // y [m, n] = x [m, k] * w^T + bias with a node's weight, packed or float: what
 // linear, conv2d and lstm_cell have in common.
@@ -36,6 +49,7 @@ class MatrixProduct {
 
   Weight weight_;
   const float* bias_;
+  InputRange range_;
   kernels::ActivationType activations_;
   Executor* executor_;
   void* scratch_;

@@ -1,6 +1,7 @@
 #include "runtime/ops/window2d.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "kernels/base/checked_math.h"
@@ -85,6 +86,24 @@ Window2d MakeWindow2d(const Model& model, const Node& node,
     throw NodeError(model, node, "its window has too many taps");
   }
   return w;
+}
+
+void GatherWindow(const Window2d& w, const float* image, size_t pixel,
+                  float* row) {
+  const size_t out_y = pixel / w.out_width;
+  const size_t out_x = pixel % w.out_width;
+  for (size_t ky = 0; ky < w.kernel[0]; ++ky) {
+    for (size_t kx = 0; kx < w.kernel[1]; ++kx, row += w.channels) {
+      const size_t y = w.Row(out_y, ky);
+      const size_t x = w.Column(out_x, kx);
+      if (y < w.height && x < w.width) {
+        std::memcpy(row, image + (y * w.width + x) * w.channels,
+                    w.channels * sizeof(float));
+      } else {
+        std::fill(row, row + w.channels, 0.0f);
+      }
+    }
+  }
 }
 
 }  // namespace lutra

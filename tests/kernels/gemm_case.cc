@@ -88,6 +88,11 @@ Input MakeInput(size_t m, const LutFormat& format, std::mt19937& rng) {
     input.clamp_min = -0.25f;
     input.clamp_max = 1.5f;
   }
+  if (rng() % 4 == 0) {  // narrower than many tokens, or as wide as none
+    const float width = rng() % 4 ? 0.5f : 1e30f;
+    input.range_min = rng() % 3 ? -width : 0;
+    input.range_max = input.range_min == 0 || rng() % 3 ? width / 2 : 0;
+  }
   return input;
 }
 
@@ -116,6 +121,8 @@ std::vector<float> Compute(Engine engine, const LutMatrix& w,
   arguments.fusion = input.fusion;
   arguments.clamp_min = input.clamp_min;
   arguments.clamp_max = input.clamp_max;
+  arguments.range_min = input.range_min;
+  arguments.range_max = input.range_max;
   if (engine == Engine::kReference) {
     ReferenceGemm(w, type, arguments);
   } else {

@@ -23,6 +23,8 @@ struct Input {
   Fusion fusion = Fusion::kNone;
   float clamp_min = 0;
   float clamp_max = 0;
+  float range_min = 0;
+  float range_max = 0;
 };
 
 // Among the tokens are zeros, subnormals, infinities and NaNs.

@@ -268,6 +268,38 @@ TEST(Int8GemmTest, FusedActivationsOfMinusInfinityAreMinusZero) {
 }
 
 // A scale for each group of activations keeps small groups beside large ones.
+// Of a fixed range: its steps, and its ends for what lies outside.
+TEST(Int8GemmTest, FixedRange) {
+  const LutFormat format{.n = 1, .k = 20, .bits = 8, .group_size = 20};
+  const std::vector<uint8_t> indices(20, 1);
+  const std::vector<float> scales = {1.0f};
+  const AlignedBytes blob = AllocateAligned(BlobBytes(format));
+  PackLutMatrix(format, {.indices = indices.data(), .scales = scales.data()},
+                blob.get());
+  LutMatrix w;
+  ASSERT_EQ(ParseLutMatrix(blob.get(), BlobBytes(format), &w), nullptr);
+  Input input;
+  input.m = 1;
+  input.k = input.stride = 20;
+  input.x.assign(20, 0.0f);
+  input.range_min = -55;
+  input.range_max = 200;
+  const auto sum = [&](float first, float last, ActivationType type) {
+    input.x[0] = first;
+    input.x[19] = last;
+    return Compute(Engine::kActive, w, type, input, 0)[0];
+  };
+  // Steps of 1.
+  EXPECT_EQ(sum(3.4f, 5.6f, ActivationType::kInt8Asymmetric), 9.0f);
+  EXPECT_EQ(sum(201, 1e30f, ActivationType::kInt8Asymmetric), 400.0f);
+  EXPECT_EQ(sum(-1e30f, -80, ActivationType::kInt8Asymmetric), -110.0f);
+  EXPECT_NEAR(sum(-300, 100, ActivationType::kInt8Symmetric), -100.0f, 1);
+  // Which groups have for themselves.
+  EXPECT_NEAR(sum(-300, 600, ActivationType::kInt8PerGroup), 300.0f, 3);
+  EXPECT_TRUE(
+      std::isnan(sum(std::nanf(""), 0, ActivationType::kInt8Asymmetric)));
+}
+
 TEST(Int8GemmTest, ScalePerGroupKeepsSmallGroups) {
   const LutFormat format{.n = 1, .k = 64, .bits = 8, .group_size = 32};
   std::vector<uint8_t> indices(64);

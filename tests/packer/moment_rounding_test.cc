@@ -57,10 +57,12 @@ std::vector<double> Damped(const std::vector<float>& moments) {
 
 // A matrix and its form, which starts with the scale that holds all values.
 struct Form {
-  Form(std::vector<int8_t> levels, bool per_row, qat::ScaleType type)
+  Form(std::vector<int8_t> levels, bool per_row, qat::ScaleType type,
+       bool with_offsets = false)
       : w(RandomFloats(kRows * kColumns, 9)),
         indices(kRows * kColumns),
-        scales(kRows * kGroups) {
+        scales(kRows * kGroups),
+        offsets(kRows * kGroups) {
     entries = levels.size();
     rows.group_size = kGroup;
     rows.scale_type = type;
@@ -72,7 +74,9 @@ struct Form {
     for (size_t row = 0; row < kRows; ++row) {
       for (size_t g = 0; g < kGroups; ++g) {
         float largest = 0;
+        if (with_offsets) offsets[row * kGroups + g] = 0.75f;
         for (size_t i = g * kGroup; i < End(g); ++i) {
+          if (with_offsets) w[row * kColumns + i] += 1;
           largest = std::max(largest, std::abs(w[row * kColumns + i]));
         }
         scales[row * kGroups + g] =
@@ -82,6 +86,8 @@ struct Form {
     }
     rows.indices = indices;
     rows.scales = scales;
+    if (with_offsets) rows.offsets = offsets;
+    rows.offset_type = type;
     rows.tables = tables;
   }
 
@@ -90,11 +96,13 @@ struct Form {
     return tables[(rows.table_per_row ? row * entries : 0) + index];
   }
   double Value(size_t row, size_t i) const {
-    return static_cast<double>(scales[row * kGroups + i / kGroup]) *
-           Level(row, indices[row * kColumns + i]);
+    return offsets[row * kGroups + i / kGroup] +
+           static_cast<double>(scales[row * kGroups + i / kGroup]) *
+               Level(row, indices[row * kColumns + i]);
   }
   uint8_t NearestTo(size_t row, size_t i, double wanted) const {
     size_t best = 0;
+    wanted -= offsets[row * kGroups + i / kGroup];
     for (size_t e = 0; e < entries; ++e) {
       const double scale = scales[row * kGroups + i / kGroup];
       if (std::abs(scale * Level(row, e) - wanted) <
@@ -130,6 +138,7 @@ struct Form {
   std::vector<float> w;
   std::vector<uint8_t> indices;
   std::vector<float> scales;
+  std::vector<float> offsets;  // zeros where the form has none
   std::vector<int8_t> tables;
   size_t entries = 0;
   LutRows rows;
@@ -175,7 +184,9 @@ std::vector<uint8_t> PlainGptq(const Form& form, const std::vector<double>& h) {
       const uint8_t index = form.NearestTo(row, p, wanted);
       indices[row * kColumns + p] = index;
       const double scale = form.scales[row * kGroups + p / kGroup];
-      const double error = (wanted - scale * form.Level(row, index)) / pivot;
+      const double error = (wanted - form.offsets[row * kGroups + p / kGroup] -
+                            scale * form.Level(row, index)) /
+                           pivot;
       for (size_t j = 0; j < kColumns; ++j) {
         w[row * kColumns + j] -= error * inverse[p * kColumns + j];
       }
@@ -195,11 +206,13 @@ std::vector<uint8_t> PlainGptq(const Form& form, const std::vector<double>& h) {
 
 const std::vector<int8_t> kTwoBits = {-3, -1, 1, 3};
 
-TEST(MomentRoundingTest, WithoutTurnsIsGptq) {
+class WithOffsetsTest : public ::testing::TestWithParam<bool> {};
+
+TEST_P(WithOffsetsTest, WithoutTurnsIsGptq) {
   const std::vector<float> moments = CorrelatedMoments();
   const std::vector<double> h = Damped(moments);
   Form form({-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 7}, false,
-            qat::ScaleType::kFloat);
+            qat::ScaleType::kFloat, GetParam());
   const double start = form.Loss(h);
   const MomentRounding rounding(moments, kColumns, {kDamping, 0});
   const RowLosses losses = rounding.Improve(form.w, form.rows);
@@ -215,6 +228,88 @@ TEST(MomentRoundingTest, WithoutTurnsIsGptq) {
   // row does.
   EXPECT_GE(equal, expected.size() * 97 / 100);
 }
+
+// Where indices have settled, no other scale or offset is better for them.
+TEST_P(WithOffsetsTest, ScalesAndOffsetsSettle) {
+  const std::vector<float> moments = CorrelatedMoments();
+  const std::vector<double> h = Damped(moments);
+  double before = HUGE_VAL;
+  for (const int turns : {0, 1, 60}) {
+    Form form(kTwoBits, false, qat::ScaleType::kFloat, GetParam());
+    const double start = form.Loss(h);
+    const MomentRounding rounding(moments, kColumns, {kDamping, turns});
+    const RowLosses losses = rounding.Improve(form.w, form.rows);
+    EXPECT_NEAR(losses.result, form.Loss(h), 1e-3 * losses.result);
+    EXPECT_LT(losses.result, start);
+    EXPECT_LT(losses.result, before * (turns == 1 ? 0.95 : 1.0));
+    before = losses.result;
+    if (turns < 60) continue;
+    size_t better = 0;
+    for (std::vector<float>* const numbers : {&form.scales, &form.offsets}) {
+      if (numbers == &form.offsets && !GetParam()) continue;
+      for (size_t i = 0; i < numbers->size(); ++i) {
+        const float kept = (*numbers)[i];
+        const double loss = form.RowLoss(h, i / kGroups);
+        for (const float step : {-0.02f, 0.02f}) {
+          (*numbers)[i] = kept + step * form.scales[i];
+          if (form.RowLoss(h, i / kGroups) < loss * (1 - 1e-3)) ++better;
+        }
+        (*numbers)[i] = kept;
+      }
+    }
+    EXPECT_LE(better, form.scales.size() / 10);
+  }
+}
+
+// Every group by itself: the best of the scales around the first one, by plain
+// search.
+TEST_P(WithOffsetsTest, Clip) {
+  const std::vector<float> moments = CorrelatedMoments();
+  const std::vector<double> h = Damped(moments);
+  const Form start(kTwoBits, false, qat::ScaleType::kFloat, GetParam());
+  Form form(kTwoBits, false, qat::ScaleType::kFloat, GetParam());
+  DataRounding options{kDamping, 6};
+  options.method = DataRounding::Method::kClip;
+  const RowLosses losses =
+      MomentRounding(moments, kColumns, options).Improve(form.w, form.rows);
+  EXPECT_LT(losses.result, 0.95 * losses.start);
+  const auto group_loss = [&](const Form& of, size_t row, size_t g) {
+    double loss = 0;
+    for (size_t i = g * kGroup; i < Form::End(g); ++i) {
+      for (size_t j = g * kGroup; j < Form::End(g); ++j) {
+        loss += (of.w[row * kColumns + i] - of.Value(row, i)) *
+                h[i * kColumns + j] *
+                (of.w[row * kColumns + j] - of.Value(row, j));
+      }
+    }
+    return loss;
+  };
+  size_t changed = 0;
+  for (size_t row = 0; row < kRows; ++row) {
+    // A row that is worse in all stays as it was.
+    if (form.RowLoss(h, row) == start.RowLoss(h, row)) continue;
+    ++changed;
+    for (size_t g = 0; g < kGroups; ++g) {
+      Form other = start;
+      for (double factor = 0.55; factor < 1.42; factor += 0.05) {
+        if (factor > 1.22 && std::abs(factor - 1.3) > 0.01 &&
+            std::abs(factor - 1.4) > 0.01) {
+          continue;
+        }
+        other.scales[row * kGroups + g] =
+            static_cast<float>(start.scales[row * kGroups + g] * factor);
+        for (size_t i = g * kGroup; i < Form::End(g); ++i) {
+          other.Nearest(row, i);
+        }
+        EXPECT_LE(group_loss(form, row, g),
+                  group_loss(other, row, g) * (1 + 1e-4));
+      }
+    }
+  }
+  EXPECT_GT(changed, kRows / 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Groups, WithOffsetsTest, ::testing::Bool());
 
 TEST(MomentRoundingTest, TurnsImprove) {
   const std::vector<float> moments = CorrelatedMoments();

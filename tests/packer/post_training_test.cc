@@ -1,11 +1,14 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <vector>
 
 #include "lutra/packer/pack.h"
 #include "tests/packer/two_layers.h"
+#include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
 namespace lutra::packer {
@@ -61,6 +64,84 @@ TEST(PostTrainingTest, WeightsAreTheQuantizersAndTheReportIsTrue) {
     EXPECT_EQ(tensor.bits_per_weight,
               8.0 * static_cast<double>(tensor.bytes) / (kN1 * kK1));
   }
+}
+
+// Levels with offsets: those of the quantizer, to the rounding of a product and
+// a sum.
+TEST(PostTrainingTest, AsymmetricGroupsHaveOffsets) {
+  const TempDir dir;
+  TwoLayers layers;
+  for (float& w : layers.w1) w = w * w;
+  const auto model = layers.Load(dir / "float");
+  for (const char* const quantizer :
+       {"intx-asymmetric", "intx-asymmetric-no-zero", "asymmetric-uniform",
+        "mse-asymmetric", "int4"}) {
+    for (const auto& [bits, group] : {std::pair{4, 16}, {2, 32}, {8, 0}}) {
+      if (std::string(quantizer) == "int4" && bits != 4) continue;
+      const qat::QuantScheme scheme{quantizer, bits, group};
+      SCOPED_TRACE(qat::ToString(scheme));
+      PackOptions options;
+      options.rules = qat::SchemeRules(scheme);
+      PackModel(*model, dir / "packed", options);
+      const auto packed = Model::Load(dir / "packed");
+      const kernels::LutMatrix& matrix = *packed->packed("fc1.weight");
+      EXPECT_EQ(matrix.format.offset_type, kernels::OffsetType::kFloat32);
+      const std::vector<float> expected = Quantized(layers.w1, kK1, scheme);
+      const std::vector<float> found = Dequantized(matrix);
+      double noise = 0;
+      double off = 0;
+      for (size_t i = 0; i < found.size(); ++i) {
+        noise += std::pow(expected[i] - layers.w1[i], 2.0);
+        off += std::pow(found[i] - expected[i], 2.0);
+      }
+      // A weight between two levels may take either.
+      EXPECT_LT(off, 0.01 * noise);
+    }
+  }
+  // Smaller errors where weights are not centred, the smallest for the best
+  // ranges.
+  const auto sqnr = [&](const char* quantizer, qat::ScaleType type) {
+    PackOptions options;
+    options.rules = qat::SchemeRules(qat::QuantScheme{quantizer, 3, 16, type});
+    return PackModel(*model, dir / "packed", options).weights[0].sqnr_db;
+  };
+  EXPECT_GT(sqnr("intx-asymmetric-no-zero", qat::ScaleType::kFloat),
+            sqnr("mse", qat::ScaleType::kFloat) + 3);
+  EXPECT_GT(sqnr("mse-asymmetric", qat::ScaleType::kFloat16),
+            sqnr("intx-asymmetric-no-zero", qat::ScaleType::kFloat16) + 0.2);
+  // There is no 16-bit and 8-bit form of both numbers; the first is taken.
+  EXPECT_EQ(sqnr("mse-asymmetric", qat::ScaleType::kTwoLevels),
+            sqnr("mse-asymmetric", qat::ScaleType::kFloat16));
+}
+
+// A byte for a scale.
+TEST(PostTrainingTest, ScalesThatArePowersOfTwo) {
+  const TempDir dir;
+  TwoLayers layers;
+  std::fill_n(layers.w1.begin(), 32, 0.0f);
+  const auto model = layers.Load(dir / "float");
+  for (const char* const quantizer :
+       {"fp4", "mse", "absmax", "mse-asymmetric"}) {
+    SCOPED_TRACE(quantizer);
+    PackOptions options;
+    options.rules = qat::SchemeRules(
+        qat::QuantScheme{quantizer, 4, 16, qat::ScaleType::kPowerOfTwo});
+    const PackReport report = PackModel(*model, dir / "packed", options);
+    EXPECT_GT(report.weights[0].sqnr_db, 15);
+    const auto packed = Model::Load(dir / "packed");
+    const kernels::LutMatrix& matrix = *packed->packed("fc1.weight");
+    EXPECT_EQ(matrix.format.scale_type, kernels::ScaleType::kE8M0);
+    EXPECT_LT(std::abs(Dequantized(matrix)[5]), 1e-30f);
+    options.rules = qat::SchemeRules(
+        qat::QuantScheme{quantizer, 4, 16, qat::ScaleType::kFloat});
+    EXPECT_GT(PackModel(*model, dir / "exact", options).weights[0].sqnr_db,
+              report.weights[0].sqnr_db);
+  }
+  PackOptions options;
+  options.rules = qat::SchemeRules(
+      qat::QuantScheme{"kmeans", 2, 16, qat::ScaleType::kPowerOfTwo});
+  EXPECT_THAT(ErrorMessage([&] { PackModel(*model, dir / "packed", options); }),
+              ::testing::HasSubstr("finer scales"));
 }
 
 TEST(PostTrainingTest, TableUtilisationCountsEntriesInUse) {

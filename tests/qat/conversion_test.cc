@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -158,6 +159,38 @@ TEST(IntegerFormTest, ZerosStayZerosInALutForm) {
                          2, 16, 0),
               zeros);
   }
+}
+
+// As counted one by one, ties and ends included.
+TEST(CountBelowTest, CountsWhatIsLess) {
+  const std::vector<float> x = RandomValues(301, 3);
+  for (const size_t count : {0u, 1u, 2u, 15u, 16u, 17u, 255u}) {
+    for (const bool even : {false, true}) {
+      std::vector<float> thresholds = RandomValues(count, 4);
+      std::sort(thresholds.begin(), thresholds.end());
+      for (size_t e = 0; even && e < count; ++e) {
+        thresholds[e] = -2 + 4 * static_cast<float>(e) / 256;
+      }
+      std::vector<float> values = x;
+      values.insert(values.end(), thresholds.begin(), thresholds.end());
+      values.insert(values.end(), {-1e30f, 1e30f, 0.0f, -0.0f});
+      std::vector<uint8_t> counts(values.size());
+      CountBelow(values.data(), values.size(), thresholds, counts.data());
+      for (size_t i = 0; i < values.size(); ++i) {
+        const auto expected =
+            std::count_if(thresholds.begin(), thresholds.end(),
+                          [&](float t) { return t < values[i]; });
+        ASSERT_EQ(counts[i], expected) << count << " " << values[i];
+      }
+    }
+  }
+  // All the same.
+  const std::vector<float> same(20, 1.0f);
+  uint8_t counts[2] = {};
+  const float values[] = {1.0f, 1.5f};
+  CountBelow(values, 2, same, counts);
+  EXPECT_EQ(counts[0], 0);
+  EXPECT_EQ(counts[1], 20);
 }
 
 TEST(ConversionErrorTest, WhatHasNoTableIsRefused) {

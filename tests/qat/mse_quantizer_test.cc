@@ -121,6 +121,56 @@ INSTANTIATE_TEST_SUITE_P(Levels, MseQuantizerTest, testing::Bool(),
                                                               : "Integers");
                          });
 
+// 4-bit floats: what a dense grid of scales finds is no better.
+TEST(Float4QuantizerTest, NoScaleOfADenseGridIsBetter) {
+  const auto quantizer = MakeQuantizer("fp4");
+  const std::vector<int8_t> table = *quantizer->LutTable(4);
+  EXPECT_EQ(table, (std::vector<int8_t>{-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3,
+                                        4, 6, 8, 12, 12}));
+  for (const std::vector<float>& p : Groups()) {
+    const double found = SquaredError(p, *quantizer, 4);
+    const double largest = LargestScale(p, table);
+    for (int i = 1; i <= 1000; ++i) {
+      ASSERT_LE(found,
+                SquaredError(p, table, largest * i / 1000) * (1 + 1e-6) + 1e-12)
+          << p.size() << " values, step " << i;
+    }
+  }
+}
+
+// Scale and offset against plain search over both.
+TEST(MseAsymmetricQuantizerTest, IsNearTheBestOfADenseGrid) {
+  const auto quantizer = MakeQuantizer("mse-asymmetric");
+  for (const int bits : {1, 2, 3}) {
+    const int last = (1 << bits) - 1;
+    for (const std::vector<float>& p : Groups()) {
+      if (p.size() < 32) continue;
+      const auto [min, max] = std::minmax_element(p.begin(), p.end());
+      const double range = double{*max} - *min;
+      double least = std::numeric_limits<double>::infinity();
+      for (int i = 10; i <= 40; ++i) {
+        for (int j = -20; j <= 20; ++j) {
+          const double scale = range * i / 40 / last;
+          const double offset =
+              (double{*max} + *min) / 2 + range * j / 80 - scale * last / 2;
+          double error = 0;
+          for (const float value : p) {
+            const double k = std::clamp(
+                std::nearbyint((value - offset) / scale), 0.0, double(last));
+            error += std::pow(value - offset - k * scale, 2);
+          }
+          least = std::min(least, error);
+        }
+      }
+      const double found = SquaredError(p, *quantizer, bits);
+      EXPECT_LE(found, 1.12 * least) << bits << " bits";
+      EXPECT_LE(found, (1 + 1e-6) *
+                           SquaredError(p, *MakeQuantizer("asymmetric-uniform"),
+                                        bits));
+    }
+  }
+}
+
 TEST(LearnedTableNameTest, IsKnownToSchemesButNotToTraining) {
   EXPECT_EQ(FindLearnedTable("kmeans"), LearnedTable::kTensor);
   EXPECT_EQ(FindLearnedTable("kmeans-row"), LearnedTable::kRow);

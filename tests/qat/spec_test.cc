@@ -237,9 +237,9 @@ TEST(SpecTest, WeightsThatNoQuantizerMakes) {
   };
   EXPECT_THAT(failure(R"("granularity": "tensor")"), HasSubstr("channel"));
   EXPECT_THAT(failure(R"("dynamic": false)"), HasSubstr("dynamic"));
-  EXPECT_THAT(failure(R"("observer": "mse")"), HasSubstr("min-max"));
-  EXPECT_THAT(failure(R"("scale_type": "power-of-two")"),
-              HasSubstr("powers of two"));
+  EXPECT_THAT(failure(R"("observer": "percentile")"), HasSubstr("min-max"));
+  EXPECT_THAT(failure(R"("observer": "mse", "quantizer": "lsbq")"),
+              HasSubstr("chooses its ranges itself"));
   EXPECT_THAT(failure(R"("rounding": "floor")"), HasSubstr("half-even"));
   EXPECT_THAT(Failure(R"({"weights": {"dtype": "uint4"}})"),
               HasSubstr("signed"));
@@ -247,6 +247,26 @@ TEST(SpecTest, WeightsThatNoQuantizerMakes) {
               HasSubstr("is not symmetric"));
   EXPECT_THAT(failure(R"("symmetric": false, "quantizer": "intx")"),
               HasSubstr("is symmetric"));
+}
+
+TEST(SpecTest, UnsignedPowersOfTwoAndBestScales) {
+  const auto scheme = [](const std::string& options) {
+    return QuantizationSpec::Parse(
+               R"({"weights": {"group_size": 32, )" + options + "}}", kFile)
+        .DefaultScheme();
+  };
+  EXPECT_EQ(scheme(R"("dtype": "uint4", "symmetric": false)"),
+            (QuantScheme{"intx-asymmetric", 4, 32}));
+  EXPECT_EQ(
+      scheme(R"("dtype": "uint4", "symmetric": false, "observer": "mse")"),
+      (QuantScheme{"mse-asymmetric", 4, 32}));
+  EXPECT_EQ(scheme(R"("dtype": "int4", "observer": "mse")"),
+            (QuantScheme{"mse", 4, 32}));
+  EXPECT_EQ(scheme(R"("dtype": "int2", "observer": "mse")"),
+            (QuantScheme{"mse-stretched", 2, 32}));
+  EXPECT_EQ(scheme(R"("dtype": "int4", "quantizer": "fp4",
+                      "scale_type": "power-of-two")"),
+            (QuantScheme{"fp4", 4, 32, ScaleType::kPowerOfTwo}));
 }
 
 // What rules and options say, a specification says, too.

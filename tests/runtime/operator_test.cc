@@ -224,6 +224,7 @@ TEST_P(OperatorTest, PackedLinear) {
        {ActivationType::kInt8Asymmetric, ActivationType::kInt8Symmetric,
         ActivationType::kFloat32}) {
     for (const bool with_bias : {false, true}) {
+      const float range = with_bias ? 0.75f : 0;  // 0: each row its own
       for (const auto& [n, k] :
            {std::pair<uint32_t, uint32_t>{1, 1}, {24, 32}, {50, 200}}) {
         const auto packed = kernels::MakeRandomMatrix(
@@ -234,6 +235,8 @@ TEST_P(OperatorTest, PackedLinear) {
         ModelBuilder builder;
         builder.Input("x", {k})
             .Add(OpType::kLinear, {"x"}, "y", "w", with_bias ? "b" : "")
+            .Set("input_min", -range)
+            .Set("input_max", 2.0 * range)
             .Output("y")
             .Packed("w", {packed.blob.get(), packed.blob_bytes})
             .Floats("b", {n}, bias);
@@ -246,7 +249,9 @@ TEST_P(OperatorTest, PackedLinear) {
                                 .m = m(),
                                 .bias = with_bias ? bias.data() : nullptr,
                                 .y = expected.data(),
-                                .y_stride = n});
+                                .y_stride = n,
+                                .range_min = -range,
+                                .range_max = 2 * range});
         if (activations != ActivationType::kFloat32) {
           ASSERT_EQ(y, expected) << "n " << n << " k " << k;
           continue;

@@ -105,6 +105,69 @@ TEST_F(CalibrationVerbsTest, RotatedModelIsTheSame) {
   EXPECT_NE(ReadBytes(*this / "r"), ReadBytes(*this / "r2"));
 }
 
+TEST_F(CalibrationVerbsTest, RescaledModelIsTheSame) {
+  OutputOf({"calibrate", float_, "--data", text_, "--length", "30", "-o",
+            *this / "s"});
+  const json report = json::parse(
+      OutputOf({"rescale", float_, "-o", *this / "r", "--calibration",
+                *this / "s", "--statistics", *this / "rs", "--bits", "2",
+                "--group-size", "16", "--json"}));
+  EXPECT_GT(report["values"].size(), 1u);
+  EXPECT_LT(report["values"][0]["error"].get<double>(),
+            report["values"][0]["error_before"].get<double>());
+  EXPECT_LT(Divergence(*this / "r"), 1e-5);
+  // On the way to packing it is the same.
+  OutputOf(Pack(*this / "p", {"--calibration", *this / "s", "--rescale", "awq",
+                              "--alpha", "0.5"}));
+  EXPECT_FALSE(std::filesystem::exists(*this / "p.rescaled"));
+  std::vector<std::string> rescale =
+      Pack(*this / "r5", {"--calibration", *this / "s", "--statistics",
+                          *this / "s5", "--method", "awq", "--alpha", "0.5"});
+  rescale[0] = "rescale";
+  OutputOf(rescale);
+  std::vector<std::string> pack =
+      Pack(*this / "q", {"--calibration", *this / "s5"});
+  pack[1] = *this / "r5";
+  OutputOf(pack);
+  EXPECT_EQ(ReadBytes(*this / "p"), ReadBytes(*this / "q"));
+  const Outcome unknown =
+      RunLutra(Pack(*this / "x", {"--calibration", *this / "s", "--rescale",
+                                  "awq", "--scaling-layers", "nothing=else"}));
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_THAT(unknown.err, HasSubstr("'nothing' is no norm or layer"));
+  EXPECT_FALSE(std::filesystem::exists(*this / "x.rescaled"));
+}
+
+TEST_F(CalibrationVerbsTest, FixedRanges) {
+  const json report = json::parse(OutputOf(
+      {"calibrate", float_, "--data", text_, "--length", "30", "--ranges",
+       "percentile", "--percentile", "99", "-o", *this / "r", "--json"}));
+  EXPECT_EQ(report["values"].size(), 5u);
+  EXPECT_LT(report["values"][0]["min"].get<double>(), 0);
+  EXPECT_GT(report["values"][0]["max"].get<double>(), 0);
+  // Of packed layers only.
+  EXPECT_LT(Divergence(*this / "r"), 1e-6);
+  OutputOf({"calibrate", float_, "--data", text_, "--ranges", "fixed",
+            "--range-min", "-1", "--range-max", "2", "-o", *this / "f"});
+  EXPECT_EQ(RunLutra({"calibrate", float_, "--data", text_, "--ranges", "fixed",
+                      "-o", *this / "x"})
+                .exit_code,
+            2);
+}
+
+TEST_F(CalibrationVerbsTest, PackMeasuresBeforeAndAfter) {
+  const json report = json::parse(
+      OutputOf(Pack(*this / "p", {"--eval", text_, "--eval-bytes", "300"})));
+  const json& models = report["evaluation"]["models"];
+  EXPECT_EQ(report["evaluation"]["bytes"], 300);
+  EXPECT_EQ(models[0]["label"], "before");
+  EXPECT_LT(models[0]["kl_divergence"].get<double>(), 1e-6);
+  EXPECT_GT(models[1]["kl_divergence"].get<double>(), 1e-3);
+  EXPECT_EQ(RunLutra(Pack(float_, {"--eval", text_})).exit_code, 2);
+  ExpectError(RunLutra(Pack(*this / "n", {"--eval", *this / "no"})));
+  EXPECT_FALSE(std::filesystem::exists(*this / "n"));
+}
+
 TEST_F(CalibrationVerbsTest, Images) {
   const Workshop shop;
   // There are test images only, which calibration takes none of.
@@ -121,6 +184,7 @@ TEST_F(CalibrationVerbsTest, WrongUse) {
   EXPECT_EQ(code({"calibrate", float_, "-o", *this / "s"}), 2);
   EXPECT_EQ(code({"calibrate", float_, "--merge", float_, "-o", "s"}), 2);
   EXPECT_EQ(code(Pack(*this / "p", {"--calibration", "a", "--data", "b"})), 2);
+  EXPECT_EQ(code(Pack(*this / "p", {"--rescale", "awq"})), 2);
   EXPECT_EQ(code({"tune", float_, "-o", *this / "t"}), 2);
   ExpectError(RunLutra({"calibrate", "--merge", float_, "-o", *this / "s"}));
   ExpectError(RunLutra(Pack(*this / "p", {"--calibration", float_})));

@@ -60,8 +60,9 @@ void AddSchemeOptions(Verb& verb, SchemeOptions& options) {
           .TypeName("NAME");
   options.scale_type_option =
       verb.Add("--scale-type", options.scale_type,
-               "How packed scales are stored: float32, bfloat16, float16, or "
-               "two-level: a byte, times a number of 256 columns")
+               "How packed scales are stored: float32, bfloat16, float16, "
+               "two-level (a byte, times a number of 256 columns) or "
+               "power-of-two (a byte)")
           .TypeName("TYPE")
           .ShowDefault();
   options.rule_option =

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lutra/packer/calibrate.h"
+#include "lutra/packer/ranges.h"
 #include "lutra/packer/statistics.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
@@ -23,7 +24,7 @@ namespace {
 constexpr const char* kExample =
     "Runs a model with float weights over data and writes what is to be known "
     "of\n"
-    "the inputs of its linear layers (sums of x x^T), so that 'lutra pack\n"
+    "the inputs of its layers (sums of x x^T), so that 'lutra pack\n"
     "--calibration' rounds weights with small errors of the outputs. A few "
     "ten\n"
     "thousand tokens of text like what the model will see are enough.\n"
@@ -31,12 +32,19 @@ constexpr const char* kExample =
     "DATA is a text file, or a folder of them (*.txt), for models that take "
     "ids;\n"
     "for others a folder of labelled samples as 'lutra train' reads it.\n"
+    "With --ranges it writes a copy of the model, packed or not, in which "
+    "layers "
+    "have\n"
+    "fixed ranges for int8 activations, in place of one for each token.\n"
+    "\n"
     "Files made from several texts, or by several processes, add up: --merge.\n"
     "\n"
     "Examples:\n"
     "  lutra calibrate llm.safetensors --data wiki.txt -o llm.statistics\n"
     "  lutra calibrate kws.safetensors --data kws01 --scale 0.5847 \\\n"
     "    --zero-point 83 -o kws.statistics\n"
+    "  lutra calibrate kws.safetensors --data kws01 --scale 0.5847 \\\n"
+    "    --zero-point 83 --ranges percentile -o kws-static.safetensors\n"
     "  lutra calibrate --merge a.statistics b.statistics -o ab.statistics";
 
 constexpr size_t kMiB = size_t{1} << 20;
@@ -49,10 +57,14 @@ struct CalibrateVerb {
   DataOptions data_options;
   size_t memory = 1024;  // MiB
   size_t threads = 0;
+  bool gradients = false;
   bool json = false;
+  std::string ranges;  // a rule; "": statistics
+  packer::RangeOptions range_options;
 
   void Run();
   void Merge() const;
+  void WriteRanges(const ModelData& samples);
 };
 
 void CalibrateVerb::Merge() const {
@@ -62,6 +74,52 @@ void CalibrateVerb::Merge() const {
   }
   packer::MergeStatistics(parts, output);
   std::cout << OneLine(output) << ": the sum of " << merge.size() << " files\n";
+}
+
+void CalibrateVerb::WriteRanges(const ModelData& samples) {
+  packer::RangeOptions options = range_options;
+  options.rule = packer::ParseRangeRule(ranges);
+  if (options.rule == packer::RangeRule::kFixed &&
+      options.least == options.most) {
+    throw UsageError("--ranges", "fixed needs --range-min, --range-max");
+  }
+  const std::unique_ptr<Executor> executor = StartThreads(threads);
+  options.executor = executor.get();
+  Progress progress;
+  const EndOnInterrupt interrupt;
+  const packer::RangeReport report = packer::FixRanges(
+      Model::Load(model), samples.All(),
+      packer::SpreadSamples(samples.All().Count(),
+                            EnoughSamples(samples, data_options)),
+      options, output, [&](size_t rows, size_t total) {
+        interrupt.Check();
+        progress.ShowRate("calibrating", rows, total,
+                          samples.All().RowName() + "s");
+      });
+  progress.Clear();
+  if (json) {
+    Json values = Json::Array();
+    for (const packer::ValueRange& value : report.values) {
+      values.PushBack(Json{{"value", value.value},
+                           {"min", static_cast<double>(value.min)},
+                           {"max", static_cast<double>(value.max)}});
+    }
+    const Json result = {{"file", output},
+                         {"file_bytes", report.file_bytes},
+                         {"rows", report.rows},
+                         {"values", values}};
+    std::cout << result.Dump(2) << "\n";
+    return;
+  }
+  Table table({{"value", Table::Align::kLeft}, {"min"}, {"max"}});
+  for (const packer::ValueRange& value : report.values) {
+    table.AddRow({value.value, Short(value.min), Short(value.max)});
+  }
+  std::cout << table.Text() << "\n"
+            << OneLine(output) << ": ranges of " << report.values.size()
+            << " values over " << WithCommas(report.rows) << " "
+            << samples.All().RowName() << "s; file "
+            << WithCommas(report.file_bytes) << " bytes\n";
 }
 
 void CalibrateVerb::Run() {
@@ -76,10 +134,12 @@ void CalibrateVerb::Run() {
     throw UsageError("calibrate", "give a model and --data, or --merge");
   }
   const ModelData samples = LoadModelData(model, data, data_options);
+  if (!ranges.empty()) return WriteRanges(samples);
   const qat::Samples& all = samples.All();
   packer::CalibrateOptions options;
   options.samples = EnoughSamples(samples, data_options);
   options.memory = memory * kMiB;
+  options.gradients = gradients;
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   options.executor = executor.get();
   const std::shared_ptr<const Model> source = Model::Load(model);
@@ -133,6 +193,26 @@ void AddCalibrateVerb(CommandLine& line) {
   calibrate
       .Add("--merge", verb->merge, "Write the sum of these statistics files")
       .TypeName("FILE");
+  calibrate
+      .Add("--ranges", verb->ranges,
+           "Write the model with fixed ranges of activations: of all values "
+           "(min-max), symmetric (absmax), a multiple of the root mean square, "
+           "without outliers, of least error, or as given")
+      .OneOf({"min-max", "absmax", "rms", "percentile", "mse", "fixed"});
+  calibrate
+      .Add("--percentile", verb->range_options.percentile,
+           "Percent of the values that are inside")
+      .Range(50.0, 100.0)
+      .ShowDefault();
+  calibrate
+      .Add("--rms-factor", verb->range_options.factor,
+           "How many root mean squares a range reaches from 0")
+      .Range(0.1, 1000.0)
+      .ShowDefault();
+  calibrate.Add("--range-min", verb->range_options.least, "Of fixed ranges")
+      .Range(-1e38, 0.0);
+  calibrate.Add("--range-max", verb->range_options.most, "Of fixed ranges")
+      .Range(0.0, 1e38);
   AddDataOptions(calibrate, verb->data_options, kEnoughSamples);
   calibrate
       .Add("--memory", verb->memory,
@@ -141,6 +221,9 @@ void AddCalibrateVerb(CommandLine& line) {
       .TypeName("MIB")
       .Range(size_t{1}, size_t{1} << 20)
       .ShowDefault();
+  calibrate.AddFlag("--gradients", verb->gradients,
+                    "Weigh rows by the gradients of the loss, which needs the "
+                    "memory of training");
   AddThreadsOption(calibrate, verb->threads);
   calibrate.AddFlag("--json", verb->json, "Print JSON");
   calibrate.OnRun([verb] { verb->Run(); });

@@ -6,7 +6,9 @@
 
 #include "lutra/eval/timing.h"
 #include "lutra/runtime/language_model.h"
+#include "tools/cli/json.h"
 #include "tools/cli/options.h"
+#include "tools/cli/table.h"
 
 namespace lutra::tools {
 
@@ -38,6 +40,13 @@ struct EvalOptions {
   // Multiple choice: a file of questions; `limit` counts here, too.
   std::string choices;
 };
+
+// What is found out about models and a text.
+struct TextReport {
+  Json json;
+  Table table;
+};
+TextReport MeasurePerplexity(const EvalOptions& options);
 
 // Print their table or JSON. Throw lutra::Error.
 void EvalAccuracy(const EvalOptions& options);

@@ -101,7 +101,7 @@ Table ToTable(const std::vector<Row>& rows, size_t text_bytes, bool compared) {
 
 }  // namespace
 
-void EvalPerplexity(const EvalOptions& options) {
+TextReport MeasurePerplexity(const EvalOptions& options) {
   std::vector<Row> rows;
   for (EvalModel& model : LoadEvalModels(options)) {
     ChooseContext(model);
@@ -153,23 +153,28 @@ void EvalPerplexity(const EvalOptions& options) {
   }
   progress.Clear();
 
+  Json json = {{"text", options.text},
+               {"bytes", text.size()},
+               {"threads", threads},
+               {"variant", kernels::ActiveVariant()},
+               {"cache", Name(options.language.session.cache)},
+               {"protocol", options.protocol},
+               {"models", Json::Array()}};
+  for (const Row& row : rows) {
+    json["models"].PushBack(ToJson(row, text.size(), reference.has_value()));
+  }
+  return {std::move(json), ToTable(rows, text.size(), reference.has_value())};
+}
+
+void EvalPerplexity(const EvalOptions& options) {
+  const TextReport report = MeasurePerplexity(options);
   if (options.format == OutputFormat::kJson) {
-    Json json = {{"text", options.text},
-                 {"bytes", text.size()},
-                 {"threads", threads},
-                 {"variant", kernels::ActiveVariant()},
-                 {"cache", Name(options.language.session.cache)},
-                 {"protocol", options.protocol},
-                 {"models", Json::Array()}};
-    for (const Row& row : rows) {
-      json["models"].PushBack(ToJson(row, text.size(), reference.has_value()));
-    }
-    std::cout << json.Dump(2) << "\n";
+    std::cout << report.json.Dump(2) << "\n";
     return;
   }
-  const Table table = ToTable(rows, text.size(), reference.has_value());
-  std::cout << (options.format == OutputFormat::kTable ? table.Text()
-                                                       : table.Markdown());
+  std::cout << (options.format == OutputFormat::kTable
+                    ? report.table.Text()
+                    : report.table.Markdown());
 }
 
 }  // namespace lutra::tools

@@ -7,16 +7,19 @@
 #include <utility>
 #include <vector>
 
+#include "lutra/eval/perplexity.h"
 #include "lutra/packer/calibrate.h"
 #include "lutra/packer/pack.h"
 #include "lutra/packer/statistics.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
+#include "tools/cli/language_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
+#include "tools/verbs/eval.h"
 #include "tools/verbs/pack.h"
 #include "tools/verbs/verbs.h"
 
@@ -39,6 +42,9 @@ constexpr const char* kExample =
     "maximum\n"
     "  mse            2^b levels; the scale with the smallest squared error\n"
     "  mse-stretched  the levels of stretched with that scale\n"
+    "  mse-asymmetric 2^b equal steps that begin anywhere: an offset for each "
+    "group\n"
+    "  fp4            the values of 4-bit floats, with the best scale\n"
     "  lsbq           sums of +-v; a table per row (--group-size row)\n"
     "  kmeans         a table learned for each tensor; kmeans-row: for each "
     "row\n"
@@ -141,10 +147,69 @@ Table ToTable(const packer::PackReport& report) {
   return table;
 }
 
+// Of the model before and after.
+TextReport MeasureText(const PackVerb& verb) {
+  EvalOptions options;
+  options.models = {verb.model, verb.output};
+  options.labels = {"before", "after"};
+  options.reference = "before";
+  options.text = verb.eval_text;
+  options.bytes = verb.eval_bytes;
+  options.language.session.threads = verb.threads;
+  return MeasurePerplexity(options);
+}
+
+// Where the rescaled model lies while it is packed.
+class RescaledFile {
+ public:
+  explicit RescaledFile(const std::string& output)
+      : path_(output + ".rescaled") {}
+  ~RescaledFile() {
+    std::error_code none;
+    std::filesystem::remove(path_, none);
+  }
+  RescaledFile(const RescaledFile&) = delete;
+  RescaledFile& operator=(const RescaledFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::shared_ptr<const Model> Rescaled(const PackVerb& verb, const Model& source,
+                                      packer::Statistics& statistics,
+                                      const packer::PackOptions& packing,
+                                      const std::filesystem::path& path,
+                                      Progress& progress) {
+  packer::RescaleOptions options = verb.rescale.Options();
+  options.rules = packing.rules;
+  options.executor = packing.executor;
+  const EndOnInterrupt interrupt;
+  packer::RescaleModel(source, statistics, options, path,
+                       [&](std::string_view value, size_t index, size_t count) {
+                         interrupt.Check();
+                         progress.Show("rescaling " + std::string(value), index,
+                                       count);
+                       });
+  return Model::Load(path);
+}
+
 }  // namespace
 
 void PackVerb::Run() {
   CheckBudgetUse(*this);
+  if (!eval_text.empty()) {
+    if (dry_run)
+      throw UsageError("--eval", "measures what --dry-run leaves out");
+    std::error_code no_output_yet;
+    if (std::filesystem::equivalent(model, output, no_output_yet)) {
+      throw UsageError("--eval", "needs the model before: give another file");
+    }
+    // So that a bad path is known before long work.
+    eval::ReadText(eval_text, eval_bytes);
+    RequireTokenizer(*Model::Load(model));
+  }
   if (output.empty() && !dry_run) {
     throw UsageError("--output", "is required");
   }
@@ -154,11 +219,24 @@ void PackVerb::Run() {
   options.use_trained = !schemes.HasDefault();
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   options.executor = executor.get();
-  const std::shared_ptr<const Model> source = Model::Load(model);
+  std::shared_ptr<const Model> source = Model::Load(model);
+  if (!rescale.method.empty() && options.use_trained &&
+      source->file().metadata().contains(std::string(kSchemesKey))) {
+    throw UsageError("--rescale",
+                     "would take the weights off the grids they were trained "
+                     "on; give a scheme to pack them anew");
+  }
   std::optional<packer::Statistics> statistics;
+  Progress progress;
+  const RescaledFile rescaled(output);
   if (!calibration.empty()) {
     statistics = packer::Statistics::Open(calibration);
-    options.statistics = &*statistics;
+    if (!rescale.method.empty()) {
+      source = Rescaled(*this, *source, *statistics, options, rescaled.path(),
+                        progress);
+    }
+    // What is rounded layer by layer needs them for the numbers alone.
+    if (data.empty() || target_bits > 0) options.statistics = &*statistics;
   }
   options.rounding = rounding;
   ModelData samples;
@@ -168,7 +246,6 @@ void PackVerb::Run() {
     options.which = packer::SpreadSamples(samples.All().Count(),
                                           EnoughSamples(samples, data_options));
   }
-  Progress progress;
   if (target_bits > 0) {
     AssignBits(*this, source, options, progress);
     if (dry_run) return;
@@ -191,8 +268,12 @@ void PackVerb::Run() {
               << report.without_statistics.size() << " weights, the first '"
               << OneLine(report.without_statistics[0]) << "'\n";
   }
+  std::optional<TextReport> measured;
+  if (!eval_text.empty()) measured = MeasureText(*this);
   if (format == OutputFormat::kJson) {
-    std::cout << ToJson(report, output).Dump(2) << "\n";
+    Json json = ToJson(report, output);
+    if (measured) json["evaluation"] = measured->json;
+    std::cout << json.Dump(2) << "\n";
     return;
   }
   const Table table = ToTable(report);
@@ -205,6 +286,10 @@ void PackVerb::Run() {
             << WithCommas(report.source_weight_bytes) << "), file "
             << WithCommas(report.file_bytes) << " bytes; "
             << report.others.size() << " other tensors copied\n";
+  if (!measured) return;
+  std::cout << "\n"
+            << (format == OutputFormat::kTable ? measured->table.Text()
+                                               : measured->table.Markdown());
 }
 
 void AddPackVerb(CommandLine& line) {
@@ -233,7 +318,26 @@ void AddPackVerb(CommandLine& line) {
            "GPTQ")
       .Range(0, 1000)
       .ShowDefault();
+  pack.AddParsed(
+          "--rounding",
+          [verb](const std::string& text) {
+            using Method = packer::DataRounding::Method;
+            verb->rounding.method =
+                text == "clip" ? Method::kClip : Method::kGptq;
+          },
+          "With data: gptq, or clip: the nearest levels, with scales searched")
+      .OneOf({"gptq", "clip"})
+      .ShowDefault("gptq");
+  AddRescaleOptions(pack, "--rescale", verb->rescale);
   AddBudgetOptions(pack, *verb);
+  pack.Add("--eval", verb->eval_text,
+           "Measure a language model's perplexity on this text before and "
+           "after, as lutra eval does, and the divergence between the two")
+      .TypeName("FILE");
+  pack.Add("--eval-bytes", verb->eval_bytes,
+           "Use only the first N bytes of it; 0: all")
+      .TypeName("N")
+      .ShowDefault();
   AddThreadsOption(pack, verb->threads);
   AddFormatOptions(pack, verb->format);
   pack.OnRun([verb] { verb->Run(); });

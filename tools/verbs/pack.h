@@ -10,6 +10,7 @@
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/scheme_options.h"
+#include "tools/verbs/rescale.h"
 #include "tools/verbs/train_data.h"
 
 namespace lutra::tools {
@@ -22,11 +23,14 @@ struct PackVerb {
   std::string data;         // or what layers are run over one by one
   DataOptions data_options;
   packer::DataRounding rounding;
+  RescaleChoice rescale;
   SchemeOptions schemes;
   double target_bits = 0;  // 0: none
   std::vector<std::string> candidates = {"2:64", "2:32", "3:64",
                                          "3:32", "4:64", "4:32"};
   std::string plan_file;
+  std::string eval_text;  // measured before and after; "": not
+  size_t eval_bytes = 65536;
   bool dry_run = false;
   size_t threads = 0;
   OutputFormat format = OutputFormat::kTable;

@@ -61,10 +61,15 @@ std::vector<qat::QuantScheme> Candidates(const PackVerb& verb) {
           std::from_chars(text.data(), text.data() + text.size(), scheme.bits);
       if (colon == std::string::npos || end.ec != std::errc() ||
           end.ptr != text.data() + colon) {
-        throw Error("'" + OneLine(text) + "' is not BITS:GROUP, e.g. 4:32");
+        throw Error("'" + OneLine(text) +
+                    "' is not BITS:GROUP or BITS:GROUP:QUANTIZER, e.g. 4:32");
       }
-      scheme.group_size = qat::ParseGroupSize(text.substr(colon + 1));
-      if (!verb.schemes.quantizer_option.Given()) {
+      const size_t second = text.find(':', colon + 1);
+      scheme.group_size =
+          qat::ParseGroupSize(text.substr(colon + 1, second - colon - 1));
+      if (second != std::string::npos) {
+        scheme.quantizer = text.substr(second + 1);
+      } else if (!verb.schemes.quantizer_option.Given()) {
         scheme.quantizer = qat::DefaultQuantizer(scheme.bits);
       }
       qat::CheckScheme(scheme);
@@ -84,7 +89,7 @@ void AddBudgetOptions(Verb& pack, PackVerb& verb) {
       .TypeName("BITS")
       .Positive();
   pack.Add("--candidates", verb.candidates, "What --target-bpw chooses from")
-      .TypeName("BITS:GROUP,...")
+      .TypeName("BITS:GROUP[:QUANTIZER],...")
       .CommaList()
       .ShowDefault("2:64,2:32,3:64,3:32,4:64,4:32");
   pack.Add("--plan", verb.plan_file,
@@ -100,10 +105,15 @@ void CheckBudgetUse(const PackVerb& verb) {
     throw UsageError("--target-bpw",
                      "needs --calibration, for errors, and --data, for trials");
   }
-  if (!has_target && !verb.data.empty() && !verb.calibration.empty()) {
+  const bool rescales = !verb.rescale.method.empty();
+  if (rescales && verb.calibration.empty()) {
+    throw UsageError("--rescale", "needs --calibration");
+  }
+  if (!has_target && !rescales && !verb.data.empty() &&
+      !verb.calibration.empty()) {
     throw UsageError("--data",
                      "takes the place of --calibration (both are for "
-                     "--target-bpw only)");
+                     "--target-bpw and --rescale only)");
   }
   if (!has_target && (verb.dry_run || !verb.plan_file.empty())) {
     throw UsageError("--dry-run, --plan", "are about --target-bpw");

@@ -15,6 +15,7 @@ void AddImportVerb(CommandLine& line);
 void AddExportVerb(CommandLine& line);
 void AddCalibrateVerb(CommandLine& line);
 void AddRotateVerb(CommandLine& line);
+void AddRescaleVerb(CommandLine& line);
 void AddTuneVerb(CommandLine& line);
 void AddPackVerb(CommandLine& line);
 void AddSynthVerb(CommandLine& line);

@@ -65,6 +65,14 @@ struct GemmArguments {
   // [M, N], added to y after the fusion, or nullptr; must not overlap y.
   const float* residual = nullptr;
   size_t residual_stride = 0;  // floats between its rows, at least N
+  // Where they are not both 0: what int8 activations with a scale per token are
+  // quantized for, in the place of the token's own mn and mx (of
+  // activation_type.h). Values outside become the ends. range_min <= 0 <=
+  // range_max, both finite, as is their difference.
+  float range_min = 0;
+  float range_max = 0;
+
+  bool HasRange() const { return range_min < range_max; }
 };
 
 // Bytes of scratch memory that Gemm needs for up to `m` tokens.
@@ -80,8 +88,8 @@ void Gemm(const LutMatrix& w, ActivationType activation_type,
           const GemmArguments& arguments, void* scratch,
           Executor* executor) noexcept;
 
-// One of several products of the same activations: `x`, `x_stride` and `m` are
-// the same for all of them, and so is K.
+// One of several products of the same activations: `x`, `x_stride`, `m` and the
+// range are the same for all of them, and so is K.
 struct GemmProduct {
   const LutMatrix* w = nullptr;  // must outlive the PreparedGemm
   GemmArguments arguments;

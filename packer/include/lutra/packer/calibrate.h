@@ -13,7 +13,7 @@
 #include "lutra/runtime/model.h"
 
 // Runs a model over data and writes the second moments of the inputs of its
-// linear nodes (statistics.h), for packing with data.
+// linear, conv2d and lstm_cell nodes (statistics.h), for packing with data.
 
 namespace lutra::packer {
 
@@ -23,6 +23,10 @@ struct CalibrateOptions {
   // Bytes for sums at a time. Where those of all values take more, the data is
   // run several times, each for as many values as fit (at least one).
   size_t memory = size_t{1} << 30;
+  // Rows count by the squares of the gradients of the loss with respect to the
+  // outputs made of them, in the place of one over the square of their size. Of
+  // linear nodes with float weights only; memory is then that of training.
+  bool gradients = false;
   Executor* executor = nullptr;  // nullptr: the calling thread
 };
 
@@ -30,7 +34,7 @@ struct CalibrateOptions {
 std::vector<uint32_t> SpreadSamples(size_t all, size_t most);
 
 struct CalibrationPlan {
-  size_t values = 0;   // inputs of linear nodes
+  size_t values = 0;   // inputs of layers
   size_t passes = 0;   // how often the data is run
   size_t samples = 0;  // of each pass
   size_t rows = 0;     // likewise
@@ -38,7 +42,7 @@ struct CalibrationPlan {
   size_t memory = 0;
 };
 
-// What Calibrate will do. Throws Error for a model without linear nodes, for
+// What Calibrate will do. Throws Error for a model without such nodes, for
 // one that takes several inputs, and for samples that it does not take.
 CalibrationPlan PlanCalibration(const std::shared_ptr<const Model>& model,
                                 const qat::Samples& samples,

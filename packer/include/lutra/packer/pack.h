@@ -62,6 +62,13 @@ struct DataRounding {
   // How often scales, tables and indices are improved in turns after GPTQ; 0:
   // GPTQ alone.
   int turns = 6;
+  enum class Method {
+    kGptq,
+    // Levels stay the nearest; the scale of each group is the one for which the
+    // group alone loses least, as AWQ searches how much to clip.
+    kClip,
+  };
+  Method method = Method::kGptq;
 };
 
 struct PackOptions {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/qat/affine.h"
 #include "lutra/qat/quantizer.h"
 
@@ -84,6 +85,12 @@ std::vector<float> Dequantize(const LutForm& form, size_t n, size_t k,
 // bits without a table (LSBQ, centred, asymmetric, stretched of 8 bits).
 LutForm QuantizeToLut(const float* w, size_t n, size_t k,
                       const Quantizer& quantizer, int bits, int64_t group_size);
+
+// How many of `thresholds`, which ascend, are less than each of x [n]: the
+// level of a value between the borders of levels. At most 255 thresholds; fast
+// for 16 and fewer.
+void CountBelow(const float* x, size_t n, Span<const float> thresholds,
+                uint8_t* counts);
 
 // Proves that w lies on grids of the quantizer, and writes it in terms of them
 // without loss: every float32 product scale * table entry equals its weight bit

@@ -80,6 +80,17 @@ std::unique_ptr<Quantizer> MakeLsbqQuantizer(const LsbqOptions& options);
 //   "mse-stretched"  levels (k + 1/2) 2s with the same k; 1 to 8 bits
 std::unique_ptr<Quantizer> MakeMseQuantizer(bool stretched);
 
+// The same with the levels 0, +-1/2, 1, 3/2, 2, 3, 4, 6 of 4-bit floats (OCP's
+// E2M1), as multiples of s. 4 bits. Name: "fp4".
+std::unique_ptr<Quantizer> MakeFloat4Quantizer();
+
+// Levels o + k s, k = 0 ... 2^b - 1, with a small sum of (p - q)^2: the best of
+// several ranges, from which line fits (least squares of o and s for the
+// nearest k) and nearest levels take turns. Never worse than the range from the
+// minimum to the maximum, but for the rounding to float32. 1 to 8 bits. Name:
+// "mse-asymmetric".
+std::unique_ptr<Quantizer> MakeMseAsymmetricQuantizer();
+
 struct AffineQuantizerOptions {
   AffineMapping mapping = AffineMapping::kSymmetric;
   float eps = kTinyScale;
@@ -91,6 +102,10 @@ struct AffineQuantizerOptions {
 // with 4 bits and eps 1e-6.
 std::unique_ptr<Quantizer> MakeAffineQuantizer(
     const AffineQuantizerOptions& options);
+
+// Whether grids have equal steps and begin anywhere: packed groups then have an
+// offset beside their scale.
+bool IsAsymmetric(std::string_view quantizer);
 
 // The names that MakeQuantizer knows, in the order of this file.
 const std::vector<std::string_view>& QuantizerNames();

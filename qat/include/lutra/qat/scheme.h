@@ -23,7 +23,7 @@ struct QuantScheme {
   std::string quantizer = "stretched";  // see MakeQuantizer, FindLearnedTable
   int bits = 2;
   int64_t group_size = 0;  // columns per group; 0: the whole row
-  // As packed scales are stored. Not kPowerOfTwo. Weights that are packed with
+  // As packed scales are stored. Weights that are packed with
   // rounded scales take the level that is nearest then.
   ScaleType scale_type = ScaleType::kFloat;
 
@@ -45,9 +45,10 @@ void CheckScheme(const QuantScheme& scheme);
 // A positive number of columns, or "row" (0). Throws lutra::Error.
 int64_t ParseGroupSize(std::string_view text);
 std::string GroupSizeToString(int64_t group_size);
-// "float32", "bfloat16", "float16" or "two-level". Throws lutra::Error.
+// "float32", "bfloat16", "float16", "two-level" or "power-of-two". Throws
+// lutra::Error.
 ScaleType ParseScaleType(std::string_view text);
-std::string_view Name(ScaleType type);  // also "power-of-two"
+std::string_view Name(ScaleType type);
 
 // Scheme by tensor name, as stored under kSchemesKey: tells the packer which
 // grid a trained tensor lies on.

@@ -54,10 +54,11 @@ struct LayerSpec {
   bool operator!=(const LayerSpec& other) const { return !(*this == other); }
 };
 
-// The grid that weights are trained and packed on. Throws lutra::Error for a
-// weight specification that no quantizer implements: unsigned, per tensor or
-// token, with fixed ranges, an observer other than min-max, power-of-two scales
-// or another rounding.
+// The grid that weights are trained and packed on. Asymmetric weights have the
+// same grids signed or unsigned; the observer mse stands for the quantizer with
+// the best scale. Throws lutra::Error for a weight specification that no
+// quantizer implements: unsigned and symmetric, per tensor or token, with fixed
+// ranges, percentiles or another rounding.
 QuantScheme SchemeOf(const TensorSpec& weights);
 
 // The same as fake quantization and as an observer of fixed ranges. Throw

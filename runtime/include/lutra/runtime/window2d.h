@@ -61,6 +61,11 @@ struct Window2d {
 Window2d MakeWindow2d(const Model& model, const Node& node,
                       const ValueInfo& input);
 
+// What lies under the window at an output pixel (of those of one image, row by
+// row): [taps, channels], zeros where that is padding.
+void GatherWindow(const Window2d& window, const float* image, size_t pixel,
+                  float* row);
+
 }  // namespace lutra
 
 #endif  // LUTRA_RUNTIME_WINDOW2D_H_

@@ -1,0 +1,75 @@
+#ifndef LUTRA_PACKER_RANGES_H_
+#define LUTRA_PACKER_RANGES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lutra/kernels/executor.h"
+#include "lutra/packer/calibrate.h"
+#include "lutra/qat/samples.h"
+#include "lutra/runtime/model.h"
+
+// Fixed ranges of activations: a copy of a model whose layers say in which
+// range their inputs lie (attributes input_min and input_max,
+// docs/model_file.md), so that int8 activations are quantized with one scale,
+// as accelerators do, and not with one for every token.
+
+namespace lutra::packer {
+
+enum class RangeRule {
+  kMinMax,      // what occurs in the data
+  kAbsMax,      // -a to a, a the largest magnitude
+  kRms,         // the root mean square times a factor, and what occurs at most
+  kPercentile,  // without the largest and smallest of all values
+  kMse,         // the range with the smallest mean squared error
+  kFixed,       // as given
+};
+// "min-max", "absmax", "rms", "percentile", "mse", "fixed".
+std::string_view Name(RangeRule rule);
+// Throws Error.
+RangeRule ParseRangeRule(std::string_view name);
+
+struct RangeOptions {
+  RangeRule rule = RangeRule::kMinMax;
+  double percentile = 99.99;  // of the values inside, in (0, 100]
+  double factor = 4;          // of kRms
+  double least = 0;           // of kFixed: at most 0
+  double most = 0;            // at least 0
+  Executor* executor = nullptr;
+};
+
+struct ValueRange {
+  std::string value;
+  float min = 0;
+  float max = 0;
+};
+
+struct RangeReport {
+  std::vector<ValueRange> values;  // in the order of the graph
+  size_t rows = 0;                 // that were seen
+  size_t file_bytes = 0;
+};
+
+// Runs `which` of the samples, with float32 activations, and writes the copy to
+// a new file at `path`, where it appears when it is complete. The model's
+// weights may be packed; packing keeps the ranges. With kFixed nothing is run.
+// Throws Error as Calibrate does.
+RangeReport FixRanges(const std::shared_ptr<const Model>& model,
+                      const qat::Samples& samples,
+                      const std::vector<uint32_t>& which,
+                      const RangeOptions& options,
+                      const std::filesystem::path& path,
+                      const CalibrationProgress& progress = {});
+
+// Without the ranges that its nodes may have, for a model whose values are
+// others now.
+Graph WithoutRanges(Graph graph);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_RANGES_H_

@@ -1,0 +1,212 @@
+#include "lutra/packer/ranges.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lutra/packer/pack.h"
+#include "lutra/packer/statistics.h"
+#include "lutra/qat/dataset.h"
+#include "lutra/runtime/session.h"
+#include "lutra/runtime/window2d.h"
+#include "tests/packer/two_layers.h"
+#include "tests/runtime/raw_file.h"
+#include "tests/runtime/throws.h"
+#include "tests/temp_dir.h"
+
+namespace lutra::packer {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr size_t kImages = 100;
+
+qat::LabelledImages Images(std::vector<int64_t> shape) {
+  size_t size = 1;
+  for (const int64_t d : shape) size *= static_cast<size_t>(d);
+  qat::LabelledImages images;
+  images.images = RandomFloats(kImages * size, 11);
+  images.labels.assign(kImages, 1);
+  images.count = kImages;
+  images.image_shape.assign(shape.begin(), shape.end());
+  return images;
+}
+
+class RangesTest : public ::testing::Test {
+ protected:
+  RangesTest() : model_(TwoLayers().Load(dir_ / "m")), images_(Images({kK1})) {}
+
+  ValueRange RangeOfX(const RangeOptions& options) const {
+    const RangeReport report = FixRanges(
+        model_, images_, SpreadSamples(kImages, 0), options, dir_ / "r");
+    EXPECT_EQ(report.values.size(), 2u);
+    EXPECT_EQ(report.values[0].value, "x");
+    // As in the file.
+    const auto ranged = Model::Load(dir_ / "r");
+    for (const Node& node : ranged->graph().nodes) {
+      if (node.op != OpType::kLinear || node.inputs[0] != "x") continue;
+      EXPECT_EQ(NumberAttribute(node, "input_min"), report.values[0].min);
+      EXPECT_EQ(NumberAttribute(node, "input_max"), report.values[0].max);
+    }
+    return report.values[0];
+  }
+
+  const TempDir dir_;
+  const std::shared_ptr<const Model> model_;
+  const qat::LabelledImages images_;
+};
+
+TEST_F(RangesTest, EveryRule) {
+  const auto [least, most] =
+      std::minmax_element(images_.images.begin(), images_.images.end());
+  double squares = 0;
+  for (const float x : images_.images) squares += double{x} * x;
+  const auto rms = static_cast<float>(
+      std::sqrt(squares / static_cast<double>(images_.images.size())));
+  const auto expect = [&](const RangeOptions& options, float min, float max,
+                          float tolerance) {
+    SCOPED_TRACE(Name(options.rule));
+    const ValueRange range = RangeOfX(options);
+    EXPECT_NEAR(range.min, min, tolerance);
+    EXPECT_NEAR(range.max, max, tolerance);
+  };
+  expect({.rule = RangeRule::kMinMax}, *least, *most, 0);
+  const float largest = std::max(-*least, *most);
+  expect({.rule = RangeRule::kAbsMax}, -largest, largest, 0);
+  expect({.rule = RangeRule::kRms, .factor = 1.5}, -1.5f * rms, 1.5f * rms,
+         1e-5f);
+  expect({.rule = RangeRule::kRms, .factor = 100}, *least, *most, 0);
+  expect({.rule = RangeRule::kFixed, .least = -2, .most = 3}, -2, 3, 0);
+  std::vector<float> sorted = images_.images;
+  std::sort(sorted.begin(), sorted.end());
+  expect({.rule = RangeRule::kPercentile, .percentile = 90},
+         sorted[sorted.size() / 20], sorted[sorted.size() * 19 / 20], 0.05f);
+  const ValueRange mse = RangeOfX({.rule = RangeRule::kMse});
+  EXPECT_LT(mse.min, -2);
+  EXPECT_GE(mse.min, *least - 0.1f);
+  EXPECT_LE(mse.max, *most + 0.1f);
+  for (const RangeRule rule :
+       {RangeRule::kMinMax, RangeRule::kAbsMax, RangeRule::kRms,
+        RangeRule::kPercentile, RangeRule::kMse, RangeRule::kFixed}) {
+    EXPECT_EQ(ParseRangeRule(Name(rule)), rule);
+  }
+  EXPECT_THAT(ErrorMessage([] { ParseRangeRule("median"); }),
+              HasSubstr("'median'"));
+}
+
+// Packed layers quantize their inputs for the range: a large value of one row
+// no longer changes the steps of the others.
+TEST_F(RangesTest, PackedModelsUseThem) {
+  FixRanges(model_, images_, {},
+            {.rule = RangeRule::kFixed, .least = -1, .most = 1}, dir_ / "r");
+  PackOptions options;
+  options.rules = qat::SchemeRules(qat::QuantScheme{"absmax", 8, 0});
+  PackModel(*Model::Load(dir_ / "r"), dir_ / "p", options);
+  PackModel(*model_, dir_ / "q", options);
+  const auto run = [&](const char* name, float scale) {
+    Session session(Model::Load(dir_ / name), {});
+    std::vector<float> x = RandomFloats(kK1, 4, 0.2f);
+    x[0] *= scale;
+    std::vector<float> y(kN2);
+    const void* input = x.data();
+    float* output = y.data();
+    session.Run(1, {&input, 1}, {&output, 1});
+    return y;
+  };
+  // What lies outside is its end.
+  EXPECT_EQ(run("p", 1000), run("p", 2000));
+  EXPECT_NE(run("q", 1000), run("q", 2000));
+  EXPECT_NE(run("p", 1), run("q", 1));
+}
+
+TEST_F(RangesTest, Refusals) {
+  qat::LabelledImages images = Images({kK1});
+  images.images[7] = std::nanf("");
+  EXPECT_THAT(ErrorMessage([&] {
+                FixRanges(model_, images, SpreadSamples(kImages, 0), {},
+                          dir_ / "r");
+              }),
+              HasSubstr("the value 'x' is not finite"));
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "r"));
+  // Layers that share an input share its range.
+  ModelBuilder builder;
+  builder.Input("x", {kK1});
+  for (const std::string name : {"a", "b"}) {
+    builder.Add(OpType::kLinear, {"x"}, name, "w" + name)
+        .Set("input_max", name == "a" ? 1.0 : 2.0)
+        .Output(name)
+        .Floats("w" + name, {16, kK1}, RandomFloats(16 * kK1, 1));
+  }
+  builder.Write(dir_ / "two");
+  PackOptions options;
+  options.rules = qat::SchemeRules(qat::QuantScheme{"absmax", 8, 0});
+  PackModel(*Model::Load(dir_ / "two"), dir_ / "p", options);
+  Session session(Model::Load(dir_ / "p"), {});
+  std::vector<float> y(32);
+  const void* input = images.images.data();
+  float* outputs[] = {y.data(), y.data() + 16};
+  EXPECT_THAT(ErrorMessage([&] {
+                session.Run(1, {&input, 1}, outputs);
+              }),
+              HasSubstr("has another range than at 'a'"));
+}
+
+// The windows of a convolution and the states of a cell, written down.
+TEST(CalibrateTest, MomentsOfConvolutions) {
+  const TempDir dir;
+  ModelBuilder builder;
+  builder.Input("x", {5, 4, 2})
+      .Add(OpType::kConv2d, {"x"}, "c", "w")
+      .Set("kernel", std::vector<int64_t>{3, 2})
+      .Set("stride", std::vector<int64_t>{2, 1})
+      .Set("padding", std::vector<int64_t>{1, 1, 0, 1})
+      .Output("c")
+      .Floats("w", {16, 12}, RandomFloats(16 * 12, 1))
+      .Write(dir / "m");
+  const auto model = Model::Load(dir / "m");
+  const qat::LabelledImages images = Images({5, 4, 2});
+  Calibrate(model, images, {}, dir / "s");
+  const Statistics statistics = Statistics::Open(dir / "s");
+  EXPECT_THAT(statistics.ValuesOf(*model, "w"),
+              ::testing::ElementsAre("c:windows"));
+  std::vector<double> moments(144);
+  size_t rows = 0;
+  for (size_t s = 0; s < kImages; ++s) {
+    const float* image = images.images.data() + s * 40;
+    double size = 0;
+    for (size_t i = 0; i < 40; ++i) size += double{image[i]} * image[i] / 40;
+    for (int y = -1; y <= 3; y += 2) {
+      for (int x = 0; x < 4; ++x, ++rows) {
+        std::vector<double> u;
+        for (int ky = 0; ky < 3; ++ky) {
+          for (int kx = 0; kx < 2; ++kx) {
+            for (int c = 0; c < 2; ++c) {
+              const bool inside = y + ky >= 0 && y + ky < 5 && x + kx < 4;
+              u.push_back(inside ? image[((y + ky) * 4 + x + kx) * 2 + c] : 0);
+            }
+          }
+        }
+        for (size_t i = 0; i < 144; ++i) {
+          moments[i] += u[i / 12] * u[i % 12] / size;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(statistics.Rows("c:windows"), rows);
+  const std::vector<float> found = statistics.Moments("c:windows");
+  for (size_t i = 0; i < 144; ++i) EXPECT_NEAR(found[i], moments[i], 0.02);
+  PackOptions options;
+  options.rules = qat::SchemeRules(qat::QuantScheme{"mse", 2, 0});
+  options.statistics = &statistics;
+  const PackReport report = PackModel(*model, dir / "p", options);
+  EXPECT_GT(report.weights[0].output_sqnr_db.value(),
+            report.weights[0].start_output_sqnr_db.value() + 0.1);
+}
+
+}  // namespace
+}  // namespace lutra::packer

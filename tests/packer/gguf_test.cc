@@ -14,6 +14,7 @@
 #include <tuple>
 #include <utility>
 
+#include "lutra/packer/export.h"
 #include "lutra/packer/import.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/language_model.h"
@@ -642,6 +643,22 @@ TEST(GgufModelTest, SmolLm2) {
     logits = language.Feed({&said.back(), 1});
   }
   EXPECT_EQ(tokenizer->Decode(said), "The capital of France is Paris.");
+  // Exported, every tensor has the bytes of the file that it came from.
+  ExportGguf(*model, dir / "again.gguf");
+  const GgufFile before(source);
+  const GgufFile after(dir / "again.gguf");
+  ASSERT_EQ(after.tensors().size(), before.tensors().size());
+  for (const GgufTensor& tensor : before.tensors()) {
+    const auto same = std::find_if(
+        after.tensors().begin(), after.tensors().end(),
+        [&](const GgufTensor& other) { return other.name == tensor.name; });
+    ASSERT_NE(same, after.tensors().end()) << tensor.name;
+    EXPECT_EQ(same->type, tensor.type) << tensor.name;
+    // Rooms end in what fills them up.
+    const size_t bytes = std::min(same->room.size(), tensor.room.size());
+    EXPECT_EQ(std::memcmp(tensor.room.data(), same->room.data(), bytes), 0)
+        << tensor.name;
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,7 @@
 #include <tuple>
 #include <utility>
 
+#include "lutra/packer/export.h"
 #include "lutra/packer/import.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/language_model.h"
@@ -396,9 +398,15 @@ TEST_F(GgufTest, ActivationsAndPartsOfHeads) {
 // A file of one layer with a sentencepiece tokenizer, in words of the metadata.
 TEST_F(GgufTest, ATokenizerOfScores) {
   GgufBytes bytes;
-  const std::vector<std::string> pieces = {"<unk>",  "<s>", "</s>", "\u2581a",
-                                           "\u2581", "a",   "b"};
-  const std::vector<int32_t> types = {2, 3, 3, 1, 1, 1, 1};
+  std::vector<std::string> pieces = {"<unk>",  "<s>", "</s>", "\u2581a",
+                                     "\u2581", "a",   "b",    "\u2581\u2581"};
+  std::vector<int32_t> types = {2, 3, 3, 1, 1, 1, 1, 4};
+  for (int byte = 0; byte < 256; ++byte) {
+    char piece[8];
+    std::snprintf(piece, sizeof(piece), "<0x%02X>", byte);
+    pieces.emplace_back(piece);
+    types.push_back(6);
+  }
   bytes.Head(12, 14).Value("general.architecture", std::string("llama"));
   for (const auto& [key, value] :
        {std::pair("llama.context_length", 64u),
@@ -432,7 +440,7 @@ TEST_F(GgufTest, ATokenizerOfScores) {
     for (const uint64_t dimension : shape) elements *= dimension;
     offset += elements * sizeof(float);
   };
-  tensor("token_embd.weight", {32, 7});
+  tensor("token_embd.weight", {32, pieces.size()});
   tensor("output_norm.weight", {32});
   for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output",
                            "ffn_gate", "ffn_up", "ffn_down"}) {
@@ -459,6 +467,9 @@ TEST_F(GgufTest, ATokenizerOfScores) {
   const auto tokenizer = Tokenizer::FromModel(*model);
   EXPECT_THAT(tokenizer->Encode("ab a", true),
               ::testing::ElementsAre(1, 3, 6, 3));
+  // Two spaces are a token that the file defines; the first is that which is
+  // put in front.
+  EXPECT_THAT(tokenizer->Encode(" b", true), ::testing::ElementsAre(1, 7, 6));
   EXPECT_THAT(tokenizer->ends(), ::testing::ElementsAre(2));
   const auto& file = model->file();
   const TensorView* rope = nullptr;
@@ -469,6 +480,20 @@ TEST_F(GgufTest, ATokenizerOfScores) {
   const auto frequencies = rope->Floats(file.path());
   EXPECT_FLOAT_EQ(frequencies[7], std::pow(1e4f, -14.0f / 32));
   EXPECT_FLOAT_EQ(frequencies[8], std::pow(1e4f, -16.0f / 32) / 4);
+  // All of it goes back into a file, and comes out again.
+  ExportGguf(*model, dir_ / "again.gguf");
+  options.source = dir_ / "again.gguf";
+  options.output = dir_ / "again.safetensors";
+  ImportModel(options);
+  const auto back = Model::Load(options.output);
+  const auto other = Tokenizer::FromModel(*back);
+  for (const char* said : {"ab a", "", "  b", "\xC3\xA9<s>a"}) {
+    EXPECT_EQ(other->Encode(said, true), tokenizer->Encode(said, true));
+  }
+  const auto again = back->file().Get(rope->name).Floats(back->path());
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    EXPECT_FLOAT_EQ(again[i], frequencies[i]);
+  }
 }
 
 // WordPiece marks what begins a word, not what goes on in one.
@@ -642,6 +667,22 @@ TEST(GgufModelTest, SmolLm2) {
     logits = language.Feed({&said.back(), 1});
   }
   EXPECT_EQ(tokenizer->Decode(said), "The capital of France is Paris.");
+  // Exported, every tensor has the bytes of the file that it came from.
+  ExportGguf(*model, dir / "again.gguf");
+  const GgufFile before(source);
+  const GgufFile after(dir / "again.gguf");
+  ASSERT_EQ(after.tensors().size(), before.tensors().size());
+  for (const GgufTensor& tensor : before.tensors()) {
+    const auto same = std::find_if(
+        after.tensors().begin(), after.tensors().end(),
+        [&](const GgufTensor& other) { return other.name == tensor.name; });
+    ASSERT_NE(same, after.tensors().end()) << tensor.name;
+    EXPECT_EQ(same->type, tensor.type) << tensor.name;
+    // Rooms end in what fills them up.
+    const size_t bytes = std::min(same->room.size(), tensor.room.size());
+    EXPECT_EQ(std::memcmp(tensor.room.data(), same->room.data(), bytes), 0)
+        << tensor.name;
+  }
 }
 
 }  // namespace

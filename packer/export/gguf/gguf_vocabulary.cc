@@ -256,8 +256,14 @@ class Writer {
     std::vector<float> scores(data_.size(), kLowestScore);
     float next = 0;
     std::optional<uint32_t> last;
+    // Those of tokens that are found before anything is merged never happen.
+    const auto never = [&](const Merge& merge) {
+      return added_[merge.left] != nullptr || added_[merge.right] != nullptr ||
+             added_[merge.result] != nullptr ||
+             data_.types[merge.result] != PieceType::kNormal;
+    };
     for (const Merge& merge : MergesByRank()) {
-      if (last == merge.result) continue;
+      if (never(merge) || last == merge.result) continue;
       if (scores[merge.result] != kLowestScore) {
         Refuse("has merges that do not go by scores of pieces");
       }
@@ -267,11 +273,8 @@ class Writer {
     }
     TokenizerData again = data_;
     AddMergesByScore(scores, again);
-    // Those of control tokens are never used.
     const auto used = [&](std::vector<Merge> merges) {
-      std::erase_if(merges, [&](const Merge& merge) {
-        return data_.types[merge.result] != PieceType::kNormal;
-      });
+      std::erase_if(merges, never);
       return merges;
     };
     const std::vector<Merge> own = used(data_.merges);

@@ -239,9 +239,11 @@ TokenizerData ReadSentencePiece(const GgufFile& file) {
         }
         continue;
       case Type::kUserDefined: {
+        // As in sentencepiece: runs of spaces are such tokens of Gemma.
         AddedToken token;
         token.id = static_cast<int32_t>(id);
         token.text = text;
+        token.normalized = true;
         if (!text.empty()) recipe.added.push_back(std::move(token));
         data.AddPiece(text, PieceType::kNormal);
         continue;

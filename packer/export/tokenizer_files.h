@@ -6,18 +6,13 @@
 #include <vector>
 
 #include "lutra/runtime/model.h"
-#include "lutra/runtime/tokenizer_data.h"
 
 namespace lutra::packer {
 
-// tokenizer.json; reading it back has given the same tokenizer. Throws Error,
-// naming `file`, for what it cannot say.
-std::string TokenizerJson(const TokenizerData& data, const std::string& file);
-
 // The files that a Hugging Face folder has for the model's tokenizer and chat
 // templates, by name: tokenizer.json, tokenizer_config.json and
-// generation_config.json. None if the model has no tokenizer. Throws Error as
-// above.
+// generation_config.json. None if the model has no tokenizer. Throws Error,
+// naming the model's file, for what they cannot say.
 std::vector<std::pair<std::string, std::string>> TokenizerFiles(
     const Model& model);
 

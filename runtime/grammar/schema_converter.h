@@ -41,6 +41,9 @@ class SchemaConverter {
   std::string OtherKey(const std::vector<std::string>& keys,
                        const std::string& where);
 
+  // A constant.
+  static std::string Literal(const Json& value, const std::string& where);
+
   // What "#/..." points to.
   const Json& Target(const std::string& reference, const std::string& where);
 

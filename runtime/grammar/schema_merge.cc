@@ -121,6 +121,11 @@ void FailSchema(const std::string& where, const std::string& cause) {
   throw Error(ErrorCode::kUnsupported, "JSON schema: " + place + cause);
 }
 
+void CheckSchema(const Json& schema, const std::string& where) {
+  if (schema.is_object() || schema.is_boolean()) return;
+  FailSchema(where, "a schema must be an object, true or false");
+}
+
 void CheckKeywords(const Json& schema, const std::string& where) {
   for (const auto& [key, value] : schema.items()) {
     if (IsOneOf(key, kRefused)) {

@@ -15,6 +15,9 @@ std::string Below(const std::string& where, std::string_view key);
 [[noreturn]] void FailSchema(const std::string& where,
                              const std::string& cause);
 
+// Refuses what is no schema.
+void CheckSchema(const Json& schema, const std::string& where);
+
 // Refuses the keywords that forbid something and are not supported. Those that
 // only describe, and words that are no keywords, are fine.
 void CheckKeywords(const Json& schema, const std::string& where);

@@ -12,7 +12,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/safetensors.h"
-#include "packer/export/tokenizer_files.h"
+#include "packer/export/tokenizer_json_writer.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "tests/packer/export_data.h"
 #include "tests/packer/import_data.h"
@@ -127,7 +127,8 @@ TEST(TokenizerJsonTest, WhatIsWrittenIsReadAgain) {
     SCOPED_TRACE(path);
     ++count;
     const TokenizerData data = ReadTokenizerJson(path);
-    const auto root = nlohmann::json::parse(TokenizerJson(data, path));
+    const auto root =
+        nlohmann::json::parse(WriteTokenizerJson(data, path).json);
     const auto tokenizer = Tokenizer::Parse(SerializeTokenizer(data), "a");
     const auto other =
         Tokenizer::Parse(SerializeTokenizer(ReadTokenizerJson(root, "b")), "b");
@@ -148,7 +149,7 @@ TEST(TokenizerJsonTest, RefusesWhatItHasNoWordsFor) {
   TextStep& step = data.recipe.normalizer.emplace_back();
   step.kind = TextStep::Kind::kCollapse;
   step.from = " ";
-  EXPECT_THAT(ErrorMessage([&] { (void)TokenizerJson(data, "m"); }),
+  EXPECT_THAT(ErrorMessage([&] { WriteTokenizerJson(data, "m"); }),
               HasSubstr("m: the tokenizer prepares texts in a way that "
                         "tokenizer.json has no words for"));
 }

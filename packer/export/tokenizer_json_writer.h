@@ -13,8 +13,8 @@ struct WrittenTokenizer {
   std::vector<std::string> pieces;  // of each id, as that file spells it
 };
 
-// Reading it back has given the same tokenizer. Throws Error, naming `file`, for
-// what tokenizer.json cannot say.
+// Reading it back has given the same tokenizer. Throws Error, naming `file`,
+// for what tokenizer.json cannot say.
 WrittenTokenizer WriteTokenizerJson(const TokenizerData& data,
                                     const std::string& file);
 

@@ -12,8 +12,8 @@ namespace lutra::qat {
 namespace {
 
 // Of 4-bit floats with two bits for the exponent (OCP's E2M1), doubled.
-constexpr int kFloat4[] = {-12, -8, -6, -4, -3, -2, -1, 0,
-                           1,   2,  3,  4,  6,  8,  12};
+constexpr int kFloat4Levels[] = {-12, -8, -6, -4, -3, -2, -1, 0,
+                                 1,   2,  3,  4,  6,  8,  12};
 
 // The integer levels of which a grid is a multiple: first, first + step, ...,
 // or those of a list.
@@ -178,7 +178,7 @@ class MseQuantizer : public RunQuantizer {
   Levels LevelsOf(int bits) const {
     if (kind_ == LevelKind::kFloat4) {
       CheckBits(bits, 4, 4);
-      return {0, 0, static_cast<int>(std::size(kFloat4)), kFloat4};
+      return {0, 0, static_cast<int>(std::size(kFloat4Levels)), kFloat4Levels};
     }
     if (kind_ == LevelKind::kStretched) {
       CheckBits(bits, 1, kMaxGridBits);

@@ -13,9 +13,9 @@ namespace lutra::tools {
 // How a model is rescaled, of the verbs rescale and pack.
 struct RescaleChoice {
   std::string method;  // "": not at all
-  std::optional<double> alpha;
+  std::optional<double> alpha = {};
   double clamp = packer::RescaleOptions().clamp;
-  std::vector<std::string> layers;
+  std::vector<std::string> layers = {};
 
   // Without rules and executor. Throws UsageError.
   packer::RescaleOptions Options() const;

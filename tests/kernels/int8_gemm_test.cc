@@ -267,7 +267,6 @@ TEST(Int8GemmTest, FusedActivationsOfMinusInfinityAreMinusZero) {
   }
 }
 
-// A scale for each group of activations keeps small groups beside large ones.
 // Of a fixed range: its steps, and its ends for what lies outside.
 TEST(Int8GemmTest, FixedRange) {
   const LutFormat format{.n = 1, .k = 20, .bits = 8, .group_size = 20};
@@ -300,6 +299,7 @@ TEST(Int8GemmTest, FixedRange) {
       std::isnan(sum(std::nanf(""), 0, ActivationType::kInt8Asymmetric)));
 }
 
+// A scale for each group of activations keeps small groups beside large ones.
 TEST(Int8GemmTest, ScalePerGroupKeepsSmallGroups) {
   const LutFormat format{.n = 1, .k = 64, .bits = 8, .group_size = 32};
   std::vector<uint8_t> indices(64);

@@ -197,6 +197,7 @@ TEST_F(GenerateVerbTest, GuessesChangeNothing) {
   EXPECT_FALSE(expected.contains("guessed_tokens"));
   EXPECT_EQ(RunLutra(Call({"-p", "a", "-p", "b", "--prompt-lookup"})).exit_code,
             2);
+  EXPECT_EQ(RunLutra(Call({"-p", "a", "--draft-tokens", "4"})).exit_code, 2);
   TinyLanguage{.tokenizer = false}.Build().Write(other);
   const Outcome outcome = RunLutra(Call({"-p", "a", "--draft", other}));
   ExpectError(outcome);

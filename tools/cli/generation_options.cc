@@ -3,6 +3,7 @@
 #include "lutra/eval/perplexity.h"
 #include "lutra/runtime/error.h"
 #include "tools/cli/language_options.h"
+#include "tools/cli/usage_error.h"
 
 namespace lutra::tools {
 
@@ -43,17 +44,21 @@ void AddSpeculationOptions(Verb& verb, SpeculationOptions& options) {
                "Likewise, guessing what followed the last tokens when they "
                "stood in the text before")
       .Excludes(draft);
-  verb.Add("--draft-tokens", options.tokens, "The most tokens of a guess")
+  verb.Add("--draft-tokens", options.tokens,
+           "The most tokens of a guess; " + std::to_string(kDraftTokens) +
+               " unless it is given")
       .TypeName("N")
-      .Range(size_t{1}, Speculation::kMaxGuess)
-      .ShowDefault();
+      .Range(size_t{1}, Speculation::kMaxGuess);
 }
 
 Speculator::Speculator(const SpeculationOptions& options,
                        const Tokenizer& tokenizer,
                        const LanguageModelOptions& language,
                        const LoadOptions& load)
-    : tokens_(options.tokens) {
+    : tokens_(options.tokens == 0 ? kDraftTokens : options.tokens) {
+  if (options.tokens > 0 && options.draft.empty() && !options.lookup) {
+    throw UsageError("--draft-tokens", "needs --draft or --prompt-lookup");
+  }
   if (options.lookup) drafter_ = std::make_unique<PromptLookup>();
   if (options.draft.empty()) return;
   const std::shared_ptr<const Model> model = Model::Load(options.draft, load);

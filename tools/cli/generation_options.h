@@ -28,12 +28,13 @@ void AddConstraintOptions(Verb& verb, ConstraintOptions& options);
 // nullptr if nothing is asked for. Throws lutra::Error.
 std::shared_ptr<const Grammar> OpenGrammar(const ConstraintOptions& options);
 
+// Of a guess.
+inline constexpr size_t kDraftTokens = 8;
+
 struct SpeculationOptions {
   std::string draft;  // a model file
   bool lookup = false;
-  size_t tokens = 8;
-
-  bool any() const { return lookup || !draft.empty(); }
+  size_t tokens = 0;  // 0: kDraftTokens
 };
 
 // --draft MODEL, --prompt-lookup, --draft-tokens N.
@@ -42,7 +43,8 @@ void AddSpeculationOptions(Verb& verb, SpeculationOptions& options);
 // What guesses for a generator, as long as it lives.
 class Speculator {
  public:
-  // `language` and `load` are the model's own options. Throws lutra::Error.
+  // `language` and `load` are the model's own options. Throws lutra::Error,
+  // UsageError.
   Speculator(const SpeculationOptions& options, const Tokenizer& tokenizer,
              const LanguageModelOptions& language, const LoadOptions& load);
 

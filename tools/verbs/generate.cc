@@ -203,7 +203,8 @@ void Generate(GenerateVerb& verb) {
         std::pair("--logprobs", verb.log_probabilities > 0),
         std::pair("--prompt-cache", !verb.prompt_cache.empty()),
         std::pair("--draft", !verb.speculation.draft.empty()),
-        std::pair("--prompt-lookup", verb.speculation.lookup)}) {
+        std::pair("--prompt-lookup", verb.speculation.lookup),
+        std::pair("--draft-tokens", verb.speculation.tokens > 0)}) {
     if (!is_given) continue;
     throw UsageError(option, "is for one prompt, of a model with a tokenizer");
   }

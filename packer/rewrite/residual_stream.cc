@@ -1,11 +1,11 @@
 #include "packer/rewrite/residual_stream.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 #include <string_view>
 
 #include "lutra/runtime/operator.h"
+#include "packer/rewrite/graph_index.h"
 
 namespace lutra::packer {
 namespace {
@@ -13,14 +13,7 @@ namespace {
 class Finder {
  public:
   explicit Finder(const Model& model)
-      : model_(model), nodes_(model.graph().nodes) {
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      made_by_[nodes_[i].output] = i;
-      for (const std::string& input : nodes_[i].inputs) {
-        read_by_[input].push_back(i);
-      }
-    }
-  }
+      : model_(model), nodes_(model.graph().nodes), index_(model.graph()) {}
 
   ResidualStream Stream() {
     FindStreamValues();
@@ -48,7 +41,7 @@ class Finder {
     for (const Node& node : nodes_) {
       if (node.op != OpType::kAttention) continue;
       const size_t* values = OnlyLinear(node.inputs.at(2));
-      const std::vector<size_t>* outputs = ReadersOf(node.output);
+      const std::vector<size_t>* outputs = index_.ReadersOf(node.output);
       if (values == nullptr || outputs == nullptr || outputs->size() != 1 ||
           nodes_[outputs->front()].op != OpType::kLinear) {
         continue;
@@ -116,7 +109,7 @@ class Finder {
       throw InTheWay(norm, "it is over parts of the residual stream");
     }
     stream.norms.push_back(i);
-    const std::vector<size_t>* readers = ReadersOf(norm.output);
+    const std::vector<size_t>* readers = index_.ReadersOf(norm.output);
     for (const size_t reader : readers ? *readers : std::vector<size_t>()) {
       if (nodes_[reader].op != OpType::kLinear) {
         throw InTheWay(nodes_[reader], "it reads a norm of the stream");
@@ -131,25 +124,20 @@ class Finder {
     }
   }
 
-  const std::vector<size_t>* ReadersOf(std::string_view value) const {
-    const auto found = read_by_.find(value);
-    return found == read_by_.end() ? nullptr : &found->second;
-  }
   // The linear node that makes a value which one node reads.
   const size_t* OnlyLinear(std::string_view value) const {
-    const auto maker = made_by_.find(value);
-    const std::vector<size_t>* readers = ReadersOf(value);
-    if (maker == made_by_.end() || readers == nullptr || readers->size() != 1 ||
-        nodes_[maker->second].op != OpType::kLinear) {
+    const size_t* maker = index_.MakerOf(value);
+    const std::vector<size_t>* readers = index_.ReadersOf(value);
+    if (maker == nullptr || readers == nullptr || readers->size() != 1 ||
+        nodes_[*maker].op != OpType::kLinear) {
       return nullptr;
     }
-    return &maker->second;
+    return maker;
   }
 
   const Model& model_;
   const std::vector<Node>& nodes_;
-  std::map<std::string_view, size_t> made_by_;
-  std::map<std::string_view, std::vector<size_t>> read_by_;
+  GraphIndex index_;
   std::set<std::string, std::less<>> stream_;
 };
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/rewrite/graph_index.h"
 
 namespace lutra::packer {
 namespace {
@@ -17,14 +18,10 @@ namespace {
 class Finder {
  public:
   explicit Finder(const Model& model)
-      : model_(model), nodes_(model.graph().nodes) {
-    for (size_t i = 0; i < nodes_.size(); ++i) {
-      made_by_[nodes_[i].output] = i;
-      ++tensor_uses_[nodes_[i].weight];
-      ++tensor_uses_[nodes_[i].bias];
-      for (const std::string& input : nodes_[i].inputs) {
-        read_by_[input].push_back(i);
-      }
+      : model_(model), nodes_(model.graph().nodes), index_(model.graph()) {
+    for (const Node& node : nodes_) {
+      ++tensor_uses_[node.weight];
+      ++tensor_uses_[node.bias];
     }
     for (const std::string& output : model.graph().outputs) {
       outputs_.insert(output);
@@ -40,7 +37,7 @@ class Finder {
       }
       ScalingGroup group;
       group.value = node.inputs[0];
-      group.layers = read_by_[group.value];
+      group.layers = *index_.ReadersOf(group.value);
       if (outputs_.contains(group.value) ||
           !std::all_of(group.layers.begin(), group.layers.end(),
                        [&](size_t i) { return IsOwnLinear(nodes_[i]); })) {
@@ -62,32 +59,32 @@ class Finder {
            IsOwn(node.bias) && model_.packed(node.weight) == nullptr;
   }
   bool HasOneReader(std::string_view value) const {
-    const auto readers = read_by_.find(value);
-    return !outputs_.contains(value) && readers != read_by_.end() &&
-           readers->second.size() == 1;
+    const std::vector<size_t>* readers = index_.ReadersOf(value);
+    return !outputs_.contains(value) && readers != nullptr &&
+           readers->size() == 1;
   }
 
   // Goes back from a value whose elements are to be divided, those of column c
   // like element group.origin[c].
   void Trace(const std::string& value, ScalingGroup group,
              std::vector<ScalingGroup>& found) const {
-    const auto maker = made_by_.find(value);
-    if (maker == made_by_.end()) return;
-    const Node& node = nodes_[maker->second];
+    const size_t* maker = index_.MakerOf(value);
+    if (maker == nullptr) return;
+    const Node& node = nodes_[*maker];
     switch (node.op) {
       case OpType::kRmsNorm:
       case OpType::kLayerNorm: {
         const size_t gains = model_.file().Get(node.weight).ElementCount();
         if (IsOwn(node.weight) && IsOwn(node.bias) &&
             gains == model_.value(value).ElementCount()) {
-          Add(maker->second, gains, std::move(group), found);
+          Add(*maker, gains, std::move(group), found);
         }
         return;
       }
       case OpType::kLinear:
         if (IsOwnLinear(node)) {
-          Add(maker->second, model_.value(value).ElementCount(),
-              std::move(group), found);
+          Add(*maker, model_.value(value).ElementCount(), std::move(group),
+              found);
         }
         return;
       // relu(x / s) = relu(x) / s, for s > 0.
@@ -134,8 +131,7 @@ class Finder {
 
   const Model& model_;
   const std::vector<Node>& nodes_;
-  std::map<std::string_view, size_t> made_by_;
-  std::map<std::string_view, std::vector<size_t>> read_by_;
+  GraphIndex index_;
   std::map<std::string, size_t, std::less<>> tensor_uses_;
   std::set<std::string, std::less<>> outputs_;
 };

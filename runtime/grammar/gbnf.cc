@@ -13,6 +13,7 @@
 #include "runtime/base/utf8.h"
 #include "runtime/grammar/left_recursion.h"
 #include "runtime/grammar/rule_builder.h"
+#include "runtime/grammar/text_cursor.h"
 
 namespace lutra::grammar {
 namespace {
@@ -26,9 +27,9 @@ bool IsNameCharacter(char c) {
          (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-class Parser {
+class Parser : private TextCursor {
  public:
-  explicit Parser(std::string_view text) : text_(text) {
+  explicit Parser(std::string_view text) : TextCursor(text) {
     if (text.size() > kMaxText) {
       throw Error("grammar: is longer than 16 MiB");
     }
@@ -65,9 +66,8 @@ class Parser {
   }
   [[noreturn]] void FailHere(const std::string& wanted) const {
     if (AtEnd()) Fail("the grammar ends where " + wanted + " is expected");
-    const size_t bytes = ReadUtf8(text_.substr(at_)).bytes;
-    Fail(wanted + " is expected, there is '" +
-         Printable(text_.substr(at_, bytes)) + "'");
+    Fail(wanted + " is expected, there is '" + Printable(PeekCharacter()) +
+         "'");
   }
   [[noreturn]] void FailRecursion(uint32_t rule) const {
     uint32_t named = rule;
@@ -90,26 +90,18 @@ class Parser {
   }
 
   size_t Line() const {
-    const std::string_view before = text_.substr(0, at_);
+    const std::string_view before = text().substr(0, position());
     return 1 +
            static_cast<size_t>(std::count(before.begin(), before.end(), '\n'));
-  }
-
-  bool AtEnd() const { return at_ == text_.size(); }
-  char Peek() const { return AtEnd() ? '\0' : text_[at_]; }
-  bool Take(std::string_view word) {
-    if (text_.substr(at_, word.size()) != word) return false;
-    at_ += word.size();
-    return true;
   }
 
   void SkipSpace(bool lines) {
     while (!AtEnd()) {
       const char c = Peek();
       if (c == '#') {
-        at_ = std::min(text_.find('\n', at_), text_.size());
+        MoveTo(std::min(text().find('\n', position()), text().size()));
       } else if (c == ' ' || c == '\t' || (lines && (c == '\n' || c == '\r'))) {
-        ++at_;
+        MoveTo(position() + 1);
       } else {
         return;
       }
@@ -120,16 +112,18 @@ class Parser {
   void SkipToNext(bool nested) {
     SkipSpace(nested);
     if (nested) return;
-    const size_t before = at_;
+    const size_t before = position();
     SkipSpace(/*lines=*/true);
-    if (Peek() != '|') at_ = before;
+    if (Peek() != '|') MoveTo(before);
   }
 
   std::string_view Name() {
-    const size_t begin = at_;
-    while (!AtEnd() && IsNameCharacter(Peek())) ++at_;
-    if (at_ == begin) FailHere("a rule's name");
-    return text_.substr(begin, at_ - begin);
+    const std::string_view rest = Rest();
+    size_t length = 0;
+    while (length < rest.size() && IsNameCharacter(rest[length])) ++length;
+    if (length == 0) FailHere("a rule's name");
+    MoveTo(position() + length);
+    return rest.substr(0, length);
   }
 
   uint32_t RuleOf(std::string_view name) {
@@ -226,8 +220,8 @@ class Parser {
       if (AtEnd()) Fail("a class of characters has no closing ']'");
       const char32_t first = ParseCharacter();
       char32_t last = first;
-      if (Peek() == '-' && text_.substr(at_, 2) != "-]") {
-        ++at_;
+      if (Peek() == '-' && !Rest().starts_with("-]")) {
+        Take("-");
         if (AtEnd()) Fail("a class of characters has no closing ']'");
         last = ParseCharacter();
         if (last < first) Fail("a range of characters ends before it begins");
@@ -240,14 +234,11 @@ class Parser {
   }
 
   char32_t ParseCharacter() {
-    if (!Take("\\")) {
-      const std::string_view rest = text_.substr(at_);
-      at_ += ReadUtf8(rest).bytes;
-      return DecodeUtf8(rest);
-    }
+    if (!Take("\\")) return TakeCharacter();
     constexpr const char* kEscapes = "one of n r t x u U \" \\ [ ] - ^";
     if (AtEnd()) FailHere(kEscapes);
-    const char c = text_[at_++];
+    const char c = Peek();
+    MoveTo(position() + 1);
     switch (c) {
       case 'n':
         return '\n';
@@ -269,27 +260,18 @@ class Parser {
       case '^':
         return static_cast<unsigned char>(c);
       default:
-        --at_;
+        MoveTo(position() - 1);
         FailHere(kEscapes);
     }
   }
 
   char32_t Hexadecimal(size_t digits) {
-    char32_t value = 0;
-    for (size_t i = 0; i < digits; ++i) {
-      constexpr std::string_view kDigits = "0123456789abcdef";
-      const char c = Peek();
-      const char lower = c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c;
-      const size_t digit =
-          AtEnd() ? std::string_view::npos : kDigits.find(lower);
-      if (digit == std::string_view::npos) FailHere("a hexadecimal digit");
-      value = value << 4 | static_cast<char32_t>(digit);
-      ++at_;
-    }
-    if (value > kLastCodePoint || (value >= 0xD800 && value <= 0xDFFF)) {
+    const std::optional<char32_t> value = TakeHexadecimal(digits);
+    if (!value) FailHere("a hexadecimal digit");
+    if (*value > kLastCodePoint || (*value >= 0xD800 && *value <= 0xDFFF)) {
       Fail("an escape is no character");
     }
-    return value;
+    return *value;
   }
 
   std::optional<std::pair<size_t, size_t>> ParseTimes() {
@@ -312,18 +294,12 @@ class Parser {
   }
 
   size_t Number() {
-    size_t value = 0;
-    const size_t begin = at_;
-    for (; Peek() >= '0' && Peek() <= '9'; ++at_) {
-      value = 10 * value + static_cast<size_t>(Peek() - '0');
-      if (value > kMaxSymbols) Fail("a repetition is too long");
-    }
-    if (at_ == begin) FailHere("a number");
-    return value;
+    const std::optional<size_t> value = TakeNumber(kMaxSymbols);
+    if (value) return *value;
+    if (Peek() >= '0' && Peek() <= '9') Fail("a repetition is too long");
+    FailHere("a number");
   }
 
-  std::string_view text_;
-  size_t at_ = 0;
   RuleBuilder builder_;
   std::map<std::string_view, Named> names_;
   // From which rule on unnamed rules belong to a named one.

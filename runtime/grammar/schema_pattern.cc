@@ -7,8 +7,8 @@
 
 #include "lutra/runtime/error.h"
 #include "runtime/base/printable.h"
-#include "runtime/base/utf8.h"
 #include "runtime/grammar/gbnf_text.h"
+#include "runtime/grammar/text_cursor.h"
 #include "runtime/grammar/utf8_ranges.h"
 
 namespace lutra::grammar {
@@ -78,11 +78,11 @@ std::string Spelled(const Set& set) {
   return ways.empty() ? "" : OneOf(ways);
 }
 
-class Parser {
+class Parser : private TextCursor {
  public:
   Parser(std::string_view pattern, std::string_view any,
          const std::string& where)
-      : text_(pattern), any_(any), where_(where) {}
+      : TextCursor(pattern), any_(any), where_(where) {}
 
   std::string Parse() {
     std::vector<std::string> ways;
@@ -101,27 +101,16 @@ class Parser {
  private:
   [[noreturn]] void Fail(const std::string& cause) const {
     throw Error(ErrorCode::kUnsupported, where_ + ": the regular expression '" +
-                                             Printable(text_) + "' " + cause);
+                                             Printable(text()) + "' " + cause);
   }
   [[noreturn]] void FailHere() const {
     if (AtEnd()) Fail("ends too early");
-    const size_t bytes = ReadUtf8(text_.substr(at_)).bytes;
-    Fail("has '" + std::string(text_.substr(at_, bytes)) +
-         "' where it cannot stand");
+    Fail("has '" + std::string(PeekCharacter()) + "' where it cannot stand");
   }
 
-  bool AtEnd() const { return at_ == text_.size(); }
-  char Peek() const { return AtEnd() ? '\0' : text_[at_]; }
-  bool Take(std::string_view word) {
-    if (text_.substr(at_, word.size()) != word) return false;
-    at_ += word.size();
-    return true;
-  }
-  char32_t TakeCharacter() {
+  char32_t TakeOne() {
     if (AtEnd()) FailHere();
-    const std::string_view rest = text_.substr(at_);
-    at_ += ReadUtf8(rest).bytes;
-    return DecodeUtf8(rest);
+    return TakeCharacter();
   }
 
   std::string ParseAlternatives(size_t depth) {
@@ -147,12 +136,11 @@ class Parser {
   std::string ParseItem(size_t depth) {
     if (Take("(")) {
       if (Take("?")) {
-        const bool is_named = Peek() == '<' && text_.substr(at_, 2) != "<=" &&
-                              text_.substr(at_, 2) != "<!";
-        if (is_named) {
-          at_ = text_.find('>', at_);
-          if (at_ == std::string_view::npos) Fail("has a group without a name");
-          ++at_;
+        const bool looks = Rest().starts_with("<=") || Rest().starts_with("<!");
+        if (Peek() == '<' && !looks) {
+          const size_t end = text().find('>', position());
+          if (end == std::string_view::npos) Fail("has a group without a name");
+          MoveTo(end + 1);
         } else if (!Take(":")) {
           Fail("looks ahead or back, or sets flags, which is not supported");
         }
@@ -175,7 +163,7 @@ class Parser {
     } else if (Take("\\")) {
       set = ParseEscape();
     } else {
-      const char32_t one = TakeCharacter();
+      const char32_t one = TakeOne();
       set = {{one, one}};
     }
     const std::string spelled = Spelled(set);
@@ -188,14 +176,14 @@ class Parser {
     Set set;
     while (!Take("]")) {
       const Set first = ParseMember();
-      const bool is_range = Peek() == '-' && text_.substr(at_, 2) != "-]" &&
+      const bool is_range = Peek() == '-' && !Rest().starts_with("-]") &&
                             first.size() == 1 &&
                             first[0].first == first[0].second;
       if (!is_range) {
         set.insert(set.end(), first.begin(), first.end());
         continue;
       }
-      ++at_;
+      Take("-");
       const Set last = ParseMember();
       if (last.size() != 1 || last[0].first != last[0].second ||
           last[0].first < first[0].first) {
@@ -212,12 +200,12 @@ class Parser {
       if (Take("-")) return {{'-', '-'}};
       return ParseEscape();
     }
-    const char32_t c = TakeCharacter();
+    const char32_t c = TakeOne();
     return {{c, c}};
   }
 
   Set ParseEscape() {
-    const char32_t c = TakeCharacter();
+    const char32_t c = TakeOne();
     switch (c) {
       case 'd':
         return DigitSet();
@@ -258,18 +246,9 @@ class Parser {
   }
 
   Set Hexadecimal(size_t digits) {
-    char32_t value = 0;
-    for (size_t i = 0; i < digits; ++i) {
-      const char32_t c = TakeCharacter();
-      if (c >= '0' && c <= '9') {
-        value = value << 4 | (c - '0');
-      } else if ((c | 32u) >= 'a' && (c | 32u) <= 'f') {
-        value = value << 4 | ((c | 32u) - 'a' + 10);
-      } else {
-        Fail("has an escape without its digits");
-      }
-    }
-    return {{value, value}};
+    const std::optional<char32_t> value = TakeHexadecimal(digits);
+    if (!value) Fail("has an escape without its digits");
+    return {{*value, *value}};
   }
 
   // Lazy or not is the same for a grammar.
@@ -299,20 +278,15 @@ class Parser {
   }
 
   size_t ParseNumber() {
-    size_t value = 0;
-    const size_t begin = at_;
-    for (; Peek() >= '0' && Peek() <= '9'; ++at_) {
-      value = 10 * value + static_cast<size_t>(Peek() - '0');
-      if (value > kMaxTimes) Fail("has a repetition that is too long");
-    }
-    if (at_ == begin) FailHere();
-    return value;
+    const std::optional<size_t> value = TakeNumber(kMaxTimes);
+    if (value) return *value;
+    if (Peek() >= '0' && Peek() <= '9')
+      Fail("has a repetition that is too long");
+    FailHere();
   }
 
-  std::string_view text_;
   std::string any_;
   std::string where_;
-  size_t at_ = 0;
 };
 
 }  // namespace

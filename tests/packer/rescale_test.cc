@@ -17,6 +17,7 @@
 #include "lutra/runtime/language_model.h"
 #include "packer/rewrite/column_scales.h"
 #include "packer/rewrite/scaling_groups.h"
+#include "tests/packer/logits.h"
 #include "tests/packer/texts.h"
 #include "tests/packer/two_layers.h"
 #include "tests/runtime/raw_file.h"
@@ -96,18 +97,6 @@ ModelBuilder Network() {
       .Output("logits")
       .Metadata(kContextLengthKey, "32");
   return builder;
-}
-
-std::vector<float> Logits(const std::filesystem::path& path) {
-  LanguageModelOptions options;
-  options.session.cache = CacheType::kFloat32;
-  LanguageModel model(Model::Load(path), options);
-  std::vector<float> all;
-  for (int32_t id = 1; id < 10; ++id) {
-    const Span<const float> logits = model.Feed({&id, 1});
-    all.insert(all.end(), logits.begin(), logits.end());
-  }
-  return all;
 }
 
 qat::LabelledImages Images() {

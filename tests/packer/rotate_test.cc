@@ -12,6 +12,7 @@
 #include "lutra/kernels/thread_team.h"
 #include "lutra/runtime/language_model.h"
 #include "packer/rewrite/orthogonal.h"
+#include "tests/packer/logits.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/runtime/throws.h"
 #include "tests/runtime/tiny_language.h"
@@ -71,18 +72,6 @@ ModelBuilder Untied(OpType norm = OpType::kRmsNorm) {
   linear("n2", "logits", "head", kVocabulary, kWidth);
   builder.Output("logits").Metadata(kContextLengthKey, "32");
   return builder;
-}
-
-std::vector<float> Logits(const std::filesystem::path& path) {
-  LanguageModelOptions options;
-  options.session.cache = CacheType::kFloat32;
-  LanguageModel model(Model::Load(path), options);
-  std::vector<float> all;
-  for (int32_t id = 1; id < 10; ++id) {
-    const Span<const float> logits = model.Feed({&id, 1});
-    all.insert(all.end(), logits.begin(), logits.end());
-  }
-  return all;
 }
 
 void ExpectSameFunction(const std::filesystem::path& a,

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <regex>
 #include <utility>
 
 #include "lutra/packer/pack.h"
 #include "lutra/packer/ranges.h"
+#include "lutra/qat/name_pattern.h"
 #include "lutra/runtime/error.h"
 #include "packer/assign/plan.h"
 #include "packer/rewrite/column_scales.h"
@@ -210,11 +210,7 @@ ScalingLayers ParseScalingLayers(std::string_view text) {
   std::vector<std::string> patterns = result.layers;
   patterns.push_back(result.source);
   for (const std::string& pattern : patterns) {
-    try {
-      const std::regex regex(pattern);
-    } catch (const std::regex_error&) {
-      throw Error("'" + pattern + "' is no regular expression");
-    }
+    const qat::NamePattern check(pattern);
   }
   return result;
 }

@@ -4,11 +4,11 @@
 #include <map>
 #include <numeric>
 #include <optional>
-#include <regex>
 #include <set>
 #include <string_view>
 #include <utility>
 
+#include "lutra/qat/name_pattern.h"
 #include "lutra/runtime/error.h"
 #include "packer/rewrite/graph_index.h"
 
@@ -136,18 +136,14 @@ class Finder {
   std::set<std::string, std::less<>> outputs_;
 };
 
-bool Matches(const std::string& name, const std::string& pattern) {
-  return std::regex_search(name, std::regex(pattern));
-}
-
-// Whether some pattern matches each layer, and each pattern some layer.
+// Whether some pattern is in each layer's name, and each pattern in some.
 bool Covers(const Model& model, const ScalingGroup& group,
-            const std::vector<std::string>& patterns) {
+            const std::vector<qat::NamePattern>& patterns) {
   std::vector<bool> used(patterns.size());
   for (const size_t layer : group.layers) {
     bool matched = false;
     for (size_t p = 0; p < patterns.size(); ++p) {
-      if (!Matches(model.graph().nodes[layer].weight, patterns[p])) continue;
+      if (!patterns[p].IsIn(model.graph().nodes[layer].weight)) continue;
       used[p] = matched = true;
     }
     if (!matched) return false;
@@ -182,13 +178,16 @@ std::vector<ScalingGroup> ChooseScalingGroups(
     return chosen;
   }
   for (const ScalingLayers& layers : wanted) {
+    const qat::NamePattern source_name(layers.source);
+    const std::vector<qat::NamePattern> layer_names(layers.layers.begin(),
+                                                    layers.layers.end());
     bool found = false;
     const ScalingGroup* near = nullptr;
     for (const ScalingGroup& group : all) {
       const std::string& source = model.graph().nodes[group.source].weight;
-      if (!Matches(source, layers.source)) continue;
+      if (!source_name.IsIn(source)) continue;
       near = &group;
-      if (!Covers(model, group, layers.layers)) continue;
+      if (!Covers(model, group, layer_names)) continue;
       found = true;
       if (values.insert(group.value).second) chosen.push_back(group);
     }

@@ -27,10 +27,6 @@ constexpr std::array<ScaleType, 5> kScaleTypes = {
     ScaleType::kFloat, ScaleType::kBFloat16, ScaleType::kFloat16,
     ScaleType::kTwoLevels, ScaleType::kPowerOfTwo};
 
-// std::regex recurses once per character, so a long enough name in a file
-// would overflow the stack.
-constexpr size_t kMaxNameForRegex = 1024;
-
 template <typename T>
 std::optional<T> ParseInteger(std::string_view text) {
   T value = 0;
@@ -231,25 +227,12 @@ SchemeRules::SchemeRules(const std::optional<QuantScheme>& default_scheme)
 
 SchemeRules::Pattern SchemeRules::Compile(std::string_view text,
                                           const RulePattern& pattern) {
-  try {
-    return Pattern{std::string(text),
-                   std::regex(pattern.regex,
-                              std::regex::ECMAScript | std::regex::optimize),
-                   pattern.op};
-  } catch (const std::regex_error& error) {
-    throw Error("'" + pattern.regex +
-                "' is not a regular expression: " + error.what());
-  }
+  return Pattern{std::string(text), NamePattern(pattern.regex), pattern.op};
 }
 
 bool SchemeRules::Matches(const Pattern& pattern, const RuleTarget& target) {
-  if (target.tensor.size() > kMaxNameForRegex) {
-    throw Error("tensor '" + target.tensor.substr(0, 64) +
-                "...': the name is too long for rules (" +
-                std::to_string(target.tensor.size()) + " characters)");
-  }
-  if (pattern.op.has_value() && pattern.op != target.op) return false;
-  return std::regex_search(target.tensor, pattern.regex);
+  return pattern.name.IsIn(target.tensor) &&
+         (!pattern.op.has_value() || pattern.op == target.op);
 }
 
 const SchemeRules::Rule* SchemeRules::FindRule(const RuleTarget& target) const {

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <regex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +11,7 @@
 
 #include "lutra/kernels/span.h"
 #include "lutra/qat/affine.h"
+#include "lutra/qat/name_pattern.h"
 #include "lutra/runtime/graph.h"
 
 // How a tensor is quantized, and which tensors get which scheme. The trainer
@@ -131,7 +131,7 @@ class SchemeRules {
  private:
   struct Pattern {
     std::string text;  // as given
-    std::regex regex;
+    NamePattern name;
     std::optional<OpType> op;
   };
   struct Rule {

@@ -240,6 +240,8 @@ struct Call {
              job.arguments.x_stride == products[0].arguments.x_stride &&
              job.arguments.range_min == products[0].arguments.range_min &&
              job.arguments.range_max == products[0].arguments.range_max &&
+             job.arguments.activation_bits ==
+                 products[0].arguments.activation_bits &&
              job.arguments.x_stride >= format.k &&
              job.arguments.y_stride >= format.n &&
              (job.arguments.residual == nullptr ||

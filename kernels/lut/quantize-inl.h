@@ -12,7 +12,8 @@ LUTRA_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
 inline TokenScale FindTokenScale(ActivationType type,
-                                 const float* HWY_RESTRICT x, size_t k) {
+                                 const float* HWY_RESTRICT x, size_t k,
+                                 int bits) {
   const DF32 df;
   const DI32 di;
   const size_t lanes = hn::Lanes(df);
@@ -37,7 +38,7 @@ inline TokenScale FindTokenScale(ActivationType type,
     high = std::max(high, x[i]);
     finite &= std::isfinite(x[i]);
   }
-  return finite ? MakeTokenScale(type, low, high) : NonFiniteTokenScale();
+  return finite ? MakeTokenScale(type, low, high, bits) : NonFiniteTokenScale();
 }
 
 // Quantizes `count` values and returns their sum.
@@ -54,7 +55,7 @@ inline int32_t QuantizeRun(const TokenScale& t, const float* HWY_RESTRICT x,
   const VF32 magic = hn::Set(df, 0x1.8p23f);
   const VI32 zero = hn::Sub(hn::Set(di, t.zero), hn::BitCast(di, magic));
   const VF32 low = hn::Set(df, static_cast<float>(t.low - t.zero));
-  const VF32 high = hn::Set(df, static_cast<float>(127 - t.zero));
+  const VF32 high = hn::Set(df, static_cast<float>(t.high - t.zero));
   VI32 sums = hn::Zero(di);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
@@ -102,6 +103,7 @@ inline void QuantizeToken(const GemmJob& job, size_t token) {
   const size_t groups = geometry.groups;
   const size_t padded_group = geometry.padded_group;
   const ActivationType type = job.type;
+  const int bits = job.arguments.activation_bits;
   int32_t* const starts = job.starts;
   float* const group_scales = job.group_scales;
   float* const group_sums = job.group_sums;
@@ -109,8 +111,8 @@ inline void QuantizeToken(const GemmJob& job, size_t token) {
   const size_t tile = width == 1 ? token : token / width;
   const size_t lane = token - tile * width;
   const float* x = job.arguments.x + token * job.arguments.x_stride;
-  TokenScale t =
-      WithRange(job.arguments, type, FindTokenScale(type, x, job.w->format.k));
+  TokenScale t = WithRange(job.arguments, type,
+                           FindTokenScale(type, x, job.w->format.k, bits));
   const bool finite = !std::isnan(t.scale);
   const bool per_group = group_scales != nullptr && finite;
   const int32_t factor = kSignedTables ? 0 : job.w->table_min;
@@ -121,7 +123,7 @@ inline void QuantizeToken(const GemmJob& job, size_t token) {
   for (size_t g = 0; g < groups; ++g) {
     const size_t columns = job.Columns(g);
     const size_t padded = job.PaddedColumns(g);
-    if (per_group) t = FindTokenScale(type, x, columns);
+    if (per_group) t = FindTokenScale(type, x, columns, bits);
     const size_t count = finite ? columns : 0;
     int32_t sum;
     if (width == 1) {

@@ -33,17 +33,6 @@ float LoadNumber(const LutMatrix& w, GroupNumbers numbers,
   return NormalOrZero(first * second);
 }
 
-TokenScale FindTokenScale(const float* x, size_t k, ActivationType type) {
-  float min = 0;
-  float max = 0;
-  for (size_t i = 0; i < k; ++i) {
-    if (!std::isfinite(x[i])) return NonFiniteTokenScale();
-    min = std::min(min, x[i]);
-    max = std::max(max, x[i]);
-  }
-  return MakeTokenScale(type, min, max);
-}
-
 float Fuse(const GemmArguments& arguments, float v) {
   switch (arguments.fusion) {
     case Fusion::kClamp:
@@ -75,8 +64,9 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
     const float* x = arguments.x + m * arguments.x_stride;
     TokenScale token;
     if (!is_float) {
-      token = WithRange(arguments, activation_type,
-                        FindTokenScale(x, f.k, activation_type));
+      token = WithRange(
+          arguments, activation_type,
+          TokenScaleOf(activation_type, x, f.k, arguments.activation_bits));
     }
     const bool finite = !std::isnan(token.scale);
     for (size_t n = 0; n < f.n; ++n) {
@@ -99,7 +89,8 @@ void ReferenceGemm(const LutMatrix& w, ActivationType activation_type,
         const size_t columns = std::min<size_t>(f.group_size, f.k - first);
         TokenScale quantizer = token;
         if (per_group && finite) {
-          quantizer = FindTokenScale(x + first, columns, activation_type);
+          quantizer = TokenScaleOf(activation_type, x + first, columns,
+                                   arguments.activation_bits);
         }
         int32_t dot = 0;
         int32_t sum = 0;

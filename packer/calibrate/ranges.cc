@@ -10,6 +10,7 @@
 
 #include "lutra/qat/range_observer.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/input_quantization.h"
 #include "packer/calibrate/sample_runner.h"
 #include "packer/calibrate/taps.h"
 
@@ -19,31 +20,14 @@ namespace {
 // Rows of a call, of which all values are held.
 constexpr size_t kRows = 64;
 
-constexpr const char* kMin = "input_min";
-constexpr const char* kMax = "input_max";
-
 constexpr std::array<std::string_view, 6> kNames = {
     "min-max", "absmax", "rms", "percentile", "mse", "fixed"};
-
-// What the range of a node is about; nullptr: it has none.
-const std::string* RangedValue(const Node& node) {
-  switch (node.op) {
-    case OpType::kLinear:
-    case OpType::kExpertLinear:
-    case OpType::kConv2d:
-      return &node.inputs[0];
-    case OpType::kLstmCell:
-      return &node.output;
-    default:
-      return nullptr;
-  }
-}
 
 std::vector<std::string> RangedValues(const Graph& graph) {
   std::vector<std::string> values;
   std::set<std::string_view> seen;
   for (const Node& node : graph.nodes) {
-    const std::string* value = RangedValue(node);
+    const std::string* value = QuantizedValue(node);
     if (value != nullptr && seen.insert(*value).second) {
       values.push_back(*value);
     }
@@ -140,11 +124,90 @@ RangeRule ParseRangeRule(std::string_view name) {
 
 Graph WithoutRanges(Graph graph) {
   for (Node& node : graph.nodes) {
-    if (RangedValue(node) == nullptr) continue;
-    node.attributes.erase(kMin);
-    node.attributes.erase(kMax);
+    if (!QuantizesInput(node.op)) continue;
+    InputQuantization input = InputQuantizationOf(node);
+    input.range_min = input.range_max = 0;
+    SetInputQuantization(input, node);
   }
   return graph;
+}
+
+std::vector<ObservedValue> ObservedValues(
+    const std::vector<qat::StaticInput>& inputs) {
+  std::vector<ObservedValue> values;
+  std::set<std::string_view> seen;
+  for (const qat::StaticInput& input : inputs) {
+    if (!seen.insert(input.value).second) continue;
+    RangeOptions options;
+    switch (input.activations.observer) {
+      case qat::RangeMethod::kMinMax:
+        options.rule = RangeRule::kMinMax;
+        break;
+      case qat::RangeMethod::kPercentile:
+        options.rule = RangeRule::kPercentile;
+        break;
+      case qat::RangeMethod::kMse:
+        options.rule = RangeRule::kMse;
+        break;
+    }
+    options.percentile = input.activations.percentile;
+    values.push_back({input.value, options});
+  }
+  return values;
+}
+
+std::vector<ValueRange> ObserveRanges(const Model& model,
+                                      const std::vector<ObservedValue>& values,
+                                      const qat::Samples& samples,
+                                      const std::vector<uint32_t>& which,
+                                      Executor* executor,
+                                      const CalibrationProgress& progress) {
+  CheckSamples(model, samples);
+  std::vector<Observation> observations;
+  std::vector<std::string> names;
+  for (const ObservedValue& value : values) {
+    observations.emplace_back(value.options);
+    names.push_back(value.name);
+  }
+  SampleRunner runner(TapModel(model, names), model.graph(), samples, kRows,
+                      executor);
+  const size_t total = which.size() * samples.RowsOfSample();
+  size_t seen = 0;
+  runner.Run(which, [&](size_t count, Span<const int32_t>) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      const std::vector<float>& rows = runner.outputs()[i];
+      const Span<const float> valid(rows.data(), rows.size() / kRows * count);
+      if (!std::all_of(valid.begin(), valid.end(),
+                       [](float x) { return std::isfinite(x); })) {
+        throw Error::InFile(model.path(),
+                            "the value '" + names[i] + "' is not finite");
+      }
+      observations[i].Add(valid);
+    }
+    seen += count;
+    if (progress) progress(seen, total);
+  });
+  std::vector<ValueRange> ranges;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto [least, most] = observations[i].Range();
+    ranges.push_back({names[i], least, most});
+  }
+  return ranges;
+}
+
+void SetRanges(const std::vector<ValueRange>& ranges, Graph& graph) {
+  for (Node& node : graph.nodes) {
+    const std::string* value = QuantizedValue(node);
+    if (value == nullptr) continue;
+    const auto range =
+        std::find_if(ranges.begin(), ranges.end(),
+                     [&](const ValueRange& r) { return r.value == *value; });
+    if (range == ranges.end()) continue;
+    InputQuantization input = InputQuantizationOf(node);
+    input.range_min = range->min;
+    input.range_max = range->max;
+    SetInputQuantization(input, node);
+  }
 }
 
 RangeReport FixRanges(const std::shared_ptr<const Model>& model,
@@ -158,46 +221,21 @@ RangeReport FixRanges(const std::shared_ptr<const Model>& model,
     throw Error::InFile(model->path(), "has no layers to calibrate");
   }
   RangeReport report;
-  std::map<std::string, std::pair<float, float>> ranges;
   if (options.rule == RangeRule::kFixed) {
     for (const std::string& value : values) {
-      ranges[value] = {static_cast<float>(options.least),
-                       static_cast<float>(options.most)};
+      report.values.push_back({value, static_cast<float>(options.least),
+                               static_cast<float>(options.most)});
     }
   } else {
-    CheckSamples(*model, samples);
-    std::vector<Observation> observations(values.size(), Observation(options));
-    SampleRunner runner(TapModel(*model, values), model->graph(), samples,
-                        kRows, options.executor);
-    const size_t total = which.size() * samples.RowsOfSample();
-    runner.Run(which, [&](size_t count, Span<const int32_t>) {
-      for (size_t i = 0; i < values.size(); ++i) {
-        const std::vector<float>& rows = runner.outputs()[i];
-        const Span<const float> seen(rows.data(), rows.size() / kRows * count);
-        if (!std::all_of(seen.begin(), seen.end(),
-                         [](float x) { return std::isfinite(x); })) {
-          throw Error::InFile(model->path(),
-                              "the value '" + values[i] + "' is not finite");
-        }
-        observations[i].Add(seen);
-      }
-      report.rows += count;
-      if (progress) progress(report.rows, total);
-    });
-    for (size_t i = 0; i < values.size(); ++i) {
-      ranges[values[i]] = observations[i].Range();
-    }
+    std::vector<ObservedValue> observed;
+    for (const std::string& value : values)
+      observed.push_back({value, options});
+    report.rows = which.size() * samples.RowsOfSample();
+    report.values = ObserveRanges(*model, observed, samples, which,
+                                  options.executor, progress);
   }
   Graph graph = WithoutRanges(model->graph());
-  for (Node& node : graph.nodes) {
-    const std::string* value = RangedValue(node);
-    if (value == nullptr) continue;
-    node.attributes[kMin] = static_cast<double>(ranges[*value].first);
-    node.attributes[kMax] = static_cast<double>(ranges[*value].second);
-  }
-  for (const std::string& value : values) {
-    report.values.push_back({value, ranges[value].first, ranges[value].second});
-  }
+  SetRanges(report.values, graph);
   WriteWithGraph(model->file(), graph, path);
   report.file_bytes = static_cast<size_t>(std::filesystem::file_size(path));
   return report;

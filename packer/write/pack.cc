@@ -8,7 +8,9 @@
 #include <system_error>
 #include <utility>
 
+#include "lutra/qat/activations.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/input_quantization.h"
 #include "packer/assign/plan.h"
 #include "packer/encode/roundings.h"
 #include "packer/encode/weight_packer.h"
@@ -37,6 +39,38 @@ std::map<std::string, std::string> PackedMetadata(
   std::map<std::string, std::string> metadata = file.metadata();
   metadata[std::string(kSchemesKey)] = qat::SchemesToJson(schemes);
   return metadata;
+}
+
+// The model's, whose nodes take their inputs as the options say. Throws Error
+// where a packed weight could not.
+Graph PackedGraph(const Model& model, const PackOptions& options,
+                  const std::map<std::string, const WeightPlan*>& packed) {
+  Graph graph = model.graph();
+  const std::vector<qat::StaticInput> missing =
+      qat::QuantizeInputs(options.activations, graph);
+  if (!missing.empty()) {
+    throw Error::InFile(model.path(),
+                        "the value '" + missing[0].value +
+                            "' is to have a fixed range, which needs data: run "
+                            "'lutra calibrate --ranges' first");
+  }
+  for (const Node& node : graph.nodes) {
+    const auto plan = packed.find(node.weight);
+    if (!QuantizesInput(node.op) || plan == packed.end()) continue;
+    const InputQuantization input = InputQuantizationOf(node);
+    const size_t group_size = plan->second->format.group_size;
+    if (input.type != kernels::ActivationType::kInt8PerGroup ||
+        input.group_size == group_size) {
+      continue;
+    }
+    throw Error::InTensor(model.path(), node.weight,
+                          "its inputs are to have a scale for each " +
+                              std::to_string(input.group_size) +
+                              " columns, the weights for each " +
+                              std::to_string(group_size) +
+                              ": give both the same group size");
+  }
+  return graph;
 }
 
 std::vector<TensorInfo> PackedTensors(
@@ -130,6 +164,10 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
   std::map<std::string, std::string> metadata =
       PackedMetadata(file, trained, plans);
   metadata[note_key] = PackNoteSpace(report.weights);
+  const std::string graph = GraphToJson(PackedGraph(model, options, packed));
+  if (graph != GraphToJson(model.graph())) {
+    metadata[std::string(kGraphKey)] = graph;
+  }
   SafetensorsWriter writer(path, metadata, PackedTensors(file, packed));
   for (const TensorView& tensor : file.tensors()) {
     if (!packed.contains(tensor.name)) writer.Write(tensor.name, tensor.data);

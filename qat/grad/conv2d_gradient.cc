@@ -1,8 +1,10 @@
 #include <algorithm>
 
+#include "lutra/runtime/input_quantization.h"
 #include "lutra/runtime/window2d.h"
 #include "qat/grad/gradients.h"
 #include "qat/grad/matmul.h"
+#include "qat/grad/rounded_rows.h"
 
 namespace lutra::qat {
 namespace {
@@ -12,14 +14,15 @@ namespace {
 constexpr size_t kBlockFloats = size_t{1} << 18;
 
 struct Shape {
-  Shape(const Model& model, const Node& node)
-      : window(MakeWindow2d(model, node, model.value(node.inputs[0]))),
+  Shape(const Model& model, const Node& node, const Execution& execution)
+      : rounding(FloatInput(node, execution)),
+        window(MakeWindow2d(model, node, model.value(node.inputs[0]))),
         outputs(static_cast<size_t>(model.value(node.output).shape[2])),
         k(window.Taps() * window.channels) {}
 
-  // The image itself is what lies under its windows.
+  // The image itself is what is multiplied.
   bool Pointwise() const {
-    return window.Taps() == 1 &&
+    return !rounding && window.Taps() == 1 &&
            window.OutputPixels() * window.channels == window.InputSize() &&
            window.padding[0] == 0 && window.padding[2] == 0;
   }
@@ -28,12 +31,15 @@ struct Shape {
     const size_t image = window.OutputPixels() * k;
     return std::clamp<size_t>(kBlockFloats / image, 1, m);
   }
+  size_t BlockRows(size_t m) const {
+    return BlockImages(m) * window.OutputPixels();
+  }
   size_t BlockBytes(size_t m) const {
-    return Pointwise()
-               ? 0
-               : BlockImages(m) * window.OutputPixels() * k * sizeof(float);
+    if (rounding) return RoundedRows::Bytes(rounding, BlockRows(m), k);
+    return Pointwise() ? 0 : BlockRows(m) * k * sizeof(float);
   }
 
+  std::optional<kernels::ActivationRounding> rounding;
   Window2d window;
   size_t outputs;  // channels of the output
   size_t k;        // taps * channels of the input
@@ -46,9 +52,11 @@ class Conv2dStep : public BackwardStep {
              const BackwardBinding& binding)
       : binding_(binding),
         executor_(execution.executor),
-        shape_(model, node),
+        shape_(model, node, execution),
         weight_(Tensor32(model, node.weight)),
-        rows_(static_cast<float*>(binding.scratch)) {}
+        rows_(static_cast<float*>(binding.scratch)),
+        rounded_(shape_.rounding, shape_.BlockRows(binding.capacity.rows),
+                 shape_.k, rows_, executor_) {}
 
   void Run(size_t m, const Call&) override {
     const size_t pixels = shape_.window.OutputPixels();
@@ -74,12 +82,13 @@ class Conv2dStep : public BackwardStep {
                     ? nullptr
                     : target.values + image * w.InputSize();
     const bool pointwise = shape_.Pointwise();
+    if (rounded_ || (!pointwise && binding_.weight_gradient != nullptr)) {
+      ForEachImage(images, [&](size_t i) {
+        ForEachPixel<const float>(x + i * w.InputSize(), i, Gather);
+      });
+      rounded_.Round(rows_, pixels);
+    }
     if (binding_.weight_gradient != nullptr) {
-      if (!pointwise) {
-        ForEachImage(images, [&](size_t i) {
-          ForEachPixel<const float>(x + i * w.InputSize(), i, Gather);
-        });
-      }
       MatMul({dy, /*transposed=*/true}, {pointwise ? x : rows_}, shape_.outputs,
              shape_.k, pixels, /*accumulate=*/true, {binding_.weight_gradient},
              executor_);
@@ -92,6 +101,7 @@ class Conv2dStep : public BackwardStep {
     }
     MatMul({dy}, {weight_}, pixels, shape_.k, shape_.outputs,
            /*accumulate=*/false, {rows_}, executor_);
+    rounded_.Mask(rows_, pixels);
     ForEachImage(images, [&](size_t i) {
       float* out = dx + i * w.InputSize();
       if (!target.accumulate) std::fill(out, out + w.InputSize(), 0.0f);
@@ -144,16 +154,18 @@ class Conv2dStep : public BackwardStep {
   Executor* executor_;
   Shape shape_;
   const float* weight_;
-  float* rows_;  // [pixels of a block, k]
+  float* rows_;          // [pixels of a block, k]
+  RoundedRows rounded_;  // of the same memory
 };
 
 class Conv2d : public OperatorGradient {
  public:
   bool NeedsInputs() const override { return true; }
 
-  size_t ScratchBytes(const Model& model, const Node& node, const Execution&,
+  size_t ScratchBytes(const Model& model, const Node& node,
+                      const Execution& execution,
                       const BackwardCapacity& capacity) const override {
-    return Shape(model, node).BlockBytes(capacity.rows);
+    return Shape(model, node, execution).BlockBytes(capacity.rows);
   }
 
   std::unique_ptr<BackwardStep> Bind(

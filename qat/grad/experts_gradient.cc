@@ -1,7 +1,9 @@
 #include <algorithm>
 
 #include "lutra/kernels/vector_ops.h"
+#include "lutra/runtime/input_quantization.h"
 #include "qat/grad/gradients.h"
+#include "qat/grad/rounded_rows.h"
 #include "qat/grad/sum.h"
 
 namespace lutra::qat {
@@ -108,10 +110,13 @@ class ExpertLinearStep : public BackwardStep {
         n_(static_cast<size_t>(model.value(node.output).shape.back())),
         k_(static_cast<size_t>(model.value(node.inputs[0]).shape.back())),
         own_inputs_(model.value(node.inputs[0]).shape.size() == 2),
-        weight_(Tensor32(model, node.weight)) {}
+        weight_(Tensor32(model, node.weight)),
+        rounded_(FloatInput(node, execution), InputRows(binding.capacity.rows),
+                 k_, binding.scratch, executor_) {}
 
   void Run(size_t m, const Call&) override {
     ClearRoutes(m);
+    x_ = rounded_.Round(Floats(binding_.inputs[0]), InputRows(m));
     if (binding_.input_gradients[0].values != nullptr) {
       ParallelFor(executor_, m, 1, [this](size_t begin, size_t end) {
         for (size_t row = begin; row < end; ++row) InputGradient(row);
@@ -132,6 +137,7 @@ class ExpertLinearStep : public BackwardStep {
         routes[job / count_ * 2 * count_ + job % count_]);
   }
   size_t InputRow(size_t job) const { return own_inputs_ ? job : job / count_; }
+  size_t InputRows(size_t m) const { return own_inputs_ ? m * count_ : m; }
 
   // The numbers of experts have none, and their weights are not used here.
   void ClearRoutes(size_t m) const {
@@ -144,21 +150,24 @@ class ExpertLinearStep : public BackwardStep {
     const GradientTarget& target = binding_.input_gradients[0];
     for (size_t i = 0; i < count_; ++i) {
       const size_t job = row * count_ + i;
-      float* dx = target.values + InputRow(job) * k_;
+      const size_t input = InputRow(job);
+      float* dx = target.values + input * k_;
       if (!target.accumulate && (own_inputs_ || i == 0)) {
         std::fill(dx, dx + k_, 0.0f);
       }
       const float* dy = binding_.output_gradient + job * n_;
       const float* w = weight_ + ExpertOf(job) * n_ * k_;
       for (size_t r = 0; r < n_; ++r) {
-        for (size_t c = 0; c < k_; ++c) dx[c] += dy[r] * w[r * k_ + c];
+        for (size_t c = 0; c < k_; ++c) {
+          if (rounded_.Passes(input, c)) dx[c] += dy[r] * w[r * k_ + c];
+        }
       }
     }
   }
 
   void AddWeightGradient(size_t job, size_t expert) const {
     const float* dy = binding_.output_gradient + job * n_;
-    const float* x = Floats(binding_.inputs[0]) + InputRow(job) * k_;
+    const float* x = x_ + InputRow(job) * k_;
     if (binding_.weight_gradient != nullptr) {
       float* dw = binding_.weight_gradient + expert * n_ * k_;
       for (size_t r = 0; r < n_; ++r) {
@@ -179,11 +188,23 @@ class ExpertLinearStep : public BackwardStep {
   size_t k_;
   bool own_inputs_;
   const float* weight_;
+  RoundedRows rounded_;
+  const float* x_ = nullptr;  // as it is multiplied
 };
 
 class ExpertLinear : public OperatorGradient {
  public:
   bool NeedsInputs() const override { return true; }
+  size_t ScratchBytes(const Model& model, const Node& node,
+                      const Execution& execution,
+                      const BackwardCapacity& capacity) const override {
+    // Rows of the input, of several products each or of one.
+    const std::vector<int64_t>& shape = model.value(node.inputs[0]).shape;
+    const auto k = static_cast<size_t>(shape.back());
+    const size_t rows = model.value(node.inputs[0]).ElementCount() / k;
+    return RoundedRows::Bytes(FloatInput(node, execution), capacity.rows * rows,
+                              k);
+  }
   std::unique_ptr<BackwardStep> Bind(
       const Model& model, const Node& node, const Execution& execution,
       const BackwardBinding& binding) const override {

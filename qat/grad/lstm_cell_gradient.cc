@@ -3,8 +3,10 @@
 #include <string>
 
 #include "lutra/kernels/vector_ops.h"
+#include "lutra/runtime/input_quantization.h"
 #include "qat/grad/gradients.h"
 #include "qat/grad/matmul.h"
+#include "qat/grad/rounded_rows.h"
 
 namespace lutra::qat {
 namespace {
@@ -52,7 +54,12 @@ class LstmStep : public BackwardStep {
         weight_(Tensor32(model, node.weight)),
         units_(model.value(node.output).ElementCount()),
         scratch_(binding.capacity, units_,
-                 static_cast<float*>(binding.scratch)) {
+                 static_cast<float*>(binding.scratch)),
+        rounded_(FloatInput(node, execution), binding.capacity.rows, units_,
+                 static_cast<std::byte*>(binding.scratch) +
+                     ScratchBytes(binding.capacity, units_),
+                 executor_),
+        before_(rounded_ ? rounded_.values() : scratch_.before) {
     const std::string order = WordAttribute(node, "gates");
     input_ = order.find('i') * units_;
     forget_ = order.find('f') * units_;
@@ -78,9 +85,8 @@ class LstmStep : public BackwardStep {
                      [d = scratch_.dgates](size_t i) { return d[i]; });
     }
     if (binding_.weight_gradient != nullptr) {
-      MatMul({scratch_.dgates, /*transposed=*/true}, {scratch_.before}, width,
-             units_, m, /*accumulate=*/true, {binding_.weight_gradient},
-             executor_);
+      MatMul({scratch_.dgates, /*transposed=*/true}, {before_}, width, units_,
+             m, /*accumulate=*/true, {binding_.weight_gradient}, executor_);
     }
   }
 
@@ -93,8 +99,9 @@ class LstmStep : public BackwardStep {
       std::copy_n(binding_.output + rows.first * units_,
                   (rows.count - 1) * units_, before + units_);
     }
+    rounded_.Round(scratch_.before, m);
     std::copy_n(Floats(binding_.inputs[0]), m * width, scratch_.gates);
-    MatMul({scratch_.before}, {weight_, /*transposed=*/true}, m, width, units_,
+    MatMul({before_}, {weight_, /*transposed=*/true}, m, width, units_,
            /*accumulate=*/true, {scratch_.gates}, executor_);
     ParallelFor(executor_, m, RowTile(width), [&](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
@@ -160,7 +167,9 @@ class LstmStep : public BackwardStep {
       const float g = gates[cell_ + j];
       const float o = gates[output_ + j];
       const float tanh = tanh_c[j];
-      const float h = dh == nullptr ? dy[j] : dy[j] + dh[j];
+      // What the next row read, unless it was clipped there.
+      const float h =
+          dh != nullptr && rounded_.Passes(row + 1, j) ? dy[j] + dh[j] : dy[j];
       const float through = h * o * ((1.0f - tanh) * (1.0f + tanh));
       const float cell = dh == nullptr ? through : through + dc[j];
       const float before = first ? 0.0f : c[j - units_];
@@ -177,6 +186,8 @@ class LstmStep : public BackwardStep {
   const float* weight_;  // [4 * units, units]
   size_t units_;
   Scratch scratch_;
+  RoundedRows rounded_;
+  const float* before_;  // as it is multiplied
   // Where the gates begin in a row of them.
   size_t input_;
   size_t forget_;
@@ -189,10 +200,13 @@ class LstmCell : public OperatorGradient {
   bool NeedsInputs() const override { return true; }
   bool NeedsOutput() const override { return true; }
 
-  size_t ScratchBytes(const Model& model, const Node& node, const Execution&,
+  size_t ScratchBytes(const Model& model, const Node& node,
+                      const Execution& execution,
                       const BackwardCapacity& capacity) const override {
-    return LstmStep::ScratchBytes(capacity,
-                                  model.value(node.output).ElementCount());
+    const size_t units = model.value(node.output).ElementCount();
+    return LstmStep::ScratchBytes(capacity, units) +
+           RoundedRows::Bytes(FloatInput(node, execution), capacity.rows,
+                              units);
   }
 
   std::unique_ptr<BackwardStep> Bind(

@@ -32,11 +32,23 @@ std::optional<int64_t> NumberIn(std::string_view text, std::string_view prefix,
 }
 
 std::optional<TensorSpec> PresetActivations(std::string_view word) {
-  if (word != "int8da" && word != "int8ds") return std::nullopt;
   TensorSpec spec;
   spec.granularity = Granularity::kToken;
-  spec.symmetric = word == "int8ds";
-  return spec;
+  spec.symmetric = false;
+  if (word == "float32") {
+    spec.bits = TensorSpec::kFloatBits;
+    return spec;
+  }
+  for (const std::string_view kind : {"da", "ds", "sa", "ss"}) {
+    const auto bits = NumberIn(word, "int", kind);
+    if (!bits || *bits < 2 || *bits > 8) continue;
+    spec.bits = static_cast<int>(*bits);
+    spec.dynamic = kind[0] == 'd';
+    spec.symmetric = kind[1] == 's';
+    if (!spec.dynamic) spec.granularity = Granularity::kTensor;
+    return spec;
+  }
+  return std::nullopt;
 }
 
 std::optional<TensorSpec> PresetWeights(std::string_view word) {
@@ -69,10 +81,11 @@ std::optional<TensorSpec> PresetWeights(std::string_view word) {
 
 [[noreturn]] void FailAtWord(std::string_view word) {
   static constexpr std::string_view kKnown[] = {
-      "int8da",  "int8ds",     "int1w",      "int2w",      "int3w",
-      "int4w",   "int8w",      "lsbq1",      "lsbq2",      "lsbq3",
-      "lsbq4",   "stretched1", "stretched2", "stretched3", "stretched4",
-      "ternary", "g32",        "g64",        "g128"};
+      "int8da",     "int8ds",     "int8sa",     "int8ss",  "float32",
+      "int1w",      "int2w",      "int3w",      "int4w",   "int8w",
+      "lsbq1",      "lsbq2",      "lsbq3",      "lsbq4",   "stretched1",
+      "stretched2", "stretched3", "stretched4", "ternary", "g32",
+      "g64",        "g128"};
   throw Error(UnknownWord("word", word, kKnown));
 }
 
@@ -117,8 +130,8 @@ int64_t ColumnsPerScale(const TensorSpec& spec) {
 }
 
 void CheckHasIntegers(const TensorSpec& spec) {
-  if (spec.bits >= 1) return;
-  throw Error("ternary values have no integers of their own");
+  if (spec.bits >= 1 && !spec.IsFloat()) return;
+  throw Error("ternary and float values have no integers of their own");
 }
 
 std::optional<QuantScheme> WeightScheme(const LayerSpec& layer) {
@@ -261,8 +274,8 @@ LayerSpec PresetLayer(std::string_view name) {
 }
 
 std::vector<std::string_view> ExamplePresets() {
-  return {"int8da-int4w-g32", "int8da-stretched2-g32", "int8da-stretched3-g64",
-          "int8da-ternary", "int4w-g128"};
+  return {"int8da-int4w-g32",      "float32-int4w-g32", "int8da-stretched2-g32",
+          "int8da-stretched3-g64", "int8da-ternary",    "int4w-g128"};
 }
 
 }  // namespace lutra::qat

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "lutra/qat/activations.h"
 #include "lutra/qat/spec.h"
 #include "lutra/runtime/error.h"
 #include "runtime/base/json.h"
@@ -205,7 +206,12 @@ TensorSpec ReadTensor(const json& object, const TensorSpec& base, Kind kind) {
       throw Error("'quantizer' is for weights only");
     }
     if (spec.bits == 0) throw Error("'dtype': activations are not ternary");
+    if (spec.dynamic != base.dynamic) {
+      spec.granularity =
+          spec.dynamic ? Granularity::kToken : Granularity::kTensor;
+    }
     ReadGroups(object, kActivationGranularities, spec);
+    static_cast<void>(InputOf(spec));  // throws
     return spec;
   }
   ReadGroups(object, kWeightGranularities, spec);
@@ -227,17 +233,26 @@ void ReadTensor(const json& layer, const char* key, Kind kind,
   if (!layer.contains(key)) return;
   Within("'" + std::string(key) + "'", [&] {
     const json& value = layer[key];
+    if (value.is_null() && kind == Kind::kActivations) {
+      spec.reset();
+      return;
+    }
     if (value.is_string()) {
       if (value.get<std::string>() != kFloat) {
         throw Error("must be an object or \"float32\"");
       }
-      spec.reset();
+      if (kind == Kind::kWeights) {
+        spec.reset();
+      } else {
+        spec.emplace().bits = TensorSpec::kFloatBits;
+      }
       return;
     }
     TensorSpec base;
     if (kind == Kind::kActivations) {
       base.granularity = Granularity::kToken;
       base.symmetric = false;
+      if (spec && spec->IsFloat()) spec.reset();
     }
     spec = ReadTensor(value, spec.value_or(base), kind);
   });
@@ -298,7 +313,7 @@ QuantizationSpec ReadSpec(const json& document) {
 }
 
 ordered_json ToJson(const std::optional<TensorSpec>& tensor, Kind kind) {
-  if (!tensor) return kFloat;
+  if (!tensor || tensor->IsFloat()) return kFloat;
   const bool weights = kind == Kind::kWeights;
   ordered_json object;
   object["dtype"] = DType(*tensor);
@@ -320,7 +335,11 @@ ordered_json ToJson(const std::optional<TensorSpec>& tensor, Kind kind) {
 
 void AddLayer(const LayerSpec& layer, ordered_json& object) {
   object["weights"] = ToJson(layer.weights, Kind::kWeights);
-  object["activations"] = ToJson(layer.activations, Kind::kActivations);
+  if (layer.activations) {
+    object["activations"] = ToJson(layer.activations, Kind::kActivations);
+  } else {
+    object["activations"] = nullptr;
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/input_quantization.h"
 
 namespace lutra::qat {
 namespace {
@@ -48,6 +49,7 @@ SplitGraph::SplitGraph(const Graph& graph, const TensorMap& parameters)
     return;
   }
   has_layer = true;
+  rounding = FloatInput(*last, {});
   weight = last->weight;
   bias = last->bias;
   body.outputs[0] = last->inputs[0];
@@ -58,14 +60,34 @@ LossHead::Network::Network(const Graph& graph, const TensorMap& all,
                            bool learns, Executor* executor)
     : split(graph, all),
       parameters(all),
-      program(split.body, all, OptionsFor(split, all, learns, executor)) {}
+      program(split.body, all, OptionsFor(split, all, learns, executor)),
+      threads(executor) {}
 
-LinearLayer LossHead::Network::Layer() const {
+size_t LossHead::Network::Reserve(size_t sequences, size_t longest) {
+  program.Reserve(sequences, longest);
+  ReserveRounded(sequences * longest);
+  return program.ArenaBytes() +
+         RoundedRows::Bytes(split.rounding, capacity, program.OutputWidth(0));
+}
+
+void LossHead::Network::ReserveRounded(size_t rows) {
+  if (!split.rounding || rows <= capacity) return;
+  const size_t width = program.OutputWidth(0);
+  memory = AllocateAligned(RoundedRows::Bytes(split.rounding, rows, width),
+                           "rounded activations");
+  rounded = {split.rounding, rows, width, memory.get(), threads};
+  capacity = rows;
+}
+
+LinearLayer LossHead::Network::Layer() {
+  const Span<const float> x = program.Output(0);
+  const size_t width = program.OutputWidth(0);
+  ReserveRounded(x.size() / width);
   const auto values = [this](const std::string& name) {
     return parameters.find(name)->second.values.data();
   };
-  return {.x = program.Output(0).data(),
-          .width = program.OutputWidth(0),
+  return {.x = rounded.Round(x.data(), x.size() / width),
+          .width = width,
           .weight = values(split.weight),
           .bias = split.bias.empty() ? nullptr : values(split.bias)};
 }
@@ -96,17 +118,13 @@ void LossHead::SetTeacher(const Graph& graph, const TensorMap& parameters) {
 }
 
 size_t LossHead::Reserve(size_t sequences, size_t longest) {
-  student_.program.Reserve(sequences, longest);
   const size_t rows = sequences * longest;
   gradient_.resize(
       std::max(gradient_.size(), rows * student_.program.OutputWidth(0)));
   size_t bytes =
-      student_.program.ArenaBytes() + gradient_.size() * sizeof(float);
+      student_.Reserve(sequences, longest) + gradient_.size() * sizeof(float);
   if (loss_) bytes += loss_->ByteCount();
-  if (teacher_ != nullptr) {
-    teacher_->program.Reserve(sequences, longest);
-    bytes += teacher_->program.ArenaBytes();
-  }
+  if (teacher_ != nullptr) bytes += teacher_->Reserve(sequences, longest);
   return bytes;
 }
 
@@ -141,6 +159,10 @@ ClassificationLoss LossHead::Run(Span<const TrainingSequence> sequences,
     }
     loss = loss_->Run(student_.Layer(), targets, scale, wanted,
                       teacher_ == nullptr ? LinearLayer() : teacher_->Layer());
+    if (learns) {
+      student_.rounded.Mask(gradient.data(),
+                            gradient.size() / student_.program.OutputWidth(0));
+    }
   } else {
     loss = SoftmaxCrossEntropy(
         output, targets, options_, scale, gradient,

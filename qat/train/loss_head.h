@@ -8,6 +8,8 @@
 
 #include "lutra/qat/loss.h"
 #include "lutra/qat/training_program.h"
+#include "qat/grad/rounded_rows.h"
+#include "runtime/base/aligned_memory.h"
 
 namespace lutra::qat {
 
@@ -22,7 +24,9 @@ struct SplitGraph {
   Graph body;
   bool has_layer = false;
   std::string weight;  // of the layer
-  std::string bias;    // empty: none
+  // What the layer's input is rounded to, if it is.
+  std::optional<kernels::ActivationRounding> rounding;
+  std::string bias;  // empty: none
   size_t classes = 0;
 };
 
@@ -59,11 +63,19 @@ class LossHead {
   struct Network {
     Network(const Graph& graph, const TensorMap& parameters, bool learns,
             Executor* executor);
-    LinearLayer Layer() const;
+    // Plans memory; returns how much it is.
+    size_t Reserve(size_t sequences, size_t longest);
+    void ReserveRounded(size_t rows);
+    // After a call of the program.
+    LinearLayer Layer();
 
     SplitGraph split;
     const TensorMap& parameters;
     TrainingProgram program;
+    Executor* threads;
+    AlignedMemory memory;  // of `rounded`, for `capacity` rows
+    size_t capacity = 0;
+    RoundedRows rounded;  // the layer's input
   };
 
   float* Gradient(const std::string& parameter);

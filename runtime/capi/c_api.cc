@@ -111,7 +111,7 @@ lutra_status FillInfo(const std::vector<lutra::ValueInfo>& values, size_t index,
 }
 
 bool ReadActivations(const lutra_session_options& options,
-                     lutra::kernels::ActivationType* activations) {
+                     lutra::ActivationChoice* activations) {
   using lutra::kernels::ActivationType;
   using lutra::kernels::kActivationTypes;
   const auto is = [](lutra_activations number, ActivationType type) {
@@ -124,6 +124,11 @@ bool ReadActivations(const lutra_session_options& options,
       is(LUTRA_ACTIVATIONS_INT8_PER_GROUP, ActivationType::kInt8PerGroup) &&
       is(LUTRA_ACTIVATIONS_BFLOAT16, ActivationType::kBFloat16));
   const auto number = static_cast<unsigned>(NumberOf(options.activations));
+  static_assert(LUTRA_ACTIVATIONS_MODEL == std::size(kActivationTypes));
+  if (number == LUTRA_ACTIVATIONS_MODEL) {
+    activations->reset();
+    return true;
+  }
   if (number >= std::size(kActivationTypes)) return false;
   *activations = kActivationTypes[number].type;
   return true;
@@ -198,7 +203,7 @@ void lutra_session_options_init_sized(lutra_session_options* options,
                                       size_t struct_size) {
   if (options == nullptr) return;
   lutra_session_options defaults = {};
-  defaults.activations = LUTRA_ACTIVATIONS_INT8_ASYMMETRIC;
+  defaults.activations = LUTRA_ACTIVATIONS_MODEL;
   defaults.cache = LUTRA_CACHE_FLOAT16;
   InitSized(defaults, struct_size, options);
 }

@@ -83,7 +83,10 @@ typedef enum lutra_activations {
   LUTRA_ACTIVATIONS_INT8_SYMMETRIC = 1,
   LUTRA_ACTIVATIONS_FLOAT32 = 2,
   LUTRA_ACTIVATIONS_INT8_PER_GROUP = 3,
-  LUTRA_ACTIVATIONS_BFLOAT16 = 4
+  LUTRA_ACTIVATIONS_BFLOAT16 = 4,
+  /* As the model was trained or packed for; where it does not say, int8,
+   * asymmetric. The default. */
+  LUTRA_ACTIVATIONS_MODEL = 5
 } lutra_activations;
 
 /* How a session keeps the keys and values of attention. With float16, those

@@ -54,7 +54,7 @@ class Conv2dStep : public Step {
       : window_(MakeWindow2d(model, node, Input(model, node))),
         block_(BlockPixels(window_, binding.m)),
         gathered_(static_cast<float*>(binding.scratch)),
-        product_(model, node, execution,
+        product_(model, node, execution, block_,
                  static_cast<std::byte*>(binding.scratch) +
                      GatheredBytes(window_, binding.m)),
         x_(static_cast<const float*>(binding.inputs[0])),
@@ -110,8 +110,8 @@ class Conv2d : public Operator {
 
   static std::vector<AttributeSchema> Attributes() {
     std::vector<AttributeSchema> attributes = ConvolutionAttributes();
-    for (const AttributeSchema& range : RangeAttributes()) {
-      attributes.push_back(range);
+    for (const AttributeSchema& input : InputAttributes()) {
+      attributes.push_back(input);
     }
     return attributes;
   }

@@ -200,7 +200,7 @@ class ExpertLinearStep : public Step {
         y_(binding.output),
         parts_(model, node, execution, binding.m),
         scratch_(static_cast<std::byte*>(binding.scratch)),
-        product_(model, node, execution,
+        product_(model, node, execution, parts_.jobs,
                  scratch_ + parts_.inputs + parts_.outputs + parts_.order +
                      parts_.starts) {}
 
@@ -285,7 +285,7 @@ class ExpertLinear : public Operator {
                   .attributes = Attributes()}) {}
 
   static std::vector<AttributeSchema> Attributes() {
-    std::vector<AttributeSchema> attributes = RangeAttributes();
+    std::vector<AttributeSchema> attributes = InputAttributes();
     attributes.push_back(RequiredCount("experts"));
     return attributes;
   }

@@ -65,7 +65,7 @@ class Linear : public Operator {
                   .weight = TensorUse::kRequired,
                   .bias = TensorUse::kOptional,
                   .packable = true,
-                  .attributes = RangeAttributes()}) {}
+                  .attributes = InputAttributes()}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
@@ -87,20 +87,25 @@ class Linear : public Operator {
 
   size_t ScratchBytes(const Model& model, const Node& node,
                       const Execution& execution, size_t m) const override {
-    return MatrixProduct::ScratchBytes(model, node, execution, m);
+    return MatrixProduct::ScratchBytes(model, node, execution,
+                                       std::min(m, kBlockRows));
   }
 
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
     return std::make_unique<LinearStep>(
-        MatrixProduct(model, node, execution, binding.scratch), execution,
-        binding);
+        MatrixProduct(model, node, execution, std::min(binding.m, kBlockRows),
+                      binding.scratch),
+        execution, binding);
   }
 
   // Activations are then quantized once, and threads woken once.
   bool Fuses(const Model& model, const Node& node) const override {
     return model.packed(node.weight) != nullptr;
+  }
+  bool FusesWith(const Node& node, const Node& other) const override {
+    return InputQuantizationOf(node) == InputQuantizationOf(other);
   }
 
   size_t FusedScratchBytes(const Model& model, Span<const FusedNode> nodes,
@@ -110,24 +115,21 @@ class Linear : public Operator {
     for (const FusedNode& fused : nodes) {
       products.push_back({model.packed(fused.node->weight), {}});
     }
-    return kernels::PreparedGemm::ScratchBytes(products, execution.activations,
-                                               m);
+    return kernels::PreparedGemm::ScratchBytes(
+        products, *PackedInput(model, *nodes[0].node, execution).type, m);
   }
 
   std::unique_ptr<Step> BindFused(const Model& model,
                                   Span<const FusedNode> nodes,
                                   const Execution& execution,
                                   const Binding& binding) const override {
+    const InputQuantization input =
+        PackedInput(model, *nodes[0].node, execution);
     std::vector<kernels::GemmProduct> products;
     StepCost cost;
     for (const FusedNode& fused : nodes) {
       const Weight w = GetWeight(model, fused.node->weight);
-      const InputRange range = RangeOf(*fused.node);
-      if (range != RangeOf(*nodes[0].node)) {
-        throw NodeError(model, *fused.node,
-                        "its input has another range than at '" +
-                            nodes[0].node->output + "'");
-      }
+      PackedInput(model, *fused.node, execution);  // throws
       products.push_back({w.packed,
                           {.x = static_cast<const float*>(binding.inputs[0]),
                            .x_stride = w.k,
@@ -137,13 +139,14 @@ class Linear : public Operator {
                            .fusion = fused.fusion,
                            .residual = fused.residual,
                            .residual_stride = w.n,
-                           .range_min = range.min,
-                           .range_max = range.max}});
+                           .range_min = input.range_min,
+                           .range_max = input.range_max,
+                           .activation_bits = input.bits}});
       cost.bytes += w.ByteCount();
       cost.multiply_adds += uint64_t{w.n} * w.k;
     }
     return std::make_unique<PackedStep>(
-        kernels::PreparedGemm(products, execution.activations, binding.scratch),
+        kernels::PreparedGemm(products, *input.type, binding.scratch),
         execution.executor, cost);
   }
 };

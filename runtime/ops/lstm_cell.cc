@@ -44,7 +44,7 @@ class LstmCellStep : public Step {
                const Binding& binding)
       : units_(Units(model, node)),
         execution_(execution),
-        product_(model, node, execution,
+        product_(model, node, execution, binding.m,
                  static_cast<std::byte*>(binding.scratch) +
                      GateBytes(units_, binding.m) +
                      OutputBytes(units_, binding.m)),
@@ -166,7 +166,7 @@ class LstmCell : public Operator {
                   .attributes = Attributes()}) {}
 
   static std::vector<AttributeSchema> Attributes() {
-    std::vector<AttributeSchema> attributes = RangeAttributes();
+    std::vector<AttributeSchema> attributes = InputAttributes();
     attributes.push_back({.name = "gates",
                           .kind = AttributeKind::kText,
                           .words = "the letters of 'ifgo' in some order",

@@ -1,36 +1,54 @@
 #include "runtime/ops/matrix_product.h"
 
+#include "kernels/base/checked_math.h"
+#include "runtime/base/out_of_memory.h"
+
 namespace lutra {
 
-std::vector<AttributeSchema> RangeAttributes() {
-  // Their difference is a finite float.
-  constexpr double kLargest = 1e38;
-  return {{.name = "input_min", .required = false, .low = -kLargest, .high = 0},
-          {.name = "input_max", .required = false, .low = 0, .high = kLargest}};
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+size_t Rounded(size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-InputRange RangeOf(const Node& node) {
-  return {static_cast<float>(NumberAttribute(node, "input_min")),
-          static_cast<float>(NumberAttribute(node, "input_max"))};
-}
+}  // namespace
 
 size_t MatrixProduct::ScratchBytes(const Model& model, const Node& node,
                                    const Execution& execution, size_t m) {
   const kernels::LutMatrix* packed = model.packed(node.weight);
-  if (packed == nullptr) {
-    return DenseScratchBytes(GetWeight(model, node.weight), m);
+  if (packed != nullptr) {
+    return kernels::GemmScratchBytes(
+        *packed, *PackedInput(model, node, execution).type, m);
   }
-  return kernels::GemmScratchBytes(*packed, execution.activations, m);
+  const Weight weight = GetWeight(model, node.weight);
+  const size_t dense = DenseScratchBytes(weight, m);
+  if (!FloatInput(node, execution)) return dense;
+  const auto values = CheckedMultiply(m, size_t{weight.k} * sizeof(float));
+  const auto bytes =
+      values ? CheckedAdd(dense, *values + 2 * kAlignment) : std::nullopt;
+  if (!bytes) throw OutOfMemory("a product overflows memory");
+  return *bytes;
 }
 
 MatrixProduct::MatrixProduct(const Model& model, const Node& node,
-                             const Execution& execution, void* scratch)
+                             const Execution& execution, size_t m,
+                             void* scratch)
     : weight_(GetWeight(model, node.weight)),
       bias_(GetBias(model, node, weight_.n)),
-      range_(RangeOf(node)),
-      activations_(execution.activations),
       executor_(execution.executor),
-      scratch_(scratch) {}
+      scratch_(scratch),
+      rounded_(nullptr) {
+  if (weight_.packed != nullptr) {
+    input_ = PackedInput(model, node, execution);
+    return;
+  }
+  rounding_ = FloatInput(node, execution);
+  if (!rounding_) return;
+  rounded_ = reinterpret_cast<float*>(static_cast<std::byte*>(scratch) +
+                                      Rounded(DenseScratchBytes(weight_, m)));
+}
 
 void MatrixProduct::Run(const float* x, size_t m, float* y) const {
   Run(weight_, bias_, x, m, y);
@@ -54,17 +72,23 @@ void MatrixProduct::RunRows(uint32_t first, uint32_t n, const float* x,
 void MatrixProduct::Run(const Weight& weight, const float* bias, const float* x,
                         size_t m, float* y) const {
   if (weight.packed == nullptr) {
+    if (rounding_) {
+      kernels::RoundActivations(*rounding_, x, m, weight.k, rounded_,
+                                /*inside=*/nullptr, executor_);
+      x = rounded_;
+    }
     return MultiplyDense(weight, bias, x, m, y, scratch_, executor_);
   }
-  kernels::Gemm(*weight.packed, activations_,
+  kernels::Gemm(*weight.packed, *input_.type,
                 {.x = x,
                  .x_stride = weight.k,
                  .m = m,
                  .bias = bias,
                  .y = y,
                  .y_stride = weight.n,
-                 .range_min = range_.min,
-                 .range_max = range_.max},
+                 .range_min = input_.range_min,
+                 .range_max = input_.range_max,
+                 .activation_bits = input_.bits},
                 scratch_, executor_);
 }
 

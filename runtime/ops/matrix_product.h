@@ -2,37 +2,27 @@
 #define LUTRA_RUNTIME_OPS_MATRIX_PRODUCT_H_
 
 #include <cstddef>
-#include <vector>
+#include <optional>
 
+#include "lutra/runtime/input_quantization.h"
 #include "lutra/runtime/operator.h"
 #include "runtime/ops/dense.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
 
-// Of the nodes that multiply: the range that their int8 activations are
-// quantized for, "input_min" and "input_max"; 0 to 0 where each row has its
-// own.
-std::vector<AttributeSchema> RangeAttributes();
-struct InputRange {
-  float min = 0;
-  float max = 0;
-
-  bool operator==(const InputRange&) const = default;
-};
-InputRange RangeOf(const Node& node);
-
-// y [m, n] = x [m, k] * w^T + bias with a node's weight, packed or float: what
-// linear, conv2d and lstm_cell have in common.
+// y [m, n] = x [m, k] * w^T + bias with a node's weight, packed or float, and
+// its input as input_quantization.h says: what linear, conv2d and lstm_cell
+// have in common.
 class MatrixProduct {
  public:
   // Scratch for calls with up to `m` rows.
   static size_t ScratchBytes(const Model& model, const Node& node,
                              const Execution& execution, size_t m);
 
-  // Calls work in `scratch`. Throws Error.
+  // For calls with up to `m` rows, which work in `scratch`. Throws Error.
   MatrixProduct(const Model& model, const Node& node,
-                const Execution& execution, void* scratch);
+                const Execution& execution, size_t m, void* scratch);
 
   const Weight& weight() const { return weight_; }
   // Allocates nothing.
@@ -49,10 +39,11 @@ class MatrixProduct {
 
   Weight weight_;
   const float* bias_;
-  InputRange range_;
-  kernels::ActivationType activations_;
+  InputQuantization input_;                              // of packed weights
+  std::optional<kernels::ActivationRounding> rounding_;  // of float ones
   Executor* executor_;
   void* scratch_;
+  float* rounded_;  // behind it
 };
 
 }  // namespace lutra

@@ -93,6 +93,7 @@ Input MakeInput(size_t m, const LutFormat& format, std::mt19937& rng) {
     input.range_min = rng() % 3 ? -width : 0;
     input.range_max = input.range_min == 0 || rng() % 3 ? width / 2 : 0;
   }
+  if (rng() % 4 == 0) input.activation_bits = 2 + static_cast<int>(rng() % 7);
   return input;
 }
 
@@ -123,6 +124,7 @@ std::vector<float> Compute(Engine engine, const LutMatrix& w,
   arguments.clamp_max = input.clamp_max;
   arguments.range_min = input.range_min;
   arguments.range_max = input.range_max;
+  arguments.activation_bits = input.activation_bits;
   if (engine == Engine::kReference) {
     ReferenceGemm(w, type, arguments);
   } else {

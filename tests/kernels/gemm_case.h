@@ -25,6 +25,7 @@ struct Input {
   float clamp_max = 0;
   float range_min = 0;
   float range_max = 0;
+  int activation_bits = 8;
 };
 
 // Among the tokens are zeros, subnormals, infinities and NaNs.

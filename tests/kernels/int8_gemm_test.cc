@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/vector/exp.h"
+#include "lutra/kernels/activation_rounding.h"
 #include "lutra/kernels/gemm.h"
 #include "tests/kernels/each_variant.h"
 #include "tests/kernels/gemm_case.h"
@@ -297,6 +298,63 @@ TEST(Int8GemmTest, FixedRange) {
   EXPECT_NEAR(sum(-300, 600, ActivationType::kInt8PerGroup), 300.0f, 3);
   EXPECT_TRUE(
       std::isnan(sum(std::nanf(""), 0, ActivationType::kInt8Asymmetric)));
+}
+
+// Activations as floats are what a product with the identity gives.
+TEST(Int8GemmTest, RoundedActivationsAreThoseOfProducts) {
+  constexpr uint32_t kColumns = 70;
+  constexpr uint32_t kGroup = 32;
+  const LutFormat format{
+      .n = kColumns, .k = kColumns, .bits = 8, .group_size = kGroup};
+  std::vector<uint8_t> indices(kColumns * kColumns);
+  for (size_t i = 0; i < kColumns; ++i) indices[i * kColumns + i] = 1;
+  const std::vector<float> scales(kColumns * format.GroupsPerRow(), 1.0f);
+  const AlignedBytes blob = AllocateAligned(BlobBytes(format));
+  PackLutMatrix(format, {.indices = indices.data(), .scales = scales.data()},
+                blob.get());
+  LutMatrix identity;
+  ASSERT_EQ(ParseLutMatrix(blob.get(), BlobBytes(format), &identity), nullptr);
+  std::mt19937 rng(17);
+  for (int i = 0; i < Rounds(100); ++i) {
+    Input input = MakeInput(1 + rng() % 5, format, rng);
+    input.bias.clear();
+    input.fusion = Fusion::kNone;
+    for (const ActivationType type : kTypes) {
+      SCOPED_TRACE(Describe(format, type, input, 0));
+      std::vector<float> rounded(input.m * kColumns);
+      std::vector<uint8_t> inside(rounded.size(), 2);
+      std::vector<float> x;
+      for (size_t t = 0; t < input.m; ++t) {
+        const auto row =
+            input.x.begin() + static_cast<ptrdiff_t>(t * input.stride);
+        x.insert(x.end(), row, row + kColumns);
+      }
+      const ActivationRounding rounding{.type = type,
+                                        .bits = input.activation_bits,
+                                        .group_size = kGroup,
+                                        .range_min = input.range_min,
+                                        .range_max = input.range_max};
+      RoundActivations(rounding, x.data(), input.m, kColumns, rounded.data(),
+                       inside.data(), nullptr);
+      // The zeros of a product are positive.
+      for (float& v : rounded) v += 0.0f;
+      ExpectSameBits(Compute(Engine::kReference, identity, type, input, 0),
+                     rounded, kColumns);
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+// Which values a straight-through gradient passes.
+TEST(Int8GemmTest, RoundedActivationsInsideOfARange) {
+  const std::vector<float> x = {-3.0f, -2.1f, -2.0f, 0.4f, 1.0f, 1.4f, 1.6f};
+  std::vector<float> y(x.size());
+  std::vector<uint8_t> inside(x.size());
+  // Steps of 1 from -2 to 1.
+  RoundActivations({.bits = 2, .range_min = -2, .range_max = 1}, x.data(), 1,
+                   x.size(), y.data(), inside.data(), nullptr);
+  EXPECT_EQ(y, (std::vector<float>{-2, -2, -2, 0, 1, 1, 1}));
+  EXPECT_EQ(inside, (std::vector<uint8_t>{0, 1, 1, 1, 1, 1, 0}));
 }
 
 // A scale for each group of activations keeps small groups beside large ones.

@@ -5,12 +5,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "lutra/packer/pack.h"
 #include "lutra/packer/statistics.h"
+#include "lutra/qat/activations.h"
 #include "lutra/qat/dataset.h"
 #include "lutra/runtime/session.h"
 #include "lutra/runtime/window2d.h"
@@ -133,27 +136,122 @@ TEST_F(RangesTest, Refusals) {
               }),
               HasSubstr("the value 'x' is not finite"));
   EXPECT_FALSE(std::filesystem::exists(dir_ / "r"));
-  // Layers that share an input share its range.
-  ModelBuilder builder;
-  builder.Input("x", {kK1});
-  for (const std::string name : {"a", "b"}) {
-    builder.Add(OpType::kLinear, {"x"}, name, "w" + name)
-        .Set("input_max", name == "a" ? 1.0 : 2.0)
-        .Output(name)
-        .Floats("w" + name, {16, kK1}, RandomFloats(16 * kK1, 1));
+}
+
+// Layers that read one value, each in its own way.
+TEST_F(RangesTest, LayersWithOneInputMayDiffer) {
+  const auto build = [&](const std::vector<std::string>& names,
+                         const std::string& file) {
+    ModelBuilder builder;
+    builder.Input("x", {kK1});
+    for (const std::string& name : names) {
+      builder.Add(OpType::kLinear, {"x"}, name, "w" + name)
+          .Set("input_max", name == "a" ? 1.0 : 2.0)
+          .Output(name)
+          .Floats("w" + name, {16, kK1}, RandomFloats(16 * kK1, 1));
+      if (name == "c") builder.Set("input_bits", 4.0).Set("input_type", "int8");
+    }
+    builder.Write(dir_ / "m2");
+    PackOptions options;
+    options.rules = qat::SchemeRules(qat::QuantScheme{"absmax", 8, 0});
+    PackModel(*Model::Load(dir_ / "m2"), dir_ / file, options);
+    Session session(Model::Load(dir_ / file), {});
+    std::vector<float> y(16 * names.size());
+    const void* input = images_.images.data();
+    std::vector<float*> outputs;
+    for (size_t i = 0; i < names.size(); ++i) {
+      outputs.push_back(y.data() + 16 * i);
+    }
+    session.Run(1, {&input, 1}, outputs);
+    return y;
+  };
+  std::vector<float> expected;
+  for (const char* name : {"a", "b", "c"}) {
+    const std::vector<float> y = build({name}, "one");
+    expected.insert(expected.end(), y.begin(), y.end());
   }
-  builder.Write(dir_ / "two");
+  EXPECT_EQ(build({"a", "b", "c"}, "all"), expected);
+}
+
+// What a specification says about activations happens: with float weights as
+// training runs them, and packed, where integers are multiplied.
+TEST(ActivationsTest, SessionsDoWhatSpecificationsSay) {
+  const TempDir dir;
+  const qat::QuantScheme scheme{"stretched", 4, 16};
+  const std::vector<float> x = RandomFloats(kK1, 9);
+  const auto run = [&x](const std::filesystem::path& file,
+                        ActivationChoice activations = std::nullopt) {
+    Session session(Model::Load(file), {.activations = activations});
+    std::vector<float> y(kN2);
+    const void* const input = x.data();
+    float* const output = y.data();
+    session.Run(1, {&input, 1}, {&output, 1});
+    return y;
+  };
+  const auto distance = [](const std::vector<float>& a,
+                           const std::vector<float>& b) {
+    float largest = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+      largest = std::max(largest, std::abs(a[i] - b[i]));
+    }
+    return largest;
+  };
+  std::set<std::vector<float>> seen;
+  for (const char* activations :
+       {R"({})", R"({"symmetric": true})", R"({"dtype": "int4"})",
+        R"({"dtype": "int3", "symmetric": true})",
+        R"({"dynamic": false, "dtype": "uint8"})",
+        R"({"group_size": 16, "symmetric": true})", R"("float32")"}) {
+    SCOPED_TRACE(activations);
+    const auto spec = qat::QuantizationSpec::Parse(
+        std::string(R"({"activations": )") + activations + "}", "spec.json");
+    const auto trained = TrainedLayers(scheme).Load(dir / "trained");
+    Graph graph = trained->graph();
+    const std::vector<qat::StaticInput> wanted =
+        qat::QuantizeInputs(spec, graph);
+    std::vector<ValueRange> ranges;
+    for (const ObservedValue& value : ObservedValues(wanted)) {
+      ranges.push_back({value.name, -2, 3});
+    }
+    SetRanges(ranges, graph);
+    EXPECT_TRUE(qat::QuantizeInputs(spec, graph).empty());
+    // As training leaves it.
+    std::map<std::string, std::string> metadata = trained->file().metadata();
+    metadata[std::string(kGraphKey)] = GraphToJson(graph);
+    const std::vector<TensorInfo> tensors(trained->file().tensors().begin(),
+                                          trained->file().tensors().end());
+    SafetensorsWriter writer(dir / "rounded", metadata, tensors);
+    for (const TensorView& tensor : trained->file().tensors()) {
+      writer.Write(tensor.name, tensor.data);
+    }
+    writer.Commit();
+    PackModel(*Model::Load(dir / "rounded"), dir / "packed", {});
+    const std::vector<float> y = run(dir / "rounded");
+    // The same but for the rounding of float sums.
+    EXPECT_LT(distance(run(dir / "packed"), y), 1e-5f);
+    // Asked for, floats are floats.
+    const auto floats = kernels::ActivationType::kFloat32;
+    EXPECT_EQ(run(dir / "rounded", floats), run(dir / "trained"));
+    EXPECT_LT(distance(run(dir / "packed", floats), run(dir / "trained")),
+              1e-5f);
+    EXPECT_TRUE(seen.insert(y).second) << "as something before";
+    if (!wanted.empty()) continue;
+    // Packing says it, too.
+    PackOptions options;
+    options.activations = spec;
+    PackModel(*trained, dir / "said", options);
+    EXPECT_EQ(run(dir / "said"), run(dir / "packed"));
+  }
   PackOptions options;
-  options.rules = qat::SchemeRules(qat::QuantScheme{"absmax", 8, 0});
-  PackModel(*Model::Load(dir_ / "two"), dir_ / "p", options);
-  Session session(Model::Load(dir_ / "p"), {});
-  std::vector<float> y(32);
-  const void* input = images.images.data();
-  float* outputs[] = {y.data(), y.data() + 16};
-  EXPECT_THAT(ErrorMessage([&] {
-                session.Run(1, {&input, 1}, outputs);
-              }),
-              HasSubstr("has another range than at 'a'"));
+  options.activations = qat::QuantizationSpec::Parse(
+      R"({"activations": {"dynamic": false}})", "");
+  const auto trained = TrainedLayers(scheme).Load(dir / "trained");
+  const auto pack = [&] { PackModel(*trained, dir / "no", options); };
+  EXPECT_THAT(ErrorMessage(pack), HasSubstr("lutra calibrate --ranges"));
+  options.activations = qat::QuantizationSpec::Parse(
+      R"({"activations": {"group_size": 32, "symmetric": true}})", "");
+  EXPECT_THAT(ErrorMessage(pack), HasSubstr("'fc1.weight'"));
+  EXPECT_FALSE(std::filesystem::exists(dir / "no"));
 }
 
 // The windows of a convolution and the states of a cell, written down.

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <memory>
@@ -13,8 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "lutra/kernels/activation_rounding.h"
 #include "lutra/kernels/thread_team.h"
 #include "lutra/qat/training_program.h"
+#include "lutra/runtime/input_quantization.h"
 #include "lutra/runtime/operator.h"
 #include "lutra/runtime/random.h"
 #include "tests/runtime/allocation_counter.h"
@@ -497,6 +500,99 @@ TEST_P(OperatorGradientTest, RepeatsWithoutAllocating) {
 INSTANTIATE_TEST_SUITE_P(All, OperatorGradientTest,
                          ::testing::ValuesIn(Cases()),
                          [](const auto& test) { return test.param.name; });
+
+// A node that rounds its input has the gradients of one that is given rounded
+// values, but for what was clipped.
+TEST(RoundedInputTest, GradientsPassTheRounding) {
+  int tried = 0;
+  for (const Case& c : Cases()) {
+    if (!QuantizesInput(c.op) || c.op == OpType::kLstmCell) continue;
+    for (const int bits : {3, 8}) {
+      SCOPED_TRACE(c.name);
+      ++tried;
+      // A zero is a zero, so that windows beyond an image are, too.
+      const kernels::ActivationRounding rounding{
+          .bits = bits, .range_min = -0.75f, .range_max = 1};
+      Node node{c.op, {}, "", "", "", c.attributes};
+      InputQuantization input;
+      input.type = rounding.type;
+      input.bits = bits;
+      input.range_min = rounding.range_min;
+      input.range_max = rounding.range_max;
+      SetInputQuantization(input, node);
+      Case rounds = c;
+      rounds.attributes = node.attributes;
+      Harness harness(rounds);
+      Harness plain(c);
+      std::vector<float>& x = *plain.Operands()[0];
+      std::vector<uint8_t> inside(x.size());
+      kernels::RoundActivations(rounding, x.data(), 1, x.size(), x.data(),
+                                inside.data(), nullptr);
+      EXPECT_EQ(harness.Loss(), plain.Loss());
+      harness.Backward();
+      plain.Backward();
+      const auto got = harness.Gradients();
+      auto expected = plain.Gradients();
+      size_t clipped = 0;
+      for (size_t i = 0; i < x.size(); ++i) {
+        clipped += inside[i] == 0;
+        if (inside[i] == 0) expected[0][i] = 0;
+      }
+      EXPECT_GT(clipped, x.size() / 10);
+      EXPECT_LT(clipped, x.size());
+      EXPECT_EQ(got, expected);
+    }
+  }
+  EXPECT_GE(tried, 8);
+}
+
+// The state of an LSTM that is clipped to nothing: gradients go through the
+// cell alone, as with weights of zeros.
+TEST(RoundedInputTest, ClippedStateOfAnLstmHasNoGradient) {
+  Case c{"Lstm",
+         OpType::kLstmCell,
+         {{24}},
+         {{"gates", "ifgo"}},
+         {24, 6},
+         {},
+         {{.rows = 4}, {.rows = 1}, {.rows = 7}}};
+  Harness zeros(c);
+  std::vector<float>& weight = *zeros.Operands()[1];
+  std::fill(weight.begin(), weight.end(), 0.0f);
+  Node node{c.op, {}, "", "", "", c.attributes};
+  InputQuantization input;
+  input.type = kernels::ActivationType::kInt8Symmetric;
+  input.range_max = 1e-20f;
+  SetInputQuantization(input, node);
+  c.attributes = node.attributes;
+  Harness clipped(c);
+  EXPECT_EQ(clipped.Loss(), zeros.Loss());
+  clipped.Backward();
+  zeros.Backward();
+  EXPECT_EQ(clipped.Gradients()[0], zeros.Gradients()[0]);
+  // One that is rounded finely has almost the gradients of one that is not.
+  input.range_min = -1;
+  input.range_max = 1;
+  SetInputQuantization(input, node);
+  Case fine_case = c;
+  fine_case.attributes = node.attributes;
+  Case float_case = c;
+  float_case.attributes = {{"gates", "ifgo"}};
+  Harness fine(fine_case);
+  Harness floats(float_case);
+  fine.Forward();
+  floats.Forward();
+  fine.Backward();
+  floats.Backward();
+  for (size_t i = 0; i < 2; ++i) {
+    const auto got = fine.Gradients()[i];
+    const auto expected = floats.Gradients()[i];
+    EXPECT_NE(got, expected);
+    for (size_t j = 0; j < got.size(); ++j) {
+      EXPECT_NEAR(got[j], expected[j], 0.05f) << i;
+    }
+  }
+}
 
 TEST(OperatorGradientTableTest, HasEveryOperator) {
   std::set<OpType> tested;

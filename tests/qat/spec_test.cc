@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/qat/activations.h"
 #include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
 #include "tests/runtime/raw_file.h"
@@ -63,7 +64,7 @@ TEST(SpecTest, FirstMatchWins) {
   EXPECT_EQ(fc1.activations->observer, RangeMethod::kPercentile);
   EXPECT_EQ(fc1.activations->percentile, 99.5);
   EXPECT_FALSE(fc1.activations->dynamic);
-  EXPECT_EQ(fc1.activations->granularity, Granularity::kToken);
+  EXPECT_EQ(fc1.activations->granularity, Granularity::kTensor);
   EXPECT_EQ(spec.Match("norm"), LayerSpec());
 }
 
@@ -96,6 +97,20 @@ TEST(SpecTest, WhatIsWrittenIsReadBack) {
     EXPECT_EQ(again.Match({name, OpType::kLinear}),
               spec.Match({name, OpType::kLinear}));
   }
+}
+
+// Each way of nodes to take their input, from words.
+TEST(SpecTest, ActivationsOfPresets) {
+  using kernels::ActivationType;
+  const auto input = [](const std::string& preset) {
+    return InputOf(*PresetLayer(preset + "-int4w").activations);
+  };
+  EXPECT_EQ(input("int8da").type, ActivationType::kInt8Asymmetric);
+  EXPECT_EQ(input("int8ss").type, ActivationType::kInt8Symmetric);
+  EXPECT_EQ(input("float32").type, ActivationType::kFloat32);
+  EXPECT_EQ(input("int4ds").bits, 4);
+  EXPECT_FALSE(PresetLayer("int5sa-int4w").activations->dynamic);
+  EXPECT_THROW(PresetLayer("int1da-int4w"), Error);
 }
 
 TEST(SpecTest, EmptyMeansFloat) {
@@ -155,12 +170,13 @@ TEST(SpecTest, Presets) {
 }
 
 TEST(SpecTest, ObserversAndFakeQuantizers) {
-  const auto spec = QuantizationSpec::Parse(
-      R"({"activations": {"dtype": "uint4", "granularity": "tensor",
-          "observer": "mse", "scale_type": "power-of-two",
-          "rounding": "half-away", "dynamic": false}})",
-      kFile);
-  const TensorSpec& activations = *spec.default_layer().activations;
+  TensorSpec activations;
+  activations.bits = 4;
+  activations.is_signed = activations.symmetric = activations.dynamic = false;
+  activations.granularity = Granularity::kTensor;
+  activations.observer = RangeMethod::kMse;
+  activations.scale_type = ScaleType::kPowerOfTwo;
+  activations.rounding = Rounding::kHalfAway;
   const ObserverOptions observer = ObserverOptionsOf(activations);
   EXPECT_EQ(observer.method, RangeMethod::kMse);
   EXPECT_EQ(observer.group_size, kWholeTensor);
@@ -217,6 +233,22 @@ TEST(SpecTest, MistakesAreExplained) {
               HasSubstr("not ternary"));
   EXPECT_THAT(Failure(R"({"activations": {"percentile": 0}})"),
               HasSubstr("above 0"));
+  const std::pair<const char*, const char*> kRefused[] = {
+      {R"("dtype": "int1")", "2 to 8 bits"},
+      {R"("dtype": "uint8", "symmetric": true)", "not symmetric"},
+      {R"("scale_type": "power-of-two")", "scales of float32"},
+      {R"("rounding": "floor")", "half-even"},
+      {R"("observer": "mse")", "min-max"},
+      {R"("granularity": "tensor")", "fixed range"},
+      {R"("dynamic": false, "granularity": "token")", "granularity tensor"},
+      {R"("group_size": 32)", "are symmetric"},
+      {R"("group_size": 32, "symmetric": true, "dynamic": false)",
+       "no fixed range"}};
+  for (const auto& [activations, cause] : kRefused) {
+    EXPECT_THAT(
+        Failure(std::string(R"({"activations": {)") + activations + "}}"),
+        AllOf(HasSubstr("'activations'"), HasSubstr(cause)));
+  }
   EXPECT_THAT(Failure(R"({"rules": [{"weights": {}}]})"),
               AllOf(HasSubstr("rule 0"), HasSubstr("'name' or an 'op'")));
   EXPECT_THAT(Failure(R"({"rules": [{"op": "liner"}]})"),

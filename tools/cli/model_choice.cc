@@ -6,7 +6,7 @@
 namespace lutra::tools {
 
 ModelChoice ParseModelChoice(std::string_view text,
-                             kernels::ActivationType default_activations) {
+                             ActivationChoice default_activations) {
   const size_t colon = text.rfind(':');
   if (colon != std::string_view::npos) {
     try {

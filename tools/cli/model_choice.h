@@ -4,18 +4,18 @@
 #include <string>
 #include <string_view>
 
-#include "lutra/kernels/gemm.h"
+#include "lutra/runtime/program.h"
 
 namespace lutra::tools {
 
 // A model as the command line names it: FILE or FILE:ACTIVATIONS.
 struct ModelChoice {
   std::string path;
-  kernels::ActivationType activations;
+  ActivationChoice activations = std::nullopt;
 };
 // What follows a colon but is no activation type belongs to the file's name.
 ModelChoice ParseModelChoice(std::string_view text,
-                             kernels::ActivationType default_activations);
+                             ActivationChoice default_activations);
 
 }  // namespace lutra::tools
 

@@ -14,8 +14,6 @@
 namespace lutra::tools {
 namespace {
 
-using kernels::ActivationType;
-
 constexpr std::array<std::string_view, 4> kFormatNames = {"table", "markdown",
                                                           "json", "csv"};
 
@@ -26,14 +24,15 @@ size_t IndexOf(std::string_view what, std::string_view word,
   return static_cast<size_t>(found - known.begin());
 }
 
+// What the model says, else int8.
+constexpr std::string_view kOfModel = "model";
+
 std::string ActivationsHelp() {
-  const ActivationType usual = ProgramOptions().activations;
-  std::string help = "How packed layers take their activations: ";
-  const char* separator = "";
+  std::string help =
+      "How packed layers take their activations: model (the default: as the "
+      "model was trained or packed for, int8 where it does not say)";
   for (const kernels::ActivationTraits& traits : kernels::kActivationTypes) {
-    help.append(separator).append(traits.name);
-    if (traits.type == usual) help += " (the default)";
-    separator = ", ";
+    help.append(", ").append(traits.name);
   }
   return help;
 }
@@ -75,8 +74,9 @@ void AddThreadsOption(Verb& verb, std::vector<size_t>& threads) {
       .Check(&WarnOfThreads);
 }
 
-ActivationType ParseActivations(std::string_view text) {
-  std::vector<std::string_view> names;
+ActivationChoice ParseActivations(std::string_view text) {
+  if (text == kOfModel) return std::nullopt;
+  std::vector<std::string_view> names = {kOfModel};
   for (const kernels::ActivationTraits& traits : kernels::kActivationTypes) {
     if (traits.name == text) return traits.type;
     names.push_back(traits.name);
@@ -84,7 +84,7 @@ ActivationType ParseActivations(std::string_view text) {
   throw Error(UnknownWord("activation type", text, names));
 }
 
-void AddActivationsOption(Verb& verb, ActivationType& type) {
+void AddActivationsOption(Verb& verb, ActivationChoice& type) {
   verb.AddParsed(
           "--activations",
           [&type](const std::string& text) {
@@ -94,7 +94,7 @@ void AddActivationsOption(Verb& verb, ActivationType& type) {
       .TypeName("TYPE");
 }
 
-void AddActivationsOption(Verb& verb, std::vector<ActivationType>& types) {
+void AddActivationsOption(Verb& verb, std::vector<ActivationChoice>& types) {
   verb.AddParsedList(
           "--activations",
           [&types](const std::vector<std::string>& texts) {

@@ -10,7 +10,7 @@
 
 #include "lutra/eval/timing.h"
 #include "lutra/kernels/executor.h"
-#include "lutra/kernels/gemm.h"
+#include "lutra/runtime/program.h"
 #include "tools/cli/command_line.h"
 
 // Options that several verbs share, so that one spelling means one thing.
@@ -28,13 +28,12 @@ void AddThreadsOption(Verb& verb, std::vector<size_t>& threads);
 
 // "int8", "int8-symmetric", "int8-per-group", "float32", "bfloat16".
 // Throws lutra::Error.
-kernels::ActivationType ParseActivations(std::string_view text);
+ActivationChoice ParseActivations(std::string_view text);
 
 // --activations TYPE, or with a vector TYPE,... . The value before the call is
 // the default.
-void AddActivationsOption(Verb& verb, kernels::ActivationType& type);
-void AddActivationsOption(Verb& verb,
-                          std::vector<kernels::ActivationType>& types);
+void AddActivationsOption(Verb& verb, ActivationChoice& type);
+void AddActivationsOption(Verb& verb, std::vector<ActivationChoice>& types);
 
 // Limits of what options accept; more would only be a typing mistake.
 inline constexpr size_t kMaxSequences = 1024;

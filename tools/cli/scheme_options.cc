@@ -2,10 +2,25 @@
 
 #include <optional>
 
-#include "lutra/qat/spec.h"
 #include "tools/cli/options.h"
+#include "tools/cli/usage_error.h"
 
 namespace lutra::tools {
+namespace {
+
+constexpr std::string_view kPerGroup = "int8-per-group";
+constexpr std::string_view kFloat = "float32";
+qat::TensorSpec KindOf(std::string_view name) {
+  qat::TensorSpec spec;
+  spec.dynamic = !name.ends_with("static");
+  spec.symmetric = name == kPerGroup || name.starts_with("int8-symmetric");
+  spec.granularity = name == kPerGroup ? qat::Granularity::kGroup
+                     : spec.dynamic    ? qat::Granularity::kToken
+                                       : qat::Granularity::kTensor;
+  return spec;
+}
+
+}  // namespace
 
 bool SchemeOptions::HasDefault() const {
   return bits_option.Given() || group_size_option.Given() ||
@@ -13,14 +28,47 @@ bool SchemeOptions::HasDefault() const {
          preset_option.Given();
 }
 
-qat::SchemeRules SchemeOptions::Rules() {
+std::optional<qat::QuantizationSpec> SchemeOptions::Specification() const {
+  if (!spec.empty()) return qat::QuantizationSpec::Load(spec);
   std::optional<qat::QuantizationSpec> specification;
-  if (!spec.empty()) specification = qat::QuantizationSpec::Load(spec);
   if (!preset.empty()) {
     AsUsage("--preset", [&] {
       specification = qat::QuantizationSpec(qat::PresetLayer(preset));
     });
   }
+  return specification;
+}
+
+qat::QuantizationSpec SchemeOptions::Activations() const {
+  std::optional<qat::QuantizationSpec> specification = Specification();
+  if (!specification) {
+    qat::LayerSpec layer;
+    if (!activations.empty()) {
+      layer.activations = KindOf(activations);
+      layer.activations->bits = activation_bits;
+      if (activations == kFloat) {
+        layer.activations->bits = qat::TensorSpec::kFloatBits;
+      }
+      if (activations == kPerGroup) {
+        AsUsage("--group-size", [&] {
+          layer.activations->group_size = qat::ParseGroupSize(group_size);
+        });
+        if (layer.activations->group_size == 0) {
+          throw UsageError("--activations",
+                           "int8-per-group needs --group-size, of the weights");
+        }
+      }
+    }
+    specification = qat::QuantizationSpec(layer);
+  }
+  for (const std::string& exclusion : exclusions) {
+    AsUsage("--exclude", [&] { specification->AddExclusion(exclusion); });
+  }
+  return *specification;
+}
+
+qat::SchemeRules SchemeOptions::Rules() {
+  const std::optional<qat::QuantizationSpec> specification = Specification();
   AsUsage("--group-size",
           [&] { scheme.group_size = qat::ParseGroupSize(group_size); });
   qat::SchemeRules result;
@@ -91,9 +139,27 @@ void AddSchemeOptions(Verb& verb, SchemeOptions& options) {
                                  "File with a specification (docs/qat.md)")
                             .TypeName("FILE.json")
                             .Excludes(options.preset_option);
+  options.activations_option =
+      verb.Add("--activations", options.activations,
+               "How layers take their inputs, recorded in the model: int8 (a "
+               "scale and a zero point for each token), int8-symmetric, "
+               "int8-per-group (a scale for each group of columns), "
+               "int8-static, int8-symmetric-static (one fixed range for all "
+               "tokens), float32; without it the session decides")
+          .TypeName("TYPE")
+          .OneOf({"int8", "int8-symmetric", kPerGroup, "int8-static",
+                  "int8-symmetric-static", kFloat});
+  options.activation_bits_option =
+      verb.Add("--activation-bits", options.activation_bits,
+               "How many of the 8 bits are used, 2 to 8")
+          .TypeName("N")
+          .Range(2, 8)
+          .Needs(options.activations_option)
+          .ShowDefault();
   for (const Option& option :
        {options.bits_option, options.group_size_option,
-        options.quantizer_option, options.scale_type_option}) {
+        options.quantizer_option, options.scale_type_option,
+        options.activations_option}) {
     option.Excludes(options.spec_option).Excludes(options.preset_option);
   }
 }

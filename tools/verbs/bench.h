@@ -18,8 +18,7 @@ namespace lutra::tools {
 struct BenchOptions {
   std::vector<std::string> models;
   std::vector<size_t> threads = {0};
-  std::vector<kernels::ActivationType> activations = {
-      kernels::ActivationType::kInt8Asymmetric};
+  std::vector<ActivationChoice> activations = {std::nullopt};
   LoadOptions load;
   uint32_t seed = 1;
   size_t beside = 0;  // busy threads beside what is measured

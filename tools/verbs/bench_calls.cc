@@ -31,13 +31,12 @@ std::vector<Measurement> Measure(const BenchOptions& options,
                                  const std::shared_ptr<const Model>& model,
                                  Progress& progress) {
   // The activation type of a model without packed weights changes nothing.
-  std::vector<kernels::ActivationType> activations = options.activations;
-  const bool packed = eval::HasPackedWeights(*model);
-  if (!packed) activations = {kernels::ActivationType::kFloat32};
+  std::vector<ActivationChoice> activations = options.activations;
+  if (!eval::HasPackedWeights(*model)) activations = {std::nullopt};
   const size_t total =
       activations.size() * options.threads.size() * options.batches.size();
   std::vector<Measurement> results;
-  for (const kernels::ActivationType type : activations) {
+  for (const ActivationChoice type : activations) {
     for (const size_t threads : options.threads) {
       ProgramOptions session_options;
       session_options.activations = type;
@@ -50,7 +49,7 @@ std::vector<Measurement> Measure(const BenchOptions& options,
         session.Prepare(batch);
         Measurement result;
         result.path = model->path();
-        result.activations = kernels::Traits(type).name;
+        result.activations = eval::ActivationsName(*model, type);
         result.threads = session.threads();
         result.batch = batch;
         result.arena_bytes = session.ArenaBytes();

@@ -249,10 +249,8 @@ Setting MeasureSetting(const BenchOptions& options, const std::string& path,
   setting.memory.state = state_bytes;
   setting.peak_bytes =
       eval::PeakMemoryBytes();  // without the memory made below
-  const kernels::ActivationType type = session.session.activations;
-  setting.activations = eval::HasPackedWeights(model.model())
-                            ? kernels::Traits(type).name
-                            : "float32";
+  const ActivationChoice type = session.session.activations;
+  setting.activations = eval::ActivationsName(model.model(), type);
 
   eval::UncachedMemory memory;
   const auto read = [&] { return memory.ReadRate(executor.get()); };
@@ -283,10 +281,10 @@ std::vector<Setting> MeasureModel(const BenchOptions& options,
     }
   }
   // The activation type of a model without packed weights changes nothing.
-  std::vector<kernels::ActivationType> activations = options.activations;
+  std::vector<ActivationChoice> activations = options.activations;
   if (!eval::HasPackedWeights(model)) activations.resize(1);
   std::vector<Setting> settings;
-  for (const kernels::ActivationType type : activations) {
+  for (const ActivationChoice type : activations) {
     for (const size_t threads : options.threads) {
       session.session.activations = type;
       session.session.threads = threads;

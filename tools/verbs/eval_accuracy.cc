@@ -140,9 +140,7 @@ void EvalAccuracy(const EvalOptions& options) {
     Row row;
     row.label = options.labels[i];
     row.path = choice.path;
-    row.activations = eval::HasPackedWeights(*model)
-                          ? kernels::Traits(choice.activations).name
-                          : "float32";
+    row.activations = eval::ActivationsName(*model, choice.activations);
     row.weights = packer::Total(packer::Weights(*model));
     rows.push_back(std::move(row));
   }

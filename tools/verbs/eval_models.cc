@@ -24,9 +24,7 @@ EvalModel LoadEvalModel(const std::string& label, const ModelChoice& choice,
   result.tokenizer = RequireTokenizer(*result.model);
   result.options = options.language;
   result.options.session.activations = choice.activations;
-  result.activations = eval::HasPackedWeights(*result.model)
-                           ? kernels::Traits(choice.activations).name
-                           : "float32";
+  result.activations = eval::ActivationsName(*result.model, choice.activations);
   result.weights = packer::Total(packer::Weights(*result.model));
   result.file_bytes = result.model->file().byte_size();
   return result;

@@ -216,6 +216,7 @@ void PackVerb::Run() {
 
   packer::PackOptions options;
   options.rules = schemes.Rules();
+  options.activations = schemes.Activations();
   options.use_trained = !schemes.HasDefault();
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   options.executor = executor.get();

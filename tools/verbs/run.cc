@@ -40,8 +40,7 @@ struct RunVerb {
   std::string model;
   std::vector<std::string> inputs;
   std::vector<std::string> outputs;
-  kernels::ActivationType activations =
-      kernels::ActivationType::kInt8Asymmetric;
+  ActivationChoice activations;
   LoadOptions load;
   size_t limit = 0;
   size_t batch = 64;

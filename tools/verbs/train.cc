@@ -7,7 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "lutra/packer/calibrate.h"
 #include "lutra/packer/pack.h"
+#include "lutra/packer/ranges.h"
+#include "lutra/qat/activations.h"
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/int8_folder.h"
 #include "lutra/qat/trainable_model.h"
@@ -72,6 +75,7 @@ constexpr Defaults kTexts = {5e-4, 1e-3, 1, 16, 0.95, 1.0, 0.02};
 constexpr double kTextWarmup = 0.05;   // of all steps
 constexpr double kAnnealEnd = 0.8;     // likewise
 constexpr double kDistillation = 0.5;  // where there is a teacher
+constexpr size_t kRangeSamples = 64;   // that fixed ranges are found on
 
 std::string Both(double images, double texts) {
   return Short(images) + ", for texts " + Short(texts);
@@ -127,6 +131,7 @@ struct TrainVerb {
   void Resolve(bool is_text, size_t samples);
   void Quantize(const qat::TrainableModel& start,
                 const qat::SchemeRules& rules);
+  void QuantizeActivations(qat::TrainableModel& start, Executor* executor);
   void Train(qat::Trainer& trainer) const;
   void Report(qat::Trainer& trainer) const;
   void Pack() const;
@@ -217,6 +222,29 @@ void TrainVerb::Quantize(const qat::TrainableModel& start,
   }
   packer::CheckSchemes(*shapes, quantization.schemes);
   options.quantization = quantization;
+}
+
+// Fixed ranges are those of the model before training, on its data.
+void TrainVerb::QuantizeActivations(qat::TrainableModel& start,
+                                    Executor* executor) {
+  const std::vector<qat::StaticInput> wanted =
+      qat::QuantizeInputs(schemes.Activations(), start.graph);
+  if (wanted.empty()) return;
+  const std::vector<packer::ObservedValue> values =
+      packer::ObservedValues(wanted);
+  Progress progress;
+  const EndOnInterrupt interrupt;
+  const auto before = qat::ModelOf(start.graph, start.parameters);
+  packer::SetRanges(
+      packer::ObserveRanges(
+          *before, values, *train_,
+          packer::SpreadSamples(train_->Count(), kRangeSamples), executor,
+          [&](size_t done, size_t total) {
+            interrupt.Check();
+            progress.ShowRate("finding ranges", done, total, "rows");
+          }),
+      start.graph);
+  progress.Clear();
 }
 
 void TrainVerb::Train(qat::Trainer& trainer) const {
@@ -310,6 +338,7 @@ void TrainVerb::Run() {
   if (quantized) Quantize(*start, rules);
 
   const std::unique_ptr<Executor> executor = StartThreads(threads);
+  QuantizeActivations(*start, executor.get());
   qat::Trainer trainer(*std::move(start), *train_, options, executor.get());
   const qat::TrainMemory memory = trainer.Reserve();
   std::cout << "memory: weights " << Bytes(memory.weights) << ", gradients "

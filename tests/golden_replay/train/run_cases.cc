@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lutra/qat/base_optimizers.h"
+#include "lutra/runtime/input_quantization.h"
 #include "packer/architectures/llama_graph.h"
 #include "packer/architectures/rope.h"
 #include "tests/golden_replay/train/trajectory.h"
@@ -64,12 +65,13 @@ class LanguageRuns {
     const GoldenFile file = GoldenFile::Open(path);
     RunCase(sink, file.name(), [&](Comparison& comparison) {
       const json& d = file.description();
-      for (const char* key : {"activation", "rank"}) {
-        if (!d.contains(key)) continue;
-        comparison.Note(std::string("training knows no ") +
-                        (std::string(key) == "rank" ? "adapters"
-                                                    : "quantized activations") +
-                        " yet");
+      if (d.contains("rank")) {
+        comparison.Note("training knows no adapters yet");
+        return;
+      }
+      if (d.value("activation", "").ends_with("_open")) {
+        comparison.Note(
+            "values on the first and last code keep their gradient here");
         return;
       }
       Trajectory t = Describe(d);
@@ -122,6 +124,7 @@ class LanguageRuns {
       return qat::MakeAdamW(std::move(groups), adam);
     };
     t.batch = [this](size_t step) { return Batch(step); };
+    if (run.contains("activation")) QuantizeBlocks(run["activation"], t);
     if (run.contains("temperature")) {
       t.loss.temperature = run["temperature"];
       t.loss.distillation = run["alpha"];
@@ -134,6 +137,18 @@ class LanguageRuns {
       }
     }
     return t;
+  }
+
+  // The inputs of all matrices of the blocks.
+  void QuantizeBlocks(const std::string& kind, Trajectory& t) const {
+    InputQuantization input;
+    input.type = kind == "sym" ? kernels::ActivationType::kInt8Symmetric
+                               : kernels::ActivationType::kInt8Asymmetric;
+    for (Node& node : t.graph.nodes) {
+      if (node.op != OpType::kLinear || node.weight == config_.output) continue;
+      SetInputQuantization(input, node);
+    }
+    t.tolerances = RoundedActivationTolerances();
   }
 
   // The begin token and all ids but the last of each row; targets are the ids.

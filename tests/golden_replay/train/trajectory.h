@@ -31,6 +31,18 @@ struct RecordedParq {
   explicit RecordedParq(const nlohmann::json& description);
 };
 
+// What a run may differ by: the README's numbers without int8 activations.
+struct Tolerances {
+  double loss = 2e-5;
+  double norm = 5e-5;  // relative
+  double first_gradient = 1e-5;
+  double final = 2e-4;
+  double indices = 2e-4;  // share that may differ
+  double eval = 2e-5;
+};
+// With them: a code on the other side of a half moves the loss by 1e-4.
+Tolerances RoundedActivationTolerances();
+
 // A run as it is described, to be done again.
 struct Trajectory {
   Graph graph;
@@ -49,6 +61,7 @@ struct Trajectory {
   std::optional<RecordedParq> parq;
   // Of distillation, the same graph.
   const qat::TensorMap* teacher = nullptr;
+  Tolerances tolerances;
 };
 
 // Where the record of a run lies: its tensors begin with `prefix`, and those of

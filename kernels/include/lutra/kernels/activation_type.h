@@ -10,9 +10,12 @@ enum class ActivationType {
   //   mn = min(min x, 0), mx = max(max x, 0)
   //   s = max((mx - mn) / 255, 2^-126), z = clip(-128 - rne(mn/s), -128, 127)
   //   q = clip(rne(x * (1/s)) + z, -128, 127)
+  // With fewer bits b (GemmArguments::activation_bits) -2^(b-1) and 2^(b-1) - 1
+  // take the places of -128 and 127, and 2^b - 1 that of 255.
   kInt8Asymmetric,
   // Quantized per token on the fly:
   //   s = max(max|x| / 127, 2^-126), q = clip(rne(x * (1/s)), -127, 127)
+  // With fewer bits b, 2^(b-1) - 1 takes the place of 127.
   kInt8Symmetric,
   // Used as they are, with w dequantized on the fly.
   kFloat32,

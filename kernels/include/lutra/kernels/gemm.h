@@ -72,6 +72,10 @@ struct GemmArguments {
   float range_min = 0;
   float range_max = 0;
 
+  // Of int8 activations: 2 to 8 of the 8 bits are used. Takes as long as 8; for
+  // networks that are made for an accelerator with fewer.
+  int activation_bits = 8;
+
   bool HasRange() const { return range_min < range_max; }
 };
 
@@ -88,8 +92,8 @@ void Gemm(const LutMatrix& w, ActivationType activation_type,
           const GemmArguments& arguments, void* scratch,
           Executor* executor) noexcept;
 
-// One of several products of the same activations: `x`, `x_stride`, `m` and the
-// range are the same for all of them, and so is K.
+// One of several products of the same activations: `x`, `x_stride`, `m`, the
+// range and the bits are the same for all of them, and so is K.
 struct GemmProduct {
   const LutMatrix* w = nullptr;  // must outlive the PreparedGemm
   GemmArguments arguments;

@@ -15,6 +15,7 @@
 #include "lutra/packer/statistics.h"
 #include "lutra/qat/samples.h"
 #include "lutra/qat/scheme.h"
+#include "lutra/qat/spec.h"
 #include "lutra/runtime/model.h"
 
 // Packing replaces the float weights of a model's linear, embedding, conv2d and
@@ -80,6 +81,9 @@ struct PackOptions {
   //   use_trained, other weights have one -> kept: training left it float
   //   otherwise                           -> post-training, default scheme
   qat::SchemeRules rules;
+  // What the packed model's nodes say about their inputs, where something is
+  // said (qat::QuantizeInputs). Fixed ranges must be there already.
+  qat::QuantizationSpec activations;
   // Whether the schemes that the trainer recorded are looked at.
   bool use_trained = true;
   // Of the inputs of linear nodes; may be nullptr. Post-training weights whose

@@ -11,6 +11,7 @@
 
 #include "lutra/kernels/executor.h"
 #include "lutra/packer/calibrate.h"
+#include "lutra/qat/activations.h"
 #include "lutra/qat/samples.h"
 #include "lutra/runtime/model.h"
 
@@ -48,6 +49,27 @@ struct ValueRange {
   float min = 0;
   float max = 0;
 };
+
+// A value of a graph, and how its range is found.
+struct ObservedValue {
+  std::string name;
+  RangeOptions options;  // not kFixed; the executor is not looked at
+};
+
+// Of what a specification asks for, each value once.
+std::vector<ObservedValue> ObservedValues(
+    const std::vector<qat::StaticInput>& inputs);
+
+// The ranges of values while `which` of the samples are run with float32
+// activations. Throws Error as Calibrate does.
+std::vector<ValueRange> ObserveRanges(const Model& model,
+                                      const std::vector<ObservedValue>& values,
+                                      const qat::Samples& samples,
+                                      const std::vector<uint32_t>& which,
+                                      Executor* executor,
+                                      const CalibrationProgress& progress = {});
+// Gives them to the nodes that quantize these values.
+void SetRanges(const std::vector<ValueRange>& ranges, Graph& graph);
 
 struct RangeReport {
   std::vector<ValueRange> values;  // in the order of the graph

@@ -27,7 +27,9 @@ enum class Granularity {
 
 // What the values of a tensor become.
 struct TensorSpec {
-  int bits = 8;  // 0: ternary
+  static constexpr int kFloatBits = 32;
+
+  int bits = 8;  // 0: ternary; kFloatBits: activations that stay float
   bool is_signed = true;
   Granularity granularity = Granularity::kChannel;
   int64_t group_size = 0;  // columns; above 0 for kGroup, else 0
@@ -39,14 +41,16 @@ struct TensorSpec {
   bool dynamic = true;    // ranges from the values at hand, not fixed ones
   std::string quantizer;  // of weights, see MakeQuantizer
 
+  bool IsFloat() const { return bits == kFloatBits; }
   bool operator==(const TensorSpec& other) const;
   bool operator!=(const TensorSpec& other) const { return !(*this == other); }
 };
 
-// nullopt: float.
 struct LayerSpec {
-  std::optional<TensorSpec> weights;
-  std::optional<TensorSpec> activations;  // the inputs of the node
+  std::optional<TensorSpec> weights;  // nullopt: float
+  // The inputs of the node; nullopt: nothing is said, training leaves them
+  // float and the session decides.
+  std::optional<TensorSpec> activations;
 
   bool operator==(const LayerSpec& other) const {
     return weights == other.weights && activations == other.activations;
@@ -62,7 +66,7 @@ struct LayerSpec {
 QuantScheme SchemeOf(const TensorSpec& weights);
 
 // The same as fake quantization and as an observer of fixed ranges. Throw
-// lutra::Error for ternary values, which have no integers.
+// lutra::Error for ternary and float values, which have no integers.
 FakeQuantOptions FakeQuantOptionsOf(const TensorSpec& spec);
 ObserverOptions ObserverOptionsOf(const TensorSpec& spec);
 
@@ -89,9 +93,11 @@ class QuantizationSpec {
   //               "weights": {...}, "activations": {...}}, ...],
   //    "exclude": [REGEX or "op:linear", ...]}
   // A dtype is "ternary", "int1" ... "int8", "uint1" ... "uint8"; instead of an
-  // object, "weights" and "activations" may be "float32". What a rule leaves
+  // object, "weights" and "activations" may be "float32", and "activations"
+  // null, which says nothing. What a rule leaves
   // out is as in the default layer. "group_size" implies the granularity
-  // "group". Without "quantizer", 2 and 3 bits are stretched, others symmetric
+  // "group", and activations that are not dynamic "tensor". Without
+  // "quantizer", 2 and 3 bits are stretched, others symmetric
   // integers
   // ("intx", or "intx-asymmetric").
   //
@@ -128,8 +134,9 @@ class QuantizationSpec {
 
 // The default layer of a preset. Its name reads [activations-]weights[-groups],
 // e.g. "int8da-int4w-g32":
-//   activations  int8da (dynamic, asymmetric, per token), int8ds (symmetric);
-//                float if absent
+//   activations  int8da (dynamic, asymmetric, per token), int8ds (symmetric),
+//                int8sa and int8ss (one fixed range), the same with int2 to
+//                int7, float32; left to the session if absent
 //   weights      int1w ... int8w (symmetric integers), stretched1 ... 8,
 //                lsbq1 ... 4, ternary
 //   groups       g32: groups of 32 columns; a scale per row if absent

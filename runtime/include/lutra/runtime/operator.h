@@ -125,8 +125,8 @@ class Step {
 
 // How a program executes nodes, and where.
 struct Execution {
-  kernels::ActivationType activations =
-      kernels::ActivationType::kInt8Asymmetric;
+  // See ProgramOptions.
+  std::optional<kernels::ActivationType> activations = std::nullopt;
   Executor* executor = nullptr;  // nullptr: the calling thread
   size_t context = 0;            // tokens of a sequence; 0: no limit
   kernels::CacheType cache = kernels::CacheType::kFloat16;
@@ -210,6 +210,9 @@ class Operator {
   // functions and sums that follow. Such nodes are bound by the two functions
   // below even where they are alone.
   virtual bool Fuses(const Model& model, const Node& node) const;
+  // Whether two nodes that fuse, of the operator and with the same input, may
+  // share a step.
+  virtual bool FusesWith(const Node& node, const Node& other) const;
   virtual size_t FusedScratchBytes(const Model& model,
                                    Span<const FusedNode> nodes,
                                    const Execution& execution, size_t m) const;

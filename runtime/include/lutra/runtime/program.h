@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,11 +18,14 @@
 namespace lutra {
 
 using CacheType = kernels::CacheType;
+// nullopt: what the model says.
+using ActivationChoice = std::optional<kernels::ActivationType>;
 
 struct ProgramOptions {
-  // How packed weights take their activations.
-  kernels::ActivationType activations =
-      kernels::ActivationType::kInt8Asymmetric;
+  // How packed weights take their activations, instead of what the model says:
+  // its nodes' own way if they have one (the attribute `activations`, which
+  // rounds the inputs of float weights as well), or else int8, asymmetric.
+  ActivationChoice activations = std::nullopt;
   // Threads to run on. If `executor` is given it is used (and must outlive the
   // program) and `threads` is ignored; otherwise the program starts
   // threads of its own, as many as `lutra cpu` says for 0.

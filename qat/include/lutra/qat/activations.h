@@ -1,0 +1,35 @@
+#ifndef LUTRA_QAT_ACTIVATIONS_H_
+#define LUTRA_QAT_ACTIVATIONS_H_
+
+#include <string>
+#include <vector>
+
+#include "lutra/qat/spec.h"
+#include "lutra/runtime/graph.h"
+#include "lutra/runtime/input_quantization.h"
+
+// From what a specification says about activations to what nodes say about
+// their inputs, which is what training rounds and what sessions multiply.
+
+namespace lutra::qat {
+
+// Without a range. Throws lutra::Error for what kernels do not do, with the
+// reason.
+InputQuantization InputOf(const TensorSpec& activations);
+
+// A value that is to have a fixed range, and how it is found.
+struct StaticInput {
+  std::string value;
+  TensorSpec activations;
+};
+
+// Lets the nodes of a graph quantize their inputs as the specification says;
+// nodes about which it says nothing stay as they are. Fixed ranges that nodes
+// have stay where fixed ranges are asked for; returns for which values there
+// are none yet (a value may come several times).
+std::vector<StaticInput> QuantizeInputs(const QuantizationSpec& spec,
+                                        Graph& graph);
+
+}  // namespace lutra::qat
+
+#endif  // LUTRA_QAT_ACTIVATIONS_H_

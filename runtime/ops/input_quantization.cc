@@ -1,0 +1,146 @@
+#include "lutra/runtime/input_quantization.h"
+
+#include <string_view>
+
+#include "lutra/kernels/lut_matrix.h"
+
+namespace lutra {
+namespace {
+
+using kernels::ActivationType;
+
+constexpr const char* kType = "input_type";
+constexpr const char* kBits = "input_bits";
+constexpr const char* kGroup = "input_group";
+constexpr const char* kMin = "input_min";
+constexpr const char* kMax = "input_max";
+
+constexpr double kMaxGroup = 1 << 30;
+
+// Those of nodes.
+bool IsOfNodes(const kernels::ActivationTraits& traits) {
+  return traits.type != ActivationType::kBFloat16;
+}
+
+std::string TypeNames() {
+  std::string names;
+  for (const kernels::ActivationTraits& traits : kernels::kActivationTypes) {
+    if (!IsOfNodes(traits)) continue;
+    if (!names.empty()) names += ' ';
+    names += traits.name;
+  }
+  return names;
+}
+
+std::optional<ActivationType> TypeOf(const Node& node) {
+  const std::string name = WordAttribute(node, kType);
+  for (const kernels::ActivationTraits& traits : kernels::kActivationTypes) {
+    if (name == traits.name) return traits.type;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<AttributeSchema> InputAttributes() {
+  // The difference of two of them is a finite float.
+  constexpr double kLargest = 1e38;
+  return {{.name = kType,
+           .kind = AttributeKind::kWord,
+           .required = false,
+           .words = TypeNames()},
+          {.name = kBits,
+           .kind = AttributeKind::kCount,
+           .required = false,
+           .low = 2,
+           .high = 8,
+           .otherwise = 8},
+          {.name = kGroup,
+           .kind = AttributeKind::kCount,
+           .required = false,
+           .low = 0,
+           .high = kMaxGroup},
+          {.name = kMin, .required = false, .low = -kLargest, .high = 0},
+          {.name = kMax, .required = false, .low = 0, .high = kLargest}};
+}
+
+bool QuantizesInput(OpType op) {
+  switch (op) {
+    case OpType::kLinear:
+    case OpType::kExpertLinear:
+    case OpType::kConv2d:
+    case OpType::kLstmCell:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const std::string* QuantizedValue(const Node& node) {
+  if (!QuantizesInput(node.op)) return nullptr;
+  return node.op == OpType::kLstmCell ? &node.output : &node.inputs[0];
+}
+
+InputQuantization InputQuantizationOf(const Node& node) {
+  InputQuantization input;
+  input.type = TypeOf(node);
+  input.bits = static_cast<int>(CountAttribute(node, kBits));
+  input.group_size = CountAttribute(node, kGroup);
+  input.range_min = static_cast<float>(NumberAttribute(node, kMin));
+  input.range_max = static_cast<float>(NumberAttribute(node, kMax));
+  return input;
+}
+
+void SetInputQuantization(const InputQuantization& input, Node& node) {
+  // What is as usual is left out.
+  const auto set = [&node](const char* name, bool usual, auto value) {
+    if (usual) {
+      node.attributes.erase(name);
+    } else {
+      node.attributes[name] = std::move(value);
+    }
+  };
+  set(kType, !input.type,
+      std::string(input.type ? kernels::Traits(*input.type).name : ""));
+  set(kBits, input.bits == 8, static_cast<double>(input.bits));
+  set(kGroup, input.group_size == 0, static_cast<double>(input.group_size));
+  set(kMin, input.range_min == 0, static_cast<double>(input.range_min));
+  set(kMax, input.range_max == 0, static_cast<double>(input.range_max));
+}
+
+InputQuantization PackedInput(const Model& model, const Node& node,
+                              const Execution& execution) {
+  InputQuantization input = InputQuantizationOf(node);
+  if (execution.activations) {
+    input.type = execution.activations;
+    input.bits = 8;
+    return input;
+  }
+  if (!input.type) {
+    input.type = ActivationType::kInt8Asymmetric;
+    input.bits = 8;
+  }
+  if (!kernels::Traits(*input.type).has_group_scales) return input;
+  const uint32_t own = model.packed(node.weight)->format.group_size;
+  if (own == input.group_size) return input;
+  throw NodeError(model, node,
+                  "its input has a scale for each " +
+                      std::to_string(input.group_size) +
+                      " columns, its weight for each " + std::to_string(own));
+}
+
+std::optional<kernels::ActivationRounding> FloatInput(
+    const Node& node, const Execution& execution) {
+  const InputQuantization input = InputQuantizationOf(node);
+  if (execution.activations || !input.type ||
+      kernels::Traits(*input.type).is_float) {
+    return std::nullopt;
+  }
+  return kernels::ActivationRounding{.type = *input.type,
+                                     .bits = input.bits,
+                                     .group_size = input.group_size,
+                                     .range_min = input.range_min,
+                                     .range_max = input.range_max};
+}
+
+}  // namespace lutra

@@ -86,6 +86,17 @@ std::vector<std::span<const float>> CheckParameters(
   std::vector<std::span<const float>> result;
   for (const auto& [name, tensor] : model.parameters) {
     const TensorView& view = file.Get(name);
+    const auto packed = model.packed.find(name);
+    if (packed != model.packed.end()) {
+      if (!std::equal(view.data.begin(), view.data.end(),
+                      packed->second.bytes.begin(),
+                      packed->second.bytes.end())) {
+        throw Error::InTensor(file.path(), name,
+                              "checkpoint of another model: its bytes differ");
+      }
+      result.emplace_back(tensor.values);
+      continue;
+    }
     if (view.shape != tensor.shape) {
       throw Error::InTensor(file.path(), name,
                             "checkpoint of another model: its shape is " +
@@ -173,7 +184,9 @@ TrainPosition LoadCheckpoint(const std::filesystem::path& folder,
   LoadState(state, optimizer);
   auto source = values.begin();
   for (auto& [name, tensor] : model.parameters) {
-    std::copy(source->begin(), source->end(), tensor.values.begin());
+    if (source->data() != tensor.values.data()) {
+      std::copy(source->begin(), source->end(), tensor.values.begin());
+    }
     ++source;
   }
   return position;

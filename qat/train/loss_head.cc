@@ -9,18 +9,23 @@
 namespace lutra::qat {
 namespace {
 
-TrainingProgramOptions OptionsFor(const SplitGraph& split,
-                                  const TensorMap& parameters, bool learns,
+using Names = std::set<std::string, std::less<>>;
+
+TrainingProgramOptions OptionsFor(const SplitGraph& split, const Names& frozen,
                                   Executor* executor) {
   TrainingProgramOptions options;
   options.executor = executor;
-  if (!learns) {
-    for (const auto& [name, tensor] : parameters) options.frozen.insert(name);
-  } else if (split.has_layer) {
-    options.others.insert(split.weight);
-    if (!split.bias.empty()) options.others.insert(split.bias);
+  options.frozen = frozen;
+  for (const std::string& name : {split.weight, split.bias}) {
+    if (!name.empty() && !frozen.contains(name)) options.others.insert(name);
   }
   return options;
+}
+
+Names AllOf(const TensorMap& parameters) {
+  Names names;
+  for (const auto& [name, tensor] : parameters) names.insert(name);
+  return names;
 }
 
 }  // namespace
@@ -57,10 +62,10 @@ SplitGraph::SplitGraph(const Graph& graph, const TensorMap& parameters)
 }
 
 LossHead::Network::Network(const Graph& graph, const TensorMap& all,
-                           bool learns, Executor* executor)
+                           const Names& frozen, Executor* executor)
     : split(graph, all),
       parameters(all),
-      program(split.body, all, OptionsFor(split, all, learns, executor)),
+      program(split.body, all, OptionsFor(split, frozen, executor)),
       threads(executor) {}
 
 size_t LossHead::Network::Reserve(size_t sequences, size_t longest) {
@@ -93,18 +98,19 @@ LinearLayer LossHead::Network::Layer() {
 }
 
 LossHead::LossHead(const Graph& graph, const TensorMap& parameters,
-                   const ClassificationOptions& options, Executor* executor)
+                   const ClassificationOptions& options, Executor* executor,
+                   const Names& frozen)
     : options_(options),
       executor_(executor),
-      student_(graph, parameters, /*learns=*/true, executor) {
+      student_(graph, parameters, frozen, executor) {
   CheckTargets({}, classes(), options);
   if (!student_.split.has_layer) return;
   loss_.emplace(classes(), options, executor);
 }
 
 void LossHead::SetTeacher(const Graph& graph, const TensorMap& parameters) {
-  auto teacher =
-      std::make_unique<Network>(graph, parameters, /*learns=*/false, executor_);
+  auto teacher = std::make_unique<Network>(graph, parameters, AllOf(parameters),
+                                           executor_);
   if (teacher->split.classes != classes()) {
     throw Error("the teacher tells " + std::to_string(teacher->split.classes) +
                 " classes apart, the model " + std::to_string(classes()));
@@ -129,7 +135,8 @@ size_t LossHead::Reserve(size_t sequences, size_t longest) {
 }
 
 float* LossHead::Gradient(const std::string& parameter) {
-  return gradients().find(parameter)->second.values.data();
+  const auto found = gradients().find(parameter);
+  return found == gradients().end() ? nullptr : found->second.values.data();
 }
 
 ClassificationLoss LossHead::Run(Span<const TrainingSequence> sequences,
@@ -153,9 +160,7 @@ ClassificationLoss LossHead::Run(Span<const TrainingSequence> sequences,
     if (learns) {
       wanted.x = gradient.data();
       wanted.weight = Gradient(student_.split.weight);
-      if (!student_.split.bias.empty()) {
-        wanted.bias = Gradient(student_.split.bias);
-      }
+      wanted.bias = Gradient(student_.split.bias);
     }
     loss = loss_->Run(student_.Layer(), targets, scale, wanted,
                       teacher_ == nullptr ? LinearLayer() : teacher_->Layer());

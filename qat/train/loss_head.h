@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,10 +34,11 @@ struct SplitGraph {
 // A classification loss over the logits of a graph, with its gradients.
 class LossHead {
  public:
-  // The parameters must outlive this and keep their addresses. Throws
-  // lutra::Error.
+  // The parameters must outlive this and keep their addresses. Those of
+  // `frozen` have no gradient. Throws lutra::Error.
   LossHead(const Graph& graph, const TensorMap& parameters,
-           const ClassificationOptions& options, Executor* executor);
+           const ClassificationOptions& options, Executor* executor,
+           const std::set<std::string, std::less<>>& frozen = {});
 
   // Another model of the same classes, whose logits options.distillation
   // learns from.
@@ -61,7 +63,8 @@ class LossHead {
 
  private:
   struct Network {
-    Network(const Graph& graph, const TensorMap& parameters, bool learns,
+    Network(const Graph& graph, const TensorMap& parameters,
+            const std::set<std::string, std::less<>>& frozen,
             Executor* executor);
     // Plans memory; returns how much it is.
     size_t Reserve(size_t sequences, size_t longest);
@@ -78,6 +81,7 @@ class LossHead {
     RoundedRows rounded;  // the layer's input
   };
 
+  // nullptr for one that is frozen.
   float* Gradient(const std::string& parameter);
 
   ClassificationOptions options_;

@@ -25,12 +25,17 @@ void FillUniform(Tensor& tensor, float bound, Random& random) {
   for (float& value : tensor.values) value = bound * random.Symmetric();
 }
 
+Tensor Unpacked(const kernels::LutMatrix& matrix) {
+  Tensor tensor({int64_t{matrix.format.n}, int64_t{matrix.format.k}});
+  for (uint32_t row = 0; row < matrix.format.n; ++row) {
+    kernels::DequantizeRow(
+        matrix, row, tensor.values.data() + size_t{row} * matrix.format.k);
+  }
+  return tensor;
+}
+
 Tensor ReadTensor(const Model& model, const std::string& name) {
   const std::string& path = model.path();
-  if (model.packed(name) != nullptr) {
-    throw Error::InTensor(path, name,
-                          "is packed; training needs float weights");
-  }
   const TensorView& view = model.file().Get(name);
   Tensor tensor(view.shape);
   if (view.dtype == DType::kFloat16 || view.dtype == DType::kBFloat16) {
@@ -100,18 +105,35 @@ TrainableModel MakeMlp(size_t features, Span<const size_t> hidden,
   return model;
 }
 
-TrainableModel LoadTrainableModel(const std::filesystem::path& path) {
+TrainableModel LoadTrainableModel(const std::filesystem::path& path,
+                                  PackedWeights packed) {
   const std::shared_ptr<const Model> file = Model::Load(path);
   TrainableModel model;
   model.graph = file->graph();
   for (const Node& node : model.graph.nodes) {
     for (const std::string& name : {node.weight, node.bias}) {
       if (name.empty() || model.parameters.contains(name)) continue;
-      model.parameters.emplace(name, ReadTensor(*file, name));
+      const kernels::LutMatrix* const matrix = file->packed(name);
+      if (matrix == nullptr) {
+        model.parameters.emplace(name, ReadTensor(*file, name));
+        continue;
+      }
+      if (packed == PackedWeights::kRefuse) {
+        throw Error::InTensor(file->path(), name,
+                              "is packed; training needs float weights, or "
+                              "adapters beside it");
+      }
+      model.parameters.emplace(name, Unpacked(*matrix));
+      const TensorView& view = file->file().Get(name);
+      model.packed.emplace(name,
+                           TrainableModel::OtherTensor{
+                               view, {view.data.begin(), view.data.end()}});
     }
   }
   for (const auto& [key, value] : file->file().metadata()) {
-    if (!IsOfTheWriter(key)) model.metadata.emplace(key, value);
+    // The schemes of packed weights hold as long as these.
+    const bool kept = key == kSchemesKey && !model.packed.empty();
+    if (kept || !IsOfTheWriter(key)) model.metadata.emplace(key, value);
   }
   for (const TensorView& tensor : file->file().tensors()) {
     if (model.parameters.contains(tensor.name)) continue;
@@ -133,12 +155,18 @@ void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
   metadata.insert(model.metadata.begin(), model.metadata.end());
   std::vector<TensorInfo> infos;
   for (const auto& [name, tensor] : model.parameters) {
-    infos.push_back({name, DType::kFloat32, tensor.shape});
+    const auto packed = model.packed.find(name);
+    infos.push_back(packed == model.packed.end()
+                        ? TensorInfo{name, DType::kFloat32, tensor.shape}
+                        : packed->second.info);
   }
   for (const auto& other : model.others) infos.push_back(other.info);
   SafetensorsWriter writer(path, metadata, infos);
   for (const auto& [name, tensor] : model.parameters) {
-    writer.Write(name, std::as_bytes(std::span(tensor.values)));
+    const auto packed = model.packed.find(name);
+    writer.Write(name, packed == model.packed.end()
+                           ? std::as_bytes(std::span(tensor.values))
+                           : std::span<const std::byte>(packed->second.bytes));
   }
   for (const auto& other : model.others) {
     writer.Write(other.info.name, other.bytes);

@@ -222,7 +222,8 @@ class Trainer::Impl {
         data_(data),
         options_(options),
         executor_(executor),
-        head_(model_.graph, model_.parameters, LossOptions(options), executor) {
+        head_(model_.graph, model_.parameters, LossOptions(options), executor,
+              options.frozen) {
     CheckOptions(options_);
     data_.CheckGraph(model_.graph, head_.classes());
     if (options_.distillation > 0.0 && options_.teacher == nullptr) {
@@ -391,6 +392,8 @@ class Trainer::Impl {
       if (value != other) run[key] = value;
     };
     add("steps", options_.steps, usual.steps);
+    add("frozen", nlohmann::json(options_.frozen),
+        nlohmann::json(usual.frozen));
     add("samples at a time", options_.micro_batch, usual.micro_batch);
     add("optimizer", Name(options_.optimizer), Name(usual.optimizer));
     add("beta1", options_.beta1, usual.beta1);

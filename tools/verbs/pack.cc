@@ -11,6 +11,8 @@
 #include "lutra/packer/calibrate.h"
 #include "lutra/packer/pack.h"
 #include "lutra/packer/statistics.h"
+#include "lutra/qat/adapters.h"
+#include "lutra/runtime/error.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
@@ -159,23 +161,38 @@ TextReport MeasureText(const PackVerb& verb) {
   return MeasurePerplexity(options);
 }
 
-// Where the rescaled model lies while it is packed.
-class RescaledFile {
+// Where the model lies as it is before it is packed, until it is.
+class FileBefore {
  public:
-  explicit RescaledFile(const std::string& output)
-      : path_(output + ".rescaled") {}
-  ~RescaledFile() {
+  FileBefore(const std::string& output, const char* what)
+      : path_(output + "." + what) {}
+  ~FileBefore() {
     std::error_code none;
     std::filesystem::remove(path_, none);
   }
-  RescaledFile(const RescaledFile&) = delete;
-  RescaledFile& operator=(const RescaledFile&) = delete;
+  FileBefore(const FileBefore&) = delete;
+  FileBefore& operator=(const FileBefore&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
 };
+
+// The model with its adapters in its weights, by way of a file at `path`.
+std::shared_ptr<const Model> Merged(const std::string& file,
+                                    const std::filesystem::path& path,
+                                    Executor* executor) {
+  qat::TrainableModel model =
+      qat::LoadTrainableModel(file, qat::PackedWeights::kUnpack);
+  try {
+    qat::MergeAdapters(model, executor);
+  } catch (const Error& error) {
+    throw Error::InFile(file, error.what());
+  }
+  qat::WriteModel(path, model, {});
+  return Model::Load(path);
+}
 
 std::shared_ptr<const Model> Rescaled(const PackVerb& verb, const Model& source,
                                       packer::Statistics& statistics,
@@ -210,7 +227,7 @@ void PackVerb::Run() {
     eval::ReadText(eval_text, eval_bytes);
     RequireTokenizer(*Model::Load(model));
   }
-  if (output.empty() && !dry_run) {
+  if (output.empty() && (!dry_run || merge)) {
     throw UsageError("--output", "is required");
   }
 
@@ -220,7 +237,9 @@ void PackVerb::Run() {
   options.use_trained = !schemes.HasDefault();
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   options.executor = executor.get();
-  std::shared_ptr<const Model> source = Model::Load(model);
+  const FileBefore merged(output, "merged");
+  std::shared_ptr<const Model> source =
+      merge ? Merged(model, merged.path(), executor.get()) : Model::Load(model);
   if (!rescale.method.empty() && options.use_trained &&
       source->file().metadata().contains(std::string(kSchemesKey))) {
     throw UsageError("--rescale",
@@ -229,7 +248,7 @@ void PackVerb::Run() {
   }
   std::optional<packer::Statistics> statistics;
   Progress progress;
-  const RescaledFile rescaled(output);
+  const FileBefore rescaled(output, "rescaled");
   if (!calibration.empty()) {
     statistics = packer::Statistics::Open(calibration);
     if (!rescale.method.empty()) {
@@ -329,6 +348,9 @@ void AddPackVerb(CommandLine& line) {
           "With data: gptq, or clip: the nearest levels, with scales searched")
       .OneOf({"gptq", "clip"})
       .ShowDefault("gptq");
+  pack.AddFlag("--merge", verb->merge,
+               "Put the adapters of 'lutra train --lora' into the weights "
+               "first, which must be floats");
   AddRescaleOptions(pack, "--rescale", verb->rescale);
   AddBudgetOptions(pack, *verb);
   pack.Add("--eval", verb->eval_text,

@@ -32,6 +32,7 @@ struct PackVerb {
   std::string eval_text;  // measured before and after; "": not
   size_t eval_bytes = 65536;
   bool dry_run = false;
+  bool merge = false;  // adapters
   size_t threads = 0;
   OutputFormat format = OutputFormat::kTable;
 

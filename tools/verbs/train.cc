@@ -11,6 +11,7 @@
 #include "lutra/packer/pack.h"
 #include "lutra/packer/ranges.h"
 #include "lutra/qat/activations.h"
+#include "lutra/qat/adapters.h"
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/int8_folder.h"
 #include "lutra/qat/trainable_model.h"
@@ -119,6 +120,10 @@ struct TrainVerb {
   std::optional<double> anneal_end;
   size_t threads = 0;
   bool resume = false;
+  qat::AdapterOptions adapters;
+  size_t rank = 0;  // of adapters; 0: none
+  double alpha = 0;
+  std::vector<std::string> adapter_targets;
   // Options that mean something in some runs only.
   std::vector<NamedOption> of_texts, of_labels, of_bytes, of_new, of_bits,
       of_adam, of_decay;
@@ -132,6 +137,7 @@ struct TrainVerb {
   void Quantize(const qat::TrainableModel& start,
                 const qat::SchemeRules& rules);
   void QuantizeActivations(qat::TrainableModel& start, Executor* executor);
+  void AddAdapters(qat::TrainableModel& start);
   void Train(qat::Trainer& trainer) const;
   void Report(qat::Trainer& trainer) const;
   void Pack() const;
@@ -224,6 +230,20 @@ void TrainVerb::Quantize(const qat::TrainableModel& start,
   options.quantization = quantization;
 }
 
+// They alone are trained.
+void TrainVerb::AddAdapters(qat::TrainableModel& start) {
+  adapters.rank = rank;
+  adapters.factor = alpha > 0 ? alpha / static_cast<double>(rank) : 2.0;
+  adapters.seed = options.seed;
+  for (const std::string& target : adapter_targets) {
+    AsUsage("--lora-target", [&] { adapters.targets.emplace_back(target); });
+  }
+  if (qat::FindAdapters(start.graph).empty()) {
+    qat::AddAdapters(adapters, start);
+  }
+  options.frozen = qat::AllButAdapters(start);
+}
+
 // Fixed ranges are those of the model before training, on its data.
 void TrainVerb::QuantizeActivations(qat::TrainableModel& start,
                                     Executor* executor) {
@@ -312,6 +332,14 @@ void TrainVerb::Run() {
   if (!packed.empty() && !quantized) {
     throw UsageError("--pack requires --bits, --preset or --spec");
   }
+  if (rank > 0 && quantized) {
+    throw UsageError("--lora",
+                     "leaves the weights as they are: pack the model first, "
+                     "and train adapters beside packed weights");
+  }
+  if (rank > 0 && model.empty() && init.empty()) {
+    throw UsageError("--lora", "needs a model to adapt");
+  }
   if (!model.empty() && !init.empty()) {
     throw UsageError("MODEL and --init are the same; give one");
   }
@@ -323,7 +351,11 @@ void TrainVerb::Run() {
   const bool is_text = !init.empty() && TakesText(init);
   CheckOptions(is_text, quantized);
   std::optional<qat::TrainableModel> start;
-  if (!init.empty()) start = qat::LoadTrainableModel(init);
+  if (!init.empty()) {
+    start =
+        qat::LoadTrainableModel(init, rank > 0 ? qat::PackedWeights::kUnpack
+                                               : qat::PackedWeights::kRefuse);
+  }
   if (!teacher.empty()) {
     options.teacher = std::make_shared<const qat::TrainableModel>(
         qat::LoadTrainableModel(teacher));
@@ -335,6 +367,7 @@ void TrainVerb::Run() {
     start = qat::MakeMlp(images_.all->Features(), hidden,
                          images_.all->Classes(), options.seed);
   }
+  if (rank > 0) AddAdapters(*start);
   if (quantized) Quantize(*start, rules);
 
   const std::unique_ptr<Executor> executor = StartThreads(threads);
@@ -544,6 +577,26 @@ void AddTrainVerb(CommandLine& line) {
       .Positive()
       .Needs(teacher)
       .ShowDefault();
+  const Option lora =
+      train
+          .Add("--lora", verb->rank,
+               "Train adapters of this rank beside the linear layers, whose "
+               "weights stay as they are and may be packed")
+          .TypeName("RANK")
+          .Range(size_t{1}, size_t{1} << 16);
+  train
+      .Add("--lora-alpha", verb->alpha,
+           "Adapters count alpha / rank (twice the rank)")
+      .TypeName("X")
+      .Positive()
+      .Needs(lora);
+  train
+      .Add("--lora-target", verb->adapter_targets,
+           "Layers with an adapter, by a regular expression on the weight's "
+           "name (all but the last); may be repeated")
+      .TypeName("PATTERN")
+      .OneAtATime()
+      .Needs(lora);
   train
       .Add("--seed", options.seed,
            "Of the new model's weights and the order of the data")

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/qat/adapters.h"
 #include "lutra/qat/base_optimizers.h"
 #include "lutra/runtime/input_quantization.h"
 #include "packer/architectures/llama_graph.h"
@@ -65,10 +66,6 @@ class LanguageRuns {
     const GoldenFile file = GoldenFile::Open(path);
     RunCase(sink, file.name(), [&](Comparison& comparison) {
       const json& d = file.description();
-      if (d.contains("rank")) {
-        comparison.Note("training knows no adapters yet");
-        return;
-      }
       if (d.value("activation", "").ends_with("_open")) {
         comparison.Note(
             "values on the first and last code keep their gradient here");
@@ -80,6 +77,7 @@ class LanguageRuns {
         teacher = Final("float.safetensors");
         t.teacher = &teacher;
       }
+      if (d.contains("rank")) return ReplayAdapters(file, t, comparison);
       ReplayTrajectory(t, {file, "", names_}, comparison);
     });
   }
@@ -139,6 +137,61 @@ class LanguageRuns {
     return t;
   }
 
+  // On the final weights of another run, which stay as they are.
+  void ReplayAdapters(const GoldenFile& file, Trajectory& t,
+                      Comparison& comparison) {
+    const json& d = file.description();
+    const bool packed = file.name().find("2bit") != std::string::npos;
+    qat::TrainableModel model;
+    model.graph = t.graph;
+    model.parameters = packed ? GridWeights("parq2_period1.safetensors")
+                              : Final("float.safetensors");
+    qat::AdapterOptions options;
+    options.rank = d.at("rank");
+    options.factor = d.at("factor");
+    TrajectoryRecord record{file, "", {}};
+    std::map<std::string, std::string> weights;
+    for (const auto& [recorded, name] : names_) {
+      if (!file.Has("lora_a/" + recorded)) continue;
+      options.targets.emplace_back("^" + name + "$");
+      weights[name] = recorded;
+    }
+    for (const qat::Adapter& adapter : qat::AddAdapters(options, model)) {
+      const std::string& recorded = weights.at(adapter.weight);
+      model.parameters.find(adapter.a)->second =
+          LoadTensor(file, "init_a/" + recorded);
+      record.names["lora_a/" + recorded] = adapter.a;
+      record.names["lora_b/" + recorded] = adapter.b;
+    }
+    t.frozen = qat::AllButAdapters(model);
+    t.graph = model.graph;
+    t.parameters = std::move(model.parameters);
+    t.learning_rate = d.at("lr");
+    t.weight_decay = d.at("weight_decay");
+    t.batch = [this](size_t step) { return Batch(step, /*reversed=*/true); };
+    ReplayTrajectory(t, record, comparison);
+  }
+
+  qat::TensorMap GridWeights(const char* name) {
+    const GoldenFile file = GoldenFile::Open(folder_ / name);
+    qat::TensorMap weights = Weights(common_, "init/");
+    for (const auto& [recorded, full] : names_) {
+      Tensor& tensor = weights.find(full)->second;
+      if (!file.Has("index/" + recorded)) {
+        tensor = LoadTensor(file, "final/" + recorded);
+        continue;
+      }
+      const auto indices = file.Load<uint8_t>("index/" + recorded);
+      const auto scales = file.Load<float>("scale/" + recorded);
+      const size_t group = indices.size() / scales.size();
+      for (size_t i = 0; i < indices.size(); ++i) {
+        tensor.values[i] =
+            scales[i / group] * (static_cast<float>(indices[i]) - 1.5f);
+      }
+    }
+    return weights;
+  }
+
   // The inputs of all matrices of the blocks.
   void QuantizeBlocks(const std::string& kind, Trajectory& t) const {
     InputQuantization input;
@@ -151,8 +204,9 @@ class LanguageRuns {
     t.tolerances = RoundedActivationTolerances();
   }
 
-  // The begin token and all ids but the last of each row; targets are the ids.
-  SampleBatch Batch(size_t step) const {
+  // The begin token and all ids but the last of each row; targets are the ids,
+  // or those in reverse order.
+  SampleBatch Batch(size_t step, bool reversed = false) const {
     const json& model = common_.description().at("model");
     const size_t rows = model.at("batch");
     const size_t length = model.at("length");
@@ -161,9 +215,11 @@ class LanguageRuns {
       const auto begin =
           ids_.begin() + static_cast<ptrdiff_t>((step * rows + row) * length);
       const auto end = begin + static_cast<ptrdiff_t>(length);
+      std::vector<int32_t> row_ids(begin, end);
+      if (reversed) std::reverse(row_ids.begin(), row_ids.end());
       batch.ids.push_back(model.at("bos").get<int32_t>());
-      batch.ids.insert(batch.ids.end(), begin, end - 1);
-      batch.targets.insert(batch.targets.end(), begin, end);
+      batch.ids.insert(batch.ids.end(), row_ids.begin(), row_ids.end() - 1);
+      batch.targets.insert(batch.targets.end(), row_ids.begin(), row_ids.end());
       batch.sequences.push_back({.rows = length});
     }
     return batch;

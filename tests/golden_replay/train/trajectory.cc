@@ -47,7 +47,7 @@ class Replay {
       : t_(t),
         record_(record),
         comparison_(comparison),
-        head_(t.graph, t.parameters, t.loss, nullptr) {
+        head_(t.graph, t.parameters, t.loss, nullptr, t.frozen) {
     if (t.teacher != nullptr) head_.SetTeacher(t.graph, *t.teacher);
     MakeOptimizer();
   }
@@ -150,6 +150,10 @@ class Replay {
 
   void CompareFinal(const std::string& recorded, const std::string& name) {
     const auto& got = t_.parameters.find(name)->second.values;
+    if (record_.Has(recorded)) {
+      CompareRms(recorded, got, record_.Load<float>(recorded),
+                 t_.tolerances.final, comparison_);
+    }
     if (record_.Has("final/" + recorded)) {
       CompareRms("final " + recorded, got,
                  record_.Load<float>("final/" + recorded), t_.tolerances.final,

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -61,11 +62,13 @@ struct Trajectory {
   std::optional<RecordedParq> parq;
   // Of distillation, the same graph.
   const qat::TensorMap* teacher = nullptr;
+  // Parameters that are not trained.
+  std::set<std::string, std::less<>> frozen = {};
   Tolerances tolerances;
 };
 
 // Where the record of a run lies: its tensors begin with `prefix`, and those of
-// parameters are called as `recorded_name` says.
+// parameters are called as `names` says.
 struct TrajectoryRecord {
   const GoldenFile& file;
   std::string prefix;

@@ -30,6 +30,9 @@ struct TrainableModel {
   };
   std::map<std::string, std::string> metadata = {};
   std::vector<OtherTensor> others = {};
+  // Of parameters that are packed in the file, as they are there: these are not
+  // trained (TrainOptions::frozen), and are written as they were.
+  std::map<std::string, OtherTensor, std::less<>> packed = {};
 };
 
 // A multilayer perceptron: linear layers fc1, fc2 ... with biases and kRelu
@@ -39,9 +42,17 @@ struct TrainableModel {
 TrainableModel MakeMlp(size_t features, Span<const size_t> hidden,
                        size_t classes, uint64_t seed);
 
+enum class PackedWeights {
+  kRefuse,
+  kUnpack,  // the parameters are the floats that the blobs stand for
+};
+
 // Reads a model file with float weights, of 16 bits too, which become float32.
-// Throws lutra::Error, also for weights that are packed or not finite.
-TrainableModel LoadTrainableModel(const std::filesystem::path& path);
+// Throws lutra::Error, also for weights that are not finite, or packed unless
+// these are wanted.
+TrainableModel LoadTrainableModel(
+    const std::filesystem::path& path,
+    PackedWeights packed = PackedWeights::kRefuse);
 
 // Writes a model file; `schemes` (may be empty) says on which grid which weight
 // lies, `extra_metadata` is added to the model's own. The file appears when it

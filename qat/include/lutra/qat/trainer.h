@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -81,6 +82,8 @@ struct TrainOptions {
   double temperature = 1.0;
 
   uint64_t seed = 1;  // order of the samples
+  // Parameters that stay as they are.
+  std::set<std::string, std::less<>> frozen;
   std::optional<QuantizedTraining> quantization;
 
   // Where to keep a checkpoint; empty: nowhere. It is replaced at the end of

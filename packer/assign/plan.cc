@@ -9,6 +9,7 @@
 
 #include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/input_quantization.h"
 
 namespace lutra::packer {
 namespace {
@@ -198,8 +199,32 @@ std::vector<WeightPlan> MakePlan(const Model& model,
   return plans;
 }
 
+void CheckInputs(const std::string& path, const Graph& graph,
+                 const std::vector<WeightPlan>& plans) {
+  std::map<std::string_view, size_t> groups;
+  for (const WeightPlan& plan : plans) {
+    if (plan.method == PackMethod::kKept) continue;
+    groups[plan.weight.name] = plan.format.group_size;
+  }
+  for (const Node& node : graph.nodes) {
+    const auto group = groups.find(node.weight);
+    if (!QuantizesInput(node.op) || group == groups.end()) continue;
+    const InputQuantization input = InputQuantizationOf(node);
+    if (input.type != kernels::ActivationType::kInt8PerGroup ||
+        input.group_size == group->second) {
+      continue;
+    }
+    throw Error::InTensor(path, node.weight,
+                          "its inputs are to have a scale for each " +
+                              std::to_string(input.group_size) +
+                              " columns, the weights for each " +
+                              std::to_string(group->second) +
+                              ": give both the same group size");
+  }
+}
+
 void CheckSchemes(const Model& model, const qat::SchemeMap& schemes) {
-  MakePlan(model, schemes, {});
+  CheckInputs(model.path(), model.graph(), MakePlan(model, schemes, {}));
 }
 
 }  // namespace lutra::packer

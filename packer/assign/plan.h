@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "lutra/kernels/lut_matrix.h"
@@ -36,6 +37,11 @@ void PlanBlob(WeightPlan& plan);
 std::vector<WeightPlan> MakePlan(const Model& model,
                                  const qat::SchemeMap& trained,
                                  const PackOptions& options);
+
+// Whether the inputs of the nodes of `graph` can be multiplied with what is
+// planned for their weights. Throws Error naming `path`.
+void CheckInputs(const std::string& path, const Graph& graph,
+                 const std::vector<WeightPlan>& plans);
 
 // The format with two levels in the place of one; nullopt if that is not
 // smaller than 16-bit scales: the rows are too short.

@@ -10,7 +10,6 @@
 
 #include "lutra/qat/activations.h"
 #include "lutra/runtime/error.h"
-#include "lutra/runtime/input_quantization.h"
 #include "packer/assign/plan.h"
 #include "packer/encode/roundings.h"
 #include "packer/encode/weight_packer.h"
@@ -44,7 +43,7 @@ std::map<std::string, std::string> PackedMetadata(
 // The model's, whose nodes take their inputs as the options say. Throws Error
 // where a packed weight could not.
 Graph PackedGraph(const Model& model, const PackOptions& options,
-                  const std::map<std::string, const WeightPlan*>& packed) {
+                  const std::vector<WeightPlan>& plans) {
   Graph graph = model.graph();
   const std::vector<qat::StaticInput> missing =
       qat::QuantizeInputs(options.activations, graph);
@@ -54,22 +53,7 @@ Graph PackedGraph(const Model& model, const PackOptions& options,
                             "' is to have a fixed range, which needs data: run "
                             "'lutra calibrate --ranges' first");
   }
-  for (const Node& node : graph.nodes) {
-    const auto plan = packed.find(node.weight);
-    if (!QuantizesInput(node.op) || plan == packed.end()) continue;
-    const InputQuantization input = InputQuantizationOf(node);
-    const size_t group_size = plan->second->format.group_size;
-    if (input.type != kernels::ActivationType::kInt8PerGroup ||
-        input.group_size == group_size) {
-      continue;
-    }
-    throw Error::InTensor(model.path(), node.weight,
-                          "its inputs are to have a scale for each " +
-                              std::to_string(input.group_size) +
-                              " columns, the weights for each " +
-                              std::to_string(group_size) +
-                              ": give both the same group size");
-  }
+  CheckInputs(model.path(), graph, plans);
   return graph;
 }
 
@@ -164,7 +148,7 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
   std::map<std::string, std::string> metadata =
       PackedMetadata(file, trained, plans);
   metadata[note_key] = PackNoteSpace(report.weights);
-  const std::string graph = GraphToJson(PackedGraph(model, options, packed));
+  const std::string graph = GraphToJson(PackedGraph(model, options, plans));
   if (graph != GraphToJson(model.graph())) {
     metadata[std::string(kGraphKey)] = graph;
   }

@@ -306,6 +306,14 @@ std::optional<QuantScheme> SchemeRules::Match(const RuleTarget& target) const {
   return rule != nullptr ? rule->scheme : default_;
 }
 
+std::string SchemeRules::Reason(const RuleTarget& target) const {
+  for (const Pattern& pattern : exclusions_) {
+    if (Matches(pattern, target)) return "excluded by '" + pattern.text + "'";
+  }
+  const Rule* rule = FindRule(target);
+  return rule == nullptr ? "default" : "rule '" + rule->pattern.text + "'";
+}
+
 bool SchemeRules::HasRule(const RuleTarget& target) const {
   return FindRule(target) != nullptr;
 }

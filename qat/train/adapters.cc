@@ -88,8 +88,8 @@ bool IsTarget(const AdapterOptions& options, const Graph& graph,
               const Node& node) {
   if (node.op != OpType::kLinear) return false;
   if (options.targets.empty()) {
-    return std::find(graph.outputs.begin(), graph.outputs.end(),
-                     node.output) == graph.outputs.end();
+    return std::find(graph.outputs.begin(), graph.outputs.end(), node.output) ==
+           graph.outputs.end();
   }
   return std::any_of(
       options.targets.begin(), options.targets.end(),
@@ -144,12 +144,8 @@ std::vector<Adapter> AddAdapters(const AdapterOptions& options,
     nodes.push_back(base);
     nodes.push_back({OpType::kLinear, {node.inputs[0]}, low, adapter.a, ""});
     nodes.push_back({OpType::kLinear, {low}, high, adapter.b, ""});
-    nodes.push_back({OpType::kScale,
-                     {high},
-                     scaled,
-                     "",
-                     "",
-                     {{"factor", adapter.factor}}});
+    nodes.push_back(
+        {OpType::kScale, {high}, scaled, "", "", {{"factor", adapter.factor}}});
     nodes.push_back({OpType::kAdd, {base.output, scaled}, y, "", ""});
   }
   if (added.empty()) throw Error("no linear layer is to have an adapter");
@@ -198,7 +194,8 @@ void MergeAdapters(TrainableModel& model, Executor* executor) {
            {w.values.data()}, executor);
     model.parameters.erase(adapter.a);
     model.parameters.erase(adapter.b);
-    model.graph.nodes[places.base].output = model.graph.nodes[places.sum].output;
+    model.graph.nodes[places.base].output =
+        model.graph.nodes[places.sum].output;
     for (const size_t node : {places.a, places.b, places.scale, places.sum}) {
       gone[node] = true;
     }

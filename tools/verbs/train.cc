@@ -29,6 +29,7 @@
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/train_data.h"
 #include "tools/verbs/train_log.h"
+#include "tools/verbs/train_plan.h"
 #include "tools/verbs/train_progress.h"
 #include "tools/verbs/verbs.h"
 
@@ -120,6 +121,8 @@ struct TrainVerb {
   std::optional<double> anneal_end;
   size_t threads = 0;
   bool resume = false;
+  bool dry_run = false;
+  bool keep_best = false;
   qat::AdapterOptions adapters;
   size_t rank = 0;  // of adapters; 0: none
   double alpha = 0;
@@ -138,8 +141,11 @@ struct TrainVerb {
                 const qat::SchemeRules& rules);
   void QuantizeActivations(qat::TrainableModel& start, Executor* executor);
   void AddAdapters(qat::TrainableModel& start);
-  void Train(qat::Trainer& trainer) const;
-  void Report(qat::Trainer& trainer) const;
+  void Train(qat::Trainer& trainer);
+  bool OnGrid(const qat::TrainProgress& state) const;
+  bool Judges() const { return !validation.empty() || labelled.held_out > 0; }
+  void JudgeOutput(Executor* executor);
+  void Finish(qat::Trainer& trainer) const;
   void Pack() const;
   double Epochs() const;  // also with --steps
 
@@ -149,6 +155,9 @@ struct TrainVerb {
   std::unique_ptr<qat::Samples> text_test_;
   const qat::Samples* train_ = nullptr;  // one of them
   const qat::Samples* test_ = nullptr;   // likewise; nullptr: none
+  // Of --keep-best: what `output` holds.
+  std::optional<qat::Judgement> best_;
+  int64_t best_epoch_ = 0;
 };
 
 void TrainVerb::CheckOptions(bool is_text, bool quantized) const {
@@ -232,15 +241,25 @@ void TrainVerb::Quantize(const qat::TrainableModel& start,
 
 // They alone are trained.
 void TrainVerb::AddAdapters(qat::TrainableModel& start) {
+  const std::vector<qat::Adapter> known = qat::FindAdapters(start.graph);
+  if (!known.empty()) {
+    const auto own =
+        static_cast<size_t>(start.parameters.find(known[0].a)->second.shape[0]);
+    if (own != rank || alpha > 0 || !adapter_targets.empty()) {
+      throw Error::InFile(init, "has adapters of rank " + std::to_string(own) +
+                                    ", which --lora " + std::to_string(own) +
+                                    " alone goes on training");
+    }
+    options.frozen = qat::AllButAdapters(start);
+    return;
+  }
   adapters.rank = rank;
   adapters.factor = alpha > 0 ? alpha / static_cast<double>(rank) : 2.0;
   adapters.seed = options.seed;
   for (const std::string& target : adapter_targets) {
     AsUsage("--lora-target", [&] { adapters.targets.emplace_back(target); });
   }
-  if (qat::FindAdapters(start.graph).empty()) {
-    qat::AddAdapters(adapters, start);
-  }
+  qat::AddAdapters(adapters, start);
   options.frozen = qat::AllButAdapters(start);
 }
 
@@ -267,12 +286,19 @@ void TrainVerb::QuantizeActivations(qat::TrainableModel& start,
   progress.Clear();
 }
 
-void TrainVerb::Train(qat::Trainer& trainer) const {
+// Whether packing would find the weights on their grid after this step.
+bool TrainVerb::OnGrid(const qat::TrainProgress& state) const {
+  if (!options.quantization || quantization.prox_map == "hard") return true;
+  return static_cast<double>(state.step) >
+         quantization.anneal_end * steps_per_epoch_;
+}
+
+void TrainVerb::Train(qat::Trainer& trainer) {
   std::optional<TrainLog> lines;
   if (!log.empty()) lines.emplace(log, resume);
   Progress progress;
   const EndOnInterrupt interrupt;
-  const bool judges = !validation.empty() || labelled.held_out > 0;
+  const bool judges = Judges();
   trainer.Run([&](const qat::TrainProgress& state) {
     if (lines) lines->Add(state);
     try {
@@ -295,21 +321,47 @@ void TrainVerb::Train(qat::Trainer& trainer) const {
     progress.Clear();
     std::cout << ProgressLine(state) << std::endl;
     if (judges && state.step != state.total_steps) {
-      std::cout << "  " << JudgementLine(trainer.Judge(*test_), *test_)
-                << std::endl;
+      const qat::Judgement judgement = trainer.Judge(*test_);
+      std::cout << "  " << JudgementLine(judgement, *test_) << std::endl;
+      if (keep_best && OnGrid(state) &&
+          (!best_ || judgement.loss < best_->loss)) {
+        trainer.WriteModel(output);
+        best_ = judgement;
+        best_epoch_ = state.epoch;
+      }
     }
     return true;
   });
   progress.Clear();
 }
 
-void TrainVerb::Report(qat::Trainer& trainer) const {
-  std::cout << OneLine(output);
+// What an earlier part of a run that is resumed has kept.
+void TrainVerb::JudgeOutput(Executor* executor) {
+  if (!keep_best || !resume || !std::filesystem::exists(output)) return;
+  qat::Trainer kept(
+      qat::LoadTrainableModel(output, rank > 0 ? qat::PackedWeights::kUnpack
+                                               : qat::PackedWeights::kRefuse),
+      *train_, options, executor);
+  best_ = kept.Judge(*test_);
+}
+
+void TrainVerb::Finish(qat::Trainer& trainer) const {
   if (test_ == nullptr) {
-    std::cout << ": written\n";
+    trainer.WriteModel(output);
+    std::cout << OneLine(output) << ": written\n";
     return;
   }
-  std::cout << ": " << JudgementLine(trainer.Judge(*test_), *test_) << "\n";
+  const qat::Judgement last = trainer.Judge(*test_);
+  const bool is_best = !best_ || last.loss <= best_->loss;
+  if (is_best) trainer.WriteModel(output);
+  std::cout << OneLine(output) << ": "
+            << JudgementLine(is_best ? last : *best_, *test_);
+  if (!is_best && best_epoch_ > 0) {
+    std::cout << ", after epoch " << best_epoch_;
+  } else if (!is_best) {
+    std::cout << ", before it was resumed";
+  }
+  std::cout << "\n";
 }
 
 void TrainVerb::Pack() const {
@@ -337,6 +389,9 @@ void TrainVerb::Run() {
                      "leaves the weights as they are: pack the model first, "
                      "and train adapters beside packed weights");
   }
+  if (keep_best && !Judges()) {
+    throw UsageError("--keep-best", "needs --validate or --holdout");
+  }
   if (rank > 0 && model.empty() && init.empty()) {
     throw UsageError("--lora", "needs a model to adapt");
   }
@@ -345,8 +400,9 @@ void TrainVerb::Run() {
   }
   if (init.empty()) init = model;
   const qat::SchemeRules rules = schemes.Rules();
+  if (output.empty() && !dry_run) throw UsageError("--output", "is required");
   // What can be wrong with the output shows before the long work.
-  { const OutputFile probe(output); }
+  if (!dry_run) const OutputFile probe(output);
   if (!packed.empty()) const OutputFile probe(packed);
   const bool is_text = !init.empty() && TakesText(init);
   CheckOptions(is_text, quantized);
@@ -368,10 +424,16 @@ void TrainVerb::Run() {
                          images_.all->Classes(), options.seed);
   }
   if (rank > 0) AddAdapters(*start);
-  if (quantized) Quantize(*start, rules);
-
   const std::unique_ptr<Executor> executor = StartThreads(threads);
+  if (dry_run) {
+    std::cout << TrainingPlan(
+        start->graph,
+        quantized ? rules : qat::SchemeRules(std::optional<qat::QuantScheme>()),
+        schemes.Activations());
+    return;
+  }
   QuantizeActivations(*start, executor.get());
+  if (quantized) Quantize(*start, rules);
   qat::Trainer trainer(*std::move(start), *train_, options, executor.get());
   const qat::TrainMemory memory = trainer.Reserve();
   std::cout << "memory: weights " << Bytes(memory.weights) << ", gradients "
@@ -379,9 +441,9 @@ void TrainVerb::Run() {
             << Bytes(memory.optimizer) << ", step " << Bytes(memory.step)
             << std::endl;
   if (resume) trainer.Resume();
+  JudgeOutput(executor.get());
   Train(trainer);
-  trainer.WriteModel(output);
-  Report(trainer);
+  Finish(trainer);
   if (!packed.empty()) Pack();
 }
 
@@ -426,8 +488,12 @@ void AddTrainVerb(CommandLine& line) {
                            .Range(-128, 127)
                            .ShowDefault()});
   train.Add("-o,--output", verb->output, "Model file to write")
-      .TypeName("FILE")
-      .Required();
+      .TypeName("FILE");
+  train.AddFlag("--dry-run", verb->dry_run,
+                "Show which rule gives which weight and input what, and stop");
+  train.AddFlag("--keep-best", verb->keep_best,
+                "Write the model of the epoch that was judged best, among "
+                "those whose weights are on their grid");
   train
       .Add("--pack", verb->packed,
            "Also pack the result into this file, without loss")

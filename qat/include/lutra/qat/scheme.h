@@ -120,6 +120,10 @@ class SchemeRules {
   std::optional<size_t> MatchingRule(const RuleTarget& target) const;
   bool IsExcluded(const RuleTarget& target) const;
 
+  // What decides about a tensor, in words: "rule 'fc3=bits:4'", "excluded by
+  // 'embed'", "default".
+  std::string Reason(const RuleTarget& target) const;
+
   // Whether a rule, rather than the default, decides about a tensor that is not
   // excluded.
   bool HasRule(const RuleTarget& target) const;

@@ -1,0 +1,58 @@
+#include "tools/verbs/train_plan.h"
+
+#include <optional>
+#include <set>
+
+#include "lutra/qat/activations.h"
+#include "lutra/qat/trainable_model.h"
+#include "tools/cli/table.h"
+
+namespace lutra::tools {
+namespace {
+
+// "int8, 4 bits, fixed range".
+std::string InputWords(const Node& node, const std::set<std::string>& ranged) {
+  if (!QuantizesInput(node.op)) return "";
+  const InputQuantization input = InputQuantizationOf(node);
+  if (!input.type) return "left to the session";
+  const kernels::ActivationTraits& traits = kernels::Traits(*input.type);
+  std::string words = traits.name;
+  if (traits.is_float) return words;
+  if (input.bits != 8) words += ", " + std::to_string(input.bits) + " bits";
+  if (input.group_size > 0) {
+    words += ", groups of " + std::to_string(input.group_size);
+  }
+  const bool fixed = input.range_min != input.range_max ||
+                     ranged.contains(*QuantizedValue(node));
+  return fixed ? words + ", fixed range" : words;
+}
+
+}  // namespace
+
+std::string TrainingPlan(const Graph& graph, const qat::SchemeRules& rules,
+                         const qat::QuantizationSpec& activations) {
+  Graph planned = graph;
+  std::set<std::string> ranged;
+  for (const qat::StaticInput& input :
+       qat::QuantizeInputs(activations, planned)) {
+    ranged.insert(input.value);
+  }
+  Table table({{"weight", Table::Align::kLeft},
+               {"operator", Table::Align::kLeft},
+               {"decided by", Table::Align::kLeft},
+               {"becomes", Table::Align::kLeft},
+               {"input", Table::Align::kLeft}});
+  std::set<std::string_view> seen;
+  for (const Node& node : planned.nodes) {
+    if (!IsPackable(node.op) || !seen.insert(node.weight).second) continue;
+    const qat::RuleTarget target(node.weight, node.op);
+    const std::optional<qat::QuantScheme> scheme = rules.Match(target);
+    table.AddRow({node.weight, std::string(Name(node.op)),
+                  rules.Reason(target),
+                  scheme ? qat::ToString(*scheme) : "float32",
+                  InputWords(node, ranged)});
+  }
+  return table.Text();
+}
+
+}  // namespace lutra::tools

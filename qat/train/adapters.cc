@@ -148,7 +148,8 @@ std::vector<Adapter> AddAdapters(const AdapterOptions& options,
         {OpType::kScale, {high}, scaled, "", "", {{"factor", adapter.factor}}});
     nodes.push_back({OpType::kAdd, {base.output, scaled}, y, "", ""});
   }
-  if (added.empty()) throw Error("no linear layer is to have an adapter");
+  if (added.empty())
+    throw Error("no linear layer has a weight that is to get an adapter");
   model.graph.nodes = std::move(nodes);
   return added;
 }

@@ -109,12 +109,11 @@ TEST(AdaptersTest, BesidePackedWeights) {
   PackOptions pack;
   pack.rules = qat::SchemeRules(qat::QuantScheme{"stretched", 2, 16});
   PackModel(*Model::Load(dir / "float"), dir / "packed", pack);
-  EXPECT_THAT(
-      ErrorMessage([&] { qat::LoadTrainableModel(dir / "packed"); }),
-      HasSubstr("'fc1.weight': is packed"));
+  EXPECT_THAT(ErrorMessage([&] { qat::LoadTrainableModel(dir / "packed"); }),
+              HasSubstr("'fc1.weight': is packed"));
   const auto start = [&] {
-    qat::TrainableModel model = qat::LoadTrainableModel(
-        dir / "packed", qat::PackedWeights::kUnpack);
+    qat::TrainableModel model =
+        qat::LoadTrainableModel(dir / "packed", qat::PackedWeights::kUnpack);
     qat::AddAdapters({.rank = 2, .targets = {qat::NamePattern("^fc2")}}, model);
     return model;
   };
@@ -125,8 +124,8 @@ TEST(AdaptersTest, BesidePackedWeights) {
 
   options.checkpoint = dir / "run";
   qat::Trainer half(start(), images, options, nullptr);
-  EXPECT_FALSE(half.Run(
-      [](const qat::TrainProgress& state) { return state.step < 3; }));
+  EXPECT_FALSE(
+      half.Run([](const qat::TrainProgress& state) { return state.step < 3; }));
   half.SaveCheckpoint();
   qat::Trainer rest(start(), images, options, nullptr);
   rest.Resume();

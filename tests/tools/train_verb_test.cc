@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -145,6 +146,79 @@ TEST_F(TrainTextTest, PacksWithoutLossWhatItTrained) {
     EXPECT_TRUE(tensor["sqnr_db"].is_null()) << note;
   }
   EXPECT_EQ(Tokenizer::FromModel(*model)->size(), TinyLanguage::kVocabulary);
+}
+
+// What training rounds is what the packed model multiplies, without being told.
+TEST_F(TrainTextTest, ActivationsAreTrainedPackedAndRun) {
+  const std::string packed = Path("packed.safetensors");
+  const auto nats = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"--bits",    "2",    "--group-size", "16",
+                                    "--prox",    "hard", "--pack",       packed,
+                                    "--exclude", "embed"};
+    all.insert(all.end(), more.begin(), more.end());
+    OutputOf(Train(all));
+    const double trained = NatsPerToken(Path("out.safetensors"));
+    EXPECT_NEAR(NatsPerToken(packed), trained, 2e-3);
+    return trained;
+  };
+  std::set<double> seen;
+  for (const std::vector<std::string>& activations :
+       std::vector<std::vector<std::string>>{
+           {"--activations", "float32"},
+           {"--activations", "int8", "--activation-bits", "3"},
+           {"--activations", "int8-symmetric-static", "--activation-bits", "4"},
+           {"--activations", "int8-per-group", "--activation-bits", "4"}}) {
+    SCOPED_TRACE(activations.back());
+    EXPECT_TRUE(seen.insert(nats(activations)).second);
+  }
+  const std::string plan =
+      OutputOf(Train({"--dry-run", "--preset", "int4sa-stretched2-g16",
+                      "--rule", "^q$=bits:4"}));
+  EXPECT_THAT(plan, AllOf(HasSubstr("rule '^q$=bits:4'"),
+                          HasSubstr("int8, 4 bits, fixed range"),
+                          HasSubstr("4-bit stretched, groups of 16")));
+}
+
+TEST_F(TrainTextTest, AdaptersBesidePackedWeights) {
+  const std::string packed = Path("packed.safetensors");
+  const std::string out = Path("out.safetensors");
+  OutputOf({"pack", model_, "--bits", "4", "--group-size", "16", "-o", packed});
+  std::vector<std::string> call = Train(
+      {"--lora", "4", "--activations", "int8", "--lora-target", "^[qv]$"});
+  call[1] = packed;
+  OutputOf(call);
+  EXPECT_LT(NatsPerToken(out), 0.9 * NatsPerToken(packed));
+  EXPECT_NE(Model::Load(out)->packed("q"), nullptr);
+  EXPECT_THAT(RunLutra({"pack", out, "--merge", "-o", packed}).err,
+              HasSubstr("cannot be merged"));
+  // Float weights take them in. Adapters of the file are trained on.
+  OutputOf(Train({"--lora", "4", "--lora-alpha", "12"}));
+  const std::string merged = Path("merged.safetensors");
+  OutputOf({"pack", out, "--merge", "--bits", "8", "--quantizer", "absmax",
+            "--group-size", "16", "-o", merged});
+  EXPECT_NEAR(NatsPerToken(merged), NatsPerToken(out), 0.02);
+  EXPECT_FALSE(std::filesystem::exists(merged + ".merged"));
+  std::filesystem::copy_file(out, Path("before.safetensors"));
+  call = Train({"--lora", "4"});
+  call[1] = Path("before.safetensors");
+  OutputOf(call);
+  EXPECT_LT(NatsPerToken(out), NatsPerToken(Path("before.safetensors")));
+  call.back() = "5";
+  EXPECT_THAT(RunLutra(call).err, HasSubstr("adapters of rank 4"));
+}
+
+// What is learned after the first epochs does not hold for the text that
+// judges.
+TEST_F(TrainTextTest, KeepsTheBestEpoch) {
+  const std::string other = Path("other.txt");
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += "said he fox brown quick the.\n";
+  WriteBytes(other, text);
+  const std::string out =
+      OutputOf(Train({"--validate", other, "--keep-best", "--batch", "16",
+                      "--steps", "60", "--lr", "0.05"}));
+  EXPECT_THAT(out, HasSubstr(", after epoch "));
+  EXPECT_THAT(RunLutra(Train({"--keep-best"})).err, HasSubstr("--validate"));
 }
 
 TEST_F(TrainTextTest, ResumesToTheSameBytes) {

@@ -221,6 +221,13 @@ void TrainVerb::Resolve(bool is_text, size_t samples) {
   }
 }
 
+void WarnOfUnused(const Graph& graph, const qat::SchemeRules& rules) {
+  for (const std::string& unused : rules.Unused(qat::RuleTargets(graph))) {
+    std::cerr << "lutra: warning: '" << OneLine(unused)
+              << "' matches no weight\n";
+  }
+}
+
 // Which weights finish on which grid; refuses what could not be packed.
 void TrainVerb::Quantize(const qat::TrainableModel& start,
                          const qat::SchemeRules& rules) {
@@ -230,10 +237,6 @@ void TrainVerb::Quantize(const qat::TrainableModel& start,
   quantization.schemes = qat::ResolveSchemes(graph, rules);
   if (quantization.schemes.empty()) {
     throw Error("no weight is left to quantize");
-  }
-  for (const std::string& unused : rules.Unused(qat::RuleTargets(graph))) {
-    std::cerr << "lutra: warning: '" << OneLine(unused)
-              << "' matches no weight\n";
   }
   packer::CheckSchemes(*shapes, quantization.schemes);
   options.quantization = quantization;
@@ -424,6 +427,7 @@ void TrainVerb::Run() {
                          images_.all->Classes(), options.seed);
   }
   if (rank > 0) AddAdapters(*start);
+  WarnOfUnused(start->graph, rules);
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   if (dry_run) {
     std::cout << TrainingPlan(

@@ -47,8 +47,7 @@ std::string TrainingPlan(const Graph& graph, const qat::SchemeRules& rules,
     if (!IsPackable(node.op) || !seen.insert(node.weight).second) continue;
     const qat::RuleTarget target(node.weight, node.op);
     const std::optional<qat::QuantScheme> scheme = rules.Match(target);
-    table.AddRow({node.weight, std::string(Name(node.op)),
-                  rules.Reason(target),
+    table.AddRow({node.weight, std::string(Name(node.op)), rules.Reason(target),
                   scheme ? qat::ToString(*scheme) : "float32",
                   InputWords(node, ranged)});
   }

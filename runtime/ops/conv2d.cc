@@ -132,6 +132,7 @@ class Conv2d : public Operator {
                           "' of shape [" + std::to_string(w.n) + ", " +
                           std::to_string(w.k) + "]");
     }
+    CheckInputQuantization(model, node);
     GetBias(model, node, w.n);
     return {static_cast<int64_t>(window.out_height),
             static_cast<int64_t>(window.out_width), int64_t{w.n}};

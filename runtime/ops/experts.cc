@@ -294,6 +294,7 @@ class ExpertLinear : public Operator {
       const Model& model, const Node& node,
       Span<const ValueInfo* const> inputs) const override {
     CheckFloatInput(model, node, *inputs[0]);
+    CheckInputQuantization(model, node);
     CheckRoutes(model, node, *inputs[1]);
     const auto count = static_cast<int64_t>(Count(*inputs[1]));
     const std::vector<int64_t>& shape = inputs[0]->shape;

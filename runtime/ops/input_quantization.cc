@@ -108,6 +108,16 @@ void SetInputQuantization(const InputQuantization& input, Node& node) {
   set(kMax, input.range_max == 0, static_cast<double>(input.range_max));
 }
 
+void CheckInputQuantization(const Model& model, const Node& node) {
+  const InputQuantization input = InputQuantizationOf(node);
+  const bool grouped =
+      input.type && kernels::Traits(*input.type).has_group_scales;
+  if (grouped == (input.group_size > 0)) return;
+  throw NodeError(model, node,
+                  grouped ? "input_type 'int8-per-group' needs input_group"
+                          : "input_group is for input_type 'int8-per-group'");
+}
+
 InputQuantization PackedInput(const Model& model, const Node& node,
                               const Execution& execution) {
   InputQuantization input = InputQuantizationOf(node);

@@ -81,6 +81,7 @@ class Linear : public Operator {
               " does not fit the weight '" + node.weight + "' of shape [" +
               std::to_string(w.n) + ", " + std::to_string(w.k) + "]");
     }
+    CheckInputQuantization(model, node);
     GetBias(model, node, w.n);
     return {int64_t{w.n}};
   }

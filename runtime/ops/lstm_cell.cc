@@ -177,6 +177,7 @@ class LstmCell : public Operator {
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
       Span<const ValueInfo* const> inputs) const override {
+    CheckInputQuantization(model, node);
     CheckFloatInput(model, node, *inputs[0], 1);
     const Weight w = GetWeight(model, node.weight);
     if (w.n != uint64_t{w.k} * kGates || inputs[0]->shape[0] != int64_t{w.n}) {

@@ -106,7 +106,9 @@ TEST_F(CApiTest, Activations) {
       {LUTRA_ACTIVATIONS_FLOAT32, kernels::ActivationType::kFloat32},
       {LUTRA_ACTIVATIONS_INT8_PER_GROUP,
        kernels::ActivationType::kInt8PerGroup},
-      {LUTRA_ACTIVATIONS_BFLOAT16, kernels::ActivationType::kBFloat16}};
+      {LUTRA_ACTIVATIONS_BFLOAT16, kernels::ActivationType::kBFloat16},
+      // This one says nothing.
+      {LUTRA_ACTIVATIONS_MODEL, kernels::ActivationType::kInt8Asymmetric}};
   for (const auto& [kind, expected] : kinds) {
     lutra_session_options options;
     lutra_session_options_init(&options);

@@ -1,5 +1,6 @@
 // Every operator, run by a session, against plain mathematics.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "lutra/runtime/session.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/model_builder.h"
+#include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
 namespace lutra {
@@ -270,6 +272,31 @@ TEST_P(OperatorTest, PackedLinear) {
       }
     }
   }
+}
+
+// Attributes about the input that do not fit each other.
+TEST(InputQuantizationTest, MistakesAreRefusedWhenLoading) {
+  const TempDir dir;
+  const auto load = [&](const char* type, double group) {
+    ModelBuilder builder;
+    builder.Input("x", {32})
+        .Add(OpType::kLinear, {"x"}, "y", "w")
+        .Set("input_type", type)
+        .Set("input_group", group)
+        .Output("y")
+        .Floats("w", {4, 32}, RandomFloats(4 * 32, 1))
+        .Write(dir / "m");
+    return Model::Load(dir / "m");
+  };
+  const auto failure = [&](const char* type, double group) {
+    return ErrorMessage([&] { load(type, group); });
+  };
+  EXPECT_NE(load("int8-per-group", 16), nullptr);
+  EXPECT_THAT(failure("int8-per-group", 0),
+              ::testing::HasSubstr("linear node 'y': input_type "
+                                   "'int8-per-group' needs input_group"));
+  EXPECT_THAT(failure("int8", 16), ::testing::HasSubstr("input_group is for"));
+  EXPECT_THAT(failure("bfloat16", 0), ::testing::HasSubstr("must be one of"));
 }
 
 TEST_P(OperatorTest, FloatEmbedding) {

@@ -57,8 +57,10 @@ InputQuantization PackedInput(const Model& model, const Node& node,
 std::optional<kernels::ActivationRounding> FloatInput(
     const Node& node, const Execution& execution);
 
-// For definitions of operators.
+// For definitions of operators: the attributes, and whether they fit each
+// other. Throws Error.
 std::vector<AttributeSchema> InputAttributes();
+void CheckInputQuantization(const Model& model, const Node& node);
 
 }  // namespace lutra
 

@@ -30,7 +30,7 @@ struct FormatRow {
   ImportPlan (*plan)(const ImportOptions&);
 };
 
-constexpr std::array<FormatRow, 7> kFormats = {{
+constexpr std::array<FormatRow, 8> kFormats = {{
     {ImportFormat::kAuto, "auto", nullptr},
     {ImportFormat::kHuggingFace, "huggingface", PlanHuggingFace},
     {ImportFormat::kGguf, "gguf", PlanGguf},
@@ -38,6 +38,7 @@ constexpr std::array<FormatRow, 7> kFormats = {{
     {ImportFormat::kGraph, "graph", PlanGraph},
     {ImportFormat::kKeywordSpotter, "keyword-spotter", PlanKeywordSpotter},
     {ImportFormat::kCharacterLstm, "char-lstm", PlanCharacterLstm},
+    {ImportFormat::kOnnx, "onnx", PlanOnnx},
 }};
 
 const FormatRow& Row(ImportFormat format) {
@@ -70,6 +71,7 @@ ImportFormat DetectFormat(const ImportOptions& options) {
   if (IsGguf(source) || source.extension() == ".gguf") {
     return ImportFormat::kGguf;
   }
+  if (source.extension() == ".onnx") return ImportFormat::kOnnx;
   const bool torch = source.filename().string().starts_with("pytorch_model");
   if (torch || source.extension() == ".safetensors") {
     throw Error::InFile(source.string(),
@@ -309,6 +311,9 @@ ImportPlan MakePlan(const ImportOptions& options, ImportReport& report) {
   }
   report.weights = QuantizedWeights(plan);
   report.floats = plan.floats;
+  report.notes = plan.notes;
+  report.arrays = plan.arrays;
+  report.time_axis = plan.time_axis;
   AddCosts(plan, report);
   return plan;
 }

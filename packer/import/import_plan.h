@@ -46,6 +46,10 @@ struct ImportPlan {
   Graph graph;
   std::vector<ImportTensor> tensors;
   std::vector<FloatWeight> floats;  // that lie on no grid: see ImportReport
+  // What the graph does otherwise than the source, for people.
+  std::vector<std::string> notes;
+  std::vector<ImportedArray> arrays;  // see ImportReport
+  int time_axis = -1;
   std::optional<TokenizerData> tokenizer;
   std::optional<ChatData> chat;
   // What the network was made of, for export: Hugging Face's config.json
@@ -84,6 +88,7 @@ ImportPlan PlanGguf(const ImportOptions& options);
 ImportPlan PlanGraph(const ImportOptions& options);
 ImportPlan PlanKeywordSpotter(const ImportOptions& options);
 ImportPlan PlanCharacterLstm(const ImportOptions& options);
+ImportPlan PlanOnnx(const ImportOptions& options);
 
 // Names of files that the formats are known by.
 inline constexpr std::string_view kConfigFile = "config.json";

@@ -51,6 +51,11 @@ extern const Kind kTraining;
 // hostile ones (shared/golden/chat/README.md).
 extern const Kind kChat;
 
+// Graphs of ONNX with inputs and outputs, and malformed ones
+// (shared/golden/onnx/README.md).
+extern const Kind kOnnx;
+extern const Kind kMalformedOnnx;
+
 // All of them.
 std::span<const Kind* const> Kinds();
 

@@ -4,8 +4,8 @@ namespace lutra::golden {
 
 std::span<const Kind* const> Kinds() {
   static constexpr const Kind* kKinds[] = {
-      &kCheckpoints, &kArchitecture, &kHuggingFace, &kLattice,
-      &kParq,        &kTokenizers,   &kTraining,    &kChat,
+      &kCheckpoints, &kArchitecture, &kHuggingFace, &kLattice, &kParq,
+      &kTokenizers,  &kTraining,     &kChat,        &kOnnx,    &kMalformedOnnx,
   };
   return kKinds;
 }

@@ -249,6 +249,24 @@ std::vector<BadModel> ModelCases() {
            [](ModelBuilder& b) {
              b.Add(OpType::kClamp, {"x"}, "z").Set("low", 1.0).Set("high", 0.5);
            }},
+      {.name = "FakeQuantizeToNothing",
+       .expected = {"fake_quantize node 'z'", "'low' is above its 'high'"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kFakeQuantize, {"x"}, "z")
+                 .Set("scale", 1.0)
+                 .Set("low", 1.0)
+                 .Set("high", 0.0);
+           }},
+      {.name = "ConcatOfOtherRows",
+       .expected = {"concat node 'z'",
+                    "[32] and [4, 8] differ in more than the last dimension"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kReshape, {"x"}, "rows")
+                 .Set("shape", std::vector<int64_t>{4, 8})
+                 .Add(OpType::kConcat, {"x", "rows"}, "z");
+           }},
       {.name = "AliasWithoutARow",
        .expected = {"embedding node 'e'", "'aliases' are not pairs"},
        .build =

@@ -419,6 +419,44 @@ TEST_P(OperatorTest, Clamp) {
   }
 }
 
+TEST_P(OperatorTest, FakeQuantize) {
+  auto x = RandomFloats(Elements(), 1);
+  x[0] = std::numeric_limits<float>::quiet_NaN();
+  x[1] = 0.75f;  // in the middle between 1 and 2 steps
+  x[2] = -100.0f;
+  ModelBuilder builder;
+  builder.Input("x", {kRows, kColumns})
+      .Add(OpType::kFakeQuantize, {"x"}, "y")
+      .Set("scale", 0.5)
+      .Set("low", -3.0)
+      .Set("high", 2.0)
+      .Output("y");
+  const auto y = Run(builder, {x.data()});
+  EXPECT_TRUE(std::isnan(y[0]));
+  EXPECT_EQ(y[1], 1.0f);
+  EXPECT_EQ(y[2], -1.5f);
+  for (size_t i = 1; i < x.size(); ++i) {
+    ASSERT_EQ(y[i], std::clamp(std::nearbyint(x[i] * 2), -3.0f, 2.0f) / 2);
+  }
+}
+
+TEST_P(OperatorTest, Concat) {
+  const auto a = RandomFloats(m() * 6, 1);
+  const auto b = RandomFloats(m() * 10, 2);
+  ModelBuilder builder;
+  builder.Input("a", {2, 3})
+      .Input("b", {2, 5})
+      .Add(OpType::kConcat, {"a", "b"}, "y")
+      .Output("y");
+  const auto y = Run(builder, {a.data(), b.data()});
+  ASSERT_EQ(y.size(), m() * 16);
+  for (size_t i = 0; i < y.size(); ++i) {
+    const size_t row = i / 8;
+    const size_t column = i % 8;
+    ASSERT_EQ(y[i], column < 3 ? a[row * 3 + column] : b[row * 5 + column - 3]);
+  }
+}
+
 TEST_P(OperatorTest, Slice) {
   const auto x = RandomFloats(m() * 10, 1);
   ModelBuilder builder;

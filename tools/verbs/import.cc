@@ -25,6 +25,7 @@ constexpr const char* kExample =
     "    beside it\n"
     "  safetensors of any layers, with --graph graph.json or in a folder that\n"
     "    has it\n"
+    "  a graph of ONNX (.onnx)\n"
     "  the folder of MLPerf Tiny's keyword spotter, or of an ml5.js charRNN\n"
     "docs/import.md says what is supported.\n"
     "\n"
@@ -49,6 +50,14 @@ struct ImportVerb {
   void Run();
 };
 
+std::string NoteLines(const packer::ImportReport& report) {
+  std::string text;
+  for (const std::string& note : report.notes) {
+    text += "\n  note: " + OneLine(note);
+  }
+  return text;
+}
+
 Json ToJson(const packer::ImportReport& report, const std::string& output) {
   Json json;
   json["file"] = output;
@@ -63,6 +72,13 @@ Json ToJson(const packer::ImportReport& report, const std::string& output) {
   json["chat_templates"] = report.chat_templates;
   json["weights"] = WeightsJson(report);
   json["floats"] = FloatsJson(report);
+  json["notes"] = report.notes;
+  json["arrays"] = Json::Array();
+  for (const packer::ImportedArray& array : report.arrays) {
+    json["arrays"].PushBack(
+        {{"name", array.name}, {"rows", array.rows}, {"order", array.order}});
+  }
+  json["time_axis"] = report.time_axis;
   return json;
 }
 
@@ -70,7 +86,7 @@ std::string ToText(const packer::ImportReport& report,
                    const std::string& output) {
   return OneLine(output) + ": " + NetworkLine(report) + "; file " +
          WithCommas(report.file_bytes) + " bytes" + WeightLines(report) +
-         FloatLines(report);
+         FloatLines(report) + NoteLines(report);
 }
 
 void ImportVerb::Run() {
@@ -116,7 +132,7 @@ void AddImportVerb(CommandLine& line) {
   importer
       .Add("--format", verb->format,
            "What the source is: auto, huggingface, gguf, llama2c, graph, "
-           "keyword-spotter, char-lstm")
+           "keyword-spotter, char-lstm, onnx")
       .TypeName("NAME")
       .ShowDefault();
   importer

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
-#include "packer/import/tokenizers/protobuf.h"
+#include "packer/import/protobuf.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/utf8.h"

@@ -31,6 +31,7 @@ enum class ImportFormat {
   kGraph,           // safetensors of any layers, with a graph as JSON
   kKeywordSpotter,  // the folder of MLPerf Tiny's keyword spotter
   kCharacterLstm,   // a folder with manifest.json, of ml5.js's charRNN
+  kOnnx,            // a graph of ONNX (.onnx)
 };
 
 // Checkpoints do not store the frequencies of the rotary embedding.
@@ -42,7 +43,7 @@ enum class RopePrecision {
 };
 
 // "auto", "huggingface", "gguf", "llama2c", "graph", "keyword-spotter",
-// "char-lstm".
+// "char-lstm", "onnx".
 std::string_view Name(ImportFormat format);
 // Throws Error.
 ImportFormat ParseImportFormat(std::string_view name);
@@ -113,6 +114,16 @@ struct FloatWeight {
   std::string reason;  // "no grid"
 };
 
+// How an input or output of a source's graph lies in a call of the model.
+struct ImportedArray {
+  std::string name;
+  // Of each dimension of the source: which row axis it is, or -1. A call has a
+  // row for each element of the row axes.
+  std::vector<int> rows;
+  // The other dimensions, in the order in which the model has them.
+  std::vector<size_t> order;
+};
+
 struct ImportReport {
   ImportFormat format = ImportFormat::kAuto;
   std::string architecture;
@@ -125,6 +136,13 @@ struct ImportReport {
   size_t file_bytes = 0;
   std::vector<ImportedWeight> weights;  // those that were quantized
   std::vector<FloatWeight> floats;      // those that recovery did not pack
+  // What the graph does otherwise than the source, a sentence each.
+  std::vector<std::string> notes;
+  // Of graphs of other programs: their inputs and outputs, and which row axis
+  // is that of the steps of a sequence; -1: rows are independent. An output
+  // without this axis is as of the step of its row.
+  std::vector<ImportedArray> arrays;
+  int time_axis = -1;
   // Number of the other tensors of each type in the model, "BF16".
   std::map<std::string, size_t> float_types;
   size_t tensor_bytes = 0;  // of all tensors

@@ -42,7 +42,9 @@ namespace lutra {
   NAME(Route)                 \
   NAME(ExpertLinear)          \
   NAME(ExpertSum)             \
-  NAME(TokenPool)
+  NAME(TokenPool)             \
+  NAME(Concat)                \
+  NAME(FakeQuantize)
 
 // What a node computes: one of lutra's operators, or a number that
 // RegisterOperator (operator.h) has given to one of the app's.

@@ -1,0 +1,186 @@
+#ifndef LUTRA_PACKER_IMPORT_NETWORK_NETWORK_H_
+#define LUTRA_PACKER_IMPORT_NETWORK_NETWORK_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "packer/import/import_plan.h"
+#include "packer/import/network/constant.h"
+#include "packer/import/network/matrix.h"
+#include "packer/import/network/view.h"
+
+// Builds a graph of lutra's operators from one of another program, node by
+// node. Arrays keep the dimensions that the source gives them, and a view says
+// how lutra holds them: images as [H, W, C] whatever the source does. What
+// merely moves elements is a view until an operator needs them side by side;
+// then one `gather` moves them.
+
+namespace lutra::packer {
+
+// What lutra has no operator for. Importers collect these.
+struct Unsupported {
+  std::string cause;
+};
+
+// The numbers that a quantized value has: (q - zero) * scale.
+struct Grid {
+  float scale = 1;
+  int64_t zero = 0;
+  int64_t low = 0;
+  int64_t high = 0;
+
+  bool operator==(const Grid&) const = default;
+};
+
+struct Value {
+  std::string name;            // in lutra's graph
+  std::vector<int64_t> shape;  // there: of a row
+  View view;                   // the source's dimensions over that memory
+  bool ids = false;            // whole numbers, which choose rows of a table
+  // Whether one node alone uses it, so that this may be folded into what makes
+  // it.
+  bool sole = true;
+  // Of a value that the source has as whole numbers, lutra as what they stand
+  // for.
+  std::optional<Grid> grid = {};
+  // Between which numbers it lies, if it was quantized.
+  std::optional<std::pair<double, double>> range = {};
+};
+
+// A window that moves over an image: rows, columns.
+struct Window {
+  std::array<int64_t, 2> kernel = {1, 1};
+  std::array<int64_t, 2> stride = {1, 1};
+  std::array<int64_t, 2> dilation = {1, 1};
+  std::array<int64_t, 4> padding = {0, 0, 0, 0};  // top, bottom, left, right
+};
+
+// Which dimensions of a value are those of an image.
+struct ImageDims {
+  size_t batch = 0;
+  size_t height = 0;
+  size_t width = 0;
+  size_t channels = 0;
+};
+
+// All functions throw Unsupported, or Error with the bare cause where sizes do
+// not fit.
+class Network {
+ public:
+  explicit Network(const ImportOptions& options) : options_(options) {}
+
+  // The name of what the next nodes make, for messages of lutra's graph.
+  void SetHint(std::string hint) { hint_ = std::move(hint); }
+  void Reserve(const std::string& name) { names_.insert(name); }
+
+  // The view has the row axes; `order` are the dimensions as lutra is to hold
+  // them.
+  Value AddInput(const std::string& name, const View& view, bool ids,
+                 const std::vector<size_t>& order);
+  // Elements are put in the order of these dimensions.
+  void AddOutput(const std::string& name, const Value& value,
+                 const std::vector<size_t>& order);
+
+  // ---- Elementwise ----
+  Value Unary(OpType op, const Value& x, Attributes attributes = {});
+  // Broadcasts.
+  Value Binary(OpType op, const Value& a, const Value& b);
+  // x * factor + offset, with numbers that are broadcast; either may be
+  // missing. Folded into the layer that makes x, if that can be.
+  Value Affine(const Value& x, const Constant* factor, const Constant* offset);
+  Value Scaled(const Value& x, double factor);
+  // Rounded to the numbers of a grid.
+  Value OnGrid(const Value& x, const Grid& grid);
+
+  // ---- Layers ----
+  // x [.., K] times a weight [K, N].
+  Value Linear(const Value& x, const Constant& weight);
+  // The weight is [N, C / groups, kernel...].
+  Value Convolution(const Value& x, const ImageDims& dims,
+                    const Constant& weight, size_t groups,
+                    const Window& window);
+  Value Pool(OpType op, const Value& x, const ImageDims& dims,
+             const Window& window);
+  // The mean or maximum over dimensions, which get the size 1.
+  Value Reduce(OpType pool, const Value& x, const std::vector<size_t>& dims);
+  // Over the last `dims` dimensions.
+  Value Softmax(const Value& x, size_t dims);
+  // Over the last dimension; layer_norm or rms_norm.
+  Value Norm(OpType op, const Value& x, const Constant& weight,
+             const Constant* bias, double eps);
+  // Row `id` of a table [rows, columns] for each id.
+  Value Embedding(const Constant& table, const Value& ids);
+  Value Concat(const Value& a, const Value& b, size_t dim);
+  // x [time, batch, K] with weights [4H, K] and [4H, H] and a bias [4H] in the
+  // order `gates`; the result is [time, batch, H].
+  Value Lstm(const Value& x, const Constant& input, const Constant& recurrent,
+             std::vector<float> bias, const std::string& gates);
+
+  // ---- Views ----
+  Value WithView(const Value& x, View view) const;
+  // Elements are moved if the shape asks for it.
+  Value Reshaped(const Value& x, const std::vector<int64_t>& shape);
+
+  ImportPlan Finish();
+  // Notes for the user about what the graph does otherwise than the source.
+  void Note(const std::string& note);
+
+ private:
+  struct Layer {
+    Node node;
+    std::optional<Matrix> weight;
+    std::vector<float> vector;  // in the place of a matrix
+    std::vector<float> bias;
+    std::vector<double> factors;  // of the outputs
+    std::string weight_name;
+    size_t outputs = 0;  // of a layer with a matrix
+  };
+
+  Value AddLayer(Layer layer, std::vector<int64_t> shape, View view);
+  Value AddNode(OpType op, std::vector<const Value*> inputs,
+                std::vector<int64_t> shape, View view,
+                Attributes attributes = {});
+  std::string NewName();
+  std::string NewTensorName(const std::string& name);
+  Value InShape(const Value& x, const std::vector<int64_t>& shape);
+  Value Full(const Value& x);
+  std::optional<Value> Fold(const Value& x, const std::vector<float>& factors,
+                            const std::vector<float>& offsets);
+  Value Image(const Value& x, const ImageDims& dims);
+  void AddWeight(Layer& layer, ImportPlan& plan);
+  // What a pattern replaced, and weights with it.
+  void RemoveUnused();
+
+  // Axes of a view by dimension and number.
+  struct AxisRef {
+    size_t dim = 0;
+    size_t index = 0;
+  };
+  static std::vector<AxisRef> InMemoryOrder(const View& view);
+  static std::vector<AxisRef> OfDims(const View& view,
+                                     const std::vector<size_t>& dims);
+  // With the axes in this order in memory, as a value of this shape.
+  Value Arranged(const Value& x, const std::vector<AxisRef>& order,
+                 const std::vector<int64_t>& shape);
+
+  const ImportOptions& options_;
+  std::string hint_ = "value";
+  std::set<std::string> names_;
+  std::set<std::string> tensor_names_;
+  std::vector<GraphInput> inputs_;
+  std::vector<Layer> layers_;
+  std::vector<std::string> outputs_;
+  std::vector<std::string> notes_;
+  std::vector<ImportedArray> arrays_;
+  int time_ = -1;  // the row axis that recurrent layers run along
+};
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_IMPORT_NETWORK_NETWORK_H_

@@ -1,0 +1,159 @@
+#include "packer/import/onnx/onnx_node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lutra/runtime/error.h"
+
+namespace lutra::packer {
+
+bool OnnxContext::Has(size_t input) const {
+  return input < node_.inputs.size() && !node_.inputs[input].empty();
+}
+
+Operand OnnxContext::Input(size_t input) const {
+  if (!Has(input)) throw Error("lacks its input " + std::to_string(input));
+  const std::string& name = node_.inputs[input];
+  Operand operand = operands_.at(name);
+  if (operand.value) {
+    operand.value->sole = operand.value->sole && uses_.at(name) == 1;
+  }
+  return operand;
+}
+
+bool OnnxContext::IsConstant(size_t input) const {
+  return Has(input) && operands_.at(node_.inputs[input]).constant.has_value();
+}
+
+bool OnnxContext::AllConstant() const {
+  for (size_t i = 0; i < node_.inputs.size(); ++i) {
+    if (Has(i) && !IsConstant(i)) return false;
+  }
+  return true;
+}
+
+Value OnnxContext::ValueAt(size_t input) const {
+  Operand operand = Input(input);
+  if (operand.value && operand.value->grid) {
+    throw Unsupported{"whole numbers of a quantized value as such"};
+  }
+  if (operand.value && operand.value->ids) {
+    throw Unsupported{"ids that are computed with"};
+  }
+  if (operand.value) return *std::move(operand.value);
+  throw Unsupported{"a constant where a computed value is expected"};
+}
+
+Constant OnnxContext::ConstantAt(size_t input) const {
+  Operand operand = Input(input);
+  if (operand.constant) return *std::move(operand.constant);
+  throw Unsupported{"a computed value where a constant is expected"};
+}
+
+std::vector<int64_t> OnnxContext::IntegersAt(size_t input) const {
+  return ConstantAt(input).Integers();
+}
+
+float OnnxContext::NumberAt(size_t input) const {
+  const Constant constant = ConstantAt(input);
+  if (constant.Count() != 1) {
+    throw Error("'" + constant.name + "' is not one number");
+  }
+  return constant.Floats()[0];
+}
+
+const OnnxNode* OnnxContext::Maker(size_t input) const {
+  if (!Has(input) || uses_.at(node_.inputs[input]) != 1) return nullptr;
+  const auto found = std::find_if(
+      graph_.nodes.begin(), graph_.nodes.end(), [&](const OnnxNode& node) {
+        return node.outputs[0] == node_.inputs[input];
+      });
+  return found == graph_.nodes.end() ? nullptr : &*found;
+}
+
+const OnnxAttribute* OnnxContext::Find(std::string_view name,
+                                       OnnxAttribute::Type type) const {
+  const auto found = node_.attributes.find(name);
+  if (found == node_.attributes.end()) return nullptr;
+  // Files of the first versions do not say the type.
+  if (found->second.type != 0 &&
+      found->second.type != static_cast<int64_t>(type)) {
+    throw Error("has an attribute '" + std::string(name) +
+                "' of another type than the operator has");
+  }
+  return &found->second;
+}
+
+bool OnnxContext::HasAttribute(std::string_view name) const {
+  return node_.attributes.contains(name);
+}
+
+int64_t OnnxContext::Integer(std::string_view name, int64_t otherwise) const {
+  const auto* found = Find(name, OnnxAttribute::Type::kInt);
+  return found == nullptr ? otherwise : found->integer;
+}
+
+float OnnxContext::Number(std::string_view name, float otherwise) const {
+  const auto* found = Find(name, OnnxAttribute::Type::kFloat);
+  return found == nullptr ? otherwise : found->number;
+}
+
+std::string OnnxContext::Text(std::string_view name,
+                              std::string otherwise) const {
+  const auto* found = Find(name, OnnxAttribute::Type::kString);
+  return found == nullptr ? std::move(otherwise) : found->text;
+}
+
+std::vector<int64_t> OnnxContext::Integers(std::string_view name) const {
+  const auto* found = Find(name, OnnxAttribute::Type::kInts);
+  return found == nullptr ? std::vector<int64_t>() : found->integers;
+}
+
+const Constant& OnnxContext::Tensor(std::string_view name) const {
+  const auto* found = Find(name, OnnxAttribute::Type::kTensor);
+  if (found == nullptr || !found->tensor) {
+    throw Error("lacks the attribute '" + std::string(name) + "'");
+  }
+  return *found->tensor;
+}
+
+size_t OnnxContext::Dim(int64_t axis, size_t rank) const {
+  const auto count = static_cast<int64_t>(rank);
+  if (axis < -count || axis >= count) {
+    throw Error("has the axis " + std::to_string(axis) + " of " +
+                std::to_string(rank));
+  }
+  return static_cast<size_t>(axis < 0 ? axis + count : axis);
+}
+
+void OnnxContext::SetOutput(Operand operand, size_t output) const {
+  if (output >= node_.outputs.size() || node_.outputs[output].empty()) return;
+  (void)RowElements(operand.view());  // which has a limit
+  operands_.insert_or_assign(node_.outputs[output], std::move(operand));
+}
+
+void OnnxContext::SetOutput(Value value, size_t output) const {
+  SetOutput(Operand{std::nullopt, std::move(value)}, output);
+}
+
+void OnnxContext::SetOutput(Constant constant, size_t output) const {
+  SetOutput(Operand{std::move(constant), std::nullopt}, output);
+}
+
+bool OnnxContext::WantsOutput(size_t output) const {
+  return output < node_.outputs.size() && !node_.outputs[output].empty() &&
+         uses_.contains(node_.outputs[output]);
+}
+
+const OnnxOperator* FindOnnxOperator(std::string_view name) {
+  for (const auto& family :
+       {OnnxElementwise(), OnnxConvolutions(), OnnxProducts(), OnnxNorms(),
+        OnnxQuantized(), OnnxRecurrent(), OnnxShapes()}) {
+    for (const OnnxOperator& row : family) {
+      if (row.name == name) return &row;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace lutra::packer

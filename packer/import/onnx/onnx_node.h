@@ -1,0 +1,116 @@
+#ifndef LUTRA_PACKER_IMPORT_ONNX_ONNX_NODE_H_
+#define LUTRA_PACKER_IMPORT_ONNX_ONNX_NODE_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "packer/import/network/network.h"
+#include "packer/import/onnx/onnx_file.h"
+
+namespace lutra::packer {
+
+// What a name of an ONNX graph stands for: one of the two.
+struct Operand {
+  std::optional<Constant> constant;
+  std::optional<Value> value;
+
+  const View& view() const { return constant ? constant->view : value->view; }
+};
+
+using Operands = std::map<std::string, Operand, std::less<>>;
+
+// A node that is being translated. Functions throw Error with the bare cause
+// for nodes that cannot be, and Unsupported for those that lutra cannot
+// express.
+class OnnxContext {
+ public:
+  OnnxContext(const OnnxNode& node, const OnnxGraph& graph,
+              const std::map<std::string, size_t, std::less<>>& uses,
+              Operands& operands, Network& network)
+      : node_(node),
+        graph_(graph),
+        uses_(uses),
+        operands_(operands),
+        network_(network) {}
+
+  const OnnxNode& node() const { return node_; }
+  int64_t opset() const { return graph_.opset; }
+  Network& net() const { return network_; }
+
+  bool Has(size_t input) const;
+  size_t InputCount() const { return node_.inputs.size(); }
+  bool IsConstant(size_t input) const;
+  // Whether all inputs that are given are constants.
+  bool AllConstant() const;
+  // Of either kind.
+  Operand Input(size_t input) const;
+  Value ValueAt(size_t input) const;
+  Constant ConstantAt(size_t input) const;
+  // Of numbers of a shape and the like.
+  std::vector<int64_t> IntegersAt(size_t input) const;
+  // One number. Throws Error if it is not one.
+  float NumberAt(size_t input) const;
+  // The node that makes an input, which nothing else reads; nullptr if there is
+  // none.
+  const OnnxNode* Maker(size_t input) const;
+
+  bool HasAttribute(std::string_view name) const;
+  int64_t Integer(std::string_view name, int64_t otherwise) const;
+  float Number(std::string_view name, float otherwise) const;
+  std::string Text(std::string_view name, std::string otherwise) const;
+  std::vector<int64_t> Integers(std::string_view name) const;
+  const Constant& Tensor(std::string_view name) const;
+  // A dimension of a value of `rank`, counted from the end if negative.
+  size_t Dim(int64_t axis, size_t rank) const;
+
+  void SetOutput(Value value, size_t output = 0) const;
+  void SetOutput(Constant constant, size_t output = 0) const;
+  void SetOutput(Operand operand, size_t output = 0) const;
+  // Whether anything reads it.
+  bool WantsOutput(size_t output) const;
+
+ private:
+  const OnnxAttribute* Find(std::string_view name,
+                            OnnxAttribute::Type type) const;
+
+  const OnnxNode& node_;
+  const OnnxGraph& graph_;
+  const std::map<std::string, size_t, std::less<>>& uses_;
+  Operands& operands_;
+  Network& network_;
+};
+
+// Conv and Gemm with the node's attributes, of whatever the inputs are; the
+// bias may be nullptr.
+Value OnnxConvolution(const OnnxContext& node, Value x, Constant weight,
+                      const Constant* bias);
+Value OnnxGemm(const OnnxContext& node, Value x, Constant weight,
+               const Constant* bias);
+
+struct OnnxOperator {
+  std::string_view name;  // "com.microsoft.MatMulNBits"
+  size_t least_inputs;
+  size_t most_inputs;
+  void (*translate)(OnnxContext&);
+};
+
+// A file for each family.
+std::span<const OnnxOperator> OnnxElementwise();
+std::span<const OnnxOperator> OnnxConvolutions();
+std::span<const OnnxOperator> OnnxProducts();
+std::span<const OnnxOperator> OnnxNorms();
+std::span<const OnnxOperator> OnnxQuantized();
+std::span<const OnnxOperator> OnnxRecurrent();
+std::span<const OnnxOperator> OnnxShapes();
+
+// nullptr if there is none.
+const OnnxOperator* FindOnnxOperator(std::string_view name);
+
+}  // namespace lutra::packer
+
+#endif  // LUTRA_PACKER_IMPORT_ONNX_ONNX_NODE_H_

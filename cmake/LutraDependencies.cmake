@@ -79,6 +79,7 @@ if("qat" IN_LIST LUTRA_ROOMS)
 endif()
 
 if("packer" IN_LIST LUTRA_ROOMS)
+  find_package(FlatBuffersReader)  # imports of .tflite; refused without
   find_package(SentencePiece)  # imports of .model tokenizers; refused without
   find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 endif()

@@ -30,7 +30,7 @@ struct FormatRow {
   ImportPlan (*plan)(const ImportOptions&);
 };
 
-constexpr std::array<FormatRow, 8> kFormats = {{
+constexpr std::array<FormatRow, 9> kFormats = {{
     {ImportFormat::kAuto, "auto", nullptr},
     {ImportFormat::kHuggingFace, "huggingface", PlanHuggingFace},
     {ImportFormat::kGguf, "gguf", PlanGguf},
@@ -39,6 +39,7 @@ constexpr std::array<FormatRow, 8> kFormats = {{
     {ImportFormat::kKeywordSpotter, "keyword-spotter", PlanKeywordSpotter},
     {ImportFormat::kCharacterLstm, "char-lstm", PlanCharacterLstm},
     {ImportFormat::kOnnx, "onnx", PlanOnnx},
+    {ImportFormat::kTflite, "tflite", PlanTflite},
 }};
 
 const FormatRow& Row(ImportFormat format) {
@@ -72,6 +73,7 @@ ImportFormat DetectFormat(const ImportOptions& options) {
     return ImportFormat::kGguf;
   }
   if (source.extension() == ".onnx") return ImportFormat::kOnnx;
+  if (source.extension() == ".tflite") return ImportFormat::kTflite;
   const bool torch = source.filename().string().starts_with("pytorch_model");
   if (torch || source.extension() == ".safetensors") {
     throw Error::InFile(source.string(),

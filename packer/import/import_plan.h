@@ -89,6 +89,7 @@ ImportPlan PlanGraph(const ImportOptions& options);
 ImportPlan PlanKeywordSpotter(const ImportOptions& options);
 ImportPlan PlanCharacterLstm(const ImportOptions& options);
 ImportPlan PlanOnnx(const ImportOptions& options);
+ImportPlan PlanTflite(const ImportOptions& options);
 
 // Names of files that the formats are known by.
 inline constexpr std::string_view kConfigFile = "config.json";

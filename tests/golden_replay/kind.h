@@ -56,6 +56,10 @@ extern const Kind kChat;
 extern const Kind kOnnx;
 extern const Kind kMalformedOnnx;
 
+// Files of TensorFlow Lite with inputs and what its interpreter gives
+// (shared/golden/tflite/README.md).
+extern const Kind kTflite;
+
 // All of them.
 std::span<const Kind* const> Kinds();
 

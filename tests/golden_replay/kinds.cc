@@ -4,8 +4,9 @@ namespace lutra::golden {
 
 std::span<const Kind* const> Kinds() {
   static constexpr const Kind* kKinds[] = {
-      &kCheckpoints, &kArchitecture, &kHuggingFace, &kLattice, &kParq,
-      &kTokenizers,  &kTraining,     &kChat,        &kOnnx,    &kMalformedOnnx,
+      &kCheckpoints, &kArchitecture,  &kHuggingFace, &kLattice,
+      &kParq,        &kTokenizers,    &kTraining,    &kChat,
+      &kOnnx,        &kMalformedOnnx, &kTflite,
   };
   return kKinds;
 }

@@ -119,8 +119,9 @@ TEST_F(OnnxImportTest, BatchNormalizationFoldsIntoTheLayerBefore) {
 
 TEST_F(OnnxImportTest, AFixedFirstDimensionMayBeNoBatch) {
   OnnxWriter writer({2, 3});
-  writer.Add({"Transpose", {"x"}, "t"}).Add({"MatMul", {"t", "w"}}).Floats(
-      "w", {2, 1}, {1, 10});
+  writer.Add({"Transpose", {"x"}, "t"})
+      .Add({"MatMul", {"t", "w"}})
+      .Floats("w", {2, 1}, {1, 10});
   const ImportReport report = Import(writer);
   ASSERT_EQ(report.arrays.size(), 2u);
   EXPECT_THAT(report.arrays[0].rows, ElementsAre(-1, -1));

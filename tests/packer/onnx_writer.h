@@ -45,8 +45,8 @@ class OnnxWriter {
     Message dims;
     for (const int64_t size : shape) {
       // A batch has a name instead.
-      dims.Add(1, size < 0 ? Message().Bytes(2, "N")
-                           : Message().Integer(1, size));
+      dims.Add(1,
+               size < 0 ? Message().Bytes(2, "N") : Message().Integer(1, size));
     }
     const Message tensor = Message().Integer(1, 1).Add(2, dims);
     graph_.Add(11, Message().Bytes(1, "x").Add(2, Message().Add(1, tensor)));
@@ -73,10 +73,10 @@ class OnnxWriter {
   }
   OnnxWriter& Floats(const std::string& name, const std::vector<int64_t>& shape,
                      const std::vector<float>& values) {
-    return Tensor(name, 1, shape,
-                  Message().Bytes(
-                      9, {reinterpret_cast<const char*>(values.data()),
-                          values.size() * sizeof(float)}));
+    return Tensor(
+        name, 1, shape,
+        Message().Bytes(9, {reinterpret_cast<const char*>(values.data()),
+                            values.size() * sizeof(float)}));
   }
   OnnxWriter& External(const std::string& name,
                        const std::vector<int64_t>& shape,

@@ -25,7 +25,7 @@ constexpr const char* kExample =
     "    beside it\n"
     "  safetensors of any layers, with --graph graph.json or in a folder that\n"
     "    has it\n"
-    "  a graph of ONNX (.onnx)\n"
+    "  a graph of ONNX (.onnx) or TensorFlow Lite (.tflite)\n"
     "  the folder of MLPerf Tiny's keyword spotter, or of an ml5.js charRNN\n"
     "docs/import.md says what is supported.\n"
     "\n"
@@ -132,7 +132,7 @@ void AddImportVerb(CommandLine& line) {
   importer
       .Add("--format", verb->format,
            "What the source is: auto, huggingface, gguf, llama2c, graph, "
-           "keyword-spotter, char-lstm, onnx")
+           "keyword-spotter, char-lstm, onnx, tflite")
       .TypeName("NAME")
       .ShowDefault();
   importer

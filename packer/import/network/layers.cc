@@ -53,6 +53,19 @@ std::vector<Axis> DimOf(int64_t size, int64_t stride) {
 
 }  // namespace
 
+void PadToSame(const std::array<int64_t, 2>& image, bool upper,
+               Window& window) {
+  for (size_t i = 0; i < 2; ++i) {
+    const int64_t outputs = (image[i] - 1) / window.stride[i] + 1;
+    const int64_t reach = window.dilation[i] * (window.kernel[i] - 1) + 1;
+    const int64_t all = std::max<int64_t>(
+        0, (outputs - 1) * window.stride[i] + reach - image[i]);
+    const int64_t less = all / 2;
+    window.padding[2 * i] = upper ? less : all - less;
+    window.padding[2 * i + 1] = upper ? all - less : less;
+  }
+}
+
 Value Network::Linear(const Value& x, const Constant& weight) {
   if (x.view.dims.empty() || HasRows(x.view.dims.back())) {
     throw Unsupported{"a product along the batch"};
@@ -219,8 +232,27 @@ Value Network::Pool(OpType op, const Value& x, const ImageDims& dims,
   const Value image = Image(x, dims);
   const auto out = OutputSize(image.shape, window);
   const std::vector<int64_t> shape = {out[0], out[1], image.shape[2]};
-  return AddNode(op, {&image}, shape, ImageView(image.view, dims, shape),
-                 WindowAttributes(window));
+  Value y = AddNode(op, {&image}, shape, ImageView(image.view, dims, shape),
+                    WindowAttributes(window));
+  y.range = x.range;
+  return y;
+}
+
+// A kernel of one tap for each channel.
+Value Network::Padded(const Value& x, const ImageDims& dims,
+                      const std::array<int64_t, 4>& padding) {
+  const int64_t channels = SizeOf(x.view.dims[dims.channels]);
+  const std::vector<int64_t> shape = {channels, 1, 1, 1};
+  const Constant ones = MakeConstant(
+      hint_, Elements::Of(std::vector<float>(static_cast<size_t>(channels), 1)),
+      shape);
+  Window window;
+  window.padding = padding;
+  Value y = Convolution(x, dims, ones, static_cast<size_t>(channels), window);
+  // What is added later is not added to the padding before.
+  y.sole = false;
+  y.range = x.range;
+  return y;
 }
 
 Value Network::Reduce(OpType pool, const Value& x,

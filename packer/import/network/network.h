@@ -61,6 +61,10 @@ struct Window {
   std::array<int64_t, 4> padding = {0, 0, 0, 0};  // top, bottom, left, right
 };
 
+// Pads so that there are as many outputs as inputs / stride, rounded up; what
+// is odd goes to the end if `upper`, else to the beginning. ("SAME")
+void PadToSame(const std::array<int64_t, 2>& image, bool upper, Window& window);
+
 // Which dimensions of a value are those of an image.
 struct ImageDims {
   size_t batch = 0;
@@ -107,6 +111,9 @@ class Network {
                     const Window& window);
   Value Pool(OpType op, const Value& x, const ImageDims& dims,
              const Window& window);
+  // With zeros around it: top, bottom, left, right.
+  Value Padded(const Value& x, const ImageDims& dims,
+               const std::array<int64_t, 4>& padding);
   // The mean or maximum over dimensions, which get the size 1.
   Value Reduce(OpType pool, const Value& x, const std::vector<size_t>& dims);
   // Over the last `dims` dimensions.

@@ -72,21 +72,6 @@ void ReadPads(const OnnxContext& node, size_t count, Window& window) {
   }
 }
 
-// auto_pad: as many outputs as inputs / stride, rounded up; what is odd goes to
-// the end (SAME_UPPER) or the beginning.
-void PadToSame(const std::array<int64_t, 2>& image, bool upper,
-               Window& window) {
-  for (size_t i = 0; i < 2; ++i) {
-    const int64_t outputs = (image[i] - 1) / window.stride[i] + 1;
-    const int64_t reach = window.dilation[i] * (window.kernel[i] - 1) + 1;
-    const int64_t all = std::max<int64_t>(
-        0, (outputs - 1) * window.stride[i] + reach - image[i]);
-    const int64_t less = all / 2;
-    window.padding[2 * i] = upper ? less : all - less;
-    window.padding[2 * i + 1] = upper ? all - less : less;
-  }
-}
-
 // `count`: dimensions of the window; `kernel`: its size if the node says none.
 Window ReadWindow(const OnnxContext& node, const View& x, size_t count,
                   const std::array<int64_t, 2>& kernel) {
@@ -160,10 +145,7 @@ void Pool(OnnxContext& node) {
     }
   }
   Value y = node.net().Pool(kOp, x, kDims, window);
-  if (!kAverage) {
-    y.grid = x.grid;
-    y.range = x.range;
-  }
+  if (!kAverage) y.grid = x.grid;
   node.SetOutput(AsBefore(std::move(y), rank));
 }
 
@@ -207,19 +189,7 @@ void Pad(OnnxContext& node) {
     window.padding[2 * dim] = pads[2 + i];
     window.padding[2 * dim + 1] = pads[rank + 2 + i];
   }
-  const auto channels = DimSize(x.view.dims[1]);
-  if (!channels || IsUnknownSize(*channels)) {
-    throw Unsupported{"channels whose number is not known"};
-  }
-  const std::vector<int64_t> shape = {*channels, 1, 1, 1};
-  const Constant ones = MakeConstant(
-      node.node().outputs[0],
-      Elements::Of(std::vector<float>(static_cast<size_t>(*channels), 1)),
-      shape);
-  Value y = node.net().Convolution(x, kDims, ones,
-                                   static_cast<size_t>(*channels), window);
-  // Nothing can be folded in before the padding.
-  y.sole = false;
+  Value y = node.net().Padded(x, kDims, window.padding);
   node.SetOutput(AsBefore(std::move(y), rank));
 }
 

@@ -32,6 +32,7 @@ enum class ImportFormat {
   kKeywordSpotter,  // the folder of MLPerf Tiny's keyword spotter
   kCharacterLstm,   // a folder with manifest.json, of ml5.js's charRNN
   kOnnx,            // a graph of ONNX (.onnx)
+  kTflite,          // one of TensorFlow Lite (.tflite)
 };
 
 // Checkpoints do not store the frequencies of the rotary embedding.
@@ -43,7 +44,7 @@ enum class RopePrecision {
 };
 
 // "auto", "huggingface", "gguf", "llama2c", "graph", "keyword-spotter",
-// "char-lstm", "onnx".
+// "char-lstm", "onnx", "tflite".
 std::string_view Name(ImportFormat format);
 // Throws Error.
 ImportFormat ParseImportFormat(std::string_view name);

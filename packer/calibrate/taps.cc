@@ -28,6 +28,8 @@ std::optional<MatrixInput> FindMatrixInput(const Model& model,
       return MatrixInput{node.inputs[0], node.inputs[0],
                          elements(node.inputs[0])};
     case OpType::kLstmCell:
+      // With what it holds behind it, its output is not what it multiplies.
+      if (WordAttribute(node, "output") != "hidden") return std::nullopt;
       return MatrixInput{node.output, node.output, elements(node.output)};
     case OpType::kConv2d: {
       const Window2d window =

@@ -15,6 +15,10 @@ using kernels::Function;
 
 constexpr size_t kGates = 4;
 
+size_t Units(const Model& model, const Node& node) {
+  return static_cast<size_t>(model.file().Get(node.weight).shape[1]);
+}
+
 // What the step works in, each [rows, ...] unless it says something else.
 struct Scratch {
   Scratch(const BackwardCapacity& capacity, size_t units, float* memory) {
@@ -52,7 +56,8 @@ class LstmStep : public BackwardStep {
       : binding_(binding),
         executor_(execution.executor),
         weight_(Tensor32(model, node.weight)),
-        units_(model.value(node.output).ElementCount()),
+        units_(Units(model, node)),
+        width_(model.value(node.output).ElementCount()),
         scratch_(binding.capacity, units_,
                  static_cast<float*>(binding.scratch)),
         rounded_(FloatInput(node, execution), binding.capacity.rows, units_,
@@ -96,8 +101,10 @@ class LstmStep : public BackwardStep {
     for (const SequenceRows& rows : call.sequences) {
       float* before = scratch_.before + rows.first * units_;
       std::fill(before, before + units_, 0.0f);
-      std::copy_n(binding_.output + rows.first * units_,
-                  (rows.count - 1) * units_, before + units_);
+      for (size_t t = 1; t < rows.count; ++t) {
+        std::copy_n(binding_.output + (rows.first + t - 1) * width_, units_,
+                    before + t * units_);
+      }
     }
     rounded_.Round(scratch_.before, m);
     std::copy_n(Floats(binding_.inputs[0]), m * width, scratch_.gates);
@@ -156,7 +163,9 @@ class LstmStep : public BackwardStep {
     const size_t width = kGates * units_;
     const float* gates = scratch_.gates + row * width;
     const float* c = scratch_.cells + row * units_;
-    const float* dy = binding_.output_gradient + row * units_;
+    const float* dy = binding_.output_gradient + row * width_;
+    // Of c, if that is given out as well.
+    const float* dy_cell = width_ > units_ ? dy + units_ : nullptr;
     float* d = scratch_.dgates + row * width;
     // tanh(c) waits where the gradient of the output gate goes.
     float* tanh_c = d + output_;
@@ -171,7 +180,8 @@ class LstmStep : public BackwardStep {
       const float h =
           dh != nullptr && rounded_.Passes(row + 1, j) ? dy[j] + dh[j] : dy[j];
       const float through = h * o * ((1.0f - tanh) * (1.0f + tanh));
-      const float cell = dh == nullptr ? through : through + dc[j];
+      const float given = dy_cell == nullptr ? through : through + dy_cell[j];
+      const float cell = dh == nullptr ? given : given + dc[j];
       const float before = first ? 0.0f : c[j - units_];
       d[output_ + j] = h * tanh * (o * (1.0f - o));
       d[input_ + j] = cell * g * (i * (1.0f - i));
@@ -185,6 +195,7 @@ class LstmStep : public BackwardStep {
   Executor* executor_;
   const float* weight_;  // [4 * units, units]
   size_t units_;
+  size_t width_;  // of the output of a row
   Scratch scratch_;
   RoundedRows rounded_;
   const float* before_;  // as it is multiplied
@@ -203,7 +214,7 @@ class LstmCell : public OperatorGradient {
   size_t ScratchBytes(const Model& model, const Node& node,
                       const Execution& execution,
                       const BackwardCapacity& capacity) const override {
-    const size_t units = model.value(node.output).ElementCount();
+    const size_t units = Units(model, node);
     return LstmStep::ScratchBytes(capacity, units) +
            RoundedRows::Bytes(FloatInput(node, execution), capacity.rows,
                               units);

@@ -70,6 +70,11 @@ std::vector<StaticInput> QuantizeInputs(const QuantizationSpec& spec,
     input.range_max = before.range_max;
     SetInputQuantization(input, node);
     if (input.range_min == input.range_max) {
+      if (QuantizedValue(node) == nullptr) {
+        throw Error("tensor '" + node.weight +
+                    "': its input is a part of the value '" + node.output +
+                    "' and can have no fixed range");
+      }
       wanted.push_back({*QuantizedValue(node), *layer.activations});
     }
   }

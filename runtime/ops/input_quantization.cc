@@ -78,7 +78,8 @@ bool QuantizesInput(OpType op) {
 
 const std::string* QuantizedValue(const Node& node) {
   if (!QuantizesInput(node.op)) return nullptr;
-  return node.op == OpType::kLstmCell ? &node.output : &node.inputs[0];
+  if (node.op != OpType::kLstmCell) return &node.inputs[0];
+  return WordAttribute(node, "output") == "both" ? nullptr : &node.output;
 }
 
 InputQuantization InputQuantizationOf(const Node& node) {

@@ -14,7 +14,12 @@ constexpr size_t kGates = 4;
 constexpr size_t kAlignment = 64;
 
 size_t Units(const Model& model, const Node& node) {
-  return model.value(node.output).ElementCount();
+  return GetWeight(model, node.weight).k;
+}
+
+// Whether the output of a row is h, then c.
+bool HasBoth(const Node& node) {
+  return WordAttribute(node, "output") == "both";
 }
 
 size_t Rounded(size_t bytes) {
@@ -43,6 +48,7 @@ class LstmCellStep : public Step {
   LstmCellStep(const Model& model, const Node& node, const Execution& execution,
                const Binding& binding)
       : units_(Units(model, node)),
+        width_(HasBoth(node) ? 2 * units_ : units_),
         execution_(execution),
         product_(model, node, execution, binding.m,
                  static_cast<std::byte*>(binding.scratch) +
@@ -73,7 +79,7 @@ class LstmCellStep : public Step {
       RunTokens(call, t);
     }
     for (const SequenceRows& rows : call.sequences) {
-      const float* last = y_ + (rows.first + rows.count - 1) * units_;
+      const float* last = y_ + (rows.first + rows.count - 1) * width_;
       std::copy(last, last + units_, State(rows));
     }
   }
@@ -110,7 +116,7 @@ class LstmCellStep : public Step {
     for (const SequenceRows& rows : call.sequences) {
       if (t >= rows.count) continue;
       const float* h =
-          t == 0 ? State(rows) : y_ + (rows.first + t - 1) * units_;
+          t == 0 ? State(rows) : y_ + (rows.first + t - 1) * width_;
       std::copy(h, h + units_, before_ + count++ * units_);
     }
     product_.Run(before_, count, gates_);
@@ -119,7 +125,7 @@ class LstmCellStep : public Step {
       if (t >= rows.count) continue;
       const size_t row = rows.first + t;
       RunCell(x_ + row * kGates * units_, gates, State(rows) + units_,
-              y_ + row * units_);
+              y_ + row * width_);
       gates += kGates * units_;
     }
   }
@@ -137,13 +143,15 @@ class LstmCellStep : public Step {
     }
     kernels::Apply(kernels::Function::kTanh, c, units_, y);
     for (size_t i = 0; i < units_; ++i) y[i] *= gates[output_ + i];
+    if (width_ > units_) std::copy(c, c + units_, y + units_);
   }
 
   size_t units_;
+  size_t width_;  // of the output of a row
   Execution execution_;
   MatrixProduct product_;
   const float* x_;  // [m, 4 * units]
-  float* y_;        // [m, units]
+  float* y_;        // [m, width]
   float* gates_;    // [sequences, 4 * units]
   float* before_;   // [sequences, units]
   size_t state_offset_;
@@ -171,6 +179,10 @@ class LstmCell : public Operator {
                           .kind = AttributeKind::kText,
                           .words = "the letters of 'ifgo' in some order",
                           .accepts = IsGateOrder});
+    attributes.push_back({.name = "output",
+                          .kind = AttributeKind::kWord,
+                          .required = false,
+                          .words = "hidden both"});
     return attributes;
   }
 
@@ -188,7 +200,7 @@ class LstmCell : public Operator {
                           ", " + std::to_string(w.k) +
                           "] are not [4H] and [4H, H]");
     }
-    return {int64_t{w.k}};
+    return {int64_t{w.k} * (HasBoth(node) ? 2 : 1)};
   }
 
   size_t StateBytes(const Model& model, const Node& node) const override {

@@ -20,7 +20,7 @@ TEST(OnnxReplayTest, EveryGraphThatLutraCanExpress) {
   const auto folder = TestData("golden/onnx");
   if (!folder) GTEST_SKIP() << "golden/onnx absent (LUTRA_TEST_DATA)";
   // docs/import.md says what these lack.
-  const std::set<std::string> refused = {"lstm", "mlp-dynamic", "torch-llama",
+  const std::set<std::string> refused = {"mlp-dynamic", "torch-llama",
                                          "transformer"};
   const auto json = ReplayAsJson(*folder);
   size_t cases = 0;

@@ -60,8 +60,8 @@ void Compare(const fs::path& folder, const json& entry, bool dequantize,
   options.dequantize = dequantize;
   packer::ImportModel(options);
   const auto model = Model::Load(options.output);
-  Session session(model, {.activations = kernels::ActivationType::kFloat32,
-                          .threads = 1});
+  Session session(
+      model, {.activations = kernels::ActivationType::kFloat32, .threads = 1});
   const std::string stem = source.stem().string();
   const std::vector<float> x =
       Numbers(folder / (stem + "_in.npy"), entry.at("input"));

@@ -319,6 +319,13 @@ std::vector<Case> Cases() {
        {{8}},
        {{"gates", "ofci"}},
        {8, 2}},
+      {"LstmCellBoth",
+       OpType::kLstmCell,
+       {{12}},
+       {{"gates", "iofg"}, {"output", "both"}},
+       {12, 3},
+       {},
+       {{.rows = 4}, {.rows = 1}}},
   };
 }
 

@@ -99,6 +99,47 @@ TEST(RecurrentOperatorTest, CausalConv1d) {
   }
 }
 
+TEST(RecurrentOperatorTest, LstmCellGivesWhatItHolds) {
+  constexpr size_t kUnits = 3;
+  const auto x = RandomFloats(kTokens * 4 * kUnits, 1);
+  const auto w = RandomFloats(4 * kUnits * kUnits, 2);
+  const auto build = [&](const char* output) {
+    ModelBuilder builder;
+    builder.Input("x", {4 * kUnits})
+        .Add(OpType::kLstmCell, {"x"}, "y", "w")
+        .Set("gates", std::string("ifgo"))
+        .Set("output", std::string(output))
+        .Output("y")
+        .Floats("w", {4 * kUnits, kUnits}, w);
+    return builder;
+  };
+  const auto hidden = RunTokens(build("hidden"), {x}, kTokens, 1);
+  const auto reference = RunTokens(build("both"), {x}, kTokens, 1);
+  std::vector<double> expected;
+  std::vector<double> h(kUnits);
+  std::vector<double> c(kUnits);
+  for (size_t t = 0; t < kTokens; ++t) {
+    const std::vector<double> before = h;
+    const auto gate = [&](size_t i) {
+      double sum = x[t * 4 * kUnits + i];
+      for (size_t j = 0; j < kUnits; ++j) {
+        sum += double{w[i * kUnits + j]} * before[j];
+      }
+      return sum;
+    };
+    const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+    for (size_t i = 0; i < kUnits; ++i) {
+      c[i] = sigmoid(gate(kUnits + i)) * c[i] +
+             sigmoid(gate(i)) * std::tanh(gate(2 * kUnits + i));
+      h[i] = sigmoid(gate(3 * kUnits + i)) * std::tanh(c[i]);
+      EXPECT_EQ(reference[t * 2 * kUnits + i], hidden[t * kUnits + i]);
+    }
+    expected.insert(expected.end(), h.begin(), h.end());
+    expected.insert(expected.end(), c.begin(), c.end());
+  }
+  Check(build("both"), {x}, reference, expected, 1e-5);
+}
+
 TEST(RecurrentOperatorTest, GatedDeltaRule) {
   constexpr size_t kHeads = 4;
   constexpr size_t kKeyHeads = 2;

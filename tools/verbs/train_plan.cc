@@ -22,8 +22,9 @@ std::string InputWords(const Node& node, const std::set<std::string>& ranged) {
   if (input.group_size > 0) {
     words += ", groups of " + std::to_string(input.group_size);
   }
+  const std::string* const value = QuantizedValue(node);
   const bool fixed = input.range_min != input.range_max ||
-                     ranged.contains(*QuantizedValue(node));
+                     (value != nullptr && ranged.contains(*value));
   return fixed ? words + ", fixed range" : words;
 }
 

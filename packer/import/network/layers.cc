@@ -404,7 +404,7 @@ Value Network::Concat(const Value& a, const Value& b, size_t dim) {
 
 Value Network::Lstm(const Value& x, const Constant& input,
                     const Constant& recurrent, std::vector<float> bias,
-                    const std::string& gates) {
+                    const std::string& gates, bool both) {
   const auto& time = x.view.dims[0];
   if (time.size() != 1 || !time[0].is_row() ||
       !RowElementAxes(x.view.dims[1]).empty()) {
@@ -422,11 +422,12 @@ Value Network::Lstm(const Value& x, const Constant& input,
   layer.node.op = OpType::kLstmCell;
   layer.node.inputs = {in.name};
   layer.node.attributes["gates"] = gates;
+  if (both) layer.node.attributes["output"] = "both";
   Matrix matrix;
   matrix.constant = recurrent;
   matrix.rows = Moved(PlacesOf(recurrent.view.dims[0]), recurrent.view.offset);
   matrix.columns = PlacesOf(recurrent.view.dims[1]);
-  const auto n = static_cast<int64_t>(matrix.columns.size());
+  const auto n = static_cast<int64_t>(matrix.columns.size()) * (both ? 2 : 1);
   layer.weight = std::move(matrix);
   layer.weight_name = NewTensorName(recurrent.name);
   View view = in.view;

@@ -125,9 +125,10 @@ class Network {
   Value Embedding(const Constant& table, const Value& ids);
   Value Concat(const Value& a, const Value& b, size_t dim);
   // x [time, batch, K] with weights [4H, K] and [4H, H] and a bias [4H] in the
-  // order `gates`; the result is [time, batch, H].
+  // order `gates`; the result is [time, batch, H], or if `both` [time, batch,
+  // 2H], what the cell holds behind its outputs.
   Value Lstm(const Value& x, const Constant& input, const Constant& recurrent,
-             std::vector<float> bias, const std::string& gates);
+             std::vector<float> bias, const std::string& gates, bool both);
 
   // ---- Views ----
   Value WithView(const Value& x, View view) const;

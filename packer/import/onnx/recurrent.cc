@@ -52,7 +52,6 @@ void Lstm(OnnxContext& node) {
   CheckZeros(node, 5, "an initial state");
   CheckZeros(node, 6, "an initial state");
   CheckZeros(node, 7, "peepholes");
-  if (node.WantsOutput(2)) throw Unsupported{"the cell's content as an output"};
   Value x = node.ValueAt(0);
   if (x.view.dims.size() != 3) throw Error("takes a value of 3 dimensions");
   // [batch, time, size].
@@ -78,20 +77,28 @@ void Lstm(OnnxContext& node) {
       bias.push_back(both[i] + both[count + i]);
     }
   }
-  const Value h = node.net().Lstm(x, input, recurrent, std::move(bias), "iofg");
+  const bool both = node.WantsOutput(2);
+  Value h = node.net().Lstm(x, input, recurrent, std::move(bias), "iofg", both);
+  h.sole = false;
+  Value content = h;
+  if (both) {
+    content.view = *Sliced(h.view, 2, units, 1, units);
+    h.view = *Sliced(h.view, 2, 0, 1, units);
+  }
   // [time, directions, batch, units], or [batch, time, directions, units].
   Value all = h;
-  all.sole = false;
   if (batch_first) all.view = Transposed(all.view, swapped);
   all.view.dims.insert(all.view.dims.begin() + (batch_first ? 2 : 1),
                        std::vector<Axis>());
   node.SetOutput(all, 0);
   // The last state is that of each step, as far as the sequence has come.
-  Value last = h;
-  last.sole = false;
-  last.view.dims[0].clear();
-  if (batch_first) last.view = Transposed(last.view, swapped);
-  node.SetOutput(last, 1);
+  const auto last = [&](Value state) {
+    state.view.dims[0].clear();
+    if (batch_first) state.view = Transposed(state.view, swapped);
+    return state;
+  };
+  node.SetOutput(last(h), 1);
+  if (both) node.SetOutput(last(content), 2);
 }
 
 constexpr OnnxOperator kOperators[] = {

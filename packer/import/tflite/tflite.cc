@@ -123,8 +123,8 @@ class Importer {
     } catch (const Unsupported& cause) {
       missing_.Add("input '" + tensor.name + "'", cause.cause);
     } catch (const Error& error) {
-      throw Error::InFile(file_, "its input '" + tensor.name + "' " +
-                                     error.what());
+      throw Error::InFile(file_,
+                          "its input '" + tensor.name + "' " + error.what());
     }
   }
 
@@ -155,9 +155,9 @@ class Importer {
         std::find_if(Rows().begin(), Rows().end(),
                      [&](const Row& r) { return r.code == op.code; });
     if (row == Rows().end()) {
-      missing_.Add(op.code == kCustom ? "custom operator '" + op.name + "'"
-                                      : "builtin operator " +
-                                            std::to_string(op.code),
+      missing_.Add(op.code == kCustom
+                       ? "custom operator '" + op.name + "'"
+                       : "builtin operator " + std::to_string(op.code),
                    "");
       return;
     }
@@ -303,21 +303,19 @@ class Importer {
     const Value x = ValueAt(op, 0);
     Constant weight = NumbersAt(op, 1);
     if (weight.view.dims.size() != 4) throw Error("has a weight of no windows");
-    const Window window = WindowOf(op, x,
-                                   {*DimSize(weight.view.dims[1]),
-                                    *DimSize(weight.view.dims[2])});
+    const Window window = WindowOf(
+        op, x, {*DimSize(weight.view.dims[1]), *DimSize(weight.view.dims[2])});
     const auto channels = DimSize(x.view.dims[3]);
     if (depthwise && !weight.view.dims[0].empty()) {
       throw Error("has several weights for a channel in one");
     }
-    const std::vector<size_t> order =
-        depthwise ? std::vector<size_t>{3, 0, 1, 2}
-                  : std::vector<size_t>{0, 3, 1, 2};
+    const std::vector<size_t> order = depthwise
+                                          ? std::vector<size_t>{3, 0, 1, 2}
+                                          : std::vector<size_t>{0, 3, 1, 2};
     weight.view = Transposed(weight.view, order);
     const auto groups =
         depthwise ? static_cast<size_t>(channels.value_or(1)) : 1;
-    const Value y =
-        network_.Convolution(x, kDims, weight, groups, window);
+    const Value y = network_.Convolution(x, kDims, weight, groups, window);
     return Biased(op, y, 2, *DimSize(weight.view.dims[0]));
   }
   Value Conv(const TfliteOperator& op) { return Convolve(op, false); }
@@ -337,8 +335,7 @@ class Importer {
 
   Value Pool(const TfliteOperator& op, OpType pool) {
     const Value x = ValueAt(op, 0);
-    const Value y =
-        network_.Pool(pool, x, kDims, WindowOf(op, x, op.kernel));
+    const Value y = network_.Pool(pool, x, kDims, WindowOf(op, x, op.kernel));
     const auto grid = grids_.find(x.name);
     if (pool == OpType::kMaxPool2d && grid != grids_.end()) {
       grids_.emplace(y.name, grid->second);

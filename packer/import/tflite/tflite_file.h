@@ -28,7 +28,7 @@ struct TfliteTensor {
 
 struct TfliteOperator {
   int64_t code = 0;
-  std::string name;  // of an operator of the app's own
+  std::string name;             // of an operator of the app's own
   std::vector<int64_t> inputs;  // tensors; -1: none
   std::vector<int64_t> outputs;
   // Whatever of these the operator has.

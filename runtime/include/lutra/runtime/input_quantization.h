@@ -42,7 +42,8 @@ struct InputQuantization {
 // Whether nodes of the operator have these attributes.
 bool QuantizesInput(OpType op);
 // The value that they are about: the input, or the output that lstm_cell reads
-// again. nullptr for other operators.
+// again. nullptr for other operators, and for an lstm_cell whose output is more
+// than that.
 const std::string* QuantizedValue(const Node& node);
 InputQuantization InputQuantizationOf(const Node& node);
 // Only for nodes of such operators.

@@ -604,8 +604,8 @@ TEST(ImportTest, UnknownSourcesAreNamed) {
   };
   EXPECT_THAT(refusal(dir / "none"), HasSubstr("none: does not exist"));
   EXPECT_THAT(refusal(dir.path()), HasSubstr("is a folder of no known kind"));
-  WriteText(dir / "model.onnx", "x");
-  EXPECT_THAT(refusal(dir / "model.onnx"), HasSubstr("of no known kind"));
+  WriteText(dir / "model.pb", "x");
+  EXPECT_THAT(refusal(dir / "model.pb"), HasSubstr("of no known kind"));
   WriteText(dir / "model.safetensors", "x");
   EXPECT_THAT(refusal(dir / "model.safetensors"), HasSubstr("give a graph"));
   std::string quantized(300, '\0');

@@ -148,6 +148,33 @@ TEST_F(DamagedSourceTest, Gguf) {
   ExpectRefused("model.gguf", Head, {.source = source_ / "model.gguf"}, 50);
 }
 
+TEST_F(DamagedSourceTest, Onnx) {
+  LUTRA_REQUIRE_DATA(data, "golden/onnx");
+  for (const char* graph : {"cnn-qdq", "lstm", "matmulnbits4-zero"}) {
+    CopyData(data / graph, {"model.onnx"});
+    ExpectRefused("model.onnx", Head, {.source = source_ / "model.onnx"}, 15);
+    fs::remove(source_ / "model.onnx");
+  }
+}
+
+TEST_F(DamagedSourceTest, Tflite) {
+  LUTRA_REQUIRE_DATA(data, "data/kws-mlperf-tiny");
+  CopyData(data, {"kws_ref_model.tflite"});
+  try {
+    ImportModel({.source = source_ / "kws_ref_model.tflite",
+                 .output = dir_ / "first.safetensors"});
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kUnsupported) throw;
+    GTEST_SKIP() << error.what();
+  }
+  ExpectRefused(
+      "kws_ref_model.tflite",
+      [](Mutator& mutator, const std::string& bytes) {
+        return mutator.Damage(bytes, 9000);
+      },
+      {.source = source_ / "kws_ref_model.tflite"}, 15);
+}
+
 TEST_F(DamagedSourceTest, TorchFile) {
   LUTRA_REQUIRE_DATA(folder, "golden/checkpoints/torchao-parq-2w-4e-bin");
   CopyData(folder, {"config.json", "pytorch_model.bin"});

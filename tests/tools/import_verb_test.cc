@@ -199,9 +199,9 @@ TEST(ImportVerbTest, WrongUse) {
   EXPECT_EQ(missing.exit_code, 1);
   EXPECT_THAT(missing.err, HasSubstr("none: does not exist"));
   const Outcome format = RunLutra(
-      {"import", (dir / "none").string(), "-o", model, "--format", "onnx"});
+      {"import", (dir / "none").string(), "-o", model, "--format", "caffe"});
   EXPECT_EQ(format.exit_code, 2);
-  EXPECT_THAT(format.err, HasSubstr("unknown format 'onnx'"));
+  EXPECT_THAT(format.err, HasSubstr("unknown format 'caffe'"));
 }
 
 TEST(ExportVerbTest, FoldersAndGgufFiles) {

@@ -60,7 +60,7 @@ std::string WeightLines(const packer::ImportReport& report) {
 std::string FloatLines(const packer::ImportReport& report) {
   std::string text;
   for (const packer::ImportedWeight& weight : report.weights) {
-    if (weight.exact_groups == weight.groups) continue;
+    if (!weight.recovered || weight.exact_groups == weight.groups) continue;
     const double share = static_cast<double>(weight.exact_groups) /
                          static_cast<double>(weight.groups);
     text += "\n  not exact: " + OneLine(weight.name) + ": " +

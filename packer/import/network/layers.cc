@@ -9,7 +9,7 @@
 namespace lutra::packer {
 namespace {
 
-constexpr size_t kMostRows = size_t{1} << 30;
+constexpr size_t kMostRows = size_t{1} << 24;  // bounds memory
 
 std::vector<uint32_t> PlacesOf(const std::vector<Axis>& dim) {
   return Places(dim, 0, kMostRows);

@@ -1,14 +1,20 @@
 # Installs headers, libraries, the lutra command (see tools/) and a package
-# configuration, so that programs can say find_package(lutra).
+# configuration, so that programs can say find_package(lutra) or ask pkg-config.
 include(CMakePackageConfigHelpers)
 
 set(lutra_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/lutra")
 
 set(lutra_installed_targets)
+set(lutra_components)
+if(TARGET lutra_c)
+  list(APPEND lutra_installed_targets lutra_c)
+  list(APPEND lutra_components c)
+endif()
 foreach(folder kernels runtime qat packer tools/eval)
   cmake_path(GET folder FILENAME name)
   if(TARGET lutra_${name})
     list(APPEND lutra_installed_targets lutra_${name})
+    list(APPEND lutra_components ${name})
     install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}/include/"
             DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
   endif()
@@ -24,6 +30,10 @@ install(
   NAMESPACE lutra::
   FILE lutraTargets.cmake
   DESTINATION "${lutra_package_dir}")
+
+# The C++ library, for links by a C compiler.
+set(lutra_cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
+list(REMOVE_ITEM lutra_cxx_libraries ${CMAKE_C_IMPLICIT_LINK_LIBRARIES})
 
 configure_package_config_file(
   "${PROJECT_SOURCE_DIR}/cmake/lutraConfig.cmake.in"
@@ -42,3 +52,7 @@ install(
         "${PROJECT_SOURCE_DIR}/cmake/Findpthreadpool.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/Findutf8proc.cmake"
   DESTINATION "${lutra_package_dir}")
+
+if(TARGET lutra_runtime)
+  include(LutraPkgConfig)
+endif()

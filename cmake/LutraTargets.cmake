@@ -47,11 +47,12 @@ function(lutra_use_precompiled target name)
   endif()
 endfunction()
 
-# lutra_library(ROOM SOURCES...) makes lutra_ROOM, alias lutra::ROOM. Its public
-# headers are under ROOM/include; private ones are included by their path from
-# the repository root.
+# lutra_library(ROOM SOURCES...) makes lutra_ROOM, alias lutra::ROOM: a static
+# library always, as C++ has no binary interface to promise. Its public headers
+# are under ROOM/include; private ones are included by their path from the
+# repository root.
 function(lutra_library room)
-  add_library(lutra_${room} ${ARGN})
+  add_library(lutra_${room} STATIC ${ARGN})
   add_library(lutra::${room} ALIAS lutra_${room})
   set_target_properties(lutra_${room} PROPERTIES EXPORT_NAME ${room})
   target_include_directories(

@@ -19,7 +19,7 @@ packages=(
 )
 for purpose in "$@"; do
   case "$purpose" in
-    test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev) ;;
+    test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev pkg-config) ;;
     ci) packages+=(clang-format-14 clang-tidy-14) ;;
     aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
     wasm) packages+=(emscripten nodejs) ;;

@@ -36,18 +36,91 @@ function(build_project source folder)
       "-DCMAKE_CXX_FLAGS=${FLAGS}" ${ARGN})
   run(ignored "${CMAKE_COMMAND}" --build "${folder}" --config "${CONFIG}")
 endfunction()
-build_project("${APP_DIR}" "${WORK_DIR}/app" "-DEXPECTED_VERSION=${VERSION}"
+build_project("${TEST_DIR}/app" "${WORK_DIR}/app" "-DEXPECTED_VERSION=${VERSION}"
               "-DALL_HEADERS=${WORK_DIR}/all_headers.cc")
 build_project("${EXAMPLES_DIR}" "${WORK_DIR}/examples")
 
-# All three print the outputs of the model for the same input.
+# Components find no more than they use: the kernels nothing of the runtime, a
+# shared library nothing at all.
+set(without)
+foreach(package pthreadpool PCRE2 utf8proc ZLIB SentencePiece Eigen3 XNNPACK)
+  list(APPEND without "-DCMAKE_DISABLE_FIND_PACKAGE_${package}=ON")
+endforeach()
+build_project("${TEST_DIR}/kernels_app" "${WORK_DIR}/kernels_app"
+              "-DEXAMPLES_DIR=${EXAMPLES_DIR}" ${without})
+foreach(folder kernels_app examples)
+  run(actual "${WORK_DIR}/${folder}/gemv")
+  if(NOT actual STREQUAL
+     "y[0] = -1.500\ny[1] = -0.500\ny[2] = 0.500\ny[3] = 1.500\n")
+    message(FATAL_ERROR "${folder}/gemv printed '${actual}'")
+  endif()
+endforeach()
+if(SHARED)
+  list(APPEND without -DCMAKE_DISABLE_FIND_PACKAGE_hwy=ON
+       -DCMAKE_DISABLE_FIND_PACKAGE_cpuinfo=ON)
+  build_project("${TEST_DIR}/c_app" "${WORK_DIR}/c_only"
+                "-DEXPECTED_VERSION=${VERSION}" ${without})
+endif()
+build_project("${TEST_DIR}/c_app" "${WORK_DIR}/c_app"
+              "-DEXPECTED_VERSION=${VERSION}" -DMORE=runtime)
+
+# liblutra.so has the functions that lutra.h declares, and shows nothing else.
+if(SHARED)
+  file(READ "${prefix}/include/lutra.h" header)
+  string(REGEX REPLACE "/\\*[^*]*(\\*+[^*/][^*]*)*\\*+/" "" header "${header}")
+  string(REPLACE ";" "" header "${header}")
+  string(REGEX MATCHALL "LUTRA_EXPORT[ \na-z0-9_*]+\\(" declared "${header}")
+  list(TRANSFORM declared REPLACE ".*[ \n*]([a-z0-9_]+)\\($" "\\1")
+  list(FILTER declared INCLUDE REGEX "^lutra_")  # not the macro's own words
+  list(SORT declared)
+  list(LENGTH declared count)
+  if(count LESS 50)
+    message(FATAL_ERROR "lutra.h declares only: ${declared}")
+  endif()
+  file(GLOB library "${prefix}/lib*/liblutra.so.${VERSION}")
+  run(shown "${NM}" --dynamic --defined-only --format=posix "${library}")
+  string(REGEX MATCHALL "[^\n]+" shown "${shown}")
+  list(TRANSFORM shown REPLACE " .*" "")
+  list(SORT shown)
+  if(NOT shown STREQUAL declared)
+    message(FATAL_ERROR "${library} shows\n${shown}\nand lutra.h declares\n"
+                        "${declared}")
+  endif()
+  run(dynamic "${READELF}" --dynamic --wide "${library}")
+  string(REGEX MATCH "^[0-9]+\\.[0-9]+" abi "${VERSION}")
+  string(REGEX REPLACE "^([1-9][0-9]*)\\..*" "\\1" abi "${abi}")
+  string(FIND "${dynamic}" "[liblutra.so.${abi}]" position)
+  if(position EQUAL -1)
+    message(FATAL_ERROR "not liblutra.so.${abi}:\n${dynamic}")
+  endif()
+endif()
+
+# What pkg-config says is enough for a C compiler.
+if(PKG_CONFIG)
+  file(GLOB_RECURSE files "${prefix}/*/lutra-static.pc")
+  cmake_path(GET files PARENT_PATH folder)
+  set(ENV{PKG_CONFIG_PATH} "${folder}")
+  cmake_path(GET folder PARENT_PATH libraries)
+  foreach(name lutra lutra-static)
+    run(flags "${PKG_CONFIG}" --cflags --libs ${name})
+    separate_arguments(flags UNIX_COMMAND "${FLAGS} ${flags}")
+    run(ignored "${C_COMPILER}" "${TEST_DIR}/c_app/run_from_c.c" -o
+        "${WORK_DIR}/c_app/${name}" ${flags} "-Wl,-rpath,${libraries}")
+  endforeach()
+  set(pkg_config_programs c_app/lutra c_app/lutra-static)
+else()
+  message("no pkg-config: its files are not tested")
+endif()
+
+# All print the outputs of the model for the same input.
 set(model "${WORK_DIR}/model.safetensors")
 run(expected "${MAKE_MODEL}" "${model}")
 if(NOT expected MATCHES "[0-9]")
   message(FATAL_ERROR "no outputs to compare with: '${expected}'")
 endif()
-foreach(program run_from_c run_from_cxx)
-  run(actual "${WORK_DIR}/app/${program}" "${model}")
+foreach(program app/run_from_cxx c_app/run_from_c c_app/run_from_c_static
+                ${pkg_config_programs})
+  run(actual "${WORK_DIR}/${program}" "${model}")
   if(NOT actual STREQUAL expected)
     message(FATAL_ERROR "${program} printed\n${actual}instead of\n${expected}")
   endif()
@@ -98,14 +171,14 @@ if(NOT actual STREQUAL "4 calls, packed: 1, perplexity 4.000\n")
   message(FATAL_ERROR "use_eval printed '${actual}'")
 endif()
 
-run(actual "${WORK_DIR}/app/readme" "${model}")
+run(actual "${WORK_DIR}/c_app/readme" "${model}")
 if(NOT actual MATCHES "^class 0: .*\nclass 9: [^\n]*\n$")
   message(FATAL_ERROR "readme printed '${actual}'")
 endif()
 # The README shows that very program.
-file(READ "${APP_DIR}/readme.c" program)
-file(READ "${APP_DIR}/../../../README.md" readme)
+file(READ "${TEST_DIR}/c_app/readme.c" program)
+file(READ "${TEST_DIR}/../../README.md" readme)
 string(FIND "${readme}" "```c\n${program}```" position)
 if(position EQUAL -1)
-  message(FATAL_ERROR "README.md does not quote tests/install/app/readme.c")
+  message(FATAL_ERROR "README.md does not quote tests/install/c_app/readme.c")
 endif()

@@ -19,6 +19,9 @@ foreach(folder kernels runtime qat packer tools/eval)
             DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
   endif()
 endforeach()
+if(TARGET lutra_zlib)
+  list(APPEND lutra_installed_targets lutra_zlib)
+endif()
 install(
   TARGETS ${lutra_installed_targets}
   EXPORT lutra_targets
@@ -30,6 +33,19 @@ install(
   NAMESPACE lutra::
   FILE lutraTargets.cmake
   DESTINATION "${lutra_package_dir}")
+
+# What the package configuration looks for; a zlib that was fetched goes along.
+foreach(target pthreadpool::pthreadpool PCRE2::8BIT utf8proc::utf8proc ZLIB::ZLIB)
+  string(REGEX REPLACE "::.*" "" name "${target}")
+  string(TOLOWER "lutra_uses_${name}" name)
+  set(${name} OFF)
+  if(TARGET ${target})
+    set(${name} ON)
+  endif()
+endforeach()
+if(TARGET lutra_zlib)
+  set(lutra_uses_zlib OFF)
+endif()
 
 # The C++ library, for links by a C compiler.
 set(lutra_cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})

@@ -1,16 +1,5 @@
 # Run by ctest with cmake -P; the variables come from CMakeLists.txt.
-
-function(run out)
-  execute_process(
-    COMMAND ${ARGN}
-    OUTPUT_VARIABLE output
-    ERROR_VARIABLE errors
-    RESULT_VARIABLE result)
-  if(NOT result EQUAL 0)
-    message(FATAL_ERROR "failed (${result}): ${ARGN}\n${output}\n${errors}")
-  endif()
-  set(${out} "${output}" PARENT_SCOPE)
-endfunction()
+include("${CMAKE_CURRENT_LIST_DIR}/../run.cmake")
 
 file(REMOVE_RECURSE "${WORK_DIR}")
 file(MAKE_DIRECTORY "${WORK_DIR}")
@@ -182,3 +171,14 @@ string(FIND "${readme}" "```c\n${program}```" position)
 if(position EQUAL -1)
   message(FATAL_ERROR "README.md does not quote tests/install/c_app/readme.c")
 endif()
+
+# Its page has every option.
+file(STRINGS "${BUILD_DIR}/CMakeCache.txt" options
+     REGEX "^LUTRA_[A-Z_]+:(BOOL|STRING|PATH)=")
+list(TRANSFORM options REPLACE ":.*" "")
+file(READ "${TEST_DIR}/../../docs/building.md" page)
+foreach(option IN LISTS options)
+  if(NOT page MATCHES "\n\\| `${option}` \\|")
+    message(FATAL_ERROR "docs/building.md does not list ${option}")
+  endif()
+endforeach()

@@ -83,6 +83,8 @@ int RunCommand(int argc, const char* const* argv) {
   AddRunVerb(line);
   AddEmbedTextVerb(line);
   AddCpuVerb(line);
+  AddCompletionsVerb(line);
+  AddManVerb(line);
   const std::vector<std::string> words = ExpandConfig(argc, argv, "train");
   std::vector<const char*> pointers;
   for (const std::string& word : words) pointers.push_back(word.c_str());

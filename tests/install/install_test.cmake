@@ -172,6 +172,14 @@ if(position EQUAL -1)
   message(FATAL_ERROR "README.md does not quote tests/install/c_app/readme.c")
 endif()
 
+foreach(file bin/lutra share/man/man1/lutra.1 share/zsh/site-functions/_lutra
+             share/bash-completion/completions/lutra.bash
+             share/fish/vendor_completions.d/lutra.fish)
+  if(NOT EXISTS "${prefix}/${file}")
+    message(FATAL_ERROR "not installed: ${file}")
+  endif()
+endforeach()
+
 # Its page has every option.
 file(STRINGS "${BUILD_DIR}/CMakeCache.txt" options
      REGEX "^LUTRA_[A-Z_]+:(BOOL|STRING|PATH)=")

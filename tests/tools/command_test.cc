@@ -19,10 +19,10 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-const char* const kVerbs[] = {"train",   "import",     "pack",     "synth",
-                              "inspect", "verify",     "diff",     "eval",
-                              "bench",   "profile",    "generate", "chat",
-                              "run",     "embed-text", "cpu"};
+const char* const kVerbs[] = {
+    "train", "import",     "pack",  "synth",       "inspect",  "verify",
+    "diff",  "eval",       "bench", "profile",     "generate", "chat",
+    "run",   "embed-text", "cpu",   "completions", "man"};
 
 TEST(CommandTest, HelpNamesTheVerbs) {
   const std::string help = OutputOf({"--help"});

@@ -170,6 +170,53 @@ void CommandLine::OnParsed(const std::function<void()>& check) {
   app_->parse_complete_callback(check);
 }
 
+// "TEXT:{a,b}" allows a and b only.
+static std::vector<std::string> WordsOf(const std::string& value) {
+  std::vector<std::string> words;
+  const size_t start = value.find(":{");
+  if (start == std::string::npos || !value.ends_with('}')) return words;
+  return CLI::detail::split(value.substr(start + 2, value.size() - start - 3),
+                            ',');
+}
+
+static VerbDescription DescribeApp(const CLI::App& app) {
+  VerbDescription verb;
+  verb.name = app.get_name();
+  verb.text = app.get_description();
+  verb.footer = app.get_footer();
+  for (const CLI::Option* option : app.get_options()) {
+    OptionDescription described;
+    for (const std::string& name : option->get_snames()) {
+      described.names.push_back("-" + name);
+    }
+    for (const std::string& name : option->get_lnames()) {
+      described.names.push_back("--" + name);
+    }
+    if (described.names.empty()) {
+      described.positional = option->get_name(/*positional=*/true);
+    }
+    if (option->get_items_expected_max() > 0) {  // else a flag
+      described.value = option->get_type_name();
+    }
+    described.words = WordsOf(described.value);
+    described.default_value = option->get_default_str();
+    described.text = option->get_description();
+    described.required = option->get_required();
+    described.repeated = option->get_items_expected_max() > 1;
+    verb.options.push_back(described);
+  }
+  return verb;
+}
+
+CommandDescription CommandLine::Describe() const {
+  CommandDescription description;
+  description.command = DescribeApp(*app_);
+  for (const CLI::App* verb : app_->get_subcommands({})) {
+    description.verbs.push_back(DescribeApp(*verb));
+  }
+  return description;
+}
+
 void CommandLine::Parse(int argc, const char* const* argv) {
   try {
     app_->parse(argc, argv);

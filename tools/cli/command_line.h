@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tools/cli/command_description.h"
+
 // What a command understands: verbs, each with options and a help text. The
 // parser behind it (CLI11) takes longer to compile than all of a verb, so that
 // only command_line.cc sees it.
@@ -111,6 +113,8 @@ class CommandLine {
   void Version(std::string_view text);
   // Stands at the end of the help text.
   void Footer(std::string_view text);
+  // What --help says of all of it.
+  CommandDescription Describe() const;
   // Is called before the verb runs.
   void OnParsed(const std::function<void()>& check);
 

@@ -30,6 +30,8 @@ void AddChatVerb(CommandLine& line);
 void AddRunVerb(CommandLine& line);
 void AddEmbedTextVerb(CommandLine& line);
 void AddCpuVerb(CommandLine& line);
+void AddCompletionsVerb(CommandLine& line);
+void AddManVerb(CommandLine& line);
 
 }  // namespace lutra::tools
 

@@ -81,6 +81,7 @@ int RunCommand(int argc, const char* const* argv) {
   AddGenerateVerb(line);
   AddChatVerb(line);
   AddRunVerb(line);
+  AddEmbedVerb(line);
   AddEmbedTextVerb(line);
   AddCpuVerb(line);
   AddCompletionsVerb(line);

@@ -27,7 +27,13 @@ function(build_project source folder)
 endfunction()
 build_project("${TEST_DIR}/app" "${WORK_DIR}/app" "-DEXPECTED_VERSION=${VERSION}"
               "-DALL_HEADERS=${WORK_DIR}/all_headers.cc")
-build_project("${EXAMPLES_DIR}" "${WORK_DIR}/examples")
+set(model "${WORK_DIR}/model.safetensors")
+run(expected "${MAKE_MODEL}" "${model}")
+if(NOT expected MATCHES "[0-9]")
+  message(FATAL_ERROR "no outputs to compare with: '${expected}'")
+endif()
+build_project("${EXAMPLES_DIR}" "${WORK_DIR}/examples"
+              "-DEMBEDDED_MODEL=${model}")
 
 # Components find no more than they use: the kernels nothing of the runtime, a
 # shared library nothing at all.
@@ -102,13 +108,8 @@ else()
 endif()
 
 # All print the outputs of the model for the same input.
-set(model "${WORK_DIR}/model.safetensors")
-run(expected "${MAKE_MODEL}" "${model}")
-if(NOT expected MATCHES "[0-9]")
-  message(FATAL_ERROR "no outputs to compare with: '${expected}'")
-endif()
 foreach(program app/run_from_cxx c_app/run_from_c c_app/run_from_c_static
-                ${pkg_config_programs})
+                ${pkg_config_programs} examples/embedded)
   run(actual "${WORK_DIR}/${program}" "${model}")
   if(NOT actual STREQUAL expected)
     message(FATAL_ERROR "${program} printed\n${actual}instead of\n${expected}")

@@ -20,9 +20,9 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 const char* const kVerbs[] = {
-    "train", "import",     "pack",  "synth",       "inspect",  "verify",
-    "diff",  "eval",       "bench", "profile",     "generate", "chat",
-    "run",   "embed-text", "cpu",   "completions", "man"};
+    "train", "import",     "pack",  "synth",   "inspect",     "verify",
+    "diff",  "eval",       "bench", "profile", "generate",    "chat",
+    "run",   "embed-text", "cpu",   "embed",   "completions", "man"};
 
 TEST(CommandTest, HelpNamesTheVerbs) {
   const std::string help = OutputOf({"--help"});

@@ -77,12 +77,13 @@ TEST_F(CompletionsTest, AllKnowEveryVerbAndOption) {
         OptionsIn(Part(OutputOf({verb, "--help"}), "\nOptions:", "\n\n"));
     ASSERT_GE(options.size(), 2u);
     const std::string title = std::regex_replace(verb, std::regex("-"), "\\-");
-    const std::string page = Part(man, "\n.SH \"lutra " + title + "\"", "\n.SH");
+    const std::string page =
+        Part(man, "\n.SH \"lutra " + title + "\"", "\n.SH");
     const std::string bash_part = Part(bash, "    " + verb + ")\n", "esac");
     const std::string zsh_part = Part(zsh, "\n" + verb + ") ", ";;\n");
     for (const std::string& option : options) {
-      EXPECT_THAT(page, HasSubstr(std::regex_replace(
-                            option, std::regex("-"), "\\-")));
+      EXPECT_THAT(
+          page, HasSubstr(std::regex_replace(option, std::regex("-"), "\\-")));
       EXPECT_THAT(bash_part + " ",
                   ::testing::ContainsRegex("[ ']" + option + "[ ']"));
       EXPECT_THAT(zsh_part, HasSubstr(option + "["));
@@ -118,12 +119,11 @@ TEST_F(CompletionsTest, ShellsAndManRead) {
     const char* program;
     const char* check;
   };
-  const Case cases[] = {
-      {{"completions", "zsh"}, "zsh", "zsh -n page"},
-      {{"completions", "fish"}, "fish", "fish -n page"},
-      {{"completions", "bash"}, "bash", "bash -n page"},
-      {{"man"}, "groff", "groff -man -ww -Tascii -z page"},
-      {{"man"}, "mandoc", "mandoc -T lint -W error page"}};
+  const Case cases[] = {{{"completions", "zsh"}, "zsh", "zsh -n page"},
+                        {{"completions", "fish"}, "fish", "fish -n page"},
+                        {{"completions", "bash"}, "bash", "bash -n page"},
+                        {{"man"}, "groff", "groff -man -ww -Tascii -z page"},
+                        {{"man"}, "mandoc", "mandoc -T lint -W error page"}};
   for (const Case& c : cases) {
     if (!Has(c.program)) continue;
     EXPECT_EQ(Script("page", OutputOf(c.arguments), c.check), "") << c.check;

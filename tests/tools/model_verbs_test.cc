@@ -41,6 +41,26 @@ class PackedModelTest : public ::testing::Test {
   const std::string packed_ = shop_ / "packed.safetensors";
 };
 
+TEST_F(PackedModelTest, EmbedNamesItsBytes) {
+  EXPECT_THAT(OutputOf({"embed", packed_, "-o", shop_ / "2-bit net.c"}),
+              EndsWith(" bytes, _2_bit_net and _2_bit_net_size\n"));
+  EXPECT_THAT(
+      ReadBytes(shop_ / "2-bit net.c"),
+      HasSubstr("const size_t _2_bit_net_size = " +
+                std::to_string(std::filesystem::file_size(packed_)) + ";\n"));
+  const std::string out = shop_ / "net.c";
+  EXPECT_THAT(OutputOf({"embed", packed_, "-o", out, "--name", "n1"}),
+              EndsWith(" bytes, n1 and n1_size\n"));
+  const Outcome bad_name =
+      RunLutra({"embed", packed_, "-o", shop_ / "x.c", "--name", "1n"});
+  EXPECT_EQ(bad_name.exit_code, 2);
+  EXPECT_THAT(bad_name.err, HasSubstr("--name: '1n' is no name in C"));
+  const Outcome no_model = RunLutra({"embed", out, "-o", shop_ / "x.c"});
+  ExpectError(no_model);
+  EXPECT_THAT(no_model.err, HasSubstr(out));
+  EXPECT_FALSE(std::filesystem::exists(shop_ / "x.c"));
+}
+
 TEST_F(PackedModelTest, VerifySaysOk) {
   EXPECT_THAT(OutputOf({"verify", packed_}),
               EndsWith(packed_ + ": ok: 3 tensors, 2 packed\n"));

@@ -45,8 +45,8 @@ std::string BashCase(const VerbDescription& verb) {
     if (option.names.empty()) {
       in_place += words;
     } else if (!words.empty()) {
-      values += "        " + Join(option.names, "|") + ") words='" + words +
-                "' ;;\n";
+      values +=
+          "        " + Join(option.names, "|") + ") words='" + words + "' ;;\n";
     } else if (!option.value.empty()) {
       with_file.insert(with_file.end(), option.names.begin(),
                        option.names.end());

@@ -91,7 +91,8 @@ std::string ManPage(const CommandDescription& description,
   }
   page +=
       ".SH \"EXIT STATUS\"\n"
-      "0; 1 if the work failed, or if the files that are compared differ; 2 if\n"
+      "0; 1 if the work failed, or if the files that are compared differ; 2 "
+      "if\n"
       "the command line is wrong; 128 plus the signal that ended it.\n";
   return page;
 }

@@ -19,8 +19,8 @@ constexpr const char* kExample =
 }  // namespace
 
 void AddCompletionsVerb(CommandLine& line) {
-  Verb verb = line.AddVerb("completions",
-                           "Print what a shell needs to complete command lines");
+  Verb verb = line.AddVerb(
+      "completions", "Print what a shell needs to complete command lines");
   const auto shell = std::make_shared<std::string>();
   verb.Add("SHELL", *shell, "Which shell")
       .Required()

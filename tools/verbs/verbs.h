@@ -28,6 +28,7 @@ void AddProfileVerb(CommandLine& line);
 void AddGenerateVerb(CommandLine& line);
 void AddChatVerb(CommandLine& line);
 void AddRunVerb(CommandLine& line);
+void AddEmbedVerb(CommandLine& line);
 void AddEmbedTextVerb(CommandLine& line);
 void AddCpuVerb(CommandLine& line);
 void AddCompletionsVerb(CommandLine& line);

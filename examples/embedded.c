@@ -2,8 +2,8 @@
  *   lutra embed MODEL -o network.c
  *
  * Until the loop memory is allocated: for the graph, and for the values between
- * layers. The weights stay where they are in the program, and the loop allocates
- * nothing.
+ * layers. The weights stay where they are in the program, and the loop
+ * allocates nothing.
  */
 #include <lutra.h>
 #include <stdio.h>

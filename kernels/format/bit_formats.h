@@ -30,19 +30,41 @@ constexpr const BitFormat* FindBitFormat(size_t bits) {
   return nullptr;
 }
 
+// What this build has code for (LUTRA_BITS of CMake): bit b stands for the
+// format of b bits.
+#ifdef LUTRA_BUILT_BITS
+inline constexpr unsigned kBuiltBits = LUTRA_BUILT_BITS;
+#else
+inline constexpr unsigned kBuiltBits = ~0u;
+#endif
+constexpr bool IsBuilt(size_t bits) {
+  return bits < 32 && ((kBuiltBits >> bits) & 1) != 0;
+}
+static_assert(
+    kBuiltBits == ~0u ||
+        [](unsigned bits) {
+          for (const BitFormat& format : kBitFormats) {
+            bits &= ~(1u << format.bits);
+          }
+          return bits == 0;
+        }(kBuiltBits),
+    "LUTRA_BITS: not all are bit formats");
+
 template <size_t kBits>
 inline constexpr bool kHasTable = FindBitFormat(kBits)->nibble_tables > 0;
 
 // Calls body(std::integral_constant<size_t, bits>()): from a number to code
-// that is compiled for each format.
+// that is compiled for each format which is built.
 template <size_t kIndex = 0, class Body>
 void WithBits(size_t bits, const Body& body) {
   constexpr size_t kBits = kBitFormats[kIndex].bits;
   static_assert(LutFormat{.bits = kBits}.HasTable() == kHasTable<kBits>);
-  if constexpr (kIndex + 1 < std::size(kBitFormats)) {
-    if (bits != kBits) return WithBits<kIndex + 1>(bits, body);
+  if constexpr (IsBuilt(kBits)) {
+    if (bits == kBits) return body(std::integral_constant<size_t, kBits>());
   }
-  body(std::integral_constant<size_t, kBits>());
+  if constexpr (kIndex + 1 < std::size(kBitFormats)) {
+    WithBits<kIndex + 1>(bits, body);
+  }
 }
 
 }  // namespace lutra::kernels

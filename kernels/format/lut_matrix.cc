@@ -206,6 +206,9 @@ const char* CheckFormat(const LutFormat& format) noexcept {
   if (FindBitFormat(format.bits) == nullptr) {
     return "bits must be 1 to 4, or 8";
   }
+  if (!IsBuilt(format.bits)) {
+    return "unknown bits: this build was made without them (LUTRA_BITS)";
+  }
   if (format.group_size == 0) return "group_size must not be 0";
   if (format.group_size > kMaxGroupSize) return "group_size exceeds 65536";
   if (format.group_size > format.k) {

@@ -22,11 +22,18 @@ endif()
 
 # With the app's own libraries both rooms configure.
 run(ignored ${configure} -B "${WORK_DIR}/app" -DOWN_LIBRARIES=ON)
-# To build all of them takes minutes: the kernels, for CPUs without vectors.
+# To build all of them takes minutes: the kernels, for CPUs without vectors and
+# one kind of weights.
 run(ignored ${configure} -B "${WORK_DIR}/app" -DLUTRA_ROOMS=kernels
-    "-DLUTRA_SKIP_TARGETS=HWY_SSSE3|HWY_SSE4|(HWY_AVX2*2-1)")
-run(ignored "${CMAKE_COMMAND}" --build "${WORK_DIR}/app" --target gemv)
+    -DLUTRA_TARGETS=EMU128 -DLUTRA_BITS=2)
+run(ignored "${CMAKE_COMMAND}" --build "${WORK_DIR}/app" --target gemv
+    built_bits)
 run(actual "${WORK_DIR}/app/gemv")
 if(NOT actual MATCHES "^y.0. = -1.500\n.*\ny.3. = 1.500\n$")
   message(FATAL_ERROR "gemv printed '${actual}'")
+endif()
+run(actual "${WORK_DIR}/app/built_bits")
+set(no "unknown bits: this build was made without them (LUTRA_BITS)")
+if(NOT actual STREQUAL "1: ${no}\n2: yes\n3: ${no}\n4: ${no}\n8: ${no}\n")
+  message(FATAL_ERROR "built_bits printed '${actual}'")
 endif()

@@ -15,7 +15,7 @@ struct NpyArray {
   std::vector<float> floats() const { return {values.begin(), values.end()}; }
 };
 
-// float32, int64, int32, int8 and uint8, little-endian, C order. Throws Error.
+// What tools::ReadNpy reads, as numbers. Throws Error.
 NpyArray ReadNpyArray(const std::filesystem::path& path);
 
 }  // namespace lutra::golden

@@ -52,6 +52,9 @@ TEST(NpyTest, ReadsOtherTypesAndShapes) {
       Read(Npy("{'shape': (5,), 'fortran_order': False, 'descr': '<i4'}", 20));
   EXPECT_EQ(ids.type, NpyType::kInt32);
   EXPECT_THAT(ids.shape, ElementsAre(5));
+  const NpyArray wide =
+      Read(Npy("{'shape': (2,), 'fortran_order': False, 'descr': '<i8'}", 16));
+  EXPECT_EQ(wide.type, NpyType::kInt64);
   const NpyArray scalar =
       Read(Npy("{\"descr\": \"|u1\", 'fortran_order': False, 'shape': ()}", 1));
   EXPECT_EQ(scalar.type, NpyType::kUInt8);

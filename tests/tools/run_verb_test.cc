@@ -147,6 +147,15 @@ TEST(RunVerbTest, IdsAndLimitAndTable) {
   EXPECT_THAT(text, AllOf(HasSubstr("largest of y"), HasSubstr(" ...")));
   // Header, rule and a line for each token.
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 6);
+  // NumPy's own whole numbers.
+  const std::vector<int64_t> wide(ids.begin(), ids.end());
+  WriteBytes(shop / "wide.npy",
+             NpyOf("<i8", "(4,)", wide.data(), wide.size() * sizeof(int64_t)));
+  EXPECT_EQ(OutputOf({"run", model, "-i", "ids=" + (shop / "wide.npy")}), text);
+  const int64_t far = int64_t{1} << 32;
+  WriteBytes(shop / "far.npy", NpyOf("<i8", "(1,)", &far, sizeof(far)));
+  EXPECT_THAT(RunLutra({"run", model, "-i", shop / "far.npy"}).err,
+              HasSubstr("far.npy: holds 4294967296, which is no id"));
 }
 
 TEST(RunVerbTest, IdOutOfRangeIsAnError) {

@@ -72,6 +72,21 @@ size_t CountTokens(const NpyArray& array, const ValueInfo& value) {
   return tokens;
 }
 
+// NumPy's whole numbers are int64 by itself. Throws Error with the bare cause.
+std::vector<std::byte> Narrowed(const std::vector<std::byte>& wide) {
+  std::vector<std::byte> narrow(wide.size() / sizeof(int64_t) * kValueBytes);
+  for (size_t i = 0; i < wide.size() / sizeof(int64_t); ++i) {
+    int64_t value;
+    std::memcpy(&value, wide.data() + i * sizeof(value), sizeof(value));
+    const auto id = static_cast<int32_t>(value);
+    if (id != value) {
+      throw Error("holds " + std::to_string(value) + ", which is no id");
+    }
+    Store(id, i, narrow);
+  }
+  return narrow;
+}
+
 }  // namespace
 
 InputData ReadInput(const std::filesystem::path& path, const ValueInfo& value) {
@@ -90,12 +105,14 @@ InputData ReadInput(const std::filesystem::path& path, const ValueInfo& value) {
           Store(static_cast<float>(byte) / 255.0f, i, data.bytes);
         }
       }
-    } else if ((array.type == NpyType::kInt32) == ids) {
+    } else if (ids && array.type == NpyType::kInt64) {
+      data.bytes = Narrowed(array.data);
+    } else if (array.type == (ids ? NpyType::kInt32 : NpyType::kFloat32)) {
       data.bytes = std::move(array.data);
     } else {
       throw Error("is of type " + std::string(Name(array.type)) +
                   ", but the input '" + value.name + "' takes " +
-                  (ids ? "int32" : "float32"));
+                  (ids ? "int32 or int64" : "float32"));
     }
   } catch (const Error& error) {
     throw Error::InFile(path.string(), error.what());

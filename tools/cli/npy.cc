@@ -28,9 +28,11 @@ struct TypeName {
   std::string_view name;
   size_t bytes;
 };
-constexpr std::array<TypeName, 3> kTypes = {{
+constexpr std::array<TypeName, 5> kTypes = {{
     {NpyType::kFloat32, "<f4", "float32", 4},
     {NpyType::kInt32, "<i4", "int32", 4},
+    {NpyType::kInt64, "<i8", "int64", 8},
+    {NpyType::kInt8, "|i1", "int8", 1},
     {NpyType::kUInt8, "|u1", "uint8", 1},
 }};
 
@@ -173,8 +175,8 @@ NpyArray ReadNpy(const std::filesystem::path& path) {
                    [&](const TypeName& t) { return t.descr == header->descr; });
   if (type == kTypes.end()) {
     throw Error::InFile(file, "the type '" + header->descr +
-                                  "' is not supported (float32, int32 and "
-                                  "uint8 are, little-endian)");
+                                  "' is not supported (float32, int32, int64, "
+                                  "int8 and uint8 are, little-endian)");
   }
   if (header->fortran_order) {
     throw Error::InFile(file, "is in Fortran order; save it in C order");

@@ -14,7 +14,7 @@
 
 namespace lutra::tools {
 
-enum class NpyType { kFloat32, kInt32, kUInt8 };
+enum class NpyType { kFloat32, kInt32, kInt64, kInt8, kUInt8 };
 
 size_t ByteSize(NpyType type);
 // NumPy's name, e.g. "float32".

@@ -23,7 +23,8 @@ namespace lutra::tools {
 namespace {
 
 constexpr const char* kExample =
-    "Inputs are .npy files (float32, int32, uint8) or idx files (also .gz),\n"
+    "Inputs are .npy files (float32, int32, int64, uint8) or idx files (also "
+    ".gz),\n"
     "[tokens, shape of the input]. Bytes for a float input are pixels and\n"
     "divided by 255. Outputs are printed, or written as float32 .npy.\n"
     "\n"

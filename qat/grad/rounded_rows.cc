@@ -2,16 +2,14 @@
 
 #include "kernels/base/parallel.h"
 #include "qat/grad/gradients.h"
+#include "runtime/base/aligned_memory.h"
 
 namespace lutra::qat {
 
 size_t RoundedRows::ValueBytes(
     const std::optional<kernels::ActivationRounding>& rounding, size_t rows,
     size_t columns) {
-  constexpr size_t kAlignment = 64;
-  if (!rounding) return 0;
-  const size_t bytes = rows * columns * sizeof(float);
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return rounding ? RoundUpToAlignment(rows * columns * sizeof(float)) : 0;
 }
 
 size_t RoundedRows::Bytes(

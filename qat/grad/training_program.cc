@@ -385,9 +385,8 @@ class TrainingProgram::Impl {
       if (o.definition->schema().context != RowContext::kState) continue;
       page_bytes = std::max(
           page_bytes, o.definition->PageBytes(*model_, *o.node, execution_));
-      const size_t bytes = o.definition->StateBytes(*model_, *o.node);
       state_bytes +=
-          (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
+          RoundUpToAlignment(o.definition->StateBytes(*model_, *o.node));
     }
     const size_t pages_of_one =
         page_bytes == 0

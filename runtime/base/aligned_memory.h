@@ -13,6 +13,11 @@ namespace lutra {
 // A cache line, and what kernels and XNNPACK ask for.
 inline constexpr size_t kMemoryAlignment = 64;
 
+// Up to the next multiple of it; `bytes` are far from overflowing.
+constexpr size_t RoundUpToAlignment(size_t bytes) {
+  return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
+}
+
 struct FreeMemory {
   void operator()(std::byte* memory) const { std::free(memory); }
 };

@@ -21,10 +21,6 @@ void CheckSum(std::span<const BlockLifetime> blocks) {
   }
 }
 
-size_t AlignUp(size_t bytes) {
-  return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
-}
-
 // A set of bytes: ranges that do not touch, by rising offset.
 class ByteSet {
  public:
@@ -148,7 +144,7 @@ MemoryPlan PlanMemory(std::span<const BlockLifetime> blocks) {
   plan.offsets.resize(blocks.size());
   Arena arena(steps);
   for (const size_t block : order) {
-    const size_t bytes = AlignUp(blocks[block].bytes);
+    const size_t bytes = RoundUpToAlignment(blocks[block].bytes);
     if (bytes == 0) break;  // so are the others
     plan.offsets[block] = arena.Place(blocks[block], bytes);
     plan.bytes = std::max(plan.bytes, plan.offsets[block] + bytes);

@@ -12,6 +12,7 @@
 
 #include "kernels/base/checked_math.h"
 #include "lutra/kernels/vector_ops.h"
+#include "runtime/base/aligned_memory.h"
 #include "runtime/base/out_of_memory.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
@@ -20,15 +21,9 @@
 namespace lutra {
 namespace {
 
-constexpr size_t kAlignment = 64;
-
 constexpr size_t kMaxChosen = 1024;
 // Their numbers are floats, which hold each up to here.
 constexpr size_t kMaxExperts = size_t{1} << 24;
-
-size_t Rounded(size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 // The number of chosen experts of a value that holds routes.
 size_t Count(const ValueInfo& routes) { return routes.ElementCount() / 2; }
@@ -153,15 +148,15 @@ struct ExpertScratch {
   ExpertScratch(const Model& model, const Node& node,
                 const Execution& execution, size_t m)
       : jobs(MemorySize({m, Count(model.value(node.inputs[1]))}, kWhat)),
-        inputs(Rounded(MemorySize(
+        inputs(RoundUpToAlignment(MemorySize(
             {jobs, GetWeight(model, node.weight).k, sizeof(float)}, kWhat))),
-        outputs(Rounded(MemorySize(
+        outputs(RoundUpToAlignment(MemorySize(
             {jobs, static_cast<size_t>(model.value(node.output).shape.back()),
              sizeof(float)},
             kWhat))),
-        order(Rounded(jobs * sizeof(uint32_t))),
-        starts(
-            Rounded((CountAttribute(node, "experts") + 1) * sizeof(uint32_t))),
+        order(RoundUpToAlignment(jobs * sizeof(uint32_t))),
+        starts(RoundUpToAlignment((CountAttribute(node, "experts") + 1) *
+                                  sizeof(uint32_t))),
         product(MatrixProduct::ScratchBytes(model, node, execution, jobs)) {}
 
   size_t Bytes() const {

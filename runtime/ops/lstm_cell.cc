@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "lutra/kernels/vector_ops.h"
+#include "runtime/base/aligned_memory.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
 
@@ -11,7 +12,6 @@ namespace lutra {
 namespace {
 
 constexpr size_t kGates = 4;
-constexpr size_t kAlignment = 64;
 
 size_t Units(const Model& model, const Node& node) {
   return GetWeight(model, node.weight).k;
@@ -22,17 +22,13 @@ bool HasBoth(const Node& node) {
   return WordAttribute(node, "output") == "both";
 }
 
-size_t Rounded(size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 // What is in front of the scratch of the product, for up to `m` sequences:
 // gates, and outputs of the tokens before.
 size_t GateBytes(size_t units, size_t m) {
-  return Rounded(m * kGates * units * sizeof(float));
+  return RoundUpToAlignment(m * kGates * units * sizeof(float));
 }
 size_t OutputBytes(size_t units, size_t m) {
-  return Rounded(m * units * sizeof(float));
+  return RoundUpToAlignment(m * units * sizeof(float));
 }
 
 // 'c' is another name of 'g', the gate that makes a cell's new content.

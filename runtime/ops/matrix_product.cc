@@ -1,19 +1,10 @@
 #include "runtime/ops/matrix_product.h"
 
 #include "kernels/base/checked_math.h"
+#include "runtime/base/aligned_memory.h"
 #include "runtime/base/out_of_memory.h"
 
 namespace lutra {
-
-namespace {
-
-constexpr size_t kAlignment = 64;
-
-size_t Rounded(size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-}  // namespace
 
 size_t MatrixProduct::ScratchBytes(const Model& model, const Node& node,
                                    const Execution& execution, size_t m) {
@@ -27,7 +18,7 @@ size_t MatrixProduct::ScratchBytes(const Model& model, const Node& node,
   if (!FloatInput(node, execution)) return dense;
   const auto values = CheckedMultiply(m, size_t{weight.k} * sizeof(float));
   const auto bytes =
-      values ? CheckedAdd(dense, *values + 2 * kAlignment) : std::nullopt;
+      values ? CheckedAdd(dense, *values + 2 * kMemoryAlignment) : std::nullopt;
   if (!bytes) throw OutOfMemory("a product overflows memory");
   return *bytes;
 }
@@ -46,8 +37,9 @@ MatrixProduct::MatrixProduct(const Model& model, const Node& node,
   }
   rounding_ = FloatInput(node, execution);
   if (!rounding_) return;
-  rounded_ = reinterpret_cast<float*>(static_cast<std::byte*>(scratch) +
-                                      Rounded(DenseScratchBytes(weight_, m)));
+  rounded_ = reinterpret_cast<float*>(
+      static_cast<std::byte*>(scratch) +
+      RoundUpToAlignment(DenseScratchBytes(weight_, m)));
 }
 
 void MatrixProduct::Run(const float* x, size_t m, float* y) const {

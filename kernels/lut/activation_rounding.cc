@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/base/parallel.h"
+#include "kernels/base/round.h"
 #include "kernels/lut/quantize.h"
 
 namespace lutra::kernels {
@@ -12,13 +13,6 @@ namespace {
 // Values per piece of work: some microseconds.
 constexpr size_t kTile = 16384;
 
-// To the nearest even integer, as nearbyint, which compilers do not turn into
-// vectors everywhere. |x| is below 2^22.
-float RoundToInteger(float x) {
-  constexpr float kMagic = 0x1.8p23f;
-  return (x + kMagic) - kMagic;
-}
-
 void RoundRun(const TokenScale& t, const float* x, size_t count, float* y,
               uint8_t* inside) {
   if (std::isnan(t.scale)) {
@@ -26,21 +20,17 @@ void RoundRun(const TokenScale& t, const float* x, size_t count, float* y,
     if (inside != nullptr) std::fill(inside, inside + count, uint8_t{1});
     return;
   }
-  // Far beyond all codes.
-  constexpr float kFar = 0x1p20f;
   const auto low = static_cast<float>(t.low - t.zero);
   const auto high = static_cast<float>(t.high - t.zero);
-  const auto code = [&](size_t i) {
-    return RoundToInteger(std::clamp(x[i] * t.inverse, -kFar, kFar));
-  };
   if (inside != nullptr) {
+    // One further than the codes go.
     for (size_t i = 0; i < count; ++i) {
-      const float q = code(i);
+      const float q = RoundToEven(x[i] * t.inverse, low - 1, high + 1);
       inside[i] = q >= low && q <= high;
     }
   }
   for (size_t i = 0; i < count; ++i) {
-    y[i] = std::clamp(code(i), low, high) * t.scale;
+    y[i] = RoundToEven(x[i] * t.inverse, low, high) * t.scale;
   }
 }
 

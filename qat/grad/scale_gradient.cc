@@ -1,3 +1,6 @@
+#include <optional>
+
+#include "kernels/base/round.h"
 #include "qat/grad/gradients.h"
 #include "qat/grad/sum.h"
 
@@ -49,27 +52,45 @@ class Scale : public OperatorGradient {
   }
 };
 
-// dx = dy where x is between the limits, else 0.
-class ClampStep : public BackwardStep {
+// dx = dy where x, or with a scale the integer nearest to x / scale, is between
+// low and high, else 0: of clamp, and of fake_quantize, as the straight-through
+// estimator has it (https://arxiv.org/abs/1308.3432).
+class BoundedStep : public BackwardStep {
  public:
-  ClampStep(const Model& model, const Node& node, const Execution& execution,
-            const BackwardBinding& binding)
+  BoundedStep(const Model& model, const Node& node, const Execution& execution,
+              const BackwardBinding& binding)
       : executor_(execution.executor),
         x_(Floats(binding.inputs[0])),
         dy_(binding.output_gradient),
         dx_(binding.input_gradients[0]),
         width_(model.value(node.output).ElementCount()),
         low_(static_cast<float>(NumberAttribute(node, "low"))),
-        high_(static_cast<float>(NumberAttribute(node, "high"))) {}
+        high_(static_cast<float>(NumberAttribute(node, "high"))) {
+    if (node.op == OpType::kFakeQuantize) {
+      scale_ = static_cast<float>(NumberAttribute(node, "scale"));
+    }
+  }
 
   void Run(size_t m, const Call&) override {
     if (dx_.values == nullptr) return;
-    ForEachElement(executor_, m * width_, dx_, [this](size_t i) {
-      return x_[i] < low_ || x_[i] > high_ ? 0.0f : dy_[i];
-    });
+    if (scale_) {
+      Pass(m, [this](float x) {
+        return RoundToEven(x / *scale_, low_ - 1, high_ + 1);
+      });
+    } else {
+      Pass(m, [](float x) { return x; });
+    }
   }
 
  private:
+  template <typename Function>
+  void Pass(size_t m, const Function& function) {
+    ForEachElement(executor_, m * width_, dx_, [&](size_t i) {
+      const float x = function(x_[i]);
+      return x < low_ || x > high_ ? 0.0f : dy_[i];
+    });
+  }
+
   Executor* executor_;
   const float* x_;
   const float* dy_;
@@ -77,15 +98,16 @@ class ClampStep : public BackwardStep {
   size_t width_;
   float low_;
   float high_;
+  std::optional<float> scale_;
 };
 
-class Clamp : public OperatorGradient {
+class Bounded : public OperatorGradient {
  public:
   bool NeedsInputs() const override { return true; }
   std::unique_ptr<BackwardStep> Bind(
       const Model& model, const Node& node, const Execution& execution,
       const BackwardBinding& binding) const override {
-    return std::make_unique<ClampStep>(model, node, execution, binding);
+    return std::make_unique<BoundedStep>(model, node, execution, binding);
   }
 };
 
@@ -97,8 +119,10 @@ const OperatorGradient& ScaleGradient() {
 }
 
 const OperatorGradient& ClampGradient() {
-  static const Clamp gradient;
+  static const Bounded gradient;
   return gradient;
 }
+
+const OperatorGradient& FakeQuantizeGradient() { return ClampGradient(); }
 
 }  // namespace lutra::qat

@@ -1,7 +1,10 @@
+// Functions of an element and of numbers that the node has.
+
 #include <limits>
 #include <string>
 
 #include "kernels/base/parallel.h"
+#include "kernels/base/round.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 
@@ -81,22 +84,30 @@ class Scale : public Operator {
   }
 };
 
-class ClampStep : public Step {
+// Of operators with the attributes low and high.
+struct Bounds {
+  explicit Bounds(const Node& node)
+      : low(static_cast<float>(NumberAttribute(node, "low"))),
+        high(static_cast<float>(NumberAttribute(node, "high"))) {}
+
+  float low;
+  float high;
+};
+
+// y = Function(node)(x).
+template <typename Function>
+class BoundedStep : public Step {
  public:
-  ClampStep(const Model& model, const Node& node, const Execution& execution,
-            const Binding& binding)
+  BoundedStep(const Model& model, const Node& node, const Execution& execution,
+              const Binding& binding)
       : executor_(execution.executor),
         x_(static_cast<const float*>(binding.inputs[0])),
         y_(binding.output),
         width_(model.value(node.output).ElementCount()),
-        low_(static_cast<float>(NumberAttribute(node, "low"))),
-        high_(static_cast<float>(NumberAttribute(node, "high"))) {}
+        function_(node) {}
 
   void Run(size_t m, const Call&) override {
-    ForEach(executor_, m * width_, x_, y_, [low = low_, high = high_](float x) {
-      const float above = x < low ? low : x;
-      return above > high ? high : above;
-    });
+    ForEach(executor_, m * width_, x_, y_, function_);
   }
 
  private:
@@ -104,32 +115,20 @@ class ClampStep : public Step {
   const float* x_;
   float* y_;
   size_t width_;
-  float low_;
-  float high_;
+  Function function_;
 };
 
-class Clamp : public Operator {
+template <typename Function>
+class BoundedOperator : public Operator {
  public:
-  Clamp()
-      : Operator({.name = "clamp",
-                  .attributes = {{.name = "low",
-                                  .kind = AttributeKind::kNumber,
-                                  .required = false,
-                                  .low = -1e12,
-                                  .high = 1e12,
-                                  .otherwise = -kInfinity},
-                                 {.name = "high",
-                                  .kind = AttributeKind::kNumber,
-                                  .required = false,
-                                  .low = -1e12,
-                                  .high = 1e12,
-                                  .otherwise = kInfinity}}}) {}
+  using Operator::Operator;
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
       Span<const ValueInfo* const> inputs) const override {
     CheckFloatInput(model, node, *inputs[0]);
-    if (NumberAttribute(node, "low") > NumberAttribute(node, "high")) {
+    const Bounds bounds(node);
+    if (bounds.low > bounds.high) {
       throw NodeError(model, node, "its 'low' is above its 'high'");
     }
     return inputs[0]->shape;
@@ -138,9 +137,48 @@ class Clamp : public Operator {
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
-    return std::make_unique<ClampStep>(model, node, execution, binding);
+    return std::make_unique<BoundedStep<Function>>(model, node, execution,
+                                                   binding);
   }
 };
+
+struct ClampFunction : Bounds {
+  using Bounds::Bounds;
+
+  float operator()(float x) const {
+    const float above = x < low ? low : x;
+    return above > high ? high : above;
+  }
+};
+
+// The multiple of the scale that is nearest (of two the even one), the multiple
+// being at least low and at most high: QuantizeLinear and DequantizeLinear of
+// ONNX with a zero point z, where low and high are those of the type less z.
+struct FakeQuantizeFunction : Bounds {
+  explicit FakeQuantizeFunction(const Node& node)
+      : Bounds(node),
+        scale(static_cast<float>(NumberAttribute(node, "scale"))) {}
+
+  float operator()(float x) const {
+    return RoundToEven(x / scale, low, high) * scale;
+  }
+
+  float scale;
+};
+
+AttributeSchema Bound(const char* name, double otherwise) {
+  return {.name = name,
+          .kind = AttributeKind::kNumber,
+          .required = false,
+          .low = -1e12,
+          .high = 1e12,
+          .otherwise = otherwise};
+}
+
+AttributeSchema Level(const char* name) {
+  constexpr double kLargest = 1 << 16;
+  return {.name = name, .low = -kLargest, .high = kLargest};
+}
 
 }  // namespace
 
@@ -150,7 +188,18 @@ const Operator& ScaleOperator() {
 }
 
 const Operator& ClampOperator() {
-  static const Clamp op;
+  static const BoundedOperator<ClampFunction> op(
+      {.name = "clamp",
+       .attributes = {Bound("low", -kInfinity), Bound("high", kInfinity)}});
+  return op;
+}
+
+const Operator& FakeQuantizeOperator() {
+  static const BoundedOperator<FakeQuantizeFunction> op(
+      {.name = "fake_quantize",
+       .attributes = {{.name = "scale", .low = 1e-30, .high = 1e12},
+                      Level("low"),
+                      Level("high")}});
   return op;
 }
 

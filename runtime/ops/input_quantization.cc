@@ -1,5 +1,6 @@
 #include "lutra/runtime/input_quantization.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "lutra/kernels/lut_matrix.h"
@@ -65,15 +66,11 @@ std::vector<AttributeSchema> InputAttributes() {
 }
 
 bool QuantizesInput(OpType op) {
-  switch (op) {
-    case OpType::kLinear:
-    case OpType::kExpertLinear:
-    case OpType::kConv2d:
-    case OpType::kLstmCell:
-      return true;
-    default:
-      return false;
-  }
+  const std::vector<AttributeSchema>& attributes =
+      GetOperator(op).schema().attributes;
+  return std::any_of(
+      attributes.begin(), attributes.end(),
+      [](const AttributeSchema& schema) { return schema.name == kType; });
 }
 
 const std::string* QuantizedValue(const Node& node) {

@@ -38,10 +38,13 @@ std::vector<std::string> RangedValues(const Graph& graph) {
 // Of one value.
 class Observation {
  public:
-  explicit Observation(const RangeOptions& options) : options_(options) {
+  explicit Observation(const RangeOptions& options)
+      : options_(options), bounds_(qat::SignedBounds(options.bits)) {
     qat::ObserverOptions observer;
     observer.percentile = options.percentile;
-    observer.scheme.mapping = qat::AffineMapping::kAsymmetric;
+    observer.scheme.mapping = options.symmetric
+                                  ? qat::AffineMapping::kSymmetric
+                                  : qat::AffineMapping::kAsymmetric;
     observer.scheme.bounds = bounds_;
     switch (options.rule) {
       case RangeRule::kPercentile:
@@ -72,6 +75,11 @@ class Observation {
   std::pair<float, float> Range() const {
     if (observer_) {
       const qat::AffineParameters p = observer_->Parameters(0);
+      if (options_.symmetric) {
+        // Kernels leave out the lowest code.
+        const float end = static_cast<float>(bounds_.hi) * p.scale;
+        return {-end, end};
+      }
       return {(static_cast<float>(bounds_.lo) - p.zero_point) * p.scale,
               (static_cast<float>(bounds_.hi) - p.zero_point) * p.scale};
     }
@@ -87,7 +95,7 @@ class Observation {
 
  private:
   const RangeOptions& options_;
-  const qat::AffineBounds bounds_ = qat::SignedBounds(8);
+  const qat::AffineBounds bounds_;
   std::optional<qat::RangeObserver> observer_;
   float least_ = 0;
   float most_ = 0;
@@ -151,6 +159,8 @@ std::vector<ObservedValue> ObservedValues(
         break;
     }
     options.percentile = input.activations.percentile;
+    options.bits = input.activations.bits;
+    options.symmetric = input.activations.symmetric;
     values.push_back({input.value, options});
   }
   return values;

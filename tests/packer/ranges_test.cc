@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -15,6 +14,7 @@
 #include "lutra/packer/statistics.h"
 #include "lutra/qat/activations.h"
 #include "lutra/qat/dataset.h"
+#include "lutra/qat/trainable_model.h"
 #include "lutra/runtime/session.h"
 #include "lutra/runtime/window2d.h"
 #include "tests/packer/two_layers.h"
@@ -93,6 +93,12 @@ TEST_F(RangesTest, EveryRule) {
   EXPECT_LT(mse.min, -2);
   EXPECT_GE(mse.min, *least - 0.1f);
   EXPECT_LE(mse.max, *most + 0.1f);
+  // With few codes it pays to clip more; around 0 both ends are the same.
+  const ValueRange coarse = RangeOfX({.rule = RangeRule::kMse, .bits = 3});
+  EXPECT_LT(coarse.max - coarse.min, 0.9f * (mse.max - mse.min));
+  const ValueRange around =
+      RangeOfX({.rule = RangeRule::kMse, .bits = 3, .symmetric = true});
+  EXPECT_EQ(around.min, -around.max);
   for (const RangeRule rule :
        {RangeRule::kMinMax, RangeRule::kAbsMax, RangeRule::kRms,
         RangeRule::kPercentile, RangeRule::kMse, RangeRule::kFixed}) {
@@ -216,15 +222,10 @@ TEST(ActivationsTest, SessionsDoWhatSpecificationsSay) {
     SetRanges(ranges, graph);
     EXPECT_TRUE(qat::QuantizeInputs(spec, graph).empty());
     // As training leaves it.
-    std::map<std::string, std::string> metadata = trained->file().metadata();
-    metadata[std::string(kGraphKey)] = GraphToJson(graph);
-    const std::vector<TensorInfo> tensors(trained->file().tensors().begin(),
-                                          trained->file().tensors().end());
-    SafetensorsWriter writer(dir / "rounded", metadata, tensors);
-    for (const TensorView& tensor : trained->file().tensors()) {
-      writer.Write(tensor.name, tensor.data);
-    }
-    writer.Commit();
+    qat::TrainableModel model = qat::LoadTrainableModel(dir / "trained");
+    model.graph = graph;
+    qat::WriteModel(dir / "rounded", model,
+                    {{"fc1.weight", scheme}, {"fc2.weight", scheme}});
     PackModel(*Model::Load(dir / "rounded"), dir / "packed", {});
     const std::vector<float> y = run(dir / "rounded");
     // The same but for the rounding of float sums.

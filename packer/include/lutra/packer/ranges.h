@@ -41,6 +41,10 @@ struct RangeOptions {
   double factor = 4;          // of kRms
   double least = 0;           // of kFixed: at most 0
   double most = 0;            // at least 0
+  // What the range is for, of kPercentile and kMse: codes of so many bits,
+  // around 0 or not.
+  int bits = 8;
+  bool symmetric = false;
   Executor* executor = nullptr;
 };
 

@@ -515,6 +515,9 @@ class Trainer::Impl {
     progress.accuracy = static_cast<double>(position_.correct) /
                         static_cast<double>(position_.seen);
     progress.learning_rate = learning_rate_;
+    if (options_.quantization && options_.quantization->prox_map != "hard") {
+      progress.on_grid = position_.step > schedule_.end;
+    }
     if (options_.quantization && options_.quantization->prox_map == "parq") {
       const int64_t done = position_.step - 1;
       progress.inverse_slope = done < schedule_.start ? 1.0

@@ -179,6 +179,26 @@ TEST_F(TrainTextTest, ActivationsAreTrainedPackedAndRun) {
                           HasSubstr("4-bit stretched, groups of 16")));
 }
 
+TEST_F(TrainTextTest, SpecificationsOfActivationsAlone) {
+  const std::string spec = Path("spec.json");
+  WriteBytes(spec, R"({"activations": {"dtype": "int3"}, "exclude": ["^q$"]})");
+  OutputOf(Train({"--spec", spec}));
+  const auto trained = Model::Load(Path("out.safetensors"));
+  for (const Node& node : trained->graph().nodes) {
+    if (node.op != OpType::kLinear) continue;
+    EXPECT_EQ(NumberAttribute(node, "input_bits"), node.weight == "q" ? 8 : 3);
+  }
+  // The same by options.
+  OutputOf(Train({"--activations", "int8", "--activation-bits", "3",
+                  "--exclude", "^q$", "-o", Path("same.safetensors")}));
+  EXPECT_EQ(NatsPerToken(Path("same.safetensors")),
+            NatsPerToken(Path("out.safetensors")));
+  EXPECT_THAT(RunLutra(Train({"--spec", spec, "--pack", Path("p")})).err,
+              HasSubstr("no weight is left to quantize"));
+  EXPECT_THAT(RunLutra(Train({"--spec", spec, "--prox", "hard"})).err,
+              HasSubstr("--prox: no weight is quantized"));
+}
+
 TEST_F(TrainTextTest, AdaptersBesidePackedWeights) {
   const std::string packed = Path("packed.safetensors");
   const std::string out = Path("out.safetensors");
@@ -214,10 +234,31 @@ TEST_F(TrainTextTest, KeepsTheBestEpoch) {
   std::string text;
   for (int i = 0; i < 20; ++i) text += "said he fox brown quick the.\n";
   WriteBytes(other, text);
-  const std::string out =
-      OutputOf(Train({"--validate", other, "--keep-best", "--batch", "16",
-                      "--steps", "60", "--lr", "0.05"}));
+  const std::vector<std::string> call =
+      Train({"--validate", other, "--keep-best", "--batch", "16", "--steps",
+             "60", "--lr", "0.05", "--checkpoint", Path("run")});
+  const std::string out = OutputOf(call);
   EXPECT_THAT(out, HasSubstr(", after epoch "));
+  // What is said of the file is the best that was said of an epoch.
+  const auto judgements = [](const std::string& lines) {
+    std::vector<double> nats;
+    for (size_t at = 0; (at = lines.find(" nats per", at)) != lines.npos;
+         ++at) {
+      nats.push_back(std::stod(lines.substr(lines.rfind(' ', at - 1) + 1)));
+    }
+    return nats;
+  };
+  const std::vector<double> nats = judgements(out);
+  ASSERT_GT(nats.size(), 3u);
+  const double best = *std::min_element(nats.begin(), nats.end());
+  EXPECT_EQ(nats.back(), best);
+  EXPECT_LT(nats.back(), nats[nats.size() - 2]);
+  // And what the file gives, judged anew.
+  std::vector<std::string> again = call;
+  again.push_back("--resume");
+  const std::string resumed = OutputOf(again);
+  EXPECT_EQ(judgements(resumed).back(), best);
+  EXPECT_THAT(resumed, HasSubstr("before it was resumed"));
   EXPECT_THAT(RunLutra(Train({"--keep-best"})).err, HasSubstr("--validate"));
 }
 

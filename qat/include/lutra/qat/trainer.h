@@ -107,6 +107,8 @@ struct TrainProgress {
   double accuracy = 0.0;  // in [0, 1]
   double learning_rate = 0.0;
   std::optional<double> inverse_slope;  // of "parq": 1 (float) to 0 (on grid)
+  // Whether all weights that are to be quantized lie on their grid.
+  bool on_grid = true;
   double seconds_left = 0.0;
 };
 

@@ -1,0 +1,338 @@
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <utility>
+
+#include "lutra/packer/calibrate.h"
+#include "lutra/packer/pack.h"
+#include "lutra/packer/ranges.h"
+#include "lutra/qat/activations.h"
+#include "lutra/qat/int8_folder.h"
+#include "lutra/runtime/error.h"
+#include "lutra/runtime/input_quantization.h"
+#include "lutra/runtime/model.h"
+#include "lutra/runtime/output_file.h"
+#include "runtime/base/threads.h"
+#include "tools/cli/exit_status.h"
+#include "tools/cli/interrupt.h"
+#include "tools/cli/options.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/table.h"
+#include "tools/cli/usage_error.h"
+#include "tools/verbs/train.h"
+#include "tools/verbs/train_log.h"
+#include "tools/verbs/train_plan.h"
+#include "tools/verbs/train_progress.h"
+
+namespace lutra::tools {
+namespace {
+
+constexpr size_t kRangeSamples = 64;  // that fixed ranges are found on
+
+// Nothing that is asked for is ignored in silence.
+void Refuse(const std::vector<TrainVerb::NamedOption>& options, const char* reason) {
+  for (const TrainVerb::NamedOption& option : options) {
+    if (option.option.Given()) throw UsageError(option.name, reason);
+  }
+}
+
+void WarnOfUnused(const Graph& graph, const qat::SchemeRules& rules) {
+  for (const std::string& unused : rules.Unused(qat::RuleTargets(graph))) {
+    std::cerr << "lutra: warning: '" << OneLine(unused)
+              << "' matches no weight\n";
+  }
+}
+
+}  // namespace
+
+void TrainVerb::CheckOptions(bool is_text, bool quantized) const {
+  if (is_text) {
+    Refuse(of_labels, "the model takes texts, which this is not for");
+    Refuse(of_bytes, "the model takes texts, which this is not for");
+  } else {
+    Refuse(of_texts, "is for texts, which the model does not take");
+    if (!qat::IsInt8Folder(data)) {
+      Refuse(of_bytes, "is for samples of signed bytes, which --data has not");
+    }
+  }
+  if (!init.empty()) Refuse(of_new, "is for a new model");
+  if (!quantized) Refuse(of_bits, "requires --bits, --preset or --spec");
+  if (optimizer == "sgd") Refuse(of_adam, "is of adamw and adam");
+  if (decay == "constant") Refuse(of_decay, "the rate does not fall");
+}
+
+void TrainVerb::LoadData(bool is_text) {
+  if (!is_text) {
+    images_ = LoadLabelledData(data, labelled);
+    train_ = images_.train.get();
+    if (!validation.empty()) images_.test = LoadTestData(validation, labelled);
+    test_ = images_.test.get();
+    return;
+  }
+  text_ = LoadTextSamples(init, data, text);
+  train_ = text_.get();
+  if (validation.empty()) return;
+  text_test_ = LoadTextSamples(init, validation, text);
+  test_ = text_test_.get();
+}
+
+double TrainVerb::Epochs() const {
+  return options.steps > 0
+             ? static_cast<double>(options.steps) / steps_per_epoch_
+             : static_cast<double>(options.epochs);
+}
+
+// Gives options that were not given what suits the data.
+void TrainVerb::Resolve(bool is_text, size_t samples) {
+  const TrainDefaults& usual = is_text ? kTextDefaults : kImageDefaults;
+  const bool quantized = schemes.HasDefault();
+  options.epochs = epochs != 0 ? epochs : usual.epochs;
+  options.batch_size = batch != 0 ? batch : usual.batch;
+  options.learning_rate = learning_rate.value_or(
+      quantized ? usual.quantized_rate : usual.float_rate);
+  options.beta2 = beta2.value_or(usual.beta2);
+  options.clip = clip.value_or(usual.clip);
+  options.rate_floor = rate_floor.value_or(usual.rate_floor);
+  options.optimizer = qat::ParseOptimizerKind(optimizer);
+  options.rate_decay = qat::ParseDecay(decay);
+  options.distillation =
+      distillation.value_or(teacher.empty() ? 0.0 : kDistillation);
+  steps_per_epoch_ =
+      static_cast<double>((samples - 1) / options.batch_size + 1);
+  if (warmup) {
+    options.warmup_epochs = *warmup;
+  } else if (is_text || options.steps > 0) {
+    options.warmup_epochs = kTextWarmup * Epochs();
+  }
+}
+
+// Which weights finish on which grid; refuses what could not be packed.
+void TrainVerb::Quantize(const qat::TrainableModel& start,
+                         const qat::SchemeRules& rules) {
+  const Graph& graph = start.graph;
+  const auto shapes = qat::ModelOf(graph, start.parameters);
+  quantization.anneal_end = anneal_end.value_or(kAnnealEnd * Epochs());
+  quantization.schemes = qat::ResolveSchemes(graph, rules);
+  if (quantization.schemes.empty()) {
+    // A specification may be about activations alone.
+    const std::vector<Node>& nodes = graph.nodes;
+    if (packed.empty() &&
+        std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
+          return QuantizesInput(node.op) && InputQuantizationOf(node).type;
+        })) {
+      Refuse(of_bits, "no weight is quantized");
+      return;
+    }
+    throw Error("no weight is left to quantize");
+  }
+  packer::CheckSchemes(*shapes, quantization.schemes);
+  options.quantization = quantization;
+}
+
+// They alone are trained.
+void TrainVerb::AddAdapters(qat::TrainableModel& start) {
+  const std::vector<qat::Adapter> known = qat::FindAdapters(start.graph);
+  if (!known.empty()) {
+    const auto own =
+        static_cast<size_t>(start.parameters.find(known[0].a)->second.shape[0]);
+    if (own != rank || alpha > 0 || !adapter_targets.empty()) {
+      throw Error::InFile(init, "has adapters of rank " + std::to_string(own) +
+                                    ", which --lora " + std::to_string(own) +
+                                    " alone goes on training");
+    }
+    options.frozen = qat::AllButAdapters(start);
+    return;
+  }
+  adapters.rank = rank;
+  adapters.factor = alpha > 0 ? alpha / static_cast<double>(rank) : 2.0;
+  adapters.seed = options.seed;
+  for (const std::string& target : adapter_targets) {
+    AsUsage("--lora-target", [&] { adapters.targets.emplace_back(target); });
+  }
+  qat::AddAdapters(adapters, start);
+  options.frozen = qat::AllButAdapters(start);
+}
+
+// Fixed ranges are those of the model before training, on its data.
+void TrainVerb::QuantizeActivations(qat::TrainableModel& start,
+                                    Executor* executor) {
+  const std::vector<qat::StaticInput> wanted =
+      qat::QuantizeInputs(schemes.Activations(), start.graph);
+  if (wanted.empty()) return;
+  const std::vector<packer::ObservedValue> values =
+      packer::ObservedValues(wanted);
+  Progress progress;
+  const EndOnInterrupt interrupt;
+  const auto before = qat::ModelOf(start.graph, start.parameters);
+  packer::SetRanges(
+      packer::ObserveRanges(
+          *before, values, *train_,
+          packer::SpreadSamples(train_->Count(), kRangeSamples), executor,
+          [&](size_t done, size_t total) {
+            interrupt.Check();
+            progress.ShowRate("finding ranges", done, total, "rows");
+          }),
+      start.graph);
+  progress.Clear();
+}
+
+void TrainVerb::Train(qat::Trainer& trainer) {
+  std::optional<TrainLog> lines;
+  if (!log.empty()) lines.emplace(log, resume);
+  Progress progress;
+  const EndOnInterrupt interrupt;
+  const bool judges = Judges();
+  trainer.Run([&](const qat::TrainProgress& state) {
+    if (lines) lines->Add(state);
+    try {
+      interrupt.Check();
+    } catch (const ExitStatus&) {
+      progress.Clear();
+      if (!options.checkpoint.empty()) {
+        trainer.SaveCheckpoint();
+        std::cerr << "lutra: stopped at step "
+                  << WithCommas(static_cast<uint64_t>(state.step)) << "; "
+                  << OneLine(options.checkpoint.string())
+                  << " has a checkpoint for --resume\n";
+      }
+      throw;
+    }
+    if (!state.epoch_done && state.step != state.total_steps) {
+      progress.Show(ProgressLine(state));
+      return true;
+    }
+    progress.Clear();
+    std::cout << ProgressLine(state) << std::endl;
+    if (judges && state.step != state.total_steps) {
+      const qat::Judgement judgement = trainer.Judge(*test_);
+      std::cout << "  " << JudgementLine(judgement, *test_) << std::endl;
+      if (keep_best && state.on_grid &&
+          (!best_ || judgement.loss < best_->loss)) {
+        trainer.WriteModel(output);
+        best_ = judgement;
+        best_epoch_ = state.epoch;
+      }
+    }
+    return true;
+  });
+  progress.Clear();
+}
+
+// What an earlier part of a run that is resumed has kept.
+void TrainVerb::JudgeOutput(Executor* executor) {
+  if (!keep_best || !resume || !std::filesystem::exists(output)) return;
+  qat::Trainer kept(
+      qat::LoadTrainableModel(output, rank > 0 ? qat::PackedWeights::kUnpack
+                                               : qat::PackedWeights::kRefuse),
+      *train_, options, executor);
+  best_ = kept.Judge(*test_);
+}
+
+void TrainVerb::Finish(qat::Trainer& trainer) const {
+  if (test_ == nullptr) {
+    trainer.WriteModel(output);
+    std::cout << OneLine(output) << ": written\n";
+    return;
+  }
+  const qat::Judgement last = trainer.Judge(*test_);
+  const bool is_best = !best_ || last.loss <= best_->loss;
+  if (is_best) trainer.WriteModel(output);
+  std::cout << OneLine(output) << ": "
+            << JudgementLine(is_best ? last : *best_, *test_);
+  if (!is_best && best_epoch_ > 0) {
+    std::cout << ", after epoch " << best_epoch_;
+  } else if (!is_best) {
+    std::cout << ", before it was resumed";
+  }
+  std::cout << "\n";
+}
+
+void TrainVerb::Pack() const {
+  const std::unique_ptr<Executor> executor = StartThreads(threads);
+  packer::PackOptions pack;
+  pack.executor = executor.get();
+  const auto trained = Model::Load(output);
+  const packer::PackReport report = packer::PackModel(*trained, packed, pack);
+  std::cout << OneLine(packed) << ": " << WithCommas(report.weight_count)
+            << " weights in " << WithCommas(report.weight_bytes) << " bytes ("
+            << Fixed(report.BitsPerWeight(), 2) << " bits per weight)\n";
+}
+
+void TrainVerb::Run() {
+  const bool quantized = schemes.HasDefault();
+  if (!quantized && !schemes.rules.empty()) {
+    throw UsageError("--rule requires --bits, --preset or --spec");
+  }
+  if (!quantized && !schemes.exclusions.empty() &&
+      schemes.activations.empty()) {
+    throw UsageError(
+        "--exclude requires --bits, --preset, --spec or --activations");
+  }
+  if (!packed.empty() && !quantized) {
+    throw UsageError("--pack requires --bits, --preset or --spec");
+  }
+  if (rank > 0 && quantized) {
+    throw UsageError("--lora",
+                     "leaves the weights as they are: pack the model first, "
+                     "and train adapters beside packed weights");
+  }
+  if (keep_best && !Judges()) {
+    throw UsageError("--keep-best", "needs --validate or --holdout");
+  }
+  if (rank > 0 && model.empty() && init.empty()) {
+    throw UsageError("--lora", "needs a model to adapt");
+  }
+  if (!model.empty() && !init.empty()) {
+    throw UsageError("MODEL and --init are the same; give one");
+  }
+  if (init.empty()) init = model;
+  const qat::SchemeRules rules = schemes.Rules();
+  if (output.empty() && !dry_run) throw UsageError("--output", "is required");
+  // What can be wrong with the output shows before the long work.
+  if (!dry_run) const OutputFile probe(output);
+  if (!packed.empty()) const OutputFile probe(packed);
+  const bool is_text = !init.empty() && TakesText(init);
+  CheckOptions(is_text, quantized);
+  std::optional<qat::TrainableModel> start;
+  if (!init.empty()) {
+    start =
+        qat::LoadTrainableModel(init, rank > 0 ? qat::PackedWeights::kUnpack
+                                               : qat::PackedWeights::kRefuse);
+  }
+  if (!teacher.empty()) {
+    options.teacher = std::make_shared<const qat::TrainableModel>(
+        qat::LoadTrainableModel(teacher));
+  }
+  text.seed = labelled.seed = options.seed;
+  LoadData(is_text);
+  Resolve(is_text, train_->Count());
+  if (!start) {
+    start = qat::MakeMlp(images_.all->Features(), hidden,
+                         images_.all->Classes(), options.seed);
+  }
+  if (rank > 0) AddAdapters(*start);
+  WarnOfUnused(start->graph, rules);
+  const std::unique_ptr<Executor> executor = StartThreads(threads);
+  if (dry_run) {
+    std::cout << TrainingPlan(
+        start->graph,
+        quantized ? rules : qat::SchemeRules(std::optional<qat::QuantScheme>()),
+        schemes.Activations());
+    return;
+  }
+  QuantizeActivations(*start, executor.get());
+  if (quantized) Quantize(*start, rules);
+  qat::Trainer trainer(*std::move(start), *train_, options, executor.get());
+  const qat::TrainMemory memory = trainer.Reserve();
+  std::cout << "memory: weights " << Bytes(memory.weights) << ", gradients "
+            << Bytes(memory.gradients) << ", optimizer "
+            << Bytes(memory.optimizer) << ", step " << Bytes(memory.step)
+            << std::endl;
+  if (resume) trainer.Resume();
+  JudgeOutput(executor.get());
+  Train(trainer);
+  Finish(trainer);
+  if (!packed.empty()) Pack();
+}
+
+}  // namespace lutra::tools

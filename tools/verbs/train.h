@@ -30,8 +30,10 @@ struct TrainDefaults {
   double clip;
   double rate_floor;
 };
-inline constexpr TrainDefaults kImageDefaults = {3e-3, 2e-3, 10, 128, 0.999, 0.0, 0.0};
-inline constexpr TrainDefaults kTextDefaults = {5e-4, 1e-3, 1, 16, 0.95, 1.0, 0.02};
+inline constexpr TrainDefaults kImageDefaults = {3e-3,  2e-3, 10, 128,
+                                                 0.999, 0.0,  0.0};
+inline constexpr TrainDefaults kTextDefaults = {5e-4, 1e-3, 1,   16,
+                                                0.95, 1.0,  0.02};
 inline constexpr double kTextWarmup = 0.05;   // of all steps
 inline constexpr double kAnnealEnd = 0.8;     // likewise
 inline constexpr double kDistillation = 0.5;  // where there is a teacher

@@ -30,7 +30,8 @@ namespace {
 constexpr size_t kRangeSamples = 64;  // that fixed ranges are found on
 
 // Nothing that is asked for is ignored in silence.
-void Refuse(const std::vector<TrainVerb::NamedOption>& options, const char* reason) {
+void Refuse(const std::vector<TrainVerb::NamedOption>& options,
+            const char* reason) {
   for (const TrainVerb::NamedOption& option : options) {
     if (option.option.Given()) throw UsageError(option.name, reason);
   }

@@ -19,6 +19,36 @@ constexpr int64_t kOldestOpset = 7;
 constexpr int64_t kNewestOpset = 28;
 constexpr size_t kMaxNodes = 65536;
 
+// Fields of the messages of
+// https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+namespace model_proto {
+constexpr uint32_t kIrVersion = 1, kGraph = 7, kOpsetImport = 8;
+}
+namespace opset_proto {
+constexpr uint32_t kDomain = 1, kVersion = 2;
+}
+namespace graph_proto {
+constexpr uint32_t kNode = 1, kInitializer = 5, kInput = 11, kOutput = 12,
+                   kSparseInitializer = 15;
+}
+namespace value_proto {
+constexpr uint32_t kName = 1, kType = 2;
+}
+namespace type_proto {
+constexpr uint32_t kTensorType = 1, kElementType = 1, kShape = 2;
+}
+namespace shape_proto {
+constexpr uint32_t kDim = 1, kSize = 1, kName = 2;
+}
+namespace node_proto {
+constexpr uint32_t kInput = 1, kOutput = 2, kName = 3, kOpType = 4,
+                   kAttribute = 5, kDomain = 7;
+}
+namespace attribute_proto {
+constexpr uint32_t kName = 1, kFloat = 2, kInt = 3, kString = 4, kTensor = 5,
+                   kFloats = 7, kInts = 8, kType = 20;
+}
+
 class Reader {
  public:
   explicit Reader(const fs::path& path)
@@ -28,25 +58,29 @@ class Reader {
 
   OnnxGraph Read() {
     const Protobuf model(file_->text(), path_);
-    const uint64_t format = model.Integer(1, 0);
+    const uint64_t format = model.Integer(model_proto::kIrVersion, 0);
     if (format == 0 || format > kNewestFormat) {
       Fail("is of version " + std::to_string(static_cast<int64_t>(format)) +
            " of the format; known are 1 to " + std::to_string(kNewestFormat));
     }
     ReadOpset(model);
-    if (!model.Has(7)) Fail("holds no graph");
-    const Protobuf graph(model.Bytes(7), path_);
-    graph.ForEach(5, [&](std::string_view bytes) {
+    if (!model.Has(model_proto::kGraph)) Fail("holds no graph");
+    const Protobuf graph(model.Bytes(model_proto::kGraph), path_);
+    graph.ForEach(graph_proto::kInitializer, [&](std::string_view bytes) {
       Constant tensor = tensors_.Read(Protobuf(bytes, path_));
       const std::string name = tensor.name;
       Define(name);
       graph_.constants.emplace(name, std::move(tensor));
     });
-    if (graph.Has(15)) Fail("has sparse tensors, which are not supported");
-    graph.ForEach(11, [&](std::string_view bytes) { ReadInput(bytes); });
-    graph.ForEach(1, [&](std::string_view bytes) { ReadNode(bytes); });
-    graph.ForEach(12, [&](std::string_view bytes) {
-      graph_.outputs.emplace_back(Protobuf(bytes, path_).Bytes(1));
+    if (graph.Has(graph_proto::kSparseInitializer))
+      Fail("has sparse tensors, which are not supported");
+    graph.ForEach(graph_proto::kInput,
+                  [&](std::string_view bytes) { ReadInput(bytes); });
+    graph.ForEach(graph_proto::kNode,
+                  [&](std::string_view bytes) { ReadNode(bytes); });
+    graph.ForEach(graph_proto::kOutput, [&](std::string_view bytes) {
+      graph_.outputs.emplace_back(
+          Protobuf(bytes, path_).Bytes(value_proto::kName));
     });
     if (graph_.outputs.empty()) Fail("has no outputs");
     Sort();
@@ -64,11 +98,12 @@ class Reader {
   }
 
   void ReadOpset(const Protobuf& model) {
-    model.ForEach(8, [&](std::string_view bytes) {
+    model.ForEach(model_proto::kOpsetImport, [&](std::string_view bytes) {
       const Protobuf entry(bytes, path_);
-      const std::string_view domain = entry.Bytes(1);
+      const std::string_view domain = entry.Bytes(opset_proto::kDomain);
       if (!domain.empty() && domain != "ai.onnx") return;
-      graph_.opset = static_cast<int64_t>(entry.Integer(2, 0));
+      graph_.opset =
+          static_cast<int64_t>(entry.Integer(opset_proto::kVersion, 0));
     });
     if (graph_.opset < kOldestOpset || graph_.opset > kNewestOpset) {
       Fail("uses the operator set " + std::to_string(graph_.opset) +
@@ -90,31 +125,32 @@ class Reader {
   void ReadInput(std::string_view bytes) {
     const Protobuf entry(bytes, path_);
     OnnxInput input;
-    input.name = entry.Bytes(1);
+    input.name = entry.Bytes(value_proto::kName);
     // Old files list weights among the inputs.
     if (graph_.constants.contains(input.name)) return;
     Define(input.name);
-    const Protobuf type(entry.Bytes(2), path_);
-    if (!type.Has(1)) {
+    const Protobuf type(entry.Bytes(value_proto::kType), path_);
+    if (!type.Has(type_proto::kTensorType)) {
       Fail("its input '" + input.name + "' is not a tensor");
     }
-    const Protobuf tensor(type.Bytes(1), path_);
-    input.type = static_cast<int64_t>(tensor.Integer(1, 0));
-    if (!tensor.Has(2)) {
+    const Protobuf tensor(type.Bytes(type_proto::kTensorType), path_);
+    input.type =
+        static_cast<int64_t>(tensor.Integer(type_proto::kElementType, 0));
+    if (!tensor.Has(type_proto::kShape)) {
       Fail("its input '" + input.name + "' has no shape");
     }
-    const Protobuf shape(tensor.Bytes(2), path_);
-    shape.ForEach(1, [&](std::string_view dim_bytes) {
+    const Protobuf shape(tensor.Bytes(type_proto::kShape), path_);
+    shape.ForEach(shape_proto::kDim, [&](std::string_view dim_bytes) {
       const Protobuf dim(dim_bytes, path_);
       OnnxDim size;
-      if (dim.Has(1)) {
-        size.size = static_cast<int64_t>(dim.Integer(1, 0));
+      if (dim.Has(shape_proto::kSize)) {
+        size.size = static_cast<int64_t>(dim.Integer(shape_proto::kSize, 0));
         if (size.size < 1 || size.size > int64_t{1} << 31) {
           Fail("its input '" + input.name + "' has a dimension of " +
                std::to_string(size.size));
         }
       }
-      size.name = dim.Bytes(2);
+      size.name = dim.Bytes(shape_proto::kName);
       input.shape.push_back(std::move(size));
     });
     if (input.shape.size() > 8) {
@@ -127,20 +163,21 @@ class Reader {
     if (graph_.nodes.size() == kMaxNodes) Fail("has more than 65,536 nodes");
     const Protobuf entry(bytes, path_);
     OnnxNode node;
-    entry.ForEach(
-        1, [&](std::string_view name) { node.inputs.emplace_back(name); });
-    entry.ForEach(2, [&](std::string_view name) {
+    entry.ForEach(node_proto::kInput, [&](std::string_view name) {
+      node.inputs.emplace_back(name);
+    });
+    entry.ForEach(node_proto::kOutput, [&](std::string_view name) {
       node.outputs.emplace_back(name);
       if (!name.empty()) Define(node.outputs.back());
     });
-    node.name = entry.Bytes(3);
-    node.op = entry.Bytes(4);
-    node.domain = entry.Bytes(7);
+    node.name = entry.Bytes(node_proto::kName);
+    node.op = entry.Bytes(node_proto::kOpType);
+    node.domain = entry.Bytes(node_proto::kDomain);
     if (node.domain == "ai.onnx") node.domain.clear();
     if (node.outputs.empty() || node.outputs[0].empty()) {
       Fail("has a node " + node.FullName() + " without an output");
     }
-    entry.ForEach(5, [&](std::string_view attribute) {
+    entry.ForEach(node_proto::kAttribute, [&](std::string_view attribute) {
       ReadAttribute(Protobuf(attribute, path_), node);
     });
     graph_.nodes.push_back(std::move(node));
@@ -148,20 +185,24 @@ class Reader {
 
   void ReadAttribute(const Protobuf& entry, OnnxNode& node) {
     OnnxAttribute attribute;
-    attribute.number = entry.Float(2, 0);
-    attribute.integer = static_cast<int64_t>(entry.Integer(3, 0));
-    attribute.text = entry.Bytes(4);
-    if (entry.Has(5)) {
-      attribute.tensor = tensors_.Read(Protobuf(entry.Bytes(5), path_));
+    attribute.number = entry.Float(attribute_proto::kFloat, 0);
+    attribute.integer =
+        static_cast<int64_t>(entry.Integer(attribute_proto::kInt, 0));
+    attribute.text = entry.Bytes(attribute_proto::kString);
+    if (entry.Has(attribute_proto::kTensor)) {
+      attribute.tensor =
+          tensors_.Read(Protobuf(entry.Bytes(attribute_proto::kTensor), path_));
     }
-    const std::vector<std::byte> numbers = entry.Fixed(7, sizeof(float));
+    const std::vector<std::byte> numbers =
+        entry.Fixed(attribute_proto::kFloats, sizeof(float));
     for (size_t i = 0; i < numbers.size() / sizeof(float); ++i) {
       attribute.numbers.push_back(
           Elements{ElementType::kFloat32, numbers, nullptr}.Float(i));
     }
-    attribute.integers = entry.Integers(8);
-    attribute.type = static_cast<int64_t>(entry.Integer(20, 0));
-    const std::string name(entry.Bytes(1));
+    attribute.integers = entry.Integers(attribute_proto::kInts);
+    attribute.type =
+        static_cast<int64_t>(entry.Integer(attribute_proto::kType, 0));
+    const std::string name(entry.Bytes(attribute_proto::kName));
     if (!node.attributes.emplace(name, std::move(attribute)).second) {
       Fail("node " + node.FullName() + " has the attribute '" + name +
            "' twice");

@@ -31,6 +31,9 @@ constexpr uint32_t kUInt64Data = 11;
 constexpr uint32_t kExternalData = 13;
 constexpr uint32_t kDataLocation = 14;
 constexpr uint64_t kExternal = 1;
+// Of StringStringEntryProto.
+constexpr uint32_t kKey = 1;
+constexpr uint32_t kValue = 2;
 
 constexpr size_t kMaxRank = 8;
 constexpr size_t kMaxElements = size_t{1} << 40;
@@ -101,7 +104,7 @@ OnnxTensors::Place OnnxTensors::External(const Protobuf& tensor,
   std::map<std::string, std::string> entries;
   tensor.ForEach(kExternalData, [&](std::string_view bytes) {
     const Protobuf entry(bytes, tensor.file());
-    entries[std::string(entry.Bytes(1))] = std::string(entry.Bytes(2));
+    entries[std::string(entry.Bytes(kKey))] = std::string(entry.Bytes(kValue));
   });
   const std::string location = entries["location"];
   if (const char* cause = Refusal(location)) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "packer/calibrate/stream.h"
+#include "packer/calibrate/taps.h"
 #include "packer/weights/matrix_product.h"
 
 namespace lutra::packer {
@@ -27,10 +28,9 @@ class SequentialMoments {
   SequentialMoments(const Model& model, const qat::Samples& samples,
                     std::vector<uint32_t> which, Executor* executor);
 
-  // Of a value that linear nodes take; values come in the order of
-  // LinearInputs, none twice. Throws Error, also for values that are not
-  // finite.
-  InputMoments Next(const std::string& value,
+  // Inputs come in the order of LayerInputs, none twice. Throws Error, also
+  // for values that are not finite.
+  InputMoments Next(const MatrixInput& input,
                     const std::function<void(size_t rows)>& done);
   // Before the next value: the weight has been packed.
   void Replace(const std::string& weight, Span<const std::byte> blob) {
@@ -38,6 +38,10 @@ class SequentialMoments {
   }
 
  private:
+  void AddProducts(const std::vector<float>& exact,
+                   const std::vector<float>& rounded, size_t k,
+                   InputMoments& sums);
+
   const Model& model_;
   Executor* executor_;
   ValueStream float_;

@@ -24,8 +24,9 @@ ValueStream::ValueStream(const Model& model, const qat::Samples& samples,
       executor_(executor),
       stateful_(HasState(model.graph())),
       rows_(which_.size() * samples.RowsOfSample()) {
-  const std::vector<std::string> inputs = LinearInputs(model.graph());
-  awaited_.insert(inputs.begin(), inputs.end());
+  for (const MatrixInput& input : LayerInputs(model)) {
+    awaited_.insert(input.tap);
+  }
 }
 
 void ValueStream::Replace(const std::string& weight,
@@ -35,6 +36,11 @@ void ValueStream::Replace(const std::string& weight,
 
 const std::vector<float>& ValueStream::Value(const std::string& name) const {
   return values_.find(name)->second;
+}
+
+void ValueStream::Took(const std::string& name) {
+  const auto awaited = awaited_.find(name);
+  if (awaited != awaited_.end()) awaited_.erase(awaited);
 }
 
 // The nodes that have not run and that targets need; its inputs are what they
@@ -112,7 +118,6 @@ void ValueStream::LoadInputs(const std::vector<std::string>& targets) {
 
 void ValueStream::Advance(const std::vector<std::string>& targets,
                           const std::function<void(size_t rows)>& done) {
-  for (const std::string& target : targets) awaited_.erase(target);
   LoadInputs(targets);
   const Graph piece = NextPiece(targets);
   if (piece.nodes.empty()) {

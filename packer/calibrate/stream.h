@@ -17,8 +17,8 @@ namespace lutra::packer {
 
 // A model run over data piece by piece: up to some values, and later on from
 // there. Between the pieces it holds, for all rows, the values that nodes which
-// have not run yet need, and the inputs of linear nodes until they have been a
-// target. Weights may be replaced before their nodes run.
+// have not run yet need, and the inputs of layers until these have had them.
+// Weights may be replaced before their nodes run.
 class ValueStream {
  public:
   // `which` are the samples that are run. `model` and `samples` must outlive
@@ -37,6 +37,8 @@ class ValueStream {
 
   // [rows, width], of a target of the last Advance.
   const std::vector<float>& Value(const std::string& name) const;
+  // One of the layers that take the value has had it.
+  void Took(const std::string& name);
   size_t rows() const { return rows_; }
 
  private:
@@ -53,9 +55,9 @@ class ValueStream {
   std::set<std::string, std::less<>> ran_;  // outputs of nodes
   std::map<std::string, std::vector<float>, std::less<>> values_;
   PackedBlobs replaced_;
-  // Inputs of linear nodes that have not been a target: they are held even
+  // Inputs of layers, one for each that has not had it: they are held even
   // where all that read them have run, which a target of another path can do.
-  std::set<std::string, std::less<>> awaited_;
+  std::multiset<std::string, std::less<>> awaited_;
 };
 
 }  // namespace lutra::packer

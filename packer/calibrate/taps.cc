@@ -6,17 +6,23 @@
 #include <utility>
 
 namespace lutra::packer {
+namespace {
 
-std::vector<std::string> LinearInputs(const Graph& graph) {
-  std::vector<std::string> values;
-  std::set<std::string_view> seen;
-  for (const Node& node : graph.nodes) {
-    if (node.op == OpType::kLinear && seen.insert(node.inputs[0]).second) {
-      values.push_back(node.inputs[0]);
+using FindInput = std::optional<MatrixInput>(const Model&, const Node&);
+
+std::vector<MatrixInput> Collect(const Model& model, FindInput find) {
+  std::vector<MatrixInput> inputs;
+  std::set<std::string> seen;
+  for (const Node& node : model.graph().nodes) {
+    std::optional<MatrixInput> input = find(model, node);
+    if (input && seen.insert(input->name).second) {
+      inputs.push_back(*std::move(input));
     }
   }
-  return values;
+  return inputs;
 }
+
+}  // namespace
 
 std::optional<MatrixInput> FindMatrixInput(const Model& model,
                                            const Node& node) {
@@ -42,16 +48,18 @@ std::optional<MatrixInput> FindMatrixInput(const Model& model,
   }
 }
 
+std::optional<MatrixInput> FindLayerInput(const Model& model,
+                                          const Node& node) {
+  if (node.op == OpType::kLstmCell) return std::nullopt;
+  return FindMatrixInput(model, node);
+}
+
 std::vector<MatrixInput> MatrixInputs(const Model& model) {
-  std::vector<MatrixInput> inputs;
-  std::set<std::string> seen;
-  for (const Node& node : model.graph().nodes) {
-    std::optional<MatrixInput> input = FindMatrixInput(model, node);
-    if (input && seen.insert(input->name).second) {
-      inputs.push_back(*std::move(input));
-    }
-  }
-  return inputs;
+  return Collect(model, FindMatrixInput);
+}
+
+std::vector<MatrixInput> LayerInputs(const Model& model) {
+  return Collect(model, FindLayerInput);
 }
 
 std::optional<std::string> NormalizedSum(const Graph& graph,

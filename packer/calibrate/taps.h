@@ -14,9 +14,6 @@
 
 namespace lutra::packer {
 
-// The values that linear nodes take, each once, in the order of the graph.
-std::vector<std::string> LinearInputs(const Graph& graph);
-
 // What the weight [n, k] of a node multiplies.
 struct MatrixInput {
   std::string name;  // of its statistics
@@ -32,6 +29,10 @@ std::optional<MatrixInput> FindMatrixInput(const Model& model,
                                            const Node& node);
 // Of all nodes, each name once, in the order of the graph.
 std::vector<MatrixInput> MatrixInputs(const Model& model);
+// Likewise of those alone whose input is there before the node runs: not of
+// lstm_cell, which takes its own output.
+std::optional<MatrixInput> FindLayerInput(const Model& model, const Node& node);
+std::vector<MatrixInput> LayerInputs(const Model& model);
 
 // The sum that takes the output of the linear node with this input, if it is
 // read by a norm, which divides by its size: the stream of a residual network.

@@ -17,15 +17,30 @@ Roundings::Roundings(const Model& model, const PackOptions& options,
 
 const MomentRounding* Roundings::For(const WeightPlan& plan) {
   if (plan.method != PackMethod::kPostTraining) return nullptr;
-  std::vector<std::string> values = ValuesOf(plan);
+  if (sequential_) {
+    const std::optional<MatrixInput> input = InputOf(plan.weight.name);
+    if (!input) return nullptr;
+    return Latest({input->name}, input->columns, [&] {
+      return sequential_->Next(*input, [this](size_t) { tick_(); });
+    });
+  }
+  if (options_.statistics == nullptr) return nullptr;
+  const std::vector<std::string> values =
+      options_.statistics->ValuesOf(model_, plan.weight.name);
   if (values.empty()) return nullptr;
+  return Latest(values, static_cast<size_t>(plan.weight.k),
+                [&] { return SumOf(values); });
+}
+
+const MomentRounding* Roundings::Latest(
+    const std::vector<std::string>& values, size_t k,
+    const std::function<InputMoments()>& moments_of) {
   if (last_ == nullptr || values != values_) {
     last_.reset();
-    const auto k = static_cast<size_t>(plan.weight.k);
-    InputMoments moments = MomentsOf(values);
+    InputMoments moments = moments_of();
     last_ = std::make_unique<MomentRounding>(std::move(moments.moments), k,
                                              options_.rounding, moments.cross);
-    values_ = std::move(values);
+    values_ = values;
   }
   return last_.get();
 }
@@ -36,25 +51,16 @@ void Roundings::Replace(const std::string& weight, PackedWeight packed) {
   sequential_->Replace(weight, kept.Bytes());
 }
 
-std::vector<std::string> Roundings::ValuesOf(const WeightPlan& plan) const {
-  const std::string& weight = plan.weight.name;
-  if (options_.statistics != nullptr) {
-    return options_.statistics->ValuesOf(model_, weight);
-  }
-  // What an embedding gives is needed before what an output matrix takes.
-  if (!sequential_ || plan.weight.op != OpType::kLinear) return {};
+// What an embedding gives is needed before what an output matrix takes.
+std::optional<MatrixInput> Roundings::InputOf(const std::string& weight) const {
   for (const Node& node : model_.graph().nodes) {
-    if (node.op == OpType::kLinear && node.weight == weight) {
-      return {node.inputs[0]};
-    }
+    if (node.weight != weight) continue;
+    return FindLayerInput(model_, node);
   }
-  return {};
+  return std::nullopt;
 }
 
-InputMoments Roundings::MomentsOf(const std::vector<std::string>& values) {
-  if (sequential_) {
-    return sequential_->Next(values[0], [this](size_t) { tick_(); });
-  }
+InputMoments Roundings::SumOf(const std::vector<std::string>& values) const {
   const Statistics& statistics = *options_.statistics;
   InputMoments sum{statistics.Moments(values[0]), {}};
   for (size_t i = 1; i < values.size(); ++i) {

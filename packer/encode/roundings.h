@@ -12,6 +12,7 @@
 #include "lutra/runtime/model.h"
 #include "packer/assign/plan.h"
 #include "packer/calibrate/sequential.h"
+#include "packer/calibrate/taps.h"
 #include "packer/encode/moment_rounding.h"
 #include "packer/encode/weight_packer.h"
 
@@ -34,8 +35,10 @@ class Roundings {
   void Replace(const std::string& weight, PackedWeight packed);
 
  private:
-  std::vector<std::string> ValuesOf(const WeightPlan& plan) const;
-  InputMoments MomentsOf(const std::vector<std::string>& values);
+  std::optional<MatrixInput> InputOf(const std::string& weight) const;
+  InputMoments SumOf(const std::vector<std::string>& values) const;
+  const MomentRounding* Latest(const std::vector<std::string>& values, size_t k,
+                               const std::function<InputMoments()>& moments_of);
 
   const Model& model_;
   const PackOptions& options_;

@@ -292,7 +292,11 @@ TEST(CalibrateTest, Subgraph) {
   ASSERT_EQ(part.nodes.size(), 1u);
   EXPECT_EQ(part.nodes[0].output, "h");
   ASSERT_EQ(part.inputs.size(), 1u);
-  EXPECT_THAT(LinearInputs(model->graph()), ElementsAre("x", "r"));
+  std::vector<std::string> inputs;
+  for (const MatrixInput& input : LayerInputs(*model)) {
+    inputs.push_back(input.name);
+  }
+  EXPECT_THAT(inputs, ElementsAre("x", "r"));
   EXPECT_THAT(TapModel(*model, {"r", "x"})->outputs().size(), 2u);
 }
 
@@ -341,7 +345,26 @@ TEST(CalibrateTest, PackWithStatistics) {
 }
 
 // Without packed weights both models give the same rows, those that Calibrate
-// sees.
+// sees. Returns how many have been run.
+size_t RunSequentially(const Model& model, const qat::Samples& samples,
+                       const Statistics& statistics) {
+  SequentialMoments sequential(model, samples,
+                               SpreadSamples(samples.Count(), 0), nullptr);
+  size_t rows = 0;
+  for (const MatrixInput& input : LayerInputs(model)) {
+    SCOPED_TRACE(input.name);
+    const InputMoments found =
+        sequential.Next(input, [&](size_t more) { rows += more; });
+    EXPECT_EQ(found.moments, found.cross);
+    const std::vector<float> expected = statistics.Moments(input.name);
+    EXPECT_EQ(found.moments.size(), expected.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(found.moments[i], expected[i], 1e-4 * Largest(expected));
+    }
+  }
+  return rows;
+}
+
 TEST(CalibrateTest, SequentialMomentsOfTheSameModel) {
   const TempDir dir;
   TinyLanguage{}.Build().Write(dir / "m.safetensors");
@@ -349,22 +372,49 @@ TEST(CalibrateTest, SequentialMomentsOfTheSameModel) {
   const qat::TextSamples texts = Texts(3, 20);
   Calibrate(model, texts, {}, dir / "s.statistics");
   const Statistics statistics = Statistics::Open(dir / "s.statistics");
-  SequentialMoments sequential(*model, texts, SpreadSamples(texts.Count(), 0),
-                               nullptr);
-  size_t rows = 0;
-  for (const std::string& value : LinearInputs(model->graph())) {
-    SCOPED_TRACE(value);
-    const InputMoments found =
-        sequential.Next(value, [&](size_t more) { rows += more; });
-    EXPECT_EQ(found.moments, found.cross);
-    const std::vector<float> expected = statistics.Moments(value);
-    ASSERT_EQ(found.moments.size(), expected.size());
-    for (size_t i = 0; i < expected.size(); ++i) {
-      EXPECT_NEAR(found.moments[i], expected[i], 1e-4 * Largest(expected));
-    }
-  }
   // Twice, but for values whose nodes had run already.
-  EXPECT_GT(rows, texts.Count() * texts.RowsOfSample());
+  EXPECT_GT(RunSequentially(*model, texts, statistics),
+            texts.Count() * texts.RowsOfSample());
+}
+
+// Two convolutions of one value, whose windows differ, and one behind them.
+TEST(CalibrateTest, SequentialMomentsUnderWindows) {
+  const TempDir dir;
+  ModelBuilder builder;
+  builder.Input("x", {4, 4, 3})
+      .Add(OpType::kConv2d, {"x"}, "a", "wa")
+      .Set("kernel", std::vector<int64_t>{2, 2})
+      .Add(OpType::kConv2d, {"x"}, "b", "wb")
+      .Set("kernel", std::vector<int64_t>{1, 1})
+      .Set("stride", std::vector<int64_t>{2, 2})
+      .Add(OpType::kReshape, {"b"}, "flat")
+      .Set("shape", std::vector<int64_t>{16})
+      .Add(OpType::kConv2d, {"a"}, "c", "wc")
+      .Set("kernel", std::vector<int64_t>{3, 3})
+      .Add(OpType::kReshape, {"c"}, "y")
+      .Set("shape", std::vector<int64_t>{5})
+      .Add(OpType::kConcat, {"y", "flat"}, "all")
+      .Output("all")
+      .Floats("wa", {4, 12}, RandomFloats(4 * 12, 1))
+      .Floats("wb", {4, 3}, RandomFloats(4 * 3, 2))
+      .Floats("wc", {5, 36}, RandomFloats(5 * 36, 3))
+      .Write(dir / "m");
+  const auto model = Model::Load(dir / "m");
+  const qat::LabelledImages images = Images();
+  Calibrate(model, images, {}, dir / "s.statistics");
+  const Statistics statistics = Statistics::Open(dir / "s.statistics");
+  RunSequentially(*model, images, statistics);
+
+  PackOptions options;
+  options.rules = qat::SchemeRules(qat::QuantScheme{"mse", 2, 0});
+  options.samples = &images;
+  options.which = SpreadSamples(kImages, 0);
+  const PackReport report = PackModel(*model, dir / "p", options);
+  for (const TensorReport& tensor : report.weights) {
+    SCOPED_TRACE(tensor.name);
+    ASSERT_TRUE(tensor.output_sqnr_db.has_value());
+    EXPECT_GE(*tensor.output_sqnr_db, *tensor.start_output_sqnr_db);
+  }
 }
 
 // The inputs of the second layer, once the first is packed.
@@ -379,10 +429,11 @@ TEST(CalibrateTest, SequentialMomentsBehindAPackedLayer) {
   const qat::LabelledImages images = Images();
   SequentialMoments sequential(*model, images, SpreadSamples(kImages, 0),
                                nullptr);
-  const InputMoments first = sequential.Next("x", {});
+  const std::vector<MatrixInput> inputs = LayerInputs(*model);
+  const InputMoments first = sequential.Next(inputs[0], {});
   EXPECT_EQ(first.moments, first.cross);
   sequential.Replace("fc1.weight", packed->file().Get("fc1.weight").data);
-  const InputMoments second = sequential.Next("r", {});
+  const InputMoments second = sequential.Next(inputs[1], {});
 
   const std::vector<float> rounded = Dequantized(*packed->packed("fc1.weight"));
   const auto hidden = [&](const std::vector<float>& w, const float* x) {
@@ -442,17 +493,7 @@ TEST(CalibrateTest, SequentialMomentsOfPathsSideBySide) {
   Calibrate(model, images, {}, dir / "s.statistics");
   const Statistics statistics = Statistics::Open(dir / "s.statistics");
   EXPECT_EQ(NormalizedSum(model->graph(), "a"), "sum");
-  SequentialMoments sequential(*model, images, SpreadSamples(kImages, 0),
-                               nullptr);
-  for (const char* const value : {"a", "b", "n"}) {
-    SCOPED_TRACE(value);
-    const InputMoments found = sequential.Next(value, {});
-    const std::vector<float> expected = statistics.Moments(value);
-    ASSERT_EQ(found.moments.size(), expected.size());
-    for (size_t i = 0; i < expected.size(); ++i) {
-      EXPECT_NEAR(found.moments[i], expected[i], 1e-4 * Largest(expected));
-    }
-  }
+  RunSequentially(*model, images, statistics);
 }
 
 // Of the outputs of a network, over all images.

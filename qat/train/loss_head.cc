@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/input_quantization.h"
@@ -28,24 +29,66 @@ Names AllOf(const TensorMap& parameters) {
   return names;
 }
 
+// Where the output is a softmax over all of a row, maybe reshaped and rounded
+// afterwards, the graph up to its input; else all of it.
+Graph UpToLogits(const Model& model) {
+  const Graph& graph = model.graph();
+  std::set<std::string_view> left_out;  // outputs of nodes
+  std::string_view value = graph.outputs[0];
+  for (;;) {
+    const auto node =
+        std::find_if(graph.nodes.begin(), graph.nodes.end(),
+                     [&](const Node& other) { return other.output == value; });
+    const auto reads = [&](const Node& other) {
+      return !left_out.contains(other.output) &&
+             std::count(other.inputs.begin(), other.inputs.end(), value) > 0;
+    };
+    if (node == graph.nodes.end() ||
+        std::any_of(graph.nodes.begin(), graph.nodes.end(), reads)) {
+      return graph;
+    }
+    left_out.insert(node->output);
+    value = node->inputs[0];
+    if (node->op == OpType::kSoftmax) break;
+    if (node->op != OpType::kReshape && node->op != OpType::kFakeQuantize) {
+      return graph;
+    }
+  }
+  const ValueInfo& logits = model.value(std::string(value));
+  const bool is_input =
+      std::any_of(graph.inputs.begin(), graph.inputs.end(),
+                  [&](const GraphInput& input) { return input.name == value; });
+  if (is_input ||
+      static_cast<size_t>(logits.shape.back()) != logits.ElementCount()) {
+    return graph;
+  }
+  Graph body = graph;
+  body.outputs[0] = value;
+  std::erase_if(body.nodes, [&](const Node& node) {
+    return left_out.contains(node.output);
+  });
+  return body;
+}
+
 }  // namespace
 
-SplitGraph::SplitGraph(const Graph& graph, const TensorMap& parameters)
-    : body(graph) {
+SplitGraph::SplitGraph(const Graph& graph, const TensorMap& parameters) {
   if (graph.outputs.size() != 1) {
     throw Error("training needs a graph with one output, the logits");
   }
   // Checks it as a whole.
   const TrainingProgram whole(graph, parameters, {});
   classes = whole.OutputWidth(0);
+  body = UpToLogits(whole.model());
   const auto find = [&](const std::string& value) {
     return std::find_if(body.nodes.begin(), body.nodes.end(),
                         [&](const Node& node) { return node.output == value; });
   };
-  const auto last = find(graph.outputs[0]);
+  const std::string logits = body.outputs[0];
+  const auto last = find(logits);
   const auto uses_output = [&](const Node& node) {
-    return std::find(node.inputs.begin(), node.inputs.end(),
-                     graph.outputs[0]) != node.inputs.end();
+    return std::find(node.inputs.begin(), node.inputs.end(), logits) !=
+           node.inputs.end();
   };
   // A layer on an input of the graph is all there is to learn: it stays.
   if (last == body.nodes.end() || last->op != OpType::kLinear ||

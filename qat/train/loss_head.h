@@ -14,9 +14,9 @@
 
 namespace lutra::qat {
 
-// A graph whose one output are logits, in two: a linear layer at its end, if
-// there is one, and the rest. So the logits of a vocabulary need not all be
-// there at once.
+// A graph whose one output are logits, or their softmax, which is left out, in
+// two: a linear layer at its end, if there is one, and the rest. So the logits
+// of a vocabulary need not all be there at once.
 struct SplitGraph {
   // Throws lutra::Error for a graph with several outputs, and where parameters
   // are missing or do not fit.

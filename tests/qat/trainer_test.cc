@@ -107,6 +107,26 @@ TEST_F(TrainerTest, LearnsInFloat) {
   EXPECT_GT(trainer.Judge(test_).accuracy, 0.9);
 }
 
+// The loss takes logits: a softmax at the end changes nothing, but is written.
+TEST_F(TrainerTest, SoftmaxAtTheEnd) {
+  TrainableModel model = SmallMlp();
+  model.graph.nodes.push_back({OpType::kSoftmax, {"logits"}, "p", "", ""});
+  Node rounded{OpType::kFakeQuantize, {"p"}, "q", "", ""};
+  rounded.attributes = {{"scale", 1.0 / 256}, {"low", 0.0}, {"high", 255.0}};
+  model.graph.nodes.push_back(rounded);
+  model.graph.outputs = {"q"};
+  Trainer with(model, train_, SmallOptions(), nullptr);
+  EXPECT_TRUE(with.Run(GoOn));
+  with.WriteModel(dir_ / "with.safetensors");
+  TrainToEnd(SmallOptions(), nullptr);
+  const TrainableModel a = LoadTrainableModel(dir_ / "with.safetensors");
+  const TrainableModel b = LoadTrainableModel(dir_ / "whole.safetensors");
+  EXPECT_EQ(a.graph.outputs[0], "q");
+  for (const auto& [name, tensor] : b.parameters) {
+    EXPECT_EQ(a.parameters.at(name).values, tensor.values) << name;
+  }
+}
+
 TEST_F(TrainerTest, ReportsProgress) {
   Trainer trainer(SmallMlp(), train_, QuantizedOptions(), nullptr);
   std::vector<TrainProgress> all;

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/runtime/raw_file.h"
+#include "tests/temp_dir.h"
 #include "tests/tools/command.h"
 #include "tests/tools/workshop.h"
 
@@ -122,6 +124,61 @@ TEST(EvalVerbTest, LimitTakesTheFirstImages) {
   size_t correct = 0;
   for (size_t i = 0; i < 7; ++i) correct += classes[i] == shop.labels[i];
   EXPECT_EQ(report["models"][0]["correct"], correct);
+}
+
+std::string MessageOf(const std::vector<std::string>& arguments) {
+  return RunLutra(arguments).err;
+}
+
+// A model that gives zeros scores a recording by its mean square: 1 and 4 are
+// normal, 4 and 9 are not, so of four pairs three and a half are in order.
+TEST(EvalVerbTest, Anomalies) {
+  const TempDir dir;
+  ModelBuilder()
+      .Input("x", {2})
+      .Add(OpType::kLinear, {"x"}, "y", "w")
+      .Output("y")
+      .Floats("w", {2, 2}, std::vector<float>(4))
+      .Write(dir / "zeros");
+  const auto write = [&](const char* name, const std::vector<float>& values) {
+    WriteBytes(dir / name,
+               std::string(reinterpret_cast<const char*>(values.data()),
+                           values.size() * sizeof(float)));
+  };
+  write("n1", {1, 1, 1});
+  write("n4", {2, 2, 2, 2});
+  write("a4", {2, -2});
+  write("a9", {0, 0, 6, 0, 0});
+  WriteBytes(dir / "y_labels.csv",
+             "n1,2,0,8,4\nn4,2,0,8,8\na4,2,1,8,4\na9,2,1,8,4\n");
+  const std::string data = dir.path().string();
+  const std::string model = (dir / "zeros").string();
+  const json report =
+      json::parse(OutputOf({"eval", "--data", data, "--json", model}));
+  EXPECT_EQ(report["windows"], 9);
+  const json& row = report["models"][0];
+  EXPECT_EQ(row["scores"], json({1.0, 4.0, 4.0, 9.0}));
+  EXPECT_EQ(row["auc"], 0.875);
+  EXPECT_EQ(row["normal"], 2.5);
+  EXPECT_EQ(row["anomalous"], 6.5);
+  EXPECT_THAT(OutputOf({"eval", "--data", data, model}),
+              AllOf(HasSubstr("AUC"), HasSubstr("0.8750")));
+  const json normal = json::parse(
+      OutputOf({"eval", "--data", data, "--limit", "2", "--json", model}));
+  EXPECT_TRUE(normal["models"][0]["auc"].is_null());
+  EXPECT_EQ(normal["models"][0]["normal"], 2.5);
+
+  EXPECT_THAT(MessageOf({"eval", "--data", data, "--time", model}),
+              HasSubstr("--time: is not for recordings"));
+  EXPECT_THAT(MessageOf({"train", model, "--data", data, "-o", "none"}),
+              HasSubstr("recordings to give out again"));
+  const Workshop shop;
+  EXPECT_THAT(MessageOf({"eval", "--data", data, shop / "float.safetensors"}),
+              HasSubstr("does not reconstruct windows"));
+  // Windows are samples to calibrate with.
+  EXPECT_THAT(OutputOf({"calibrate", model, "--data", data, "-o",
+                        (dir / "s").string()}),
+              HasSubstr("over 9 images"));
 }
 
 }  // namespace

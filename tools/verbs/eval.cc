@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "lutra/qat/recording_folder.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/load_option.h"
 #include "tools/cli/usage_error.h"
@@ -20,6 +21,11 @@ constexpr const char* kExample =
     "the model then sees (q - ZERO_POINT) * SCALE. The column 'differs' "
     "counts\n"
     "the samples that a model puts in another class than the reference does.\n"
+    "A list with five fields names recordings of float32 values, windows of\n"
+    "which an autoencoder gives out again (MLPerf Tiny's anomaly detection): "
+    "'AUC'\n"
+    "is the area under the ROC curve of the mean squared error of recordings,\n"
+    "the next columns are its means over normal and over anomalous ones.\n"
     "\n"
     "With --text: perplexity of language models. The text is cut into chunks\n"
     "of CONTEXT - 1 tokens; each is scored on its own, after BOS (where the\n"
@@ -49,6 +55,7 @@ constexpr const char* kExample =
     "    --label float --label 'packed, int8' --label 'packed, float'\n"
     "  lutra eval --data kws01 --scale 0.5847029089927673 --zero-point 83 \\\n"
     "    keywords.safetensors\n"
+    "  lutra eval --data ad01 autoencoder.safetensors packed.safetensors\n"
     "  lutra eval --text stories.txt --bytes 65536 float.safetensors "
     "packed.safetensors\n"
     "  lutra eval --text wiki.txt --protocol llama -c 512 \\\n"
@@ -76,7 +83,8 @@ void Run(EvalOptions& options) {
       options.models.begin() + static_cast<std::ptrdiff_t>(labels.size()),
       options.models.end());
   if (!options.data.empty()) {
-    EvalAccuracy(options);
+    qat::IsRecordingFolder(options.data) ? EvalAnomalies(options)
+                                         : EvalAccuracy(options);
   } else if (!options.text.empty()) {
     EvalPerplexity(options);
   } else {

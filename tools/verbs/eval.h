@@ -50,6 +50,7 @@ TextReport MeasurePerplexity(const EvalOptions& options);
 
 // Print their table or JSON. Throw lutra::Error.
 void EvalAccuracy(const EvalOptions& options);
+void EvalAnomalies(const EvalOptions& options);
 void EvalPerplexity(const EvalOptions& options);
 void EvalChoices(const EvalOptions& options);
 

@@ -6,6 +6,7 @@
 
 #include "lutra/eval/perplexity.h"
 #include "lutra/qat/int8_folder.h"
+#include "lutra/qat/recording_folder.h"
 #include "lutra/qat/text_samples.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
@@ -40,13 +41,27 @@ std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
   }
 }
 
+namespace {
+
+qat::LabelledImages LoadSamples(const std::string& path,
+                                const LabelledDataOptions& options,
+                                qat::DatasetPart part) {
+  if (qat::IsRecordingFolder(path)) {
+    return qat::LoadRecordingFolder(path).windows;
+  }
+  if (qat::IsInt8Folder(path)) {
+    return qat::LoadInt8Folder(path, options.scale, options.zero_point);
+  }
+  return qat::LoadImageFolder(path, part);
+}
+
+}  // namespace
+
 LabelledData LoadLabelledData(const std::string& path,
                               const LabelledDataOptions& options) {
-  const bool bytes = qat::IsInt8Folder(path);
   LabelledData data;
   data.all = std::make_unique<qat::LabelledImages>(
-      bytes ? qat::LoadInt8Folder(path, options.scale, options.zero_point)
-            : qat::LoadImageFolder(path, qat::DatasetPart::kTrain));
+      LoadSamples(path, options, qat::DatasetPart::kTrain));
   if (options.held_out > 0) {
     qat::SampleSplit split =
         qat::SplitSamples(data.all->Count(), options.held_out, options.seed);
@@ -59,16 +74,14 @@ LabelledData LoadLabelledData(const std::string& path,
   std::vector<uint32_t> every(data.all->Count());
   std::iota(every.begin(), every.end(), 0u);
   data.train = std::make_unique<qat::SampleSubset>(*data.all, std::move(every));
-  if (!bytes) data.test = LoadTestData(path, options);
+  if (!qat::IsInt8Folder(path)) data.test = LoadTestData(path, options);
   return data;
 }
 
 std::unique_ptr<qat::LabelledImages> LoadTestData(
     const std::string& path, const LabelledDataOptions& options) {
   return std::make_unique<qat::LabelledImages>(
-      qat::IsInt8Folder(path)
-          ? qat::LoadInt8Folder(path, options.scale, options.zero_point)
-          : qat::LoadImageFolder(path, qat::DatasetPart::kTest));
+      LoadSamples(path, options, qat::DatasetPart::kTest));
 }
 
 void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise) {

@@ -28,8 +28,8 @@ std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
                                               const std::string& path,
                                               const TextDataOptions& options);
 
-// Float inputs with a label each, from a folder: idx files, or one file of
-// signed bytes for each sample.
+// Float inputs with a label each, from a folder: idx files, one file of signed
+// bytes for each sample, or windows of recordings.
 struct LabelledDataOptions {
   double scale = 1;  // of signed bytes
   int zero_point = 0;

@@ -8,6 +8,7 @@
 #include "lutra/packer/ranges.h"
 #include "lutra/qat/activations.h"
 #include "lutra/qat/int8_folder.h"
+#include "lutra/qat/recording_folder.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/input_quantization.h"
 #include "lutra/runtime/model.h"
@@ -52,6 +53,10 @@ void TrainVerb::CheckOptions(bool is_text, bool quantized) const {
     Refuse(of_bytes, "the model takes texts, which this is not for");
   } else {
     Refuse(of_texts, "is for texts, which the model does not take");
+    if (qat::IsRecordingFolder(data)) {
+      throw UsageError("--data",
+                       "has recordings to give out again, not labels to learn");
+    }
     if (!qat::IsInt8Folder(data)) {
       Refuse(of_bytes, "is for samples of signed bytes, which --data has not");
     }

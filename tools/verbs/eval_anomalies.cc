@@ -1,0 +1,138 @@
+#include <cmath>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lutra/eval/anomaly.h"
+#include "lutra/eval/packed_weights.h"
+#include "lutra/kernels/variants.h"
+#include "lutra/packer/weights.h"
+#include "lutra/qat/recording_folder.h"
+#include "lutra/runtime/error.h"
+#include "tools/cli/json.h"
+#include "tools/cli/model_choice.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/table.h"
+#include "tools/cli/usage_error.h"
+#include "tools/verbs/eval.h"
+
+namespace lutra::tools {
+namespace {
+
+struct Row {
+  std::string label;
+  std::string path;
+  std::string activations;  // "float32" if nothing is packed
+  packer::WeightTotals weights;
+  eval::AnomalyScores scores;
+};
+
+// Numbers that there are not are null.
+Json Number(double value) { return std::isnan(value) ? Json() : Json(value); }
+
+Json ToJson(const Row& row) {
+  Json scores = Json::Array();
+  for (const double score : row.scores.scores) scores.PushBack(Json(score));
+  return {{"label", row.label},
+          {"file", row.path},
+          {"activations", row.activations},
+          {"auc", Number(row.scores.auc)},
+          {"normal", Number(row.scores.normal)},
+          {"anomalous", Number(row.scores.anomalous)},
+          {"scores", scores},
+          {"weights", row.weights.elements},
+          {"weight_bytes", row.weights.bytes},
+          {"bits_per_weight", row.weights.BitsPerWeight()},
+          {"seconds", row.scores.seconds}};
+}
+
+Table ToTable(const std::vector<Row>& rows) {
+  Table table({{"model", Table::Align::kLeft},
+               {"activations", Table::Align::kLeft},
+               {"AUC"},
+               {"normal"},
+               {"anomalous"},
+               {"weight bytes"},
+               {"bits/weight"},
+               {"seconds"}});
+  const auto cell = [](double value, int digits) {
+    return std::isnan(value) ? std::string() : Fixed(value, digits);
+  };
+  for (const Row& row : rows) {
+    table.AddRow({row.label, row.activations, cell(row.scores.auc, 4),
+                  cell(row.scores.normal, 4), cell(row.scores.anomalous, 4),
+                  WithCommas(row.weights.bytes),
+                  Fixed(row.weights.BitsPerWeight(), 2),
+                  Fixed(row.scores.seconds, 2)});
+  }
+  return table;
+}
+
+void KeepFirst(size_t count, qat::LabelledRecordings& data) {
+  if (count == 0 || count >= data.recordings.size()) return;
+  data.recordings.resize(count);
+  size_t windows = 0;
+  for (const auto& recording : data.recordings) windows += recording.windows;
+  data.windows.images.resize(windows * data.windows.Features());
+  data.windows.labels.resize(windows);
+  data.windows.count = windows;
+}
+
+}  // namespace
+
+void EvalAnomalies(const EvalOptions& options) {
+  if (options.time) {
+    throw UsageError("--time", "is not for recordings");
+  }
+  if (!options.reference.empty()) {
+    throw UsageError("--reference", "is not for recordings");
+  }
+  // Load everything first, so that a bad file is reported before long work.
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<Row> rows;
+  for (size_t i = 0; i < options.models.size(); ++i) {
+    const ModelChoice choice = ParseModelChoice(
+        options.models[i], options.language.session.activations);
+    const std::shared_ptr<const Model> model =
+        Model::Load(choice.path, options.load);
+    ProgramOptions session = options.language.session;
+    session.activations = choice.activations;
+    sessions.push_back(std::make_unique<Session>(model, session));
+    rows.push_back({options.labels[i], choice.path,
+                    eval::ActivationsName(*model, choice.activations),
+                    packer::Total(packer::Weights(*model)),
+                    {}});
+  }
+  qat::LabelledRecordings data = qat::LoadRecordingFolder(options.data);
+  KeepFirst(options.limit, data);
+  for (const auto& session : sessions) {
+    eval::CheckReconstructs(session->model(), data);
+  }
+  Progress progress;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].scores =
+        eval::ScoreRecordings(*sessions[i], data, [&](size_t done) {
+          progress.Show("evaluating " + rows[i].label, done,
+                        data.windows.count);
+        });
+  }
+  progress.Clear();
+
+  if (options.format == OutputFormat::kJson) {
+    Json json = {{"data", options.data},
+                 {"recordings", data.recordings.size()},
+                 {"windows", data.windows.count},
+                 {"threads", sessions.front()->threads()},
+                 {"variant", kernels::ActiveVariant()},
+                 {"models", Json::Array()}};
+    for (const Row& row : rows) json["models"].PushBack(ToJson(row));
+    std::cout << json.Dump(2) << "\n";
+    return;
+  }
+  const Table table = ToTable(rows);
+  std::cout << (options.format == OutputFormat::kTable ? table.Text()
+                                                       : table.Markdown());
+}
+
+}  // namespace lutra::tools

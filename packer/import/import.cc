@@ -16,6 +16,7 @@
 #include "packer/import/exists.h"
 #include "packer/import/gguf/gguf_file.h"
 #include "packer/import/import_plan.h"
+#include "packer/import/silero_vad/silero_vad.h"
 #include "packer/import/source.h"
 #include "packer/write/pack_note.h"
 
@@ -30,7 +31,7 @@ struct FormatRow {
   ImportPlan (*plan)(const ImportOptions&);
 };
 
-constexpr std::array<FormatRow, 9> kFormats = {{
+constexpr std::array<FormatRow, 10> kFormats = {{
     {ImportFormat::kAuto, "auto", nullptr},
     {ImportFormat::kHuggingFace, "huggingface", PlanHuggingFace},
     {ImportFormat::kGguf, "gguf", PlanGguf},
@@ -38,6 +39,7 @@ constexpr std::array<FormatRow, 9> kFormats = {{
     {ImportFormat::kGraph, "graph", PlanGraph},
     {ImportFormat::kKeywordSpotter, "keyword-spotter", PlanKeywordSpotter},
     {ImportFormat::kCharacterLstm, "char-lstm", PlanCharacterLstm},
+    {ImportFormat::kSileroVad, "silero-vad", PlanSileroVad},
     {ImportFormat::kOnnx, "onnx", PlanOnnx},
     {ImportFormat::kTflite, "tflite", PlanTflite},
 }};
@@ -76,6 +78,7 @@ ImportFormat DetectFormat(const ImportOptions& options) {
   if (source.extension() == ".tflite") return ImportFormat::kTflite;
   const bool torch = source.filename().string().starts_with("pytorch_model");
   if (torch || source.extension() == ".safetensors") {
+    if (IsSileroVad(source)) return ImportFormat::kSileroVad;
     throw Error::InFile(source.string(),
                         "weights alone say nothing of the network: name the "
                         "folder with config.json, or give a graph");

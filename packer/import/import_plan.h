@@ -88,6 +88,7 @@ ImportPlan PlanGguf(const ImportOptions& options);
 ImportPlan PlanGraph(const ImportOptions& options);
 ImportPlan PlanKeywordSpotter(const ImportOptions& options);
 ImportPlan PlanCharacterLstm(const ImportOptions& options);
+ImportPlan PlanSileroVad(const ImportOptions& options);
 ImportPlan PlanOnnx(const ImportOptions& options);
 ImportPlan PlanTflite(const ImportOptions& options);
 

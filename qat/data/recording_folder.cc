@@ -46,7 +46,8 @@ size_t AddWindows(const std::filesystem::path& path, const Windows& windows,
                 bytes.data() + i * windows.step, windows.bytes);
   }
   if (!std::all_of(data.images.begin() + static_cast<ptrdiff_t>(first),
-                   data.images.end(), [](float x) { return std::isfinite(x); })) {
+                   data.images.end(),
+                   [](float x) { return std::isfinite(x); })) {
     fail("holds a number that is not finite");
   }
   data.count += count;
@@ -70,11 +71,11 @@ LabelledRecordings LoadRecordingFolder(const std::filesystem::path& folder) {
         const size_t values = form.bytes / sizeof(float);
         if (form.bytes == 0 || form.step == 0 || form.bytes % sizeof(float) ||
             form.step % sizeof(float) || sample.numbers[0] != 2) {
-          throw Error::InFile(
-              LabelListPath(folder).string(),
-              "says of '" + std::string(sample.name) +
-                  "' that its windows are not of whole float32 numbers, or that "
-                  "it has other than two classes");
+          throw Error::InFile(LabelListPath(folder).string(),
+                              "says of '" + std::string(sample.name) +
+                                  "' that its windows are not of whole float32 "
+                                  "numbers, or that "
+                                  "it has other than two classes");
         }
         if (data.recordings.empty()) windows.image_shape = {values};
         if (values != windows.image_shape[0]) {

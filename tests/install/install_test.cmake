@@ -142,6 +142,15 @@ if(NOT results STREQUAL "0;0" OR NOT actual MATCHES "^.+\n$")
   message(FATAL_ERROR "chat_cpp: ${results}, printed '${actual}'")
 endif()
 
+# What is loud is speech to this detector.
+run(expected "${MAKE_SPEECH}" "${WORK_DIR}/vad.safetensors"
+    "${WORK_DIR}/loud.wav")
+run(actual "${WORK_DIR}/examples/speech" "${WORK_DIR}/vad.safetensors"
+    "${WORK_DIR}/loud.wav")
+if(NOT actual STREQUAL expected OR NOT actual MATCHES " s to .* s to ")
+  message(FATAL_ERROR "speech printed\n${actual}instead of\n${expected}")
+endif()
+
 # What is written follows a grammar, and is the same with guesses.
 foreach(program constrain_c constrain_cpp)
   run(actual "${WORK_DIR}/examples/${program}" "${language}" "the he"

@@ -209,6 +209,15 @@ TEST_F(DamagedSourceTest, KeywordSpotter) {
       {.source = source_}, 20);
 }
 
+TEST_F(DamagedSourceTest, SileroVad) {
+  LUTRA_REQUIRE_DATA(data, "data/silero-vad");
+  CopyData(data, {"silero_vad_16k.safetensors"});
+  ExpectRefused("silero_vad_16k.safetensors", Head,
+                {.source = source_ / "silero_vad_16k.safetensors",
+                 .format = ImportFormat::kSileroVad},
+                20);
+}
+
 TEST_F(DamagedSourceTest, CharacterLstm) {
   LUTRA_REQUIRE_DATA(data, "data/charrnn-bronte");
   CopyData(data, {"manifest.json", "vocab.json", "embedding",

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "lutra/packer/import.h"
+#include "lutra/packer/pack.h"
 #include "lutra/runtime/language_model.h"
+#include "lutra/runtime/session.h"
 #include "lutra/runtime/tokenizer.h"
 #include "runtime/base/utf8.h"
 #include "tests/packer/import_data.h"
@@ -126,6 +129,77 @@ TEST(ImportReferenceTest, TinyStories656k) {
   EXPECT_EQ(imported.report.architecture, "LlamaForCausalLM");
   EXPECT_EQ(imported.report.vocabulary, 2048u);
   ExpectReference(imported, "tinystories_656k", "greedy_next", data);
+}
+
+// Frames of 512 samples of a WAV file with a header of 44 bytes, the last one
+// filled up with zeros.
+std::vector<float> Frames(const std::filesystem::path& path) {
+  const std::string bytes = ReadText(path).substr(44);
+  std::vector<float> samples;
+  for (size_t i = 0; i + 1 < bytes.size(); i += 2) {
+    const int low = static_cast<unsigned char>(bytes[i]);
+    const int high = static_cast<signed char>(bytes[i + 1]);
+    samples.push_back(static_cast<float>(high * 256 + low) / 32768.0f);
+  }
+  samples.resize((samples.size() + 511) / 512 * 512);
+  return samples;
+}
+
+std::vector<float> Speech(const std::shared_ptr<const Model>& model,
+                          const std::vector<float>& frames) {
+  Session session(model, {.threads = 1});
+  const size_t count = frames.size() / 512;
+  std::vector<float> speech(count);
+  const void* const inputs[] = {frames.data()};
+  float* const outputs[] = {speech.data()};
+  session.Run(count, inputs, outputs);
+  return speech;
+}
+
+// The reference is given with five digits.
+TEST(ImportReferenceTest, SileroVad) {
+  LUTRA_REQUIRE_DATA(data, "data");
+  const TempDir dir;
+  const auto path = dir / "vad.safetensors";
+  const ImportReport report =
+      ImportModel({.source = data / "silero-vad/silero_vad_16k.safetensors",
+                   .output = path});
+  EXPECT_EQ(report.architecture, "Silero VAD, 16 kHz");
+  const auto model = Model::Load(path);
+  const auto reference = ReadJsonFile(data / "reference_values.json").at("vad");
+  for (const auto& [name, expected] : reference.at("speech-wav").items()) {
+    SCOPED_TRACE(name);
+    const std::vector<float> speech =
+        Speech(model, Frames(data / "speech-wav" / name));
+    ASSERT_EQ(speech.size(), expected.size());
+    for (size_t i = 0; i < speech.size(); ++i) {
+      EXPECT_NEAR(speech[i], static_cast<float>(expected[i]), 1e-5);
+    }
+  }
+
+  const std::vector<float> frames = Frames(data / "silero-vad/test.wav");
+  const std::vector<float> speech = Speech(model, frames);
+  const auto& recording = reference.at("test.wav");
+  EXPECT_EQ(speech.size(), recording.at("frames"));
+  EXPECT_NEAR(std::accumulate(speech.begin(), speech.end(), 0.0) /
+                  static_cast<double>(speech.size()),
+              static_cast<double>(recording.at("mean_prob")), 1e-5);
+  EXPECT_EQ(std::count_if(speech.begin(), speech.end(),
+                          [](float p) { return p > 0.5f; }),
+            recording.at("frames_above_0.5"));
+
+  // docs/import.md has the figure.
+  PackOptions options;
+  options.rules = qat::SchemeRules(
+      qat::QuantScheme{"mse-asymmetric", 4, 16, qat::ScaleType::kFloat16});
+  PackModel(*model, dir / "packed.safetensors", options);
+  const std::vector<float> packed =
+      Speech(Model::Load(dir / "packed.safetensors"), frames);
+  double difference = 0;
+  for (size_t i = 0; i < speech.size(); ++i) {
+    difference += std::abs(static_cast<double>(packed[i]) - speech[i]);
+  }
+  EXPECT_LT(difference / static_cast<double>(speech.size()), 0.01);
 }
 
 TEST(ImportReferenceTest, KeywordSpotter) {

@@ -99,7 +99,8 @@ void EvalAnomalies(const EvalOptions& options) {
     ProgramOptions session = options.language.session;
     session.activations = choice.activations;
     sessions.push_back(std::make_unique<Session>(model, session));
-    rows.push_back({options.labels[i], choice.path,
+    rows.push_back({options.labels[i],
+                    choice.path,
                     eval::ActivationsName(*model, choice.activations),
                     packer::Total(packer::Weights(*model)),
                     {}});

@@ -27,6 +27,7 @@ constexpr const char* kExample =
     "    has it\n"
     "  a graph of ONNX (.onnx) or TensorFlow Lite (.tflite)\n"
     "  the folder of MLPerf Tiny's keyword spotter, or of an ml5.js charRNN\n"
+    "  silero_vad_16k.safetensors, Silero's voice activity detector\n"
     "docs/import.md says what is supported.\n"
     "\n"
     "Examples:\n"
@@ -132,7 +133,7 @@ void AddImportVerb(CommandLine& line) {
   importer
       .Add("--format", verb->format,
            "What the source is: auto, huggingface, gguf, llama2c, graph, "
-           "keyword-spotter, char-lstm, onnx, tflite")
+           "keyword-spotter, char-lstm, silero-vad, onnx, tflite")
       .TypeName("NAME")
       .ShowDefault();
   importer

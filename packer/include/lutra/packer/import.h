@@ -31,6 +31,7 @@ enum class ImportFormat {
   kGraph,           // safetensors of any layers, with a graph as JSON
   kKeywordSpotter,  // the folder of MLPerf Tiny's keyword spotter
   kCharacterLstm,   // a folder with manifest.json, of ml5.js's charRNN
+  kSileroVad,       // Silero's voice activity detector (.safetensors)
   kOnnx,            // a graph of ONNX (.onnx)
   kTflite,          // one of TensorFlow Lite (.tflite)
 };
@@ -44,7 +45,7 @@ enum class RopePrecision {
 };
 
 // "auto", "huggingface", "gguf", "llama2c", "graph", "keyword-spotter",
-// "char-lstm", "onnx", "tflite".
+// "char-lstm", "silero-vad", "onnx", "tflite".
 std::string_view Name(ImportFormat format);
 // Throws Error.
 ImportFormat ParseImportFormat(std::string_view name);

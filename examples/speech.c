@@ -101,8 +101,8 @@ int main(int argc, char** argv) {
   const void* const inputs[] = {samples};
   float probability = 0;
   float* const outputs[] = {&probability};
-  unsigned long place = 0;           /* of the frame, in samples */
-  unsigned long begin = 0, end = 0;  /* of what was said last */
+  unsigned long place = 0;          /* of the frame, in samples */
+  unsigned long begin = 0, end = 0; /* of what was said last */
   for (size_t count; (count = ReadFrame(file, frame, &bytes)) > 0;) {
     if (lutra_session_run(session, 1, inputs, 1, outputs, 1) != LUTRA_OK) {
       return Fail("run");

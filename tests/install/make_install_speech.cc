@@ -51,8 +51,7 @@ int main(int argc, char** argv) {
       .Add(lutra::OpType::kLinear, {"square"}, "loud", "w", "b")
       .Add(lutra::OpType::kSigmoid, {"loud"}, "y")
       .Output("y")
-      .Floats("w", {1, kFrame},
-              std::vector<float>(kFrame, 1000.0f / kFrame))
+      .Floats("w", {1, kFrame}, std::vector<float>(kFrame, 1000.0f / kFrame))
       .Floats("b", {1}, std::vector<float>{-1.0f})
       .Write(argv[1]);
   // Loud in 0.1 to 0.2 s, from 0.25 s on (a pause too short to count), and
@@ -60,8 +59,8 @@ int main(int argc, char** argv) {
   std::vector<int16_t> samples(16000 * 6 / 10 - 40);
   for (size_t i = 0; i < samples.size(); ++i) {
     const size_t ms = i / 16;
-    const bool loud = (ms >= 100 && ms < 200) || (ms >= 250 && ms < 300) ||
-                      ms >= 500;
+    const bool loud =
+        (ms >= 100 && ms < 200) || (ms >= 250 && ms < 300) || ms >= 500;
     samples[i] = static_cast<int16_t>(loud ? (i % 2 ? -8000 : 8000) : 100);
   }
   std::ofstream(argv[2], std::ios::binary) << Wav(samples);

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tests/runtime/raw_file.h"
+#include "tests/temp_dir.h"
 #include "tests/test_data.h"
 #include "tests/tools/command.h"
 #include "tests/tools/workshop.h"
@@ -95,6 +97,43 @@ TEST(InspectVerbTest, PlainSafetensors) {
   const json model = json::parse(OutputOf({"inspect", path, "--json"}));
   EXPECT_EQ(model["runnable"], false);
   EXPECT_EQ(model["tensors"][0]["bytes"], 24);
+}
+
+// A chain of two layers, the first of which comes four times.
+TEST(InspectVerbTest, Picture) {
+  const TempDir dir;
+  const std::string model = (dir / "m").string();
+  const std::string svg = (dir / "m.svg").string();
+  ModelBuilder builder;
+  builder.Input("x", {8});
+  std::string value = "x";
+  for (int i = 0; i < 4; ++i) {
+    const std::string number = std::to_string(i);
+    builder.Add(OpType::kLinear, {value}, "h" + number, "w" + number)
+        .Add(OpType::kRelu, {"h" + number}, "r" + number)
+        .Add(OpType::kAdd, {"r" + number, value}, "s" + number)
+        .Floats("w" + number, {8, 8}, RandomFloats(64, 1));
+    value = "s" + number;
+  }
+  builder.Add(OpType::kLinear, {value}, "y", "last")
+      .Floats("last", {3, 8}, RandomFloats(24, 2))
+      .Output("y")
+      .Write(model);
+  EXPECT_THAT(OutputOf({"inspect", model, "--graph", svg}),
+              HasSubstr("m.svg: 13 nodes"));
+  const std::string picture = ReadBytes(svg);
+  for (const char* part :
+       {"m: 13 nodes, 280 weights", "\u00d7 4", ">h0<", ">s0<", ">y<",
+        "[8, 8] F32", "input x", "output y"}) {
+    EXPECT_THAT(picture, HasSubstr(part));
+  }
+  EXPECT_THAT(picture, ::testing::Not(HasSubstr(">h1<")));
+
+  EXPECT_THAT(RunLutra({"inspect", model, "--graph", "m.png"}).err,
+              HasSubstr("ends with .svg"));
+  builder.NoMetadata(kGraphKey).NoMetadata(kVersionKey).Write(model);
+  EXPECT_THAT(RunLutra({"inspect", model, "--graph", svg}).err,
+              HasSubstr("has no graph to draw"));
 }
 
 TEST(InspectVerbTest, HiddenGrids) {

@@ -78,6 +78,11 @@ Option Option::CommaList() const {
   return Option(option_->delimiter(',')->allow_extra_args(false));
 }
 
+Option Option::OptionalValue() const {
+  option_->expected(0, 1)->default_str("");
+  return *this;
+}
+
 Option Option::Excludes(const Option& other) const {
   return Option(option_->excludes(other.option_));
 }

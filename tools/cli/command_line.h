@@ -53,6 +53,9 @@ class Option {
   Option OneAtATime() const;
   Option CommaList() const;
 
+  // The option may come without its value, which then is "".
+  Option OptionalValue() const;
+
   // Not together with, or only together with another option.
   Option Excludes(const Option& other) const;
   Option Needs(const Option& other) const;

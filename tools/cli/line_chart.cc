@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "tools/cli/svg.h"
 #include "tools/cli/table.h"
 
 namespace lutra::tools {
@@ -14,7 +15,6 @@ namespace {
 // Colours that also colour-blind eyes tell apart.
 constexpr std::array<const char*, 6> kColors = {
     "#0072b2", "#d55e00", "#009e73", "#aa4499", "#8a6d00", "#333333"};
-constexpr const char* kInk = "#222222";
 constexpr const char* kFaint = "#e4e4e4";
 
 constexpr double kWidth = 860;
@@ -26,37 +26,6 @@ constexpr double kPanelHeight = 200;
 constexpr double kLegendLine = 18;
 
 constexpr size_t kMostPoints = 400;
-
-std::string Number(double value) { return Fixed(value, 1); }
-
-std::string Escaped(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '&') {
-      escaped += "&amp;";
-    } else if (c == '<') {
-      escaped += "&lt;";
-    } else if (c == '>') {
-      escaped += "&gt;";
-    } else {
-      escaped += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
-    }
-  }
-  return escaped;
-}
-
-std::string Text(double x, double y, const std::string& text,
-                 const std::string& attributes) {
-  return "<text x=\"" + Number(x) + "\" y=\"" + Number(y) + "\" " + attributes +
-         ">" + Escaped(text) + "</text>\n";
-}
-
-std::string Line(double x0, double y0, double x1, double y1,
-                 const char* color) {
-  return "<line x1=\"" + Number(x0) + "\" y1=\"" + Number(y0) + "\" x2=\"" +
-         Number(x1) + "\" y2=\"" + Number(y1) + "\" stroke=\"" + color +
-         "\"/>\n";
-}
 
 struct Range {
   double low = std::numeric_limits<double>::infinity();
@@ -131,24 +100,24 @@ std::string Panel(const ChartPanel& panel, const Range& x, double top) {
   const std::vector<double> ticks = ChartTicks(y.low, y.high, 5);
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
   for (const double tick : ticks) {
-    svg +=
-        Line(kLeft, place_y(tick), kLeft + kPlotWidth, place_y(tick), kFaint);
-    svg += Text(kLeft - 8, place_y(tick) + 4, TickText(tick, step),
-                "text-anchor=\"end\"");
+    svg += SvgLine(kLeft, place_y(tick), kLeft + kPlotWidth, place_y(tick),
+                   kFaint);
+    svg += SvgText(kLeft - 8, place_y(tick) + 4, TickText(tick, step),
+                   "text-anchor=\"end\"");
   }
-  svg += Line(kLeft, top, kLeft, bottom, kInk);
-  svg += Line(kLeft, bottom, kLeft + kPlotWidth, bottom, kInk);
+  svg += SvgLine(kLeft, top, kLeft, bottom, kSvgInk);
+  svg += SvgLine(kLeft, bottom, kLeft + kPlotWidth, bottom, kSvgInk);
   const double middle = top + kPlotHeight / 2;
-  svg += Text(18, middle, panel.y_name,
-              "text-anchor=\"middle\" transform=\"rotate(-90 18 " +
-                  Number(middle) + ")\"");
+  svg += SvgText(18, middle, panel.y_name,
+                 "text-anchor=\"middle\" transform=\"rotate(-90 18 " +
+                     SvgNumber(middle) + ")\"");
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].x.empty()) continue;
     svg += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" +
            std::string(kColors[i % kColors.size()]) + "\" points=\"";
     for (size_t j = 0; j < lines[i].x.size(); ++j) {
-      svg += Number(place_x(lines[i].x[j])) + "," +
-             Number(place_y(lines[i].y[j])) + " ";
+      svg += SvgNumber(place_x(lines[i].x[j])) + "," +
+             SvgNumber(place_y(lines[i].y[j])) + " ";
     }
     svg += "\"/>\n";
   }
@@ -186,34 +155,30 @@ std::string LineChartSvg(const std::string& x_name,
   const double plots = kTop + kPanelHeight * static_cast<double>(panels.size());
   const double height =
       plots + 45 + kLegendLine * static_cast<double>(names.size());
-  std::string svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" +
-                    Number(kWidth) + "\" height=\"" + Number(height) +
-                    "\" font-family=\"sans-serif\" font-size=\"12\" fill=\"" +
-                    kInk +
-                    "\">\n<rect width=\"100%\" height=\"100%\" "
-                    "fill=\"white\"/>\n";
+  std::string svg;
   const std::vector<double> ticks = ChartTicks(x.low, x.high, 8);
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
   for (const double tick : ticks) {
     const double at = kLeft + kPlotWidth * x.Share(tick);
-    svg += Line(at, kTop, at, plots - kPanelHeight + kPlotHeight, kFaint);
-    svg += Text(at, plots - 12, TickText(tick, step), "text-anchor=\"middle\"");
+    svg += SvgLine(at, kTop, at, plots - kPanelHeight + kPlotHeight, kFaint);
+    svg +=
+        SvgText(at, plots - 12, TickText(tick, step), "text-anchor=\"middle\"");
   }
   double top = kTop;
   for (const ChartPanel& panel : panels) {
     svg += Panel(panel, x, top);
     top += kPanelHeight;
   }
-  svg +=
-      Text(kLeft + kPlotWidth / 2, plots + 8, x_name, "text-anchor=\"middle\"");
+  svg += SvgText(kLeft + kPlotWidth / 2, plots + 8, x_name,
+                 "text-anchor=\"middle\"");
   double y = plots + 32;
   for (size_t i = 0; i < names.size(); ++i, y += kLegendLine) {
-    svg += "<rect x=\"" + Number(kLeft) + "\" y=\"" + Number(y - 7) +
-           "\" width=\"22\" height=\"3\" fill=\"" +
-           std::string(kColors[i % kColors.size()]) + "\"/>\n";
-    svg += Text(kLeft + 30, y, names[i], "");
+    svg += SvgRectangle(
+        kLeft, y - 7, 22, 3,
+        "fill=\"" + std::string(kColors[i % kColors.size()]) + "\"");
+    svg += SvgText(kLeft + 30, y, names[i], "");
   }
-  return svg + "</svg>\n";
+  return SvgPicture(kWidth, height, svg);
 }
 
 }  // namespace lutra::tools

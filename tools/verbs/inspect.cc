@@ -6,9 +6,12 @@
 
 #include "lutra/packer/weights.h"
 #include "lutra/runtime/model.h"
+#include "lutra/runtime/output_file.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
+#include "tools/cli/usage_error.h"
 #include "tools/verbs/inspect_lattice.h"
+#include "tools/verbs/inspect_picture.h"
 #include "tools/verbs/inspect_source.h"
 #include "tools/verbs/inspection.h"
 #include "tools/verbs/verbs.h"
@@ -24,6 +27,7 @@ constexpr const char* kExample =
     "Examples:\n"
     "  lutra inspect packed.safetensors\n"
     "  lutra inspect packed.safetensors --graph\n"
+    "  lutra inspect packed.safetensors --graph packed.svg\n"
     "  lutra inspect SmolLM2-135M-Instruct-Q4_1.gguf\n"
     "  lutra inspect gemma-3-4b-it-qat-q4_0-unquantized --lattice\n"
     "  lutra inspect packed.safetensors --json | jq '.tensors[].bytes'";
@@ -163,12 +167,22 @@ void Print(const Inspection& inspection, bool graph, OutputFormat format) {
   }
 }
 
+void Draw(const Inspection& inspection, const std::string& path) {
+  const std::string svg = GraphPicture(inspection);
+  OutputFile file(path);
+  file.Append(svg);
+  file.Commit();
+  std::cout << OneLine(path) << ": " << inspection.model->graph().nodes.size()
+            << " nodes\n";
+}
+
 }  // namespace
 
 void AddInspectVerb(CommandLine& line) {
   struct Options {
     std::string model;
-    bool graph = false;
+    std::string picture;
+    Option graph;
     bool lattice = false;
     size_t threads = 0;
     OutputFormat format = OutputFormat::kTable;
@@ -180,12 +194,22 @@ void AddInspectVerb(CommandLine& line) {
   inspect
       .Add("MODEL", options->model, "A safetensors file, or what import takes")
       .Required();
-  inspect.AddFlag("--graph", options->graph, "Show every node of the graph");
+  options->graph =
+      inspect
+          .Add("--graph", options->picture,
+               "Show every node of the graph, or with a file's name draw it")
+          .TypeName("FILE.svg")
+          .OptionalValue();
   inspect.AddFlag("--lattice", options->lattice,
                   "Show which float tensors lie on a hidden grid");
   AddThreadsOption(inspect, options->threads);
   AddFormatOptions(inspect, options->format);
   inspect.OnRun([options] {
+    if (!options->picture.empty() && !options->picture.ends_with(".svg")) {
+      throw UsageError("--graph",
+                       "draws a file that ends with .svg; give the "
+                       "model before it");
+    }
     if (options->lattice) {
       PrintLattices(options->model, options->threads, options->format);
       return;
@@ -194,7 +218,11 @@ void AddInspectVerb(CommandLine& line) {
       PrintSource(options->model, options->format);
       return;
     }
-    Print(Inspect(options->model), options->graph, options->format);
+    const Inspection inspection = Inspect(options->model);
+    if (!options->picture.empty()) {
+      return Draw(inspection, options->picture);
+    }
+    Print(inspection, options->graph.Given(), options->format);
   });
 }
 

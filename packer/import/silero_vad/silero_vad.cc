@@ -17,9 +17,9 @@ namespace lutra::packer {
 namespace {
 
 constexpr int64_t kFrame = 512;
-constexpr int64_t kContext = 64;   // samples of the frame before
-constexpr int64_t kReflected = 64; // samples mirrored at the end
-constexpr int64_t kWindow = 256;   // of the short-time Fourier transform
+constexpr int64_t kContext = 64;    // samples of the frame before
+constexpr int64_t kReflected = 64;  // samples mirrored at the end
+constexpr int64_t kWindow = 256;    // of the short-time Fourier transform
 constexpr int64_t kHop = 128;
 constexpr int64_t kBins = 129;
 constexpr int64_t kHidden = 128;
@@ -78,7 +78,11 @@ class Importer {
   // The end of the frame before, this one, and its end mirrored.
   void Samples() {
     plan_.graph.nodes.push_back(
-        {OpType::kSlice, {"samples"}, "end", "", "",
+        {OpType::kSlice,
+         {"samples"},
+         "end",
+         "",
+         "",
          {{"begin", static_cast<double>(kFrame - kContext)},
           {"length", static_cast<double>(kContext)}}});
     AddNode(plan_, OpType::kCausalConv1d, "context").weight = "delay";

@@ -117,6 +117,46 @@ TEST_F(OnnxImportTest, BatchNormalizationFoldsIntoTheLayerBefore) {
   EXPECT_EQ(Model::Load(dir_ / "m.safetensors")->graph().nodes.size(), 1u);
 }
 
+// x / 2 * (1 + erf(x / sqrt(2))) in the orders of exporters; the last one is
+// that of no gelu.
+TEST_F(OnnxImportTest, GeluThatIsWrittenOut) {
+  const auto graph_of = [](const std::vector<OnnxWriter::Node>& products) {
+    OnnxWriter writer({-1, 3});
+    writer.Add({"Div", {"x", "root"}, "a"})
+        .Add({"Erf", {"a"}, "e"})
+        .Add({"Add", {"one", "e"}, "s"});
+    for (const OnnxWriter::Node& node : products) writer.Add(node);
+    writer.Floats("root", {}, {1.41421356f})
+        .Floats("one", {1}, {1})
+        .Floats("half", {}, {0.5f})
+        .Floats("two", {}, {2});
+    return writer;
+  };
+  const std::vector<std::vector<OnnxWriter::Node>> orders = {
+      {{"Mul", {"x", "s"}, "p"}, {"Mul", {"p", "half"}}},
+      {{"Mul", {"s", "half"}, "p"}, {"Mul", {"x", "p"}}},
+      {{"Mul", {"half", "x"}, "h"}, {"Mul", {"s", "h"}}},
+      {{"Div", {"s", "two"}, "p"}, {"Mul", {"p", "x"}}}};
+  for (const auto& order : orders) {
+    const std::vector<float> y = Run(graph_of(order), {-1, 0.5f, 3});
+    EXPECT_NEAR(y[0], -0.158655254, 1e-6);
+    EXPECT_NEAR(y[1], 0.345731231, 1e-6);
+    EXPECT_NEAR(y[2], 2.99595031, 1e-6);
+  }
+  {
+    const auto model = Model::Load(dir_ / "m.safetensors");
+    ASSERT_EQ(model->graph().nodes.size(), 1u);
+    EXPECT_EQ(model->graph().nodes[0].op, OpType::kGelu);
+  }
+  std::filesystem::remove(dir_ / "m.safetensors");
+  for (const auto& other : std::vector<std::vector<OnnxWriter::Node>>{
+           {{"Mul", {"x", "s"}}},
+           {{"Mul", {"x", "s"}, "p"}, {"Mul", {"p", "two"}}},
+           {{"Mul", {"a", "s"}, "p"}, {"Mul", {"p", "half"}}}}) {
+    EXPECT_THAT(Refusal(graph_of(other)), HasSubstr("Erf"));
+  }
+}
+
 TEST_F(OnnxImportTest, AFixedFirstDimensionMayBeNoBatch) {
   OnnxWriter writer({2, 3});
   writer.Add({"Transpose", {"x"}, "t"})

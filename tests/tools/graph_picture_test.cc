@@ -17,8 +17,9 @@ using ::testing::Not;
 
 std::string Found(const std::string& text) {
   std::string found;
-  for (const Repeat& repeat : FindRepeats(
-           text.size(), [&](size_t i, size_t j) { return text[i] == text[j]; })) {
+  for (const Repeat& repeat : FindRepeats(text.size(), [&](size_t i, size_t j) {
+         return text[i] == text[j];
+       })) {
     found += std::to_string(repeat.times) + " " +
              text.substr(repeat.first, repeat.length) + ";";
   }
@@ -86,9 +87,13 @@ TEST(GraphPictureTest, BoxesAreBelowWhatTheyFollow) {
 }
 
 TEST(GraphPictureTest, Texts) {
-  const std::string svg = GraphPictureSvg(
-      "a < b", {{"conv2d", {std::string(20, 'x') + std::string(40, 'y')}, "#123456", {}}},
-      {{0, 1, "times 3"}}, {{"#abcdef", "a & b"}});
+  const std::string svg =
+      GraphPictureSvg("a < b",
+                      {{"conv2d",
+                        {std::string(20, 'x') + std::string(40, 'y')},
+                        "#123456",
+                        {}}},
+                      {{0, 1, "times 3"}}, {{"#abcdef", "a & b"}});
   for (const char* part : {"a &lt; b", "conv2d", "xxx...yyy", "#123456",
                            "times 3", "#abcdef", "a &amp; b"}) {
     EXPECT_THAT(svg, HasSubstr(part));

@@ -139,8 +139,8 @@ class Picture {
     std::vector<double> rank(places_.size());
     const auto note = [&](const std::vector<size_t>& layer) {
       for (size_t i = 0; i < layer.size(); ++i) {
-        rank[layer[i]] = static_cast<double>(i) -
-                         static_cast<double>(layer.size() - 1) / 2;
+        rank[layer[i]] =
+            static_cast<double>(i) - static_cast<double>(layer.size() - 1) / 2;
       }
     };
     for (const std::vector<size_t>& layer : layers_) note(layer);
@@ -191,7 +191,7 @@ class Picture {
       const std::vector<size_t>& layer =
           layers_[downwards ? i : layers_.size() - 1 - i];
       struct Block {
-        double sum = 0;    // of what its places want, less their offsets
+        double sum = 0;  // of what its places want, less their offsets
         double count = 0;
         size_t places = 0;
       };
@@ -201,8 +201,8 @@ class Picture {
       for (size_t j = 0; j < layer.size(); ++j) {
         const Place& place = places_[layer[j]];
         if (j > 0) {
-          offset += (places_[layer[j - 1]].width + place.width) / 2 +
-                    kBetweenPlaces;
+          offset +=
+              (places_[layer[j - 1]].width + place.width) / 2 + kBetweenPlaces;
         }
         offsets.push_back(offset);
         const double wanted =
@@ -346,11 +346,12 @@ std::string GraphPictureSvg(const std::string& title,
   double y = picture.height() + kLineHeight;
   double widest = kLetter * static_cast<double>(title.size()) * 1.25;
   for (const PictureKey& key : keys) {
-    svg += SvgRectangle(kMargin, y - 10, 22, 12,
-                        "rx=\"3\" stroke=\"#888888\" fill=\"" + key.color +
-                            "\"");
+    svg +=
+        SvgRectangle(kMargin, y - 10, 22, 12,
+                     "rx=\"3\" stroke=\"#888888\" fill=\"" + key.color + "\"");
     svg += SvgText(kMargin + 30, y, key.meaning, "");
-    widest = std::max(widest, kLetter * static_cast<double>(key.meaning.size()));
+    widest =
+        std::max(widest, kLetter * static_cast<double>(key.meaning.size()));
     y += kLineHeight + 3;
   }
   return SvgPicture(std::max(picture.width(), widest + 2 * kMargin + 30),

@@ -8,7 +8,7 @@ std::vector<Repeat> FindRepeats(
     size_t size, const std::function<bool(size_t i, size_t j)>& same) {
   constexpr size_t kShortest = 2;
   constexpr size_t kLongest = 512;
-  constexpr size_t kFewest = 4;  // that are repeated
+  constexpr size_t kFewest = 4;    // that are repeated
   std::vector<Repeat> best(size);  // from each place on
   for (size_t length = kShortest; length <= std::min(kLongest, size / 2);
        ++length) {
@@ -16,7 +16,8 @@ std::vector<Repeat> FindRepeats(
     for (size_t i = size - length; i-- > 0;) {
       alike = same(i, i + length) ? alike + 1 : 0;
       const size_t times = alike / length + 1;
-      if ((times - 1) * length >= kFewest && times * length > best[i].times * best[i].length) {
+      if ((times - 1) * length >= kFewest &&
+          times * length > best[i].times * best[i].length) {
         best[i] = {i, length, times};
       }
     }

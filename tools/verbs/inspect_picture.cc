@@ -33,17 +33,16 @@ class GraphDrawing {
       made_.emplace(input.name, made_.size());
     }
     for (const Node& node : nodes_) made_.emplace(node.output, made_.size());
-    repeats_ = FindRepeats(nodes_.size(), [this](size_t i, size_t j) {
-      return Same(i, j);
-    });
+    repeats_ = FindRepeats(nodes_.size(),
+                           [this](size_t i, size_t j) { return Same(i, j); });
     CheckSize();
     for (const ValueInfo& input : model_.inputs()) {
       drawn_[input.name] = boxes_.size();
-      boxes_.push_back({"input " + input.name,
-                        {std::string(Name(input.type)) +
-                         ShapeToString(input.shape)},
-                        kEndColor,
-                        {}});
+      boxes_.push_back(
+          {"input " + input.name,
+           {std::string(Name(input.type)) + ShapeToString(input.shape)},
+           kEndColor,
+           {}});
     }
     AddNodes();
     for (const ValueInfo& output : model_.outputs()) {
@@ -55,11 +54,10 @@ class GraphDrawing {
   }
 
   std::string Svg(const std::string& title) const {
-    return GraphPictureSvg(
-        title, boxes_, frames_,
-        {{kPackedColor, "packed weights"},
-         {kFloatColor, "weights of floats"},
-         {kEndColor, "inputs and outputs"}});
+    return GraphPictureSvg(title, boxes_, frames_,
+                           {{kPackedColor, "packed weights"},
+                            {kFloatColor, "weights of floats"},
+                            {kEndColor, "inputs and outputs"}});
   }
 
  private:
@@ -104,11 +102,10 @@ class GraphDrawing {
       boxes -= repeat.length * (repeat.times - 1);
     }
     if (boxes > kMostBoxes) {
-      throw Error::InFile(model_.path(),
-                          "has a graph of " + WithCommas(boxes) +
-                              " boxes, more than a picture of " +
-                              WithCommas(kMostBoxes) +
-                              " shows: --graph alone lists it");
+      throw Error::InFile(model_.path(), "has a graph of " + WithCommas(boxes) +
+                                             " boxes, more than a picture of " +
+                                             WithCommas(kMostBoxes) +
+                                             " shows: --graph alone lists it");
     }
   }
 
@@ -120,8 +117,8 @@ class GraphDrawing {
         continue;
       }
       const size_t length = repeat->length;
-      frames_.push_back({boxes_.size(), length,
-                         "\u00d7 " + std::to_string(repeat->times)});
+      frames_.push_back(
+          {boxes_.size(), length, "\u00d7 " + std::to_string(repeat->times)});
       for (size_t j = i; j < i + length; ++j) AddNode(j);
       for (size_t j = i + length; j < i + length * repeat->times; ++j) {
         drawn_[nodes_[j].output] = drawn_.at(nodes_[j - length].output);
@@ -172,9 +169,9 @@ std::string GraphPicture(const Inspection& inspection) {
   }
   const packer::WeightTotals totals =
       packer::Total(packer::Weights(*inspection.model));
-  std::string title =
-      std::filesystem::path(path).filename().string() + ": " +
-      std::to_string(inspection.model->graph().nodes.size()) + " nodes";
+  std::string title = std::filesystem::path(path).filename().string() + ": " +
+                      std::to_string(inspection.model->graph().nodes.size()) +
+                      " nodes";
   if (totals.elements > 0) {
     title += ", " + WithCommas(totals.elements) + " weights of " +
              Fixed(totals.BitsPerWeight(), 2) + " bits";

@@ -11,6 +11,7 @@
 #include "packer/import/network/missing.h"
 #include "packer/import/onnx/onnx_file.h"
 #include "packer/import/onnx/onnx_node.h"
+#include "packer/import/onnx/onnx_patterns.h"
 
 namespace lutra::packer {
 namespace {
@@ -226,7 +227,8 @@ class Importer {
 }  // namespace
 
 ImportPlan PlanOnnx(const ImportOptions& options) {
-  const OnnxGraph graph = ReadOnnx(options.source);
+  OnnxGraph graph = ReadOnnx(options.source);
+  UseGelu(graph);
   const Rows first = IsRecurrent(graph) ? Rows::kSteps : Rows::kBatch;
   Missing missing;
   ImportPlan plan = Importer(options, graph, first).Run(missing);

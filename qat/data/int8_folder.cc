@@ -14,7 +14,7 @@ constexpr size_t kMaxSampleBytes = size_t{1} << 24;
 
 // Appends the values of a file.
 void AddSample(const std::filesystem::path& path, double scale, int zero_point,
-               LabelledImages& data) {
+               bool is_unsigned, LabelledImages& data) {
   const MappedFile file(path);
   const std::string_view bytes = file.text();
   if (bytes.empty() || bytes.size() > kMaxSampleBytes) {
@@ -27,7 +27,8 @@ void AddSample(const std::filesystem::path& path, double scale, int zero_point,
                                            std::to_string(data.image_shape[0]));
   }
   for (const char byte : bytes) {
-    const int q = static_cast<signed char>(byte);
+    const int q = is_unsigned ? int{static_cast<unsigned char>(byte)}
+                              : int{static_cast<signed char>(byte)};
     data.images.push_back(static_cast<float>((q - zero_point) * scale));
   }
   ++data.count;
@@ -41,12 +42,12 @@ bool IsInt8Folder(const std::filesystem::path& folder) {
 }
 
 LabelledImages LoadInt8Folder(const std::filesystem::path& folder, double scale,
-                              int zero_point) {
+                              int zero_point, bool is_unsigned) {
   LabelledImages data;
   ReadLabelList(
       folder, 2, "<file name>,<number of classes>,<class>",
       [&](const ListedSample& sample) {
-        AddSample(folder / sample.name, scale, zero_point, data);
+        AddSample(folder / sample.name, scale, zero_point, is_unsigned, data);
         data.labels.push_back(static_cast<uint8_t>(sample.numbers[1]));
       });
   return data;

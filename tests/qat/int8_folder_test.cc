@@ -42,6 +42,8 @@ TEST_F(Int8FolderTest, ValuesAndClasses) {
   EXPECT_THAT(data.image_shape, ElementsAre(3));
   EXPECT_THAT(data.images, ElementsAre(1.5f, 0.5f, 2, -63, 1, 64.5f));
   EXPECT_THAT(data.labels, ElementsAre(3, 11));
+  EXPECT_THAT(LoadInt8Folder(dir_.path(), 0.5, 1, true).images,
+              ElementsAre(0, 127, 0.5f, 63.5f, -0.5f, 63));
   EXPECT_EQ(data.Classes(), 12u);
 }
 

@@ -17,7 +17,8 @@ constexpr const char* kExample =
     "With --data: accuracy on labelled samples. The folder holds images in "
     "idx\n"
     "files (t10k-images-idx3-ubyte[.gz], t10k-labels-idx1-ubyte[.gz]), or a\n"
-    "file of signed bytes q for each sample and a y_labels.csv (MLPerf Tiny);\n"
+    "file of signed bytes q (--unsigned: 0 to 255) for each sample and a\n"
+    "y_labels.csv (MLPerf Tiny);\n"
     "the model then sees (q - ZERO_POINT) * SCALE. The column 'differs' "
     "counts\n"
     "the samples that a model puts in another class than the reference does.\n"
@@ -95,12 +96,13 @@ void Run(EvalOptions& options) {
 void AddAccuracyOptions(Verb& verb, EvalOptions& options) {
   verb.Add("--data", options.data, "Folder with labelled samples")
       .TypeName("DIR");
-  verb.Add("--scale", options.scale, "What signed bytes are multiplied by")
+  verb.Add("--scale", options.scale, "What bytes of samples are multiplied by")
       .ShowDefault();
   verb.Add("--zero-point", options.zero_point,
-           "What is subtracted from signed bytes before")
-      .Range(-128, 127)
+           "What is subtracted from bytes before")
+      .Range(-128, 255)
       .ShowDefault();
+  verb.AddFlag("--unsigned", options.is_unsigned, "Bytes are from 0 to 255");
   verb.Add("--limit", options.limit,
            "Use only the first N samples, or questions")
       .TypeName("N");

@@ -26,6 +26,7 @@ struct EvalOptions {
   std::string data;
   double scale = 1;
   int zero_point = 0;
+  bool is_unsigned = false;
   size_t limit = 0;
   bool time = false;
   std::vector<size_t> batches = {1, 64};

@@ -45,7 +45,8 @@ size_t FindReference(const EvalOptions& options) {
 qat::LabelledImages LoadData(const EvalOptions& options) {
   qat::LabelledImages images =
       qat::IsInt8Folder(options.data)
-          ? qat::LoadInt8Folder(options.data, options.scale, options.zero_point)
+          ? qat::LoadInt8Folder(options.data, options.scale, options.zero_point,
+                                options.is_unsigned)
           : qat::LoadImageFolder(options.data, qat::DatasetPart::kTest);
   if (options.limit > 0 && options.limit < images.count) {
     images.images.resize(options.limit * images.Features());

@@ -50,7 +50,8 @@ qat::LabelledImages LoadSamples(const std::string& path,
     return qat::LoadRecordingFolder(path).windows;
   }
   if (qat::IsInt8Folder(path)) {
-    return qat::LoadInt8Folder(path, options.scale, options.zero_point);
+    return qat::LoadInt8Folder(path, options.scale, options.zero_point,
+                               options.is_unsigned);
   }
   return qat::LoadImageFolder(path, part);
 }
@@ -97,12 +98,14 @@ void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise) {
       .TypeName("TEXT")
       .ShowDefault();
   verb.Add("--scale", options.labelled.scale,
-           "What signed bytes are multiplied by")
+           "What bytes of samples are multiplied by")
       .ShowDefault();
   verb.Add("--zero-point", options.labelled.zero_point,
-           "What is subtracted from signed bytes before")
-      .Range(-128, 127)
+           "What is subtracted from bytes before")
+      .Range(-128, 255)
       .ShowDefault();
+  verb.AddFlag("--unsigned", options.labelled.is_unsigned,
+               "Bytes are from 0 to 255");
 }
 
 ModelData LoadModelData(const std::string& model, const std::string& path,

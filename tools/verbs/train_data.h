@@ -31,9 +31,10 @@ std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
 // Float inputs with a label each, from a folder: idx files, one file of signed
 // bytes for each sample, or windows of recordings.
 struct LabelledDataOptions {
-  double scale = 1;  // of signed bytes
+  double scale = 1;  // of bytes
   int zero_point = 0;
-  double held_out = 0;  // share that is not trained on
+  bool is_unsigned = false;  // bytes
+  double held_out = 0;       // share that is not trained on
   uint64_t seed = 1;
 };
 
@@ -61,7 +62,7 @@ struct DataOptions {
 };
 
 // --samples (0, shown as `otherwise`), --length, --separator, --scale,
-// --zero-point.
+// --zero-point, --unsigned.
 void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise);
 
 struct ModelData {

@@ -20,7 +20,7 @@ packages=(
 for purpose in "$@"; do
   case "$purpose" in
     test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev pkg-config) ;;
-    ci) packages+=(clang-format-14 clang-tidy-14) ;;
+    ci) packages+=(clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14) ;;
     aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
     wasm) packages+=(emscripten nodejs) ;;
     *) echo "setup.sh: unknown argument '$purpose'" >&2; exit 2 ;;

@@ -7,7 +7,8 @@
 namespace lutra {
 
 // How often a test draws something at random: `full`, divided by the
-// environment variable LUTRA_TEST_DIVISOR where an emulator runs the tests.
+// environment variable LUTRA_TEST_DIVISOR where an emulator or sanitizers make
+// them slow.
 inline int Rounds(int full) {
   const char* divisor = std::getenv("LUTRA_TEST_DIVISOR");
   if (divisor == nullptr) return full;

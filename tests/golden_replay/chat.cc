@@ -18,7 +18,7 @@ constexpr const char* kCases = "cases.json";
 constexpr const char* kTemplate = "template.jinja";
 
 // How much slower an unoptimised build, or one with sanitizers, may be.
-#if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__)
+#if defined(NDEBUG) && !defined(LUTRA_TEST_SANITIZED)
 constexpr double kSlower = 1;
 #else
 constexpr double kSlower = 20;

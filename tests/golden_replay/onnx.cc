@@ -30,7 +30,7 @@ constexpr const char* kMeta = "meta.json";
 constexpr const char* kCases = "cases.json";
 
 // How much slower an unoptimised build, or one with sanitizers, may be.
-#if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__)
+#if defined(NDEBUG) && !defined(LUTRA_TEST_SANITIZED)
 constexpr double kSlower = 1;
 #else
 constexpr double kSlower = 20;

@@ -17,11 +17,8 @@
 namespace lutra::packer {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(LUTRA_TEST_SANITIZED)
 constexpr bool kSanitizer = true;
-#elif defined(__has_feature)
-constexpr bool kSanitizer =
-    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
 #else
 constexpr bool kSanitizer = false;
 #endif

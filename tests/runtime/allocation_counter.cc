@@ -36,18 +36,9 @@ size_t LiveAllocations() { return live.load(); }
 
 }  // namespace lutra
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LUTRA_TEST_ASAN
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define LUTRA_TEST_ASAN
-#endif
-
 extern "C" {
 
-#if defined(LUTRA_TEST_ASAN)
+#if defined(LUTRA_TEST_SANITIZED)
 
 // The sanitizer offers a hook.
 int __sanitizer_install_malloc_and_free_hooks(
@@ -109,7 +100,7 @@ namespace lutra {
 
 bool FailAllocation([[maybe_unused]] size_t n,
                     [[maybe_unused]] bool and_after) {
-#if defined(LUTRA_TEST_ASAN)
+#if defined(LUTRA_TEST_SANITIZED)
   return false;
 #else
   failing_on = and_after;

@@ -22,8 +22,6 @@ using kernels::kCachePageTokens;
 // last-level cache holds.
 constexpr size_t kColdBytes = size_t{192} << 20;
 
-constexpr const char* kCacheNames[] = {"float32", "float16", "int8"};
-
 std::vector<float> Normal(size_t count, uint32_t seed) {
   std::mt19937 rng(seed);
   std::normal_distribution<float> normal;
@@ -105,8 +103,7 @@ struct Free {
 
 std::string Name(const AttentionCase& c) {
   std::string name = "attention/";
-  name.append(kCacheNames[static_cast<size_t>(c.shape.cache)])
-      .append(c.cold ? "/cold" : "/warm");
+  name.append(kernels::Name(c.shape.cache)).append(c.cold ? "/cold" : "/warm");
   const auto add = [&name](const char* what, size_t value) {
     name.append(what).append(std::to_string(value));
   };

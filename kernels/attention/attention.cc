@@ -6,6 +6,7 @@
 
 #include "kernels/attention/attention_layout.h"
 #include "kernels/attention/integer_row.h"
+#include "kernels/base/half.h"
 #include "kernels/target/dispatch.h"
 
 namespace lutra::kernels {
@@ -123,6 +124,24 @@ void StoreToken(const AttentionShape& shape, size_t position, const float* k,
             values.scale;
       }
       break;
+  }
+}
+
+void RoundToCache(CacheType type, size_t n, const float* x, float* y) noexcept {
+  switch (type) {
+    case CacheType::kFloat32:
+      std::copy(x, x + n, y);
+      break;
+    case CacheType::kFloat16:
+      std::transform(x, x + n, y, RoundToFloat16);
+      break;
+    case CacheType::kInt8: {
+      const auto row = IntegerRow::Of(x, n, kCachedLimit);
+      std::transform(x, x + n, y, [&row](float value) {
+        return static_cast<float>(row.Quantize(value)) * row.scale;
+      });
+      break;
+    }
   }
 }
 

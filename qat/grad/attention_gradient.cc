@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lutra/kernels/attention.h"
 #include "lutra/kernels/vector_ops.h"
 #include "qat/grad/gradients.h"
 #include "qat/grad/matmul.h"
@@ -19,6 +20,9 @@ constexpr size_t kTileQueries = 64;
 // A soft cap c, which makes c * tanh(z / c) of scores z, multiplies s[t] by
 // 1 - tanh(z / c)^2. A sink takes part in the softmax and has no value: its
 // gradient is minus the sum over queries of its probability times dy y.
+// k and v are what the cache holds of keys and values; the gradients pass its
+// rounding as if it were not there (Bengio et al., 2013, the straight-through
+// estimator), and as it clips nothing, all of them do.
 // The probabilities are computed anew, tile by tile, instead of being kept
 // (Dao et al., "FlashAttention", 2022).
 class AttentionStep : public BackwardStep {
@@ -34,12 +38,21 @@ class AttentionStep : public BackwardStep {
         both_directions_(WordAttribute(node, "direction") == "both"),
         soft_cap_(static_cast<float>(NumberAttribute(node, "soft_cap"))),
         sinks_(node.weight.empty() ? nullptr : Tensor32(model, node.weight)),
-        scale_(static_cast<float>(NumberAttribute(node, "scale"))) {
+        scale_(static_cast<float>(NumberAttribute(node, "scale"))),
+        cache_(execution.cache) {
     if (scale_ == 0.0f) {
       scale_ =
           static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim_)));
     }
     slots_ = execution.Threads();
+    k_ = Floats(binding.inputs[1]);
+    v_ = Floats(binding.inputs[2]);
+    if (cache_ != kernels::CacheType::kFloat32) {
+      rounded_ = static_cast<float*>(binding.scratch) +
+                 WorkFloats(slots_, binding.capacity, heads_);
+      k_ = rounded_;
+      v_ = rounded_ + binding.capacity.rows * kv_heads_ * head_dim_;
+    }
   }
 
   // Floats that one thread works in: probabilities, gradients of scores, and
@@ -48,12 +61,21 @@ class AttentionStep : public BackwardStep {
     return 3 * kTileQueries * capacity.longest;
   }
   // After those of all threads come gradients of sinks, for each sequence.
-  static size_t ScratchFloats(size_t threads, const BackwardCapacity& capacity,
-                              size_t heads) {
+  static size_t WorkFloats(size_t threads, const BackwardCapacity& capacity,
+                           size_t heads) {
     return threads * SlotFloats(capacity) + capacity.sequences * heads;
   }
+  // And then rounded keys and values, rows of `kv_width` each.
+  static size_t ScratchFloats(const Execution& execution,
+                              const BackwardCapacity& capacity, size_t heads,
+                              size_t kv_width) {
+    const bool rounds = execution.cache != kernels::CacheType::kFloat32;
+    return WorkFloats(execution.Threads(), capacity, heads) +
+           (rounds ? 2 * capacity.rows * kv_width : 0);
+  }
 
-  void Run(size_t, const Call& call) override {
+  void Run(size_t m, const Call& call) override {
+    if (rounded_ != nullptr) RoundRows(m);
     // A task is a head of keys of a sequence, with all heads of queries that
     // use it: no two write to the same place.
     const size_t tasks = call.sequences.size() * kv_heads_;
@@ -75,6 +97,22 @@ class AttentionStep : public BackwardStep {
   }
 
  private:
+  // Each head of keys and of values of a token by itself, as they are stored.
+  void RoundRows(size_t m) const {
+    const size_t width = kv_heads_ * head_dim_;
+    ParallelFor(executor_, m, RowTile(width), [&](size_t begin, size_t end) {
+      for (size_t head = begin * kv_heads_; head < end * kv_heads_; ++head) {
+        for (const size_t input : {size_t{1}, size_t{2}}) {
+          kernels::RoundToCache(
+              cache_, head_dim_,
+              Floats(binding_.inputs[input]) + head * head_dim_,
+              rounded_ + (input - 1) * binding_.capacity.rows * width +
+                  head * head_dim_);
+        }
+      }
+    });
+  }
+
   float* SinkGradients(size_t sequence) const {
     return static_cast<float*>(binding_.scratch) +
            slots_ * SlotFloats(binding_.capacity) + sequence * heads_;
@@ -125,10 +163,8 @@ class AttentionStep : public BackwardStep {
     const size_t k_stride = kv_heads_ * head_dim_;
     const size_t row = rows.first + begin;
     const float* q = Head(binding_.inputs[0], row, head, heads_);
-    const float* k =
-        Head(binding_.inputs[1], rows.first + first, kv_head, kv_heads_);
-    const float* v =
-        Head(binding_.inputs[2], rows.first + first, kv_head, kv_heads_);
+    const float* k = Head(k_, rows.first + first, kv_head, kv_heads_);
+    const float* v = Head(v_, rows.first + first, kv_head, kv_heads_);
     const float* y = Head(binding_.output, row, head, heads_);
     const float* dy = Head(binding_.output_gradient, row, head, heads_);
     float* p = static_cast<float*>(binding_.scratch) +
@@ -249,7 +285,11 @@ class AttentionStep : public BackwardStep {
   float soft_cap_;
   const float* sinks_;  // [heads], or nullptr
   float scale_;
+  kernels::CacheType cache_;
   size_t slots_ = 1;
+  float* rounded_ = nullptr;  // keys, then values; nullptr: they are as given
+  const float* k_ = nullptr;  // what the cache holds
+  const float* v_ = nullptr;
 };
 
 class Attention : public OperatorGradient {
@@ -257,11 +297,12 @@ class Attention : public OperatorGradient {
   bool NeedsInputs() const override { return true; }
   bool NeedsOutput() const override { return true; }
 
-  size_t ScratchBytes(const Model&, const Node& node,
+  size_t ScratchBytes(const Model& model, const Node& node,
                       const Execution& execution,
                       const BackwardCapacity& capacity) const override {
-    return AttentionStep::ScratchFloats(execution.Threads(), capacity,
-                                        CountAttribute(node, "heads")) *
+    return AttentionStep::ScratchFloats(
+               execution, capacity, CountAttribute(node, "heads"),
+               model.value(node.inputs[1]).ElementCount()) *
            sizeof(float);
   }
 

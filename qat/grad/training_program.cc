@@ -94,7 +94,7 @@ class TrainingProgram::Impl {
       : model_(ModelOf(graph, parameters)),
         input_gradients_(options.input_gradients) {
     execution_.executor = options.executor;
-    execution_.cache = kernels::CacheType::kFloat32;
+    execution_.cache = graph.cache.value_or(kernels::CacheType::kFloat32);
     execution_.shared = &shared_;
     execution_.cancelled = &cancelled_;
     std::map<std::string_view, size_t> numbers;

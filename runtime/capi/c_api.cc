@@ -134,9 +134,11 @@ bool ReadActivations(const lutra_session_options& options,
   return true;
 }
 
-bool ReadCache(const lutra_session_options& options, lutra::CacheType* cache) {
+bool ReadCache(const lutra_session_options& options,
+               std::optional<lutra::CacheType>* cache) {
   using lutra::CacheType;
-  constexpr std::pair<lutra_cache, CacheType> kKnown[] = {
+  constexpr std::pair<lutra_cache, std::optional<CacheType>> kKnown[] = {
+      {LUTRA_CACHE_MODEL, std::nullopt},
       {LUTRA_CACHE_FLOAT16, CacheType::kFloat16},
       {LUTRA_CACHE_FLOAT32, CacheType::kFloat32},
       {LUTRA_CACHE_INT8, CacheType::kInt8}};
@@ -204,7 +206,7 @@ void lutra_session_options_init_sized(lutra_session_options* options,
   if (options == nullptr) return;
   lutra_session_options defaults = {};
   defaults.activations = LUTRA_ACTIVATIONS_MODEL;
-  defaults.cache = LUTRA_CACHE_FLOAT16;
+  defaults.cache = LUTRA_CACHE_MODEL;
   InitSized(defaults, struct_size, options);
 }
 

@@ -18,13 +18,18 @@
 
 namespace lutra {
 
+CacheType ChosenCache(const Model& model, const ProgramOptions& options) {
+  return options.cache.value_or(
+      model.graph().cache.value_or(CacheType::kFloat16));
+}
+
 class Program::Impl {
  public:
   Impl(std::shared_ptr<const Model> model, const ProgramOptions& options)
       : model_(std::move(model)) {
     if (model_ == nullptr) throw Error("program: no model given");
     execution_.activations = options.activations;
-    execution_.cache = options.cache;
+    execution_.cache = ChosenCache(*model_, options);
     execution_.context =
         options.context == 0 ? model_->context_length() : options.context;
     execution_.shared = &shared_;

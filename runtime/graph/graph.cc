@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <queue>
@@ -10,6 +11,7 @@
 
 #include "lutra/runtime/error.h"
 #include "runtime/base/json.h"
+#include "runtime/base/unknown_word.h"
 #include "runtime/graph/attributes.h"
 
 namespace lutra {
@@ -103,7 +105,7 @@ class GraphParser {
   Graph Parse(std::string_view text) {
     const JsonDocument document = ParseJson(text, file_, "graph");
     const json& root = document.root();
-    CheckKeys(root, "graph", {"inputs", "nodes", "outputs"});
+    CheckKeys(root, "graph", {"inputs", "nodes", "outputs", "cache"});
     Graph graph;
     for (const json& entry : List(root, "graph", "inputs", kMaxPorts)) {
       graph.inputs.push_back(ReadInput(entry));
@@ -113,6 +115,14 @@ class GraphParser {
     }
     for (const json& entry : List(root, "graph", "outputs", kMaxPorts)) {
       graph.outputs.push_back(ReadName(entry, "graph output"));
+    }
+    if (root.contains("cache")) {
+      const std::string cache = ReadName(root.at("cache"), "cache");
+      try {
+        graph.cache = ParseCacheType(cache);
+      } catch (const Error& error) {
+        Fail(error.what());
+      }
     }
     return graph;
   }
@@ -353,6 +363,15 @@ class GraphParser {
 
 }  // namespace
 
+kernels::CacheType ParseCacheType(std::string_view name) {
+  const auto& names = kernels::kCacheTypeNames;
+  const auto* found = std::find(std::begin(names), std::end(names), name);
+  if (found == std::end(names)) {
+    throw Error(UnknownWord("cache type", name, names));
+  }
+  return static_cast<kernels::CacheType>(found - names);
+}
+
 Graph ParseGraph(std::string_view json_text, std::string_view file) {
   GraphParser parser(file);
   Graph graph = parser.Parse(json_text);
@@ -365,6 +384,7 @@ std::string GraphToJson(const Graph& graph) {
   object.Add("inputs", ToJson(graph.inputs));
   object.Add("nodes", ToJson(graph.nodes));
   object.Add("outputs", ToJson(graph.outputs));
+  if (graph.cache) object.Add("cache", ToJson(kernels::Name(*graph.cache)));
   return object.Text();
 }
 

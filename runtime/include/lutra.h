@@ -90,11 +90,13 @@ typedef enum lutra_activations {
 } lutra_activations;
 
 /* How a session keeps the keys and values of attention. With float16, those
- * beyond 65504 are an error when tokens are run. */
+ * beyond 65504 are an error when tokens are run. LUTRA_CACHE_MODEL, the
+ * default, is as the model was trained for; where it does not say, float16. */
 typedef enum lutra_cache {
   LUTRA_CACHE_FLOAT16 = 0,
   LUTRA_CACHE_FLOAT32 = 1,
-  LUTRA_CACHE_INT8 = 2
+  LUTRA_CACHE_INT8 = 2,
+  LUTRA_CACHE_MODEL = 3
 } lutra_cache;
 
 enum { LUTRA_MAX_RANK = 8 };

@@ -10,11 +10,15 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "lutra/kernels/activation_rounding.h"
+#include "lutra/kernels/attention.h"
 #include "lutra/kernels/thread_team.h"
 #include "lutra/qat/training_program.h"
 #include "lutra/runtime/input_quantization.h"
@@ -339,7 +343,10 @@ std::vector<float> RandomFloats(size_t n, uint64_t seed) {
 // A case under way. Operands are the inputs and the trained tensors.
 class Harness {
  public:
-  explicit Harness(const Case& c, Executor* executor = nullptr) : case_(c) {
+  explicit Harness(const Case& c, Executor* executor = nullptr,
+                   std::optional<kernels::CacheType> cache = std::nullopt)
+      : case_(c) {
+    graph_.cache = cache;
     for (const TrainingSequence& s : c.sequences) rows_ += s.rows;
     Node node{c.op, {}, "y", "", "", c.attributes};
     for (size_t i = 0; i < c.inputs.size(); ++i) {
@@ -608,6 +615,42 @@ TEST(RoundedInputTest, ClippedStateOfAnLstmHasNoGradient) {
     EXPECT_NE(got, expected);
     for (size_t j = 0; j < got.size(); ++j) {
       EXPECT_NEAR(got[j], expected[j], 0.05f) << i;
+    }
+  }
+}
+
+// With keys and values as the cache has them: float16 multiplies these as
+// float32 does, int8 rounds queries and weights too, to 16 bits.
+TEST(CacheTest, GradientsPassTheRounding) {
+  for (const Case& c : Cases()) {
+    if (c.op != OpType::kAttention) continue;
+    const auto head_dim = static_cast<size_t>(
+        c.inputs[0][0] / static_cast<int64_t>(std::get<double>(
+                             c.attributes.find("heads")->second)));
+    for (const auto& [cache, tolerance] :
+         {std::pair(kernels::CacheType::kFloat16, 0.0f),
+          std::pair(kernels::CacheType::kInt8, 1e-3f)}) {
+      SCOPED_TRACE(c.name + " " + std::string(Name(cache)));
+      Harness cached(c, nullptr, cache);
+      Harness rounded(c);
+      for (const size_t input : {size_t{1}, size_t{2}}) {
+        std::vector<float>& values = *rounded.Operands()[input];
+        for (size_t i = 0; i < values.size(); i += head_dim) {
+          kernels::RoundToCache(cache, head_dim, &values[i], &values[i]);
+        }
+      }
+      Harness plain(c);
+      for (Harness* one : {&cached, &rounded, &plain}) one->Loss();
+      for (Harness* one : {&cached, &rounded, &plain}) one->Backward();
+      const auto actual = cached.Gradients();
+      const auto expected = rounded.Gradients();
+      for (size_t i = 0; i < actual.size(); ++i) {
+        EXPECT_THAT(
+            actual[i],
+            ::testing::Pointwise(::testing::FloatNear(tolerance), expected[i]))
+            << i;
+      }
+      EXPECT_NE(actual, plain.Gradients());
     }
   }
 }

@@ -60,9 +60,11 @@ TEST(GraphTest, JsonRoundTrip) {
     graph.nodes.push_back(node);
   }
   graph.outputs = {"vadd", "vrelu"};
+  graph.cache = kernels::CacheType::kInt8;
   const std::string text = GraphToJson(graph);
   const Graph parsed = ParseGraph(text, "f");
   EXPECT_EQ(GraphToJson(parsed), text);
+  EXPECT_EQ(parsed.cache, kernels::CacheType::kInt8);
   EXPECT_EQ(parsed.inputs[0].type, ValueType::kInt32);
   EXPECT_EQ(parsed.nodes[0].bias, "a \"quoted\" name");
 }
@@ -131,6 +133,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, BadGraphTest,
     ::testing::Values(
         BadGraph{"NotJson", "\"inputs\"", "inputs", "not valid JSON"},
+        BadGraph{"Cache", "\"inputs\":", "\"cache\":\"int9\",\"inputs\":",
+                 "unknown cache type 'int9'; did you mean 'int8'?"},
         BadGraph{"List", "{\n  \"inputs\"", "[] {", "not valid JSON"},
         BadGraph{"UnknownKey",
                  "\"outputs\":", "\"attention\":", "unknown key 'attention'"},

@@ -179,6 +179,33 @@ TEST_F(TrainTextTest, ActivationsAreTrainedPackedAndRun) {
                           HasSubstr("4-bit stretched, groups of 16")));
 }
 
+// What attention sees in training is what sessions keep, without being told.
+TEST_F(TrainTextTest, TheCacheIsTrainedRecordedAndUsed) {
+  const auto nats = [&](const std::string& out,
+                        const std::vector<std::string>& cache) {
+    std::vector<std::string> all = {"eval", out, "--text", text_, "--json"};
+    all.insert(all.end(), cache.begin(), cache.end());
+    const json model = json::parse(OutputOf(all))["models"][0];
+    return std::pair(model["cache"].get<std::string>(),
+                     model["nats_per_token"].get<double>());
+  };
+  const std::string out = Path("out.safetensors");
+  OutputOf(Train({"--cache", "int8"}));
+  EXPECT_EQ(nats(out, {}), nats(out, {"--cache", "int8"}));
+  EXPECT_EQ(nats(out, {}).first, "int8");
+  EXPECT_NE(nats(out, {}).second, nats(out, {"--cache", "float32"}).second);
+  const std::string packed = Path("packed.safetensors");
+  OutputOf({"pack", out, "--bits", "4", "--group-size", "16", "-o", packed});
+  EXPECT_EQ(nats(packed, {}).first, "int8");
+  // Other gradients give other weights.
+  const std::string plain = Path("plain.safetensors");
+  OutputOf(Train({"-o", plain}));
+  EXPECT_EQ(nats(plain, {}).first, "float16");
+  EXPECT_NE(nats(plain, {"--cache", "int8"}), nats(out, {}));
+  EXPECT_THAT(RunLutra(Train({"--cache", "int4"})).err,
+              HasSubstr("--cache: unknown cache type 'int4'"));
+}
+
 TEST_F(TrainTextTest, SpecificationsOfActivationsAlone) {
   const std::string spec = Path("spec.json");
   WriteBytes(spec, R"({"activations": {"dtype": "int3"}, "exclude": ["^q$"]})");

@@ -14,40 +14,22 @@
 namespace lutra::tools {
 namespace {
 
-constexpr std::array<std::string_view, 3> kCacheNames = {"float32", "float16",
-                                                         "int8"};
-constexpr std::array<CacheType, 3> kCacheTypes = {
-    CacheType::kFloat32, CacheType::kFloat16, CacheType::kInt8};
-
 // Above these are only negative numbers, which are mistakes.
 constexpr size_t kMaxVocabulary = std::numeric_limits<int32_t>::max();
 constexpr size_t kMaxTokens = kMaxVocabulary;
 constexpr size_t kMaxContext = size_t{1} << 24;
 
-CacheType ParseCache(std::string_view text) {
-  const auto found = std::find(kCacheNames.begin(), kCacheNames.end(), text);
-  if (found == kCacheNames.end()) {
-    throw Error(UnknownWord("cache type", text, kCacheNames));
-  }
-  return kCacheTypes[static_cast<size_t>(found - kCacheNames.begin())];
-}
-
 }  // namespace
-
-std::string_view Name(CacheType type) {
-  const auto found = std::find(kCacheTypes.begin(), kCacheTypes.end(), type);
-  return kCacheNames[static_cast<size_t>(found - kCacheTypes.begin())];
-}
 
 void AddLanguageOptions(Verb& verb, LanguageModelOptions& options) {
   verb.AddParsed(
           "--cache",
           [&options](const std::string& text) {
             AsUsage("--cache",
-                    [&] { options.session.cache = ParseCache(text); });
+                    [&] { options.session.cache = ParseCacheType(text); });
           },
-          "How keys and values are kept: float16 (the default), float32 or "
-          "int8")
+          "How keys and values are kept: float16, float32 or int8 (default: as "
+          "the model says, or float16)")
       .TypeName("TYPE");
   verb.Add("--chunk", options.chunk, "Most tokens of a prompt per call")
       .TypeName("N")

@@ -13,9 +13,6 @@
 
 namespace lutra::tools {
 
-// "float32", "float16", "int8".
-std::string_view Name(CacheType type);
-
 // --cache TYPE, --chunk N.
 void AddLanguageOptions(Verb& verb, LanguageModelOptions& options);
 

@@ -89,7 +89,9 @@ std::string Percent(double share) { return Fixed(100 * share, 2) + " %"; }
 Json ToJson(const Row& row) {
   const eval::ChoiceScore& score = row.score;
   Json json = row.model.ToJson();
-  json.Update({{"acc", score.Accuracy()},
+  json.Update({{"cache",
+                Name(ChosenCache(*row.model.model, row.model.options.session))},
+               {"acc", score.Accuracy()},
                {"acc_norm", score.AccuracyByByte()},
                {"correct", score.correct},
                {"correct_norm", score.correct_by_byte},
@@ -150,7 +152,6 @@ void EvalChoices(const EvalOptions& options) {
     Json json = {{"questions", questions.size()},
                  {"file", options.choices},
                  {"variant", kernels::ActiveVariant()},
-                 {"cache", Name(options.language.session.cache)},
                  {"models", Json::Array()}};
     for (const Row& row : rows) json["models"].PushBack(ToJson(row));
     std::cout << json.Dump(2) << "\n";

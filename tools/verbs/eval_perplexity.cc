@@ -61,6 +61,8 @@ Json ToJson(const Row& row, size_t text_bytes, bool compared) {
                {"top1", static_cast<double>(row.score.correct) /
                             static_cast<double>(row.score.scored)},
                {"context", row.Context()},
+               {"cache",
+                Name(ChosenCache(*row.model.model, row.model.options.session))},
                {"seconds", row.score.seconds},
                {"tokens_per_second", row.TokensPerSecond()}});
   if (compared) {
@@ -153,13 +155,10 @@ TextReport MeasurePerplexity(const EvalOptions& options) {
   }
   progress.Clear();
 
-  Json json = {{"text", options.text},
-               {"bytes", text.size()},
-               {"threads", threads},
-               {"variant", kernels::ActiveVariant()},
-               {"cache", Name(options.language.session.cache)},
-               {"protocol", options.protocol},
-               {"models", Json::Array()}};
+  Json json = {
+      {"text", options.text},         {"bytes", text.size()},
+      {"threads", threads},           {"variant", kernels::ActiveVariant()},
+      {"protocol", options.protocol}, {"models", Json::Array()}};
   for (const Row& row : rows) {
     json["models"].PushBack(ToJson(row, text.size(), reference.has_value()));
   }

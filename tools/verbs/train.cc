@@ -153,6 +153,18 @@ void AddTrainVerb(CommandLine& line) {
                                "What stands between documents of a text file")
                           .TypeName("TEXT")
                           .ShowDefault()});
+  verb->of_texts.push_back(
+      {"--cache",
+       train
+           .AddParsed(
+               "--cache",
+               [verb = verb.get()](const std::string& text) {
+                 AsUsage("--cache",
+                         [&] { verb->cache = ParseCacheType(text); });
+               },
+               "How attention keeps keys and values, recorded in the model: "
+               "float32 (the default), float16 or int8")
+           .TypeName("TYPE")});
   train.Add("--optimizer", verb->optimizer, "adamw, adam or sgd (Nesterov's)")
       .TypeName("NAME")
       .OneOf({"adamw", "adam", "sgd"})

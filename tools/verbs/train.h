@@ -11,6 +11,7 @@
 #include "lutra/qat/adapters.h"
 #include "lutra/qat/trainable_model.h"
 #include "lutra/qat/trainer.h"
+#include "lutra/runtime/program.h"
 #include "tools/cli/command_line.h"
 #include "tools/cli/scheme_options.h"
 #include "tools/verbs/train_data.h"
@@ -71,6 +72,7 @@ struct TrainVerb {
   bool resume = false;
   bool dry_run = false;
   bool keep_best = false;
+  std::optional<CacheType> cache;
   qat::AdapterOptions adapters;
   size_t rank = 0;  // of adapters; 0: none
   double alpha = 0;
@@ -89,6 +91,7 @@ struct TrainVerb {
                 const qat::SchemeRules& rules);
   void QuantizeActivations(qat::TrainableModel& start, Executor* executor);
   void AddAdapters(qat::TrainableModel& start);
+  void SetCache(Graph& graph) const;
   void Train(qat::Trainer& trainer);
   bool Judges() const { return !validation.empty() || labelled.held_out > 0; }
   void JudgeOutput(Executor* executor);

@@ -159,6 +159,15 @@ void TrainVerb::AddAdapters(qat::TrainableModel& start) {
   options.frozen = qat::AllButAdapters(start);
 }
 
+void TrainVerb::SetCache(Graph& graph) const {
+  const bool attends = std::any_of(
+      graph.nodes.begin(), graph.nodes.end(),
+      [](const Node& node) { return node.op == OpType::kAttention; });
+  if (!attends)
+    throw Error::InFile(init, "has no attention, which --cache is for");
+  graph.cache = cache;
+}
+
 // Fixed ranges are those of the model before training, on its data.
 void TrainVerb::QuantizeActivations(qat::TrainableModel& start,
                                     Executor* executor) {
@@ -317,6 +326,7 @@ void TrainVerb::Run() {
                          images_.all->Classes(), options.seed);
   }
   if (rank > 0) AddAdapters(*start);
+  if (cache) SetCache(start->graph);
   WarnOfUnused(start->graph, rules);
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   if (dry_run) {

@@ -91,6 +91,10 @@ bool AttentionFits(const AttentionShape& shape) noexcept;
 void StoreToken(const AttentionShape& shape, size_t position, const float* k,
                 const float* v, const AttentionCache& cache) noexcept;
 
+// What a cache keeps of a head's keys or values of one token, n floats: x as
+// they come back from it. y may be x.
+void RoundToCache(CacheType type, size_t n, const float* x, float* y) noexcept;
+
 // y of the heads that use `count` heads of keys from `first` on; of the other
 // heads nothing is read or written. All tokens that are seen must have been
 // stored. `scratch` is aligned to 64.

@@ -1,6 +1,8 @@
 #ifndef LUTRA_KERNELS_CACHE_TYPE_H_
 #define LUTRA_KERNELS_CACHE_TYPE_H_
 
+#include <string_view>
+
 namespace lutra::kernels {
 
 // How attention stores the keys and values of earlier tokens: as they are,
@@ -10,6 +12,14 @@ namespace lutra::kernels {
 // With an infinity or a NaN among the x of a token and head, s is NaN and every
 // q is 0: all that attention makes of them is NaN.
 enum class CacheType { kFloat32, kFloat16, kInt8 };
+
+// In the order of the types.
+inline constexpr std::string_view kCacheTypeNames[] = {"float32", "float16",
+                                                       "int8"};
+
+constexpr std::string_view Name(CacheType type) {
+  return kCacheTypeNames[static_cast<int>(type)];
+}
 
 }  // namespace lutra::kernels
 

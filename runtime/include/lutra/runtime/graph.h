@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "lutra/kernels/cache_type.h"
 #include "lutra/runtime/op_type.h"
 
 // The graph is the spine: the trainer differentiates it, the packer replaces
@@ -45,7 +47,13 @@ struct Graph {
   std::vector<GraphInput> inputs;
   std::vector<Node> nodes;           // in an order that can be executed
   std::vector<std::string> outputs;  // names of values
+  // How attention keeps keys and values where nobody says otherwise; nullopt:
+  // float16 in programs, float32 in training.
+  std::optional<kernels::CacheType> cache = std::nullopt;
 };
+
+// "float32", "float16" or "int8"; throws Error that suggests the nearest.
+kernels::CacheType ParseCacheType(std::string_view name);
 
 // The operator's name in the file, e.g. "linear".
 std::string_view Name(OpType op);

@@ -37,9 +37,14 @@ struct ProgramOptions {
   // was trained for its outputs are often worth nothing: the log (log.h) has a
   // warning.
   size_t context = 0;
-  // With kFloat16, keys and values beyond 65504 are an error of Run.
-  CacheType cache = CacheType::kFloat16;
+  // How keys and values are kept, instead of what the model says or, where it
+  // says nothing, kFloat16. With that, keys and values beyond 65504 are an
+  // error of Run.
+  std::optional<CacheType> cache = std::nullopt;
 };
+
+// How a program of the model keeps keys and values with these options.
+CacheType ChosenCache(const Model& model, const ProgramOptions& options);
 
 // Bytes of memory by purpose.
 struct MemoryReport {

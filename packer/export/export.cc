@@ -61,6 +61,7 @@ class Exporter {
     SafetensorsWriter writer(
         path, DescribeInMetadata(options_.layout, Description()), infos);
     ExportReport report;
+    report.notes = source_.Notes();
     for (const auto& [name, target] : targets_) {
       if (progress) progress(name, report.tensors, targets_.size());
       ++report.tensors;

@@ -7,6 +7,7 @@
 
 #include "lutra/packer/export.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/input_quantization.h"
 #include "lutra/runtime/tokenizer.h"
 #include "packer/architectures/architecture.h"
 #include "packer/weights/row_source.h"
@@ -71,6 +72,19 @@ void ExportTensors::Find() {
   untied_ = network_.tied && network_.embedding != network_.output &&
             model_.file().Find(network_.embedding) != nullptr &&
             model_.file().Find(network_.output) != nullptr;
+}
+
+std::vector<std::string> ExportTensors::Notes() const {
+  const auto& nodes = model_.graph().nodes;
+  const bool rounds =
+      std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
+        return node.op == OpType::kFakeQuantize ||
+               (QuantizesInput(node.op) && InputQuantizationOf(node).type);
+      });
+  if (!rounds) return {};
+  return {
+      "how layers round activations (input_type, fake_quantize) is left "
+      "out"};
 }
 
 // The configuration is a text in the file, which may be another model's.

@@ -54,6 +54,9 @@ class ExportTensors {
   // Whether a matrix that was shared has become two.
   bool untied() const { return untied_; }
 
+  // What the model's layers do that a checkpoint cannot say, for people.
+  std::vector<std::string> Notes() const;
+
   // Readers compute the frequencies of the rotary embedding from the
   // configuration. Throws Error if the model has others.
   void CheckFrequencies() const;

@@ -85,7 +85,7 @@ Checkpoint::Checkpoint(const std::filesystem::path& folder,
                        const JsonObject& config)
     : name_(folder.string()),
       plain_(OpenRawTensors(folder, SingleFileName(folder))),
-      stored_(ReadStoredWeights(folder, config, plain_)) {}
+      stored_(ReadStoredWeights(folder, config, plain_, notes_)) {}
 
 Checkpoint::Checkpoint(std::string name, RawTensors plain, StoredWeights stored)
     : name_(std::move(name)),

@@ -42,10 +42,13 @@ class Checkpoint {
 
   const RawTensors& plain() const { return plain_; }
   const StoredWeights& stored() const { return stored_; }
+  // What quantized weights came with and is left out, for people.
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   std::string name_;
   RawTensors plain_;
+  std::vector<std::string> notes_;
   StoredWeights stored_;
 };
 

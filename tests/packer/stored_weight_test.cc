@@ -10,10 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "lutra/packer/export.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/input_quantization.h"
 #include "packer/import/checkpoint.h"
 #include "packer/import/stored/holding.h"
 #include "tests/packer/import_data.h"
+#include "tests/packer/logits.h"
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
@@ -453,6 +456,115 @@ TEST_F(StoredFolderTest, WhatIsTakenOver) {
   EXPECT_EQ(HeldTensor("w", *weight, true).info.dtype, DType::kFloat32);
   EXPECT_THAT(ErrorMessage([&] { (void)checkpoint.Get("a.weight"); }),
               HasSubstr("is missing"));
+}
+
+// A network whose layers all round what they read, and the last one what it
+// gives.
+TEST_F(StoredFolderTest, StaticRangesOfGemma) {
+  constexpr float kInput = 0.05f;
+  constexpr float kOutput = 0.25f;
+  const std::string layer = "model.layers.0.";
+  std::map<std::string, std::vector<float>> floats = {
+      {layer + "self_attn.k_cache_scale", {0.1f}},
+      {layer + "self_attn.v_cache_scale", {0.0f}}};
+  std::vector<std::string> modules = {"lm_head"};
+  for (const char* name :
+       {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+        "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}) {
+    modules.push_back(layer + name);
+  }
+  for (const std::string& module : modules) {
+    floats[module + ".weight_scale"].assign(32, 0.002f);
+    floats[module + ".input_activation_scale"] = {kInput};
+    floats[module + ".output_activation_scale"] = {module == "lm_head" ? kOutput
+                                                                       : 0.0f};
+  }
+  for (const char* norm :
+       {"model.norm.weight", "model.layers.0.input_layernorm.weight",
+        "model.layers.0.post_attention_layernorm.weight"}) {
+    floats[norm].assign(32, 1.0f);
+  }
+  std::vector<float>& embedding = floats["model.embed_tokens.weight"];
+  for (int i = 0; i < 32 * 32; ++i) {
+    embedding.push_back(static_cast<float>(i * 37 % 101) / 50 - 1);
+  }
+  std::vector<TensorInfo> tensors;
+  for (const auto& [name, values] : floats) {
+    const auto count = static_cast<int64_t>(values.size());
+    tensors.push_back({name, DType::kFloat32,
+                       count < 32                 ? std::vector<int64_t>()
+                       : count > 32               ? std::vector<int64_t>{32, 32}
+                       : name.ends_with("_scale") ? std::vector<int64_t>{32, 1}
+                                                  : std::vector<int64_t>{32}});
+  }
+  std::vector<std::byte> codes;
+  for (int i = 0; i < 32 * 32; ++i) {
+    codes.push_back(static_cast<std::byte>(i * 89 % 251 - 125));
+  }
+  for (const std::string& module : modules) {
+    tensors.push_back({module + ".weight", DType::kInt8, {32, 32}});
+  }
+  const auto write = [&] {
+    SafetensorsWriter writer(dir_ / "model.safetensors", {}, tensors);
+    for (const auto& [name, values] : floats) {
+      writer.Write(name, std::as_bytes(std::span(values)));
+    }
+    for (const std::string& module : modules) {
+      writer.Write(module + ".weight", codes);
+    }
+    writer.Commit();
+  };
+  write();
+  WriteText(dir_ / "config.json", R"({
+      "architectures": ["LlamaForCausalLM"], "hidden_size": 32,
+      "intermediate_size": 32, "num_hidden_layers": 1, "vocab_size": 32,
+      "num_attention_heads": 1, "num_key_value_heads": 1,
+      "max_position_embeddings": 64, "tie_word_embeddings": false,
+      "quantization_config": {"quant_method": "gemma", "num_bits": 8}})");
+  const TempDir out;
+  ImportOptions options;
+  options.source = dir_.path();
+  const auto import = [&](const char* name, bool dequantize) {
+    options.output = out / name;
+    options.dequantize = dequantize;
+    const ImportReport report = ImportModel(options);
+    EXPECT_THAT(
+        report.notes,
+        ::testing::ElementsAre(HasSubstr("1 scales of caches (k_cache_scale")));
+    return Logits(options.output);
+  };
+  const std::vector<float> logits = import("packed", false);
+  bool any = false;
+  for (const float logit : logits) {
+    const float steps = logit / kOutput;
+    EXPECT_EQ(steps, std::nearbyint(steps));
+    EXPECT_LE(std::abs(steps + 0.5f), 127.5f);
+    any = any || steps != 0;
+  }
+  EXPECT_TRUE(any);
+  // Float weights read the same whole numbers.
+  EXPECT_EQ(logits, import("floats", true));
+  const auto model = Model::Load(out / "packed");
+  for (const Node& node : model->graph().nodes) {
+    if (node.op != OpType::kLinear) continue;
+    const InputQuantization input = InputQuantizationOf(node);
+    EXPECT_EQ(input.type, kernels::ActivationType::kInt8Asymmetric);
+    EXPECT_EQ(input.range_min, -128 * kInput);
+    EXPECT_EQ((input.range_max - input.range_min) / 255, kInput);
+  }
+  EXPECT_THAT(ExportModel(*model, out / "folder").notes,
+              ::testing::ElementsAre(HasSubstr("round activations")));
+  // Without, the scales are those of each row.
+  for (auto& [name, values] : floats) {
+    if (name.ends_with("_activation_scale")) values = {0.0f};
+  }
+  write();
+  EXPECT_NE(logits, import("free", false));
+  floats["lm_head.input_activation_scale"] = {-1.0f};
+  write();
+  EXPECT_THAT(ErrorMessage([&] { import("refused", false); }),
+              HasSubstr("'lm_head.input_activation_scale': is no scale of "
+                        "activations"));
 }
 
 }  // namespace

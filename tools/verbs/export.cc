@@ -80,6 +80,7 @@ struct ExportVerb {
       out["tensors"] = report.tensors;
       out["packed"] = report.packed;
       out["floats"] = report.floats;
+      out["notes"] = report.notes;
       out["file_bytes"] = report.file_bytes;
       std::cout << out.Dump(2) << "\n";
       return;
@@ -88,6 +89,13 @@ struct ExportVerb {
               << report.packed << " packed, " << report.floats
               << " that were packed as float32; model.safetensors "
               << WithCommas(report.file_bytes) << " bytes\n";
+    PrintNotes(report.notes);
+  }
+
+  static void PrintNotes(const std::vector<std::string>& notes) {
+    for (const std::string& note : notes) {
+      std::cout << "  note: " << OneLine(note) << "\n";
+    }
   }
 
   void RunGguf() const {
@@ -126,9 +134,7 @@ struct ExportVerb {
                 << " packed weights fit no type of few bits and became "
                    "floats\n";
     }
-    for (const std::string& note : report.notes) {
-      std::cout << "  note: " << OneLine(note) << "\n";
-    }
+    PrintNotes(report.notes);
   }
 };
 

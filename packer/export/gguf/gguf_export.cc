@@ -73,6 +73,7 @@ class Exporter {
                           "is the model itself: name another file");
     }
     GgufReport report;
+    report.notes = source_.Notes();
     GgufWriter writer(path);
     WriteGgufNetwork(source_, *architecture_, writer);
     writer.Integer("general.quantization_version", 2);

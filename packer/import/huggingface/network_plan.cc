@@ -1,7 +1,9 @@
 #include "packer/import/huggingface/network_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -9,11 +11,16 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/input_quantization.h"
 #include "packer/architectures/architecture.h"
 #include "packer/import/huggingface/network_tensor.h"
 
 namespace lutra::packer {
 namespace {
+
+// Codes of static int8 activations.
+constexpr float kLowest = -128;
+constexpr float kHighest = 127;
 
 // Where the parts of a text model lie in files that hold more: names begin with
 // the second instead of the first.
@@ -27,6 +34,27 @@ constexpr std::pair<std::string_view, std::string_view> kPrefixes[] = {
     {"bert.", "bert."},
     {"bert.", ""},
 };
+
+// Whole numbers from kLowest to kHighest times the scale, which kernels compute
+// of the range: a neighbour of its upper end may give exactly this one.
+InputQuantization StaticInput(float scale) {
+  InputQuantization input;
+  input.type = kernels::ActivationType::kInt8Asymmetric;
+  input.range_min = kLowest * scale;
+  input.range_max = kHighest * scale;
+  float below = input.range_max;
+  float above = input.range_max;
+  for (int i = 0; i < 3; ++i) {
+    for (const float end : {below, above}) {
+      if ((end - input.range_min) / (kHighest - kLowest) != scale) continue;
+      input.range_max = end;
+      return input;
+    }
+    below = std::nextafter(below, 0.0f);
+    above = std::nextafter(above, std::numeric_limits<float>::infinity());
+  }
+  return input;
+}
 
 class Planner {
  public:
@@ -54,6 +82,7 @@ class Planner {
     }
     plan.graph = network_.graph;
     AddGathers(plan);
+    AddRounding(plan);
     return plan;
   }
 
@@ -135,6 +164,52 @@ class Planner {
     }
     std::move(tensors.begin(), tensors.end(), std::back_inserter(plan.tensors));
     std::move(nodes.begin(), nodes.end(), std::back_inserter(plan.graph.nodes));
+  }
+
+  // Layers that were trained with static int8 activations read and give such
+  // ones.
+  void AddRounding(ImportPlan& plan) const {
+    std::vector<Node> nodes;
+    for (const NetworkTensor& tensor : network_.tensors) {
+      const auto [input, output] = ScalesOf(tensor);
+      for (Node& node : plan.graph.nodes) {
+        if (node.weight != tensor.name || !QuantizesInput(node.op)) continue;
+        if (input > 0) {
+          SetInputQuantization(StaticInput(input), node);
+        }
+        if (output > 0) {
+          Node rounded;
+          rounded.op = OpType::kFakeQuantize;
+          rounded.output = node.output;
+          node.output += ".unrounded";
+          rounded.inputs = {node.output};
+          rounded.attributes["scale"] = static_cast<double>(output);
+          rounded.attributes["low"] = static_cast<double>(kLowest);
+          rounded.attributes["high"] = static_cast<double>(kHighest);
+          nodes.push_back(std::move(rounded));
+        }
+      }
+    }
+    std::move(nodes.begin(), nodes.end(), std::back_inserter(plan.graph.nodes));
+  }
+
+  // Of its layer's input and output.
+  std::pair<float, float> ScalesOf(const NetworkTensor& tensor) const {
+    std::pair<float, float> scales = {0.0f, 0.0f};
+    for (const TensorPart& part : tensor.parts) {
+      const StoredWeight* weight = checkpoint_.FindStored(part.name);
+      if (weight == nullptr) continue;
+      const std::pair own = {weight->input_scale, weight->output_scale};
+      if (&part != &tensor.parts.front() && own != scales) {
+        throw Error::InTensor(weight->file, part.name,
+                              "rounds activations to other steps than '" +
+                                  tensor.parts.front().name +
+                                  "', which one layer cannot",
+                              ErrorCode::kUnsupported);
+      }
+      scales = own;
+    }
+    return scales;
   }
 
   // The checkpoint's name of a matrix that may be shared.
@@ -261,6 +336,7 @@ ImportPlan PlanNetwork(const ImportOptions& options, const JsonObject& config,
   Planner planner(options, config, checkpoint);
   *vocab = planner.vocab();
   ImportPlan plan = planner.Plan(head);
+  plan.notes = checkpoint.notes();
   plan.config = config.Without(
       {"quantization_config", "compression_config", "quantization", "w_bits"});
   return plan;

@@ -73,6 +73,20 @@ class Bits {
   std::vector<std::pair<std::regex, size_t>> rules_;
 };
 
+// Of activations; 0 if there is none, which is how files say so, too.
+float TakeScale(const FormatInput& in, const std::string& name) {
+  const RawTensor tensor = in.raw.TakeIfPresent(name);
+  if (tensor.owner == nullptr) return 0;
+  const Part part(tensor, kFloatTypes);
+  part.CheckMatrix(1, 1);
+  const float scale = part.Float(0);
+  // The graph's attributes have these limits.
+  if (scale != 0 && !(scale >= 1e-30f && scale <= 1e12f)) {
+    part.Fail("is no scale of activations");
+  }
+  return scale;
+}
+
 void AddWeight(const FormatInput& in, const Bits& rules,
                const std::string& module, const std::string& name,
                const std::string& scale_name) {
@@ -99,6 +113,8 @@ void AddWeight(const FormatInput& in, const Bits& rules,
   const int minimum = -(1 << (bits - 1));
   weight.levels = IntegerLevels(minimum, size_t{1} << bits);
   weight.format = "Gemma mobile, " + std::to_string(bits) + " bits";
+  weight.input_scale = TakeScale(in, module + ".input_activation_scale");
+  weight.output_scale = TakeScale(in, module + ".output_activation_scale");
   const size_t columns = weight.columns;
   weight.read = [=](size_t first, size_t count, StoredRows& out) {
     LoadRows(scale, groups, first, count, out.scales);
@@ -129,15 +145,25 @@ void ReadGemmaMobile(const FormatInput& in) {
     AddWeight(in, bits, module, module + ".embedding_quantized",
               module + ".embedding_scale");
   }
-  // Ranges of activations that the phone's integer units have. lutra's come
-  // from the activations themselves.
+  // Those of modules that are not quantized after all.
   for (const char* ending :
-       {".input_activation_scale", ".output_activation_scale", ".k_cache_scale",
-        ".v_cache_scale"}) {
+       {".input_activation_scale", ".output_activation_scale"}) {
     for (const std::string& stem : in.Stems(ending)) {
       in.raw.TakeIfPresent(stem + ending);
     }
   }
+  size_t caches = 0;
+  for (const char* ending : {".k_cache_scale", ".v_cache_scale"}) {
+    for (const std::string& stem : in.Stems(ending)) {
+      if (TakeScale(in, stem + ending) != 0) ++caches;
+    }
+  }
+  if (caches == 0) return;
+  in.notes.push_back(
+      std::to_string(caches) +
+      " scales of caches (k_cache_scale, v_cache_scale) are left out: an int8 "
+      "cache has a scale of its own for each token and head here; transformers "
+      "does not use them either");
 }
 
 }  // namespace lutra::packer

@@ -63,6 +63,10 @@ struct StoredWeight {
     bool operator==(const FromFloats&) const = default;
   };
   std::optional<FromFloats> from_floats;
+  // Of a layer that rounds what it reads and what it gives, to whole numbers
+  // from -128 to 127 times these; 0: it does not.
+  float input_scale = 0;
+  float output_scale = 0;
   // Of a weight that becomes floats: what is done to each.
   std::function<float(float)> transform;
 

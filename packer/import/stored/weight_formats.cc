@@ -77,7 +77,8 @@ std::vector<std::string> FormatInput::Stems(std::string_view ending) const {
 }
 
 StoredWeights ReadStoredWeights(const fs::path& folder,
-                                const JsonObject& config, RawTensors& raw) {
+                                const JsonObject& config, RawTensors& raw,
+                                std::vector<std::string>& notes) {
   StoredWeights weights;
   if (config.Has("quantization_config") || config.Has("compression_config")) {
     const JsonObject quantization =
@@ -86,19 +87,19 @@ StoredWeights ReadStoredWeights(const fs::path& folder,
     // MLX writes its own member, and the same under the common name.
     const std::string method = quantization.String(
         "quant_method", config.Has("quantization") ? "mlx" : "");
-    ReadBy(method, {config, quantization, raw, weights});
+    ReadBy(method, {config, quantization, raw, weights, notes});
   } else if (config.Has("quantization")) {
-    ReadMlx({config, config.Object("quantization"), raw, weights});
+    ReadMlx({config, config.Object("quantization"), raw, weights, notes});
   } else if (config.Has("w_bits")) {
-    ReadParetoQ({config, config, raw, weights});
+    ReadParetoQ({config, config, raw, weights, notes});
   } else if (raw.metadata.contains("tensor_names")) {
-    ReadTorchao({config, config, raw, weights});
+    ReadTorchao({config, config, raw, weights, notes});
   } else {
     for (const auto& [file, method] : kOldFiles) {
       if (!Exists(folder / file)) continue;
       const JsonFile old(folder / file, kOldWhat);
       ReadBy(old.object().String("quant_method", method),
-             {config, old.object(), raw, weights});
+             {config, old.object(), raw, weights, notes});
       break;
     }
   }

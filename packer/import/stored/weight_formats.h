@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "packer/import/raw_tensors.h"
 #include "packer/import/stored/part.h"
@@ -25,6 +26,8 @@ struct FormatInput {
   const JsonObject& quantization;  // the part of it that the format is about
   RawTensors& raw;
   StoredWeights& weights;
+  // What is left out, for people.
+  std::vector<std::string>& notes;
 
   // Adds the weight `name`, whose largest part is `part`.
   void Add(const std::string& name, const Part& part,
@@ -47,9 +50,10 @@ void ReadMxfp4Experts(const FormatInput& in);
 void ReadParetoQ(const FormatInput& in);
 
 // Replaces the tensors of quantized weights in `raw` by what they stand for.
-// `config` is that of the model. Throws Error.
+// `config` is that of the model; `notes` get what is left out. Throws Error.
 StoredWeights ReadStoredWeights(const std::filesystem::path& folder,
-                                const JsonObject& config, RawTensors& raw);
+                                const JsonObject& config, RawTensors& raw,
+                                std::vector<std::string>& notes);
 
 // The name of the file of an old GPTQ checkpoint, which its own configuration
 // says; empty for others.

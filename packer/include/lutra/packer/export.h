@@ -35,10 +35,11 @@ ExportLayout ParseExportLayout(std::string_view name);
 inline constexpr std::string_view kConfigKey = "lutra.config";
 
 struct ExportReport {
-  size_t tensors = 0;     // in the new file, parts of packed ones apart
-  size_t packed = 0;      // weights that stay packed
-  size_t floats = 0;      // weights that were packed and became float32
-  size_t file_bytes = 0;  // of model.safetensors
+  size_t tensors = 0;  // in the new file, parts of packed ones apart
+  size_t packed = 0;   // weights that stay packed
+  size_t floats = 0;   // weights that were packed and became float32
+  std::vector<std::string> notes;  // on what a folder cannot say, for people
+  size_t file_bytes = 0;           // of model.safetensors
 };
 
 // Called before each tensor.

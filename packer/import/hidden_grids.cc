@@ -104,11 +104,14 @@ HiddenGrid Look(const std::string& name, const RawTensor& tensor,
   hidden.rows = matrix.rows.rows();
   hidden.columns = matrix.rows.columns();
   hidden.bytes = tensor.view.data.size();
-  hidden.folded = lattice.folded;
-  if (lattice.grid == nullptr) return hidden;
+  hidden.folded = lattice.miss == NearMiss::kFolded;
+  if (lattice.grid == nullptr) {
+    hidden.miss = DescribeMiss(lattice);
+    return hidden;
+  }
   hidden.found = true;
   hidden.grid = DescribeLattice(lattice, hidden.columns);
-  hidden.bits = lattice.grid->bits;
+  hidden.bits = lattice.bits;
   hidden.table.assign(lattice.grid->levels,
                       lattice.grid->levels + lattice.grid->level_count);
   hidden.group_size = lattice.group_size;

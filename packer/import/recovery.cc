@@ -42,11 +42,34 @@ FloatMatrix MatrixOf(const RawTensor& tensor) {
 }
 
 std::string DescribeLattice(const Lattice& lattice, size_t columns) {
-  std::string text(lattice.grid->name);
+  std::string text = lattice.grid->IsWide()
+                         ? std::to_string(lattice.bits) + " bits"
+                         : std::string(lattice.grid->name);
   if (lattice.group_size < columns) {
     return text + ", groups of " + std::to_string(lattice.group_size);
   }
   return text + (lattice.one_scale ? ", one scale" : ", one scale per row");
+}
+
+std::string DescribeMiss(const Lattice& lattice) {
+  switch (lattice.miss) {
+    case NearMiss::kNone:
+      break;
+    case NearMiss::kFolded:
+      return "lost: a grid whose columns were multiplied, as by a norm folded "
+             "into it, and rounded again";
+    case NearMiss::kAcross:
+      return "no grid: its columns lie on one (" +
+             std::string(lattice.missed->name) +
+             "), but scales are of rows here";
+    case NearMiss::kFew:
+      return "no grid: of its groups of " +
+             std::to_string(lattice.missed_group) + " only " +
+             std::to_string(static_cast<int>(100 * lattice.missed_share)) +
+             " % lie on one (" + std::string(lattice.missed->name) +
+             "), half have to";
+  }
+  return "no grid";
 }
 
 StoredWeight Recovery::OnGrid(const RawTensor& tensor,
@@ -64,7 +87,8 @@ StoredWeight Recovery::OnGrid(const RawTensor& tensor,
                   DescribeLattice(lattice, weight.columns);
   weight.levels.assign(grid.levels, grid.levels + grid.level_count);
   weight.zero = RuleOf(grid, matrix.dtype);
-  weight.from_floats = {matrix.dtype, lattice.exact_groups == lattice.groups};
+  weight.from_floats = {matrix.dtype,
+                        grid.whole && lattice.exact_groups == lattice.groups};
   const size_t groups = weight.Groups();
   const bool kept = weight.rows * groups * 2 <= kMostNumbers;
   weight.read = [matrix, lattice, groups, kept, numbers = numbers_,
@@ -94,15 +118,18 @@ StoredWeight Recovery::OnGrid(const RawTensor& tensor,
   return weight;
 }
 
-Recovery::Found Recovery::Look(const RawTensor& tensor) const {
+Recovery::Found Recovery::Look(const RawTensor& tensor, bool transposed) const {
   if (options_.looking) options_.looking(tensor.view.name);
-  const FloatMatrix matrix = MatrixOf(tensor);
+  FloatMatrix matrix = MatrixOf(tensor);
+  if (transposed) matrix.rows = matrix.rows.Transposed();
   const Lattice lattice = FindLattice(matrix, options_.executor);
-  if (lattice.grid == nullptr) {
-    return {std::nullopt,
-            lattice.folded ? "lost: a grid whose columns were multiplied, as "
-                             "by a norm folded into it, and rounded again"
-                           : "no grid"};
+  if (lattice.grid == nullptr) return {std::nullopt, DescribeMiss(lattice)};
+  if (options_.require_exact && !lattice.grid->whole) {
+    throw Error::InTensor(
+        tensor.file, tensor.view.name,
+        "is on a grid of " + DescribeLattice(lattice, matrix.rows.columns()) +
+            ", whose levels are no whole numbers; without --require-exact the "
+            "table has the nearest ones");
   }
   if (options_.require_exact && lattice.exact_groups < lattice.groups) {
     throw Error::InTensor(
@@ -117,11 +144,13 @@ Recovery::Found Recovery::Look(const RawTensor& tensor) const {
   return {std::move(weight), ""};
 }
 
-const StoredWeight* Recovery::Find(const RawTensor& tensor,
+const StoredWeight* Recovery::Find(const RawTensor& tensor, bool transposed,
                                    std::string& reason) {
-  const std::byte* const place = tensor.view.data.data();
+  const std::pair place = {tensor.view.data.data(), transposed};
   auto found = found_.find(place);
-  if (found == found_.end()) found = found_.emplace(place, Look(tensor)).first;
+  if (found == found_.end()) {
+    found = found_.emplace(place, Look(tensor, transposed)).first;
+  }
   reason = found->second.reason;
   return found->second.weight ? &*found->second.weight : nullptr;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "lutra/packer/import.h"
 #include "packer/import/raw_tensors.h"
@@ -23,6 +24,8 @@ FloatMatrix MatrixOf(const RawTensor& tensor);
 
 // "4 bits, groups of 32".
 std::string DescribeLattice(const Lattice& lattice, size_t columns);
+// Why a matrix without a grid has none: "no grid".
+std::string DescribeMiss(const Lattice& lattice);
 
 // Finds the grids that float weights of a checkpoint lie on, each once.
 class Recovery {
@@ -30,9 +33,11 @@ class Recovery {
   explicit Recovery(const ImportOptions& options) : options_(options) {}
 
   // The weight on its grid, as a quantized one, which keeps the file mapped;
-  // nullptr if there is none, and why. Throws Error if all groups have to be
-  // exact and some are not, and for types without grids.
-  const StoredWeight* Find(const RawTensor& tensor, std::string& reason);
+  // nullptr if there is none, and why. If `transposed`, the transpose of the
+  // tensor, which then has two dimensions. Throws Error if all values have to
+  // be exact and some are not, and for types without grids.
+  const StoredWeight* Find(const RawTensor& tensor, bool transposed,
+                           std::string& reason);
 
  private:
   struct Found {
@@ -45,14 +50,14 @@ class Recovery {
     const std::byte* matrix = nullptr;
     LatticeRows rows;
   };
-  Found Look(const RawTensor& tensor) const;
+  Found Look(const RawTensor& tensor, bool transposed) const;
   StoredWeight OnGrid(const RawTensor& tensor, const FloatMatrix& matrix,
                       const Lattice& lattice) const;
 
   const ImportOptions& options_;
   std::shared_ptr<Numbers> numbers_ = std::make_shared<Numbers>();
-  // By the place of the data: names may be prefixed.
-  std::map<const std::byte*, Found> found_;
+  // By the place of the data (names may be prefixed), and `transposed`.
+  std::map<std::pair<const std::byte*, bool>, Found> found_;
 };
 
 }  // namespace lutra::packer

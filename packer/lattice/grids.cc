@@ -13,9 +13,9 @@ Grid Symmetric(std::string_view name, int bits, std::span<const int> levels) {
   grid.name = name;
   grid.bits = bits;
   for (const int level : levels) {
-    grid.codes[level + Grid::kMiddle] = static_cast<int8_t>(grid.level_count);
-    grid.levels[grid.level_count++] = static_cast<int8_t>(level);
-    grid.multiples |= 1u << (level + Grid::kMiddle);
+    grid.codes[level + Grid::kMiddle] = static_cast<uint8_t>(grid.level_count);
+    grid.levels[grid.level_count++] = static_cast<float>(level);
+    grid.multiples[level + Grid::kMiddle] = true;
     grid.largest = std::max(grid.largest, std::abs(level));
   }
   const auto [low, high] = std::minmax_element(levels.begin(), levels.end());
@@ -42,9 +42,20 @@ Grid Shifted(std::string_view name, int bits, Grid::Rule rule) {
   grid.rule = rule;
   if (rule == Grid::Rule::kZeroPoint) {
     for (const int level : levels) {
-      grid.multiples |= 1u << (Grid::kMiddle - level);
+      grid.multiples[Grid::kMiddle - level] = true;
     }
   }
+  return grid;
+}
+
+Grid Table(std::string_view name, std::span<const float> levels) {
+  Grid grid;
+  grid.name = name;
+  grid.bits = 4;
+  grid.whole = false;
+  grid.level_count = levels.size();
+  grid.largest = static_cast<int>(levels.size() / 2);
+  std::copy(levels.begin(), levels.end(), grid.levels);
   return grid;
 }
 
@@ -52,6 +63,28 @@ std::vector<Grid> MakeGrids() {
   const int ternary[] = {-1, 0, 1};
   // Doubled, so that they are whole.
   const int float4[] = {-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12};
+  // Of bitsandbytes: quantiles of the normal distribution, and floats of four
+  // bits, as it has them.
+  const float nf4[] = {-1.0f,
+                       -0.6961928009986877f,
+                       -0.5250730514526367f,
+                       -0.39491748809814453f,
+                       -0.28444138169288635f,
+                       -0.18477343022823334f,
+                       -0.09105003625154495f,
+                       0.0f,
+                       0.07958029955625534f,
+                       0.16093020141124725f,
+                       0.24611230194568634f,
+                       0.33791524171829224f,
+                       0.44070982933044434f,
+                       0.5626170039176941f,
+                       0.7229568362236023f,
+                       1.0f};
+  const float fp4[] = {
+      -1.0f,        -2.0f / 3.0f,   -0.5f, -1.0f / 3.0f,  -0.25f,
+      -1.0f / 6.0f, -1.0f / 192.0f, 0.0f,  1.0f / 192.0f, 1.0f / 6.0f,
+      0.25f,        1.0f / 3.0f,    0.5f,  2.0f / 3.0f,   1.0f};
   constexpr Grid::Rule kZero = Grid::Rule::kZeroPoint;
   constexpr Grid::Rule kOffset = Grid::Rule::kOffset;
   return {
@@ -71,6 +104,9 @@ std::vector<Grid> MakeGrids() {
       Symmetric("4-bit floats (e2m1)", 4, float4),
       Shifted("4 bits with a zero point", 4, kZero),
       Shifted("4 bits with an offset", 4, kOffset),
+      Table("nf4", nf4),
+      Table("fp4", fp4),
+      Integers("8 bits", 8),
   };
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "packer/lattice/rounding.h"
@@ -13,16 +14,18 @@ namespace lutra::packer {
 namespace {
 
 constexpr size_t kMost = GroupValues::kMost;
+// Levels of a grid with an offset.
+constexpr size_t kMostSteps = 16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // 1 / i for numbers of levels: a product costs less than a quotient. A little
 // less for lower bounds, and more for upper ones, so that no exact number is
 // lost to rounding.
 struct Reciprocals {
-  double below[2 * Grid::kMiddle + 1] = {};
-  double above[2 * Grid::kMiddle + 1] = {};
+  double below[Grid::kMiddle + 1] = {};
+  double above[Grid::kMiddle + 1] = {};
   constexpr Reciprocals() {
-    for (int i = 1; i <= 2 * Grid::kMiddle; ++i) {
+    for (int i = 1; i <= Grid::kMiddle; ++i) {
       below[i] = (1 - 0x1p-50) / i;
       above[i] = (1 + 0x1p-50) / i;
     }
@@ -103,12 +106,18 @@ bool AnyBrief(double low, double high, const Brief& brief,
 
 class Fitter {
  public:
-  Fitter(const Grid& grid, DType type, const GroupValues& values)
-      : grid_(grid), type_(type), values_(values), size_(values.size()) {}
+  Fitter(const Grid& grid, DType type, const GroupValues& values,
+         uint8_t* codes)
+      : grid_(grid),
+        type_(type),
+        values_(values),
+        size_(values.size()),
+        codes_(codes == nullptr ? room_.data() : codes) {}
 
   std::optional<GroupFit> Run() {
-    const bool found =
-        grid_.rule == Grid::Rule::kOffset ? FindOffset() : FindScale();
+    const bool found = grid_.rule == Grid::Rule::kOffset ? FindOffset()
+                       : grid_.whole                     ? FindScale()
+                                                         : FindTableScale();
     if (!found) return std::nullopt;
     return fit_;
   }
@@ -117,43 +126,93 @@ class Fitter {
   bool Proven() const {
     for (size_t i = 0; i < size_; ++i) {
       const float value =
-          GridValue(grid_, type_, fit_.codes[i], fit_.scale, fit_.offset);
+          GridValue(grid_, type_, codes_[i], fit_.scale, fit_.offset);
       if (RoundTo(type_, value) != values_[i]) return false;
     }
     return true;
   }
 
-  // The largest magnitude is k times the scale for some level k.
-  bool FindScale() {
-    float most = 0;
-    float least = kInfinity;
+  // Fills in magnitudes. Returns the place of the largest.
+  size_t Measure() {
+    size_t largest = 0;
     for (size_t i = 0; i < size_; ++i) {
-      const float magnitude = std::abs(values_[i]);
-      magnitudes_[i] = magnitude;
-      most = std::max(most, magnitude);
-      least = std::min(least, magnitude == 0 ? kInfinity : magnitude);
+      magnitudes_[i] = std::abs(values_[i]);
+      if (magnitudes_[i] > magnitudes_[largest]) largest = i;
     }
-    if (most == 0) {
-      fit_.codes[0] = static_cast<uint8_t>(grid_.codes[Grid::kMiddle]);
+    return largest;
+  }
+
+  // The largest magnitude is that of some level, mostly an outermost one.
+  bool FindTableScale() {
+    const size_t largest = Measure();
+    const std::span levels(grid_.levels, grid_.level_count);
+    if (magnitudes_[largest] == 0) {
+      codes_[0] = static_cast<uint8_t>(
+          std::find(levels.begin(), levels.end(), 0.0f) - levels.begin());
       return true;
     }
-    const size_t largest = static_cast<size_t>(
-        std::find(magnitudes_.begin(), magnitudes_.begin() + size_, most) -
-        magnitudes_.begin());
+    for (size_t i = 0; i < size_; ++i) {
+      intervals_[i] = RoundsTo(type_, values_[i]);
+    }
+    const bool negative = values_[largest] < 0;
+    for (size_t i = 0; i < levels.size() / 2; ++i) {
+      const float level = negative ? levels[i] : levels[levels.size() - 1 - i];
+      if (level != 0 && TryTable(largest, std::abs(level))) return true;
+    }
+    return false;
+  }
+
+  bool TryTable(size_t largest, float size) {
+    double low = intervals_[largest].low / double{size};
+    double high = intervals_[largest].high / double{size};
+    const double inverse = 2 / (low + high);
+    const float* const levels = grid_.levels;
+    const float* const end = levels + grid_.level_count;
+    for (size_t i = 0; i < size_; ++i) {
+      const double wanted = double{values_[i]} * inverse;
+      const float* level = std::lower_bound(levels + 1, end - 1, wanted);
+      if (wanted - level[-1] < level[0] - wanted) --level;
+      codes_[i] = static_cast<uint8_t>(level - levels);
+      const double own = std::abs(double{*level});
+      if (own == 0) {
+        if (values_[i] != 0) return false;
+        continue;
+      }
+      constexpr double kMargin = 0x1p-50;
+      low = std::max(low, intervals_[i].low / own * (1 - kMargin));
+      high = std::min(high, intervals_[i].high / own * (1 + kMargin));
+      if (low > high) return false;
+    }
+    fit_.low = low;
+    fit_.high = high;
+    return AnyOf(low, high, type_, [&](float scale) {
+      fit_.scale = scale;
+      return Proven();
+    });
+  }
+
+  // The largest magnitude is k times the scale for some level k.
+  bool FindScale() {
+    const size_t largest = Measure();
+    const float most = magnitudes_[largest];
+    if (most == 0) {
+      codes_[0] = grid_.codes[Grid::kMiddle];
+      return true;
+    }
+    float least = kInfinity;
+    for (size_t i = 0; i < size_; ++i) {
+      if (magnitudes_[i] != 0) least = std::min(least, magnitudes_[i]);
+    }
     const bool rough = least < SmallestNormal(type_);
-    if (rough) SortByMagnitude();
+    if (rough || grid_.IsWide()) SortByMagnitude(rough);
     bool known = false;
-    // Few values fit several levels: the lowest has the simplest scale. Many
-    // fit one, and that is seldom low.
-    const bool many = size_ > kMost / 2;
-    for (int turn = 1; turn <= grid_.largest; ++turn) {
-      const int k = many ? grid_.largest + 1 - turn : turn;
+    const auto attempt = [&](int k) {
       // Where both k and -k are levels, a scale above 0 says as much as one
       // below.
       const bool plus = grid_.Has(k);
       const bool minus = grid_.Has(-k);
-      if (!plus && !minus) continue;
-      if (!rough && !AreMultiples(k, most)) continue;
+      if (!plus && !minus) return false;
+      if (!rough && !AreMultiples(k, most)) return false;
       if (!known) {
         for (size_t i = 0; i < size_; ++i) {
           intervals_[i] = RoundsTo(type_, values_[i]);
@@ -161,18 +220,41 @@ class Fitter {
         known = true;
       }
       const bool negative = !(plus && minus) && (values_[largest] < 0) == plus;
-      if (TryLevel(k, largest, negative, rough)) return true;
+      return grid_.IsWide() ? TryWide(k, largest, negative)
+                            : TryLevel(k, largest, negative, rough);
+    };
+    if (grid_.IsWide()) return AnyWide(attempt);
+    // Few values fit several levels: the lowest has the simplest scale. Many
+    // fit one, and that is seldom low.
+    constexpr size_t kFew = 8;
+    for (int turn = 1; turn <= grid_.largest; ++turn) {
+      if (attempt(size_ > kFew ? grid_.largest + 1 - turn : turn)) return true;
+    }
+    return false;
+  }
+
+  // Tries what the largest level of a group mostly is first.
+  template <typename Attempt>
+  bool AnyWide(const Attempt& attempt) const {
+    // So many values need as many levels of either sign.
+    const int lowest = std::max(1, static_cast<int>(size_ / 2));
+    for (const int k : {15, 16, 31, 32, 63, 64, 127, 128}) {
+      if (k >= lowest && attempt(k)) return true;
+    }
+    for (int k = lowest; k <= grid_.largest; ++k) {
+      if (attempt(k)) return true;
     }
     return false;
   }
 
   // Values with fewer digits than others say little of the scale: they come
-  // last.
-  void SortByMagnitude() {
+  // last. Else those do whose level is known only once the scale is.
+  void SortByMagnitude(bool falling) {
     for (size_t i = 0; i < size_; ++i) order_[i] = static_cast<uint8_t>(i);
     std::sort(order_.begin(), order_.begin() + size_,
-              [this](uint8_t a, uint8_t b) {
-                return magnitudes_[a] > magnitudes_[b];
+              [this, falling](uint8_t a, uint8_t b) {
+                return falling ? magnitudes_[a] > magnitudes_[b]
+                               : magnitudes_[a] < magnitudes_[b];
               });
   }
 
@@ -222,16 +304,66 @@ class Fitter {
       multiples_[at] = multiple;
     }
     if (most - least > grid_.widest) return false;
+    return TryScales(k, low, high, negative, least);
+  }
+
+  // The same where levels lie as close as the values of a type: those that are
+  // certain bound the scale, which then tells the others.
+  bool TryWide(int k, size_t largest, bool negative) {
+    // Products are rounded to float32 first, which may bring them across.
+    constexpr double kMargin = 0x1p-24;
+    const auto lowest = [this](size_t at) {
+      return intervals_[at].low * (1 - kMargin);
+    };
+    const auto highest = [this](size_t at) {
+      return intervals_[at].high * (1 + kMargin);
+    };
+    double low = lowest(largest) * kReciprocal.below[k];
+    double high = highest(largest) * kReciprocal.above[k];
+    size_t later = 0;
+    for (const bool certain : {true, false}) {
+      const size_t count = certain ? size_ : later;
+      for (size_t i = 0; i < count; ++i) {
+        const size_t at = certain ? order_[i] : later_[i];
+        if (magnitudes_[at] == 0) {
+          multiples_[at] = 0;
+          continue;
+        }
+        const bool below = (values_[at] < 0) != negative;
+        const int limit = grid_.Has(below ? -k : k) ? k : k - 1;
+        const int least =
+            std::max(1, static_cast<int>(std::ceil(lowest(at) / high)));
+        const int most = std::min(limit, static_cast<int>(highest(at) / low));
+        if (least > most) return false;
+        if (certain && least < most) {
+          later_[later++] = static_cast<uint8_t>(at);
+          continue;
+        }
+        const int multiple =
+            std::clamp(static_cast<int>(
+                           std::nearbyint(magnitudes_[at] * 2 / (low + high))),
+                       least, most);
+        low = std::max(low, lowest(at) * kReciprocal.below[multiple]);
+        high = std::min(high, highest(at) * kReciprocal.above[multiple]);
+        if (low > high) return false;
+        multiples_[at] = below ? -multiple : multiple;
+      }
+    }
+    return TryScales(k, low, high, negative, 0);
+  }
+
+  // With the multiples, the smallest of which is `least`, known.
+  bool TryScales(int k, double low, double high, bool negative, int least) {
     // Any whole number does that makes codes of all levels.
     const int zero = std::clamp(-least, 0, grid_.widest);
     for (size_t i = 0; i < size_; ++i) {
-      fit_.codes[i] = grid_.rule == Grid::Rule::kZeroPoint
-                          ? static_cast<uint8_t>(multiples_[i] + zero)
-                          : static_cast<uint8_t>(
-                                grid_.codes[multiples_[i] + Grid::kMiddle]);
+      codes_[i] = grid_.rule == Grid::Rule::kZeroPoint
+                      ? static_cast<uint8_t>(multiples_[i] + zero)
+                      : grid_.codes[multiples_[i] + Grid::kMiddle];
     }
     fit_.low = low;
     fit_.high = high;
+    fit_.largest = k;
     return AnyOf(low, high, type_, [&](float scale) {
       fit_.scale = negative ? -scale : scale;
       if (grid_.rule == Grid::Rule::kZeroPoint) {
@@ -275,14 +407,14 @@ class Fitter {
     };
     const double ends = width(first) + width(last);
     // Of the value at each level above the first, if there is one.
-    std::array<double, Grid::kMaxLevels> lows;
-    std::array<double, Grid::kMaxLevels> highs;
+    std::array<double, kMostSteps> lows;
+    std::array<double, kMostSteps> highs;
     lows.fill(-std::numeric_limits<double>::infinity());
     highs.fill(std::numeric_limits<double>::infinity());
     uint32_t taken = 0;
     // What rounding the product to float32 may add.
     const double pad =
-        type_ == DType::kFloat32 ? step * Grid::kMaxLevels * 0x1p-24 : 0.0;
+        type_ == DType::kFloat32 ? step * kMostSteps * 0x1p-24 : 0.0;
     for (size_t i = 0; i < size_; ++i) {
       constexpr double kRound = 0x1.8p52;
       const double steps = (values_[i] - start) * inverse;
@@ -316,7 +448,7 @@ class Fitter {
     const int shifts = type_ == DType::kFloat32 ? grid_.widest - k : 0;
     for (int shift = 0; shift <= shifts; ++shift) {
       for (size_t i = 0; i < size_; ++i) {
-        fit_.codes[i] = static_cast<uint8_t>(multiples_[i] + shift);
+        codes_[i] = static_cast<uint8_t>(multiples_[i] + shift);
       }
       const auto attempt = [&](const Brief* brief) {
         return [this, brief](float scale) {
@@ -337,7 +469,7 @@ class Fitter {
     double low = -std::numeric_limits<double>::infinity();
     double high = -low;
     for (size_t i = 0; i < size_; ++i) {
-      const float product = static_cast<float>(fit_.codes[i]) * fit_.scale;
+      const float product = static_cast<float>(codes_[i]) * fit_.scale;
       low = std::max(low, intervals_[i].low - double{product});
       high = std::min(high, intervals_[i].high - double{product});
     }
@@ -358,8 +490,11 @@ class Fitter {
   size_t size_;
   std::array<float, kMost> magnitudes_;
   std::array<uint8_t, kMost> order_;  // where SortByMagnitude was called
+  std::array<uint8_t, kMost> later_;
   std::array<Interval, kMost> intervals_;
   std::array<int, kMost> multiples_;
+  uint8_t* codes_;
+  std::array<uint8_t, kMost> room_;  // of codes that nobody wants
   GroupFit fit_;
 };
 
@@ -371,18 +506,18 @@ bool StoresZeroPoint(const Grid& grid, DType type) {
 
 float GridValue(const Grid& grid, DType type, uint8_t code, float scale,
                 float offset) {
-  const auto level = static_cast<float>(grid.levels[code]);
+  const float level = grid.levels[code];
   if (grid.rule == Grid::Rule::kScale) return level * scale;
   if (StoresZeroPoint(grid, type)) return (level - offset) * scale;
   return level * scale + offset;
 }
 
 std::optional<GroupFit> FitGroup(const Grid& grid, DType type,
-                                 const GroupValues& values) {
+                                 const GroupValues& values, uint8_t* codes) {
   if (values.size() == 0 || values.size() > grid.level_count) {
     return std::nullopt;
   }
-  return Fitter(grid, type, values).Run();
+  return Fitter(grid, type, values, codes).Run();
 }
 
 double Log10Chance(const Grid& grid, DType type, std::span<const float> weights,
@@ -422,13 +557,13 @@ double Log10Chance(const Grid& grid, DType type, std::span<const float> weights,
     const Interval interval = RoundsTo(type, stored);
     covered += interval.high - interval.low;
   };
-  if (offset) {
+  if (offset || !grid.whole) {
     for (size_t code = 0; code < grid.level_count; ++code) {
       cover(GridValue(grid, type, static_cast<uint8_t>(code), fit.scale,
                       fit.offset));
     }
   } else {
-    for (int m = 1; m <= Grid::kMiddle; ++m) {
+    for (int m = 1; m <= grid.largest; ++m) {
       for (const int multiple : {m, -m}) {
         if (grid.Has(multiple)) cover(static_cast<float>(multiple) * fit.scale);
       }

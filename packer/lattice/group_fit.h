@@ -1,7 +1,6 @@
 #ifndef LUTRA_PACKER_LATTICE_GROUP_FIT_H_
 #define LUTRA_PACKER_LATTICE_GROUP_FIT_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -18,8 +17,7 @@ struct GroupFit {
   float scale = 0;  // of either sign
   // Of Rule::kOffset, and of zero points: see StoresZeroPoint.
   float offset = 0;
-  // Of each value.
-  std::array<uint8_t, GroupValues::kMost> codes = {};
+  int largest = 0;  // magnitude of its multiples; not of Rule::kOffset
   // All that may be put in place of the scale, by magnitude. Not of
   // Rule::kOffset.
   double low = 0;
@@ -37,8 +35,9 @@ float GridValue(const Grid& grid, DType type, uint8_t code, float scale,
 
 // Numbers that give every value of the group back, bit for bit, once GridValue
 // is rounded to `type`; as few binary digits as do. Nothing if there are none.
+// `codes` get that of each value: room for GroupValues::kMost, or nullptr.
 std::optional<GroupFit> FitGroup(const Grid& grid, DType type,
-                                 const GroupValues& values);
+                                 const GroupValues& values, uint8_t* codes);
 
 // log10 of the chance that values of no grid, spread evenly, would fit as well:
 // each value more than scale and offset need has to hit a level. 0 where so few

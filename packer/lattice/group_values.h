@@ -12,11 +12,11 @@ namespace lutra::packer {
 // most 16. Zeros of either sign are one.
 class GroupValues {
  public:
-  static constexpr size_t kMost = 16;
+  static constexpr size_t kMost = 256;
 
-  // False if there are more, or if one is not finite. `places`, unless it is
-  // nullptr, gets the index of each weight's value.
-  bool Collect(std::span<const float> weights, uint8_t* places);
+  // False if there are more than `most`, or if one is not finite. `places`,
+  // unless it is nullptr, gets the index of each weight's value.
+  bool Collect(std::span<const float> weights, size_t most, uint8_t* places);
 
   size_t size() const { return size_; }
   float operator[](size_t i) const { return values_[i]; }
@@ -25,7 +25,8 @@ class GroupValues {
   size_t size_ = 0;
   std::array<float, kMost> values_;
   // Of the hash table: 1 + index of a value. Empty between calls.
-  std::array<uint8_t, 256> slots_ = {};
+  static constexpr int kSlotBits = 10;
+  std::array<uint16_t, size_t{1} << kSlotBits> slots_ = {};
 };
 
 }  // namespace lutra::packer

@@ -1,6 +1,7 @@
 #include "packer/lattice/lattice.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -124,8 +125,8 @@ class Sample {
         const size_t count = std::min(group_size, columns - begin);
         ++tally.groups;
         const auto weights = std::span(row).subspan(begin, count);
-        if (!values.Collect(weights, nullptr)) continue;
-        const auto fit = FitGroup(grid, dtype_, values);
+        if (!values.Collect(weights, grid.level_count, nullptr)) continue;
+        const auto fit = FitGroup(grid, dtype_, values, nullptr);
         if (!fit) continue;
         ++tally.exact;
         const double chance = Log10Chance(grid, dtype_, weights, values, *fit);
@@ -150,8 +151,8 @@ class Sample {
     const size_t end = std::min(begin + count * kBlock, columns_);
     GroupValues values;
     return values.Collect(std::span(rows_[row]).subspan(begin, end - begin),
-                          nullptr) &&
-           FitGroup(grid, dtype_, values).has_value();
+                          grid.level_count, nullptr) &&
+           FitGroup(grid, dtype_, values, nullptr).has_value();
   }
 
   DType dtype_;
@@ -184,12 +185,15 @@ Candidate WithGroups(const Sample& sample, const Grid& grid) {
   return best;
 }
 
-// How many ways a grid was looked for.
-size_t Choices() { return Grids().size() * (kLargestGroup / kBlock + 1); }
+// How many ways a grid was looked for: along rows and across.
+size_t Choices() { return 2 * Grids().size() * (kLargestGroup / kBlock + 1); }
+
+bool IsCertain(const Tally& tally) {
+  return tally.Log10FalseAlarm(Choices()) <= kLog10FalseAlarm;
+}
 
 bool Counts(const Tally& tally) {
-  return tally.exact * 2 >= tally.groups &&
-         tally.Log10FalseAlarm(Choices()) <= kLog10FalseAlarm;
+  return tally.exact * 2 >= tally.groups && IsCertain(tally);
 }
 
 struct Place {
@@ -206,6 +210,7 @@ struct Whole {
   std::vector<Place> failed;  // the first few
   FittingTypes scales;
   FittingTypes offsets;
+  int largest = 0;  // magnitude of multiples of scales
   // Of all scales but 0: their sign, and what they have in common.
   bool any_scale = false;
   bool same_sign = true;
@@ -217,6 +222,7 @@ struct Whole {
     ++exact;
     scales.Add(fit.scale);
     offsets.Add(fit.offset);
+    largest = std::max(largest, fit.largest);
     if (fit.scale != 0) Join(fit.scale < 0, fit.low, fit.high);
   }
   void Add(const Whole& other) {
@@ -225,6 +231,7 @@ struct Whole {
     for (const Place& place : other.failed) Fail(place);
     scales.Add(other.scales);
     offsets.Add(other.offsets);
+    largest = std::max(largest, other.largest);
     if (!other.any_scale) return;
     same_sign = same_sign && other.same_sign;
     Join(other.negative, other.low, other.high);
@@ -269,30 +276,39 @@ Whole LookAtAll(const FloatMatrix& matrix, const Candidate& candidate,
     std::vector<float> scratch;
     GroupValues values;
     const size_t first = tasks.Begin(task);
-    ForGroups(matrix.rows.Rows(first, tasks.End(task) - first, scratch),
-              columns, candidate.group_size,
-              [&](size_t at, std::span<const float> weights) {
-                ++part.groups;
-                std::optional<GroupFit> fit;
-                if (values.Collect(weights, nullptr)) {
-                  fit = FitGroup(*candidate.grid, matrix.dtype, values);
-                }
-                if (fit) {
-                  part.Add(*fit);
-                } else {
-                  part.Fail({first + at / columns, at % columns});
-                }
-              });
+    ForGroups(
+        matrix.rows.Rows(first, tasks.End(task) - first, scratch), columns,
+        candidate.group_size, [&](size_t at, std::span<const float> weights) {
+          ++part.groups;
+          std::optional<GroupFit> fit;
+          if (values.Collect(weights, candidate.grid->level_count, nullptr)) {
+            fit = FitGroup(*candidate.grid, matrix.dtype, values, nullptr);
+          }
+          if (fit) {
+            part.Add(*fit);
+          } else {
+            part.Fail({first + at / columns, at % columns});
+          }
+        });
   });
   Whole whole;
   for (const Whole& part : parts) whole.Add(part);
   return whole;
 }
 
+// Of whole numbers up to the largest, of either sign.
+int BitsOf(const Grid& grid, int largest) {
+  if (!grid.IsWide()) return grid.bits;
+  int bits = 5;
+  while (largest > 1 << (bits - 1)) ++bits;
+  return bits;
+}
+
 Lattice Describe(const FloatMatrix& matrix, const Candidate& candidate,
                  const Whole& whole) {
   Lattice lattice;
   lattice.grid = candidate.grid;
+  lattice.bits = BitsOf(*candidate.grid, whole.largest);
   lattice.group_size = candidate.group_size;
   lattice.log10_chance = candidate.tally.Log10FalseAlarm(Choices());
   lattice.groups = whole.groups;
@@ -315,8 +331,8 @@ bool HasRoom(const Grid& grid, const FloatMatrix& matrix, size_t group_size,
     const auto row = matrix.rows.Rows(place.row, 1, scratch);
     const auto weights = row.subspan(
         place.begin, std::min(group_size, row.size() - place.begin));
-    if (!values.Collect(weights, nullptr)) continue;
-    const auto fit = FitGroup(grid, matrix.dtype, values);
+    if (!values.Collect(weights, grid.level_count, nullptr)) continue;
+    const auto fit = FitGroup(grid, matrix.dtype, values, nullptr);
     if (fit && Log10Chance(grid, matrix.dtype, weights, values, *fit) < 0)
       ++fits;
   }
@@ -330,18 +346,48 @@ bool IsBetter(const Lattice& lattice, const Lattice& than) {
          (than.groups - than.exact_groups) * lattice.groups;
 }
 
+// A grid of the columns, as the first rows show it.
+std::optional<Candidate> FindAcross(const FloatMatrix& matrix) {
+  const size_t rows = std::min(matrix.rows.rows(), kLargestGroup);
+  const Sample sample({matrix.rows.First(rows).Transposed(), matrix.dtype});
+  for (const Grid& grid : Grids()) {
+    if (!sample.IsPossible(grid)) continue;
+    const Candidate candidate = WithGroups(sample, grid);
+    if (Counts(candidate.tally)) return candidate;
+  }
+  return std::nullopt;
+}
+
+void AddNearMiss(const FloatMatrix& matrix, const Sample& sample,
+                 const Candidate& few, Lattice& lattice) {
+  const auto add = [&](NearMiss miss, const Candidate& candidate) {
+    lattice.miss = miss;
+    lattice.missed = candidate.grid;
+    lattice.missed_group = candidate.group_size;
+    lattice.missed_share = candidate.tally.Share();
+  };
+  if (few.grid != nullptr) return add(NearMiss::kFew, few);
+  // Scales of columns look like a folded norm, too.
+  if (const auto across = FindAcross(matrix)) {
+    add(NearMiss::kAcross, *across);
+  } else if (LooksFolded(matrix.dtype, sample.rows())) {
+    lattice.miss = NearMiss::kFolded;
+  }
+}
+
 // The numbers of a group and the codes of its weights.
 GroupFit FitOrNear(DType dtype, const Lattice& lattice,
                    std::span<const float> weights, GroupValues& values,
                    uint8_t* codes) {
   std::optional<GroupFit> fit;
-  if (values.Collect(weights, codes)) {
-    fit = FitGroup(*lattice.grid, dtype, values);
+  std::array<uint8_t, GroupValues::kMost> of_value;
+  if (values.Collect(weights, lattice.grid->level_count, codes)) {
+    fit = FitGroup(*lattice.grid, dtype, values, of_value.data());
   }
   if (!fit) {
     return NearestOnGrid(*lattice.grid, dtype, lattice.types, weights, codes);
   }
-  for (size_t i = 0; i < weights.size(); ++i) codes[i] = fit->codes[codes[i]];
+  for (size_t i = 0; i < weights.size(); ++i) codes[i] = of_value[codes[i]];
   Refine(*lattice.grid, dtype, lattice.types, weights, {codes, weights.size()},
          *fit);
   return *fit;
@@ -354,24 +400,36 @@ Lattice FindLattice(const FloatMatrix& matrix, Executor* executor) {
   if (matrix.rows.rows() == 0 || matrix.rows.columns() == 0) return best;
   const Sample sample(matrix);
   std::vector<Place> failed;
+  Candidate few;
   for (const Grid& grid : Grids()) {
     if (best.grid != nullptr) {
-      if (failed.empty()) break;
+      // One of many levels has room for much, at twice the size.
+      if (failed.empty() || grid.IsWide()) break;
       if (!HasRoom(grid, matrix, best.group_size, failed)) continue;
     }
     if (!sample.IsPossible(grid)) continue;
     const Candidate candidate = WithGroups(sample, grid);
-    if (!Counts(candidate.tally)) continue;
+    if (!Counts(candidate.tally)) {
+      if (IsCertain(candidate.tally) &&
+          candidate.tally.Share() > few.tally.Share()) {
+        few = candidate;
+      }
+      continue;
+    }
     const Whole whole = LookAtAll(matrix, candidate, executor);
     const Lattice lattice = Describe(matrix, candidate, whole);
     if (best.grid != nullptr && !IsBetter(lattice, best)) continue;
     best = lattice;
     failed = whole.failed;
   }
-  if (best.exact_groups * 2 < best.groups) best = Lattice();
-  if (best.grid == nullptr) {
-    best.folded = LooksFolded(matrix.dtype, sample.rows());
+  if (best.exact_groups * 2 < best.groups) {
+    few.grid = best.grid;
+    few.group_size = best.group_size;
+    few.tally.groups = best.groups;
+    few.tally.exact = best.exact_groups;
+    best = Lattice();
   }
+  if (best.grid == nullptr) AddNearMiss(matrix, sample, few, best);
   return best;
 }
 

@@ -20,9 +20,18 @@ struct FloatMatrix {
   DType dtype = DType::kFloat32;  // or F16, BF16
 };
 
+// What a matrix without a grid has that looks like one.
+enum class NearMiss {
+  kNone,
+  kFolded,  // a grid times a number for each column (a folded norm), rounded
+  kAcross,  // a grid with groups of rows, each column for itself
+  kFew,     // a grid that less than half of the groups are on
+};
+
 // A grid that the weights of a matrix lie on.
 struct Lattice {
   const Grid* grid = nullptr;  // nullptr: none
+  int bits = 0;                // that its levels take
   size_t group_size = 0;       // columns that share a scale
   bool one_scale = false;      // of the whole matrix
   size_t groups = 0;
@@ -31,9 +40,13 @@ struct Lattice {
   NumberTypes types;
   // log10 of an upper bound of the chance that a matrix of no grid looks so.
   double log10_chance = 0;
-  // Of a matrix without a grid: whether it looks like one times a number for
-  // each column (a folded norm), rounded again.
-  bool folded = false;
+  // Of a matrix without a grid; and of kAcross and kFew which grid it is, how
+  // many rows or columns share a scale, and the share of groups on it, all of a
+  // sample.
+  NearMiss miss = NearMiss::kNone;
+  const Grid* missed = nullptr;
+  size_t missed_group = 0;
+  double missed_share = 0;
 
   double ExactShare() const {
     return groups == 0 ? 0

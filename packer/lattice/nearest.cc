@@ -18,15 +18,23 @@ void FillLevels(const Grid& grid, DType type, const GroupFit& fit,
   }
 }
 
-// The code whose value is nearest; the lowest of several.
+// The code whose value is nearest; the lower of two. Levels rise, or fall where
+// the scale is negative.
 uint8_t Nearest(std::span<const float> levels, float weight) {
-  size_t best = 0;
-  for (size_t i = 1; i < levels.size(); ++i) {
-    if (std::abs(levels[i] - weight) < std::abs(levels[best] - weight)) {
-      best = i;
-    }
+  const bool rising = levels.front() <= levels.back();
+  size_t first = 0;
+  size_t last = levels.size() - 1;
+  while (first < last) {
+    const size_t middle = (first + last) / 2;
+    const bool before =
+        rising ? levels[middle] < weight : levels[middle] > weight;
+    (before ? first : last) = before ? middle + 1 : middle;
   }
-  return static_cast<uint8_t>(best);
+  if (first > 0 && std::abs(levels[first - 1] - weight) <=
+                       std::abs(levels[first] - weight)) {
+    --first;
+  }
+  return static_cast<uint8_t>(first);
 }
 
 }  // namespace
@@ -43,8 +51,8 @@ GroupFit NearestOnGrid(const Grid& grid, DType type, const NumberTypes& types,
   const double middle = (double{*least} + *most) / 2;
   const double largest = std::max(std::abs(*least), std::abs(*most));
   const bool shifted = grid.rule != Grid::Rule::kScale;
-  const double outermost =
-      shifted ? (double{*most} - *least) / grid.widest : largest / grid.largest;
+  const double outermost = shifted ? (double{*most} - *least) / grid.widest
+                                   : largest / (grid.whole ? grid.largest : 1);
   double cost = std::numeric_limits<double>::infinity();
   GroupFit best;
   std::vector<float> levels;

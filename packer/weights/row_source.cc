@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "kernels/base/half.h"
 #include "lutra/runtime/error.h"
@@ -18,6 +19,19 @@ void ConvertAll(const std::byte* data, std::span<float> values,
     std::memcpy(&bits, data + i * sizeof(bits), sizeof(bits));
     values[i] = convert(bits);
   }
+}
+
+// Of a float type, at any alignment.
+float ToFloat(DType dtype, const std::byte* data) {
+  if (dtype == DType::kFloat32) {
+    float value;
+    std::memcpy(&value, data, sizeof(value));
+    return value;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, data, sizeof(bits));
+  return dtype == DType::kBFloat16 ? FloatFromBFloat16(bits)
+                                   : FloatFromFloat16(bits);
 }
 
 }  // namespace
@@ -50,9 +64,40 @@ RowSource RowSource::Of(const Model& model, std::string_view weight) {
   return RowSource(model.file().Get(weight), model.path());
 }
 
+RowSource RowSource::First(size_t rows) const {
+  RowSource source = *this;
+  source.rows_ = rows;
+  source.data_ = data_.first(rows * columns_ * ByteSize(dtype_));
+  return source;
+}
+
+RowSource RowSource::Transposed() const {
+  RowSource source = *this;
+  std::swap(source.rows_, source.columns_);
+  source.transposed_ = !transposed_;
+  return source;
+}
+
+void RowSource::GatherColumns(size_t first, size_t count,
+                              std::vector<float>& scratch) const {
+  scratch.resize(count * columns_);
+  const size_t size = ByteSize(dtype_);
+  // Columns that share a line of memory together.
+  for (size_t c = 0; c < columns_; ++c) {
+    const std::byte* from = data_.data() + (c * rows_ + first) * size;
+    for (size_t r = 0; r < count; ++r, from += size) {
+      scratch[r * columns_ + c] = ToFloat(dtype_, from);
+    }
+  }
+}
+
 std::span<const float> RowSource::Rows(size_t first, size_t count,
                                        std::vector<float>& scratch) const {
   const size_t elements = count * columns_;
+  if (transposed_) {
+    GatherColumns(first, count, scratch);
+    return scratch;
+  }
   if (dtype_ == DType::kUInt8) {
     scratch.resize(elements);
     for (size_t i = 0; i < count; ++i) {

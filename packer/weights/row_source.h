@@ -24,6 +24,11 @@ class RowSource {
   // The weight of that name, packed or not. Throws Error if it is neither.
   static RowSource Of(const Model& model, std::string_view weight);
 
+  // The first rows of floats, and the transpose of floats, whose rows are put
+  // together of columns.
+  RowSource First(size_t rows) const;
+  RowSource Transposed() const;
+
   size_t rows() const { return rows_; }
   size_t columns() const { return columns_; }
 
@@ -32,11 +37,15 @@ class RowSource {
                               std::vector<float>& scratch) const;
 
  private:
+  void GatherColumns(size_t first, size_t count,
+                     std::vector<float>& scratch) const;
+
   DType dtype_ = DType::kUInt8;
   std::span<const std::byte> data_;  // of floats
   kernels::LutMatrix matrix_;        // of kUInt8
   size_t rows_;
   size_t columns_;
+  bool transposed_ = false;
 };
 
 }  // namespace lutra::packer

@@ -32,7 +32,8 @@ std::vector<uint8_t> Returned(const packer::RawTensor& tensor, size_t groups,
   const packer::ImportOptions options;
   packer::Recovery recovery(options);
   std::string reason;
-  const packer::StoredWeight* weight = recovery.Find(tensor, reason);
+  const packer::StoredWeight* weight =
+      recovery.Find(tensor, /*transposed=*/false, reason);
   const packer::FloatMatrix matrix = packer::MatrixOf(tensor);
   const size_t rows = matrix.rows.rows();
   const size_t columns = matrix.rows.columns();

@@ -59,11 +59,13 @@ TEST_P(EveryGridTest, IsFoundWithItsGroups) {
   for (const size_t group_size : kGroupSizes) {
     for (const Rounding rounding : {RoundToBFloat16, RoundToFloat16, AsIs}) {
       for (const bool signs : {false, true}) {
+        if (signs && (grid.rule != Grid::Rule::kScale || !grid.whole)) continue;
+        if (signs && (grid.rule != Grid::Rule::kScale || !grid.whole)) continue;
         MadeOf made = {&grid, dtype};
         made.columns = 768;
         made.group_size = group_size;
         made.rounding = rounding;
-        made.signs = signs && grid.rule == Grid::Rule::kScale;
+        made.signs = signs;
         const Matrix matrix = Make(made, random);
         const Lattice lattice = FindLattice(matrix.View(), nullptr);
         SCOPED_TRACE(std::string(grid.name) + ", groups of " +
@@ -81,12 +83,12 @@ TEST_P(EveryGridTest, IsFoundWithItsGroups) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, EveryGridTest,
-    ::testing::Combine(::testing::Range<size_t>(0, 16),
+    ::testing::Combine(::testing::Range<size_t>(0, 19),
                        ::testing::Values(DType::kBFloat16, DType::kFloat16,
                                          DType::kFloat32)));
 
 TEST(LatticeTest, ThereAreAsManyGridsAsAreTried) {
-  EXPECT_EQ(Grids().size(), 16u);
+  EXPECT_EQ(Grids().size(), 19u);
 }
 
 TEST(LatticeTest, AScaleOfAllIsSaid) {
@@ -178,6 +180,61 @@ TEST(LatticeTest, SmallMatricesOfFewLevels) {
     EXPECT_EQ(lattice.group_size, made.group_size);
     ExpectAllExact(matrix.View(), lattice);
   }
+}
+
+TEST(LatticeTest, BitsOfWideGridsAreCounted) {
+  Random random(16);
+  for (int bits = 5; bits <= 8; ++bits) {
+    Grid grid = Named("8 bits");
+    // Those of fewer bits are in the middle.
+    const size_t first = 128 - (size_t{1} << (bits - 1));
+    grid.level_count = size_t{1} << bits;
+    std::copy_n(grid.levels + first, grid.level_count, grid.levels);
+    for (const DType dtype :
+         {DType::kBFloat16, DType::kFloat16, DType::kFloat32}) {
+      const Matrix matrix = Make({&grid, dtype}, random);
+      const Lattice lattice = FindLattice(matrix.View(), nullptr);
+      ASSERT_NE(lattice.grid, nullptr) << bits;
+      EXPECT_EQ(lattice.grid->name, "8 bits");
+      EXPECT_EQ(lattice.bits, bits);
+      EXPECT_EQ(lattice.group_size, 32u);
+      ExpectAllExact(matrix.View(), lattice);
+    }
+  }
+}
+
+TEST(LatticeTest, WhatComesNearIsSaid) {
+  Random random(17);
+  MadeOf made = {&Named("4 bits"), DType::kBFloat16};
+  made.rows = 256;
+  const std::vector<float> grid = Make(made, random).Values();
+  // Across: columns of the one are rows of the other.
+  std::vector<float> across(grid.size());
+  for (size_t i = 0; i < grid.size(); ++i) {
+    across[i % 256 * 256 + i / 256] = grid[i];
+  }
+  const Matrix transposed(made.dtype, 256, 256, across);
+  const Lattice lattice = FindLattice(transposed.View(), nullptr);
+  EXPECT_EQ(lattice.grid, nullptr);
+  EXPECT_EQ(lattice.miss, NearMiss::kAcross);
+  EXPECT_EQ(lattice.missed->name, "4 bits");
+  EXPECT_EQ(lattice.missed_group, 32u);
+  FloatMatrix back = transposed.View();
+  back.rows = back.rows.Transposed();
+  ExpectAllExact(back, FindLattice(back, nullptr));
+  // Two of three groups disturbed.
+  std::vector<float> few = grid;
+  for (size_t i = 0; i < few.size(); i += 32) {
+    if (random() % 3 == 0) continue;
+    for (size_t j = i; j < i + 32; ++j) few[j] *= Uniform(random, 0.5f, 2.0f);
+  }
+  const Matrix disturbed(made.dtype, 256, 256, few);
+  const Lattice rest = FindLattice(disturbed.View(), nullptr);
+  EXPECT_EQ(rest.grid, nullptr);
+  EXPECT_EQ(rest.miss, NearMiss::kFew);
+  EXPECT_EQ(rest.missed->name, "4 bits");
+  EXPECT_EQ(rest.missed_group, 32u);
+  EXPECT_NEAR(rest.missed_share, 1.0 / 3, 0.1);
 }
 
 TEST(LatticeTest, RowsAreReadInAnyPieces) {
@@ -286,29 +343,24 @@ std::vector<Decoy> Decoys() {
        [=](Random& r, size_t) { return r() % 24 == 0 ? normal(r) : 0.0f; }},
       {"half pruned",
        [=](Random& r, size_t) { return r() % 2 == 0 ? normal(r) : 0.0f; }},
-      // 8 bits are not looked for.
-      {"int8",
-       [=](Random& r, size_t) {
-         return std::nearbyint(normal(r) * 1000) * 0.0013f;
-       }},
-      {"6 bits",
+      // 9 bits are not looked for.
+      {"9 bits",
        [](Random& r, size_t) {
-         return (static_cast<float>(r() % 64) - 32) * 0.013f;
+         return (static_cast<float>(r() % 512) - 256) * 0.013f;
+       }},
+      // Nor are floats of 8 bits with 3 digits.
+      {"float8",
+       [=](Random& r, size_t) {
+         int exponent = 0;
+         const float digits = std::frexp(normal(r), &exponent);
+         return 0.37f * std::ldexp(std::nearbyint(digits * 16) / 16, exponent);
        }},
       // Few values, but not a table times a scale.
       {"irregular levels",
        [](Random& r, size_t) {
-         constexpr float kLevels[] = {-1,      -0.6962f, -0.3949f, -0.0911f,
-                                      0.1609f, 0.3379f,  0.5626f,  1};
+         constexpr float kLevels[] = {-1,      -0.7062f, -0.3849f, -0.0711f,
+                                      0.1509f, 0.3079f,  0.5926f,  1};
          return 0.043f * kLevels[r() % 8];
-       }},
-      {"nf4",
-       [](Random& r, size_t) {
-         constexpr float kLevels[] = {-1,       -0.6962f, -0.5251f, -0.3949f,
-                                      -0.2844f, -0.1848f, -0.0911f, 0,
-                                      0.0796f,  0.1609f,  0.2461f,  0.3379f,
-                                      0.4407f,  0.5626f,  0.7230f,  1};
-         return 0.0371f * kLevels[r() % 16];
        }},
   };
 }
@@ -327,7 +379,7 @@ TEST(LatticeTest, NoFalseAlarm) {
         const Lattice lattice = FindLattice(matrix.View(), nullptr);
         EXPECT_EQ(lattice.grid, nullptr)
             << decoy.name << ": " << lattice.grid->name;
-        EXPECT_FALSE(lattice.folded) << decoy.name;
+        EXPECT_NE(lattice.miss, NearMiss::kFolded) << decoy.name;
       }
     }
   }
@@ -364,7 +416,9 @@ TEST(LatticeTest, FoldedColumnsAreSaidToBeLost) {
       const Matrix folded(dtype, made.rows, made.columns, values);
       const Lattice lattice = FindLattice(folded.View(), nullptr);
       EXPECT_EQ(lattice.grid, nullptr);
-      EXPECT_EQ(lattice.folded, std::string(name) == "4 bits") << name;
+      EXPECT_EQ(lattice.miss == NearMiss::kFolded,
+                std::string(name) == "4 bits")
+          << name;
       // A number for each row is a part of its scales, unless it is rounded
       // twice.
       if (dtype != DType::kFloat32) continue;
@@ -391,8 +445,8 @@ TEST(LatticeTest, GroupsThatRoundAtTheEdgeAreNotLost) {
             static_cast<float>(static_cast<int>(random() % 16) - 8) * scale);
       }
       GroupValues values;
-      ASSERT_TRUE(values.Collect(weights, nullptr));
-      EXPECT_TRUE(FitGroup(grid, DType::kBFloat16, values).has_value())
+      ASSERT_TRUE(values.Collect(weights, 16, nullptr));
+      EXPECT_TRUE(FitGroup(grid, DType::kBFloat16, values, nullptr).has_value())
           << scale;
       ++tried;
     }

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -18,6 +20,7 @@
 #include "packer/weights/row_source.h"
 #include "tests/packer/grid_matrix.h"
 #include "tests/packer/import_data.h"
+#include "tests/packer/logits.h"
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
@@ -96,8 +99,13 @@ TEST_F(RecoveryTest, EveryWeightOfEveryGridIsThatOfTheSource) {
     EXPECT_TRUE(report.floats.empty());
     for (const ImportedWeight& weight : report.weights) {
       EXPECT_TRUE(weight.recovered);
-      EXPECT_TRUE(weight.exact);
       EXPECT_EQ(weight.groups, 20u * 8);
+      // The table has the nearest whole numbers to levels that are none.
+      EXPECT_EQ(weight.exact, Named(weight.name).whole) << weight.name;
+      if (!weight.exact) {
+        EXPECT_GT(weight.sqnr_db, 40) << weight.name;
+        continue;
+      }
       EXPECT_EQ(weight.exact_groups, weight.groups);
       EXPECT_EQ(Held(weight.name, dtype), matrices.at(weight.name).Values())
           << weight.name;
@@ -166,6 +174,55 @@ TEST_F(RecoveryTest, OrdinaryWeightsStayFloats) {
   EXPECT_EQ(model->file().Get("normal").dtype, DType::kBFloat16);
 }
 
+// GPT-2's matrices are stored with outputs as columns.
+TEST_F(RecoveryTest, TransposedWeights) {
+  LUTRA_REQUIRE_DATA(folder, "golden/arch/gpt2");
+  for (const char* name : {"config.json", "tokenizer.json"}) {
+    std::filesystem::copy(folder / name, options_.source / name);
+  }
+  const auto file = SafetensorsFile::Open(folder / "model.safetensors");
+  std::vector<TensorInfo> infos(file.tensors().begin(), file.tensors().end());
+  for (TensorInfo& info : infos) info.dtype = DType::kFloat32;
+  SafetensorsWriter writer(options_.source / "model.safetensors", {}, infos);
+  for (const TensorView& tensor : file.tensors()) {
+    const RowSource rows(tensor, "source");
+    std::vector<float> scratch;
+    const auto stored = rows.Rows(0, rows.rows(), scratch);
+    std::vector<float> values(stored.begin(), stored.end());
+    const bool stored_across = tensor.name.find(".c_") != std::string::npos &&
+                               tensor.shape.size() == 2;
+    for (size_t i = 0; stored_across && i < values.size(); ++i) {
+      const auto columns = static_cast<size_t>(tensor.shape[1]);
+      const size_t row = i / columns;
+      const float scale =
+          0.01f * static_cast<float>(1 + (row / 32 + i % columns) % 5);
+      const float level = std::nearbyint(values[i] / scale);
+      values[i] =
+          std::clamp(row % 32 == 0 ? -8.0f : level, -8.0f, 7.0f) * scale;
+    }
+    writer.Write(tensor.name, std::as_bytes(std::span(values)));
+  }
+  writer.Commit();
+  const ImportReport report = ImportModel(options_);
+  ASSERT_GE(report.weights.size(), 4u);
+  const std::vector<float> packed = Logits(options_.output);
+  for (const ImportedWeight& weight : report.weights) {
+    EXPECT_TRUE(weight.exact) << weight.name;
+    EXPECT_THAT(weight.format, HasSubstr("4 bits, groups of 32"));
+  }
+  options_.recover = false;
+  ImportModel(options_);
+  const auto model = Model::Load(options_.output);
+  for (const ImportedWeight& weight : report.weights) {
+    EXPECT_EQ(model->file().Get(weight.name).dtype, DType::kFloat32);
+  }
+  const std::vector<float> floats = Logits(options_.output);
+  ASSERT_EQ(packed.size(), floats.size());
+  for (size_t i = 0; i < floats.size(); ++i) {
+    EXPECT_NEAR(packed[i], floats[i], 0.2f);
+  }
+}
+
 TEST_F(RecoveryTest, OptionsThatExcludeEachOther) {
   WriteFolder(options_.source, {{"w", Matrix(DType::kFloat32, 1, 1, {1})}});
   options_.dequantize = true;
@@ -200,7 +257,7 @@ TEST(HiddenGridsTest, OfOtherLibraries) {
   const std::pair<const char*, const char*> kGrids[] = {
       {"autoround-4bit-g32-asym", "4 bits with a zero point, groups of 32"},
       {"bitnet-offline", "ternary, one scale"},
-      {"bnb-nf4", ""},
+      {"bnb-nf4", "nf4, one scale per row"},
       {"ct-mxfp4", "4-bit floats (e2m1), groups of 32"},
       {"ct-nvfp4", "4-bit floats (e2m1), groups of 16"},
       {"ct-w4a16-sym-row", "4 bits, one scale per row"},
@@ -208,7 +265,7 @@ TEST(HiddenGridsTest, OfOtherLibraries) {
       {"gguf-q3_k", "3 bits, groups of 16"},
       {"gguf-q4_0", "4 bits, groups of 32"},
       {"gguf-q4_1", "4 bits with an offset, groups of 32"},
-      {"gguf-q8_0", ""},
+      {"gguf-q8_0", "8 bits, groups of 32"},
       {"mlx-3bit-g64", "3 bits with an offset, one scale per row"},
       {"torchao-parq-1w-g32", "two levels, groups of 32"},
       {"torchao-parq-2w-g32", "2 bits, stretched, groups of 32"},
@@ -238,7 +295,7 @@ TEST_F(RecoveryTest, HiddenGridsOfAFolderOfFiles) {
     EXPECT_THAT(grids[0].tensor, HasSubstr("w"));
     EXPECT_TRUE(grids[0].found);
     EXPECT_EQ(grids[0].bits, 2);
-    EXPECT_EQ(grids[0].table, std::vector<int>({-1, 0, 1}));
+    EXPECT_EQ(grids[0].table, std::vector<float>({-1, 0, 1}));
     EXPECT_EQ(grids[0].group_size, 32u);
     EXPECT_EQ(grids[0].scale_type, "bfloat16");
     EXPECT_EQ(grids[0].offset, "none");

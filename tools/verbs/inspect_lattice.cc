@@ -18,6 +18,9 @@ namespace {
 
 using packer::HiddenGrid;
 
+// Where there is nothing to tell of.
+constexpr std::string_view kNothing = "no grid";
+
 double Share(const HiddenGrid& grid) {
   return grid.groups == 0 ? 0
                           : static_cast<double>(grid.exact_groups) /
@@ -44,6 +47,7 @@ Json ToJson(const HiddenGrid& grid) {
                {"found", grid.found}};
   if (!grid.found) {
     json["folded"] = grid.folded;
+    json["miss"] = grid.miss;
     return json;
   }
   json["grid"] = grid.grid;
@@ -95,6 +99,10 @@ void Print(const std::string& path, const std::vector<HiddenGrid>& grids,
             << found << " of " << grids.size()
             << " float tensors lie on a grid, " << exact
             << " of them with every group\n";
+  for (const HiddenGrid& grid : grids) {
+    if (grid.found || grid.folded || grid.miss == kNothing) continue;
+    std::cout << "  " << OneLine(grid.tensor) << ": " << grid.miss << "\n";
+  }
 }
 
 }  // namespace

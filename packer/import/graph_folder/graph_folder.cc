@@ -112,8 +112,8 @@ ImportPlan PlanGraph(const ImportOptions& options) {
     const TensorView& view = file->Get(name);
     if (options.recover && packable && MayHaveGrid(view.dtype)) {
       std::string reason;
-      const StoredWeight* weight =
-          recovery.Find({view, file->path(), file}, reason);
+      const StoredWeight* weight = recovery.Find({view, file->path(), file},
+                                                 /*transposed=*/false, reason);
       if (weight != nullptr) {
         plan.tensors.push_back(HeldTensor(name, *weight, false));
         continue;

@@ -268,14 +268,16 @@ std::optional<ImportTensor> TakeOnGrid(const Checkpoint& checkpoint,
   }
   std::vector<StoredWeight> parts;
   for (const TensorPart& part : tensor.parts) {
-    if (part.transposed) {
+    // For the checks of shape and type, which floats have to pass as well.
+    const Source source = Find(checkpoint, part);
+    if (part.transposed &&
+        (part.stored.size() != 2 || !source.tensor.row_order.empty())) {
       reason = "its columns are rows in the checkpoint";
       return std::nullopt;
     }
-    // For the checks of shape and type, which floats have to pass as well.
-    const Source source = Find(checkpoint, part);
     if (!MayHaveGrid(source.view.dtype)) return std::nullopt;
-    const StoredWeight* weight = recovery.Find(source.tensor, reason);
+    const StoredWeight* weight =
+        recovery.Find(source.tensor, part.transposed, reason);
     if (weight == nullptr) return std::nullopt;
     if (!parts.empty() && !SameForm(parts.front(), *weight)) {
       reason = "its parts are on different grids";

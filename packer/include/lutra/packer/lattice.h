@@ -27,11 +27,11 @@ struct HiddenGrid {
   size_t bytes = 0;
 
   bool found = false;
-  std::string grid;        // "4 bits, groups of 32"
-  int bits = 0;            // of an index
-  std::vector<int> table;  // levels
-  size_t group_size = 0;   // columns that share a scale; all: the row does
-  bool one_scale = false;  // of the whole tensor
+  std::string grid;          // "4 bits, groups of 32"
+  int bits = 0;              // of an index
+  std::vector<float> table;  // levels
+  size_t group_size = 0;     // columns that share a scale; all: the row does
+  bool one_scale = false;    // of the whole tensor
   // The smallest type that holds the scales of all exact groups: "float32",
   // "bfloat16", "float16".
   std::string scale_type;
@@ -43,8 +43,9 @@ struct HiddenGrid {
   size_t exact_groups = 0;
   // log10 of a bound of the chance that weights of no grid look like this.
   double log10_chance = 0;
-  // If nothing was found: whether the weights look like a grid times a number
-  // for each column, which is lost.
+  // If nothing was found: why not ("no grid"), and whether the weights look
+  // like a grid times a number for each column, which is lost.
+  std::string miss;
   bool folded = false;
 };
 

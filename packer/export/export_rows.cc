@@ -35,6 +35,7 @@ ExportRows::ExportRows(const Model& model,
   ordered.reserve(order.size());
   for (const uint32_t row : order) ordered.push_back(places_[row]);
   places_ = std::move(ordered);
+  if (!transposed_) rows_ = places_.size();
 }
 
 const ExportRows::Block& ExportRows::BlockOf(const kernels::LutMatrix& matrix,

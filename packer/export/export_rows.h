@@ -27,8 +27,9 @@ struct CodedRow {
 // lives until the next call. One thread at a time.
 class ExportRows {
  public:
-  // Row i is row order[i] of the tensors, unless `order` is empty. The tensors
-  // have the same number of columns. All outlive the object.
+  // Row i is row order[i] of the tensors, unless `order` is empty; it may leave
+  // rows out. The tensors have the same number of columns. All outlive the
+  // object.
   ExportRows(const Model& model, std::vector<const ExportTensor*> tensors,
              std::vector<uint32_t> order);
 

@@ -15,7 +15,8 @@
 
 namespace lutra::packer {
 
-ExportTensors::ExportTensors(const Model& model) : model_(model) {
+ExportTensors::ExportTensors(const Model& model, bool outputs)
+    : model_(model), outputs_(outputs) {
   const auto& metadata = model.file().metadata();
   const auto entry = metadata.find(std::string(kConfigKey));
   if (entry == metadata.end()) {
@@ -131,33 +132,42 @@ void ExportTensors::CheckFrequencies() const {
 void ExportTensors::AddPieces(const NetworkTensor& tensor) {
   size_t row = 0;
   for (const TensorPart& part : tensor.parts) {
-    if (part.transposed &&
+    std::vector<int64_t> shape = part.stored;
+    bool transposed = part.transposed;
+    // A convolution's rows are channels.
+    if (transposed && outputs_ && (shape.size() == 2 || part.index >= 0)) {
+      transposed = false;
+      if (part.index >= 0 && shape.size() == 2) {
+        shape.push_back(1);  // biases of experts
+      } else {
+        std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
+      }
+    }
+    if (transposed &&
         (part.index >= 0 || model_.packed(tensor.name) != nullptr)) {
       Refuse(tensor.name, "is stored transposed, which is not supported");
     }
     ExportTensor& target = tensors_[part.name];
     target.info.name = part.name;
-    target.info.shape = part.stored;
+    target.info.shape = shape;
     target.transform = tensor.transform;
     target.undo = tensor.undo;
-    target.transposed = part.transposed;
+    target.transposed = transposed;
     target.rows = 1;
-    for (size_t i = 0; i + 1 < std::max<size_t>(part.stored.size(), 2); ++i) {
-      target.rows *= static_cast<size_t>(part.stored[i]);
+    for (size_t i = 0; i + 1 < std::max<size_t>(shape.size(), 2); ++i) {
+      target.rows *= static_cast<size_t>(shape[i]);
     }
-    target.columns =
-        part.stored.size() > 1 ? static_cast<size_t>(part.stored.back()) : 1;
+    target.columns = shape.size() > 1 ? static_cast<size_t>(shape.back()) : 1;
     ExportPiece piece;
     piece.name = tensor.name;
     piece.first = row;
     piece.to = static_cast<size_t>(part.first);
     piece.step = static_cast<size_t>(part.step);
-    piece.count = part.count != 0   ? static_cast<size_t>(part.count)
-                  : part.transposed ? target.columns
-                                    : target.rows;
+    piece.count = part.count != 0 ? static_cast<size_t>(part.count)
+                  : transposed    ? target.columns
+                                  : target.rows;
     if (part.index >= 0) {
-      const size_t each =
-          target.rows / static_cast<size_t>(part.stored.front());
+      const size_t each = target.rows / static_cast<size_t>(shape.front());
       piece.to += static_cast<size_t>(part.index) * each;
       if (part.count == 0) piece.count = each;
     }

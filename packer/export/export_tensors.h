@@ -41,8 +41,9 @@ struct ExportTensor {
 
 class ExportTensors {
  public:
-  // Throws Error for models that no checkpoint can be made of.
-  explicit ExportTensors(const Model& model);
+  // Throws Error for models that no checkpoint can be made of. If `outputs`,
+  // rows of all matrices are outputs, whatever Hugging Face's are.
+  explicit ExportTensors(const Model& model, bool outputs = false);
 
   const Model& model() const { return model_; }
   const nlohmann::json& config() const { return document_.root(); }
@@ -71,6 +72,7 @@ class ExportTensors {
   void Finish(const std::string& name, ExportTensor& tensor) const;
 
   const Model& model_;
+  const bool outputs_;
   JsonDocument document_;
   Network network_;
   std::map<std::string, ExportTensor> tensors_;

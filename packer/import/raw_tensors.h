@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,11 @@ struct RawTensor {
   std::shared_ptr<const void> owner;
   // Row i is row row_order[i] of the file; empty: as they lie there.
   std::vector<uint32_t> row_order = {};
+  // Rows that follow those of `view` in this numbering, of the same type and
+  // width; only with a row order.
+  std::span<const std::byte> below = {};
+  // Whether the file has the transpose of the matrix that is meant.
+  bool transposed = false;
 };
 
 // The tensors of all files of a checkpoint, and what their headers say.

@@ -5,13 +5,17 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <random>
 #include <string>
 
+#include "kernels/base/half.h"
 #include "lutra/packer/export.h"
 #include "lutra/runtime/chat_data.h"
+#include "packer/architectures/architecture.h"
 #include "packer/import/gguf/gguf_architectures.h"
 #include "tests/packer/export_data.h"
 #include "tests/packer/import_data.h"
+#include "tests/packer/logits.h"
 #include "tests/runtime/throws.h"
 
 namespace lutra::packer {
@@ -113,9 +117,9 @@ TEST_F(GgufExportTest, FloatsOnRequest) {
 // Names, orders of rows, and what the metadata says, in networks of folders;
 // chat templates and tokens.
 TEST_F(GgufExportTest, Networks) {
-  for (const char* source :
-       {"cohere2", "granite", "glm4", "lfm2", "llama3", "olmo2", "olmoe",
-        "qwen3", "qwen3-yarn", "smollm3", "stablelm"}) {
+  for (const char* source : {"cohere2", "glm4", "gpt2", "granite", "lfm2",
+                             "llama3", "ministral3", "olmo2", "olmo3", "olmoe",
+                             "qwen3", "qwen3-yarn", "smollm3", "stablelm"}) {
     SCOPED_TRACE(source);
     LUTRA_REQUIRE_DATA(found, "golden/arch/" + std::string(source));
     const auto model = Import(found);
@@ -123,6 +127,7 @@ TEST_F(GgufExportTest, Networks) {
     ExportGguf(*model, path);
     const auto back = Import(path);
     ExpectSame(*model, *back);
+    ExpectNear(Logits(model->path()), Logits(back->path()));
     ExpectSameTokens(*model, *back);
     const auto chat = ReadChatData(*model);
     const auto other = ReadChatData(*back);
@@ -130,6 +135,60 @@ TEST_F(GgufExportTest, Networks) {
     if (chat) {
       EXPECT_EQ(chat->templates, other->templates);
     }
+  }
+}
+
+// A folder with random weights of the network that a configuration describes.
+void WriteRandomFolder(const std::filesystem::path& folder,
+                       const std::string& text) {
+  std::filesystem::create_directories(folder);
+  WriteText(folder / "config.json", text);
+  const auto document = nlohmann::json::parse(text);
+  std::map<std::string, TensorInfo> infos;
+  for (const NetworkTensor& tensor :
+       BuildNetwork(JsonObject(document, "test", "config")).tensors) {
+    for (const TensorPart& part : tensor.parts) {
+      infos[part.name] = {part.name, DType::kBFloat16, part.stored};
+    }
+  }
+  std::vector<TensorInfo> all;
+  for (const auto& [name, info] : infos) all.push_back(info);
+  SafetensorsWriter writer(folder / "model.safetensors", {}, all);
+  std::mt19937 random(1);
+  for (const TensorInfo& info : all) {
+    std::vector<uint16_t> values(info.ElementCount());
+    for (uint16_t& value : values) {
+      value = BFloat16FromFloat(
+          std::uniform_real_distribution<float>(-0.3f, 0.3f)(random));
+    }
+    writer.Write(info.name, std::as_bytes(std::span(values)));
+  }
+  writer.Commit();
+}
+
+// Rows of gate and up are one tensor there and two here, as floats and packed.
+TEST_F(GgufExportTest, ExpertsWhoseGateAndUpAreOne) {
+  WriteRandomFolder(dir_ / "granitemoe", R"({
+      "architectures": ["GraniteMoeForCausalLM"], "hidden_size": 64,
+      "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 64,
+      "num_attention_heads": 2, "num_key_value_heads": 1,
+      "num_local_experts": 4, "num_experts_per_tok": 2,
+      "embedding_multiplier": 12.0, "attention_multiplier": 0.2,
+      "residual_multiplier": 0.22, "logits_scaling": 6.0,
+      "max_position_embeddings": 64, "tie_word_embeddings": true})");
+  LUTRA_REQUIRE_DATA(gptoss, "golden/checkpoints/gptoss-mxfp4");
+  for (const std::filesystem::path& source :
+       {std::filesystem::path(dir_ / "granitemoe"), gptoss}) {
+    SCOPED_TRACE(source);
+    const auto model = Import(source);
+    GgufOptions options;
+    options.tokenizer = model->file().Find(kTokenizerTensor) != nullptr;
+    const auto path = dir_ / "model.gguf";
+    const GgufReport report = ExportGguf(*model, path, options);
+    EXPECT_EQ(report.floats, 0u);
+    const auto back = Import(path);
+    ExpectSame(*model, *back);
+    ExpectNear(Logits(model->path()), Logits(back->path()));
   }
 }
 
@@ -152,7 +211,8 @@ TEST_F(GgufExportTest, FactorsOfFrequencies) {
 
 TEST_F(GgufExportTest, WhatGgufCannotSay) {
   const std::pair<const char*, const char*> cases[] = {
-      {"gpt2", "is a GPT2LMHeadModel, which cannot be exported as GGUF"},
+      {"ministral",
+       "is a MinistralForCausalLM, which cannot be exported as GGUF"},
       {"starcoder2", "'layer0.attention' would be another"},
       {"mistral",
        "cannot be said in the metadata of GGUF files: "

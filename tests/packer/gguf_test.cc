@@ -315,7 +315,8 @@ TEST_F(GgufTest, AllPartsOfASplitFile) {
 
 std::optional<std::string> NameIn(std::string_view architecture,
                                   std::string_view name) {
-  return HuggingFaceName(*FindGgufArchitecture(architecture, false), name);
+  return HuggingFaceName(*FindGgufArchitecture(architecture, false, false),
+                         name);
 }
 
 TEST_F(GgufTest, NamesOfTensors) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -28,10 +29,19 @@ constexpr FloatType kFloat32 = {DType::kFloat32, 0, "F32"};
 constexpr FloatType kFloat16 = {DType::kFloat16, 1, "F16"};
 constexpr FloatType kBFloat16 = {DType::kBFloat16, 30, "BF16"};
 
-// A tensor of the file: one of a folder, or one for each expert.
+// Rows of the experts of a tensor of a folder: first, first + step, ... of
+// each, a half.
+struct Half {
+  size_t first = 0;
+  size_t step = 1;
+};
+
+// A tensor of the file: one of a folder, or one for each expert, or a half of
+// one.
 struct Target {
   std::map<size_t, const ExportTensor*> parts;
   bool experts = false;
+  std::optional<Half> half = {};
 };
 
 // How it is written.
@@ -53,7 +63,7 @@ struct Form {
 class Exporter {
  public:
   Exporter(const Model& model, const GgufOptions& options)
-      : source_(model),
+      : source_(model, /*outputs=*/true),
         options_(options),
         architecture_(FindGgufArchitectureOf(source_.network().architecture)) {
     if (architecture_ == nullptr) {
@@ -124,23 +134,64 @@ class Exporter {
  private:
   void FindTargets() {
     for (const auto& [name, tensor] : source_.tensors()) {
-      const auto found = FindGgufName(*architecture_, name);
-      if (!found) source_.Refuse(name, "has no name in GGUF files");
       if (tensor.transform && !architecture_->norms_plus_one) {
         source_.Refuse(name,
                        "was changed by the import, which GGUF does not "
                        "expect");
       }
-      Target& target = targets_[found->name];
-      target.experts = found->expert.has_value();
-      target.parts[found->expert.value_or(0)] = &tensor;
+      const std::string spelled = Spelled(name);
+      const size_t both = architecture_->gate_up.empty()
+                              ? std::string::npos
+                              : spelled.find(architecture_->gate_up);
+      if (both == std::string::npos) {
+        AddTarget(name, spelled, tensor, std::nullopt);
+        continue;
+      }
+      const size_t each =
+          tensor.rows / static_cast<size_t>(tensor.info.shape.front()) / 2;
+      const bool turns = architecture_->in_turns;
+      for (const bool up : {false, true}) {
+        std::string half = spelled;
+        half.replace(both, architecture_->gate_up.size(),
+                     NameOf(up ? "ffn_up_exps" : "ffn_gate_exps"));
+        const size_t first = turns ? 1 : each;
+        AddTarget(name, half, tensor,
+                  Half{up ? first : 0, turns ? size_t{2} : size_t{1}});
+      }
     }
+  }
+
+  void AddTarget(const std::string& name, const std::string& spelled,
+                 const ExportTensor& tensor, std::optional<Half> half) {
+    const auto found = FindGgufName(*architecture_, spelled);
+    if (!found) source_.Refuse(name, "has no name in GGUF files");
+    Target& target = targets_[found->name];
+    target.experts = found->expert.has_value();
+    target.parts[found->expert.value_or(0)] = &tensor;
+    target.half = half;
+  }
+
+  // With an ending where Hugging Face's name has none.
+  std::string Spelled(const std::string& name) const {
+    if (name.ends_with(".weight") || name.ends_with(".bias")) return name;
+    constexpr std::string_view kBias = "_bias";
+    if (!name.ends_with(kBias)) return name + ".weight";
+    return name.substr(0, name.size() - kBias.size()) + ".bias";
+  }
+
+  // The part of Hugging Face's names of a matrix in a block.
+  std::string_view NameOf(std::string_view part) const {
+    for (const GgufRenamed& entry : architecture_->blocks) {
+      if (entry.from == part) return entry.to;
+    }
+    return part;
   }
 
   ExportRows Rows(const std::string& name, const Target& target) const {
     std::vector<const ExportTensor*> parts;
     for (const auto& [expert, tensor] : target.parts) parts.push_back(tensor);
     std::vector<uint32_t> order;
+    if (target.half) order = RowsOf(*parts[0], *target.half);
     const bool query = name.find(".attn_q.") != std::string::npos;
     const bool key = name.find(".attn_k.") != std::string::npos;
     if (architecture_->permuted && (query || key)) {
@@ -154,6 +205,20 @@ class Exporter {
                      /*inverse=*/false);
     }
     return ExportRows(source_.model(), std::move(parts), std::move(order));
+  }
+
+  static std::vector<uint32_t> RowsOf(const ExportTensor& tensor,
+                                      const Half& half) {
+    const auto experts = static_cast<size_t>(tensor.info.shape.front());
+    const size_t each = tensor.rows / experts;
+    std::vector<uint32_t> order;
+    for (size_t e = 0; e < experts; ++e) {
+      for (size_t i = 0; i < each / 2; ++i) {
+        order.push_back(
+            static_cast<uint32_t>(e * each + half.first + i * half.step));
+      }
+    }
+    return order;
   }
 
   // Without ".weight".
@@ -170,7 +235,7 @@ class Exporter {
   Form Describe(const std::string& name, const Target& target,
                 GgufWriter& writer, GgufReport& report) const {
     const ExportTensor& first = *target.parts.begin()->second;
-    const bool vector = first.info.shape.size() < 2;
+    const bool vector = first.columns == 1;
     ExportRows rows = Rows(name, target);
     Form form;
     if (!vector && !IsFloat32(name)) {
@@ -185,9 +250,14 @@ class Exporter {
     if (rows.packed()) ++(form.blocks ? report.packed : report.floats);
     ++report.types[form.name()];
     std::vector<uint64_t> shape;
-    if (target.experts) shape.push_back(target.parts.size());
+    const std::vector<int64_t>& own = first.info.shape;
     // Without dimensions of 1 between the others.
-    shape.push_back(first.rows);
+    const uint64_t experts = target.experts ? target.parts.size()
+                             : own.size() == 3 && own[1] > 1
+                                 ? static_cast<uint64_t>(own[0])
+                                 : 1;
+    if (experts > 1 || target.experts) shape.push_back(experts);
+    shape.push_back(rows.rows() / experts);
     if (!vector) shape.push_back(rows.columns());
     writer.Tensor(name, form.number(), shape,
                   rows.rows() * form.RowBytes(rows.columns()));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <iterator>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -42,6 +44,8 @@ struct Rope {
   double factor = 1;
   double original_context = 0;
   double attention_factor = 0;
+  double beta_fast = 0;
+  double beta_slow = 0;
   // Of kLongRope.
   std::vector<float> short_factors;
   std::vector<float> long_factors;
@@ -78,6 +82,8 @@ Rope ReadRope(const JsonObject& config, std::string_view type) {
     read("short_factor", rope.short_factors);
     read("long_factor", rope.long_factors);
     rope.attention_factor = scaling.Number("attention_factor", 0, kMost, 0);
+    rope.beta_fast = scaling.Number("beta_fast", 0, kMost, 0);
+    rope.beta_slow = scaling.Number("beta_slow", 0, kMost, 0);
     break;
   }
   return rope;
@@ -99,9 +105,9 @@ class Writer {
 
   void Write() {
     out_.Text("general.architecture", architecture_.name);
-    Copy("max_position_embeddings", "context_length");
-    Copy("hidden_size", "embedding_length");
-    Copy("num_hidden_layers", "block_count");
+    CopyEither("max_position_embeddings", "n_positions", "context_length");
+    CopyEither("hidden_size", "n_embd", "embedding_length");
+    CopyEither("num_hidden_layers", "n_layer", "block_count");
     WriteFeed();
     WriteAttention();
     const Graph& graph = source_.network().graph;
@@ -131,6 +137,10 @@ class Writer {
     return config_.Integer(key, 1, INT32_MAX);
   }
   void Copy(const char* key, std::string_view to) { Integer(to, Count(key)); }
+  // Of GPT-2, which has names of its own.
+  void CopyEither(const char* key, const char* of_gpt2, std::string_view to) {
+    Copy(architecture_.type == "gpt2" ? of_gpt2 : key, to);
+  }
   // Numbers that may be left out.
   void CopyNumber(const char* key, std::string_view to) {
     if (config_.Has(key)) Number(to, config_.Number(key, -1e30, 1e30));
@@ -139,11 +149,15 @@ class Writer {
   void WriteFeed() {
     const Graph& graph = source_.network().graph;
     const Node* route = FirstNode(graph, OpType::kRoute);
-    const bool lfm2 = architecture_.type == "lfm2";
-    // What the configuration says is not what LFM2 has.
-    Integer("feed_forward_length", lfm2 ? RowsOf("feed_forward.w1.weight")
-                                        : Count("intermediate_size"));
+    // What the configuration says is not what LFM2 has; GPT-2's may be silent.
+    Integer("feed_forward_length",
+            architecture_.type == "lfm2"   ? RowsOf("feed_forward.w1.weight")
+            : architecture_.type == "gpt2" ? RowsOf("mlp.c_fc.weight")
+                                           : Count("intermediate_size"));
     if (route == nullptr) return;
+    if (architecture_.type == "gpt_oss") {
+      Copy("intermediate_size", "expert_feed_forward_length");
+    }
     const Node* experts = FirstNode(graph, OpType::kExpertLinear);
     Integer("expert_count",
             static_cast<int64_t>(CountAttribute(*experts, "experts")));
@@ -164,8 +178,10 @@ class Writer {
   }
 
   void WriteAttention() {
-    const int64_t layers = Count("num_hidden_layers");
-    std::vector<int32_t> key_heads(static_cast<size_t>(layers), 0);
+    const auto layers = static_cast<size_t>(
+        Count(architecture_.type == "gpt2" ? "n_layer" : "num_hidden_layers"));
+    std::vector<int32_t> key_heads(layers, 0);
+    const auto windowed = std::make_unique<bool[]>(layers);
     int64_t heads = 0;
     double window = 0;
     size_t full = 0;  // the first layer without a window, from 1 on
@@ -179,6 +195,7 @@ class Writer {
       }
       const double own = NumberAttribute(node, "window");
       window = std::max(window, own);
+      if (layer < layers) windowed[layer] = own > 0;
       if (own == 0 && full == 0) full = layer + 1;
     }
     Integer("attention.head_count", heads);
@@ -194,9 +211,15 @@ class Writer {
       Integer("attention.key_length", dim);
       Integer("attention.value_length", dim);
     }
-    if (architecture_.type != "gemma2" && architecture_.type != "gemma3_text" &&
-        architecture_.type != "cohere2") {
+    constexpr std::string_view kWindowed[] = {"gemma2", "gemma3_text",
+                                              "cohere2", "gpt_oss", "olmo3"};
+    if (std::find(std::begin(kWindowed), std::end(kWindowed),
+                  architecture_.type) == std::end(kWindowed)) {
       return;
+    }
+    if (architecture_.type == "olmo3") {
+      out_.Bools(Key("attention.sliding_window_pattern"),
+                 {windowed.get(), layers});
     }
     // A window as long as the context is none.
     Integer("attention.sliding_window", window > 0
@@ -218,6 +241,7 @@ class Writer {
   }
 
   void WriteRope() {
+    if (FirstNode(source_.network().graph, OpType::kRope) == nullptr) return;
     const Rope rope = ReadRope(config_, architecture_.type);
     Number("rope.freq_base", rope.theta);
     for (const NetworkTensor& tensor : source_.network().tensors) {
@@ -242,6 +266,12 @@ class Writer {
     if (rope.attention_factor > 0) {
       Number("rope.scaling.attn_factor", rope.attention_factor);
     }
+    if (rope.beta_fast > 0) {
+      Number("rope.scaling.yarn_beta_fast", rope.beta_fast);
+    }
+    if (rope.beta_slow > 0) {
+      Number("rope.scaling.yarn_beta_slow", rope.beta_slow);
+    }
   }
 
   void WriteOwn() {
@@ -253,7 +283,13 @@ class Writer {
              config_.Number("final_logit_softcapping", 0, 1e6, 30));
     } else if (type == "gemma3_text") {
       CopyNumber("final_logit_softcapping", "final_logit_softcapping");
-    } else if (type == "granite") {
+    } else if (type == "ministral3" && config_.Has("rope_parameters")) {
+      const JsonObject rope = config_.Object("rope_parameters");
+      Number("rope.scaling.yarn_log_multiplier",
+             rope.Number("mscale_all_dim", 0, 1e6, 0));
+      Number("attention.temperature_scale",
+             rope.Number("llama_4_scaling_beta", 0, 1e6, 0));
+    } else if (type == "granite" || type == "granitemoe") {
       CopyNumber("embedding_multiplier", "embedding_scale");
       CopyNumber("attention_multiplier", "attention.scale");
       CopyNumber("residual_multiplier", "residual_scale");
@@ -332,6 +368,7 @@ std::vector<std::pair<std::string, std::vector<float>>> FrequencyTensors(
     return {{std::string(kLongFactors), rope.long_factors},
             {std::string(kShortFactors), rope.short_factors}};
   }
+  if (FirstNode(source.network().graph, OpType::kRope) == nullptr) return {};
   // llama.cpp reads the tensor for these.
   const bool has_place = architecture.network == "LlamaForCausalLM" ||
                          architecture.network == "GraniteForCausalLM";

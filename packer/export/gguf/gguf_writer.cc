@@ -60,6 +60,11 @@ void GgufWriter::Bool(std::string_view key, bool value) {
   Put(values_, static_cast<uint8_t>(value));
 }
 
+void GgufWriter::Bools(std::string_view key, std::span<const bool> values) {
+  List(key, packer::Number(GgufType::kBool), values.size());
+  for (const bool value : values) Put(values_, static_cast<uint8_t>(value));
+}
+
 void GgufWriter::Texts(std::string_view key,
                        std::span<const std::string> values) {
   List(key, packer::Number(GgufType::kString), values.size());

@@ -23,6 +23,7 @@ class GgufWriter {
   void Integer(std::string_view key, uint32_t value);
   void Number(std::string_view key, float value);
   void Bool(std::string_view key, bool value);
+  void Bools(std::string_view key, std::span<const bool> values);
   void Texts(std::string_view key, std::span<const std::string> values);
   void Integers(std::string_view key, std::span<const int32_t> values);
   void Numbers(std::string_view key, std::span<const float> values);

@@ -38,7 +38,8 @@ class Importer {
       for (const GgufTensor& tensor : file->tensors()) Add(file, tensor);
     }
     ScaleTensors();
-    if (network_.architecture->type == "gpt_oss") JoinGateAndUp();
+    if (!network_.architecture->gate_up.empty()) JoinGateAndUp();
+    if (network_.architecture->type == "gpt_oss") RenameGptOss();
     const Checkpoint checkpoint(files_.front()->path(), std::move(plain_),
                                 std::move(stored_));
     const JsonObject config(network_.config, files_.front()->path(),
@@ -81,6 +82,11 @@ class Importer {
     if (network_.architecture->norms_plus_one &&
         name->ends_with("norm.weight")) {
       LessenByOne(*file, tensor, *name);
+    }
+    const auto own = plain_.tensors.find(*name);
+    if (network_.architecture->transposed && tensor.name.starts_with("blk.") &&
+        own != plain_.tensors.end()) {
+      own->second.transposed = tensor.shape.size() == 2;
     }
     // Hugging Face's have the one input channel of each output channel.
     if (name->ends_with("conv.conv.weight")) {
@@ -139,45 +145,114 @@ class Importer {
     }
   }
 
-  // gpt-oss has rows of gate and up of each expert in turns, in one tensor, and
-  // names without endings.
+  // The part of the name of a matrix in a block.
+  std::string_view NameOf(std::string_view part) const {
+    for (const GgufRenamed& entry : network_.architecture->blocks) {
+      if (entry.from == part) return entry.to;
+    }
+    return part;
+  }
+
+  // Rows of gate and up of all experts are one tensor in Hugging Face's files.
   void JoinGateAndUp() {
-    constexpr std::string_view kGate = ".mlp.experts.gate_proj.weight";
-    std::vector<std::string> stems;  // "model.layers.0"
-    for (const auto& [name, weight] : stored_) {
-      if (name.ends_with(kGate)) {
-        stems.push_back(name.substr(0, name.size() - kGate.size()));
+    const GgufArchitecture& architecture = *network_.architecture;
+    std::string ending(NameOf("ffn_gate_exps"));
+    ending += ".weight";
+    std::vector<std::string> stems;  // "model.layers.0."
+    const auto look = [&](const std::string& name) {
+      if (name.ends_with(ending)) {
+        stems.push_back(name.substr(0, name.size() - ending.size()));
+      }
+    };
+    for (const auto& [name, weight] : stored_) look(name);
+    for (const auto& [name, raw] : plain_.tensors) look(name);
+    for (const std::string& stem : stems) {
+      const std::string gate = stem + ending;
+      std::string up = stem;
+      up += NameOf("ffn_up_exps");
+      up += ".weight";
+      std::string both = stem;
+      both += architecture.gate_up;
+      if (!architecture.in_turns) both += ".weight";
+      if (stored_.contains(gate) && stored_.contains(up)) {
+        JoinStored(gate, up, both);
+      } else if (!architecture.in_turns && plain_.Find(gate) != nullptr &&
+                 plain_.Find(up) != nullptr) {
+        JoinFloats(gate, up, both);
+      } else {
+        const char* kind =
+            architecture.in_turns ? "quantized weights" : "like weights";
+        throw Error::InFile(files_.front()->path(), std::string("lacks the ") +
+                                                        kind + " of '" + gate +
+                                                        "' and '" + up + "'");
       }
     }
-    for (const std::string& stem : stems) {
-      const std::string experts = stem + ".mlp.experts.";
-      const auto take = [&](const std::string& part) {
-        auto found = stored_.extract(experts + part + ".weight");
-        if (found.empty()) {
-          throw Error::InFile(
-              files_.front()->path(),
-              "lacks the quantized weights of '" + experts + part + "'");
+  }
+
+  // Places in the rows of all gates, followed by those of all ups.
+  std::vector<uint32_t> JoinedRows(size_t rows) const {
+    const size_t experts =
+        network_.architecture->in_turns
+            ? rows
+            : network_.config.at("num_experts").get<size_t>();
+    const size_t each = experts == 0 ? 0 : rows / experts;
+    std::vector<uint32_t> order;
+    for (size_t e = 0; e < experts; ++e) {
+      for (const size_t begin : {e * each, rows + e * each}) {
+        for (size_t i = 0; i < each; ++i) {
+          order.push_back(static_cast<uint32_t>(begin + i));
         }
-        return std::move(found.mapped());
-      };
-      StoredWeight gate = take("gate_proj");
-      StoredWeight up = take("up_proj");
-      stored_.emplace(experts + "down_proj", take("down_proj"));
-      if (gate.rows != up.rows || gate.columns != up.columns ||
-          gate.format != up.format) {
-        throw Error::InFile(files_.front()->path(),
-                            "has unlike weights in '" + experts + "'");
       }
-      const auto rows = static_cast<uint32_t>(gate.rows);
-      std::vector<uint32_t> order;
-      for (uint32_t i = 0; i < rows; ++i) {
-        order.push_back(i);
-        order.push_back(rows + i);
-      }
-      stored_.emplace(
-          experts + "gate_up_proj",
-          Reordered(Stacked({std::move(gate), std::move(up)}), order));
-      JoinBiases(experts);
+    }
+    return order;
+  }
+
+  void JoinStored(const std::string& gate_name, const std::string& up_name,
+                  const std::string& both) {
+    StoredWeight gate = std::move(stored_.extract(gate_name).mapped());
+    StoredWeight up = std::move(stored_.extract(up_name).mapped());
+    if (gate.rows != up.rows || gate.columns != up.columns ||
+        gate.format != up.format) {
+      throw Error::InFile(files_.front()->path(),
+                          "has unlike weights in '" + both + "'");
+    }
+    const std::vector<uint32_t> order = JoinedRows(gate.rows);
+    stored_.emplace(
+        both, Reordered(Stacked({std::move(gate), std::move(up)}), order));
+  }
+
+  void JoinFloats(const std::string& gate_name, const std::string& up_name,
+                  const std::string& both) {
+    RawTensor gate = std::move(plain_.tensors.extract(gate_name).mapped());
+    const RawTensor up = std::move(plain_.tensors.extract(up_name).mapped());
+    if (gate.view.shape != up.view.shape || gate.view.dtype != up.view.dtype ||
+        gate.view.shape.size() != 3) {
+      throw Error::InFile(files_.front()->path(),
+                          "has unlike weights in '" + both + "'");
+    }
+    gate.row_order = JoinedRows(
+        static_cast<size_t>(gate.view.shape[0] * gate.view.shape[1]));
+    gate.view.shape[1] *= 2;
+    gate.below = up.view.data;
+    using Owners =
+        std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>;
+    gate.owner = std::make_shared<const Owners>(gate.owner, up.owner);
+    plain_.tensors.emplace(both, std::move(gate));
+  }
+
+  // gpt-oss has names without endings.
+  void RenameGptOss() {
+    std::vector<std::string> downs;
+    constexpr std::string_view kDown = ".mlp.experts.down_proj.weight";
+    for (const auto& [name, weight] : stored_) {
+      if (name.ends_with(kDown)) downs.push_back(name);
+    }
+    for (const std::string& name : downs) {
+      const std::string stem = name.substr(0, name.rfind('.'));
+      auto node = stored_.extract(name);
+      node.key() = stem;
+      stored_.insert(std::move(node));
+      JoinBiases(stem.substr(0, stem.rfind('.') + 1));
     }
     std::vector<std::string> sinks;
     for (const auto& [name, raw] : plain_.tensors) {

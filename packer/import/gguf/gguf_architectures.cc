@@ -87,12 +87,31 @@ const GgufArchitecture kArchitectures[] = {
      .blocks = {{"ffn_up", "mlp.gate_up_proj"},
                 {"post_attention_norm", "post_self_attn_layernorm"},
                 {"post_ffw_norm", "post_mlp_layernorm"}}},
+    {.name = "gpt2",
+     .type = "gpt2",
+     .network = "GPT2LMHeadModel",
+     .transposed = true,
+     .act = "gelu_new",
+     .act_key = "activation_function",
+     .eps_key = "layer_norm_epsilon",
+     .layer = "transformer.h.",
+     .blocks = {{"attn_norm", "ln_1"},
+                {"attn_qkv", "attn.c_attn"},
+                {"attn_output", "attn.c_proj"},
+                {"ffn_norm", "ln_2"},
+                {"ffn_up", "mlp.c_fc"},
+                {"ffn_down", "mlp.c_proj"}},
+     .outside = {{"token_embd", "transformer.wte"},
+                 {"position_embd", "transformer.wpe"},
+                 {"output_norm", "transformer.ln_f"}}},
     // Rows of gate and up are one tensor in Hugging Face's files, which the
     // importer makes of the two here.
     {.name = "gpt-oss",
      .type = "gpt_oss",
      .network = "GptOssForCausalLM",
      .experts = true,
+     .gate_up = "mlp.experts.gate_up_proj",
+     .in_turns = true,
      .blocks = {{"post_attention_norm", "post_attention_layernorm"},
                 {"attn_sinks", "self_attn.sinks"},
                 {"ffn_gate_inp", "mlp.router"},
@@ -103,6 +122,16 @@ const GgufArchitecture kArchitectures[] = {
      .type = "granite",
      .network = "GraniteForCausalLM",
      .permuted = true},
+    {.name = "granitemoe",
+     .type = "granitemoe",
+     .network = "GraniteMoeForCausalLM",
+     .permuted = true,
+     .experts = true,
+     .gate_up = "block_sparse_moe.input_linear",
+     .blocks = {{"ffn_gate_inp", "block_sparse_moe.router.layer"},
+                {"ffn_gate_exps", "block_sparse_moe.gate_linear"},
+                {"ffn_up_exps", "block_sparse_moe.up_linear"},
+                {"ffn_down_exps", "block_sparse_moe.output_linear"}}},
     {.name = "lfm2",
      .type = "lfm2",
      .network = "Lfm2ForCausalLM",
@@ -132,9 +161,19 @@ const GgufArchitecture kArchitectures[] = {
                 {"ffn_gate_exps", "block_sparse_moe.experts.*.w1"},
                 {"ffn_up_exps", "block_sparse_moe.experts.*.w3"},
                 {"ffn_down_exps", "block_sparse_moe.experts.*.w2"}}},
+    {.name = "mistral3",
+     .type = "ministral3",
+     .network = "Ministral3ForCausalLM",
+     .permuted = true},
     {.name = "olmo2",
      .type = "olmo2",
      .network = "Olmo2ForCausalLM",
+     .blocks = {{"post_attention_norm", "post_attention_layernorm"},
+                {"post_ffw_norm", "post_feedforward_layernorm"}}},
+    {.name = "olmo2",
+     .type = "olmo3",
+     .network = "Olmo3ForCausalLM",
+     .windows = true,
      .blocks = {{"post_attention_norm", "post_attention_layernorm"},
                 {"post_ffw_norm", "post_feedforward_layernorm"}}},
     {.name = "olmoe",
@@ -203,14 +242,16 @@ auto FirstOf(const List& own, const GgufRenamed (&common)[kCount],
 std::span<const GgufArchitecture> GgufArchitectures() { return kArchitectures; }
 
 const GgufArchitecture* FindGgufArchitecture(std::string_view name,
-                                             bool experts) {
-  const GgufArchitecture* any = nullptr;
+                                             bool experts, bool windows) {
+  const GgufArchitecture* best = nullptr;
+  const auto likeness = [&](const GgufArchitecture& row) {
+    return (row.experts == experts ? 2 : 0) + (row.windows == windows ? 1 : 0);
+  };
   for (const GgufArchitecture& row : kArchitectures) {
     if (row.name != name) continue;
-    if (row.experts == experts) return &row;
-    any = &row;
+    if (best == nullptr || likeness(row) > likeness(*best)) best = &row;
   }
-  return any;
+  return best;
 }
 
 const GgufArchitecture* FindGgufArchitectureOf(std::string_view network) {

@@ -37,8 +37,15 @@ struct GgufArchitecture {
   bool permuted = false;
   // Norms are larger by one than in Hugging Face's files.
   bool norms_plus_one = false;
-  // Whether there are experts: with some names it depends.
+  // Whether there are experts, and windows: with some names it depends.
   bool experts = false;
+  bool windows = false;
+  // Matrices of blocks are stored with outputs as columns by Hugging Face.
+  bool transposed = false;
+  // The one tensor that has the rows of gate and up of all experts there, each
+  // expert's one below the other or in turns; empty: there is none.
+  std::string_view gate_up = {};
+  bool in_turns = false;
   std::string_view act = "silu";  // hidden_act, where the file does not say it
   std::string_view act_key = "hidden_act";
   std::string_view eps_key = "rms_norm_eps";
@@ -50,9 +57,10 @@ struct GgufArchitecture {
 
 std::span<const GgufArchitecture> GgufArchitectures();
 
-// nullptr if there is none. `experts` is whether the file has any.
+// nullptr if there is none. `experts` and `windows` are whether the file has
+// any.
 const GgufArchitecture* FindGgufArchitecture(std::string_view name,
-                                             bool experts);
+                                             bool experts, bool windows);
 // That of a class of Hugging Face's.
 const GgufArchitecture* FindGgufArchitectureOf(std::string_view network);
 

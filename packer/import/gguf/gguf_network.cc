@@ -77,7 +77,9 @@ void ReadRope(const GgufFile& file, Reader& reader, json& config) {
       {"rope.scaling.factor", "factor"},
       {"rope.scaling.original_context_length",
        "original_max_position_embeddings"},
-      {"rope.scaling.attn_factor", "attention_factor"}};
+      {"rope.scaling.attn_factor", "attention_factor"},
+      {"rope.scaling.yarn_beta_fast", "beta_fast"},
+      {"rope.scaling.yarn_beta_slow", "beta_slow"}};
   for (const auto& [key, to] : members) {
     if (const auto value = file.Number(reader.Key(key))) scaling[to] = *value;
   }
@@ -193,6 +195,63 @@ void ReadLfm2(const GgufFile& file, Reader& reader, json& config) {
   reader.Integer("shortconv.l_cache", "conv_L_cache");
 }
 
+// What ReadRope left, as members of the newer spelling.
+json TakeRope(json& config) {
+  json rope = config.value("rope_scaling", json{{"rope_type", "default"}});
+  rope["rope_theta"] = config.value("rope_theta", 10000.0);
+  config.erase("rope_scaling");
+  return rope;
+}
+
+// Windows in all layers but those of the pattern, every fourth; where there is
+// one the frequencies are not scaled.
+void ReadOlmo3(const GgufFile& file, Reader& reader, json& config) {
+  reader.Integer("attention.sliding_window", "sliding_window");
+  constexpr const char* kPattern = "attention.sliding_window_pattern";
+  const GgufValue* pattern = file.Find(reader.Key(kPattern));
+  if (pattern != nullptr && pattern->is_array) {
+    json types = json::array();
+    for (const double windowed : file.Numbers(reader.Key(kPattern))) {
+      types.push_back(windowed != 0 ? "sliding_attention" : "full_attention");
+    }
+    config["layer_types"] = std::move(types);
+  }
+  json full = TakeRope(config);
+  config["rope_parameters"] = {
+      {"sliding_attention",
+       {{"rope_type", "default"}, {"rope_theta", full["rope_theta"]}}},
+      {"full_attention", std::move(full)}};
+}
+
+// Queries grow with the text. The factor of the frequencies' cosines and sines
+// is made of two numbers, which are one here.
+void ReadMinistral3(const GgufFile& file, const Reader& reader, json& config) {
+  json rope = TakeRope(config);
+  const std::pair<const char*, const char*> members[] = {
+      {"rope.scaling.yarn_log_multiplier", "mscale"},
+      {"rope.scaling.yarn_log_multiplier", "mscale_all_dim"},
+      {"attention.temperature_scale", "llama_4_scaling_beta"}};
+  for (const auto& [key, to] : members) {
+    if (const auto value = file.Number(reader.Key(key))) rope[to] = *value;
+  }
+  config["rope_parameters"] = std::move(rope);
+  config["sliding_window"] = nullptr;
+}
+
+// GPT-2's own names.
+void RenameGpt2(json& config) {
+  const std::pair<const char*, const char*> members[] = {
+      {"hidden_size", "n_embd"},
+      {"num_hidden_layers", "n_layer"},
+      {"num_attention_heads", "n_head"},
+      {"max_position_embeddings", "n_positions"},
+      {"intermediate_size", "n_inner"}};
+  for (const auto& [from, to] : members) {
+    config[to] = config[from];
+    config.erase(from);
+  }
+}
+
 // How the vector of a text is made of those of its tokens.
 EncoderHead ReadPooling(const GgufFile& file, const Reader& reader) {
   constexpr const char* kKey = "pooling_type";
@@ -219,6 +278,8 @@ void ReadExperts(Reader& reader, std::string_view type, json& config) {
   } else if (type == "olmoe") {
     config["norm_topk_prob"] = false;
     reader.Number("attention.clamp_kqv", "clip_qkv");
+  } else if (type == "granitemoe") {
+    // They are what feed_forward_length says.
   } else {
     config["norm_topk_prob"] = true;
     reader.Integer("expert_feed_forward_length", "moe_intermediate_size");
@@ -231,7 +292,10 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
                             const std::vector<const GgufTensor*>& tensors) {
   const std::string name = first.Text("general.architecture").value_or("");
   const bool experts = first.Integer(name + ".expert_count").value_or(0) > 0;
-  const GgufArchitecture* architecture = FindGgufArchitecture(name, experts);
+  const bool windows =
+      first.Integer(name + ".attention.sliding_window").value_or(0) > 0;
+  const GgufArchitecture* architecture =
+      FindGgufArchitecture(name, experts, windows);
   if (architecture == nullptr) {
     std::string known;
     std::string_view last;
@@ -293,6 +357,8 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   ReadLongRope(first, tensors, reader, config);
   if (type == "gemma2") ReadGemma(first, reader, 46, config);
   if (type == "gemma3_text") ReadGemma(first, reader, 62, config);
+  if (type == "olmo3") ReadOlmo3(first, reader, config);
+  if (type == "ministral3") ReadMinistral3(first, reader, config);
   if (architecture->experts) ReadExperts(reader, type, config);
   if (type == "cohere2") {
     reader.Number("logit_scale", "logit_scale");
@@ -326,6 +392,7 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
     // Both parts read one norm.
     config["use_parallel_residual"] = !Has(tensors, "blk.0.ffn_norm.weight");
   }
+  if (type == "gpt2") RenameGpt2(config);
   if (architecture->permuted) {
     network.query_heads = heads;
     network.key_heads = config["num_key_value_heads"].get<int64_t>();

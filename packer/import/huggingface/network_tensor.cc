@@ -38,7 +38,11 @@ Source Find(const Checkpoint& checkpoint, const TensorPart& part) {
   source.part = part;
   source.tensor = checkpoint.Get(part.name);
   source.view = source.tensor.view;
-  CheckShape(source.view, part.stored, source.tensor.file);
+  if (source.tensor.transposed && part.stored.size() == 2) {
+    source.part.transposed = !part.transposed;
+    std::swap(source.part.stored[0], source.part.stored[1]);
+  }
+  CheckShape(source.view, source.part.stored, source.tensor.file);
   source.data = source.view.data;
   const std::vector<int64_t>& shape = source.view.shape;
   if (shape.size() > 1) source.columns = shape.back();
@@ -46,7 +50,9 @@ Source Find(const Checkpoint& checkpoint, const TensorPart& part) {
        i < std::max<size_t>(shape.size(), 2) - 1; ++i) {
     source.rows *= shape[i];
   }
-  if (part.index >= 0) {
+  if (part.index >= 0 && !source.tensor.row_order.empty()) {
+    source.part.first += part.index * source.rows;
+  } else if (part.index >= 0) {
     const size_t bytes =
         source.data.size() / static_cast<size_t>(shape.front());
     source.data =
@@ -68,7 +74,11 @@ void Gather(const Source& source, size_t size, size_t first, size_t count,
                  i * static_cast<size_t>(source.part.step);
     if (!source.tensor.row_order.empty()) row = source.tensor.row_order[row];
     if (!source.part.transposed) {
-      std::memcpy(to, source.data.data() + row * width * size, width * size);
+      const size_t own = source.data.size() / (width * size);
+      const std::byte* from =
+          row < own ? source.data.data() + row * width * size
+                    : source.tensor.below.data() + (row - own) * width * size;
+      std::memcpy(to, from, width * size);
       to += width * size;
       continue;
     }
@@ -270,14 +280,19 @@ std::optional<ImportTensor> TakeOnGrid(const Checkpoint& checkpoint,
   for (const TensorPart& part : tensor.parts) {
     // For the checks of shape and type, which floats have to pass as well.
     const Source source = Find(checkpoint, part);
-    if (part.transposed &&
+    const bool transposed = source.part.transposed;
+    if (transposed &&
         (part.stored.size() != 2 || !source.tensor.row_order.empty())) {
       reason = "its columns are rows in the checkpoint";
       return std::nullopt;
     }
+    if (!source.tensor.below.empty()) {
+      reason = "its rows lie in two tensors";
+      return std::nullopt;
+    }
     if (!MayHaveGrid(source.view.dtype)) return std::nullopt;
     const StoredWeight* weight =
-        recovery.Find(source.tensor, part.transposed, reason);
+        recovery.Find(source.tensor, transposed, reason);
     if (weight == nullptr) return std::nullopt;
     if (!parts.empty() && !SameForm(parts.front(), *weight)) {
       reason = "its parts are on different grids";

@@ -83,7 +83,9 @@ class Exporter {
   }
 
   static std::string Stem(const std::string& name) {
-    return name.substr(0, name.size() - kWeight.size());
+    return name.ends_with(kWeight)
+               ? name.substr(0, name.size() - kWeight.size())
+               : name;
   }
 
   // nullptr if it has to become floats.
@@ -92,6 +94,20 @@ class Exporter {
     const std::string& first = tensor.pieces[0].name;
     if (model_.packed(first) == nullptr) return nullptr;
     std::unique_ptr<PackedLayout> packed;
+    if (tensor.of_outputs) {
+      if (options_.layout != ExportLayout::kFloat) {
+        source_.Refuse(first,
+                       "is a matrix of experts, which have a layout of their "
+                       "own: --layout float");
+      }
+      packed = FindMxfp4Layout(model_, tensor);
+      if (!packed) {
+        source_.Refuse(first,
+                       "is stored transposed, and not as MXFP4: this cannot "
+                       "be exported");
+      }
+      return packed;
+    }
     if (name.ends_with(kWeight) && tensor.info.shape.size() == 2 &&
         (options_.layout == ExportLayout::kMlx || IsOfLinear(first))) {
       packed = PackedLayout::Find(options_.layout, model_, tensor);
@@ -192,6 +208,16 @@ class Exporter {
     json config = source_.config();
     if (source_.untied()) config["tie_word_embeddings"] = false;
     DescribeInConfig(options_.layout, Description(), config);
+    const bool experts = std::any_of(
+        targets_.begin(), targets_.end(),
+        [](const auto& target) { return target.second.tensor->of_outputs; });
+    if (experts) {
+      config["quantization_config"] = {
+          {"quant_method", "mxfp4"},
+          {"modules_to_not_convert",
+           {"model.layers.*.self_attn", "model.layers.*.mlp.router",
+            "model.embed_tokens", "lm_head"}}};
+    }
     return config.dump(2);
   }
 

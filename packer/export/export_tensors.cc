@@ -133,23 +133,27 @@ void ExportTensors::AddPieces(const NetworkTensor& tensor) {
   size_t row = 0;
   for (const TensorPart& part : tensor.parts) {
     std::vector<int64_t> shape = part.stored;
+    std::vector<int64_t> written = shape;
     bool transposed = part.transposed;
-    // A convolution's rows are channels.
-    if (transposed && outputs_ && (shape.size() == 2 || part.index >= 0)) {
+    const bool packed = model_.packed(tensor.name) != nullptr;
+    const bool expert = part.index >= 0;
+    if (transposed && expert && shape.size() == 2) {
+      shape = {shape.front(), shape.back(), 1};  // biases
       transposed = false;
-      if (part.index >= 0 && shape.size() == 2) {
-        shape.push_back(1);  // biases of experts
-      } else {
-        std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
-      }
+    } else if (transposed &&
+               (expert ? outputs_ || packed : outputs_ && shape.size() == 2)) {
+      // A convolution's rows are channels, and stay.
+      std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
+      written = shape;
+      transposed = false;
     }
-    if (transposed &&
-        (part.index >= 0 || model_.packed(tensor.name) != nullptr)) {
+    if (transposed && (expert || packed)) {
       Refuse(tensor.name, "is stored transposed, which is not supported");
     }
     ExportTensor& target = tensors_[part.name];
     target.info.name = part.name;
-    target.info.shape = shape;
+    target.info.shape = written;
+    target.of_outputs = part.transposed && expert && packed;
     target.transform = tensor.transform;
     target.undo = tensor.undo;
     target.transposed = transposed;

@@ -34,6 +34,9 @@ struct ExportTensor {
   std::vector<ExportPiece> pieces;
   // Pieces are columns of this tensor instead of rows; all are floats.
   bool transposed = false;
+  // Packed matrices of experts whose outputs are columns in checkpoints of
+  // floats; here they are rows.
+  bool of_outputs = false;
   // What importing did to each element, and what undoes it; none if nothing.
   std::function<float(float)> transform;
   std::function<float(float)> undo;

@@ -74,6 +74,9 @@ std::unique_ptr<PackedLayout> FindTorchaoLayout(const Model& model,
 // MLX's affine mode: a dense stream of fields in words, scales and biases.
 std::unique_ptr<PackedLayout> FindMlxLayout(const Model& model,
                                             const ExportTensor& tensor);
+// gpt-oss's experts: e2m1 with scales of e8m0, "STEM_blocks" and "STEM_scales".
+std::unique_ptr<PackedLayout> FindMxfp4Layout(const Model& model,
+                                              const ExportTensor& tensor);
 
 }  // namespace lutra::packer
 

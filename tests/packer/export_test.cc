@@ -118,6 +118,28 @@ TEST_F(ExportTest, WhatImportingChangedIsUndone) {
   }
 }
 
+// Experts whose rows are columns in float checkpoints stay MXFP4.
+TEST_F(ExportTest, ExpertsOfGptOss) {
+  LUTRA_REQUIRE_DATA(found, "golden/checkpoints/gptoss-mxfp4");
+  const auto model = Import(found);
+  const ExportReport report = ExportModel(*model, dir_ / "folder");
+  EXPECT_EQ(report.packed, 2u);
+  EXPECT_EQ(report.floats, 0u);
+  ExpectSame(*model, *Import(dir_ / "folder"));
+  const auto own = SafetensorsFile::Open(found / "model.safetensors");
+  const auto other =
+      SafetensorsFile::Open(dir_ / "folder" / "model.safetensors");
+  for (const TensorView& tensor : own.tensors()) {
+    const TensorView* there = other.Find(tensor.name);
+    ASSERT_NE(there, nullptr) << tensor.name;
+    EXPECT_EQ(there->shape, tensor.shape) << tensor.name;
+  }
+  EXPECT_THAT(ErrorMessage([&] {
+                ExportModel(*model, dir_ / "mlx", {ExportLayout::kMlx});
+              }),
+              HasSubstr("have a layout of their own"));
+}
+
 TEST(TokenizerJsonTest, WhatIsWrittenIsReadAgain) {
   LUTRA_REQUIRE_DATA(folder, "golden/tokenizers");
   size_t count = 0;

@@ -138,6 +138,20 @@ TEST_F(GgufExportTest, Networks) {
   }
 }
 
+// Added tokens that look like spaces are read otherwise there, which is said.
+TEST_F(GgufExportTest, GemmaFour) {
+  for (const char* source : {"gemma4_text", "gemma4-nested"}) {
+    LUTRA_REQUIRE_DATA(found, "golden/arch/" + std::string(source));
+    const auto model = Import(found);
+    const auto path = dir_ / "model.gguf";
+    EXPECT_THAT(ExportGguf(*model, path).notes,
+                ::testing::Contains(HasSubstr("stand for spaces")));
+    const auto back = Import(path);
+    ExpectSame(*model, *back);
+    ExpectNear(Logits(model->path()), Logits(back->path()));
+  }
+}
+
 // A folder with random weights of the network that a configuration describes.
 void WriteRandomFolder(const std::filesystem::path& folder,
                        const std::string& text) {

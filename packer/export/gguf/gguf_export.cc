@@ -93,6 +93,13 @@ class Exporter {
           "programs that do not know bitnet.hidden_activation, as llama.cpp, "
           "compute silu");
     }
+    const auto& nodes = source_.network().graph.nodes;
+    if (std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
+          return node.attributes.find("aliases") != node.attributes.end();
+        })) {
+      report.notes.emplace_back(
+          "ids that stand for images and sounds are not read as padding");
+    }
     if (options_.tokenizer) {
       WriteGgufTokenizer(source_.model(), writer, report.notes);
     } else {
@@ -252,10 +259,11 @@ class Exporter {
     std::vector<uint64_t> shape;
     const std::vector<int64_t>& own = first.info.shape;
     // Without dimensions of 1 between the others.
-    const uint64_t experts = target.experts ? target.parts.size()
-                             : own.size() == 3 && own[1] > 1
-                                 ? static_cast<uint64_t>(own[0])
-                                 : 1;
+    const uint64_t experts =
+        target.experts ? target.parts.size()
+        : (own.size() == 3 && own[1] > 1) || (own.size() == 2 && vector)
+            ? static_cast<uint64_t>(own[0])
+            : 1;
     if (experts > 1 || target.experts) shape.push_back(experts);
     shape.push_back(rows.rows() / experts);
     if (!vector) shape.push_back(rows.columns());

@@ -59,6 +59,7 @@ Rope ReadRope(const JsonObject& config, std::string_view type) {
     rope.theta = 1e6;
   }
   if (type == "smollm3") rope.theta = 2e6;
+  if (type == "gemma4_text") rope.theta = 1e6;
   constexpr double kMost = 1e12;
   rope.theta = config.Number("rope_theta", 1, kMost, rope.theta);
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
@@ -91,6 +92,30 @@ Rope ReadRope(const JsonObject& config, std::string_view type) {
 
 bool IsScaledByMetadata(const Rope& rope) {
   return rope.type == "linear" || rope.type == "yarn";
+}
+
+// The number in the name of a layer's value, "layers.3.attention".
+size_t LayerOf(const std::string& value) {
+  const size_t digit = value.find_first_of("0123456789");
+  return digit == std::string::npos
+             ? std::string::npos
+             : std::strtoul(value.c_str() + digit, nullptr, 10);
+}
+
+// The frequencies of the first layer without a window; "" if all have one.
+std::string FullRope(const Graph& graph) {
+  for (const Node& node : graph.nodes) {
+    if (node.op != OpType::kAttention || NumberAttribute(node, "window") > 0) {
+      continue;
+    }
+    for (const Node& rope : graph.nodes) {
+      if (rope.op == OpType::kRope &&
+          LayerOf(rope.output) == LayerOf(node.output)) {
+        return rope.weight;
+      }
+    }
+  }
+  return "";
 }
 
 class Writer {
@@ -148,6 +173,7 @@ class Writer {
 
   void WriteFeed() {
     const Graph& graph = source_.network().graph;
+    if (architecture_.type == "gemma4_text") return WriteFeedOfLayers();
     const Node* route = FirstNode(graph, OpType::kRoute);
     // What the configuration says is not what LFM2 has; GPT-2's may be silent.
     Integer("feed_forward_length",
@@ -167,6 +193,15 @@ class Writer {
       Copy("moe_intermediate_size", "expert_feed_forward_length");
     }
     CopyNumber("clip_qkv", "attention.clamp_kqv");
+  }
+
+  void WriteFeedOfLayers() {
+    std::vector<int32_t> rows;
+    for (int64_t i = 0; i < Count("num_hidden_layers"); ++i) {
+      rows.push_back(static_cast<int32_t>(
+          RowsOf("layers." + std::to_string(i) + ".mlp.up_proj.weight")));
+    }
+    out_.Integers(Key("feed_forward_length"), rows);
   }
 
   // Of the first tensor whose name ends so.
@@ -199,7 +234,7 @@ class Writer {
       if (own == 0 && full == 0) full = layer + 1;
     }
     Integer("attention.head_count", heads);
-    if (architecture_.type == "lfm2") {
+    if (architecture_.type == "lfm2" || architecture_.type == "gemma4_text") {
       out_.Integers(Key("attention.head_count_kv"), key_heads);
     } else {
       Integer("attention.head_count_kv",
@@ -207,17 +242,22 @@ class Writer {
     }
     const Node* rope = FirstNode(source_.network().graph, OpType::kRope);
     if (rope != nullptr) {
-      const auto dim = static_cast<int64_t>(CountAttribute(*rope, "head_dim"));
+      int64_t dim = static_cast<int64_t>(CountAttribute(*rope, "head_dim"));
+      if (architecture_.type == "gemma4_text") {
+        Integer("attention.key_length_swa", HeadDim(windowed.get(), true));
+        Integer("attention.value_length_swa", HeadDim(windowed.get(), true));
+        dim = HeadDim(windowed.get(), false);
+      }
       Integer("attention.key_length", dim);
       Integer("attention.value_length", dim);
     }
-    constexpr std::string_view kWindowed[] = {"gemma2", "gemma3_text",
-                                              "cohere2", "gpt_oss", "olmo3"};
+    constexpr std::string_view kWindowed[] = {
+        "gemma2", "gemma3_text", "cohere2", "gemma4_text", "gpt_oss", "olmo3"};
     if (std::find(std::begin(kWindowed), std::end(kWindowed),
                   architecture_.type) == std::end(kWindowed)) {
       return;
     }
-    if (architecture_.type == "olmo3") {
+    if (architecture_.type == "olmo3" || architecture_.type == "gemma4_text") {
       out_.Bools(Key("attention.sliding_window_pattern"),
                  {windowed.get(), layers});
     }
@@ -232,18 +272,28 @@ class Writer {
     }
   }
 
-  // The number in the name of a layer's value, "layers.3.attention".
-  static size_t LayerOf(const std::string& value) {
-    const size_t digit = value.find_first_of("0123456789");
-    return digit == std::string::npos
-               ? std::string::npos
-               : std::strtoul(value.c_str() + digit, nullptr, 10);
+  // Of layers with windows or without; 0 if there are none.
+  int64_t HeadDim(const bool* windowed, bool with) const {
+    for (const Node& node : source_.network().graph.nodes) {
+      if (node.op != OpType::kRope) continue;
+      if (windowed[LayerOf(node.output)] != with) continue;
+      return static_cast<int64_t>(CountAttribute(node, "head_dim"));
+    }
+    return 0;
   }
 
   void WriteRope() {
     if (FirstNode(source_.network().graph, OpType::kRope) == nullptr) return;
     const Rope rope = ReadRope(config_, architecture_.type);
     Number("rope.freq_base", rope.theta);
+    if (architecture_.type == "gemma4_text") {
+      const bool has = config_.Has("rope_parameters");
+      Number("rope.freq_base_swa", has ? config_.Object("rope_parameters")
+                                             .Object("sliding_attention")
+                                             .Number("rope_theta", 1, 1e12, 1e4)
+                                       : 1e4);
+      return;
+    }
     for (const NetworkTensor& tensor : source_.network().tensors) {
       if (!tensor.name.starts_with("lutra.rope")) continue;
       Integer("rope.dimension_count",
@@ -281,6 +331,13 @@ class Writer {
              config_.Number("attn_logit_softcapping", 0, 1e6, 50));
       Number("final_logit_softcapping",
              config_.Number("final_logit_softcapping", 0, 1e6, 30));
+    } else if (type == "gemma4_text") {
+      CopyNumber("final_logit_softcapping", "final_logit_softcapping");
+      Integer("attention.shared_kv_layers",
+              config_.Integer("num_kv_shared_layers", 0, INT32_MAX, 0));
+      Integer(
+          "embedding_length_per_layer_input",
+          config_.Integer("hidden_size_per_layer_input", 0, INT32_MAX, 256));
     } else if (type == "gemma3_text") {
       CopyNumber("final_logit_softcapping", "final_logit_softcapping");
     } else if (type == "ministral3" && config_.Has("rope_parameters")) {
@@ -330,6 +387,12 @@ bool SameAttributes(const Attributes& a, const Attributes& b) {
       });
 }
 
+// Without ids that stand for images and sounds, of which a note tells.
+Attributes OfText(Attributes attributes) {
+  attributes.erase("aliases");
+  return attributes;
+}
+
 // The first node that differs, "" if none does.
 std::string Difference(const Graph& a, const Graph& b) {
   for (size_t i = 0; i < std::max(a.nodes.size(), b.nodes.size()); ++i) {
@@ -338,7 +401,7 @@ std::string Difference(const Graph& a, const Graph& b) {
     const Node& y = b.nodes[i];
     if (x.op != y.op || x.inputs != y.inputs || x.output != y.output ||
         x.weight != y.weight || x.bias != y.bias ||
-        !SameAttributes(x.attributes, y.attributes)) {
+        !SameAttributes(OfText(x.attributes), OfText(y.attributes))) {
       return "'" + x.output + "'";
     }
   }
@@ -369,6 +432,21 @@ std::vector<std::pair<std::string, std::vector<float>>> FrequencyTensors(
             {std::string(kShortFactors), rope.short_factors}};
   }
   if (FirstNode(source.network().graph, OpType::kRope) == nullptr) return {};
+  if (architecture.type == "gemma4_text") {
+    source.CheckFrequencies();
+    // Pairs of layers without windows that are not turned.
+    std::vector<float> factors;
+    const std::string full = FullRope(source.network().graph);
+    for (const NetworkTensor& tensor : source.network().tensors) {
+      if (tensor.name != full) continue;
+      for (const float value : tensor.values) {
+        factors.push_back(value == 0 ? 1e30f : 1.0f);
+      }
+      break;
+    }
+    if (factors.empty()) return {};
+    return {{std::string(kRopeFactors), factors}};
+  }
   // llama.cpp reads the tensor for these.
   const bool has_place = architecture.network == "LlamaForCausalLM" ||
                          architecture.network == "GraniteForCausalLM";
@@ -407,7 +485,8 @@ void CheckGgufNetwork(const ExportTensors& source, const std::string& path) {
   bool divided = false;
   for (const GgufTensor& tensor : file.tensors()) {
     tensors.push_back(&tensor);
-    divided = divided || tensor.name == kRopeFactors;
+    divided = divided || (tensor.name == kRopeFactors &&
+                          source.network().architecture != "Gemma4ForCausalLM");
   }
   const GgufNetwork read = ReadGgufNetwork(file, tensors);
   const Network network =

@@ -88,11 +88,18 @@ class Writer {
 
   void FindAdded() {
     bool options = false;
+    bool spaces = false;
     added_.assign(data_.size(), nullptr);
     for (const AddedToken& token : data_.recipe.added) {
       added_[static_cast<size_t>(token.id)] = &token;
+      spaces = spaces || token.text.find(kSpace) != std::string::npos;
       options =
           options || token.strip_left || token.strip_right || token.single_word;
+    }
+    if (spaces && !data_.recipe.bytes) {
+      notes_.emplace_back(
+          "added tokens with '\xE2\x96\x81' stand for spaces in GGUF files, "
+          "which here they do not");
     }
     if (options) {
       notes_.emplace_back(

@@ -40,6 +40,9 @@ class Importer {
     ScaleTensors();
     if (!network_.architecture->gate_up.empty()) JoinGateAndUp();
     if (network_.architecture->type == "gpt_oss") RenameGptOss();
+    for (const char* ending : {".sinks.weight", ".layer_scalar.weight"}) {
+      DropEnding(ending);
+    }
     const Checkpoint checkpoint(files_.front()->path(), std::move(plain_),
                                 std::move(stored_));
     const JsonObject config(network_.config, files_.front()->path(),
@@ -60,13 +63,17 @@ class Importer {
  private:
   void Add(const std::shared_ptr<const GgufFile>& file,
            const GgufTensor& tensor) {
+    // Part of the network's description.
+    const bool describes = tensor.name == kShortFactors ||
+                           tensor.name == kLongFactors ||
+                           (tensor.name == kRopeFactors &&
+                            network_.architecture->type == "gemma4_text");
+    if (describes) return;
     if (tensor.name == kRopeFactors) {
       StoredWeights none;
       AddGgufTensor(file, tensor, tensor.name, factors_, none);
       return;
     }
-    // Part of the network's description.
-    if (tensor.name == kShortFactors || tensor.name == kLongFactors) return;
     const auto name = HuggingFaceName(*network_.architecture, tensor.name);
     if (!name) {
       throw Error::InTensor(file->path(), tensor.name,
@@ -254,11 +261,15 @@ class Importer {
       stored_.insert(std::move(node));
       JoinBiases(stem.substr(0, stem.rfind('.') + 1));
     }
-    std::vector<std::string> sinks;
+  }
+
+  // Hugging Face's names lack it.
+  void DropEnding(std::string_view ending) {
+    std::vector<std::string> names;
     for (const auto& [name, raw] : plain_.tensors) {
-      if (name.ends_with(".sinks.weight")) sinks.push_back(name);
+      if (name.ends_with(ending)) names.push_back(name);
     }
-    for (const std::string& name : sinks) {
+    for (const std::string& name : names) {
       Rename(name, name.substr(0, name.rfind('.')));
     }
   }

@@ -223,6 +223,87 @@ void ReadOlmo3(const GgufFile& file, Reader& reader, json& config) {
       {"full_attention", std::move(full)}};
 }
 
+// Layers with windows and without differ in nearly everything.
+void ReadGemma4(const GgufFile& file,
+                const std::vector<const GgufTensor*>& tensors, Reader& reader,
+                json& config) {
+  reader.Integer("attention.sliding_window", "sliding_window");
+  const auto layers = config["num_hidden_layers"].get<int64_t>();
+  const auto per_layer = [&](const char* key) {
+    std::vector<double> all = reader.PerLayer(key);
+    if (all.size() == 1) all.resize(static_cast<size_t>(layers), all[0]);
+    if (all.size() != static_cast<size_t>(layers)) {
+      file.Fail(reader.Key(key), "is not one number for each layer");
+    }
+    return all;
+  };
+  const auto windowed = per_layer("attention.sliding_window_pattern");
+  const auto key_heads = per_layer("attention.head_count_kv");
+  const auto feed = per_layer("feed_forward_length");
+  const int64_t shared = reader.Find("attention.shared_kv_layers").value_or(0);
+  const auto whole = [&](const char* key, double number) {
+    if (!(number >= 1 && number <= 1e9)) {
+      file.Fail(reader.Key(key), "is not possible");
+    }
+    return static_cast<int64_t>(number);
+  };
+  json types = json::array();
+  json own = json::object();
+  for (size_t i = 0; i < windowed.size(); ++i) {
+    const bool window = windowed[i] != 0;
+    types.push_back(window ? "sliding_attention" : "full_attention");
+    const int64_t heads = whole("attention.head_count_kv", key_heads[i]);
+    if (window) {
+      config["num_key_value_heads"] = heads;
+    } else {
+      own[std::to_string(i)] = {{"head_dim", config["head_dim"]},
+                                {"num_key_value_heads", heads}};
+      // Where there are no values they are the keys.
+      const std::string block = "blk." + std::to_string(i) + ".attn_";
+      config["attention_k_eq_v"] =
+          Has(tensors, block + "k.weight") && !Has(tensors, block + "v.weight");
+    }
+    // Layers without keys of their own may be twice as wide.
+    const bool wide = static_cast<int64_t>(i) >= layers - shared &&
+                      feed.back() == 2 * feed[0];
+    if (feed[i] != (wide ? 2 : 1) * feed[0]) {
+      file.Fail(reader.Key("feed_forward_length"),
+                "differs between layers in another way than is supported");
+    }
+    config["use_double_wide_mlp"] = wide;
+  }
+  config["intermediate_size"] = whole("feed_forward_length", feed[0]);
+  config["layer_types"] = std::move(types);
+  config["per_layer_config"] = std::move(own);
+  config["num_kv_shared_layers"] = shared;
+  reader.Integer("attention.key_length_swa", "head_dim");
+  config["hidden_size_per_layer_input"] =
+      reader.Find("embedding_length_per_layer_input").value_or(0);
+  for (const GgufTensor* tensor : tensors) {
+    if (tensor->name != "per_layer_token_embd.weight") continue;
+    config["vocab_size_per_layer_input"] =
+        std::min<uint64_t>(tensor->rows(), std::numeric_limits<int64_t>::max());
+  }
+  reader.Number("final_logit_softcapping", "final_logit_softcapping");
+  // Pairs that are not turned are divided by a number beyond all.
+  const std::vector<float> factors = Numbers(file, tensors, kRopeFactors);
+  const auto turned = std::count(factors.begin(), factors.end(), 1.0f);
+  config["rope_parameters"] = {
+      {"full_attention",
+       {{"rope_type", "proportional"},
+        {"rope_theta", config.value("rope_theta", 1e6)},
+        {"partial_rotary_factor",
+         factors.empty() ? 1.0
+                         : static_cast<double>(turned) /
+                               static_cast<double>(factors.size())}}},
+      {"sliding_attention",
+       {{"rope_type", "default"},
+        {"rope_theta",
+         file.Number(reader.Key("rope.freq_base_swa")).value_or(1e4)}}}};
+  config.erase("rope_theta");
+  config.erase("partial_rotary_factor");
+}
+
 // Queries grow with the text. The factor of the frequencies' cosines and sines
 // is made of two numbers, which are one here.
 void ReadMinistral3(const GgufFile& file, const Reader& reader, json& config) {
@@ -323,8 +404,11 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   reader.Integer("context_length", "max_position_embeddings");
   reader.Integer("embedding_length", "hidden_size");
   reader.Integer("block_count", "num_hidden_layers");
+  const std::string_view type = architecture->type;
   // Where all layers have experts, older files do not say it.
-  if (architecture->experts && !reader.Find("feed_forward_length")) {
+  if (type == "gemma4_text") {
+    config["num_key_value_heads"] = 1;
+  } else if (architecture->experts && !reader.Find("feed_forward_length")) {
     reader.Integer("expert_feed_forward_length", "intermediate_size");
   } else {
     reader.Integer("feed_forward_length", "intermediate_size");
@@ -340,10 +424,9 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   } else if (architecture->norms_plus_one) {
     first.Fail(reader.Key("attention.key_length"), "is missing");
   }
-  const std::string_view type = architecture->type;
   if (type == "lfm2") {
     ReadLfm2(first, reader, config);
-  } else {
+  } else if (type != "gemma4_text") {
     config["num_key_value_heads"] =
         reader.Find("attention.head_count_kv").value_or(heads);
   }
@@ -357,6 +440,7 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   ReadLongRope(first, tensors, reader, config);
   if (type == "gemma2") ReadGemma(first, reader, 46, config);
   if (type == "gemma3_text") ReadGemma(first, reader, 62, config);
+  if (type == "gemma4_text") ReadGemma4(first, tensors, reader, config);
   if (type == "olmo3") ReadOlmo3(first, reader, config);
   if (type == "ministral3") ReadMinistral3(first, reader, config);
   if (architecture->experts) ReadExperts(reader, type, config);

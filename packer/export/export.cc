@@ -69,12 +69,33 @@ class Exporter {
     }
     WriteText(folder / "config.json", Config() + "\n");
     for (const auto& [name, text] : files) WriteText(folder / name, text);
+    WriteModules(folder);
     writer.Commit();
     report.file_bytes = std::filesystem::file_size(path);
     return report;
   }
 
  private:
+  // What makes a vector of a text, as sentence-transformers has it.
+  void WriteModules(const std::filesystem::path& folder) const {
+    const auto pooling = source_.pooling();
+    if (!pooling) return;
+    const auto module = [](const char* path, const char* type) -> json {
+      return {{"path", path},
+              {"type", std::string("sentence_transformers.models.") + type}};
+    };
+    json modules = {module("", "Transformer"), module("1_Pooling", "Pooling")};
+    if (pooling->unit_length) {
+      modules.push_back(module("2_Normalize", "Normalize"));
+    }
+    std::filesystem::create_directories(folder / "1_Pooling");
+    const json config = {{"word_embedding_dimension", source_.network().width},
+                         {"pooling_mode_mean_tokens", pooling->mean},
+                         {"pooling_mode_cls_token", !pooling->mean}};
+    WriteText(folder / "1_Pooling" / "config.json", config.dump(2) + "\n");
+    WriteText(folder / "modules.json", modules.dump(2) + "\n");
+  }
+
   static void WriteText(const std::filesystem::path& path,
                         const std::string& text) {
     OutputFile file(path);
@@ -91,6 +112,7 @@ class Exporter {
   // nullptr if it has to become floats.
   std::unique_ptr<PackedLayout> Pack(const std::string& name,
                                      const ExportTensor& tensor) const {
+    if (tensor.zeros) return nullptr;
     const std::string& first = tensor.pieces[0].name;
     if (model_.packed(first) == nullptr) return nullptr;
     std::unique_ptr<PackedLayout> packed;
@@ -149,6 +171,11 @@ class Exporter {
     const DType dtype = tensor.info.dtype;
     const size_t row_bytes = tensor.columns * ByteSize(dtype);
     std::vector<float> scratch;
+    if (tensor.zeros) {
+      const std::vector<std::byte> zeros(tensor.info.ByteCount());
+      writer.WritePart(name, 0, zeros);
+      return false;
+    }
     if (tensor.transposed) {
       ExportRows rows(model_, {&tensor}, {});
       std::vector<uint8_t> bytes(row_bytes);

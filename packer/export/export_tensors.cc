@@ -14,6 +14,12 @@
 #include "runtime/base/json_object.h"
 
 namespace lutra::packer {
+namespace {
+
+// What makes the vector of a text of length 1.
+constexpr std::string_view kUnit = "lutra.unit";
+
+}  // namespace
 
 ExportTensors::ExportTensors(const Model& model, bool outputs)
     : model_(model), outputs_(outputs) {
@@ -61,9 +67,16 @@ void ExportTensors::Find() {
       Refuse(tensor.name, "was changed by the import, which cannot be undone");
     }
     AddPieces(tensor);
+    if (tensor.added.name.empty()) continue;
+    ExportTensor& zeros = tensors_[tensor.added.name];
+    zeros.zeros = true;
+    zeros.info = {tensor.added.name, DType::kFloat32, tensor.added.stored};
+    zeros.rows = static_cast<size_t>(tensor.added.stored.front());
+    zeros.columns = static_cast<size_t>(tensor.added.stored.back());
   }
   for (const TensorView& tensor : model_.file().tensors()) {
-    if (known.contains(tensor.name) || tensor.name == kTokenizerTensor) {
+    if (known.contains(tensor.name) || tensor.name == kTokenizerTensor ||
+        (tensor.name == kUnit && pooling())) {
       continue;
     }
     Refuse(tensor.name, "has no place in the network of its configuration");
@@ -73,6 +86,20 @@ void ExportTensors::Find() {
   untied_ = network_.tied && network_.embedding != network_.output &&
             model_.file().Find(network_.embedding) != nullptr &&
             model_.file().Find(network_.output) != nullptr;
+}
+
+std::optional<ExportTensors::Pooling> ExportTensors::pooling() const {
+  Pooling pooling;
+  bool found = false;
+  for (const Node& node : model_.graph().nodes) {
+    if (node.op == OpType::kTokenPool) {
+      found = true;
+      pooling.mean = WordAttribute(node, "over") == "mean";
+    }
+    pooling.unit_length = pooling.unit_length || node.weight == kUnit;
+  }
+  if (!found) return std::nullopt;
+  return pooling;
 }
 
 std::vector<std::string> ExportTensors::Notes() const {
@@ -182,6 +209,7 @@ void ExportTensors::AddPieces(const NetworkTensor& tensor) {
 
 void ExportTensors::Finish(const std::string& name,
                            ExportTensor& tensor) const {
+  if (tensor.zeros) return;
   size_t rows = 0;
   tensor.info.dtype = model_.file().Get(tensor.pieces[0].name).dtype;
   for (const ExportPiece& piece : tensor.pieces) {

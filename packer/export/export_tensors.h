@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ struct ExportTensor {
   std::vector<ExportPiece> pieces;
   // Pieces are columns of this tensor instead of rows; all are floats.
   bool transposed = false;
+  // Nothing but zeros, in place of a row that importing added to others.
+  bool zeros = false;
   // Packed matrices of experts whose outputs are columns in checkpoints of
   // floats; here they are rows.
   bool of_outputs = false;
@@ -57,6 +60,14 @@ class ExportTensors {
   }
   // Whether a matrix that was shared has become two.
   bool untied() const { return untied_; }
+
+  // How the vector of a text is made of those of its tokens; nothing where the
+  // model makes none, or the last token's is it.
+  struct Pooling {
+    bool mean = false;  // else the first token's
+    bool unit_length = false;
+  };
+  std::optional<Pooling> pooling() const;
 
   // What the model's layers do that a checkpoint cannot say, for people.
   std::vector<std::string> Notes() const;

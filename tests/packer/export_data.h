@@ -5,14 +5,21 @@
 
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <random>
 #include <string>
+#include <vector>
 
+#include "kernels/base/half.h"
 #include "lutra/packer/import.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/tokenizer.h"
+#include "packer/architectures/architecture.h"
 #include "packer/weights/compare.h"
 #include "packer/weights/row_source.h"
+#include "runtime/base/json_object.h"
+#include "tests/packer/import_data.h"
 #include "tests/temp_dir.h"
 
 namespace lutra::packer {
@@ -72,6 +79,37 @@ class ExportFixture : public ::testing::Test {
   TempDir dir_;
   int models_ = 0;
 };
+
+// A folder with random weights of the network that a configuration describes.
+inline void WriteRandomFolder(const std::filesystem::path& folder,
+                              const std::string& text) {
+  std::filesystem::create_directories(folder);
+  WriteText(folder / "config.json", text);
+  const auto document = nlohmann::json::parse(text);
+  std::map<std::string, TensorInfo> infos;
+  for (const NetworkTensor& tensor :
+       BuildNetwork(JsonObject(document, "test", "config")).tensors) {
+    for (const TensorPart& part : tensor.parts) {
+      infos[part.name] = {part.name, DType::kBFloat16, part.stored};
+    }
+    if (tensor.added.name.empty()) continue;
+    infos[tensor.added.name] = {tensor.added.name, DType::kBFloat16,
+                                tensor.added.stored};
+  }
+  std::vector<TensorInfo> all;
+  for (const auto& [name, info] : infos) all.push_back(info);
+  SafetensorsWriter writer(folder / "model.safetensors", {}, all);
+  std::mt19937 random(1);
+  for (const TensorInfo& info : all) {
+    std::vector<uint16_t> values(info.ElementCount());
+    for (uint16_t& value : values) {
+      value = BFloat16FromFloat(
+          std::uniform_real_distribution<float>(-0.3f, 0.3f)(random));
+    }
+    writer.Write(info.name, std::as_bytes(std::span(values)));
+  }
+  writer.Commit();
+}
 
 }  // namespace lutra::packer
 

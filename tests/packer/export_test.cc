@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "lutra/packer/export.h"
 #include "lutra/packer/import.h"
@@ -12,6 +14,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/safetensors.h"
+#include "lutra/runtime/text_encoder.h"
 #include "packer/export/tokenizer_json_writer.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "tests/packer/export_data.h"
@@ -115,6 +118,60 @@ TEST_F(ExportTest, WhatImportingChangedIsUndone) {
       EXPECT_EQ(chat->tokens, other->tokens);
     }
     std::filesystem::remove_all(dir_ / "folder");
+  }
+}
+
+// Of texts: how their vectors are made goes along, as a folder and as GGUF.
+TEST_F(ExportTest, Encoders) {
+  const auto source = dir_ / "source";
+  WriteRandomFolder(source, R"({
+      "architectures": ["BertModel"], "model_type": "bert", "hidden_size": 32,
+      "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 12,
+      "num_attention_heads": 2, "max_position_embeddings": 32})");
+  WriteText(source / "tokenizer.json", R"({"version": "1.0",
+      "added_tokens": [{"id": 0, "content": "[CLS]", "special": true},
+                       {"id": 1, "content": "[SEP]", "special": true},
+                       {"id": 2, "content": "[UNK]", "special": true}],
+      "normalizer": {"type": "BertNormalizer", "lowercase": true,
+                     "strip_accents": true, "clean_text": true,
+                     "handle_chinese_chars": true},
+      "pre_tokenizer": {"type": "BertPreTokenizer"},
+      "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 1],
+                         "cls": ["[CLS]", 0]},
+      "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+      "model": {"type": "WordPiece", "unk_token": "[UNK]",
+                "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 100,
+                "vocab": {"[CLS]": 0, "[SEP]": 1, "[UNK]": 2, "hello": 3,
+                          "a": 4, "##b": 5, ",": 6, "!": 7, "world": 8,
+                          "b": 9, "c": 10, "it": 11}}})");
+  WriteText(source / "modules.json", R"([
+      {"path": "", "type": "sentence_transformers.models.Transformer"},
+      {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+      {"path": "2_Norm", "type": "sentence_transformers.models.Normalize"}])");
+  std::filesystem::create_directories(source / "1_Pooling");
+  WriteText(source / "1_Pooling" / "config.json",
+            R"({"pooling_mode_cls_token": true})");
+  const auto model = Import(source);
+  const auto vector = [](const Model& of) {
+    TextEncoder encoder(Model::Load(of.path()),
+                        {.threads = 1, .cache = CacheType::kFloat32});
+    return encoder.Encode(std::vector<int32_t>{0, 3, 5, 1});
+  };
+  ExportModel(*model, dir_ / "folder");
+  const auto folder = Import(dir_ / "folder");
+  ExpectSameTokens(*model, *folder);
+  EXPECT_EQ(vector(*folder), vector(*model));
+  ExportGguf(*model, dir_ / "model.gguf");
+  const auto gguf = Import(dir_ / "model.gguf");
+  ExpectSameTokens(*model, *gguf);
+  // Programs that read it make vectors of length 1 of these.
+  const std::vector<float> unit = vector(*model);
+  const std::vector<float> free = vector(*gguf);
+  double square = 0;
+  for (const float x : free) square += double{x} * x;
+  for (size_t i = 0; i < free.size(); ++i) {
+    EXPECT_NEAR(free[i] / std::sqrt(square), unit[i], 1e-5);
   }
 }
 

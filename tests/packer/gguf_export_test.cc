@@ -152,34 +152,6 @@ TEST_F(GgufExportTest, GemmaFour) {
   }
 }
 
-// A folder with random weights of the network that a configuration describes.
-void WriteRandomFolder(const std::filesystem::path& folder,
-                       const std::string& text) {
-  std::filesystem::create_directories(folder);
-  WriteText(folder / "config.json", text);
-  const auto document = nlohmann::json::parse(text);
-  std::map<std::string, TensorInfo> infos;
-  for (const NetworkTensor& tensor :
-       BuildNetwork(JsonObject(document, "test", "config")).tensors) {
-    for (const TensorPart& part : tensor.parts) {
-      infos[part.name] = {part.name, DType::kBFloat16, part.stored};
-    }
-  }
-  std::vector<TensorInfo> all;
-  for (const auto& [name, info] : infos) all.push_back(info);
-  SafetensorsWriter writer(folder / "model.safetensors", {}, all);
-  std::mt19937 random(1);
-  for (const TensorInfo& info : all) {
-    std::vector<uint16_t> values(info.ElementCount());
-    for (uint16_t& value : values) {
-      value = BFloat16FromFloat(
-          std::uniform_real_distribution<float>(-0.3f, 0.3f)(random));
-    }
-    writer.Write(info.name, std::as_bytes(std::span(values)));
-  }
-  writer.Commit();
-}
-
 // Rows of gate and up are one tensor there and two here, as floats and packed.
 TEST_F(GgufExportTest, ExpertsWhoseGateAndUpAreOne) {
   WriteRandomFolder(dir_ / "granitemoe", R"({

@@ -72,6 +72,12 @@ class Exporter {
                               ", which cannot be exported as GGUF",
                           ErrorCode::kUnsupported);
     }
+    if (source_.pooling() && architecture_->type != "bert") {
+      throw Error::InFile(model.path(),
+                          "makes vectors of texts, which GGUF files of '" +
+                              std::string(architecture_->name) + "' do not say",
+                          ErrorCode::kUnsupported);
+    }
     FindTargets();
   }
 
@@ -92,6 +98,10 @@ class Exporter {
       report.notes.emplace_back(
           "programs that do not know bitnet.hidden_activation, as llama.cpp, "
           "compute silu");
+    }
+    if (source_.pooling() && source_.pooling()->unit_length) {
+      report.notes.emplace_back(
+          "that vectors are of length 1 is left to the program that reads it");
     }
     const auto& nodes = source_.network().graph.nodes;
     if (std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
@@ -242,6 +252,13 @@ class Exporter {
   Form Describe(const std::string& name, const Target& target,
                 GgufWriter& writer, GgufReport& report) const {
     const ExportTensor& first = *target.parts.begin()->second;
+    if (first.zeros) {
+      ++report.types[kFloat32.name];
+      writer.Tensor(name, kFloat32.number,
+                    std::vector<uint64_t>{first.rows, first.columns},
+                    first.info.ByteCount());
+      return {};
+    }
     const bool vector = first.columns == 1;
     ExportRows rows = Rows(name, target);
     Form form;
@@ -293,6 +310,8 @@ class Exporter {
 
   void WriteTensor(const Target& target, const std::string& name,
                    const Form& form, size_t index, GgufWriter& writer) const {
+    // The file is as long as it will be, and empty.
+    if (target.parts.begin()->second->zeros) return;
     ExportRows rows = Rows(name, target);
     const size_t row_bytes = form.RowBytes(rows.columns());
     // Some at a time; elements of a vector are rows.

@@ -358,6 +358,12 @@ class Writer {
                 config_.Bool("use_parallel_residual", false));
     } else if (type == "lfm2") {
       Integer("shortconv.l_cache", config_.Integer("conv_L_cache", 1, 1024, 3));
+    } else if (type == "bert") {
+      const auto pooling = source_.pooling();
+      constexpr int64_t kMean = 1;
+      constexpr int64_t kFirst = 2;
+      out_.Bool(Key("attention.causal"), false);
+      Integer("pooling_type", pooling && !pooling->mean ? kFirst : kMean);
     } else if (type == "bitnet") {
       out_.Text(Key("hidden_activation"),
                 config_.String("hidden_act", "relu2"));

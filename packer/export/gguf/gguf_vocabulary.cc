@@ -22,6 +22,7 @@ using Type = GgufTokenType;
 
 constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
 // Of pieces that no merge leads to: lower than all others.
+constexpr std::string_view kContinuation = "##";  // of WordPiece
 constexpr float kLowestScore = -1e6f;
 
 class Writer {
@@ -37,6 +38,9 @@ class Writer {
       WriteByteLevel();
     } else if (recipe.model == PieceModel::kMerges && IsSentencePiece()) {
       WriteSentencePiece();
+    } else if (recipe.model == PieceModel::kWordPiece &&
+               recipe.continuation == kContinuation) {
+      WriteWordPiece();
     } else {
       Refuse("is none that GGUF files have (" + recipe.kind + ")");
     }
@@ -167,6 +171,35 @@ class Writer {
     std::sort(merges.begin(), merges.end(),
               [](const Merge& a, const Merge& b) { return a.rank < b.rank; });
     return merges;
+  }
+
+  // Marks pieces that begin a word, not those that do not.
+  void WriteWordPiece() {
+    const auto& steps = data_.recipe.normalizer;
+    const auto has = [&](TextStep::Kind kind) {
+      return std::any_of(
+          steps.begin(), steps.end(),
+          [kind](const TextStep& step) { return step.kind == kind; });
+    };
+    constexpr int64_t kMostCharacters = 100;
+    if (!has(TextStep::Kind::kNoControls) ||
+        !has(TextStep::Kind::kSpaceIdeographs) ||
+        data_.recipe.max_word != kMostCharacters) {
+      Refuse("prepares texts otherwise than BERT's");
+    }
+    out_.Text("tokenizer.ggml.model", "bert");
+    out_.Bool("tokenizer.ggml.normalizer.lowercase",
+              has(TextStep::Kind::kLowercase));
+    out_.Bool("tokenizer.ggml.normalizer.strip_accents",
+              has(TextStep::Kind::kNoMarks));
+    WritePieces([](std::string_view piece) {
+      return piece.starts_with(kContinuation)
+                 ? std::string(piece.substr(kContinuation.size()))
+                 : std::string(kSpace) + std::string(piece);
+    });
+    const TokenizerRecipe& recipe = data_.recipe;
+    if (!recipe.before.empty()) WriteId("cls", recipe.before[0]);
+    if (!recipe.after.empty()) WriteId("seperator", recipe.after[0]);
   }
 
   void WriteByteLevel() {

@@ -111,7 +111,8 @@ class Exporter {
           "ids that stand for images and sounds are not read as padding");
     }
     if (options_.tokenizer) {
-      WriteGgufTokenizer(source_.model(), writer, report.notes);
+      WriteGgufTokenizer(source_.model(), architecture_->name == "gemma4",
+                         writer, report.notes);
     } else {
       writer.Text("tokenizer.ggml.model", "none");
     }

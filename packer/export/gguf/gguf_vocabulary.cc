@@ -27,9 +27,13 @@ constexpr float kLowestScore = -1e6f;
 
 class Writer {
  public:
-  Writer(const Model& model, TokenizerData data, GgufWriter& out,
+  Writer(const Model& model, TokenizerData data, bool merges, GgufWriter& out,
          std::vector<std::string>& notes)
-      : model_(model), data_(std::move(data)), out_(out), notes_(notes) {}
+      : model_(model),
+        data_(std::move(data)),
+        merges_(merges),
+        out_(out),
+        notes_(notes) {}
 
   void Write() {
     FindAdded();
@@ -37,7 +41,7 @@ class Writer {
     if (recipe.model == PieceModel::kMerges && recipe.bytes) {
       WriteByteLevel();
     } else if (recipe.model == PieceModel::kMerges && IsSentencePiece()) {
-      WriteSentencePiece();
+      merges_ ? WriteGemma4() : WriteSentencePiece();
     } else if (recipe.model == PieceModel::kWordPiece &&
                recipe.continuation == kContinuation) {
       WriteWordPiece();
@@ -100,7 +104,7 @@ class Writer {
       options =
           options || token.strip_left || token.strip_right || token.single_word;
     }
-    if (spaces && !data_.recipe.bytes) {
+    if (spaces && !data_.recipe.bytes && !merges_) {
       notes_.emplace_back(
           "added tokens with '\xE2\x96\x81' stand for spaces in GGUF files, "
           "which here they do not");
@@ -171,6 +175,19 @@ class Writer {
     std::sort(merges.begin(), merges.end(),
               [](const Merge& a, const Merge& b) { return a.rank < b.rank; });
     return merges;
+  }
+
+  void WriteGemma4() {
+    if (prefixes_ || collapses_) Refuse("is none of Gemma 4's");
+    out_.Text("tokenizer.ggml.model", "gemma4");
+    WritePieces([](std::string_view piece) { return std::string(piece); });
+    std::vector<std::string> merges;
+    for (const Merge& merge : MergesByRank()) {
+      merges.push_back(std::string(data_.Piece(merge.left)) + " " +
+                       std::string(data_.Piece(merge.right)));
+    }
+    out_.Texts("tokenizer.ggml.merges", merges);
+    out_.Bool("tokenizer.ggml.add_space_prefix", false);
   }
 
   // Marks pieces that begin a word, not those that do not.
@@ -359,6 +376,7 @@ class Writer {
 
   const Model& model_;
   TokenizerData data_;
+  const bool merges_;
   GgufWriter& out_;
   std::vector<std::string>& notes_;
   std::vector<const AddedToken*> added_;  // by id
@@ -372,7 +390,7 @@ class Writer {
 
 }  // namespace
 
-void WriteGgufTokenizer(const Model& model, GgufWriter& writer,
+void WriteGgufTokenizer(const Model& model, bool merges, GgufWriter& writer,
                         std::vector<std::string>& notes) {
   const TensorView* tensor = model.file().Find(kTokenizerTensor);
   const auto chat = ReadChatData(model);
@@ -381,7 +399,8 @@ void WriteGgufTokenizer(const Model& model, GgufWriter& writer,
     if (chat) notes.emplace_back("chat templates need a tokenizer: left out");
     return;
   }
-  Writer out(model, ParseTokenizer(tensor->data, model.path()), writer, notes);
+  Writer out(model, ParseTokenizer(tensor->data, model.path()), merges, writer,
+             notes);
   if (chat) out.Prefer(*chat);
   out.Write();
   if (chat) out.WriteChat(*chat);

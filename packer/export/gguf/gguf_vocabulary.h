@@ -10,9 +10,10 @@
 namespace lutra::packer {
 
 // Writes the model's tokenizer and chat templates, if it has any, into the
-// metadata. What is lost without a change of what a text becomes is told in
+// metadata. `merges`: programs expect Gemma 4's kind, not sentencepiece's
+// scores. What is lost without a change of what a text becomes is told in
 // `notes`. Throws Error for tokenizers that GGUF files have no words for.
-void WriteGgufTokenizer(const Model& model, GgufWriter& writer,
+void WriteGgufTokenizer(const Model& model, bool merges, GgufWriter& writer,
                         std::vector<std::string>& notes);
 
 }  // namespace lutra::packer

@@ -138,15 +138,11 @@ bool SameSteps(const std::vector<TextStep>& a, const std::vector<TextStep>& b) {
 }
 
 // What would be the tokenizer.json.
-TokenizerData ReadByteLevel(const GgufFile& file) {
-  const PreTokenizerRow& pre = FindPreTokenizer(file);
+// Adds tokens and merges to what `root` says of texts.
+TokenizerData ReadMerges(const GgufFile& file, json root, json model) {
   const Tokens tokens(file);
-  json root;
   root["version"] = "1.0";
-  root["normalizer"] = Normalizer(pre);
-  root["pre_tokenizer"] = Steps(pre);
   root["post_processor"] = nullptr;
-  root["decoder"] = {{"type", "ByteLevel"}};
   json added = json::array();
   json vocabulary = json::object();
   for (size_t id = 0; id < tokens.texts.size(); ++id) {
@@ -178,12 +174,48 @@ TokenizerData ReadByteLevel(const GgufFile& file) {
     merges.push_back(std::string(merge));
   }
   root["added_tokens"] = std::move(added);
-  root["model"] = {{"type", "BPE"},
-                   {"ignore_merges", pre.ignore_merges},
-                   {"vocab", std::move(vocabulary)},
-                   {"merges", std::move(merges)}};
-  TokenizerData data = ReadTokenizerJson(root, file.path());
+  model["type"] = "BPE";
+  model["vocab"] = std::move(vocabulary);
+  model["merges"] = std::move(merges);
+  root["model"] = std::move(model);
+  return ReadTokenizerJson(root, file.path());
+}
+
+TokenizerData ReadByteLevel(const GgufFile& file) {
+  const PreTokenizerRow& pre = FindPreTokenizer(file);
+  const json root = {{"normalizer", Normalizer(pre)},
+                     {"pre_tokenizer", Steps(pre)},
+                     {"decoder", {{"type", "ByteLevel"}}}};
+  TokenizerData data =
+      ReadMerges(file, root, {{"ignore_merges", pre.ignore_merges}});
   data.recipe.kind = "GGUF, " + std::string(pre.name);
+  return data;
+}
+
+// Gemma 4's: merges of characters, of which spaces are spelled as in
+// sentencepiece.
+TokenizerData ReadGemma4(const GgufFile& file) {
+  const std::string space(kSpace);
+  const json decoders = {
+      {{"type", "Replace"}, {"pattern", {{"String", space}}}, {"content", " "}},
+      {{"type", "ByteFallback"}},
+      {{"type", "Fuse"}}};
+  const json root = {
+      {"normalizer",
+       {{"type", "Replace"},
+        {"pattern", {{"String", " "}}},
+        {"content", space}}},
+      {"pre_tokenizer", nullptr},
+      {"decoder", {{"type", "Sequence"}, {"decoders", decoders}}}};
+  json model = {{"byte_fallback", true}, {"fuse_unk", true}};
+  const auto unknown = file.Integer("tokenizer.ggml.unknown_token_id");
+  const auto texts = file.Texts(kTokens);
+  if (unknown && *unknown >= 0 &&
+      *unknown < static_cast<int64_t>(texts.size())) {
+    model["unk_token"] = std::string(texts[static_cast<size_t>(*unknown)]);
+  }
+  TokenizerData data = ReadMerges(file, root, std::move(model));
+  data.recipe.kind = "GGUF, Gemma 4";
   return data;
 }
 
@@ -429,11 +461,16 @@ std::optional<TokenizerData> ReadGgufTokenizer(const GgufFile& file) {
     ReadWordPieceEnds(file, data);
     return data;
   }
+  if (*model == "gemma4") {
+    TokenizerData data = ReadGemma4(file);
+    ReadEnds(file, /*bos=*/true, data);
+    return data;
+  }
   const bool scores = *model == "llama";
   if (!scores && *model != "gpt2") {
-    file.Fail(kModel,
-              "is '" + *model +
-                  "', which is not supported; supported: bert, gpt2, llama");
+    file.Fail(kModel, "is '" + *model +
+                          "', which is not supported; supported: bert, "
+                          "gemma4, gpt2, llama");
   }
   TokenizerData data = scores ? ReadSentencePiece(file) : ReadByteLevel(file);
   ReadEnds(file, scores || FindPreTokenizer(file).bos, data);

@@ -222,7 +222,8 @@ void AddPlain(const FormatInput& in, const std::vector<Scheme>& schemes,
       GroupSize(schemes, weight.columns, scale.groups, scale.part);
   const int minimum = -(1 << (bits - 1));
   weight.levels = IntegerLevels(minimum, size_t{1} << bits);
-  weight.format = "compressed-tensors, int" + std::to_string(bits);
+  weight.format = "compressed-tensors, int";
+  weight.format += std::to_string(bits);
   const Part zero(in.raw.TakeIfPresent(name + "_zero_point"),
                   {DType::kInt8, DType::kInt32});
   PerGroup zeros;

@@ -56,7 +56,9 @@ std::function<void()> MakeEigenGemm(const PeerShape& shape, bool x_transposed,
                                       static_cast<Eigen::Index>(rows),
                                       static_cast<Eigen::Index>(columns));
     };
-    const auto& [m, n, k] = shape;
+    const size_t m = shape.m;
+    const size_t n = shape.n;
+    const size_t k = shape.k;
     Eigen::Map<Matrix> y(data->y.data(), static_cast<Eigen::Index>(m),
                          static_cast<Eigen::Index>(n));
     const auto multiply = [&](const auto& x) {

@@ -69,7 +69,8 @@ class NormStep : public BackwardStep {
     moments_[row] = moments;
     const GradientTarget& target = binding_.input_gradients[0];
     if (target.values == nullptr) return;
-    const auto [mean, inverse] = moments;
+    const float mean = moments.mean;
+    const float inverse = moments.inverse;
     const float* w = weight_;
     const auto n = static_cast<float>(columns_);
     float mean_g = 0.0f;

@@ -90,7 +90,7 @@ void Replay(const fs::path& folder, Sink& sink) {
     throw Error::InFile(name, "has no cases");
   }
   for (const auto& [key, entry] : cases->items()) {
-    RunCase(sink, key, [&](Comparison& comparison) {
+    RunCase(sink, key, [&, &key = key, &entry = entry](Comparison& comparison) {
       ReplayCase(folder, truth, key, entry, comparison);
     });
   }

@@ -110,7 +110,8 @@ TEST(Grammar, Errors) {
       {"root ::= \"a\"{0,400000}", "1048576 symbols"},
       {"root ::= " + std::string(300, '('), "groups are nested too deeply"}};
   for (const auto& [gbnf, message] : cases) {
-    EXPECT_THAT(ErrorMessage([&] { Grammar::Parse(gbnf); }), HasSubstr(message))
+    EXPECT_THAT(ErrorMessage([&gbnf = gbnf] { Grammar::Parse(gbnf); }),
+                HasSubstr(message))
         << gbnf;
   }
 }

@@ -493,8 +493,8 @@ class Fitter {
   std::array<uint8_t, kMost> later_;
   std::array<Interval, kMost> intervals_;
   std::array<int, kMost> multiples_;
-  uint8_t* codes_;
   std::array<uint8_t, kMost> room_;  // of codes that nobody wants
+  uint8_t* codes_;                   // room_, or the caller's
   GroupFit fit_;
 };
 

@@ -125,8 +125,9 @@ class LstmStep : public BackwardStep {
         const size_t row = rows.first + t;
         const float* gates = scratch_.gates + row * width;
         float* c = scratch_.cells + row * units_;
+        const float* const before = t == 0 ? c : c - units_;
         for (size_t i = 0; i < units_; ++i) {
-          const float kept = t == 0 ? 0.0f : gates[forget_ + i] * c[i - units_];
+          const float kept = t == 0 ? 0.0f : gates[forget_ + i] * before[i];
           c[i] = kept + gates[input_ + i] * gates[cell_ + i];
         }
       }
@@ -163,6 +164,7 @@ class LstmStep : public BackwardStep {
     const size_t width = kGates * units_;
     const float* gates = scratch_.gates + row * width;
     const float* c = scratch_.cells + row * units_;
+    const float* const c_before = first ? c : c - units_;
     const float* dy = binding_.output_gradient + row * width_;
     // Of c, if that is given out as well.
     const float* dy_cell = width_ > units_ ? dy + units_ : nullptr;
@@ -182,7 +184,7 @@ class LstmStep : public BackwardStep {
       const float through = h * o * ((1.0f - tanh) * (1.0f + tanh));
       const float given = dy_cell == nullptr ? through : through + dy_cell[j];
       const float cell = dh == nullptr ? given : given + dc[j];
-      const float before = first ? 0.0f : c[j - units_];
+      const float before = first ? 0.0f : c_before[j];
       d[output_ + j] = h * tanh * (o * (1.0f - o));
       d[input_ + j] = cell * g * (i * (1.0f - i));
       d[cell_ + j] = cell * i * ((1.0f - g) * (1.0f + g));

@@ -68,7 +68,9 @@ TEST(LimitsTest, PeaksOfEveryVariant) {
     if (!kernels::ForceVariant(variants[i].name)) continue;
     SCOPED_TRACE(variants[i].name);
     ++tried;
-    const bool none = variants[i].name == std::string("SCALAR");
+    // What Highway falls back to: one of them, as the compiler is.
+    const std::string name = variants[i].name;
+    const bool none = name == "SCALAR" || name == "EMU128";
     for (Executor* p : {static_cast<Executor*>(nullptr), executor.get()}) {
       EXPECT_EQ(Int8Rate(p) > 0, !none);
       EXPECT_EQ(FloatRate(p) > 0, !none);

@@ -53,16 +53,16 @@ View BroadcastTo(const View& view, const Dims& dims) {
 
 }  // namespace
 
-Value Network::Unary(OpType op, const Value& x, Attributes attributes) {
+Value NetworkBuilder::Unary(OpType op, const Value& x, Attributes attributes) {
   const Value full = Full(x);
   return AddNode(op, {&full}, full.shape, full.view, std::move(attributes));
 }
 
-Value Network::Scaled(const Value& x, double factor) {
+Value NetworkBuilder::Scaled(const Value& x, double factor) {
   return Unary(OpType::kScale, x, {{"factor", factor}});
 }
 
-Value Network::OnGrid(const Value& x, const Grid& grid) {
+Value NetworkBuilder::OnGrid(const Value& x, const ValueGrid& grid) {
   const auto low = static_cast<double>(grid.low - grid.zero);
   const auto high = static_cast<double>(grid.high - grid.zero);
   const double scale = double{grid.scale};
@@ -72,7 +72,7 @@ Value Network::OnGrid(const Value& x, const Grid& grid) {
   return y;
 }
 
-Value Network::Binary(OpType op, const Value& a, const Value& b) {
+Value NetworkBuilder::Binary(OpType op, const Value& a, const Value& b) {
   const Dims dims = Common(a.view, b.view);
   Value left = WithView(a, BroadcastTo(a.view, dims));
   Value right = WithView(b, BroadcastTo(b.view, dims));
@@ -99,8 +99,8 @@ Value Network::Binary(OpType op, const Value& a, const Value& b) {
   return AddNode(op, {&left, &right}, shape, left.view);
 }
 
-Value Network::Affine(const Value& x, const Constant* factor,
-                      const Constant* offset) {
+Value NetworkBuilder::Affine(const Value& x, const Constant* factor,
+                             const Constant* offset) {
   Dims dims = x.view.dims;
   for (const Constant* constant : {factor, offset}) {
     if (constant == nullptr) continue;
@@ -173,9 +173,9 @@ Value Network::Affine(const Value& x, const Constant* factor,
 }
 
 // Into the layer that makes x, whose outputs are the last axis of memory.
-std::optional<Value> Network::Fold(const Value& x,
-                                   const std::vector<float>& factors,
-                                   const std::vector<float>& offsets) {
+std::optional<Value> NetworkBuilder::Fold(const Value& x,
+                                          const std::vector<float>& factors,
+                                          const std::vector<float>& offsets) {
   if (!x.sole) return std::nullopt;
   const auto found = std::find_if(
       layers_.begin(), layers_.end(),

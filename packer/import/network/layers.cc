@@ -66,7 +66,7 @@ void PadToSame(const std::array<int64_t, 2>& image, bool upper,
   }
 }
 
-Value Network::Linear(const Value& x, const Constant& weight) {
+Value NetworkBuilder::Linear(const Value& x, const Constant& weight) {
   if (x.view.dims.empty() || HasRows(x.view.dims.back())) {
     throw Unsupported{"a product along the batch"};
   }
@@ -123,7 +123,7 @@ Value Network::Linear(const Value& x, const Constant& weight) {
 }
 
 // [H, W, C] in memory.
-Value Network::Image(const Value& x, const ImageDims& dims) {
+Value NetworkBuilder::Image(const Value& x, const ImageDims& dims) {
   const View& view = x.view;
   if (!RowElementAxes(view.dims[dims.batch]).empty()) {
     throw Unsupported{"an image with a batch that is no row axis"};
@@ -174,9 +174,9 @@ Attributes WindowAttributes(const Window& window) {
 
 }  // namespace
 
-Value Network::Convolution(const Value& x, const ImageDims& dims,
-                           const Constant& weight, size_t groups,
-                           const Window& window) {
+Value NetworkBuilder::Convolution(const Value& x, const ImageDims& dims,
+                                  const Constant& weight, size_t groups,
+                                  const Window& window) {
   const Value image = Image(x, dims);
   const int64_t channels = image.shape[2];
   const int64_t n = SizeOf(weight.view.dims[0]);
@@ -227,8 +227,8 @@ Value Network::Convolution(const Value& x, const ImageDims& dims,
   return AddLayer(std::move(layer), shape, ImageView(image.view, dims, shape));
 }
 
-Value Network::Pool(OpType op, const Value& x, const ImageDims& dims,
-                    const Window& window) {
+Value NetworkBuilder::Pool(OpType op, const Value& x, const ImageDims& dims,
+                           const Window& window) {
   const Value image = Image(x, dims);
   const auto out = OutputSize(image.shape, window);
   const std::vector<int64_t> shape = {out[0], out[1], image.shape[2]};
@@ -239,8 +239,8 @@ Value Network::Pool(OpType op, const Value& x, const ImageDims& dims,
 }
 
 // A kernel of one tap for each channel.
-Value Network::Padded(const Value& x, const ImageDims& dims,
-                      const std::array<int64_t, 4>& padding) {
+Value NetworkBuilder::Padded(const Value& x, const ImageDims& dims,
+                             const std::array<int64_t, 4>& padding) {
   const int64_t channels = SizeOf(x.view.dims[dims.channels]);
   const std::vector<int64_t> shape = {channels, 1, 1, 1};
   const Constant ones = MakeConstant(
@@ -255,8 +255,8 @@ Value Network::Padded(const Value& x, const ImageDims& dims,
   return y;
 }
 
-Value Network::Reduce(OpType pool, const Value& x,
-                      const std::vector<size_t>& dims) {
+Value NetworkBuilder::Reduce(OpType pool, const Value& x,
+                             const std::vector<size_t>& dims) {
   std::vector<size_t> kept = AllDims(x.view);
   std::erase_if(kept, [&](size_t dim) {
     return std::find(dims.begin(), dims.end(), dim) != dims.end();
@@ -292,7 +292,7 @@ Value Network::Reduce(OpType pool, const Value& x,
                  {{"kernel", List({count, 1})}});
 }
 
-Value Network::Softmax(const Value& x, size_t dims) {
+Value NetworkBuilder::Softmax(const Value& x, size_t dims) {
   std::vector<size_t> last = AllDims(x.view);
   last.erase(last.begin(), last.end() - static_cast<std::ptrdiff_t>(dims));
   auto inner = OfDims(x.view, last);
@@ -320,8 +320,8 @@ Value Network::Softmax(const Value& x, size_t dims) {
   return AddNode(OpType::kSoftmax, {&in}, in.shape, in.view);
 }
 
-Value Network::Norm(OpType op, const Value& x, const Constant& weight,
-                    const Constant* bias, double eps) {
+Value NetworkBuilder::Norm(OpType op, const Value& x, const Constant& weight,
+                           const Constant* bias, double eps) {
   const size_t last = x.view.dims.size() - 1;
   if (x.view.dims.empty() || HasRows(x.view.dims[last])) {
     throw Unsupported{"over the batch"};
@@ -349,7 +349,7 @@ Value Network::Norm(OpType op, const Value& x, const Constant& weight,
   return AddLayer(std::move(layer), in.shape, in.view);
 }
 
-Value Network::Embedding(const Constant& table, const Value& ids) {
+Value NetworkBuilder::Embedding(const Constant& table, const Value& ids) {
   if (!ids.ids || !ids.shape.empty()) {
     throw Unsupported{
         "a table looked up by anything but one id of the input for each row"};
@@ -369,7 +369,7 @@ Value Network::Embedding(const Constant& table, const Value& ids) {
   return AddLayer(std::move(layer), {n}, std::move(view));
 }
 
-Value Network::Concat(const Value& a, const Value& b, size_t dim) {
+Value NetworkBuilder::Concat(const Value& a, const Value& b, size_t dim) {
   if (HasRows(a.view.dims[dim])) throw Unsupported{"along the batch"};
   if (RowsOf(a.view) != RowsOf(b.view)) {
     throw Unsupported{"values of a batch together with others of none"};
@@ -402,9 +402,9 @@ Value Network::Concat(const Value& a, const Value& b, size_t dim) {
   return AddNode(OpType::kConcat, {&x, &y}, {rows, left + right}, view);
 }
 
-Value Network::Lstm(const Value& x, const Constant& input,
-                    const Constant& recurrent, std::vector<float> bias,
-                    const std::string& gates, bool both) {
+Value NetworkBuilder::Lstm(const Value& x, const Constant& input,
+                           const Constant& recurrent, std::vector<float> bias,
+                           const std::string& gates, bool both) {
   const auto& time = x.view.dims[0];
   if (time.size() != 1 || !time[0].is_row() ||
       !RowElementAxes(x.view.dims[1]).empty()) {

@@ -40,7 +40,7 @@ int64_t Count(const std::vector<int64_t>& shape) {
 
 }  // namespace
 
-std::string Network::NewName() {
+std::string NetworkBuilder::NewName() {
   std::string name = hint_;
   for (int i = 1; !names_.insert(name).second; ++i) {
     name = hint_ + "." + std::to_string(i);
@@ -48,7 +48,7 @@ std::string Network::NewName() {
   return name;
 }
 
-std::string Network::NewTensorName(const std::string& name) {
+std::string NetworkBuilder::NewTensorName(const std::string& name) {
   const std::string base = name.empty() ? hint_ : name;
   std::string result = base;
   for (int i = 1; !tensor_names_.insert(result).second; ++i) {
@@ -57,13 +57,14 @@ std::string Network::NewTensorName(const std::string& name) {
   return result;
 }
 
-void Network::Note(const std::string& note) {
+void NetworkBuilder::Note(const std::string& note) {
   if (std::find(notes_.begin(), notes_.end(), note) == notes_.end()) {
     notes_.push_back(note);
   }
 }
 
-Value Network::AddLayer(Layer layer, std::vector<int64_t> shape, View view) {
+Value NetworkBuilder::AddLayer(Layer layer, std::vector<int64_t> shape,
+                               View view) {
   layer.node.output = NewName();
   Value value;
   value.name = layer.node.output;
@@ -73,9 +74,9 @@ Value Network::AddLayer(Layer layer, std::vector<int64_t> shape, View view) {
   return value;
 }
 
-Value Network::AddNode(OpType op, std::vector<const Value*> inputs,
-                       std::vector<int64_t> shape, View view,
-                       Attributes attributes) {
+Value NetworkBuilder::AddNode(OpType op, std::vector<const Value*> inputs,
+                              std::vector<int64_t> shape, View view,
+                              Attributes attributes) {
   Layer layer;
   layer.node.op = op;
   for (const Value* input : inputs) {
@@ -86,19 +87,20 @@ Value Network::AddNode(OpType op, std::vector<const Value*> inputs,
   return AddLayer(std::move(layer), std::move(shape), std::move(view));
 }
 
-Value Network::WithView(const Value& x, View view) const {
+Value NetworkBuilder::WithView(const Value& x, View view) const {
   Value value = x;
   value.view = std::move(view);
   return value;
 }
 
-Value Network::InShape(const Value& x, const std::vector<int64_t>& shape) {
+Value NetworkBuilder::InShape(const Value& x,
+                              const std::vector<int64_t>& shape) {
   if (x.shape == shape) return x;
   return AddNode(OpType::kReshape, {&x}, shape, x.view, {{"shape", shape}});
 }
 
-std::vector<Network::AxisRef> Network::OfDims(const View& view,
-                                              const std::vector<size_t>& dims) {
+std::vector<NetworkBuilder::AxisRef> NetworkBuilder::OfDims(
+    const View& view, const std::vector<size_t>& dims) {
   std::vector<AxisRef> order;
   for (const size_t dim : dims) {
     for (size_t i = 0; i < view.dims[dim].size(); ++i) {
@@ -108,7 +110,8 @@ std::vector<Network::AxisRef> Network::OfDims(const View& view,
   return order;
 }
 
-std::vector<Network::AxisRef> Network::InMemoryOrder(const View& view) {
+std::vector<NetworkBuilder::AxisRef> NetworkBuilder::InMemoryOrder(
+    const View& view) {
   std::vector<size_t> dims;
   for (size_t i = 0; i < view.dims.size(); ++i) dims.push_back(i);
   std::vector<AxisRef> order = OfDims(view, dims);
@@ -120,8 +123,9 @@ std::vector<Network::AxisRef> Network::InMemoryOrder(const View& view) {
   return order;
 }
 
-Value Network::Arranged(const Value& x, const std::vector<AxisRef>& order,
-                        const std::vector<int64_t>& shape) {
+Value NetworkBuilder::Arranged(const Value& x,
+                               const std::vector<AxisRef>& order,
+                               const std::vector<int64_t>& shape) {
   std::vector<Axis> axes;
   View view = x.view;
   view.offset = 0;
@@ -165,7 +169,7 @@ Value Network::Arranged(const Value& x, const std::vector<AxisRef>& order,
   return InShape(moved, shape);
 }
 
-Value Network::Full(const Value& x) {
+Value NetworkBuilder::Full(const Value& x) {
   if (ShowsAll(x.view, static_cast<size_t>(Count(x.shape)))) return x;
   std::vector<size_t> dims;
   for (size_t i = 0; i < x.view.dims.size(); ++i) dims.push_back(i);
@@ -173,7 +177,8 @@ Value Network::Full(const Value& x) {
   return Arranged(x, order, {static_cast<int64_t>(RowElements(x.view))});
 }
 
-Value Network::Reshaped(const Value& x, const std::vector<int64_t>& shape) {
+Value NetworkBuilder::Reshaped(const Value& x,
+                               const std::vector<int64_t>& shape) {
   if (auto view = packer::Reshaped(x.view, shape)) {
     return WithView(x, *std::move(view));
   }
@@ -187,8 +192,8 @@ Value Network::Reshaped(const Value& x, const std::vector<int64_t>& shape) {
   return WithView(moved, *std::move(view));
 }
 
-Value Network::AddInput(const std::string& name, const View& view, bool ids,
-                        const std::vector<size_t>& order) {
+Value NetworkBuilder::AddInput(const std::string& name, const View& view,
+                               bool ids, const std::vector<size_t>& order) {
   Value value;
   value.name = name;
   value.ids = ids;
@@ -211,8 +216,8 @@ Value Network::AddInput(const std::string& name, const View& view, bool ids,
   return value;
 }
 
-void Network::AddOutput(const std::string& name, const Value& value,
-                        const std::vector<size_t>& order) {
+void NetworkBuilder::AddOutput(const std::string& name, const Value& value,
+                               const std::vector<size_t>& order) {
   std::vector<int64_t> shape;
   const ImportedArray array = Describe(name, value.view, order);
   for (const size_t dim : array.order) {
@@ -246,7 +251,7 @@ void Network::AddOutput(const std::string& name, const Value& value,
   outputs_.push_back(name);
 }
 
-void Network::AddWeight(Layer& layer, ImportPlan& plan) {
+void NetworkBuilder::AddWeight(Layer& layer, ImportPlan& plan) {
   const auto rows = static_cast<int64_t>(layer.weight->rows.size());
   const auto columns = static_cast<int64_t>(layer.weight->columns.size());
   const std::string& name = layer.weight_name;
@@ -284,7 +289,7 @@ void Network::AddWeight(Layer& layer, ImportPlan& plan) {
   plan.tensors.push_back(std::move(tensor));
 }
 
-void Network::RemoveUnused() {
+void NetworkBuilder::RemoveUnused() {
   std::set<std::string> used(outputs_.begin(), outputs_.end());
   for (size_t i = layers_.size(); i-- > 0;) {
     const Node& node = layers_[i].node;
@@ -296,7 +301,7 @@ void Network::RemoveUnused() {
   }
 }
 
-ImportPlan Network::Finish() {
+ImportPlan NetworkBuilder::Finish() {
   RemoveUnused();
   ImportPlan plan;
   plan.graph.inputs = inputs_;

@@ -29,13 +29,13 @@ struct Unsupported {
 };
 
 // The numbers that a quantized value has: (q - zero) * scale.
-struct Grid {
+struct ValueGrid {
   float scale = 1;
   int64_t zero = 0;
   int64_t low = 0;
   int64_t high = 0;
 
-  bool operator==(const Grid&) const = default;
+  bool operator==(const ValueGrid&) const = default;
 };
 
 struct Value {
@@ -48,7 +48,7 @@ struct Value {
   bool sole = true;
   // Of a value that the source has as whole numbers, lutra as what they stand
   // for.
-  std::optional<Grid> grid = {};
+  std::optional<ValueGrid> grid = {};
   // Between which numbers it lies, if it was quantized.
   std::optional<std::pair<double, double>> range = {};
 };
@@ -75,9 +75,9 @@ struct ImageDims {
 
 // All functions throw Unsupported, or Error with the bare cause where sizes do
 // not fit.
-class Network {
+class NetworkBuilder {
  public:
-  explicit Network(const ImportOptions& options) : options_(options) {}
+  explicit NetworkBuilder(const ImportOptions& options) : options_(options) {}
 
   // The name of what the next nodes make, for messages of lutra's graph.
   void SetHint(std::string hint) { hint_ = std::move(hint); }
@@ -100,7 +100,7 @@ class Network {
   Value Affine(const Value& x, const Constant* factor, const Constant* offset);
   Value Scaled(const Value& x, double factor);
   // Rounded to the numbers of a grid.
-  Value OnGrid(const Value& x, const Grid& grid);
+  Value OnGrid(const Value& x, const ValueGrid& grid);
 
   // ---- Layers ----
   // x [.., K] times a weight [K, N].

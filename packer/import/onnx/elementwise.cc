@@ -202,7 +202,7 @@ void Binary(OnnxContext& node) {
     node.SetOutput(std::move(result));
     return;
   }
-  Network& net = node.net();
+  NetworkBuilder& net = node.net();
   if (!node.IsConstant(0) && !node.IsConstant(1)) {
     const Value a = node.ValueAt(0);
     const Value b = node.ValueAt(1);
@@ -261,7 +261,7 @@ void Pow(OnnxContext& node) {
 
 // relu(x) - slope * relu(-x).
 Value Leaky(const OnnxContext& node, const Constant& slope) {
-  Network& net = node.net();
+  NetworkBuilder& net = node.net();
   Value x = node.ValueAt(0);
   x.sole = false;
   const Value below = net.Unary(OpType::kRelu, net.Scaled(x, -1));

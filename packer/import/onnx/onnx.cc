@@ -217,7 +217,7 @@ class Importer {
   const OnnxGraph& graph_;
   Rows rows_;
   bool images_;
-  Network network_;
+  NetworkBuilder network_;
   Operands operands_;
   std::map<std::string, size_t, std::less<>> uses_;
   std::set<const OnnxNode*> live_;

@@ -31,7 +31,7 @@ class OnnxContext {
  public:
   OnnxContext(const OnnxNode& node, const OnnxGraph& graph,
               const std::map<std::string, size_t, std::less<>>& uses,
-              Operands& operands, Network& network)
+              Operands& operands, NetworkBuilder& network)
       : node_(node),
         graph_(graph),
         uses_(uses),
@@ -40,7 +40,7 @@ class OnnxContext {
 
   const OnnxNode& node() const { return node_; }
   int64_t opset() const { return graph_.opset; }
-  Network& net() const { return network_; }
+  NetworkBuilder& net() const { return network_; }
 
   bool Has(size_t input) const;
   size_t InputCount() const { return node_.inputs.size(); }
@@ -82,7 +82,7 @@ class OnnxContext {
   const OnnxGraph& graph_;
   const std::map<std::string, size_t, std::less<>>& uses_;
   Operands& operands_;
-  Network& network_;
+  NetworkBuilder& network_;
 };
 
 // Conv and Gemm with the node's attributes, of whatever the inputs are; the

@@ -69,11 +69,11 @@ void SetQuantization(const OnnxContext& node, size_t scale, int64_t axis,
 
 // Of a computed value: one scale, the input `scale` of the node, with its zero
 // point behind it.
-Grid ReadGrid(const OnnxContext& node, size_t scale, ElementType type) {
+ValueGrid ReadGrid(const OnnxContext& node, size_t scale, ElementType type) {
   if (node.ConstantAt(scale).Count() != 1) {
     throw Unsupported{"several scales of a computed value"};
   }
-  Grid grid;
+  ValueGrid grid;
   grid.scale = node.NumberAt(scale);
   if (!(grid.scale > 0)) throw Error("has a scale that is not positive");
   if (node.Has(scale + 1)) {
@@ -93,7 +93,7 @@ Value Dequantized(const OnnxContext& node, size_t input, size_t scale) {
     throw Unsupported{"numbers that were not quantized before"};
   }
   Value value = *std::move(operand.value);
-  Grid grid = ReadGrid(node, scale, ElementType::kInt8);
+  ValueGrid grid = ReadGrid(node, scale, ElementType::kInt8);
   grid.low = value.grid->low;
   grid.high = value.grid->high;
   if (grid != *value.grid) {
@@ -106,7 +106,7 @@ Value Dequantized(const OnnxContext& node, size_t input, size_t scale) {
 // The output, as whole numbers of the type of the zero point.
 void SetQuantized(OnnxContext& node, const Value& y, size_t scale) {
   if (!node.Has(scale + 1)) throw Unsupported{"an output without a zero point"};
-  const Grid grid =
+  const ValueGrid grid =
       ReadGrid(node, scale, node.ConstantAt(scale + 1).elements.type);
   Value rounded = node.net().OnGrid(y, grid);
   rounded.grid = grid;
@@ -124,7 +124,7 @@ void QuantizeLinear(OnnxContext& node) {
   if (IsFloat(type) || BitsOf(type) > 16) {
     throw Unsupported{"numbers of the type " + std::string(Name(type))};
   }
-  const Grid grid = ReadGrid(node, 1, type);
+  const ValueGrid grid = ReadGrid(node, 1, type);
   Value y = node.net().OnGrid(node.ValueAt(0), grid);
   y.grid = grid;
   node.SetOutput(std::move(y));

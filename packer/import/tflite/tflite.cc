@@ -79,18 +79,18 @@ class Importer {
   }
 
   // The numbers that a computed tensor may have; nullopt for floats.
-  static std::optional<Grid> GridOf(const TfliteTensor& tensor) {
+  static std::optional<ValueGrid> GridOf(const TfliteTensor& tensor) {
     if (!tensor.type || IsFloat(*tensor.type)) return std::nullopt;
     if (tensor.scales.size() != 1 || BitsOf(*tensor.type) > 16) {
       throw Unsupported{"whole numbers without a scale"};
     }
     if (!(tensor.scales[0] > 0)) throw Error("has a scale of 0 or less");
-    return Grid{tensor.scales[0], tensor.zeros[0], Lowest(*tensor.type),
-                Highest(*tensor.type)};
+    return ValueGrid{tensor.scales[0], tensor.zeros[0], Lowest(*tensor.type),
+                     Highest(*tensor.type)};
   }
 
   void AddInput(const TfliteTensor& tensor, int64_t number) {
-    std::optional<Grid> grid;
+    std::optional<ValueGrid> grid;
     try {
       if (!tensor.type || tensor.constant || Value_(number).has_value()) {
         throw Unsupported{"neither floats nor quantized numbers"};
@@ -466,11 +466,11 @@ class Importer {
 
   std::string file_;
   TfliteGraph graph_;
-  Network network_;
+  NetworkBuilder network_;
   Missing missing_;
   std::vector<std::optional<Value>> values_;
   std::map<int64_t, size_t> uses_;
-  std::map<std::string, Grid> grids_;  // of values that were rounded
+  std::map<std::string, ValueGrid> grids_;  // of values that were rounded
 };
 
 const std::vector<Importer::Row>& Importer::Rows() {

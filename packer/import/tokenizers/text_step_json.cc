@@ -255,8 +255,8 @@ PreTokenizer ReadPreTokenizer(const JsonObject& pre_tokenizer) {
   return result;
 }
 
-Decoder ReadDecoder(const JsonObject& decoder) {
-  Decoder result;
+TextDecoder ReadDecoder(const JsonObject& decoder) {
+  TextDecoder result;
   ForEachPart(decoder, "decoders", [&](const JsonObject& part) {
     const std::string type = part.String("type");
     if (type == "ByteLevel") {

@@ -20,7 +20,7 @@ struct PreTokenizer {
 };
 PreTokenizer ReadPreTokenizer(const JsonObject& pre_tokenizer);
 
-struct Decoder {
+struct TextDecoder {
   bool bytes = false;
   std::string space;         // what stands for a space; empty if itself
   bool strip_space = false;  // one space at the start is dropped
@@ -28,7 +28,7 @@ struct Decoder {
   std::string continuation;  // WordPiece: what begins the pieces within words
   bool clean_up = false;     // WordPiece: no spaces in front of punctuation
 };
-Decoder ReadDecoder(const JsonObject& decoder);
+TextDecoder ReadDecoder(const JsonObject& decoder);
 
 }  // namespace lutra::packer
 

@@ -98,7 +98,7 @@ class Importer {
       recipe.bytes = pre.bytes;
     }
     const JsonObject object = root_.Object("decoder");
-    const Decoder decoder = ReadDecoder(object);
+    const TextDecoder decoder = ReadDecoder(object);
     if (decoder.bytes != recipe.bytes) {
       object.Fail("does not undo the pre_tokenizer");
     }

@@ -102,7 +102,8 @@ TEST(TypeNamesTest, APlantedOneIsFound) {
   const auto write = [&](const char* name, const char* text) {
     std::ofstream(root / "qat" / name) << text;
   };
-  write("a.h", "namespace lutra::qat {\nclass Grid;\nstruct Grid {\n};\n}  //\n");
+  write("a.h",
+        "namespace lutra::qat {\nclass Grid;\nstruct Grid {\n};\n}  //\n");
   write("b.cc",
         "namespace lutra::qat {\nnamespace {\nclass Grid {\n};\n"
         "}  // namespace\nclass Grid final : public Base {\n};\n");

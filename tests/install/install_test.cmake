@@ -22,7 +22,8 @@ function(build_project source folder)
       "${folder}" "-DCMAKE_PREFIX_PATH=${prefix}"
       "-DCMAKE_BUILD_TYPE=${CONFIG}" "-DCMAKE_C_COMPILER=${C_COMPILER}"
       "-DCMAKE_CXX_COMPILER=${CXX_COMPILER}" "-DCMAKE_C_FLAGS=${FLAGS}"
-      "-DCMAKE_CXX_FLAGS=${FLAGS}" ${ARGN})
+      "-DCMAKE_CXX_FLAGS=${FLAGS}"
+      "-DCMAKE_EXE_LINKER_FLAGS=${LINK_FLAGS}" ${ARGN})
   run(ignored "${CMAKE_COMMAND}" --build "${folder}" --config "${CONFIG}")
 endfunction()
 build_project("${TEST_DIR}/app" "${WORK_DIR}/app" "-DEXPECTED_VERSION=${VERSION}"
@@ -98,7 +99,7 @@ if(PKG_CONFIG)
   cmake_path(GET folder PARENT_PATH libraries)
   foreach(name lutra lutra-static)
     run(flags "${PKG_CONFIG}" --cflags --libs ${name})
-    separate_arguments(flags UNIX_COMMAND "${FLAGS} ${flags}")
+    separate_arguments(flags UNIX_COMMAND "${FLAGS} ${LINK_FLAGS} ${flags}")
     run(ignored "${C_COMPILER}" "${TEST_DIR}/c_app/run_from_c.c" -o
         "${WORK_DIR}/c_app/${name}" ${flags} "-Wl,-rpath,${libraries}")
   endforeach()

@@ -8,8 +8,8 @@
 
 namespace lutra::packer {
 
-// The different values of a group of weights: on a grid of 4 bits there are at
-// most 16. Zeros of either sign are one.
+// The different values of a group of weights: on a grid of so many levels there
+// are no more. Zeros of either sign are one.
 class GroupValues {
  public:
   static constexpr size_t kMost = 256;

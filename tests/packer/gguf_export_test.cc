@@ -4,9 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <cstring>
 #include <map>
 #include <random>
 #include <string>
+#include <string_view>
 
 #include "kernels/base/half.h"
 #include "lutra/packer/export.h"
@@ -16,6 +19,7 @@
 #include "tests/packer/export_data.h"
 #include "tests/packer/import_data.h"
 #include "tests/packer/logits.h"
+#include "tests/runtime/raw_file.h"
 #include "tests/runtime/throws.h"
 
 namespace lutra::packer {
@@ -139,16 +143,37 @@ TEST_F(GgufExportTest, Networks) {
   }
 }
 
+constexpr const char* kGraniteMoe = R"({
+    "architectures": ["GraniteMoeForCausalLM"], "hidden_size": 64,
+    "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 64,
+    "num_attention_heads": 2, "num_key_value_heads": 1,
+    "num_local_experts": 4, "num_experts_per_tok": 2,
+    "embedding_multiplier": 12.0, "attention_multiplier": 0.2,
+    "residual_multiplier": 0.22, "logits_scaling": 6.0,
+    "max_position_embeddings": 64, "tie_word_embeddings": true})";
+
+// What a damaged file says is checked before rows are counted by it.
+TEST_F(GgufExportTest, NumbersOfExpertsThatAreNot) {
+  WriteRandomFolder(dir_ / "granitemoe", kGraniteMoe);
+  GgufOptions options;
+  options.tokenizer = false;
+  const auto path = dir_ / "model.gguf";
+  ExportGguf(*Import(dir_ / "granitemoe"), path, options);
+  std::string bytes = ReadBytes(path);
+  constexpr std::string_view kKey = "granitemoe.expert_count";
+  const size_t at = bytes.find(kKey) + kKey.size() + sizeof(uint32_t);
+  for (const uint32_t experts : {3u, 256u, 0xFFFFFFFFu}) {
+    std::memcpy(&bytes[at], &experts, sizeof(experts));
+    WriteBytes(path, bytes);
+    EXPECT_THAT(ErrorMessage([&] { Import(path); }),
+                HasSubstr("128 rows for " + std::to_string(experts) +
+                          " experts, which do not divide them"));
+  }
+}
+
 // Rows of gate and up are one tensor there and two here, as floats and packed.
 TEST_F(GgufExportTest, ExpertsWhoseGateAndUpAreOne) {
-  WriteRandomFolder(dir_ / "granitemoe", R"({
-      "architectures": ["GraniteMoeForCausalLM"], "hidden_size": 64,
-      "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 64,
-      "num_attention_heads": 2, "num_key_value_heads": 1,
-      "num_local_experts": 4, "num_experts_per_tok": 2,
-      "embedding_multiplier": 12.0, "attention_multiplier": 0.2,
-      "residual_multiplier": 0.22, "logits_scaling": 6.0,
-      "max_position_embeddings": 64, "tie_word_embeddings": true})");
+  WriteRandomFolder(dir_ / "granitemoe", kGraniteMoe);
   LUTRA_REQUIRE_DATA(gptoss, "golden/checkpoints/gptoss-mxfp4");
   for (const std::filesystem::path& source :
        {std::filesystem::path(dir_ / "granitemoe"), gptoss}) {

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -244,9 +245,10 @@ class Writer {
     if (rope != nullptr) {
       int64_t dim = static_cast<int64_t>(CountAttribute(*rope, "head_dim"));
       if (architecture_.type == "gemma4_text") {
-        Integer("attention.key_length_swa", HeadDim(windowed.get(), true));
-        Integer("attention.value_length_swa", HeadDim(windowed.get(), true));
-        dim = HeadDim(windowed.get(), false);
+        const std::span<const bool> all(windowed.get(), layers);
+        Integer("attention.key_length_swa", HeadDim(all, true));
+        Integer("attention.value_length_swa", HeadDim(all, true));
+        dim = HeadDim(all, false);
       }
       Integer("attention.key_length", dim);
       Integer("attention.value_length", dim);
@@ -273,10 +275,11 @@ class Writer {
   }
 
   // Of layers with windows or without; 0 if there are none.
-  int64_t HeadDim(const bool* windowed, bool with) const {
+  int64_t HeadDim(std::span<const bool> windowed, bool with) const {
     for (const Node& node : source_.network().graph.nodes) {
       if (node.op != OpType::kRope) continue;
-      if (windowed[LayerOf(node.output)] != with) continue;
+      const size_t layer = LayerOf(node.output);
+      if (layer >= windowed.size() || windowed[layer] != with) continue;
       return static_cast<int64_t>(CountAttribute(node, "head_dim"));
     }
     return 0;

@@ -21,8 +21,8 @@ namespace {
 using Type = GgufTokenType;
 
 constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
+constexpr std::string_view kContinuation = "##";     // of WordPiece
 // Of pieces that no merge leads to: lower than all others.
-constexpr std::string_view kContinuation = "##";  // of WordPiece
 constexpr float kLowestScore = -1e6f;
 
 class Writer {

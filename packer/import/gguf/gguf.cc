@@ -202,7 +202,13 @@ class Importer {
         network_.architecture->in_turns
             ? rows
             : network_.config.at("num_experts").get<size_t>();
-    const size_t each = experts == 0 ? 0 : rows / experts;
+    if (experts == 0 || rows % experts != 0) {
+      throw Error::InFile(files_.front()->path(),
+                          "has matrices of " + std::to_string(rows) +
+                              " rows for " + std::to_string(experts) +
+                              " experts, which do not divide them");
+    }
+    const size_t each = rows / experts;
     std::vector<uint32_t> order;
     for (size_t e = 0; e < experts; ++e) {
       for (const size_t begin : {e * each, rows + e * each}) {

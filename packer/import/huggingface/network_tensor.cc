@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -69,15 +70,17 @@ void Gather(const Source& source, size_t size, size_t first, size_t count,
             std::byte* to) {
   const auto width = static_cast<size_t>(source.RowWidth());
   const auto columns = static_cast<size_t>(source.columns);
+  const std::byte* const below = source.tensor.below.data();
+  const size_t own = below == nullptr ? std::numeric_limits<size_t>::max()
+                                      : source.data.size() / (width * size);
   for (size_t i = first; i < first + count; ++i) {
     size_t row = static_cast<size_t>(source.part.first) +
                  i * static_cast<size_t>(source.part.step);
     if (!source.tensor.row_order.empty()) row = source.tensor.row_order[row];
     if (!source.part.transposed) {
-      const size_t own = source.data.size() / (width * size);
-      const std::byte* from =
-          row < own ? source.data.data() + row * width * size
-                    : source.tensor.below.data() + (row - own) * width * size;
+      const std::byte* from = row < own
+                                  ? source.data.data() + row * width * size
+                                  : below + (row - own) * width * size;
       std::memcpy(to, from, width * size);
       to += width * size;
       continue;

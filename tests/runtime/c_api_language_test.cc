@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -268,6 +269,35 @@ TEST_F(CApiLanguageTest, SequenceAndMemory) {
             LUTRA_CONTEXT_FULL);
   EXPECT_THAT(lutra_last_error(), HasSubstr("context of 10 tokens"));
   lutra_session_free(small);
+}
+
+// What a session takes for keys and values with options as they are.
+TEST_F(CApiLanguageTest, TheCacheIsTheModelsUnlessItIsChosen) {
+  const auto state = [&](std::optional<lutra_cache> cache) {
+    lutra_session_options options;
+    lutra_session_options_init(&options);
+    EXPECT_EQ(options.cache, LUTRA_CACHE_MODEL);
+    if (cache) options.cache = *cache;
+    lutra_model* model = nullptr;
+    lutra_session* session = nullptr;
+    EXPECT_EQ(lutra_model_load(path_.c_str(), &model), LUTRA_OK);
+    EXPECT_EQ(lutra_session_create(model, &options, &session), LUTRA_OK);
+    const int32_t id = 3;
+    EXPECT_EQ(lutra_session_feed(session, &id, 1, nullptr), LUTRA_OK);
+    lutra_memory_report report;
+    lutra_memory_report_init(&report);
+    EXPECT_EQ(lutra_session_memory(session, &report), LUTRA_OK);
+    lutra_session_free(session);
+    lutra_model_free(model);
+    return report.state;
+  };
+  EXPECT_EQ(state({}), state(LUTRA_CACHE_FLOAT16));
+  TinyLanguage{.cache = CacheType::kInt8}.Build().Write(path_);
+  EXPECT_EQ(state({}), state(LUTRA_CACHE_INT8));
+  EXPECT_LT(state({}), state(LUTRA_CACHE_FLOAT16));
+  TinyLanguage{.cache = CacheType::kFloat32}.Build().Write(path_);
+  EXPECT_EQ(state({}), state(LUTRA_CACHE_FLOAT32));
+  EXPECT_GT(state({}), state(LUTRA_CACHE_FLOAT16));
 }
 
 TEST_F(CApiLanguageTest, CancelFromAnotherThread) {

@@ -96,7 +96,9 @@ std::vector<std::byte> TokenizerBytes() {
 
 ModelBuilder TinyLanguage::Build() const {
   ModelBuilder builder;
-  builder.Metadata(kGraphKey, GraphToJson(BlockGraph(encodes)));
+  Graph graph = BlockGraph(encodes);
+  graph.cache = cache;
+  builder.Metadata(kGraphKey, GraphToJson(graph));
   builder.Metadata(kContextLengthKey, std::to_string(context));
   std::mt19937 rng(seed);
   const auto matrix = [&](std::string name, int64_t n, int64_t k) {

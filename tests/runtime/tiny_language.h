@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 #include "tests/runtime/model_builder.h"
@@ -26,6 +27,7 @@ struct TinyLanguage {
   // Instead of logits the mean of the tokens' states, which see each other in
   // both directions: a model for TextEncoder.
   bool encodes = false;
+  std::optional<kernels::CacheType> cache = std::nullopt;  // of the graph
 
   ModelBuilder Build() const;
 };

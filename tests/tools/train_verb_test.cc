@@ -204,6 +204,23 @@ TEST_F(TrainTextTest, TheCacheIsTrainedRecordedAndUsed) {
   EXPECT_NE(nats(plain, {"--cache", "int8"}), nats(out, {}));
   EXPECT_THAT(RunLutra(Train({"--cache", "int4"})).err,
               HasSubstr("--cache: unknown cache type 'int4'"));
+  // There is nothing to keep.
+  const auto model = Model::Load(model_);
+  Graph graph = model->graph();
+  for (Node& node : graph.nodes) {
+    if (node.op != OpType::kAttention) continue;
+    node = {OpType::kRelu, {node.inputs[0]}, node.output, "", ""};
+  }
+  RawFile file = RawFile::Parse(ReadBytes(model_));
+  json header = json::parse(file.header);
+  header["__metadata__"][std::string(kGraphKey)] = GraphToJson(graph);
+  file.header = header.dump();
+  // The data begin where they are aligned.
+  file.header.append(7 - (file.header.size() + 7) % 8, ' ');
+  WriteBytes(Path("relu.safetensors"), file.Bytes());
+  std::vector<std::string> call = Train({"--cache", "int8"});
+  call[1] = Path("relu.safetensors");
+  EXPECT_THAT(RunLutra(call).err, HasSubstr("has no attention"));
 }
 
 TEST_F(TrainTextTest, SpecificationsOfActivationsAlone) {

@@ -153,4 +153,14 @@ void AddFormatOptions(Verb& verb, OutputFormat& format, Csv csv) {
       .Excludes(option);
 }
 
+void Refuse(const std::vector<NamedOption>& options, const char* reason) {
+  for (const NamedOption& option : options) {
+    if (option.option.Given()) throw UsageError(option.name, reason);
+  }
+}
+
+std::string Rendered(const Table& table, OutputFormat format) {
+  return format == OutputFormat::kMarkdown ? table.Markdown() : table.Text();
+}
+
 }  // namespace lutra::tools

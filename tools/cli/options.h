@@ -12,6 +12,7 @@
 #include "lutra/kernels/executor.h"
 #include "lutra/runtime/program.h"
 #include "tools/cli/command_line.h"
+#include "tools/cli/table.h"
 
 // Options that several verbs share, so that one spelling means one thing.
 
@@ -48,12 +49,23 @@ Option AddSizesOption(Verb& verb, std::string_view name,
 // --repeat N and --seconds T.
 void AddTimingOptions(Verb& verb, eval::TimingOptions& options);
 
+// An option and how it is spelled.
+struct NamedOption {
+  const char* name;
+  Option option;
+};
+// Nothing that is asked for is ignored in silence: throws UsageError with the
+// reason if one of them was given.
+void Refuse(const std::vector<NamedOption>& options, const char* reason);
+
 enum class OutputFormat { kTable, kMarkdown, kJson, kCsv };
 
 // --format table|markdown|json, and --json for short. With csv only where a
 // verb says so.
 enum class Csv { kNo, kYes };
 void AddFormatOptions(Verb& verb, OutputFormat& format, Csv csv = Csv::kNo);
+// The table as Markdown if that is the format, else as text.
+std::string Rendered(const Table& table, OutputFormat format);
 
 }  // namespace lutra::tools
 

@@ -90,9 +90,7 @@ void Run(const BenchOptions& options) {
       options.format == OutputFormat::kMarkdown) {
     for (const BenchResults& part : results) {
       if (&part != &results.front()) std::cout << "\n";
-      std::cout << (options.format == OutputFormat::kTable
-                        ? part.table.Text()
-                        : part.table.Markdown());
+      std::cout << Rendered(part.table, options.format);
     }
     PrintModels(loaded, options.beside);
     return;

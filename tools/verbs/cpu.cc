@@ -129,8 +129,7 @@ void Print(const Machine& machine, OutputFormat format) {
     table.AddRow({variant.name, variant.supported ? "yes" : "no",
                   variant.name == active ? "yes" : ""});
   }
-  std::cout << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown());
+  std::cout << Rendered(table, format);
 }
 
 }  // namespace

@@ -99,8 +99,7 @@ void Print(const packer::FileDifferences& differences, OutputFormat format) {
                     tensor.sqnr_db ? Fixed(*tensor.sqnr_db, 2) : "",
                     tensor.max_error ? Short(*tensor.max_error) : ""});
     }
-    std::cout << (format == OutputFormat::kTable ? table.Text()
-                                                 : table.Markdown());
+    std::cout << Rendered(table, format);
   }
   PrintLines("metadata", differences.metadata);
   PrintLines("graph", differences.graph);

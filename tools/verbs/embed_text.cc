@@ -117,8 +117,7 @@ void PrintSimilarities(const std::vector<std::string>& texts,
     }
     table.AddRow(row);
   }
-  std::cout << (format == OutputFormat::kMarkdown ? table.Markdown()
-                                                  : table.Text());
+  std::cout << Rendered(table, format);
 }
 
 void EmbedTextVerb::Run() const {

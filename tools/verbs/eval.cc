@@ -96,13 +96,7 @@ void Run(EvalOptions& options) {
 void AddAccuracyOptions(Verb& verb, EvalOptions& options) {
   verb.Add("--data", options.data, "Folder with labelled samples")
       .TypeName("DIR");
-  verb.Add("--scale", options.scale, "What bytes of samples are multiplied by")
-      .ShowDefault();
-  verb.Add("--zero-point", options.zero_point,
-           "What is subtracted from bytes before")
-      .Range(-128, 255)
-      .ShowDefault();
-  verb.AddFlag("--unsigned", options.is_unsigned, "Bytes are from 0 to 255");
+  AddByteOptions(verb, options.labelled);
   verb.Add("--limit", options.limit,
            "Use only the first N samples, or questions")
       .TypeName("N");

@@ -9,6 +9,7 @@
 #include "tools/cli/json.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
+#include "tools/verbs/train_data.h"
 
 namespace lutra::tools {
 
@@ -24,9 +25,7 @@ struct EvalOptions {
 
   // Accuracy.
   std::string data;
-  double scale = 1;
-  int zero_point = 0;
-  bool is_unsigned = false;
+  LabelledDataOptions labelled;
   size_t limit = 0;
   bool time = false;
   std::vector<size_t> batches = {1, 64};

@@ -2,30 +2,25 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lutra/eval/accuracy.h"
-#include "lutra/eval/packed_weights.h"
 #include "lutra/kernels/variants.h"
-#include "lutra/packer/weights.h"
-#include "lutra/qat/int8_folder.h"
 #include "lutra/runtime/error.h"
 #include "tools/cli/json.h"
-#include "tools/cli/model_choice.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/eval.h"
+#include "tools/verbs/eval_models.h"
 #include "tools/verbs/timing_json.h"
 
 namespace lutra::tools {
 namespace {
 
 struct Row {
-  std::string label;
-  std::string path;
-  std::string activations;  // "float32" if nothing is packed
-  packer::WeightTotals weights;
+  EvalModel model;
   eval::Predictions predictions;
   std::vector<eval::Timing> timings;  // by batch
 };
@@ -41,13 +36,9 @@ size_t FindReference(const EvalOptions& options) {
   return static_cast<size_t>(found - labels.begin());
 }
 
-// Images in idx files, or one file of int8 values each.
 qat::LabelledImages LoadData(const EvalOptions& options) {
   qat::LabelledImages images =
-      qat::IsInt8Folder(options.data)
-          ? qat::LoadInt8Folder(options.data, options.scale, options.zero_point,
-                                options.is_unsigned)
-          : qat::LoadImageFolder(options.data, qat::DatasetPart::kTest);
+      std::move(*LoadTestData(options.data, options.labelled));
   if (options.limit > 0 && options.limit < images.count) {
     images.images.resize(options.limit * images.Features());
     images.labels.resize(options.limit);
@@ -61,17 +52,12 @@ qat::LabelledImages LoadData(const EvalOptions& options) {
 
 Json ToJson(const Row& row, size_t different,
             const std::vector<size_t>& batches) {
-  Json json = {{"label", row.label},
-               {"file", row.path},
-               {"activations", row.activations},
-               {"accuracy", row.predictions.Accuracy()},
+  Json json = row.model.ToJson();
+  json.Update({{"accuracy", row.predictions.Accuracy()},
                {"correct", row.predictions.correct},
                {"total", row.predictions.classes.size()},
                {"differs", different},
-               {"weights", row.weights.elements},
-               {"weight_bytes", row.weights.bytes},
-               {"bits_per_weight", row.weights.BitsPerWeight()},
-               {"seconds", row.predictions.seconds}};
+               {"seconds", row.predictions.seconds}});
   for (size_t i = 0; i < row.timings.size(); ++i) {
     Json timing = {{"batch", batches[i]}};
     timing.Update(TimingToJson(row.timings[i]));
@@ -102,7 +88,7 @@ Table ToTable(const std::vector<Row>& rows, const Row& reference,
   for (const Row& row : rows) {
     const eval::Predictions& predictions = row.predictions;
     std::vector<std::string> cells = {
-        row.label, row.activations,
+        row.model.label, row.model.activations,
         Fixed(100 * predictions.Accuracy(), 2) + " %",
         WithCommas(predictions.correct) + " of " +
             WithCommas(predictions.classes.size())};
@@ -110,8 +96,8 @@ Table ToTable(const std::vector<Row>& rows, const Row& reference,
       cells.push_back(
           WithCommas(eval::CountDifferent(predictions, reference.predictions)));
     }
-    cells.push_back(WithCommas(row.weights.bytes));
-    cells.push_back(Fixed(row.weights.BitsPerWeight(), 2));
+    cells.push_back(WithCommas(row.model.weights.bytes));
+    cells.push_back(Fixed(row.model.weights.BitsPerWeight(), 2));
     for (size_t i = 0; i < row.timings.size(); ++i) {
       cells.push_back(
           Short(row.timings[i].median / static_cast<double>(batches[i])));
@@ -127,23 +113,12 @@ Table ToTable(const std::vector<Row>& rows, const Row& reference,
 void EvalAccuracy(const EvalOptions& options) {
   const size_t reference_index = FindReference(options);
 
-  // Load everything first, so that a bad file is reported before long work.
   std::vector<std::unique_ptr<Session>> sessions;
   std::vector<Row> rows;
-  for (size_t i = 0; i < options.models.size(); ++i) {
-    const ModelChoice choice = ParseModelChoice(
-        options.models[i], options.language.session.activations);
-    const std::shared_ptr<const Model> model =
-        Model::Load(choice.path, options.load);
-    ProgramOptions session = options.language.session;
-    session.activations = choice.activations;
-    sessions.push_back(std::make_unique<Session>(model, session));
-    Row row;
-    row.label = options.labels[i];
-    row.path = choice.path;
-    row.activations = eval::ActivationsName(*model, choice.activations);
-    row.weights = packer::Total(packer::Weights(*model));
-    rows.push_back(std::move(row));
+  for (EvalModel& model : LoadEvalModels(EvalInput::kSamples, options)) {
+    sessions.push_back(
+        std::make_unique<Session>(model.model, model.options.session));
+    rows.push_back({std::move(model), {}, {}});
   }
   const qat::LabelledImages images = LoadData(options);
   for (const auto& session : sessions) {
@@ -154,7 +129,8 @@ void EvalAccuracy(const EvalOptions& options) {
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i].predictions =
         eval::Classify(*sessions[i], images, [&](size_t done) {
-          progress.Show("evaluating " + rows[i].label, done, images.count);
+          progress.Show("evaluating " + rows[i].model.label, done,
+                        images.count);
         });
   }
   for (size_t i = 0; options.time && i < rows.size(); ++i) {
@@ -172,7 +148,7 @@ void EvalAccuracy(const EvalOptions& options) {
                  {"images", images.count},
                  {"threads", sessions.front()->threads()},
                  {"variant", kernels::ActiveVariant()},
-                 {"reference", reference_row.label},
+                 {"reference", reference_row.model.label},
                  {"models", Json::Array()}};
     for (const Row& row : rows) {
       json["models"].PushBack(ToJson(
@@ -183,8 +159,7 @@ void EvalAccuracy(const EvalOptions& options) {
     return;
   }
   const Table table = ToTable(rows, reference_row, options.batches);
-  std::cout << (options.format == OutputFormat::kTable ? table.Text()
-                                                       : table.Markdown());
+  std::cout << Rendered(table, options.format);
 }
 
 }  // namespace lutra::tools

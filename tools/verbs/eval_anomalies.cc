@@ -2,29 +2,25 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lutra/eval/anomaly.h"
-#include "lutra/eval/packed_weights.h"
 #include "lutra/kernels/variants.h"
-#include "lutra/packer/weights.h"
 #include "lutra/qat/recording_folder.h"
 #include "lutra/runtime/error.h"
 #include "tools/cli/json.h"
-#include "tools/cli/model_choice.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/eval.h"
+#include "tools/verbs/eval_models.h"
 
 namespace lutra::tools {
 namespace {
 
 struct Row {
-  std::string label;
-  std::string path;
-  std::string activations;  // "float32" if nothing is packed
-  packer::WeightTotals weights;
+  EvalModel model;
   eval::AnomalyScores scores;
 };
 
@@ -34,17 +30,13 @@ Json Number(double value) { return std::isnan(value) ? Json() : Json(value); }
 Json ToJson(const Row& row) {
   Json scores = Json::Array();
   for (const double score : row.scores.scores) scores.PushBack(Json(score));
-  return {{"label", row.label},
-          {"file", row.path},
-          {"activations", row.activations},
-          {"auc", Number(row.scores.auc)},
-          {"normal", Number(row.scores.normal)},
-          {"anomalous", Number(row.scores.anomalous)},
-          {"scores", scores},
-          {"weights", row.weights.elements},
-          {"weight_bytes", row.weights.bytes},
-          {"bits_per_weight", row.weights.BitsPerWeight()},
-          {"seconds", row.scores.seconds}};
+  Json json = row.model.ToJson();
+  json.Update({{"auc", Number(row.scores.auc)},
+               {"normal", Number(row.scores.normal)},
+               {"anomalous", Number(row.scores.anomalous)},
+               {"scores", scores},
+               {"seconds", row.scores.seconds}});
+  return json;
 }
 
 Table ToTable(const std::vector<Row>& rows) {
@@ -60,10 +52,11 @@ Table ToTable(const std::vector<Row>& rows) {
     return std::isnan(value) ? std::string() : Fixed(value, digits);
   };
   for (const Row& row : rows) {
-    table.AddRow({row.label, row.activations, cell(row.scores.auc, 4),
-                  cell(row.scores.normal, 4), cell(row.scores.anomalous, 4),
-                  WithCommas(row.weights.bytes),
-                  Fixed(row.weights.BitsPerWeight(), 2),
+    table.AddRow({row.model.label, row.model.activations,
+                  cell(row.scores.auc, 4), cell(row.scores.normal, 4),
+                  cell(row.scores.anomalous, 4),
+                  WithCommas(row.model.weights.bytes),
+                  Fixed(row.model.weights.BitsPerWeight(), 2),
                   Fixed(row.scores.seconds, 2)});
   }
   return table;
@@ -88,22 +81,13 @@ void EvalAnomalies(const EvalOptions& options) {
   if (!options.reference.empty()) {
     throw UsageError("--reference", "is not for recordings");
   }
-  // Load everything first, so that a bad file is reported before long work.
+  Refuse(options.labelled.of_bytes, "is not for recordings");
   std::vector<std::unique_ptr<Session>> sessions;
   std::vector<Row> rows;
-  for (size_t i = 0; i < options.models.size(); ++i) {
-    const ModelChoice choice = ParseModelChoice(
-        options.models[i], options.language.session.activations);
-    const std::shared_ptr<const Model> model =
-        Model::Load(choice.path, options.load);
-    ProgramOptions session = options.language.session;
-    session.activations = choice.activations;
-    sessions.push_back(std::make_unique<Session>(model, session));
-    rows.push_back({options.labels[i],
-                    choice.path,
-                    eval::ActivationsName(*model, choice.activations),
-                    packer::Total(packer::Weights(*model)),
-                    {}});
+  for (EvalModel& model : LoadEvalModels(EvalInput::kSamples, options)) {
+    sessions.push_back(
+        std::make_unique<Session>(model.model, model.options.session));
+    rows.push_back({std::move(model), {}});
   }
   qat::LabelledRecordings data = qat::LoadRecordingFolder(options.data);
   KeepFirst(options.limit, data);
@@ -114,7 +98,7 @@ void EvalAnomalies(const EvalOptions& options) {
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i].scores =
         eval::ScoreRecordings(*sessions[i], data, [&](size_t done) {
-          progress.Show("evaluating " + rows[i].label, done,
+          progress.Show("evaluating " + rows[i].model.label, done,
                         data.windows.count);
         });
   }
@@ -132,8 +116,7 @@ void EvalAnomalies(const EvalOptions& options) {
     return;
   }
   const Table table = ToTable(rows);
-  std::cout << (options.format == OutputFormat::kTable ? table.Text()
-                                                       : table.Markdown());
+  std::cout << Rendered(table, options.format);
 }
 
 }  // namespace lutra::tools

@@ -126,7 +126,7 @@ Table ToTable(const std::vector<Row>& rows) {
 
 void EvalChoices(const EvalOptions& options) {
   std::vector<Row> rows;
-  for (EvalModel& model : LoadEvalModels(options)) {
+  for (EvalModel& model : LoadEvalModels(EvalInput::kText, options)) {
     rows.push_back({std::move(model), {}});
   }
   const std::vector<eval::ChoiceQuestion> questions = ReadQuestions(options);
@@ -158,8 +158,7 @@ void EvalChoices(const EvalOptions& options) {
     return;
   }
   const Table table = ToTable(rows);
-  std::cout << (options.format == OutputFormat::kTable ? table.Text()
-                                                       : table.Markdown());
+  std::cout << Rendered(table, options.format);
 }
 
 }  // namespace lutra::tools

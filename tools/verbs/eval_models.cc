@@ -16,12 +16,13 @@ Json EvalModel::ToJson() const {
 }
 
 EvalModel LoadEvalModel(const std::string& label, const ModelChoice& choice,
-                        const EvalOptions& options) {
+                        EvalInput input, const EvalOptions& options) {
   EvalModel result;
   result.label = label;
   result.path = choice.path;
   result.model = Model::Load(choice.path, options.load);
-  result.tokenizer = RequireTokenizer(*result.model);
+  if (input == EvalInput::kText)
+    result.tokenizer = RequireTokenizer(*result.model);
   result.options = options.language;
   result.options.session.activations = choice.activations;
   result.activations = eval::ActivationsName(*result.model, choice.activations);
@@ -30,12 +31,13 @@ EvalModel LoadEvalModel(const std::string& label, const ModelChoice& choice,
   return result;
 }
 
-std::vector<EvalModel> LoadEvalModels(const EvalOptions& options) {
+std::vector<EvalModel> LoadEvalModels(EvalInput input,
+                                      const EvalOptions& options) {
   std::vector<EvalModel> models;
   for (size_t i = 0; i < options.models.size(); ++i) {
     const ModelChoice choice = ParseModelChoice(
         options.models[i], options.language.session.activations);
-    models.push_back(LoadEvalModel(options.labels[i], choice, options));
+    models.push_back(LoadEvalModel(options.labels[i], choice, input, options));
   }
   return models;
 }

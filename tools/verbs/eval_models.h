@@ -13,7 +13,7 @@
 #include "tools/cli/model_choice.h"
 #include "tools/verbs/eval.h"
 
-// Language models that the verb eval measures.
+// Models that the verb eval measures.
 
 namespace lutra::tools {
 
@@ -24,18 +24,21 @@ struct EvalModel {
   packer::WeightTotals weights;
   size_t file_bytes = 0;
   std::shared_ptr<const Model> model;
-  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const Tokenizer> tokenizer;  // of models for texts
   LanguageModelOptions options;
 
   // The members that every report has.
   Json ToJson() const;
 };
 
-// Throw lutra::Error.
+enum class EvalInput { kSamples, kText };
+
+// Throw lutra::Error, for texts also where a model has no tokenizer.
 EvalModel LoadEvalModel(const std::string& label, const ModelChoice& choice,
-                        const EvalOptions& options);
+                        EvalInput input, const EvalOptions& options);
 // All of the command, so that a bad file is reported before long work.
-std::vector<EvalModel> LoadEvalModels(const EvalOptions& options);
+std::vector<EvalModel> LoadEvalModels(EvalInput input,
+                                      const EvalOptions& options);
 
 }  // namespace lutra::tools
 

@@ -105,13 +105,14 @@ Table ToTable(const std::vector<Row>& rows, size_t text_bytes, bool compared) {
 
 TextReport MeasurePerplexity(const EvalOptions& options) {
   std::vector<Row> rows;
-  for (EvalModel& model : LoadEvalModels(options)) {
+  for (EvalModel& model : LoadEvalModels(EvalInput::kText, options)) {
     ChooseContext(model);
     rows.push_back({std::move(model), {}});
   }
   std::optional<EvalModel> reference;
   if (!options.reference.empty()) {
-    reference = LoadEvalModel("", ChooseReference(options), options);
+    reference =
+        LoadEvalModel("", ChooseReference(options), EvalInput::kText, options);
   }
   const std::string text = eval::ReadText(options.text, options.bytes);
 
@@ -171,9 +172,7 @@ void EvalPerplexity(const EvalOptions& options) {
     std::cout << report.json.Dump(2) << "\n";
     return;
   }
-  std::cout << (options.format == OutputFormat::kTable
-                    ? report.table.Text()
-                    : report.table.Markdown());
+  std::cout << Rendered(report.table, options.format);
 }
 
 }  // namespace lutra::tools

@@ -82,9 +82,7 @@ void PrintGraph(const Model& model, OutputFormat format) {
                   ShapeToString(model.value(node.output).shape), node.weight,
                   node.bias});
   }
-  std::cout << (format == OutputFormat::kTable ? nodes.Text()
-                                               : nodes.Markdown())
-            << "\n";
+  std::cout << Rendered(nodes, format) << "\n";
 }
 
 void PrintTensors(const Inspection& inspection, OutputFormat format) {
@@ -105,8 +103,7 @@ void PrintTensors(const Inspection& inspection, OutputFormat format) {
                   line.pack ? Fixed(line.pack->sqnr_db, 2) : "",
                   inspection.model ? std::to_string(line.uses) : "?"});
   }
-  std::cout << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown());
+  std::cout << Rendered(table, format);
 }
 
 void PrintTotals(const Inspection& inspection) {

@@ -93,9 +93,7 @@ void Print(const std::string& path, const std::vector<HiddenGrid>& grids,
                   Chance(grid)});
   }
   std::cout << "source: " << OneLine(path) << "\n"
-            << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown())
-            << "\n"
+            << Rendered(table, format) << "\n"
             << found << " of " << grids.size()
             << " float tensors lie on a grid, " << exact
             << " of them with every group\n";

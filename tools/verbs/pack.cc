@@ -297,9 +297,7 @@ void PackVerb::Run() {
     return;
   }
   const Table table = ToTable(report);
-  std::cout << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown())
-            << "\n"
+  std::cout << Rendered(table, format) << "\n"
             << OneLine(output) << ": " << WithCommas(report.weight_count)
             << " weights in " << WithCommas(report.weight_bytes) << " bytes ("
             << Fixed(report.BitsPerWeight(), 2) << " bits per weight; before "
@@ -307,9 +305,7 @@ void PackVerb::Run() {
             << WithCommas(report.file_bytes) << " bytes; "
             << report.others.size() << " other tensors copied\n";
   if (!measured) return;
-  std::cout << "\n"
-            << (format == OutputFormat::kTable ? measured->table.Text()
-                                               : measured->table.Markdown());
+  std::cout << "\n" << Rendered(measured->table, format);
 }
 
 void AddPackVerb(CommandLine& line) {

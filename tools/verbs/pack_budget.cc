@@ -153,9 +153,7 @@ void AssignBits(const PackVerb& verb,
     return;
   }
   const Table table = ToTable(report);
-  std::cout << (verb.format == OutputFormat::kTable ? table.Text()
-                                                    : table.Markdown())
-            << "\n"
+  std::cout << Rendered(table, verb.format) << "\n"
             << Fixed(report.bits_per_weight, 3)
             << " bits per weight, expected divergence " << Short(report.cost)
             << "\n";

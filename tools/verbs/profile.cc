@@ -145,9 +145,7 @@ void ProfileVerb::Run() const {
   }
   const Table table =
       ToTable(nodes ? node_lines : op_lines, nodes, result, limits);
-  std::cout << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown())
-            << "\n"
+  std::cout << Rendered(table, format) << "\n"
             << Short(result.microseconds) << " us per token, " << thread_count
             << (thread_count == 1 ? " thread" : " threads")
             << ", kernels: " << kernels::ActiveVariant() << "\nlimits: read "

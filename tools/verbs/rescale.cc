@@ -112,9 +112,7 @@ void RescaleVerb::Run() {
                   better ? Fixed(value.alpha, 2) : "",
                   better ? Fixed(Gain(value), 2) : "left"});
   }
-  std::cout << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown())
-            << "\n"
+  std::cout << Rendered(table, format) << "\n"
             << OneLine(output) << ": inputs of " << changed << " of "
             << report.values.size() << " groups of layers rescaled; file "
             << WithCommas(report.file_bytes) << " bytes\n";

@@ -132,8 +132,7 @@ void PrintTable(const Model& model, const Results& results,
     }
     table.AddRow(std::move(cells));
   }
-  std::cout << (format == OutputFormat::kTable ? table.Text()
-                                               : table.Markdown());
+  std::cout << Rendered(table, format);
 }
 
 void WriteFiles(const Model& model, const Results& results,

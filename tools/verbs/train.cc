@@ -71,22 +71,7 @@ void AddTrainVerb(CommandLine& line) {
            .TypeName("X")
            .Range(0.0, 1.0)
            .Excludes(validate)});
-  verb->of_bytes.push_back(
-      {"--scale", train
-                      .Add("--scale", verb->labelled.scale,
-                           "What bytes of samples are multiplied by")
-                      .TypeName("X")
-                      .ShowDefault()});
-  verb->of_bytes.push_back(
-      {"--zero-point", train
-                           .Add("--zero-point", verb->labelled.zero_point,
-                                "What is subtracted from bytes before")
-                           .TypeName("N")
-                           .Range(-128, 255)
-                           .ShowDefault()});
-  verb->of_bytes.push_back(
-      {"--unsigned", train.AddFlag("--unsigned", verb->labelled.is_unsigned,
-                                   "Bytes are from 0 to 255")});
+  AddByteOptions(train, verb->labelled);
   train
       .Add("-o,--output", verb->output,
            "Model file to write; needed but for --dry-run")

@@ -13,6 +13,7 @@
 #include "lutra/qat/trainer.h"
 #include "lutra/runtime/program.h"
 #include "tools/cli/command_line.h"
+#include "tools/cli/options.h"
 #include "tools/cli/scheme_options.h"
 #include "tools/verbs/train_data.h"
 
@@ -40,12 +41,6 @@ inline constexpr double kAnnealEnd = 0.8;     // likewise
 inline constexpr double kDistillation = 0.5;  // where there is a teacher
 
 struct TrainVerb {
-  // An option and how it is spelled.
-  struct NamedOption {
-    const char* name;
-    Option option;
-  };
-
   std::string model;
   std::string init;
   std::string data;
@@ -78,8 +73,8 @@ struct TrainVerb {
   double alpha = 0;
   std::vector<std::string> adapter_targets;
   // Options that mean something in some runs only.
-  std::vector<NamedOption> of_texts, of_labels, of_bytes, of_new, of_bits,
-      of_adam, of_decay;
+  std::vector<NamedOption> of_texts, of_labels, of_new, of_bits, of_adam,
+      of_decay;
 
   void Run();
 

@@ -46,13 +46,14 @@ namespace {
 qat::LabelledImages LoadSamples(const std::string& path,
                                 const LabelledDataOptions& options,
                                 qat::DatasetPart part) {
-  if (qat::IsRecordingFolder(path)) {
-    return qat::LoadRecordingFolder(path).windows;
-  }
-  if (qat::IsInt8Folder(path)) {
+  const bool recordings = qat::IsRecordingFolder(path);
+  if (qat::IsInt8Folder(path) && !recordings) {
     return qat::LoadInt8Folder(path, options.scale, options.zero_point,
                                options.is_unsigned);
   }
+  Refuse(options.of_bytes,
+         "is for folders with a file of bytes for each sample");
+  if (recordings) return qat::LoadRecordingFolder(path).windows;
   return qat::LoadImageFolder(path, part);
 }
 
@@ -85,6 +86,21 @@ std::unique_ptr<qat::LabelledImages> LoadTestData(
       LoadSamples(path, options, qat::DatasetPart::kTest));
 }
 
+void AddByteOptions(Verb& verb, LabelledDataOptions& options) {
+  options.of_bytes = {
+      {"--scale", verb.Add("--scale", options.scale,
+                           "What bytes of samples are multiplied by")
+                      .TypeName("X")
+                      .ShowDefault()},
+      {"--zero-point", verb.Add("--zero-point", options.zero_point,
+                                "What is subtracted from bytes before")
+                           .TypeName("N")
+                           .Range(-128, 255)
+                           .ShowDefault()},
+      {"--unsigned", verb.AddFlag("--unsigned", options.is_unsigned,
+                                  "Bytes are from 0 to 255")}};
+}
+
 void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise) {
   verb.Add("--samples", options.samples,
            "The most samples or windows, spread evenly over the data")
@@ -97,21 +113,14 @@ void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise) {
   verb.Add("--separator", options.text.separator, "Text between two documents")
       .TypeName("TEXT")
       .ShowDefault();
-  verb.Add("--scale", options.labelled.scale,
-           "What bytes of samples are multiplied by")
-      .ShowDefault();
-  verb.Add("--zero-point", options.labelled.zero_point,
-           "What is subtracted from bytes before")
-      .Range(-128, 255)
-      .ShowDefault();
-  verb.AddFlag("--unsigned", options.labelled.is_unsigned,
-               "Bytes are from 0 to 255");
+  AddByteOptions(verb, options.labelled);
 }
 
 ModelData LoadModelData(const std::string& model, const std::string& path,
                         const DataOptions& options) {
   ModelData data;
   if (TakesText(model)) {
+    Refuse(options.labelled.of_bytes, "the model takes texts");
     data.windows = LoadTextSamples(model, path, options.text);
   } else {
     data.labelled = LoadLabelledData(path, options.labelled);

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/samples.h"
 #include "tools/cli/command_line.h"
+#include "tools/cli/options.h"
 
 namespace lutra::tools {
 
@@ -36,7 +38,12 @@ struct LabelledDataOptions {
   bool is_unsigned = false;  // bytes
   double held_out = 0;       // share that is not trained on
   uint64_t seed = 1;
+  // Those of AddByteOptions, which other folders refuse.
+  std::vector<NamedOption> of_bytes = {};
 };
+
+// --scale, --zero-point, --unsigned.
+void AddByteOptions(Verb& verb, LabelledDataOptions& options);
 
 struct LabelledData {
   std::unique_ptr<qat::LabelledImages> all;
@@ -61,8 +68,8 @@ struct DataOptions {
   size_t samples = 0;  // the most, spread evenly; 0: the verb's own default
 };
 
-// --samples (0, shown as `otherwise`), --length, --separator, --scale,
-// --zero-point, --unsigned.
+// --samples (0, shown as `otherwise`), --length, --separator, and those of
+// AddByteOptions.
 void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise);
 
 struct ModelData {

@@ -7,7 +7,6 @@
 #include "lutra/packer/pack.h"
 #include "lutra/packer/ranges.h"
 #include "lutra/qat/activations.h"
-#include "lutra/qat/int8_folder.h"
 #include "lutra/qat/recording_folder.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/input_quantization.h"
@@ -30,14 +29,6 @@ namespace {
 
 constexpr size_t kRangeSamples = 64;  // that fixed ranges are found on
 
-// Nothing that is asked for is ignored in silence.
-void Refuse(const std::vector<TrainVerb::NamedOption>& options,
-            const char* reason) {
-  for (const TrainVerb::NamedOption& option : options) {
-    if (option.option.Given()) throw UsageError(option.name, reason);
-  }
-}
-
 void WarnOfUnused(const Graph& graph, const qat::SchemeRules& rules) {
   for (const std::string& unused : rules.Unused(qat::RuleTargets(graph))) {
     std::cerr << "lutra: warning: '" << OneLine(unused)
@@ -50,15 +41,12 @@ void WarnOfUnused(const Graph& graph, const qat::SchemeRules& rules) {
 void TrainVerb::CheckOptions(bool is_text, bool quantized) const {
   if (is_text) {
     Refuse(of_labels, "the model takes texts, which this is not for");
-    Refuse(of_bytes, "the model takes texts, which this is not for");
+    Refuse(labelled.of_bytes, "the model takes texts, which this is not for");
   } else {
     Refuse(of_texts, "is for texts, which the model does not take");
     if (qat::IsRecordingFolder(data)) {
       throw UsageError("--data",
                        "has recordings to give out again, not labels to learn");
-    }
-    if (!qat::IsInt8Folder(data)) {
-      Refuse(of_bytes, "is for samples of signed bytes, which --data has not");
     }
   }
   if (!init.empty()) Refuse(of_new, "is for a new model");

@@ -120,8 +120,7 @@ void VerifyVerb::Run() const {
     std::cout << ToJson(report, model).Dump(2) << "\n";
   } else {
     const Table table = ToTable(report);
-    std::cout << (format == OutputFormat::kTable ? table.Text()
-                                                 : table.Markdown());
+    std::cout << Rendered(table, format);
   }
   std::cout.flush();
   const std::string count =

@@ -72,8 +72,10 @@ std::string FeedBoth(Decoder& d, size_t i, const std::string& x,
   norm.attributes["eps"] = d.config().norm_eps;
   const auto factor =
       static_cast<float>(1 / std::sqrt(static_cast<double>(d.config().dim)));
-  graph.Use(d.Tensor("router.scale"), Role::kNorm, {d.config().dim}).transform =
-      [factor](float scale) { return scale * factor; };
+  NetworkTensor& scale =
+      graph.Use(d.Tensor("router.scale"), Role::kNorm, {d.config().dim});
+  scale.transform = [factor](float value) { return value * factor; };
+  scale.undo = [factor](float value) { return value / factor; };
   const std::string sparse =
       d.Norm(Route(d, options.experts, d.Value("router.norm"),
                    d.Norm(stream, "pre_feedforward_layernorm_2")),

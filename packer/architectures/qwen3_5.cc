@@ -76,9 +76,9 @@ std::string LinearAttention(Decoder& d, const std::string& x,
   rule.weight = rates;
   rule.attributes["heads"] = static_cast<double>(sizes.value_heads);
   rule.attributes["key_heads"] = static_cast<double>(sizes.key_heads);
-  graph.Use(rates, Role::kBias, {sizes.value_heads}).transform = [](float log) {
-    return std::exp(log);
-  };
+  NetworkTensor& decay = graph.Use(rates, Role::kBias, {sizes.value_heads});
+  decay.transform = [](float log) { return std::exp(log); };
+  decay.undo = [](float rate) { return std::log(rate); };
 
   // The only norm whose weight is not less by 1.
   Node& norm = graph.Add(OpType::kRmsNorm, {d.Value("linear_attn.rule")},

@@ -1,6 +1,7 @@
 #include "lutra/packer/export.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -34,7 +35,10 @@ class Exporter {
       : model_(model), options_(options), source_(model) {
     source_.CheckFrequencies();
     for (const auto& [name, tensor] : source_.tensors()) {
-      targets_.emplace(name, Target{&tensor, Pack(name, tensor)});
+      auto packed = Pack(name, tensor);
+      const bool turned = tensor.of_outputs && packed == nullptr;
+      targets_.emplace(
+          name, Target{turned ? &Turned(tensor) : &tensor, std::move(packed)});
     }
   }
 
@@ -116,6 +120,7 @@ class Exporter {
     const std::string& first = tensor.pieces[0].name;
     if (model_.packed(first) == nullptr) return nullptr;
     std::unique_ptr<PackedLayout> packed;
+    const bool whole = ExportRows(model_, {&tensor}, {}).packed();
     if (tensor.of_outputs) {
       if (options_.layout != ExportLayout::kFloat) {
         source_.Refuse(first,
@@ -123,15 +128,9 @@ class Exporter {
                        "own: --layout float");
       }
       packed = FindMxfp4Layout(model_, tensor);
-      if (!packed) {
-        source_.Refuse(first,
-                       "is stored transposed, and not as MXFP4: this cannot "
-                       "be exported");
-      }
-      return packed;
-    }
-    if (name.ends_with(kWeight) && tensor.info.shape.size() == 2 &&
-        (options_.layout == ExportLayout::kMlx || IsOfLinear(first))) {
+    } else if (whole && !tensor.transposed && name.ends_with(kWeight) &&
+               tensor.info.shape.size() == 2 &&
+               (options_.layout == ExportLayout::kMlx || IsOfLinear(first))) {
       packed = PackedLayout::Find(options_.layout, model_, tensor);
     }
     if (!packed && options_.require_packed) {
@@ -140,6 +139,12 @@ class Exporter {
                                 "': it would become float32");
     }
     return packed;
+  }
+
+  // Of experts that no layout holds.
+  const ExportTensor& Turned(const ExportTensor& tensor) {
+    turned_.push_back(tensor.Transposed());
+    return turned_.back();
   }
 
   // Readers of the other layouts expect no packed embeddings.
@@ -176,21 +181,30 @@ class Exporter {
       writer.WritePart(name, 0, zeros);
       return false;
     }
-    if (tensor.transposed) {
+    bool was_packed = false;
+    if (tensor.transposed || tensor.undo || !tensor.column_order.empty()) {
       ExportRows rows(model_, {&tensor}, {});
       std::vector<uint8_t> bytes(row_bytes);
+      std::vector<float> values;
       for (size_t row = 0; row < rows.rows(); ++row) {
-        StoreFloats(rows.Values(row), dtype, bytes.data());
+        const auto found = rows.Values(row);
+        values.assign(found.begin(), found.end());
+        if (tensor.undo) {
+          for (float& value : values) value = source_.Undo(tensor, value);
+        }
+        StoreFloats(values, dtype, bytes.data());
         writer.WritePart(name, row * row_bytes,
                          std::as_bytes(std::span(bytes)));
       }
-      return false;
+      for (const ExportPiece& piece : tensor.pieces) {
+        was_packed = was_packed || model_.packed(piece.name) != nullptr;
+      }
+      return was_packed;
     }
-    bool was_packed = false;
     for (const ExportPiece& piece : tensor.pieces) {
       const TensorView& view = model_.file().Get(piece.name);
       was_packed = was_packed || model_.packed(piece.name) != nullptr;
-      if (view.dtype == dtype && !tensor.undo) {
+      if (view.dtype == dtype) {
         // Rows that are neighbours here and there go in one piece.
         const size_t at_once = piece.step == 1 ? piece.count : 1;
         for (size_t i = 0; i < piece.count; i += at_once) {
@@ -204,29 +218,12 @@ class Exporter {
       const auto source = RowSource::Of(model_, piece.name);
       const size_t width = source.columns() / tensor.columns;
       for (size_t i = 0; i < piece.count; i += width) {
-        auto row = source.Rows((piece.first + i) / width, 1, scratch);
-        if (tensor.undo) row = Undone(tensor, row, scratch);
+        const auto row = source.Rows((piece.first + i) / width, 1, scratch);
         writer.WritePart(name, (piece.to + i * piece.step) * row_bytes,
                          std::as_bytes(row));
       }
     }
     return was_packed;
-  }
-
-  // The values that importing makes these of.
-  std::span<const float> Undone(const ExportTensor& tensor,
-                                std::span<const float> row,
-                                std::vector<float>& undone) const {
-    std::vector<float> before(row.size());
-    for (size_t i = 0; i < row.size(); ++i) {
-      before[i] = tensor.undo(row[i]);
-      if (tensor.transform(before[i]) != row[i]) {
-        source_.Refuse(tensor.info.name,
-                       "was changed by the import, which cannot be undone");
-      }
-    }
-    undone = std::move(before);
-    return undone;
   }
 
   // The configuration, with what says how weights are packed.
@@ -264,6 +261,7 @@ class Exporter {
   const Model& model_;
   const ExportOptions& options_;
   ExportTensors source_;
+  std::deque<ExportTensor> turned_;
   std::map<std::string, Target> targets_;
 };
 

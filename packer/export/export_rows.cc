@@ -11,31 +11,63 @@ namespace lutra::packer {
 
 ExportRows::ExportRows(const Model& model,
                        std::vector<const ExportTensor*> tensors,
-                       std::vector<uint32_t> order)
+                       std::vector<uint32_t> order,
+                       std::vector<uint32_t> columns)
     : model_(model) {
   for (const ExportTensor* tensor : tensors) {
     const size_t first = places_.size();
     columns_ = tensor->columns;
     transposed_ = tensor->transposed;
     rows_ += tensor->rows;
-    places_.resize(first + (transposed_ ? columns_ : tensor->rows));
+    places_.resize(
+        first + (transposed_ ? columns_ * tensor->Matrices() : tensor->rows));
     for (const ExportPiece& piece : tensor->pieces) {
       const auto index = static_cast<uint32_t>(pieces_.size());
       pieces_.push_back(&piece);
       matrices_.push_back(model.packed(piece.name));
-      packed_ = packed_ && matrices_.back() != nullptr;
+      quantized_ = quantized_ && matrices_.back() != nullptr;
       for (size_t i = 0; i < piece.count; ++i) {
         places_[first + piece.to + i * piece.step] = {
             index, static_cast<uint32_t>(piece.first + i)};
       }
     }
   }
+  packed_ = quantized_;
+  SetColumns(tensors, std::move(columns));
   if (order.empty()) return;
+  if (transposed_) {
+    row_order_ = std::move(order);
+    return;
+  }
   std::vector<Place> ordered;
   ordered.reserve(order.size());
   for (const uint32_t row : order) ordered.push_back(places_[row]);
   places_ = std::move(ordered);
-  if (!transposed_) rows_ = places_.size();
+  rows_ = places_.size();
+}
+
+void ExportRows::SetColumns(const std::vector<const ExportTensor*>& tensors,
+                            std::vector<uint32_t> columns) {
+  // Tensors that belong together are read by one layer, or by none.
+  const std::vector<uint32_t>& own = tensors.front()->column_order;
+  if (columns.empty()) {
+    columns = own;
+  } else if (!own.empty()) {
+    for (uint32_t& column : columns) column = own[column];
+  }
+  bool same = true;
+  for (size_t i = 0; i < columns.size(); ++i) same = same && columns[i] == i;
+  if (same) return;
+  column_order_ = std::move(columns);
+  for (const kernels::LutMatrix* matrix : matrices_) {
+    if (matrix == nullptr) continue;
+    const size_t group = matrix->format.group_size;
+    for (size_t i = 0; i < columns_; ++i) {
+      const size_t begin = i / group * group;
+      packed_ = packed_ && column_order_[begin] % group == 0 &&
+                column_order_[i] == column_order_[begin] + (i - begin);
+    }
+  }
 }
 
 const ExportRows::Block& ExportRows::BlockOf(const kernels::LutMatrix& matrix,
@@ -98,31 +130,72 @@ CodedRow ExportRows::Coded(size_t row) {
                          : size_t{format.k};
   coded.super_scales = part(block.super_scales, format.SupersPerRow());
   coded.super_offsets = part(block.super_offsets, format.SupersPerRow());
-  return coded;
+  return column_order_.empty() ? coded : InOrder(coded);
 }
 
-// Element `row` of each of the model's rows.
-std::span<const float> ExportRows::Column(size_t row) {
-  column_.clear();
-  for (const Place place : places_) {
-    TensorView view = model_.file().Get(pieces_[place.piece]->name);
-    const size_t size = ByteSize(view.dtype);
-    view.data = view.data.subspan((place.row * rows_ + row) * size, size);
-    view.shape = {1};
-    column_.push_back(RowSource(view, model_.path()).Rows(0, 1, scratch_)[0]);
+// Groups of large columns are no longer together, so their scales are left out.
+CodedRow ExportRows::InOrder(const CodedRow& row) {
+  CodedRow ordered;
+  ordered.group_size = row.group_size;
+  ordered_entries_.resize(columns_);
+  for (size_t i = 0; i < columns_; ++i) {
+    ordered_entries_[i] = row.entries[column_order_[i]];
   }
-  return column_;
+  ordered.entries = ordered_entries_;
+  const auto move = [&](std::span<const float> from, std::vector<float>& to) {
+    to.resize(from.size());
+    for (size_t group = 0; group < from.size(); ++group) {
+      to[group] = from[column_order_[group * row.group_size] / row.group_size];
+    }
+    return std::span<const float>(to);
+  };
+  ordered.scales = move(row.scales, ordered_scales_);
+  ordered.offsets = move(row.offsets, ordered_offsets_);
+  return ordered;
+}
+
+// Element `row` of each of the model's rows, of one matrix of several.
+std::span<const float> ExportRows::Column(size_t row) {
+  // Rows that are turned together: bounds memory.
+  constexpr size_t kPiece = size_t{1} << 22;
+  const size_t each = rows_ / (places_.size() / columns_);
+  const size_t most = std::max<size_t>(1, kPiece / columns_);
+  const size_t count = turned_.size() / columns_;
+  if (row < first_turned_ || row >= first_turned_ + count) {
+    const size_t matrix = row / each;
+    const size_t begin = row % each / most * most;
+    const size_t end = std::min(begin + most, each);
+    first_turned_ = matrix * each + begin;
+    turned_.resize((end - begin) * columns_);
+    for (size_t c = 0; c < columns_; ++c) {
+      const Place place = places_[matrix * columns_ + c];
+      const auto values = RowSource::Of(model_, pieces_[place.piece]->name)
+                              .Rows(place.row, 1, scratch_);
+      for (size_t i = begin; i < end; ++i) {
+        turned_[(i - begin) * columns_ + c] = values[i];
+      }
+    }
+  }
+  return std::span(turned_).subspan((row - first_turned_) * columns_, columns_);
 }
 
 std::span<const float> ExportRows::Values(size_t row) {
-  if (transposed_) return Column(row);
+  if (transposed_) {
+    return Column(row_order_.empty() ? row : row_order_[row]);
+  }
   const Place place = places_[row];
   const auto source = RowSource::Of(model_, pieces_[place.piece]->name);
   // What has one column is a row in the model, and what has three dimensions
   // has several rows in one.
   const size_t width = source.columns() / columns_;
-  const auto values = source.Rows(place.row / width, 1, scratch_);
-  return values.subspan(place.row % width * columns_, columns_);
+  const auto values = source.Rows(place.row / width, 1, scratch_)
+                          .subspan(place.row % width * columns_, columns_);
+  if (column_order_.empty()) return values;
+  ordered_.clear();
+  for (const uint32_t column : column_order_) {
+    ordered_.push_back(values[column]);
+  }
+  return ordered_;
 }
 
 void StoreFloats(std::span<const float> values, DType dtype, uint8_t* to) {

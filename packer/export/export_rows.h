@@ -28,17 +28,20 @@ struct CodedRow {
 class ExportRows {
  public:
   // Row i is row order[i] of the tensors, unless `order` is empty; it may leave
-  // rows out. The tensors have the same number of columns. All outlive the
-  // object.
+  // rows out. Column i is column
+  // columns[i] of theirs. The tensors have the same number of columns. All
+  // outlive the object.
   ExportRows(const Model& model, std::vector<const ExportTensor*> tensors,
-             std::vector<uint32_t> order);
+             std::vector<uint32_t> order, std::vector<uint32_t> columns = {});
 
   size_t rows() const { return rows_; }
   size_t columns() const { return columns_; }
   // Whether all of it is packed.
+  bool quantized() const { return quantized_; }
+  // Whether groups of columns are neighbours here, too.
   bool packed() const { return packed_; }
 
-  // Only where all is packed.
+  // Only if packed().
   CodedRow Coded(size_t row);
   std::span<const float> Values(size_t row);
 
@@ -58,22 +61,35 @@ class ExportRows {
     std::vector<float> super_offsets;
   };
 
+  void SetColumns(const std::vector<const ExportTensor*>& tensors,
+                  std::vector<uint32_t> columns);
   std::span<const float> Column(size_t row);
+  CodedRow InOrder(const CodedRow& row);
   const Block& BlockOf(const kernels::LutMatrix& matrix, size_t row);
 
   const Model& model_;
   std::vector<const ExportPiece*> pieces_;
   std::vector<const kernels::LutMatrix*> matrices_;  // nullptr: floats
-  std::vector<Place> places_;  // of rows; of columns, if transposed
+  // Of rows; if transposed, of the columns of each matrix.
+  std::vector<Place> places_;
+  std::vector<uint32_t> row_order_;     // of transposed tensors; may be empty
+  std::vector<uint32_t> column_order_;  // see the constructor; may be empty
   size_t rows_ = 0;
   size_t columns_ = 1;
   bool transposed_ = false;
+  bool quantized_ = true;
   bool packed_ = true;
   // Rows in the order of a rotary embedding of pairs alternate between two.
   Block blocks_[2];
   size_t next_block_ = 0;
   std::vector<float> scratch_;
-  std::vector<float> column_;
+  std::vector<float> ordered_;
+  std::vector<int8_t> ordered_entries_;
+  std::vector<float> ordered_scales_;
+  std::vector<float> ordered_offsets_;
+  // Some of the rows of transposed tensors, and the first of them.
+  std::vector<float> turned_;
+  size_t first_turned_ = 0;
 };
 
 // Writes numbers of a float type, which holds them, to `to`.

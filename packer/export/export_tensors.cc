@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <utility>
 
+#include "kernels/base/half.h"
 #include "lutra/packer/export.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/input_quantization.h"
@@ -45,13 +47,7 @@ void ExportTensors::Refuse(const std::string& tensor,
 }
 
 void ExportTensors::Find() {
-  for (const Node& node : model_.graph().nodes) {
-    if (node.op == OpType::kGather && node.weight.starts_with("lutra.")) {
-      Refuse(node.weight,
-             "says that columns are in activation order, which cannot be "
-             "exported; import with --dequantize for that");
-    }
-  }
+  FindColumnOrders();
   std::set<std::string> known;
   for (const NetworkTensor& tensor : network_.tensors) {
     known.insert(tensor.name);
@@ -76,6 +72,7 @@ void ExportTensors::Find() {
   }
   for (const TensorView& tensor : model_.file().tensors()) {
     if (known.contains(tensor.name) || tensor.name == kTokenizerTensor ||
+        order_tensors_.contains(tensor.name) ||
         (tensor.name == kUnit && pooling())) {
       continue;
     }
@@ -86,6 +83,65 @@ void ExportTensors::Find() {
   untied_ = network_.tied && network_.embedding != network_.output &&
             model_.file().Find(network_.embedding) != nullptr &&
             model_.file().Find(network_.output) != nullptr;
+}
+
+// Columns that quantization ordered, or a GGUF file.
+void ExportTensors::FindColumnOrders() {
+  std::map<std::string, const Node*> gathers;
+  for (const Node& node : model_.graph().nodes) {
+    if (node.op == OpType::kGather && node.weight.starts_with("lutra.")) {
+      gathers[node.output] = &node;
+      order_tensors_.insert(node.weight);
+      continue;
+    }
+    const auto found =
+        node.inputs.empty() ? gathers.end() : gathers.find(node.inputs[0]);
+    if (found == gathers.end()) continue;
+    const std::string& name = found->second->weight;
+    std::vector<float> scratch;
+    const auto source = RowSource::Of(model_, name);
+    const auto places = source.Rows(0, source.rows(), scratch);
+    std::vector<uint32_t> order(places.size());
+    std::vector<bool> taken(places.size());
+    for (size_t i = 0; i < places.size(); ++i) {
+      // A model has been loaded only if each is one of them.
+      const auto place = static_cast<size_t>(places[i]);
+      if (place >= order.size() || taken[place]) {
+        Refuse(name, "is no order of columns");
+      }
+      taken[place] = true;
+      order[place] = static_cast<uint32_t>(i);
+    }
+    column_orders_[node.weight] = std::move(order);
+  }
+}
+
+float ExportTensors::Undo(const ExportTensor& tensor, float value) const {
+  const float near = tensor.undo(value);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  float below = near;
+  float above = near;
+  for (int i = 0; i < 4; ++i) {
+    for (const float before : {RoundToBFloat16(near), near, below, above}) {
+      if (tensor.transform(before) == value) return before;
+    }
+    below = std::nextafter(below, -kInfinity);
+    above = std::nextafter(above, kInfinity);
+  }
+  Refuse(tensor.info.name,
+         "was changed by the import, which cannot be undone: it makes " +
+             std::to_string(value) + " of no number");
+}
+
+ExportTensor ExportTensor::Transposed() const {
+  ExportTensor result = *this;
+  std::vector<int64_t>& shape = result.info.shape;
+  std::swap(shape[shape.size() - 2], shape[shape.size() - 1]);
+  result.of_outputs = false;
+  result.transposed = true;
+  result.columns = rows / Matrices();
+  result.rows = columns * Matrices();
+  return result;
 }
 
 std::optional<ExportTensors::Pooling> ExportTensors::pooling() const {
@@ -164,6 +220,8 @@ void ExportTensors::AddPieces(const NetworkTensor& tensor) {
     bool transposed = part.transposed;
     const bool packed = model_.packed(tensor.name) != nullptr;
     const bool expert = part.index >= 0;
+    const auto order = column_orders_.find(tensor.name);
+    const bool ordered = order != column_orders_.end();
     if (transposed && expert && shape.size() == 2) {
       shape = {shape.front(), shape.back(), 1};  // biases
       transposed = false;
@@ -174,10 +232,14 @@ void ExportTensors::AddPieces(const NetworkTensor& tensor) {
       written = shape;
       transposed = false;
     }
-    if (transposed && (expert || packed)) {
-      Refuse(tensor.name, "is stored transposed, which is not supported");
-    }
     ExportTensor& target = tensors_[part.name];
+    if (ordered && (transposed || (!target.pieces.empty() &&
+                                   target.column_order != order->second))) {
+      Refuse(tensor.name,
+             "has columns in activation order, which cannot be exported; "
+             "import with --dequantize for that");
+    }
+    if (ordered) target.column_order = order->second;
     target.info.name = part.name;
     target.info.shape = written;
     target.of_outputs = part.transposed && expert && packed;
@@ -198,7 +260,9 @@ void ExportTensors::AddPieces(const NetworkTensor& tensor) {
                   : transposed    ? target.columns
                                   : target.rows;
     if (part.index >= 0) {
-      const size_t each = target.rows / static_cast<size_t>(shape.front());
+      const size_t each =
+          transposed ? target.columns
+                     : target.rows / static_cast<size_t>(shape.front());
       piece.to += static_cast<size_t>(part.index) * each;
       if (part.count == 0) piece.count = each;
     }
@@ -219,7 +283,8 @@ void ExportTensors::Finish(const std::string& name,
       tensor.info.dtype = DType::kFloat32;
     }
   }
-  const size_t width = tensor.transposed ? tensor.rows : tensor.columns;
+  const size_t width =
+      tensor.transposed ? tensor.rows / tensor.Matrices() : tensor.columns;
   if (rows * width != tensor.info.ElementCount()) {
     Refuse(name, "is not whole in the model");
   }

@@ -2,9 +2,11 @@
 #define LUTRA_PACKER_EXPORT_EXPORT_TENSORS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,13 +35,26 @@ struct ExportTensor {
   size_t rows = 0;
   size_t columns = 1;
   std::vector<ExportPiece> pieces;
-  // Pieces are columns of this tensor instead of rows; all are floats.
+  // Pieces are columns of this tensor instead of rows; of one of three
+  // dimensions, of each of its matrices.
   bool transposed = false;
+  // Column i is column column_order[i] of the pieces; empty: the same.
+  std::vector<uint32_t> column_order;
   // Nothing but zeros, in place of a row that importing added to others.
   bool zeros = false;
   // Packed matrices of experts whose outputs are columns in checkpoints of
   // floats; here they are rows.
   bool of_outputs = false;
+
+  // Of experts, how many; else 1, also of a convolution [channels, 1, taps].
+  size_t Matrices() const {
+    const std::vector<int64_t>& shape = info.shape;
+    return shape.size() == 3 && shape[1] > 1
+               ? static_cast<size_t>(shape.front())
+               : 1;
+  }
+  // One whose outputs are columns, of one of which they are rows.
+  ExportTensor Transposed() const;
   // What importing did to each element, and what undoes it; none if nothing.
   std::function<float(float)> transform;
   std::function<float(float)> undo;
@@ -72,6 +87,10 @@ class ExportTensors {
   // What the model's layers do that a checkpoint cannot say, for people.
   std::vector<std::string> Notes() const;
 
+  // What importing makes `value`, an element of a tensor that it changed, of:
+  // a 16-bit float if one is. Throws Error if there is nothing.
+  float Undo(const ExportTensor& tensor, float value) const;
+
   // Readers compute the frequencies of the rotary embedding from the
   // configuration. Throws Error if the model has others.
   void CheckFrequencies() const;
@@ -81,6 +100,7 @@ class ExportTensors {
 
  private:
   void Find();
+  void FindColumnOrders();
   void CheckShape(const NetworkTensor& tensor) const;
   void AddPieces(const NetworkTensor& tensor);
   void Finish(const std::string& name, ExportTensor& tensor) const;
@@ -90,6 +110,10 @@ class ExportTensors {
   JsonDocument document_;
   Network network_;
   std::map<std::string, ExportTensor> tensors_;
+  // Of weights whose inputs a node puts in another order: column i of the
+  // checkpoint's is that of ours.
+  std::map<std::string, std::vector<uint32_t>> column_orders_;
+  std::set<std::string> order_tensors_;
   bool untied_ = false;
 };
 

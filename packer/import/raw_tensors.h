@@ -25,8 +25,13 @@ struct RawTensor {
   // Rows that follow those of `view` in this numbering, of the same type and
   // width; only with a row order.
   std::span<const std::byte> below = {};
-  // Whether the file has the transpose of the matrix that is meant.
+  // Column i is column column_order[i] of the file; empty: as they lie there.
+  std::vector<uint32_t> column_order = {};
+  // Whether the file has the transpose of the matrix that is meant; of a tensor
+  // of three dimensions, of each.
   bool transposed = false;
+  // Whether these are the numbers that the network makes of a checkpoint's.
+  bool computed = false;
 };
 
 // The tensors of all files of a checkpoint, and what their headers say.

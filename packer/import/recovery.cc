@@ -118,7 +118,8 @@ StoredWeight Recovery::OnGrid(const RawTensor& tensor,
   return weight;
 }
 
-Recovery::Found Recovery::Look(const RawTensor& tensor, bool transposed) const {
+Recovery::Found Recovery::LookAt(const RawTensor& tensor,
+                                 bool transposed) const {
   if (options_.looking) options_.looking(tensor.view.name);
   FloatMatrix matrix = MatrixOf(tensor);
   if (transposed) matrix.rows = matrix.rows.Transposed();
@@ -139,9 +140,36 @@ Recovery::Found Recovery::Look(const RawTensor& tensor, bool transposed) const {
             DescribeLattice(lattice, matrix.rows.columns()) +
             "; without --require-exact these take the nearest values");
   }
-  StoredWeight weight = OnGrid(tensor, matrix, lattice);
-  if (!tensor.row_order.empty()) weight = Reordered(weight, tensor.row_order);
-  return {std::move(weight), ""};
+  return {OnGrid(tensor, matrix, lattice), ""};
+}
+
+Recovery::Found Recovery::Look(const RawTensor& tensor, bool transposed) const {
+  Found found;
+  if (tensor.below.empty()) {
+    found = LookAt(tensor, transposed);
+  } else {
+    std::vector<StoredWeight> halves;
+    for (const std::span<const std::byte> data :
+         {std::span<const std::byte>(tensor.view.data), tensor.below}) {
+      RawTensor half = tensor;
+      half.view.data = data;
+      const int64_t columns = tensor.view.shape.back();
+      const size_t count = data.size() / ByteSize(tensor.view.dtype);
+      half.view.shape = {static_cast<int64_t>(count) / columns, columns};
+      found = LookAt(half, transposed);
+      if (!found.weight) return found;
+      halves.push_back(*std::move(found.weight));
+    }
+    if (!SameForm(halves[0], halves[1])) {
+      return {std::nullopt,
+              "the two tensors of its rows are on different grids"};
+    }
+    found.weight = Stacked(std::move(halves));
+  }
+  if (found.weight && !tensor.row_order.empty()) {
+    found.weight = Reordered(*found.weight, tensor.row_order);
+  }
+  return found;
 }
 
 const StoredWeight* Recovery::Find(const RawTensor& tensor, bool transposed,

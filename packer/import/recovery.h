@@ -34,8 +34,9 @@ class Recovery {
 
   // The weight on its grid, as a quantized one, which keeps the file mapped;
   // nullptr if there is none, and why. If `transposed`, the transpose of the
-  // tensor, which then has two dimensions. Throws Error if all values have to
-  // be exact and some are not, and for types without grids.
+  // tensor, which then has two dimensions and rows of one piece. Throws Error
+  // if all values have to be exact and some are not, and for types without
+  // grids.
   const StoredWeight* Find(const RawTensor& tensor, bool transposed,
                            std::string& reason);
 
@@ -51,6 +52,8 @@ class Recovery {
     LatticeRows rows;
   };
   Found Look(const RawTensor& tensor, bool transposed) const;
+  // Of its rows in the file's order.
+  Found LookAt(const RawTensor& tensor, bool transposed) const;
   StoredWeight OnGrid(const RawTensor& tensor, const FloatMatrix& matrix,
                       const Lattice& lattice) const;
 

@@ -13,6 +13,7 @@
 
 #include "kernels/base/half.h"
 #include "lutra/packer/export.h"
+#include "lutra/packer/pack.h"
 #include "lutra/runtime/chat_data.h"
 #include "packer/architectures/architecture.h"
 #include "packer/import/gguf/gguf_architectures.h"
@@ -32,6 +33,18 @@ class GgufExportTest : public ExportFixture {
   std::string Refusal(const Model& model, const GgufOptions& options = {}) {
     return ErrorMessage(
         [&] { ExportGguf(model, dir_ / "refused.gguf", options); });
+  }
+
+  // Of a folder: 4 bits in groups of 32, with scales that blocks hold.
+  std::shared_ptr<const Model> Packed(std::string_view folder) {
+    PackOptions options;
+    qat::QuantScheme scheme;
+    scheme.bits = 4;
+    scheme.group_size = 32;
+    scheme.scale_type = qat::ScaleType::kFloat16;
+    options.rules = qat::SchemeRules(scheme);
+    PackModel(*Import(dir_ / folder), dir_ / "packed", options);
+    return Model::Load(dir_ / "packed");
   }
 };
 
@@ -122,9 +135,10 @@ TEST_F(GgufExportTest, FloatsOnRequest) {
 // chat templates and tokens.
 TEST_F(GgufExportTest, Networks) {
   for (const char* source :
-       {"cohere2", "gemma4-nested", "gemma4_text", "glm4", "gpt2", "granite",
-        "lfm2", "llama3", "ministral3", "olmo2", "olmo3", "olmoe", "qwen3",
-        "qwen3-yarn", "smollm3", "stablelm"}) {
+       {"cohere2", "gemma4-nested", "gemma4_moe", "gemma4_text", "glm4", "gpt2",
+        "granite", "lfm2", "llama3", "ministral3", "olmo2", "olmo3", "olmoe",
+        "qwen3", "qwen3-yarn", "qwen3_5", "qwen3_5-nested", "smollm3",
+        "stablelm"}) {
     SCOPED_TRACE(source);
     LUTRA_REQUIRE_DATA(found, "golden/arch/" + std::string(source));
     const auto model = Import(found);
@@ -152,6 +166,16 @@ constexpr const char* kGraniteMoe = R"({
     "residual_multiplier": 0.22, "logits_scaling": 6.0,
     "max_position_embeddings": 64, "tie_word_embeddings": true})";
 
+// With experts of floats, whose outputs are columns in folders.
+constexpr const char* kGptOss = R"({
+    "architectures": ["GptOssForCausalLM"], "hidden_size": 64,
+    "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 64,
+    "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32,
+    "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 8,
+    "max_position_embeddings": 64, "rope_theta": 150000.0,
+    "rope_scaling": {"rope_type": "yarn", "factor": 2.0, "truncate": false,
+                     "original_max_position_embeddings": 32}})";
+
 // What a damaged file says is checked before rows are counted by it.
 TEST_F(GgufExportTest, NumbersOfExpertsThatAreNot) {
   WriteRandomFolder(dir_ / "granitemoe", kGraniteMoe);
@@ -174,9 +198,10 @@ TEST_F(GgufExportTest, NumbersOfExpertsThatAreNot) {
 // Rows of gate and up are one tensor there and two here, as floats and packed.
 TEST_F(GgufExportTest, ExpertsWhoseGateAndUpAreOne) {
   WriteRandomFolder(dir_ / "granitemoe", kGraniteMoe);
-  LUTRA_REQUIRE_DATA(gptoss, "golden/checkpoints/gptoss-mxfp4");
+  WriteRandomFolder(dir_ / "gpt-oss", kGptOss);
+  LUTRA_REQUIRE_DATA(mxfp4, "golden/checkpoints/gptoss-mxfp4");
   for (const std::filesystem::path& source :
-       {std::filesystem::path(dir_ / "granitemoe"), gptoss}) {
+       {dir_ / "granitemoe", dir_ / "gpt-oss", mxfp4}) {
     SCOPED_TRACE(source);
     const auto model = Import(source);
     GgufOptions options;
@@ -188,6 +213,60 @@ TEST_F(GgufExportTest, ExpertsWhoseGateAndUpAreOne) {
     ExpectSame(*model, *back);
     ExpectNear(Logits(model->path()), Logits(back->path()));
   }
+}
+
+// The same as floats on a grid, which is found in both tensors.
+TEST_F(GgufExportTest, GridsOfExpertsInTwoTensors) {
+  for (const char* config : {kGraniteMoe, kGptOss}) {
+    WriteRandomFolder(dir_ / "folder", config);
+    const auto model = Packed("folder");
+    GgufOptions options;
+    options.tokenizer = false;
+    options.packed = false;
+    ExportGguf(*model, dir_ / "model.gguf", options);
+    ImportOptions recover;
+    recover.source = dir_ / "model.gguf";
+    recover.output = dir_ / "recovered";
+    recover.recover = true;
+    const ImportReport report = ImportModel(recover);
+    size_t experts = 0;
+    for (const ImportedWeight& weight : report.weights) {
+      EXPECT_TRUE(weight.exact) << weight.name;
+      experts += weight.name.ends_with(".gate_proj.weight") ||
+                 weight.name.ends_with(".up_proj.weight");
+    }
+    EXPECT_EQ(experts, 4u);
+    ExpectSame(*model, *Model::Load(recover.output));
+  }
+}
+
+// Rows of Qwen 3.5's heads of values have another order in the file. Columns
+// that are packed stay in it, and a node puts their inputs there.
+TEST_F(GgufExportTest, HeadsOfValues) {
+  WriteRandomFolder(dir_ / "qwen", R"({
+      "architectures": ["Qwen3_5ForCausalLM"], "hidden_size": 64,
+      "intermediate_size": 32, "num_hidden_layers": 4, "vocab_size": 64,
+      "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32,
+      "linear_num_key_heads": 2, "linear_num_value_heads": 6,
+      "linear_key_head_dim": 32, "linear_value_head_dim": 32,
+      "max_position_embeddings": 64, "tie_word_embeddings": true})");
+  const auto model = Packed("qwen");
+  GgufOptions options;
+  options.tokenizer = false;
+  options.require_packed = true;
+  const GgufReport report = ExportGguf(*model, dir_ / "a.gguf", options);
+  std::map<std::string, size_t> types = report.types;
+  types.erase("F32");
+  EXPECT_EQ(types, (std::map<std::string, size_t>{{"Q5_0", report.packed}}));
+  const auto back = Import(dir_ / "a.gguf");
+  EXPECT_NE(back->file().Find("lutra.order0"), nullptr);
+  ExpectNear(Logits(model->path()), Logits(back->path()));
+  ExportGguf(*back, dir_ / "b.gguf", options);
+  EXPECT_EQ(ReadBytes(dir_ / "b.gguf"), ReadBytes(dir_ / "a.gguf"));
+  // In a folder, as floats, they are in Hugging Face's order.
+  ExportModel(*model, dir_ / "one");
+  ExportModel(*back, dir_ / "other");
+  ExpectSame(*Import(dir_ / "one"), *Import(dir_ / "other"));
 }
 
 // Phi's factors of the frequencies are tensors, in float32.

@@ -1,6 +1,7 @@
 // GGUF files of imported models.
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -29,6 +30,8 @@ constexpr FloatType kFloat32 = {DType::kFloat32, 0, "F32"};
 constexpr FloatType kFloat16 = {DType::kFloat16, 1, "F16"};
 constexpr FloatType kBFloat16 = {DType::kBFloat16, 30, "BF16"};
 
+constexpr const char* kScale = ".scale";
+
 // Rows of the experts of a tensor of a folder: first, first + step, ... of
 // each, a half.
 struct Half {
@@ -42,6 +45,8 @@ struct Target {
   std::map<size_t, const ExportTensor*> parts;
   bool experts = false;
   std::optional<Half> half = {};
+  // What makes the file's numbers of ours, if anything.
+  std::function<float(float)> change = {};
 };
 
 // How it is written.
@@ -77,6 +82,9 @@ class Exporter {
                           "makes vectors of texts, which GGUF files of '" +
                               std::string(architecture_->name) + "' do not say",
                           ErrorCode::kUnsupported);
+    }
+    if (architecture_->type == "qwen3_5_text") {
+      value_heads_ = ValueHeadsOf(source_);
     }
     FindTargets();
   }
@@ -152,11 +160,6 @@ class Exporter {
  private:
   void FindTargets() {
     for (const auto& [name, tensor] : source_.tensors()) {
-      if (tensor.transform && !architecture_->norms_plus_one) {
-        source_.Refuse(name,
-                       "was changed by the import, which GGUF does not "
-                       "expect");
-      }
       const std::string spelled = Spelled(name);
       const size_t both = architecture_->gate_up.empty()
                               ? std::string::npos
@@ -181,9 +184,17 @@ class Exporter {
 
   void AddTarget(const std::string& name, const std::string& spelled,
                  const ExportTensor& tensor, std::optional<Half> half) {
-    const auto found = FindGgufName(*architecture_, spelled);
+    auto found = FindGgufName(*architecture_, half ? spelled : name);
+    if (!found) found = FindGgufName(*architecture_, spelled);
     if (!found) source_.Refuse(name, "has no name in GGUF files");
     Target& target = targets_[found->name];
+    if (name.ends_with(".linear_attn.A_log")) {
+      target.change = [](float rate) { return -rate; };
+    } else if (tensor.transform && !architecture_->norms_plus_one) {
+      target.change = [this, &tensor](float value) {
+        return source_.Undo(tensor, value);
+      };
+    }
     target.experts = found->expert.has_value();
     target.parts[found->expert.value_or(0)] = &tensor;
     target.half = half;
@@ -222,7 +233,16 @@ class Exporter {
                      CountAttribute(*attention, query ? "heads" : "kv_heads"),
                      /*inverse=*/false);
     }
-    return ExportRows(source_.model(), std::move(parts), std::move(order));
+    std::vector<uint32_t> columns;
+    const std::string& own = parts[0]->info.name;
+    const auto axis = ValueHeads::AxisOf(own);
+    if (value_heads_.Differ() && axis) {
+      const bool rows = *axis == ValueHeads::Axis::kRows;
+      (rows ? order : columns) = value_heads_.Order(
+          own, rows ? parts[0]->rows : parts[0]->columns, /*inverse=*/false);
+    }
+    return ExportRows(source_.model(), std::move(parts), std::move(order),
+                      std::move(columns));
   }
 
   static std::vector<uint32_t> RowsOf(const ExportTensor& tensor,
@@ -247,6 +267,7 @@ class Exporter {
   // What ggml wants to be float32, whatever its size.
   static bool IsFloat32(const std::string& name) {
     return name.find("shortconv.conv.") != std::string::npos ||
+           name.find("ssm_conv1d.") != std::string::npos ||
            name.find("ffn_gate_inp.") != std::string::npos;
   }
 
@@ -265,14 +286,18 @@ class Exporter {
     Form form;
     if (!vector && !IsFloat32(name)) {
       if (options_.packed) form.blocks = BlockWriter::Smallest(rows);
+      // Gemma 4 has scales of experts there.
+      if (form.HasFactor() && targets_.contains(Stem(name) + kScale)) {
+        form.blocks.reset();
+      }
       if (!form.blocks) form.floats = SmallestFloat(rows, first.info.dtype);
-      if (rows.packed() && !form.blocks && options_.require_packed) {
+      if (rows.quantized() && !form.blocks && options_.require_packed) {
         source_.Refuse(first.pieces[0].name,
                        "fits no type of GGUF exactly: it would become " +
                            std::string(form.name()));
       }
     }
-    if (rows.packed()) ++(form.blocks ? report.packed : report.floats);
+    if (rows.quantized()) ++(form.blocks ? report.packed : report.floats);
     ++report.types[form.name()];
     std::vector<uint64_t> shape;
     const std::vector<int64_t>& own = first.info.shape;
@@ -288,7 +313,7 @@ class Exporter {
     writer.Tensor(name, form.number(), shape,
                   rows.rows() * form.RowBytes(rows.columns()));
     if (form.HasFactor()) {
-      writer.Tensor(Stem(name) + ".scale", kFloat32.number,
+      writer.Tensor(Stem(name) + kScale, kFloat32.number,
                     std::vector<uint64_t>{1}, sizeof(float));
     }
     return form;
@@ -319,13 +344,19 @@ class Exporter {
     constexpr size_t kPiece = size_t{1} << 18;
     const size_t at_once = std::max<size_t>(1, kPiece / row_bytes);
     std::vector<uint8_t> bytes;
+    std::vector<float> values;
     for (size_t first = 0; first < rows.rows(); first += at_once) {
       const size_t count = std::min(at_once, rows.rows() - first);
       bytes.resize(count * row_bytes);
       for (size_t i = 0; i < count; ++i) {
         uint8_t* to = bytes.data() + i * row_bytes;
         if (!form.blocks) {
-          StoreFloats(rows.Values(first + i), form.floats.dtype, to);
+          const auto found = rows.Values(first + i);
+          values.assign(found.begin(), found.end());
+          if (target.change) {
+            for (float& value : values) value = target.change(value);
+          }
+          StoreFloats(values, form.floats.dtype, to);
         } else if (!form.blocks->Write(rows.Coded(first + i), to)) {
           source_.Refuse(name, "changed while it was read");
         }
@@ -338,6 +369,7 @@ class Exporter {
   ExportTensors source_;
   const GgufOptions& options_;
   const GgufArchitecture* architecture_;
+  ValueHeads value_heads_;
   std::map<std::string, Target> targets_;
 };
 

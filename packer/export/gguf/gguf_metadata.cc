@@ -119,6 +119,11 @@ std::string FullRope(const Graph& graph) {
   return "";
 }
 
+// Numbers of the file are float32.
+bool Near(double a, double b) {
+  return std::abs(a - b) <= 1e-6 * std::max(std::abs(a), std::abs(b));
+}
+
 class Writer {
  public:
   Writer(const ExportTensors& source, const GgufArchitecture& architecture,
@@ -174,13 +179,18 @@ class Writer {
 
   void WriteFeed() {
     const Graph& graph = source_.network().graph;
-    if (architecture_.type == "gemma4_text") return WriteFeedOfLayers();
+    const bool gemma4 = architecture_.type == "gemma4_text";
     const Node* route = FirstNode(graph, OpType::kRoute);
-    // What the configuration says is not what LFM2 has; GPT-2's may be silent.
-    Integer("feed_forward_length",
-            architecture_.type == "lfm2"   ? RowsOf("feed_forward.w1.weight")
-            : architecture_.type == "gpt2" ? RowsOf("mlp.c_fc.weight")
-                                           : Count("intermediate_size"));
+    if (gemma4) {
+      WriteFeedOfLayers();
+    } else {
+      // What the configuration says is not what LFM2 has; GPT-2's may be
+      // silent.
+      Integer("feed_forward_length",
+              architecture_.type == "lfm2"   ? RowsOf("feed_forward.w1.weight")
+              : architecture_.type == "gpt2" ? RowsOf("mlp.c_fc.weight")
+                                             : Count("intermediate_size"));
+    }
     if (route == nullptr) return;
     if (architecture_.type == "gpt_oss") {
       Copy("intermediate_size", "expert_feed_forward_length");
@@ -190,7 +200,7 @@ class Writer {
             static_cast<int64_t>(CountAttribute(*experts, "experts")));
     Integer("expert_used_count",
             static_cast<int64_t>(CountAttribute(*route, "count")));
-    if (architecture_.type == "qwen3_moe") {
+    if (architecture_.type == "qwen3_moe" || gemma4) {
       Copy("moe_intermediate_size", "expert_feed_forward_length");
     }
     CopyNumber("clip_qkv", "attention.clamp_kqv");
@@ -248,7 +258,9 @@ class Writer {
         const std::span<const bool> all(windowed.get(), layers);
         Integer("attention.key_length_swa", HeadDim(all, true));
         Integer("attention.value_length_swa", HeadDim(all, true));
+        Integer("rope.dimension_count_swa", HeadDim(all, true));
         dim = HeadDim(all, false);
+        Integer("rope.dimension_count", dim);
       }
       Integer("attention.key_length", dim);
       Integer("attention.value_length", dim);
@@ -316,14 +328,25 @@ class Writer {
       Integer("rope.scaling.original_context_length",
               static_cast<int64_t>(rope.original_context));
     }
-    if (rope.attention_factor > 0) {
-      Number("rope.scaling.attn_factor", rope.attention_factor);
-    }
+    if (rope.attention_factor > 0) WriteAttentionFactor(rope);
     if (rope.beta_fast > 0) {
       Number("rope.scaling.yarn_beta_fast", rope.beta_fast);
     }
     if (rope.beta_slow > 0) {
       Number("rope.scaling.yarn_beta_slow", rope.beta_slow);
+    }
+  }
+
+  // Once as transformers has it, and once as llama.cpp reads it: what is more
+  // than follows from the factor.
+  void WriteAttentionFactor(const Rope& rope) {
+    RopeScheme scheme;
+    scheme.scaling = RopeScheme::Scaling::kYarn;
+    scheme.factor = rope.factor;
+    const double more = rope.attention_factor / RopeScale(scheme);
+    Number("rope.scaling.yarn_attn_factor", rope.attention_factor);
+    if (rope.type == "yarn" && !Near(more, 1)) {
+      Number("rope.scaling.attn_factor", more);
     }
   }
 
@@ -359,6 +382,8 @@ class Writer {
     } else if (type == "stablelm") {
       out_.Bool(Key("use_parallel_residual"),
                 config_.Bool("use_parallel_residual", false));
+    } else if (type == "qwen3_5_text") {
+      WriteQwen35();
     } else if (type == "lfm2") {
       Integer("shortconv.l_cache", config_.Integer("conv_L_cache", 1, 1024, 3));
     } else if (type == "bert") {
@@ -373,17 +398,47 @@ class Writer {
     }
   }
 
+  void WriteQwen35() {
+    const ValueHeads heads = ValueHeadsOf(source_);
+    const auto values = static_cast<int64_t>(heads.heads * heads.width);
+    const auto key_heads = static_cast<int64_t>(heads.key_heads);
+    Integer("ssm.conv_kernel",
+            config_.Integer("linear_conv_kernel_dim", 1, 1024, 4));
+    Integer("ssm.group_count", key_heads);
+    Integer("ssm.time_step_rank", static_cast<int64_t>(heads.heads));
+    Integer("ssm.inner_size", values);
+    Integer("ssm.state_size",
+            (RowsOf("linear_attn.in_proj_qkv.weight") - values) / 2 /
+                std::max<int64_t>(1, key_heads));
+    // The first layer of full attention; those after it are checked later.
+    const Node* attention =
+        FirstNode(source_.network().graph, OpType::kAttention);
+    Integer("full_attention_interval",
+            attention == nullptr
+                ? Count("num_hidden_layers") + 1
+                : static_cast<int64_t>(LayerOf(attention->output)) + 1);
+    // How pairs of a head are shared by time, height and width. Of texts these
+    // are one number.
+    std::vector<int32_t> sections = {11, 11, 10};
+    constexpr const char* kSections = "mrope_section";
+    if (config_.Has("rope_parameters") &&
+        config_.Object("rope_parameters").Has(kSections)) {
+      sections.clear();
+      for (const json& section :
+           config_.Object("rope_parameters").List(kSections, 4)) {
+        if (section.is_number_integer()) sections.push_back(section);
+      }
+    }
+    sections.resize(4);
+    out_.Integers(Key("rope.dimension_sections"), sections);
+  }
+
   const ExportTensors& source_;
   const GgufArchitecture& architecture_;
   JsonObject config_;
   std::string prefix_;
   GgufWriter& out_;
 };
-
-// Numbers of the file are float32.
-bool Near(double a, double b) {
-  return std::abs(a - b) <= 1e-6 * std::max(std::abs(a), std::abs(b));
-}
 
 bool SameAttributes(const Attributes& a, const Attributes& b) {
   return std::equal(
@@ -430,6 +485,18 @@ void WriteGgufNetwork(const ExportTensors& source,
                       const GgufArchitecture& architecture,
                       GgufWriter& writer) {
   Writer(source, architecture, writer).Write();
+}
+
+ValueHeads ValueHeadsOf(const ExportTensors& source) {
+  ValueHeads heads;
+  const Node* rule = FirstNode(source.network().graph, OpType::kGatedDeltaRule);
+  if (rule == nullptr) return heads;
+  heads.heads = CountAttribute(*rule, "heads");
+  heads.key_heads = CountAttribute(*rule, "key_heads");
+  for (const auto& [name, tensor] : source.tensors()) {
+    if (name.ends_with(".linear_attn.norm.weight")) heads.width = tensor.rows;
+  }
+  return heads;
 }
 
 std::vector<std::pair<std::string, std::vector<float>>> FrequencyTensors(

@@ -16,6 +16,9 @@ namespace lutra::packer {
 void WriteGgufNetwork(const ExportTensors& source,
                       const GgufArchitecture& architecture, GgufWriter& writer);
 
+// Of Qwen 3.5.
+ValueHeads ValueHeadsOf(const ExportTensors& source);
+
 // Tensors that go into the frequencies of the rotary embedding where the
 // metadata alone gives others than the model's. Throws Error where a file has
 // no place for that.

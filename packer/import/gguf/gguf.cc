@@ -20,6 +20,7 @@ namespace lutra::packer {
 namespace {
 
 constexpr std::string_view kScale = ".scale";
+constexpr std::string_view kRates = ".linear_attn.A_log";
 
 class Importer {
  public:
@@ -39,10 +40,7 @@ class Importer {
     }
     ScaleTensors();
     if (!network_.architecture->gate_up.empty()) JoinGateAndUp();
-    if (network_.architecture->type == "gpt_oss") RenameGptOss();
-    for (const char* ending : {".sinks.weight", ".layer_scalar.weight"}) {
-      DropEnding(ending);
-    }
+    if (network_.architecture->type == "gpt_oss") JoinBiases();
     const Checkpoint checkpoint(files_.front()->path(), std::move(plain_),
                                 std::move(stored_));
     const JsonObject config(network_.config, files_.front()->path(),
@@ -74,6 +72,7 @@ class Importer {
       AddGgufTensor(file, tensor, tensor.name, factors_, none);
       return;
     }
+    if (network_.IsBeyond(tensor.name)) return;
     const auto name = HuggingFaceName(*network_.architecture, tensor.name);
     if (!name) {
       throw Error::InTensor(file->path(), tensor.name,
@@ -86,23 +85,34 @@ class Importer {
     }
     CheckNew(*file, tensor, *name);
     AddGgufTensor(file, tensor, *name, plain_, stored_);
-    if (network_.architecture->norms_plus_one &&
-        name->ends_with("norm.weight")) {
-      LessenByOne(*file, tensor, *name);
-    }
     const auto own = plain_.tensors.find(*name);
-    if (network_.architecture->transposed && tensor.name.starts_with("blk.") &&
-        own != plain_.tensors.end()) {
-      own->second.transposed = tensor.shape.size() == 2;
+    const bool is_plain = own != plain_.tensors.end();
+    if (network_.architecture->norms_plus_one &&
+        (name->ends_with("norm.weight") || name->ends_with(kRates))) {
+      if (!is_plain) {
+        throw Error::InTensor(file->path(), tensor.name,
+                              "is quantized, which such vectors cannot be");
+      }
+      own->second.computed = true;
+      if (name->ends_with(kRates)) Negate(own->second);
+    }
+    if (is_plain && tensor.name.starts_with("blk.")) {
+      const bool experts = network_.architecture->in_turns &&
+                           tensor.name.ends_with("_exps.weight");
+      own->second.transposed =
+          (network_.architecture->transposed && tensor.shape.size() == 2) ||
+          (experts && tensor.shape.size() == 3);
     }
     // Hugging Face's have the one input channel of each output channel.
-    if (name->ends_with("conv.conv.weight")) {
+    if (name->ends_with("conv.conv.weight") ||
+        name->ends_with("linear_attn.conv1d.weight")) {
       const auto conv = plain_.tensors.find(*name);
       if (conv != plain_.tensors.end() && tensor.shape.size() == 2) {
         auto& shape = conv->second.view.shape;
         shape.insert(shape.begin() + 1, 1);
       }
     }
+    if (network_.value_heads.Differ()) OrderValueHeads(*file, tensor, *name);
     const bool query = name->find(".q_proj.") != std::string::npos;
     const bool key = name->find(".k_proj.") != std::string::npos;
     // A scale of the whole tensor has no rows.
@@ -183,15 +193,12 @@ class Importer {
       if (!architecture.in_turns) both += ".weight";
       if (stored_.contains(gate) && stored_.contains(up)) {
         JoinStored(gate, up, both);
-      } else if (!architecture.in_turns && plain_.Find(gate) != nullptr &&
-                 plain_.Find(up) != nullptr) {
+      } else if (plain_.Find(gate) != nullptr && plain_.Find(up) != nullptr) {
         JoinFloats(gate, up, both);
       } else {
-        const char* kind =
-            architecture.in_turns ? "quantized weights" : "like weights";
-        throw Error::InFile(files_.front()->path(), std::string("lacks the ") +
-                                                        kind + " of '" + gate +
-                                                        "' and '" + up + "'");
+        throw Error::InFile(
+            files_.front()->path(),
+            "lacks like weights of '" + gate + "' and '" + up + "'");
       }
     }
   }
@@ -253,45 +260,22 @@ class Importer {
     plain_.tensors.emplace(both, std::move(gate));
   }
 
-  // gpt-oss has names without endings.
-  void RenameGptOss() {
-    std::vector<std::string> downs;
-    constexpr std::string_view kDown = ".mlp.experts.down_proj.weight";
-    for (const auto& [name, weight] : stored_) {
-      if (name.ends_with(kDown)) downs.push_back(name);
-    }
-    for (const std::string& name : downs) {
-      const std::string stem = name.substr(0, name.rfind('.'));
-      auto node = stored_.extract(name);
-      node.key() = stem;
-      stored_.insert(std::move(node));
-      JoinBiases(stem.substr(0, stem.rfind('.') + 1));
-    }
-  }
-
-  // Hugging Face's names lack it.
-  void DropEnding(std::string_view ending) {
-    std::vector<std::string> names;
+  // Those of gate and up of gpt-oss's experts come in turns, too.
+  void JoinBiases() {
+    constexpr std::string_view kGate = "gate_proj.bias";
+    std::vector<std::string> stems;  // "model.layers.0.mlp.experts."
     for (const auto& [name, raw] : plain_.tensors) {
-      if (name.ends_with(ending)) names.push_back(name);
+      if (name.ends_with(kGate)) {
+        stems.push_back(name.substr(0, name.size() - kGate.size()));
+      }
     }
-    for (const std::string& name : names) {
-      Rename(name, name.substr(0, name.rfind('.')));
-    }
-  }
-
-  void Rename(const std::string& from, const std::string& to) {
-    auto node = plain_.tensors.extract(from);
-    if (node.empty()) return;
-    node.key() = to;
-    plain_.tensors.insert(std::move(node));
+    for (const std::string& stem : stems) JoinBiases(stem);
   }
 
   void JoinBiases(const std::string& experts) {
-    Rename(experts + "down_proj.bias", experts + "down_proj_bias");
     const auto gate = plain_.tensors.find(experts + "gate_proj.bias");
     const auto up = plain_.tensors.find(experts + "up_proj.bias");
-    if (gate == plain_.tensors.end() || up == plain_.tensors.end()) return;
+    if (up == plain_.tensors.end()) return;
     RawTensor raw = gate->second;
     const size_t count = raw.view.ElementCount();
     if (up->second.view.shape != raw.view.shape || raw.view.shape.size() != 2) {
@@ -307,30 +291,52 @@ class Importer {
       both->push_back(gates[i]);
       both->push_back(ups[i]);
     }
-    raw.view.dtype = DType::kFloat32;
     raw.view.shape.back() *= 2;
-    raw.view.data = std::as_bytes(std::span(*both));
-    raw.owner = std::move(both);
+    SetFloats(std::move(both), raw);
     plain_.tensors.erase(gate);
     plain_.tensors.erase(up);
     plain_.tensors.emplace(experts + "gate_up_proj_bias", std::move(raw));
   }
 
-  // What is a norm here is less by one in Hugging Face's files, which the
-  // network adds again. Nothing is lost where it was added in float32.
-  void LessenByOne(const GgufFile& file, const GgufTensor& tensor,
-                   const std::string& name) {
-    const auto found = plain_.tensors.find(name);
-    if (found == plain_.tensors.end()) {
-      throw Error::InTensor(file.path(), tensor.name, "is a quantized norm");
-    }
-    RawTensor& raw = found->second;
-    auto values = std::make_shared<std::vector<float>>(raw.view.ElementCount());
-    ToFloats(raw.view.dtype, raw.view.data, *values);
-    for (float& value : *values) value = value - 1.0f;
+  static void SetFloats(std::shared_ptr<std::vector<float>> values,
+                        RawTensor& raw) {
     raw.view.dtype = DType::kFloat32;
     raw.view.data = std::as_bytes(std::span(*values));
     raw.owner = std::move(values);
+  }
+
+  // The rates at which states decay have a sign here.
+  static void Negate(RawTensor& raw) {
+    auto values = std::make_shared<std::vector<float>>(raw.view.ElementCount());
+    ToFloats(raw.view.dtype, raw.view.data, *values);
+    for (float& value : *values) value = -value;
+    SetFloats(std::move(values), raw);
+  }
+
+  void OrderValueHeads(const GgufFile& file, const GgufTensor& tensor,
+                       const std::string& name) {
+    const auto axis = ValueHeads::AxisOf(name);
+    if (!axis) return;
+    const bool columns = *axis == ValueHeads::Axis::kColumns;
+    // A vector's elements are rows.
+    const bool vector = tensor.shape.size() == 1;
+    const uint64_t size = columns || vector ? tensor.columns() : tensor.rows();
+    std::vector<uint32_t> order = network_.value_heads.Order(
+        name, static_cast<size_t>(size), /*inverse=*/true);
+    if (order.empty()) {
+      throw Error::InTensor(file.path(), tensor.name,
+                            "has " + std::to_string(size) +
+                                (columns ? " columns" : " rows") +
+                                ", which its heads of values do not share");
+    }
+    const auto stored = stored_.find(name);
+    if (stored != stored_.end()) {
+      stored->second = columns ? WithColumns(stored->second, std::move(order))
+                               : Reordered(stored->second, std::move(order));
+      return;
+    }
+    RawTensor& raw = plain_.tensors.at(name);
+    (columns ? raw.column_order : raw.row_order) = std::move(order);
   }
 
   // NVFP4 weights may have a scale of the whole tensor beside them.
@@ -338,8 +344,9 @@ class Importer {
     std::vector<std::string> taken;
     for (const auto& [name, raw] : plain_.tensors) {
       if (!name.ends_with(kScale)) continue;
-      const auto stored =
-          stored_.find(name.substr(0, name.size() - kScale.size()) + ".weight");
+      const std::string stem = name.substr(0, name.size() - kScale.size());
+      auto stored = stored_.find(stem + ".weight");
+      if (stored == stored_.end()) stored = stored_.find(stem);
       if (stored == stored_.end() || raw.view.ElementCount() != 1) continue;
       float scale = 1;
       ToFloats(raw.view.dtype, raw.view.data, {&scale, 1});

@@ -89,7 +89,15 @@ const GgufArchitecture kArchitectures[] = {
      .blocks = {{"post_attention_norm", "post_attention_layernorm"},
                 {"ffn_norm", "pre_feedforward_layernorm"},
                 {"post_ffw_norm", "post_feedforward_layernorm"},
-                {"layer_output_scale", "layer_scalar"},
+                {"layer_output_scale.weight", "layer_scalar"},
+                {"ffn_gate_inp", "router.proj"},
+                {"ffn_gate_inp.scale", "router.scale"},
+                {"ffn_down_exps.scale", "router.per_expert_scale"},
+                {"ffn_gate_up_exps.weight", "experts.gate_up_proj"},
+                {"ffn_down_exps.weight", "experts.down_proj"},
+                {"pre_ffw_norm_2", "pre_feedforward_layernorm_2"},
+                {"post_ffw_norm_1", "post_feedforward_layernorm_1"},
+                {"post_ffw_norm_2", "post_feedforward_layernorm_2"},
                 {"inp_gate", "per_layer_input_gate"},
                 {"proj", "per_layer_projection"},
                 {"post_norm", "post_per_layer_input_norm"}},
@@ -128,10 +136,12 @@ const GgufArchitecture kArchitectures[] = {
      .gate_up = "mlp.experts.gate_up_proj",
      .in_turns = true,
      .blocks = {{"post_attention_norm", "post_attention_layernorm"},
-                {"attn_sinks", "self_attn.sinks"},
+                {"attn_sinks.weight", "self_attn.sinks"},
                 {"ffn_gate_inp", "mlp.router"},
                 {"ffn_gate_exps", "mlp.experts.gate_proj"},
                 {"ffn_up_exps", "mlp.experts.up_proj"},
+                {"ffn_down_exps.weight", "mlp.experts.down_proj"},
+                {"ffn_down_exps.bias", "mlp.experts.down_proj_bias"},
                 {"ffn_down_exps", "mlp.experts.down_proj"}}},
     {.name = "granite",
      .type = "granite",
@@ -201,6 +211,20 @@ const GgufArchitecture kArchitectures[] = {
      .blocks = {{"ffn_up", "mlp.gate_up_proj"}}},
     {.name = "qwen2", .type = "qwen2", .network = "Qwen2ForCausalLM"},
     {.name = "qwen3", .type = "qwen3", .network = "Qwen3ForCausalLM"},
+    {.name = "qwen35",
+     .type = "qwen3_5_text",
+     .network = "Qwen3_5ForCausalLM",
+     .norms_plus_one = true,
+     .blocks = {{"post_attention_norm", "post_attention_layernorm"},
+                {"attn_qkv", "linear_attn.in_proj_qkv"},
+                {"attn_gate", "linear_attn.in_proj_z"},
+                {"ssm_a", "linear_attn.A_log"},
+                {"ssm_alpha", "linear_attn.in_proj_a"},
+                {"ssm_beta", "linear_attn.in_proj_b"},
+                {"ssm_conv1d", "linear_attn.conv1d"},
+                {"ssm_dt.bias", "linear_attn.dt_bias"},
+                {"ssm_norm", "linear_attn.norm"},
+                {"ssm_out", "linear_attn.out_proj"}}},
     {.name = "qwen3moe",
      .type = "qwen3_moe",
      .network = "Qwen3MoeForCausalLM",
@@ -278,12 +302,14 @@ const GgufArchitecture* FindGgufArchitectureOf(std::string_view network) {
   return found == std::end(kArchitectures) ? nullptr : found;
 }
 
-std::optional<std::string> HuggingFaceName(const GgufArchitecture& architecture,
-                                           std::string_view name) {
-  const size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return std::nullopt;
-  const std::string ending(name.substr(dot));  // ".weight" or ".bias"
-  const std::string_view stem = name.substr(0, dot);
+namespace {
+
+// Of a name that ends behind its first `length` bytes.
+std::optional<std::string> HuggingFaceNameOf(
+    const GgufArchitecture& architecture, std::string_view name,
+    size_t length) {
+  const std::string ending(name.substr(length));
+  const std::string_view stem = name.substr(0, length);
   using Name = std::optional<std::string>;
   const auto named = [&](std::string_view part, const std::string& before) {
     return [part, before, &ending](const GgufRenamed& entry) {
@@ -300,12 +326,10 @@ std::optional<std::string> HuggingFaceName(const GgufArchitecture& architecture,
                                         std::string(block->number) + "."));
 }
 
-std::optional<GgufName> FindGgufName(const GgufArchitecture& architecture,
-                                     std::string_view name) {
-  const size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return std::nullopt;
-  const std::string ending(name.substr(dot));
-  const std::string_view stem = name.substr(0, dot);
+std::optional<GgufName> FindGgufNameOf(const GgufArchitecture& architecture,
+                                       std::string_view name, size_t length) {
+  const std::string ending(name.substr(length));
+  const std::string_view stem = name.substr(0, length);
   const auto named = [&](std::string_view part, const std::string& before) {
     return [part, before,
             &ending](const GgufRenamed& entry) -> std::optional<GgufName> {
@@ -333,6 +357,71 @@ std::optional<GgufName> FindGgufName(const GgufArchitecture& architecture,
   return FirstOf(architecture.blocks, kCommonBlocks,
                  named(layer->rest,
                        std::string(kBlock) + std::string(layer->number) + "."));
+}
+
+// With all of the name first, then without its ending.
+template <typename Find>
+auto WithAndWithoutEnding(std::string_view name, const Find& find)
+    -> decltype(find(name.size())) {
+  const auto whole = find(name.size());
+  const size_t dot = name.rfind('.');
+  return whole || dot == std::string_view::npos ? whole : find(dot);
+}
+
+}  // namespace
+
+std::optional<std::string> HuggingFaceName(const GgufArchitecture& architecture,
+                                           std::string_view name) {
+  return WithAndWithoutEnding(name, [&](size_t length) {
+    return HuggingFaceNameOf(architecture, name, length);
+  });
+}
+
+std::optional<GgufName> FindGgufName(const GgufArchitecture& architecture,
+                                     std::string_view name) {
+  return WithAndWithoutEnding(name, [&](size_t length) {
+    return FindGgufNameOf(architecture, name, length);
+  });
+}
+
+std::optional<ValueHeads::Axis> ValueHeads::AxisOf(std::string_view name) {
+  constexpr std::string_view kPart = ".linear_attn.";
+  const size_t at = name.find(kPart);
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = name.substr(at + kPart.size());
+  if (rest == "out_proj.weight") return Axis::kColumns;
+  // One for all heads.
+  if (rest == "norm.weight") return std::nullopt;
+  return Axis::kRows;
+}
+
+std::vector<uint32_t> ValueHeads::Order(std::string_view name, size_t size,
+                                        bool inverse) const {
+  // Queries and keys come before the values.
+  const bool all = name.find(".in_proj_qkv.") != std::string_view::npos ||
+                   name.find(".conv1d.") != std::string_view::npos;
+  const bool wide = all || name.find(".in_proj_z.") != std::string_view::npos ||
+                    AxisOf(name) == Axis::kColumns;
+  const size_t each = wide ? width : 1;
+  if (size < heads * each || (!all && size != heads * each)) return {};
+  const size_t first = size - heads * each;
+  std::vector<uint32_t> order(size);
+  for (size_t i = 0; i < first; ++i) order[i] = static_cast<uint32_t>(i);
+  const size_t shared = heads / key_heads;
+  for (size_t head = 0; head < heads; ++head) {
+    // Of Hugging Face's.
+    const size_t own = head % key_heads * shared + head / key_heads;
+    for (size_t i = 0; i < each; ++i) {
+      const auto file = static_cast<uint32_t>(first + head * each + i);
+      const auto there = static_cast<uint32_t>(first + own * each + i);
+      if (inverse) {
+        order[there] = file;
+      } else {
+        order[file] = there;
+      }
+    }
+  }
+  return order;
 }
 
 std::vector<uint32_t> PairedRows(size_t rows, size_t heads, bool inverse) {

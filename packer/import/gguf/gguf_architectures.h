@@ -21,6 +21,8 @@ inline constexpr std::string_view kRopeFactors = "rope_freqs.weight";
 inline constexpr std::string_view kShortFactors = "rope_factors_short.weight";
 inline constexpr std::string_view kLongFactors = "rope_factors_long.weight";
 
+// Names without their endings, ".weight" and ".bias", or with them where
+// endings differ.
 struct GgufRenamed {
   std::string_view from;  // in GGUF files
   // In Hugging Face's; a star stands for the number of an expert, whose
@@ -77,6 +79,27 @@ struct GgufName {
 };
 std::optional<GgufName> FindGgufName(const GgufArchitecture& architecture,
                                      std::string_view name);
+
+// How Qwen 3.5's linear attention has its heads of values. Those that share a
+// head of keys are neighbours in Hugging Face's files; in GGUF files each is
+// followed by that of the next keys.
+struct ValueHeads {
+  enum class Axis { kRows, kColumns };
+
+  size_t key_heads = 0;
+  size_t heads = 0;
+  size_t width = 0;  // of one
+
+  bool Differ() const { return key_heads != heads; }
+  // Along what a tensor of Hugging Face's name has such heads; nullopt: along
+  // nothing.
+  static std::optional<Axis> AxisOf(std::string_view name);
+  // Place i in the file is place order[i] of Hugging Face's tensor of that
+  // name, which has `size` places along the axis; empty if it cannot have.
+  // `inverse`: the other way round.
+  std::vector<uint32_t> Order(std::string_view name, size_t size,
+                              bool inverse) const;
+};
 
 // Row i of a tensor of queries or keys in the file is row order[i] of Hugging
 // Face's: the elements that a rotary embedding turns together are neighbours in

@@ -1,12 +1,14 @@
 #include "packer/import/gguf/gguf_network.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/architectures/rope.h"
 
 namespace lutra::packer {
 namespace {
@@ -77,11 +79,20 @@ void ReadRope(const GgufFile& file, Reader& reader, json& config) {
       {"rope.scaling.factor", "factor"},
       {"rope.scaling.original_context_length",
        "original_max_position_embeddings"},
-      {"rope.scaling.attn_factor", "attention_factor"},
+      {"rope.scaling.yarn_attn_factor", "attention_factor"},
       {"rope.scaling.yarn_beta_fast", "beta_fast"},
       {"rope.scaling.yarn_beta_slow", "beta_slow"}};
   for (const auto& [key, to] : members) {
     if (const auto value = file.Number(reader.Key(key))) scaling[to] = *value;
+  }
+  // Of files that say only by what to multiply what follows from the factor.
+  const auto more = file.Number(reader.Key("rope.scaling.attn_factor"));
+  if (more && !scaling.contains("attention_factor")) {
+    RopeScheme scheme;
+    scheme.scaling = RopeScheme::Scaling::kYarn;
+    scheme.factor = scaling.value("factor", 1.0);
+    const bool yarn = *type == "yarn";
+    scaling["attention_factor"] = yarn ? *more * RopeScale(scheme) : *more;
   }
   config["rope_scaling"] = scaling;
 }
@@ -319,6 +330,37 @@ void ReadMinistral3(const GgufFile& file, const Reader& reader, json& config) {
   config["sliding_window"] = nullptr;
 }
 
+// In three of four layers linear attention, of heads of its own.
+void ReadQwen35(const GgufFile& file, Reader& reader, GgufNetwork& network) {
+  json& config = network.config;
+  const int64_t extra = reader.Find("nextn_predict_layers").value_or(0);
+  const int64_t layers = config["num_hidden_layers"].get<int64_t>() - extra;
+  if (extra < 0 || layers < 1) {
+    file.Fail(reader.Key("nextn_predict_layers"), "is not possible");
+  }
+  config["num_hidden_layers"] = layers;
+  if (extra > 0) network.beyond = layers;
+  config["full_attention_interval"] =
+      reader.Find("full_attention_interval").value_or(4);
+  reader.Integer("ssm.conv_kernel", "linear_conv_kernel_dim");
+  const int64_t keys =
+      reader.Integer("ssm.group_count", "linear_num_key_heads");
+  const int64_t values =
+      reader.Integer("ssm.time_step_rank", "linear_num_value_heads");
+  reader.Integer("ssm.state_size", "linear_key_head_dim");
+  constexpr const char* kInner = "ssm.inner_size";
+  const int64_t inner = reader.Find(kInner).value_or(0);
+  constexpr int64_t kMostHeads = 65536;
+  constexpr int64_t kMostWidth = int64_t{1} << 30;
+  if (keys < 1 || values > kMostHeads || values < 1 || values % keys != 0 ||
+      inner < 1 || inner > kMostWidth || inner % values != 0) {
+    file.Fail(reader.Key(kInner), "is not that of heads of keys and values");
+  }
+  config["linear_value_head_dim"] = inner / values;
+  network.value_heads = {static_cast<size_t>(keys), static_cast<size_t>(values),
+                         static_cast<size_t>(inner / values)};
+}
+
 // GPT-2's own names.
 void RenameGpt2(json& config) {
   const std::pair<const char*, const char*> members[] = {
@@ -351,7 +393,8 @@ EncoderHead ReadPooling(const GgufFile& file, const Reader& reader) {
 
 void ReadExperts(Reader& reader, std::string_view type, json& config) {
   reader.Integer("expert_count", "num_experts");
-  reader.Integer("expert_used_count", "num_experts_per_tok");
+  const int64_t used =
+      reader.Integer("expert_used_count", "num_experts_per_tok");
   if (type == "mixtral") {
     config["sliding_window"] = nullptr;
   } else if (type == "gpt_oss") {
@@ -361,6 +404,10 @@ void ReadExperts(Reader& reader, std::string_view type, json& config) {
     reader.Number("attention.clamp_kqv", "clip_qkv");
   } else if (type == "granitemoe") {
     // They are what feed_forward_length says.
+  } else if (type == "gemma4_text") {
+    config["enable_moe_block"] = true;
+    config["top_k_experts"] = used;
+    reader.Integer("expert_feed_forward_length", "moe_intermediate_size");
   } else {
     config["norm_topk_prob"] = true;
     reader.Integer("expert_feed_forward_length", "moe_intermediate_size");
@@ -368,6 +415,15 @@ void ReadExperts(Reader& reader, std::string_view type, json& config) {
 }
 
 }  // namespace
+
+bool GgufNetwork::IsBeyond(std::string_view name) const {
+  constexpr std::string_view kBlock = "blk.";
+  if (beyond == 0 || !name.starts_with(kBlock)) return false;
+  const char* end = name.data() + name.size();
+  int64_t block = -1;
+  std::from_chars(name.data() + kBlock.size(), end, block);
+  return block >= beyond;
+}
 
 GgufNetwork ReadGgufNetwork(const GgufFile& first,
                             const std::vector<const GgufTensor*>& tensors) {
@@ -442,8 +498,12 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   if (type == "gemma3_text") ReadGemma(first, reader, 62, config);
   if (type == "gemma4_text") ReadGemma4(first, tensors, reader, config);
   if (type == "olmo3") ReadOlmo3(first, reader, config);
+  if (type == "qwen3_5_text") ReadQwen35(first, reader, network);
   if (type == "ministral3") ReadMinistral3(first, reader, config);
-  if (architecture->experts) ReadExperts(reader, type, config);
+  // Of Gemma 4 some have experts.
+  if (architecture->experts || (type == "gemma4_text" && experts)) {
+    ReadExperts(reader, type, config);
+  }
   if (type == "cohere2") {
     reader.Number("logit_scale", "logit_scale");
     reader.Integer("attention.sliding_window", "sliding_window");

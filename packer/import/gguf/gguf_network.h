@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "packer/architectures/encoder.h"
@@ -22,8 +23,16 @@ struct GgufNetwork {
   // pairs; 0 where they are as Hugging Face has them.
   int64_t query_heads = 0;
   int64_t key_heads = 0;
+  // Of networks with linear attention.
+  ValueHeads value_heads = {};
+  // Blocks from this one on predict several tokens at once and have no place in
+  // the network; 0: there are none.
+  int64_t beyond = 0;
   // Of networks that are encoders.
   std::optional<EncoderHead> head = {};
+
+  // Whether a tensor belongs to such a block.
+  bool IsBeyond(std::string_view name) const;
 };
 
 // Reads the metadata. `first` has it, `tensors` are of all files. Throws Error

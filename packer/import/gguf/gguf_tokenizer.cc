@@ -83,6 +83,7 @@ constexpr PreTokenizerRow kPreTokenizers[] = {
     {"olmo", nullptr, false, false, false, false},
     {"phi-2", nullptr, false, false, false, false},
     {"qwen2", kQwen2Pattern, false, true, false, false},
+    {"qwen35", kQwen35Pattern, false, true, false, false},
     {"refact", nullptr, true, false, false, false},
     {"smaug-bpe", kLlama3Pattern, false, false, false, false},
     {"smollm", nullptr, true, false, false, false},

@@ -30,7 +30,8 @@ struct Source {
   int64_t RowWidth() const { return part.transposed ? rows : columns; }
   // Whether its elements are in order.
   bool IsRun() const {
-    return !part.transposed && part.step == 1 && tensor.row_order.empty();
+    return !part.transposed && part.step == 1 && tensor.row_order.empty() &&
+           tensor.column_order.empty();
   }
 };
 
@@ -39,9 +40,11 @@ Source Find(const Checkpoint& checkpoint, const TensorPart& part) {
   source.part = part;
   source.tensor = checkpoint.Get(part.name);
   source.view = source.tensor.view;
-  if (source.tensor.transposed && part.stored.size() == 2) {
+  const size_t dimensions = part.stored.size();
+  if (source.tensor.transposed && dimensions >= 2) {
     source.part.transposed = !part.transposed;
-    std::swap(source.part.stored[0], source.part.stored[1]);
+    std::swap(source.part.stored[dimensions - 2],
+              source.part.stored[dimensions - 1]);
   }
   CheckShape(source.view, source.part.stored, source.tensor.file);
   source.data = source.view.data;
@@ -76,17 +79,26 @@ void Gather(const Source& source, size_t size, size_t first, size_t count,
   for (size_t i = first; i < first + count; ++i) {
     size_t row = static_cast<size_t>(source.part.first) +
                  i * static_cast<size_t>(source.part.step);
-    if (!source.tensor.row_order.empty()) row = source.tensor.row_order[row];
+    const std::vector<uint32_t>& rows = source.tensor.row_order;
     if (!source.part.transposed) {
+      if (!rows.empty()) row = rows[row];
       const std::byte* from = row < own
                                   ? source.data.data() + row * width * size
                                   : below + (row - own) * width * size;
-      std::memcpy(to, from, width * size);
-      to += width * size;
+      if (source.tensor.column_order.empty()) {
+        std::memcpy(to, from, width * size);
+        to += width * size;
+        continue;
+      }
+      for (const uint32_t column : source.tensor.column_order) {
+        std::memcpy(to, from + column * size, size);
+        to += size;
+      }
       continue;
     }
     for (size_t j = 0; j < width; ++j, to += size) {
-      std::memcpy(to, source.data.data() + (j * columns + row) * size, size);
+      const size_t from = rows.empty() ? j : rows[j];
+      std::memcpy(to, source.data.data() + (from * columns + row) * size, size);
     }
   }
 }
@@ -183,13 +195,6 @@ StoredWeight RowsOfPart(const StoredWeight& whole, const TensorPart& part) {
   return Reordered(whole, std::move(order));
 }
 
-bool SameForm(const StoredWeight& a, const StoredWeight& b) {
-  return a.columns == b.columns && a.group_size == b.group_size &&
-         a.levels == b.levels && a.zero == b.zero &&
-         a.from_floats == b.from_floats &&
-         a.group_of_column == b.group_of_column;
-}
-
 StoredWeight Joined(std::vector<StoredWeight> parts) {
   return parts.size() == 1 ? std::move(parts.front())
                            : Stacked(std::move(parts));
@@ -248,7 +253,8 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
   TensorView view = Whole(tensor, first);
   std::optional<Source> added;
   if (!tensor.added.name.empty()) added = Find(checkpoint, tensor.added);
-  const bool as_floats = tensor.transform != nullptr || added.has_value();
+  const auto transform = first.tensor.computed ? nullptr : tensor.transform;
+  const bool as_floats = transform != nullptr || added.has_value();
   // For its checks of the type, and what it becomes.
   ImportTensor result = CopyTensor(tensor.name, view, float32 || as_floats,
                                    first.tensor.file, first.tensor.owner);
@@ -261,7 +267,7 @@ ImportTensor TakeTensor(const Checkpoint& checkpoint,
                       first.tensor.owner);
   }
   result.read = nullptr;
-  result.write = [sources, dtype, convert, transform = tensor.transform,
+  result.write = [sources, dtype, convert, transform,
                   row = added ? FirstRow(*added) : std::vector<float>()](
                      const TensorParts& parts, ImportedWeight&) {
     WriteSources(sources, dtype, convert, transform, row, parts);
@@ -289,8 +295,8 @@ std::optional<ImportTensor> TakeOnGrid(const Checkpoint& checkpoint,
       reason = "its columns are rows in the checkpoint";
       return std::nullopt;
     }
-    if (!source.tensor.below.empty()) {
-      reason = "its rows lie in two tensors";
+    if (!source.tensor.column_order.empty()) {
+      reason = "its columns have another order in the file";
       return std::nullopt;
     }
     if (!MayHaveGrid(source.view.dtype)) return std::nullopt;

@@ -40,16 +40,10 @@ StoredWeight SortedByGroup(const StoredWeight& weight,
   }
   StoredWeight result = weight;
   result.group_of_column.clear();
-  result.read = [read = weight.read, order, columns = weight.columns](
-                    size_t first, size_t count, StoredRows& out) {
+  result.read = [read = weight.read, order](size_t first, size_t count,
+                                            StoredRows& out) {
     read(first, count, out);
-    if (!out.want_codes) return;
-    std::vector<uint8_t> row(columns);
-    for (size_t r = 0; r < count; ++r) {
-      uint8_t* codes = out.codes.data() + r * columns;
-      std::copy_n(codes, columns, row.data());
-      for (size_t c = 0; c < columns; ++c) codes[c] = row[order[c]];
-    }
+    if (out.want_codes) ReorderColumns(order, count, out.codes);
   };
   return result;
 }

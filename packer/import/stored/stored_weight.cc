@@ -70,6 +70,13 @@ StoredWeight RowsOf(const StoredWeight& weight, size_t first, size_t count) {
   return result;
 }
 
+bool SameForm(const StoredWeight& a, const StoredWeight& b) {
+  return a.columns == b.columns && a.group_size == b.group_size &&
+         a.levels == b.levels && a.zero == b.zero &&
+         a.from_floats == b.from_floats &&
+         a.group_of_column == b.group_of_column;
+}
+
 StoredWeight Stacked(std::vector<StoredWeight> weights) {
   StoredWeight result = weights.front();
   result.rows = 0;
@@ -135,6 +142,31 @@ StoredWeight Reordered(const StoredWeight& weight,
           row.codes.begin(), row.codes.end(),
           out.codes.begin() + static_cast<std::ptrdiff_t>(i * weight.columns));
     }
+  };
+  return result;
+}
+
+void ReorderColumns(const std::vector<uint32_t>& order, size_t count,
+                    std::vector<uint8_t>& codes) {
+  std::vector<uint8_t> row(order.size());
+  for (size_t r = 0; r < count; ++r) {
+    uint8_t* const to = codes.data() + r * order.size();
+    std::copy_n(to, row.size(), row.data());
+    for (size_t c = 0; c < row.size(); ++c) to[c] = row[order[c]];
+  }
+}
+
+StoredWeight WithColumns(const StoredWeight& weight,
+                         std::vector<uint32_t> order) {
+  StoredWeight result = weight;
+  for (const uint32_t column : order) {
+    result.group_of_column.push_back(
+        static_cast<uint32_t>(column / weight.group_size));
+  }
+  result.read = [read = weight.read, order = std::move(order)](
+                    size_t first, size_t count, StoredRows& out) {
+    read(first, count, out);
+    if (out.want_codes) ReorderColumns(order, count, out.codes);
   };
   return result;
 }

@@ -83,12 +83,22 @@ struct StoredWeight {
 // Rows [first, first + count) of a weight as one of its own.
 StoredWeight RowsOf(const StoredWeight& weight, size_t first, size_t count);
 
-// Weights one below the other as one. They have the same columns, groups and
-// levels.
+// Whether weights have the same columns, groups, levels and rule.
+bool SameForm(const StoredWeight& a, const StoredWeight& b);
+
+// Weights one below the other as one. They are of the same form.
 StoredWeight Stacked(std::vector<StoredWeight> weights);
 
 // A weight whose row i is row order[i] of another.
 StoredWeight Reordered(const StoredWeight& weight, std::vector<uint32_t> order);
+
+// A weight whose column i is column order[i] of another, of regular groups.
+StoredWeight WithColumns(const StoredWeight& weight,
+                         std::vector<uint32_t> order);
+
+// Of `count` rows: column i becomes what column order[i] was.
+void ReorderColumns(const std::vector<uint32_t>& order, size_t count,
+                    std::vector<uint8_t>& codes);
 
 // Levels minimum, minimum + 1, ...: `count` of them.
 std::vector<float> IntegerLevels(int minimum, size_t count);

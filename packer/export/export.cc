@@ -35,6 +35,10 @@ class Exporter {
       : model_(model), options_(options), source_(model) {
     source_.CheckFrequencies();
     for (const auto& [name, tensor] : source_.tensors()) {
+      if (IsOfHead(name)) {
+        if (model_.packed(name) != nullptr) RefuseFloats(name);
+        continue;
+      }
       auto packed = Pack(name, tensor);
       const bool turned = tensor.of_outputs && packed == nullptr;
       targets_.emplace(
@@ -73,7 +77,7 @@ class Exporter {
     }
     WriteText(folder / "config.json", Config() + "\n");
     for (const auto& [name, text] : files) WriteText(folder / name, text);
-    WriteModules(folder);
+    WriteModules(folder, report);
     writer.Commit();
     report.file_bytes = std::filesystem::file_size(path);
     return report;
@@ -81,23 +85,76 @@ class Exporter {
 
  private:
   // What makes a vector of a text, as sentence-transformers has it.
-  void WriteModules(const std::filesystem::path& folder) const {
-    const auto pooling = source_.pooling();
-    if (!pooling) return;
-    const auto module = [](const char* path, const char* type) -> json {
-      return {{"path", path},
-              {"type", std::string("sentence_transformers.models.") + type}};
+  void WriteModules(const std::filesystem::path& folder,
+                    ExportReport& report) const {
+    const auto& head = source_.head();
+    if (!head) return;
+    json modules = json::array();
+    const auto add = [&](const char* type) {
+      const std::string path =
+          modules.empty() ? "" : std::to_string(modules.size()) + "_" + type;
+      modules.push_back(
+          {{"path", path},
+           {"type", std::string("sentence_transformers.models.") + type}});
+      return folder / path;
     };
-    json modules = {module("", "Transformer"), module("1_Pooling", "Pooling")};
-    if (pooling->unit_length) {
-      modules.push_back(module("2_Normalize", "Normalize"));
+    add("Transformer");
+    using Pool = EncoderHead::Pool;
+    WriteConfig(add("Pooling"),
+                {{"word_embedding_dimension", source_.network().width},
+                 {"pooling_mode_mean_tokens", head->pool == Pool::kMean},
+                 {"pooling_mode_cls_token", head->pool == Pool::kFirst},
+                 {"pooling_mode_lasttoken", head->pool == Pool::kLast}});
+    for (const EncoderHead::Dense& dense : head->dense) {
+      const std::filesystem::path own = add("Dense");
+      const std::string function =
+          dense.activation ? "activation.Tanh" : "linear.Identity";
+      WriteConfig(own,
+                  {{"in_features", dense.inputs},
+                   {"out_features", dense.outputs},
+                   {"bias", !dense.bias.empty()},
+                   {"activation_function", "torch.nn.modules." + function}});
+      WriteDense(own / "model.safetensors", dense, report);
     }
-    std::filesystem::create_directories(folder / "1_Pooling");
-    const json config = {{"word_embedding_dimension", source_.network().width},
-                         {"pooling_mode_mean_tokens", pooling->mean},
-                         {"pooling_mode_cls_token", !pooling->mean}};
-    WriteText(folder / "1_Pooling" / "config.json", config.dump(2) + "\n");
+    if (head->unit_length) add("Normalize");
     WriteText(folder / "modules.json", modules.dump(2) + "\n");
+  }
+
+  static void WriteConfig(const std::filesystem::path& folder,
+                          const json& config) {
+    std::filesystem::create_directories(folder);
+    WriteText(folder / "config.json", config.dump(2) + "\n");
+  }
+
+  void WriteDense(const std::filesystem::path& path,
+                  const EncoderHead::Dense& dense, ExportReport& report) const {
+    std::vector<std::pair<std::string, const ExportTensor*>> tensors;
+    std::vector<TensorInfo> infos;
+    for (const auto& [name, from] : {std::pair("linear.weight", dense.weight),
+                                     std::pair("linear.bias", dense.bias)}) {
+      if (from.empty()) continue;
+      const ExportTensor& tensor = source_.tensors().at(from);
+      tensors.emplace_back(name, &tensor);
+      infos.push_back(tensor.info);
+      infos.back().name = name;
+    }
+    SafetensorsWriter writer(path, {{"format", "pt"}}, infos);
+    for (const auto& [name, tensor] : tensors) {
+      ++report.tensors;
+      report.floats +=
+          WriteFloats(name, *tensor, writer) ? size_t{1} : size_t{0};
+    }
+    writer.Commit();
+  }
+
+  // Tensors of dense layers have files of their own.
+  bool IsOfHead(const std::string& name) const {
+    const auto& head = source_.head();
+    return head && std::any_of(head->dense.begin(), head->dense.end(),
+                               [&](const EncoderHead::Dense& dense) {
+                                 return name == dense.weight ||
+                                        name == dense.bias;
+                               });
   }
 
   static void WriteText(const std::filesystem::path& path,
@@ -133,12 +190,15 @@ class Exporter {
                (options_.layout == ExportLayout::kMlx || IsOfLinear(first))) {
       packed = PackedLayout::Find(options_.layout, model_, tensor);
     }
-    if (!packed && options_.require_packed) {
-      source_.Refuse(first, "is not held by the layout '" +
-                                std::string(Name(options_.layout)) +
-                                "': it would become float32");
-    }
+    if (!packed) RefuseFloats(first);
     return packed;
+  }
+
+  void RefuseFloats(const std::string& name) const {
+    if (!options_.require_packed) return;
+    source_.Refuse(name, "is not held by the layout '" +
+                             std::string(Name(options_.layout)) +
+                             "': it would become float32");
   }
 
   // Of experts that no layout holds.

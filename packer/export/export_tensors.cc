@@ -18,8 +18,37 @@
 namespace lutra::packer {
 namespace {
 
-// What makes the vector of a text of length 1.
-constexpr std::string_view kUnit = "lutra.unit";
+// What the nodes behind the states `hidden` make of them, as MakeEncoder wrote
+// it; nothing where the graph is none of an encoder.
+std::optional<EncoderHead> FindHead(const Graph& graph,
+                                    const std::string& hidden) {
+  if (graph.outputs != std::vector<std::string>{"embedding"}) {
+    return std::nullopt;
+  }
+  EncoderHead head;
+  head.pool = EncoderHead::Pool::kLast;
+  head.unit_length = false;
+  auto node = std::find_if(
+      graph.nodes.begin(), graph.nodes.end(),
+      [&](const Node& candidate) { return candidate.output == hidden; });
+  // The states may be the vectors.
+  while (node != graph.nodes.end() && ++node != graph.nodes.end()) {
+    if (node->op == OpType::kTokenPool) {
+      head.pool = WordAttribute(*node, "over") == "mean"
+                      ? EncoderHead::Pool::kMean
+                      : EncoderHead::Pool::kFirst;
+    } else if (node->op == OpType::kLinear) {
+      head.dense.push_back({node->weight, node->bias, 0, 0, std::nullopt});
+    } else if (node->op == OpType::kTanh && !head.dense.empty()) {
+      head.dense.back().activation = OpType::kTanh;
+    } else if (node->op == OpType::kRmsNorm) {
+      head.unit_length = true;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return head;
+}
 
 }  // namespace
 
@@ -38,6 +67,14 @@ ExportTensors::ExportTensors(const Model& model, bool outputs)
   document_ = ParseJson(entry->second, model.path(), "'lutra.config'");
   network_ = BuildNetwork(
       JsonObject(document_.root(), model.path(), "'lutra.config'"));
+  head_ = FindHead(model.graph(), network_.hidden);
+  if (head_) {
+    for (EncoderHead::Dense& dense : head_->dense) {
+      const auto rows = RowSource::Of(model, dense.weight);
+      dense.inputs = static_cast<int64_t>(rows.columns());
+      dense.outputs = static_cast<int64_t>(rows.rows());
+    }
+  }
   Find();
 }
 
@@ -48,14 +85,16 @@ void ExportTensors::Refuse(const std::string& tensor,
 
 void ExportTensors::Find() {
   FindColumnOrders();
+  Network whole = network_;
+  if (head_) MakeEncoder(*head_, whole);
   std::set<std::string> known;
-  for (const NetworkTensor& tensor : network_.tensors) {
+  for (const NetworkTensor& tensor : whole.tensors) {
     known.insert(tensor.name);
     if (tensor.parts.empty()) continue;  // what checkpoints do not hold
     const bool shared =
         tensor.name == network_.embedding || tensor.name == network_.output;
     if (model_.file().Find(tensor.name) == nullptr) {
-      if (shared && network_.tied) continue;
+      if (shared && whole.tied) continue;
       Refuse(tensor.name, "is missing");
     }
     CheckShape(tensor);
@@ -72,8 +111,7 @@ void ExportTensors::Find() {
   }
   for (const TensorView& tensor : model_.file().tensors()) {
     if (known.contains(tensor.name) || tensor.name == kTokenizerTensor ||
-        order_tensors_.contains(tensor.name) ||
-        (tensor.name == kUnit && pooling())) {
+        order_tensors_.contains(tensor.name)) {
       continue;
     }
     Refuse(tensor.name, "has no place in the network of its configuration");
@@ -142,20 +180,6 @@ ExportTensor ExportTensor::Transposed() const {
   result.columns = rows / Matrices();
   result.rows = columns * Matrices();
   return result;
-}
-
-std::optional<ExportTensors::Pooling> ExportTensors::pooling() const {
-  Pooling pooling;
-  bool found = false;
-  for (const Node& node : model_.graph().nodes) {
-    if (node.op == OpType::kTokenPool) {
-      found = true;
-      pooling.mean = WordAttribute(node, "over") == "mean";
-    }
-    pooling.unit_length = pooling.unit_length || node.weight == kUnit;
-  }
-  if (!found) return std::nullopt;
-  return pooling;
 }
 
 std::vector<std::string> ExportTensors::Notes() const {

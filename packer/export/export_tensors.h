@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lutra/runtime/model.h"
+#include "packer/architectures/encoder.h"
 #include "packer/architectures/network.h"
 #include "runtime/base/json.h"
 
@@ -77,12 +78,8 @@ class ExportTensors {
   bool untied() const { return untied_; }
 
   // How the vector of a text is made of those of its tokens; nothing where the
-  // model makes none, or the last token's is it.
-  struct Pooling {
-    bool mean = false;  // else the first token's
-    bool unit_length = false;
-  };
-  std::optional<Pooling> pooling() const;
+  // model makes none.
+  const std::optional<EncoderHead>& head() const { return head_; }
 
   // What the model's layers do that a checkpoint cannot say, for people.
   std::vector<std::string> Notes() const;
@@ -109,6 +106,7 @@ class ExportTensors {
   const bool outputs_;
   JsonDocument document_;
   Network network_;
+  std::optional<EncoderHead> head_;
   std::map<std::string, ExportTensor> tensors_;
   // Of weights whose inputs a node puts in another order: column i of the
   // checkpoint's is that of ours.

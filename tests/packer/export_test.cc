@@ -10,6 +10,7 @@
 
 #include "lutra/packer/export.h"
 #include "lutra/packer/import.h"
+#include "lutra/packer/pack.h"
 #include "lutra/runtime/chat_data.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
@@ -42,6 +43,12 @@ class ExportTest : public ExportFixture {
     }
     writer.Commit();
     return Model::Load(path);
+  }
+
+  static std::vector<float> Vector(const Model& model) {
+    TextEncoder encoder(Model::Load(model.path()),
+                        {.threads = 1, .cache = CacheType::kFloat32});
+    return encoder.Encode(std::vector<int32_t>{0, 3, 5, 1});
   }
 
   std::string Refusal(const Model& model) {
@@ -123,6 +130,23 @@ TEST_F(ExportTest, WhatImportingChangedIsUndone) {
   }
 }
 
+// Packed, too: matrices whose columns are rows in a folder become floats.
+TEST_F(ExportTest, PackedMatricesThatAreTransposed) {
+  PackOptions pack;
+  pack.rules = qat::SchemeRules(qat::QuantScheme());
+  for (const char* source : {"gpt2", "gpt_oss"}) {
+    SCOPED_TRACE(source);
+    LUTRA_REQUIRE_DATA(found, "golden/arch/" + std::string(source));
+    PackModel(*Import(found), dir_ / source, pack);
+    const auto model = Model::Load(dir_ / source);
+    const auto folder = dir_ / (std::string(source) + " folder");
+    const ExportReport report = ExportModel(*model, folder);
+    EXPECT_EQ(report.packed, 0u);
+    EXPECT_GE(report.floats, 9u);
+    ExpectSame(*model, *Import(folder));
+  }
+}
+
 // Of texts: how their vectors are made goes along, as a folder and as GGUF.
 TEST_F(ExportTest, Encoders) {
   const auto source = dir_ / "source";
@@ -155,25 +179,37 @@ TEST_F(ExportTest, Encoders) {
   WriteText(source / "1_Pooling" / "config.json",
             R"({"pooling_mode_cls_token": true})");
   const auto model = Import(source);
-  const auto vector = [](const Model& of) {
-    TextEncoder encoder(Model::Load(of.path()),
-                        {.threads = 1, .cache = CacheType::kFloat32});
-    return encoder.Encode(std::vector<int32_t>{0, 3, 5, 1});
-  };
   ExportModel(*model, dir_ / "folder");
   const auto folder = Import(dir_ / "folder");
   ExpectSameTokens(*model, *folder);
-  EXPECT_EQ(vector(*folder), vector(*model));
+  EXPECT_EQ(Vector(*folder), Vector(*model));
   ExportGguf(*model, dir_ / "model.gguf");
   const auto gguf = Import(dir_ / "model.gguf");
   ExpectSameTokens(*model, *gguf);
   // Programs that read it make vectors of length 1 of these.
-  const std::vector<float> unit = vector(*model);
-  const std::vector<float> free = vector(*gguf);
+  const std::vector<float> unit = Vector(*model);
+  const std::vector<float> free = Vector(*gguf);
   double square = 0;
   for (const float x : free) square += double{x} * x;
   for (size_t i = 0; i < free.size(); ++i) {
     EXPECT_NEAR(free[i] / std::sqrt(square), unit[i], 1e-5);
+  }
+}
+
+// Dense layers behind the pooling, and the last token's vector of length 1.
+TEST_F(ExportTest, HeadsOfEncoders) {
+  for (const char* source : {"embeddinggemma", "qwen3-embedding"}) {
+    SCOPED_TRACE(source);
+    LUTRA_REQUIRE_DATA(found, "golden/arch/" + std::string(source));
+    const auto model = Import(found);
+    const auto folder = dir_ / source;
+    ExportModel(*model, folder);
+    const auto back = Import(folder);
+    ExpectSame(*model, *back);
+    EXPECT_EQ(model->graph().nodes.size(), back->graph().nodes.size());
+    EXPECT_EQ(Vector(*back), Vector(*model));
+    EXPECT_THAT(ErrorMessage([&] { ExportGguf(*model, dir_ / "model.gguf"); }),
+                HasSubstr("makes vectors of texts, which GGUF files"));
   }
 }
 

@@ -77,7 +77,9 @@ class Exporter {
                               ", which cannot be exported as GGUF",
                           ErrorCode::kUnsupported);
     }
-    if (source_.pooling() && architecture_->type != "bert") {
+    const auto& head = source_.head();
+    if (head && (architecture_->type != "bert" || !head->dense.empty() ||
+                 head->pool == EncoderHead::Pool::kLast)) {
       throw Error::InFile(model.path(),
                           "makes vectors of texts, which GGUF files of '" +
                               std::string(architecture_->name) + "' do not say",
@@ -107,7 +109,7 @@ class Exporter {
           "programs that do not know bitnet.hidden_activation, as llama.cpp, "
           "compute silu");
     }
-    if (source_.pooling() && source_.pooling()->unit_length) {
+    if (source_.head() && source_.head()->unit_length) {
       report.notes.emplace_back(
           "that vectors are of length 1 is left to the program that reads it");
     }

@@ -387,11 +387,12 @@ class Writer {
     } else if (type == "lfm2") {
       Integer("shortconv.l_cache", config_.Integer("conv_L_cache", 1, 1024, 3));
     } else if (type == "bert") {
-      const auto pooling = source_.pooling();
+      using Pool = EncoderHead::Pool;
       constexpr int64_t kMean = 1;
       constexpr int64_t kFirst = 2;
       out_.Bool(Key("attention.causal"), false);
-      Integer("pooling_type", pooling && !pooling->mean ? kFirst : kMean);
+      Integer("pooling_type",
+              source_.head()->pool == Pool::kFirst ? kFirst : kMean);
     } else if (type == "bitnet") {
       out_.Text(Key("hidden_activation"),
                 config_.String("hidden_act", "relu2"));

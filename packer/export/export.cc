@@ -290,6 +290,13 @@ class Exporter {
   std::string Config() const {
     // A copy has no other values below it than those of a configuration.
     json config = source_.config();
+    if (config.contains("text_config")) {
+      // Of the text model, which is all that there is.
+      const bool tied = source_.network().tied;
+      config = json(config["text_config"]);
+      config["architectures"] = {source_.network().architecture};
+      config["tie_word_embeddings"] = tied;
+    }
     if (source_.untied()) config["tie_word_embeddings"] = false;
     DescribeInConfig(options_.layout, Description(), config);
     const bool experts = std::any_of(

@@ -184,15 +184,24 @@ ExportTensor ExportTensor::Transposed() const {
 
 std::vector<std::string> ExportTensors::Notes() const {
   const auto& nodes = model_.graph().nodes;
+  std::vector<std::string> notes;
   const bool rounds =
       std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
         return node.op == OpType::kFakeQuantize ||
                (QuantizesInput(node.op) && InputQuantizationOf(node).type);
       });
-  if (!rounds) return {};
-  return {
-      "how layers round activations (input_type, fake_quantize) is left "
-      "out"};
+  if (rounds) {
+    notes.emplace_back(
+        "how layers round activations (input_type, fake_quantize) is left "
+        "out");
+  }
+  if (std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
+        return node.attributes.find("aliases") != node.attributes.end();
+      })) {
+    notes.emplace_back(
+        "ids that stand for images and sounds are not read as padding");
+  }
+  return notes;
 }
 
 // The configuration is a text in the file, which may be another model's.

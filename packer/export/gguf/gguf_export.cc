@@ -113,13 +113,6 @@ class Exporter {
       report.notes.emplace_back(
           "that vectors are of length 1 is left to the program that reads it");
     }
-    const auto& nodes = source_.network().graph.nodes;
-    if (std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
-          return node.attributes.find("aliases") != node.attributes.end();
-        })) {
-      report.notes.emplace_back(
-          "ids that stand for images and sounds are not read as padding");
-    }
     if (options_.tokenizer) {
       WriteGgufTokenizer(source_.model(), architecture_->name == "gemma4",
                          writer, report.notes);

@@ -91,10 +91,13 @@ class Exporter {
     if (!head) return;
     json modules = json::array();
     const auto add = [&](const char* type) {
+      const size_t index = modules.size();
       const std::string path =
-          modules.empty() ? "" : std::to_string(modules.size()) + "_" + type;
+          index == 0 ? "" : std::to_string(index) + "_" + type;
       modules.push_back(
-          {{"path", path},
+          {{"idx", index},
+           {"name", std::to_string(index)},
+           {"path", path},
            {"type", std::string("sentence_transformers.models.") + type}});
       return folder / path;
     };

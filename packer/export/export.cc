@@ -65,7 +65,8 @@ class Exporter {
       }
     }
     using Files = std::vector<std::pair<std::string, std::string>>;
-    const Files files = options_.tokenizer ? TokenizerFiles(model_) : Files();
+    const Files files =
+        options_.tokenizer ? TokenizerFiles(model_, Padding()) : Files();
     SafetensorsWriter writer(
         path, DescribeInMetadata(options_.layout, Description()), infos);
     ExportReport report;
@@ -75,7 +76,7 @@ class Exporter {
       ++report.tensors;
       WriteTarget(name, target, writer, report);
     }
-    WriteText(folder / "config.json", Config() + "\n");
+    WriteText(folder / "config.json", Config().dump(2) + "\n");
     for (const auto& [name, text] : files) WriteText(folder / name, text);
     WriteModules(folder, report);
     writer.Commit();
@@ -158,6 +159,14 @@ class Exporter {
                                  return name == dense.weight ||
                                         name == dense.bias;
                                });
+  }
+
+  // Libraries want a token to fill up texts; -1 if the configuration has none.
+  int64_t Padding() const {
+    const json config = Config();
+    const auto id = config.find("pad_token_id");
+    return id != config.end() && id->is_number_integer() ? id->get<int64_t>()
+                                                         : -1;
   }
 
   static void WriteText(const std::filesystem::path& path,
@@ -290,7 +299,7 @@ class Exporter {
   }
 
   // The configuration, with what says how weights are packed.
-  std::string Config() const {
+  json Config() const {
     // A copy has no other values below it than those of a configuration.
     json config = source_.config();
     if (config.contains("text_config")) {
@@ -312,7 +321,7 @@ class Exporter {
            {"model.layers.*.self_attn", "model.layers.*.mlp.router",
             "model.embed_tokens", "lm_head"}}};
     }
-    return config.dump(2);
+    return config;
   }
 
   PackedDescription Description() const {

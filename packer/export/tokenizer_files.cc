@@ -17,13 +17,14 @@ using nlohmann::json;
 
 // tokenizer_config.json: the special tokens and the templates.
 json Configuration(const TokenizerRecipe& recipe,
-                   const std::vector<std::string>& pieces,
+                   const std::vector<std::string>& pieces, int64_t padding,
                    const std::optional<ChatData>& chat) {
   json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                  {"clean_up_tokenization_spaces", false}};
-  const auto set = [&](const char* name, int32_t id) {
+  const auto set = [&](const char* name, int64_t id) {
     if (id >= 0) config[name] = pieces[static_cast<size_t>(id)];
   };
+  if (padding < static_cast<int64_t>(pieces.size())) set("pad_token", padding);
   set("bos_token", recipe.before.empty() ? recipe.bos : recipe.before[0]);
   set("unk_token", recipe.unknown);
   if (!recipe.ends.empty()) set("eos_token", recipe.ends[0]);
@@ -52,13 +53,13 @@ json Generation(const TokenizerRecipe& recipe) {
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> TokenizerFiles(
-    const Model& model) {
+    const Model& model, int64_t padding) {
   const TensorView* tensor = model.file().Find(kTokenizerTensor);
   if (tensor == nullptr) return {};
   const TokenizerData data = ParseTokenizer(tensor->data, model.path());
   const WrittenTokenizer written = WriteTokenizerJson(data, model.path());
   const json config =
-      Configuration(data.recipe, written.pieces, ReadChatData(model));
+      Configuration(data.recipe, written.pieces, padding, ReadChatData(model));
   return {{"tokenizer.json", written.json},
           {"tokenizer_config.json", config.dump(2) + "\n"},
           {"generation_config.json", Generation(data.recipe).dump(2) + "\n"}};

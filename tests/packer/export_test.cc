@@ -207,6 +207,10 @@ TEST_F(ExportTest, HeadsOfEncoders) {
     const auto back = Import(folder);
     ExpectSame(*model, *back);
     EXPECT_EQ(model->graph().nodes.size(), back->graph().nodes.size());
+    // Which sentence-transformers wants.
+    EXPECT_TRUE(
+        ReadJsonFile(folder / "tokenizer_config.json").contains("pad_token"));
+    EXPECT_EQ(ReadJsonFile(folder / "modules.json")[1]["name"], "1");
     EXPECT_EQ(Vector(*back), Vector(*model));
     EXPECT_THAT(ErrorMessage([&] { ExportGguf(*model, dir_ / "model.gguf"); }),
                 HasSubstr("makes vectors of texts, which GGUF files"));

@@ -118,25 +118,43 @@ GenerationEnd TextGenerator::Generate(std::string_view prompt,
 
 GenerationEnd TextGenerator::GenerateFrom(std::vector<int32_t> prompt,
                                           bool continues, const Show& show) {
+  Begin(std::move(prompt), continues, show);
+  for (;;) {
+    if (const auto end = Next()) return *end;
+  }
+}
+
+void TextGenerator::Begin(std::vector<int32_t> prompt, bool continues,
+                          Show show) {
   prompt_ = std::move(prompt);
+  prompt_fed_ = false;
   tokens_.clear();
   prompt_seconds_ = seconds_ = 0;
-  ShownText text(tokenizer_, continues, options_.stops, show);
+  text_ = std::make_unique<ShownText>(tokenizer_, continues, options_.stops,
+                                      std::move(show));
   allowed_->Begin(continues);
+}
+
+std::optional<GenerationEnd> TextGenerator::Next() {
+  if (text_ == nullptr) throw Error("the text has ended");
   const auto settle = [this] {
     if (speculation_) speculation_->Settle();
   };
   try {
-    const GenerationEnd end = Continue(text);
+    const std::optional<GenerationEnd> end = Step();
+    if (!end) return end;
     settle();
-    text.Finish();
+    text_->Finish();
+    text_.reset();
     return end;
   } catch (const Cancelled&) {
     settle();
-    text.Finish();
+    text_->Finish();
+    text_.reset();
     throw;
   } catch (...) {
     settle();
+    text_.reset();
     throw;
   }
 }
@@ -150,34 +168,36 @@ void TextGenerator::MakeRoom() {
   }
 }
 
-GenerationEnd TextGenerator::Continue(ShownText& text) {
-  Clock::time_point start = Clock::now();
-  Span<const float> logits = FeedPrompt();
-  for (const int32_t id : prompt_) sampler_.Accept(id);
-  prompt_seconds_ = SecondsSince(start);
-  start = Clock::now();
-  while (!allowed_->finished()) {
-    MakeRoom();
-    const int32_t id = sampler_.Sample(logits, allowed_->Next());
-    sampler_.Accept(id);
-    pending_.push_back(id);
-    tokens_.push_back(id);
-    seconds_ = SecondsSince(start);
-    if (choice_) choice_(id, logits);
-    if (IsEnd(tokenizer_, options_, id)) return GenerationEnd::kEndToken;
-    allowed_->Accept(id);
-    text.Add(id);
-    if (text.stopped()) return GenerationEnd::kStopString;
-    if (tokens_.size() == options_.max_tokens) {
-      return GenerationEnd::kMaxTokens;
-    }
-    if (allowed_->finished()) break;
-    if (model_.context() > 0 && Position() == model_.context()) {
-      return GenerationEnd::kContextFull;
-    }
+std::optional<GenerationEnd> TextGenerator::Step() {
+  Span<const float> logits;
+  if (prompt_fed_) {
     logits = FeedPending();
+  } else {
+    start_ = Clock::now();
+    logits = FeedPrompt();
+    for (const int32_t id : prompt_) sampler_.Accept(id);
+    prompt_fed_ = true;
+    prompt_seconds_ = SecondsSince(start_);
+    start_ = Clock::now();
+    if (allowed_->finished()) return GenerationEnd::kGrammar;
   }
-  return GenerationEnd::kGrammar;
+  MakeRoom();
+  const int32_t id = sampler_.Sample(logits, allowed_->Next());
+  sampler_.Accept(id);
+  pending_.push_back(id);
+  tokens_.push_back(id);
+  seconds_ = SecondsSince(start_);
+  if (choice_) choice_(id, logits);
+  if (IsEnd(tokenizer_, options_, id)) return GenerationEnd::kEndToken;
+  allowed_->Accept(id);
+  text_->Add(id);
+  if (text_->stopped()) return GenerationEnd::kStopString;
+  if (tokens_.size() == options_.max_tokens) return GenerationEnd::kMaxTokens;
+  if (allowed_->finished()) return GenerationEnd::kGrammar;
+  if (model_.context() > 0 && Position() == model_.context()) {
+    return GenerationEnd::kContextFull;
+  }
+  return std::nullopt;
 }
 
 }  // namespace lutra

@@ -1,6 +1,7 @@
 #ifndef LUTRA_RUNTIME_TEXT_GENERATOR_H_
 #define LUTRA_RUNTIME_TEXT_GENERATOR_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -73,6 +74,15 @@ class TextGenerator {
   GenerationEnd GenerateFrom(std::vector<int32_t> prompt, bool continues,
                              const Show& show);
 
+  // GenerateFrom in steps, for those who ask for a text instead of being called
+  // with it: Begin, then Next until it returns an end. A step feeds what is
+  // not fed yet (the first one the prompt), chooses one token and shows what
+  // has become certain by it. Throws as Generate, after which it has ended; who
+  // stops asking has stopped there, as after `max_tokens`, but without what was
+  // held back.
+  void Begin(std::vector<int32_t> prompt, bool continues, Show show);
+  std::optional<GenerationEnd> Next();
+
   // Lets a drafter guess at most `most` tokens at a time (see Speculation): the
   // same text, sooner. It must outlive the generator; nullptr ends it. Throws
   // Error as Speculation.
@@ -103,7 +113,7 @@ class TextGenerator {
   double seconds() const { return seconds_; }
 
  private:
-  GenerationEnd Continue(ShownText& text);
+  std::optional<GenerationEnd> Step();
   void MakeRoom();
   Span<const float> FeedPrompt();
   void FeedButLast();
@@ -118,6 +128,10 @@ class TextGenerator {
   Sampler sampler_;
   std::unique_ptr<AllowedTokens> allowed_;
   std::optional<Speculation> speculation_;
+  // Of the text that is being generated.
+  std::unique_ptr<ShownText> text_;
+  bool prompt_fed_ = false;
+  std::chrono::steady_clock::time_point start_;
   Choice choice_;
   LastToken last_token_;
   std::vector<int32_t> pending_;

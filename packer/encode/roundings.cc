@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lutra/packer/statistics.h"
+#include "packer/calibrate/sample_runner.h"
 
 namespace lutra::packer {
 
@@ -10,6 +11,7 @@ Roundings::Roundings(const Model& model, const PackOptions& options,
                      std::function<void()> tick)
     : model_(model), options_(options), tick_(std::move(tick)) {
   if (options.samples != nullptr) {
+    CheckSamples(model, *options.samples);
     sequential_.emplace(model, *options.samples, options.which,
                         options.executor);
   }

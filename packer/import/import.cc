@@ -54,7 +54,8 @@ ImportFormat DetectFormat(const ImportOptions& options) {
   const fs::path& source = options.source;
   std::error_code error;
   if (!fs::exists(source, error)) {
-    throw Error::InFile(source.string(), "does not exist");
+    throw Error::InFile(source.string(), "does not exist",
+                        ErrorCode::kNotFound);
   }
   if (!options.graph.empty()) return ImportFormat::kGraph;
   if (fs::is_directory(source, error)) {

@@ -236,6 +236,12 @@ TEST(CalibrateTest, Refusals) {
                 Calibrate(model, Texts(1, 20), {}, dir / "s.statistics");
               }),
               HasSubstr("only input are ids"));
+  const qat::TextSamples texts = Texts(1, 20);
+  PackOptions options;
+  options.samples = &texts;
+  EXPECT_THAT(
+      ErrorMessage([&] { PackModel(*model, dir / "p.safetensors", options); }),
+      HasSubstr("only input are ids"));
   qat::LabelledImages images = Images();
   images.images[5] = std::nanf("");
   EXPECT_THAT(

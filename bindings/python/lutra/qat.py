@@ -9,10 +9,7 @@ docs/python.md.
 import collections
 import sys
 
-from ._lutra import qat as _qat
-
-Quantizer = _qat.Quantizer
-ProxMap = _qat.ProxMap
+from ._lutra import BaseCore, ProxMap, QuantCore, Quantizer
 
 
 def StretchedUnifTorchaoQuantizer(b=None, int_shift=0.5):
@@ -132,7 +129,7 @@ class _Base:
                 for p in group["params"]
             ]
         self.state = collections.defaultdict(dict)
-        self._core = _qat.BaseCore(
+        self._core = BaseCore(
             kind, self.param_groups, self._arrays(), options, threads
         )
 
@@ -234,7 +231,7 @@ class QuantOptimizer:
         self.warmup_steps = warmup_steps
         self.quant_per_channel = quant_per_channel
         self._state_step = 0  # that the base optimizer's state is of
-        self._core = _qat.QuantCore(
+        self._core = QuantCore(
             self.param_groups, self._arrays(), self.quantizer, self.prox_map,
             warmup_steps, quant_period, quant_per_channel, quant_shrink,
             anneal_wd_frac, self.group_quantizer_map, short_last_blocks, threads,

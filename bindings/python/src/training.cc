@@ -352,9 +352,7 @@ PyQuantizer Uniform(bool center, const std::string& scale_method,
 
 }  // namespace
 
-void BindTraining(nb::module_& parent) {
-  nb::module_ module = parent.def_submodule(
-      "qat", "What lutra/qat.py is made of; docs/python.md.");
+void BindTraining(nb::module_& module) {
   nb::class_<PyQuantizer>(module, "Quantizer",
                           "A quantizer of docs/qat.md: from values to the "
                           "levels of a grid.")
@@ -414,7 +412,8 @@ void BindTraining(nb::module_& parent) {
             return PyProxMap{qat::MakeProxBinaryRelax(start, end)};
           },
           "start"_a, "end"_a);
-  nb::class_<QuantCore>(module, "QuantCore")
+  nb::class_<QuantCore>(module, "QuantCore",
+                        "What QuantOptimizer of lutra/qat.py is made of.")
       .def(
           "__init__",
           [](QuantCore* self, const nb::list& groups, const nb::list& arrays,
@@ -444,7 +443,8 @@ void BindTraining(nb::module_& parent) {
       .def("entry", &QuantCore::Entry, "group"_a, "parameter"_a, "entry"_a)
       .def("set_entry", &QuantCore::SetEntry, "group"_a, "parameter"_a,
            "entry"_a, "values"_a);
-  nb::class_<BaseCore>(module, "BaseCore")
+  nb::class_<BaseCore>(module, "BaseCore",
+                       "What SGD, Adam and AdamW of lutra/qat.py are made of.")
       .def(nb::init<const std::string&, const nb::list&, const nb::list&,
                     const nb::dict&, size_t>(),
            "kind"_a, "groups"_a, "arrays"_a, "options"_a, "threads"_a)

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Builds the wheel of the Python package, installs it into a virtual environment
+# under build/python, and tests it. The examples run where torch, torchao and
+# transformers are installed there, too:
+#
+#   scripts/python.sh                     builds and tests
+#   build/python/bin/pip install torch torchao transformers
+#   scripts/python.sh                     and runs the examples
+#
+# PYTHON is the interpreter to use (3.11 or newer).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [[ -z "${PYTHON:-}" ]]; then
+  scripts/setup.sh python
+  PYTHON=/usr/bin/python3
+fi
+# The compiler of the other builds, so that a compiler cache serves all.
+export CC="${CC:-cc}" CXX="${CXX:-c++}"
+export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
+LUTRA_TEST_DATA=$(realpath -m "${LUTRA_TEST_DATA:-../shared}")
+export LUTRA_TEST_DATA
+
+venv=build/python
+[[ -x "$venv/bin/python" ]] || "$PYTHON" -m venv "$venv"
+python="$venv/bin/python"
+"$python" -m pip install -q --disable-pip-version-check \
+  scikit-build-core nanobind numpy pytest auditwheel
+# Without isolation the build folder serves again.
+rm -rf "$venv/wheel"
+"$python" -m pip wheel -q --disable-pip-version-check --no-build-isolation \
+  --no-deps -w "$venv/wheel" .
+"$python" -m pip install -q --disable-pip-version-check --no-deps \
+  --force-reinstall "$venv"/wheel/lutra-*.whl
+ls -l "$venv"/wheel/lutra-*.whl
+"$venv/bin/auditwheel" show "$venv"/wheel/lutra-*.whl
+"$python" -m pytest -q -p no:cacheprovider bindings/python/tests
+
+modules='import torch, torchao, transformers'
+if "$python" -c "$modules" 2>/dev/null; then
+  examples="$PWD/bindings/python/examples"
+  cd "$venv"  # where they write their files
+  bin/python "$examples/pack_torch_module.py"
+  folder="$LUTRA_TEST_DATA/golden/hf/qwen2-bias-tied"
+  if [[ -d "$folder" ]]; then
+    bin/python "$examples/pack_transformers_model.py" "$folder"
+  fi
+else
+  echo "The examples are skipped: '$modules' fails."
+fi

@@ -3,8 +3,11 @@
 import ast
 import inspect
 import pathlib
+import platform
 import subprocess
 import sys
+
+import pytest
 
 import lutra
 
@@ -42,6 +45,22 @@ def test_everything_has_a_stub_and_a_docstring():
         members = {m for m in vars(value) if not m.startswith("_")} if inspect.isclass(value) else set()
         assert members <= stubs[name], name
     assert (folder / "py.typed").exists()
+
+
+def test_the_extension_runs_on_old_systems():
+    """Its symbols are those of glibc 2.28, manylinux_2_28's."""
+    elffile = pytest.importorskip("elftools.elf.elffile")
+    if platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
+        pytest.skip("symbols of old versions are taken on x86-64 with glibc")
+    newest = {"GLIBC": (2, 28), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11), "GCC": (7, 0, 0)}
+    with open(lutra._lutra.__file__, "rb") as file:
+        needs = elffile.ELFFile(file).get_section_by_name(".gnu.version_r")
+        versions = {aux.name for _, auxiliaries in needs.iter_versions() for aux in auxiliaries}
+    assert "GLIBC_2.2.5" in versions
+    for version in versions:
+        library, _, number = version.partition("_")
+        if library in newest and number[0].isdigit():
+            assert tuple(int(part) for part in number.split(".")) <= newest[library], version
 
 
 def test_the_version_is_the_projects():

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -91,6 +92,25 @@ TEST_F(TextGeneratorTest, IsTokenizerModelAndSamplerTogether) {
     logits = language.Feed({&id, 1});
   }
   EXPECT_EQ(outcome.text, text + stream.Flush());
+}
+
+TEST_F(TextGeneratorTest, StepsGiveTheSameText) {
+  const GenerationOptions options = Sampled(3, 5);
+  const Outcome expected = Generate(options);
+  LanguageModel language(model_);
+  TextGenerator generator(language, *tokenizer_, options);
+  EXPECT_THAT(ErrorMessage([&] { generator.Next(); }), HasSubstr("has ended"));
+  std::string text;
+  generator.Begin(tokenizer_->EncodePrompt("the "), /*continues=*/true,
+                  [&](std::string_view piece) { text += piece; });
+  for (size_t i = 1; i < 5; ++i) {
+    EXPECT_EQ(generator.Next(), std::nullopt);
+    EXPECT_EQ(generator.tokens().size(), i);
+  }
+  EXPECT_EQ(generator.Next(), expected.end);
+  EXPECT_EQ(text, expected.text);
+  EXPECT_EQ(generator.tokens(), expected.tokens);
+  EXPECT_THAT(ErrorMessage([&] { generator.Next(); }), HasSubstr("has ended"));
 }
 
 TEST_F(TextGeneratorTest, SeedsReproduce) {

@@ -56,9 +56,16 @@ WritableFloats ReadWritable(nb::handle value, const std::string& what) {
           .c_str());
 }
 
-std::vector<int32_t> ReadIds(nb::handle value, const std::string& what) {
+std::vector<int32_t> ReadIds(nb::handle value, const std::string& what,
+                             size_t most) {
+  const auto check = [&](size_t dimensions) {
+    if (dimensions <= most) return;
+    throw Error(what + " has " + std::to_string(dimensions) +
+                " dimensions, not " + std::to_string(most));
+  };
   nb::ndarray<const int32_t, nb::ro, nb::c_contig, nb::device::cpu> ids;
   if (nb::try_cast(value, ids, /*convert=*/false)) {
+    check(ids.ndim());
     return {ids.data(), ids.data() + ids.size()};
   }
   const nb::module_ numpy = Numpy();
@@ -69,6 +76,7 @@ std::vector<int32_t> ReadIds(nb::handle value, const std::string& what) {
     throw nb::type_error(
         (what + " takes whole numbers, not " + TypeName(plain)).c_str());
   }
+  check(nb::cast<size_t>(plain.attr("ndim")));
   plain = numpy.attr("ascontiguousarray")(plain, "int64");
   const auto wide =
       nb::cast<nb::ndarray<const int64_t, nb::ro, nb::c_contig>>(plain);

@@ -32,9 +32,11 @@ FloatArray ReadFloats(nanobind::handle value, const std::string& what);
 // anything that has another type, is not contiguous or may not be written.
 WritableFloats ReadWritable(nanobind::handle value, const std::string& what);
 
-// Whole numbers of any type and shape, in order. Throws TypeError for others,
-// and InvalidArgumentError for those that are no int32.
-std::vector<int32_t> ReadIds(nanobind::handle value, const std::string& what);
+// Whole numbers of any type, in order. Throws TypeError for others, and
+// InvalidArgumentError for those that are no int32, and for more than `most`
+// dimensions.
+std::vector<int32_t> ReadIds(nanobind::handle value, const std::string& what,
+                             size_t most = 1);
 
 std::vector<int64_t> ShapeOf(const FloatArray& array);
 

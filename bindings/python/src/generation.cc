@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "bindings/python/src/arrays.h"
@@ -75,7 +76,10 @@ class Generation {
   std::vector<int32_t> PromptIds() const {
     if (!nb::isinstance<nb::str>(prompt_))
       return ReadIds(prompt_, "the prompt");
-    const auto text = nb::cast<std::string>(prompt_);
+    Py_ssize_t size = 0;
+    const char* bytes = PyUnicode_AsUTF8AndSize(prompt_.ptr(), &size);
+    if (bytes == nullptr) throw nb::python_error();
+    const std::string_view text(bytes, static_cast<size_t>(size));
     return sequence_.tokens.empty()
                ? tokenizer_->EncodePrompt(text)
                : tokenizer_->Encode(text, /*add_special=*/false);

@@ -56,7 +56,7 @@ class Inputs {
       if (info.type == ValueType::kInt32) {
         shape = nb::cast<std::vector<int64_t>>(
             nb::module_::import_("numpy").attr("shape")(value));
-        ids_.push_back(ReadIds(value, what));
+        ids_.push_back(ReadIds(value, what, shape.size()));
         pointers_.push_back(ids_.back().data());
       } else {
         floats_.push_back(ReadFloats(value, what));

@@ -95,6 +95,7 @@ def test_sequences_fork_shorten_and_come_back(language):
         ([], lutra.InvalidArgumentError),
         ([1.0], TypeError),
         ("text", TypeError),
+        ([[1, 2], [3, 4]], lutra.InvalidArgumentError),
         (numpy.zeros(513, "int64"), lutra.ContextFullError),
     ],
 )
@@ -119,6 +120,8 @@ def test_wrong_uses_are_refused(language, story, network):
         lutra.Tokenizer(network[0])
     with pytest.raises(lutra.NotFoundError, match="chat template"):
         language.chat([{"role": "user", "content": "Hi"}])
+    with pytest.raises(UnicodeEncodeError):
+        next(language.generate("\ud800"))
     generation = language.generate("A")
     next(generation)
     language.feed([5])

@@ -83,7 +83,7 @@ nb::object Score(const PyLanguage& self, nb::handle ids, nb::object given) {
       const std::vector<int32_t> part =
           sequence.Waiting(0, self.language->chunk);
       const nb::gil_scoped_release release;
-      Turn turn(sequence);
+      const Turn turn(sequence);
       self.language->model.Score(part, [&](size_t, Span<const float> values) {
         row = std::copy(values.begin(), values.end(), row);
       });
@@ -168,7 +168,7 @@ nb::object Chat(nb::handle object, nb::handle messages, nb::handle tools,
                 bool continue_final_message, const std::string& name,
                 nb::kwargs options) {
   const auto& self = nb::cast<const PyLanguage&>(object);
-  const auto tokenizer = RequireTokenizer(self.language->model.model());
+  const auto& tokenizer = self.language->RequireTokenizer();
   const std::string text =
       RenderChat(self, messages, tools, documents, variables,
                  !continue_final_message, continue_final_message, name);
@@ -274,7 +274,7 @@ void BindLanguage(nb::module_& module) {
       .def_prop_ro(
           "tokenizer",
           [](const PyLanguage& self) {
-            return PyTokenizer{RequireTokenizer(self.language->model.model())};
+            return PyTokenizer{self.language->RequireTokenizer()};
           },
           "The tokenizer of the model's file.")
       .def_prop_ro(
@@ -335,7 +335,7 @@ void BindLanguage(nb::module_& module) {
              float min_p, float repetition_penalty, size_t repetition_window,
              uint64_t seed, nb::handle stop, bool ignore_end, nb::handle ends,
              nb::handle grammar, nb::handle json_schema, bool keep_prefix) {
-            static_cast<void>(RequireTokenizer(self.language->model.model()));
+            self.language->RequireTokenizer();
             GenerationArguments arguments;
             arguments.prompt = std::move(prompt);
             arguments.max_tokens = max_tokens;

@@ -34,6 +34,12 @@ struct Language {
            const LanguageModelOptions& options)
       : model(std::move(loaded), options), chunk(options.chunk) {}
 
+  // Throws Error if the file has none.
+  const std::shared_ptr<const Tokenizer>& RequireTokenizer() const {
+    if (tokenizer == nullptr) python::RequireTokenizer(model.model());
+    return tokenizer;
+  }
+
   LanguageModel model;
   size_t chunk;
   std::shared_ptr<const Tokenizer> tokenizer;  // nullptr if the file has none

@@ -3,7 +3,9 @@
 import json
 import os
 import pathlib
+import signal
 import struct
+import threading
 
 import numpy
 import pytest
@@ -60,6 +62,17 @@ def imported(test_data, tmp_path_factory):
 def story(imported):
     """A small model of stories."""
     return imported("data/stories260k/stories260K.bin")
+
+
+@pytest.fixture
+def control_c():
+    """A function that sends SIGINT soon, also where the process was started to
+    ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    yield timer.start
+    timer.cancel()
+    signal.signal(signal.SIGINT, before)
 
 
 GRAPH = {

@@ -1,8 +1,6 @@
 """Tokenizers, generation, sequences and conversations."""
 
 import json
-import os
-import signal
 import threading
 import time
 
@@ -171,10 +169,9 @@ def test_others_run_while_it_computes(story, test_data):
     assert ticks > 5
 
 
-def test_control_c_ends_a_generation(language):
-    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+def test_control_c_ends_a_generation(language, control_c):
     begin = time.monotonic()
-    timer.start()
+    control_c()
     with pytest.raises(KeyboardInterrupt):
         while True:
             language.sequence.truncate(0)

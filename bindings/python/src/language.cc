@@ -207,7 +207,7 @@ void BindLanguage(nb::module_& module) {
             return self.state.ByteCount();
           },
           "Bytes of memory; pages that forks share count for each.")
-      .def("fork", &ForkOf,
+      .def("fork", &ForkOf, nb::sig("def fork(self) -> Sequence"),
            "A sequence of the same tokens; memory is shared until one of them "
            "is gone on with.")
       .def(

@@ -440,7 +440,9 @@ void BindTraining(nb::module_& module) {
           "group_quantizers"_a, "short_last_blocks"_a, "threads"_a)
       .def("step", &QuantCore::Step, "groups"_a, "arrays"_a, "trainable"_a,
            "step"_a)
-      .def("entry", &QuantCore::Entry, "group"_a, "parameter"_a, "entry"_a)
+      .def("entry", &QuantCore::Entry, "group"_a, "parameter"_a, "entry"_a,
+           nb::sig("def entry(self, group: int, parameter: int, entry: str) "
+                   "-> numpy.ndarray | None"))
       .def("set_entry", &QuantCore::SetEntry, "group"_a, "parameter"_a,
            "entry"_a, "values"_a);
   nb::class_<BaseCore>(module, "BaseCore",

@@ -21,7 +21,7 @@ packages=(
 for purpose in "$@"; do
   case "$purpose" in
     test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev pkg-config) ;;
-    ci) packages+=(clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14) ;;
+    ci) packages+=(clang-14 libclang-rt-14-dev lld-14 clang-format-14 clang-tidy-14) ;;
     aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
     wasm) packages+=(emscripten nodejs) ;;
     python) packages+=(python3-dev python3-venv) ;;

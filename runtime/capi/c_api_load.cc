@@ -49,6 +49,7 @@ lutra_status LoadModel(const lutra_load_options* options, const void* source,
   if (!ReadStorage(known, &converted.storage)) {
     return Fail(LUTRA_INVALID_ARGUMENT, "unknown storage");
   }
+  if (known.adapter != nullptr) converted.adapter = known.adapter;
   const std::string_view name =
       known.name == nullptr ? Defaults().name : known.name;
   return Guard([&] { *model = new lutra_model(load(name, converted)); });

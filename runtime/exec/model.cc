@@ -9,6 +9,7 @@
 #include "lutra.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/operator.h"
+#include "runtime/exec/adapter_folder.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
@@ -97,6 +98,22 @@ void VerifyChecksums(const Model& model) {
   }
 }
 
+// Checks that graph and tensors fit each other follow with those of the model.
+void AttachAdapter(const LoadOptions& options, SafetensorsFile& file,
+                   Graph& graph) {
+  AdapterFolder folder =
+      ReadAdapterFolder(options.adapter, graph, options.storage);
+  try {
+    AddAdapters(folder.adapters, graph);
+  } catch (const Error& error) {
+    throw Error::InFile(folder.file.path(),
+                        std::string(error.what()) + " in " + file.path());
+  }
+  file.Add(folder.file, std::move(folder.tensors));
+  // New values may have the names of others.
+  graph = ParseGraph(GraphToJson(graph), file.path());
+}
+
 using ValueMap = std::map<std::string, ValueInfo, std::less<>>;
 
 ValueMap InferValues(const Model& model) {
@@ -166,6 +183,9 @@ std::shared_ptr<const Model> Model::Read(SafetensorsFile file,
   CheckVersion(model->file_);
   model->graph_ =
       ParseGraph(RequiredMetadata(model->file_, kGraphKey), model->path());
+  if (!options.adapter.empty()) {
+    AttachAdapter(options, model->file_, model->graph_);
+  }
   model->context_length_ = ReadContextLength(model->file_);
   model->packed_ = ParsePackedWeights(model->file_, model->graph_);
   if (options.verify_checksums) VerifyChecksums(*model);

@@ -207,6 +207,11 @@ typedef struct lutra_load_options {
   int verify_checksums;
   /* What messages call a model that has no path; NULL: "model". */
   const char* name;
+  /* A folder of PEFT's (adapter_config.json, adapter_model.safetensors) whose
+   * low-rank adapters are put beside the model's linear layers, packed or not;
+   * NULL: none. Mapped models of one file share its pages, so that each may
+   * have another adapter. */
+  const char* adapter;
 } lutra_load_options;
 
 /* The file is mapped and must keep its bytes as long as the model lives: if

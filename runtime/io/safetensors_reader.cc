@@ -248,8 +248,8 @@ SafetensorsFile SafetensorsFile::Parse(std::string_view path,
                                        std::shared_ptr<const FileBytes> file) {
   SafetensorsFile result;
   result.path_ = path;
-  result.file_ = std::move(file);
-  const auto bytes = result.file_->bytes();
+  const auto bytes = file->bytes();
+  result.files_.push_back(std::move(file));
   const std::string_view header = Header(bytes, result.path_);
   const auto data = bytes.subspan(kLengthBytes + header.size());
 
@@ -298,16 +298,25 @@ SafetensorsFile SafetensorsFile::FromTensors(
     result.byte_size_ += tensor.data.size();
   }
   result.Index();
-  if (result.index_.size() != result.tensors_.size()) {
-    throw Error::InFile(result.path_, "two tensors have one name",
-                        ErrorCode::kInvalidArgument);
-  }
   return result;
 }
 
+void SafetensorsFile::Add(const SafetensorsFile& other,
+                          std::vector<TensorView> tensors) {
+  files_.insert(files_.end(), other.files_.begin(), other.files_.end());
+  for (TensorView& tensor : tensors) {
+    byte_size_ += tensor.data.size();
+    tensors_.push_back(std::move(tensor));
+  }
+  Index();
+}
+
 void SafetensorsFile::Index() {
+  index_.clear();
   for (size_t i = 0; i < tensors_.size(); ++i) {
-    index_.emplace(tensors_[i].name, i);
+    if (index_.emplace(tensors_[i].name, i).second) continue;
+    throw Error::InTensor(path_, tensors_[i].name, "occurs twice",
+                          ErrorCode::kInvalidArgument);
   }
 }
 

@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "lutra.h"
+#include "lutra/packer/adapter_folder.h"
 #include "lutra/packer/pack.h"
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/trainer.h"
@@ -43,8 +47,11 @@ qat::LabelledImages Images() {
 }
 
 std::vector<float> Scores(const std::filesystem::path& file,
-                          const qat::LabelledImages& images) {
-  Session session(Model::Load(file),
+                          const qat::LabelledImages& images,
+                          const std::filesystem::path& adapter = {}) {
+  LoadOptions load;
+  load.adapter = adapter;
+  Session session(Model::Load(file, load),
                   {.activations = kernels::ActivationType::kFloat32});
   std::vector<float> y(images.count * kClasses);
   const void* const input = images.images.data();
@@ -73,12 +80,12 @@ TEST(AdaptersTest, BeginWithNothingAndMerge) {
   const qat::LabelledImages images = Images();
   qat::TrainableModel model = Network();
   qat::WriteModel(dir / "before", model, {});
-  const std::vector<qat::Adapter> added =
+  const std::vector<Adapter> added =
       qat::AddAdapters({.rank = 4, .factor = 3}, model);
   ASSERT_EQ(added.size(), 2u);  // all but the last layer
   EXPECT_EQ(added[0].a, "fc1.lora_A.weight");
-  EXPECT_EQ(qat::FindAdapters(model.graph)[1].b, "fc2.lora_B.weight");
-  EXPECT_EQ(qat::FindAdapters(model.graph)[1].factor, 3);
+  EXPECT_EQ(FindAdapters(model.graph)[1].b, "fc2.lora_B.weight");
+  EXPECT_EQ(FindAdapters(model.graph)[1].factor, 3);
   qat::WriteModel(dir / "added", model, {});
   EXPECT_EQ(Scores(dir / "added", images), Scores(dir / "before", images));
 
@@ -95,7 +102,7 @@ TEST(AdaptersTest, BeginWithNothingAndMerge) {
   EXPECT_NE(Scores(dir / "trained", images), Scores(dir / "before", images));
   qat::TrainableModel merged = qat::LoadTrainableModel(dir / "trained");
   qat::MergeAdapters(merged, nullptr);
-  EXPECT_TRUE(qat::FindAdapters(merged.graph).empty());
+  EXPECT_TRUE(FindAdapters(merged.graph).empty());
   EXPECT_EQ(merged.parameters.size(), 6u);
   qat::WriteModel(dir / "merged", merged, {});
   ExpectNear(Scores(dir / "merged", images), Scores(dir / "trained", images));
@@ -149,7 +156,7 @@ TEST(AdaptersTest, BesidePackedWeights) {
       qat::LoadTrainableModel(dir / "whole", qat::PackedWeights::kUnpack);
   EXPECT_THAT(ErrorMessage([&] { qat::MergeAdapters(loaded, nullptr); }),
               HasSubstr("'fc2.weight'"));
-  EXPECT_EQ(qat::FindAdapters(loaded.graph).size(), 1u);
+  EXPECT_EQ(FindAdapters(loaded.graph).size(), 1u);
   // A checkpoint of other packed weights is not resumed from.
   pack.rules = qat::SchemeRules(qat::QuantScheme{"stretched", 3, 16});
   PackModel(*Model::Load(dir / "float"), dir / "packed", pack);
@@ -172,6 +179,178 @@ TEST(AdaptersTest, Refusals) {
   qat::AddAdapters({.rank = 4, .targets = {qat::NamePattern("fc1")}}, model);
   EXPECT_THAT(failure({.rank = 4, .targets = {qat::NamePattern("fc1.weight")}}),
               HasSubstr("'fc1.weight': has an adapter"));
+}
+
+// Adapters of a model whose B is not zero.
+qat::TrainableModel Adapted(const std::filesystem::path& base) {
+  qat::TrainableModel model =
+      qat::LoadTrainableModel(base, qat::PackedWeights::kUnpack);
+  Random random(7);
+  for (const Adapter& adapter :
+       qat::AddAdapters({.rank = 4, .factor = 3}, model)) {
+    for (float& value : model.parameters.find(adapter.b)->second.values) {
+      value = random.Symmetric();
+    }
+  }
+  return model;
+}
+
+// A folder beside the model gives the bits of one file with both.
+TEST(AdapterFolderTest, BesideFloatAndPackedModels) {
+  const TempDir dir;
+  const qat::LabelledImages images = Images();
+  qat::WriteModel(dir / "float", Network(), {});
+  PackOptions pack;
+  pack.rules = qat::SchemeRules(qat::QuantScheme{"stretched", 2, 16});
+  PackModel(*Model::Load(dir / "float"), dir / "packed", pack);
+  for (const char* base : {"float", "packed"}) {
+    qat::WriteModel(dir / "adapted", Adapted(dir / base), {});
+    const AdapterReport report =
+        WriteAdapterFolder(*Model::Load(dir / "adapted"), dir / "folder");
+    EXPECT_EQ(report.adapters, 2u);
+    EXPECT_EQ(report.rank, 4u);
+    EXPECT_EQ(report.alpha, 12);
+    EXPECT_EQ(report.bytes, 4 * 4 * (24 + 20 + 20 + 16u));
+    const auto both = Scores(dir / base, images, dir / "folder");
+    EXPECT_EQ(both, Scores(dir / "adapted", images)) << base;
+    EXPECT_NE(both, Scores(dir / base, images)) << base;
+  }
+  EXPECT_THAT(ErrorMessage([&] {
+                WriteAdapterFolder(*Model::Load(dir / "float"), dir / "none");
+              }),
+              HasSubstr("has no adapters"));
+  EXPECT_THAT(
+      ErrorMessage([&] { Scores(dir / "adapted", images, dir / "folder"); }),
+      HasSubstr("'fc1.weight': has an adapter already"));
+}
+
+TEST(AdapterFolderTest, ByTheCApi) {
+  const TempDir dir;
+  qat::WriteModel(dir / "float", Network(), {});
+  qat::WriteModel(dir / "adapted", Adapted(dir / "float"), {});
+  WriteAdapterFolder(*Model::Load(dir / "adapted"), dir / "folder");
+  const std::string folder = (dir / "folder").string();
+  lutra_load_options options;
+  lutra_load_options_init(&options);
+  EXPECT_EQ(options.adapter, nullptr);
+  options.adapter = folder.c_str();
+  lutra_model* model = nullptr;
+  ASSERT_EQ(
+      lutra_model_load_with((dir / "float").string().c_str(), &options, &model),
+      LUTRA_OK);
+  lutra_session* session = nullptr;
+  lutra_session_options plain;
+  lutra_session_options_init(&plain);
+  plain.activations = LUTRA_ACTIVATIONS_FLOAT32;
+  ASSERT_EQ(lutra_session_create(model, &plain, &session), LUTRA_OK);
+  lutra_model_free(model);
+  const qat::LabelledImages images = Images();
+  std::vector<float> y(images.count * kClasses);
+  const void* const input = images.images.data();
+  float* const output = y.data();
+  ASSERT_EQ(lutra_session_run(session, images.count, &input, 1, &output, 1),
+            LUTRA_OK);
+  lutra_session_free(session);
+  EXPECT_EQ(y, Scores(dir / "adapted", images));
+  options.adapter = "nowhere";
+  EXPECT_EQ(
+      lutra_model_load_with((dir / "float").string().c_str(), &options, &model),
+      LUTRA_NOT_FOUND);
+}
+
+TEST(AdapterFolderTest, WhatConfigurationsSay) {
+  using nlohmann::json;
+  const TempDir dir;
+  const qat::LabelledImages images = Images();
+  qat::WriteModel(dir / "float", Network(), {});
+  qat::WriteModel(dir / "adapted", Adapted(dir / "float"), {});
+  WriteAdapterFolder(*Model::Load(dir / "adapted"), dir / "folder");
+  const std::filesystem::path file = dir / "folder" / "adapter_config.json";
+  const json written = json::parse(std::ifstream(file));
+  const auto scores_with = [&](const json& change) {
+    json config = written;
+    config.update(change);
+    std::ofstream(file) << config;
+    return Scores(dir / "float", images, dir / "folder");
+  };
+  const std::vector<float> expected = scores_with(json::object());
+  // Other versions of the library have more members.
+  EXPECT_EQ(scores_with({{"peft_version", "0.18"},
+                         {"loftq_config", json::object()},
+                         {"rank_pattern", json::object()},
+                         {"use_qalora", false},
+                         {"init_lora_weights", "gaussian"}}),
+            expected);
+  // alpha / sqrt(rank)
+  EXPECT_EQ(scores_with({{"use_rslora", true}, {"lora_alpha", 6}}), expected);
+  EXPECT_NE(scores_with({{"lora_alpha", 6}}), expected);
+  const std::pair<json, const char*> refused[] = {
+      {{{"peft_type", "IA3"}}, "peft_type is 'IA3'"},
+      {{{"use_dora", true}}, "'use_dora' is true"},
+      {{{"bias", "all"}}, "'bias' is \"all\""},
+      {{{"fan_in_fan_out", true}}, "'fan_in_fan_out'"},
+      {{{"modules_to_save", {"lm_head"}}}, "'modules_to_save'"},
+      {{{"alpha_pattern", {{"fc1", 3}}}}, "'alpha_pattern'"},
+      {{{"something_new", 1}}, "'something_new' is 1"},
+      {{{"init_lora_weights", "pissa"}}, "init_lora_weights is \"pissa\""},
+      {{{"r", 0}}, "r"},
+      {{{"lora_alpha", "many"}}, "lora_alpha"}};
+  for (const auto& [change, message] : refused) {
+    EXPECT_THAT(ErrorMessage([&] { scores_with(change); }), HasSubstr(message));
+  }
+  std::ofstream(file) << "{";
+  EXPECT_THAT(
+      ErrorMessage([&] { Scores(dir / "float", images, dir / "folder"); }),
+      HasSubstr("adapter_config.json"));
+}
+
+TEST(AdapterFolderTest, WhatTensorsAre) {
+  const TempDir dir;
+  const qat::LabelledImages images = Images();
+  qat::WriteModel(dir / "float", Network(), {});
+  qat::WriteModel(dir / "adapted", Adapted(dir / "float"), {});
+  WriteAdapterFolder(*Model::Load(dir / "adapted"), dir / "folder");
+  using Shape = std::vector<int64_t>;
+  const auto write = [&](const char* a, const Shape& a_shape, const char* b,
+                         const Shape& b_shape) {
+    const std::vector<TensorInfo> infos = {{a, DType::kBFloat16, a_shape},
+                                           {b, DType::kBFloat16, b_shape}};
+    SafetensorsWriter writer(dir / "folder" / "adapter_model.safetensors", {},
+                             infos);
+    for (const TensorInfo& info : infos) {
+      writer.Write(info.name, std::vector<std::byte>(info.ByteCount()));
+    }
+    writer.Commit();
+  };
+  const auto failure = [&](const char* a, const Shape& a_shape, const char* b,
+                           const Shape& b_shape) {
+    write(a, a_shape, b, b_shape);
+    return ErrorMessage([&] { Scores(dir / "float", images, dir / "folder"); });
+  };
+  // Zeros add nothing, in another type and without the prefix.
+  write("fc1.lora_A.weight", {4, 24}, "fc1.lora_B.weight", {20, 4});
+  EXPECT_EQ(Scores(dir / "float", images, dir / "folder"),
+            Scores(dir / "float", images));
+  EXPECT_THAT(failure("base_model.model.fc9.lora_A.weight", {4, 24},
+                      "base_model.model.fc9.lora_B.weight", {20, 4}),
+              HasSubstr("the model has no linear layer 'fc9'"));
+  EXPECT_THAT(
+      failure("fc1.lora_A.weight", {4, 24}, "fc2.lora_B.weight", {20, 4}),
+      HasSubstr("its other half is missing"));
+  EXPECT_THAT(failure("fc1.lora_A.weight", {4, 24}, "fc1.lora_magnitude", {20}),
+              HasSubstr("'fc1.lora_magnitude': is no part of"));
+  EXPECT_THAT(failure("fc1.lora_A.weight", {4, 24},
+                      "base_model.model.fc1.lora_A.weight", {4, 24}),
+              HasSubstr("occurs twice"));
+  EXPECT_THAT(
+      failure("fc1.lora_A.weight", {4, 23}, "fc1.lora_B.weight", {20, 4}),
+      HasSubstr("'fc1.lora_A.weight'"));
+  EXPECT_THAT(
+      failure("fc1.lora_A.weight", {4, 24}, "fc1.lora_B.weight", {20, 3}),
+      HasSubstr("'fc1.lora_B.weight'"));
+  EXPECT_THAT(
+      failure("fc1.lora_A.weight", {4, 24}, "fc1.lora_B.weight", {19, 4}),
+      HasSubstr("fc1"));
 }
 
 }  // namespace

@@ -253,6 +253,16 @@ TEST_F(TrainTextTest, AdaptersBesidePackedWeights) {
   OutputOf(call);
   EXPECT_LT(NatsPerToken(out), 0.9 * NatsPerToken(packed));
   EXPECT_NE(Model::Load(out)->packed("q"), nullptr);
+  // They run beside the packed file, too.
+  const std::string folder = Path("adapter");
+  EXPECT_THAT(OutputOf({"export", out, "--format", "peft", "-o", folder}),
+              HasSubstr("2 adapters of rank 4, alpha 8; 1,792 bytes"));
+  const json report = json::parse(OutputOf(
+      {"eval", packed, "--adapter", folder, "--text", text_, "--json"}));
+  EXPECT_NEAR(report["models"][0]["nats_per_token"], NatsPerToken(out), 1e-3);
+  EXPECT_THAT(
+      RunLutra({"export", packed, "--format", "peft", "-o", folder}).err,
+      HasSubstr("has no adapters"));
   EXPECT_THAT(RunLutra({"pack", out, "--merge", "-o", packed}).err,
               HasSubstr("cannot be merged"));
   // Float weights take them in. Adapters of the file are trained on.

@@ -61,7 +61,10 @@ Speculator::Speculator(const SpeculationOptions& options,
   }
   if (options.lookup) drafter_ = std::make_unique<PromptLookup>();
   if (options.draft.empty()) return;
-  const std::shared_ptr<const Model> model = Model::Load(options.draft, load);
+  LoadOptions draft_load = load;
+  draft_load.adapter.clear();
+  const std::shared_ptr<const Model> model =
+      Model::Load(options.draft, draft_load);
   try {
     CheckDraftTokenizer(tokenizer, *RequireTokenizer(*model));
   } catch (const Error& error) {

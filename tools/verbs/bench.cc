@@ -8,7 +8,7 @@
 #include "lutra/packer/weights.h"
 #include "tools/cli/csv.h"
 #include "tools/cli/language_options.h"
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 #include "tools/verbs/busy_threads.h"
 #include "tools/verbs/verbs.h"
 
@@ -138,7 +138,7 @@ void AddBenchVerb(CommandLine& line) {
       .Range(size_t{0}, kMaxBeside)
       .ShowDefault();
   AddActivationsOption(bench, options->activations);
-  AddLoadOption(bench, options->load);
+  AddLoadOptions(bench, options->load);
   AddTimingOptions(bench, options->timing);
   bench.Add("--seed", options->seed, "Seed of the random inputs")
       .TypeName("N")

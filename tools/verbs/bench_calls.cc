@@ -4,7 +4,7 @@
 #include "lutra/eval/buffers.h"
 #include "lutra/eval/packed_weights.h"
 #include "lutra/runtime/session.h"
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/bench.h"
 #include "tools/verbs/timing_json.h"

@@ -13,7 +13,7 @@
 #include "lutra/runtime/random.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/language_options.h"
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/bench.h"
 

@@ -15,7 +15,7 @@
 #include "tools/cli/interrupt.h"
 #include "tools/cli/language_options.h"
 #include "tools/cli/line_editor.h"
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/verbs/generate.h"
@@ -306,7 +306,7 @@ void AddChatVerb(CommandLine& line) {
   AddLanguageOptions(chat, verb->language);
   AddActivationsOption(chat, verb->language.session.activations);
   AddThreadsOption(chat, verb->language.session.threads);
-  AddLoadOption(chat, verb->load);
+  AddLoadOptions(chat, verb->load);
   chat.OnRun([verb] { Run(*verb); });
 }
 

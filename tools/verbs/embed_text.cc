@@ -10,7 +10,7 @@
 #include "lutra/runtime/text_encoder.h"
 #include "lutra/runtime/tokenizer.h"
 #include "tools/cli/json.h"
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
@@ -164,7 +164,7 @@ void AddEmbedTextVerb(CommandLine& line) {
                 "Print how near the texts are to each other");
   AddThreadsOption(embed, verb->program.threads);
   AddActivationsOption(embed, verb->program.activations);
-  AddLoadOption(embed, verb->load);
+  AddLoadOptions(embed, verb->load);
   AddFormatOptions(embed, verb->format);
   embed.OnRun([verb] { verb->Run(); });
 }

@@ -4,7 +4,7 @@
 
 #include "lutra/qat/recording_folder.h"
 #include "tools/cli/language_options.h"
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/verbs.h"
 
@@ -156,7 +156,7 @@ void AddEvalVerb(CommandLine& line) {
   AddPerplexityOptions(eval, *options);
   AddActivationsOption(eval, options->language.session.activations);
   AddThreadsOption(eval, options->language.session.threads);
-  AddLoadOption(eval, options->load);
+  AddLoadOptions(eval, options->load);
   AddFormatOptions(eval, options->format);
   eval.OnRun([options] { Run(*options); });
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "lutra/packer/adapter_folder.h"
 #include "lutra/runtime/model.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
@@ -19,14 +20,17 @@ namespace {
 constexpr const char* kExample =
     "Writes a folder as the transformers library has them, or a GGUF file if\n"
     "OUTPUT ends in .gguf, with the tokenizer and chat templates. Every value\n"
-    "is that of the model.\n"
+    "is that of the model. --format peft writes the adapters of a model alone, "
+    "as\n"
+    "the PEFT library and --adapter of lutra's commands read them.\n"
     "\n"
     "Examples:\n"
     "  lutra export model.safetensors -o folder\n"
     "  lutra export model.safetensors -o folder --layout compressed-tensors\n"
     "  lutra export model.safetensors -o folder --layout mlx --require-packed\n"
     "  lutra export model.safetensors -o model.gguf\n"
-    "  lutra export model.safetensors -o model.gguf --layout float";
+    "  lutra export model.safetensors -o model.gguf --layout float\n"
+    "  lutra export adapted.safetensors -o adapter --format peft";
 
 struct ExportVerb {
   std::string model;
@@ -38,9 +42,10 @@ struct ExportVerb {
   bool json = false;
 
   void Run() const {
+    if (format == "peft") return RunAdapters();
     if (!format.empty() && format != "huggingface" && format != "gguf") {
       throw UsageError("--format: '" + format +
-                       "' is neither huggingface nor gguf");
+                       "' is none of huggingface, gguf and peft");
     }
     const bool gguf =
         format.empty() ? output.ends_with(".gguf") : format == "gguf";
@@ -98,6 +103,29 @@ struct ExportVerb {
     }
   }
 
+  void RunAdapters() const {
+    if (!layout.empty() || require_packed || no_tokenizer) {
+      throw UsageError(
+          "--format peft writes adapters alone: --layout, "
+          "--require-packed and --no-tokenizer mean nothing");
+    }
+    const auto report = packer::WriteAdapterFolder(*Model::Load(model), output);
+    if (json) {
+      Json out;
+      out["folder"] = output;
+      out["adapters"] = report.adapters;
+      out["rank"] = report.rank;
+      out["alpha"] = report.alpha;
+      out["bytes"] = report.bytes;
+      std::cout << out.Dump(2) << "\n";
+      return;
+    }
+    std::cout << OneLine(output) << ": " << report.adapters
+              << " adapters of rank " << report.rank << ", alpha "
+              << report.alpha << "; " << WithCommas(report.bytes)
+              << " bytes of weights\n";
+  }
+
   void RunGguf() const {
     if (!layout.empty() && layout != "float") {
       throw UsageError("--layout: a GGUF file has none but 'float'");
@@ -153,7 +181,8 @@ void AddExportVerb(CommandLine& line) {
       .Required();
   command
       .Add("--format", verb->format,
-           "huggingface or gguf, whatever OUTPUT is called")
+           "huggingface or gguf, whatever OUTPUT is called, or peft: the "
+           "adapters alone")
       .TypeName("NAME");
   command
       .Add("--layout", verb->layout,

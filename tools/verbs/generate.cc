@@ -17,7 +17,7 @@
 #include "tools/cli/exit_status.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/language_options.h"
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/chat_history.h"
@@ -311,7 +311,7 @@ void AddGenerateVerb(CommandLine& line) {
   AddLanguageOptions(generate, verb->language);
   AddActivationsOption(generate, verb->language.session.activations);
   AddThreadsOption(generate, verb->language.session.threads);
-  AddLoadOption(generate, verb->load);
+  AddLoadOptions(generate, verb->load);
   generate.OnRun([verb] { Generate(*verb); });
 }
 

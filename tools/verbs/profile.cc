@@ -13,7 +13,7 @@
 #include "lutra/runtime/random.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/language_options.h"
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/verbs/profile_lines.h"
@@ -181,7 +181,7 @@ void AddProfileVerb(CommandLine& line) {
   AddLanguageOptions(profile, verb->language);
   AddActivationsOption(profile, verb->language.session.activations);
   AddThreadsOption(profile, verb->language.session.threads);
-  AddLoadOption(profile, verb->load);
+  AddLoadOptions(profile, verb->load);
   profile.Add("--seed", verb->seed, "Seed of the random inputs")
       .TypeName("N")
       .ShowDefault();

@@ -11,7 +11,7 @@
 #include "lutra/eval/buffers.h"
 #include "lutra/runtime/session.h"
 #include "tools/cli/json.h"
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 #include "tools/cli/npy.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
@@ -194,7 +194,7 @@ void AddRunVerb(CommandLine& line) {
       .Range(size_t{1}, kMaxBatch)
       .ShowDefault();
   AddThreadsOption(run, verb->threads);
-  AddLoadOption(run, verb->load);
+  AddLoadOptions(run, verb->load);
   AddFormatOptions(run, verb->format);
   run.OnRun([verb] { verb->Run(); });
 }

@@ -125,7 +125,7 @@ void TrainVerb::Quantize(const qat::TrainableModel& start,
 
 // They alone are trained.
 void TrainVerb::AddAdapters(qat::TrainableModel& start) {
-  const std::vector<qat::Adapter> known = qat::FindAdapters(start.graph);
+  const std::vector<Adapter> known = FindAdapters(start.graph);
   if (!known.empty()) {
     const auto own =
         static_cast<size_t>(start.parameters.find(known[0].a)->second.shape[0]);

@@ -156,7 +156,7 @@ class LanguageRuns {
       options.targets.emplace_back("^" + name + "$");
       weights[name] = recorded;
     }
-    for (const qat::Adapter& adapter : qat::AddAdapters(options, model)) {
+    for (const Adapter& adapter : qat::AddAdapters(options, model)) {
       const std::string& recorded = weights.at(adapter.weight);
       model.parameters.find(adapter.a)->second =
           LoadTensor(file, "init_a/" + recorded);

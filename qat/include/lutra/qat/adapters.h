@@ -10,12 +10,10 @@
 #include "lutra/kernels/executor.h"
 #include "lutra/qat/name_pattern.h"
 #include "lutra/qat/trainable_model.h"
+#include "lutra/runtime/adapter.h"
 
-// Low-rank adapters (Hu et al., "LoRA: Low-Rank Adaptation of Large Language
-// Models", 2021): y = W x becomes y = W x + factor * B (A x), with A [rank, K]
-// and B [N, rank], which alone are trained. In a graph they are nodes like all
-// others, beside the linear node that they belong to, so that sessions run them
-// with whatever W is, packed or not.
+// Low-rank adapters of models that are trained: see lutra/runtime/adapter.h.
+// They alone are trained.
 
 namespace lutra::qat {
 
@@ -28,22 +26,11 @@ struct AdapterOptions {
   std::vector<NamePattern> targets = {};
 };
 
-// An adapter of a graph.
-struct Adapter {
-  std::string weight;  // W's name
-  std::string a;       // "X.lora_A.weight" where W is "X.weight"
-  std::string b;       // "X.lora_B.weight"
-  double factor = 1;
-};
-
 // Adds adapters to a model, A uniform in +-1/sqrt(K), the same for a seed on
-// every machine. Throws lutra::Error if nothing matches, if a rank is not below
-// N and K, or for a node that has one already.
+// every machine. Throws lutra::Error, and changes nothing, if nothing matches,
+// if a rank is not below N and K, or for a node that has one already.
 std::vector<Adapter> AddAdapters(const AdapterOptions& options,
                                  TrainableModel& model);
-
-// Those of a graph, in its order.
-std::vector<Adapter> FindAdapters(const Graph& graph);
 
 // The tensors of a model that are not of its adapters, which training leaves
 // alone.

@@ -1,6 +1,8 @@
 #ifndef LUTRA_RUNTIME_LOAD_OPTIONS_H_
 #define LUTRA_RUNTIME_LOAD_OPTIONS_H_
 
+#include <filesystem>
+
 namespace lutra {
 
 // Where the bytes of a model lie while it is used.
@@ -23,6 +25,13 @@ struct LoadOptions {
   // Reads all packed weights and compares their checksums, which is otherwise
   // left to `lutra verify`. Damage is an Error.
   bool verify_checksums = false;
+  // A folder as PEFT writes them (https://github.com/huggingface/peft), with
+  // adapter_config.json and adapter_model.safetensors: its low-rank adapters
+  // are put beside the linear layers, packed or not, whose names it has (see
+  // lutra/runtime/adapter.h). The tensors come into memory as those of the
+  // model do. Mapped models of one file share its pages, whatever their
+  // adapters. Empty: none.
+  std::filesystem::path adapter = {};
 };
 
 }  // namespace lutra

@@ -68,7 +68,7 @@ struct TensorView : TensorInfo {
 // A file, mapped or in memory (see Storage). Open checks everything before it
 // returns: header length, JSON, dtypes, shapes (overflow), extents (inside the
 // file, in order, without holes or overlap), names (unique), so that
-// TensorView::data is safe. Immutable; may be used from several threads. Copies
+// TensorView::data is safe. May be used from several threads. Copies
 // share the bytes. A mapped file must keep its bytes meanwhile (see Model).
 class SafetensorsFile {
  public:
@@ -94,6 +94,10 @@ class SafetensorsFile {
       std::string_view name, std::map<std::string, std::string> metadata,
       std::vector<TensorView> tensors);
 
+  // Adds tensors of another file, or views of parts of them, whose bytes this
+  // keeps from now on. Throws Error for names that occur twice.
+  void Add(const SafetensorsFile& other, std::vector<TensorView> tensors);
+
   const std::string& path() const { return path_; }
   // Of the file, or of all tensors where there is none.
   size_t byte_size() const { return byte_size_; }
@@ -114,7 +118,7 @@ class SafetensorsFile {
 
   std::string path_;
   size_t byte_size_ = 0;
-  std::shared_ptr<const FileBytes> file_;
+  std::vector<std::shared_ptr<const FileBytes>> files_;
   std::map<std::string, std::string> metadata_;
   std::vector<TensorView> tensors_;
   std::map<std::string, size_t, std::less<>> index_;

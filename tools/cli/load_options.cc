@@ -1,4 +1,4 @@
-#include "tools/cli/load_option.h"
+#include "tools/cli/load_options.h"
 
 #include <algorithm>
 #include <array>
@@ -32,7 +32,7 @@ std::string_view LoadName(const LoadOptions& options) {
   return kNames[static_cast<size_t>(found - kStorages.begin())];
 }
 
-void AddLoadOption(Verb& verb, LoadOptions& options) {
+void AddLoadOptions(Verb& verb, LoadOptions& options) {
   verb.AddParsed(
           "--load",
           [&options](const std::string& text) {
@@ -41,6 +41,10 @@ void AddLoadOption(Verb& verb, LoadOptions& options) {
           "How weights get into memory: map (the default) maps the file, copy "
           "reads it, huge reads it into huge pages")
       .TypeName("HOW");
+  verb.Add("--adapter", options.adapter,
+           "Put the low-rank adapters of a folder (adapter_config.json, "
+           "adapter_model.safetensors) beside the model's linear layers")
+      .TypeName("FOLDER");
 }
 
 }  // namespace lutra::tools

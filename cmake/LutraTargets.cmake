@@ -25,6 +25,12 @@ if(LUTRA_SANITIZE)
   target_compile_options(
     lutra_options INTERFACE -fsanitize=${LUTRA_SANITIZE}
                             -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  if(LUTRA_SANITIZE MATCHES "address.*undefined")
+    # The former finds what these checks of the latter find, which take a tenth
+    # of the compiler's time.
+    target_compile_options(lutra_options
+                           INTERFACE -fno-sanitize=null,object-size)
+  endif()
   target_link_options(lutra_warnings INTERFACE -fsanitize=${LUTRA_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # With sanitizers g++ 12 sees uninitialised values inside std::regex.

@@ -26,7 +26,13 @@ constexpr std::string_view kB = ".lora_B.weight";
 
 // What matters to training or to other programs only.
 constexpr std::array<std::string_view, 21> kOfNoMatter = {
-"arrow_config", "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying", "eva_config", "exclude_modules", "inference_mode", "layers_pattern", "layers_to_transform", "loftq_config", "lora_dropout", "lora_ga_config", "megatron_config", "megatron_core", "peft_version", "qalora_group_size", "revision", "runtime_config", "target_modules", "task_type"};
+    "arrow_config",        "auto_mapping",        "base_model_name_or_path",
+    "corda_config",        "ensure_weight_tying", "eva_config",
+    "exclude_modules",     "inference_mode",      "layers_pattern",
+    "layers_to_transform", "loftq_config",        "lora_dropout",
+    "lora_ga_config",      "megatron_config",     "megatron_core",
+    "peft_version",        "qalora_group_size",   "revision",
+    "runtime_config",      "target_modules",      "task_type"};
 
 bool IsEmpty(const json& value) {
   return value.is_null() || value == false || value == "none" ||
@@ -54,7 +60,7 @@ bool Contains(Span<const std::string_view> words, std::string_view word) {
 double ReadFactor(const JsonObject& config, const json& members) {
   if (config.String("peft_type") != "LORA") {
     Refuse(config, "peft_type is '" + config.String("peft_type") +
-                "'; low-rank adapters ('LORA') are supported");
+                       "'; low-rank adapters ('LORA') are supported");
   }
   constexpr std::array<std::string_view, 5> known = {
       "peft_type", "r", "lora_alpha", "use_rslora", "init_lora_weights"};
@@ -62,15 +68,17 @@ double ReadFactor(const JsonObject& config, const json& members) {
     if (IsEmpty(value) || Contains(known, key) || Contains(kOfNoMatter, key)) {
       continue;
     }
-    Refuse(config, "'" + key + "' is " + ShortDump(value) +
-                ", which is not supported; merge the adapter into the model's "
-                "float weights instead");
+    Refuse(config,
+           "'" + key + "' is " + ShortDump(value) +
+               ", which is not supported; merge the adapter into the model's "
+               "float weights instead");
   }
   if (const json* init = config.Find("init_lora_weights");
       init != nullptr && !LeavesWeightsAlone(*init)) {
-    Refuse(config, "init_lora_weights is " + ShortDump(*init) +
-                ", which changes the model's own weights; have PEFT convert it "
-                "to a plain adapter when it saves");
+    Refuse(config,
+           "init_lora_weights is " + ShortDump(*init) +
+               ", which changes the model's own weights; have PEFT convert it "
+               "to a plain adapter when it saves");
   }
   const auto rank = static_cast<double>(config.Integer("r", 1, 1 << 20));
   const double alpha = config.Number("lora_alpha", -1e9, 1e9);
@@ -113,8 +121,7 @@ std::map<std::string, Pair> PairTensors(const SafetensorsFile& file) {
   for (const auto& [module, pair] : pairs) {
     if (pair.a != nullptr && pair.b != nullptr) continue;
     const TensorView& alone = pair.a != nullptr ? *pair.a : *pair.b;
-    throw Error::InTensor(file.path(), alone.name,
-                          "its other half is missing");
+    throw Error::InTensor(file.path(), alone.name, "its other half is missing");
   }
   if (pairs.empty()) throw Error::InFile(file.path(), "has no adapters");
   return pairs;
@@ -131,9 +138,8 @@ AdapterFolder ReadAdapterFolder(const std::filesystem::path& folder,
       ParseJson(text.text(), name, "an adapter's configuration");
   const JsonObject config(document.root(), name, "adapter");
   const double factor = ReadFactor(config, document.root());
-  AdapterFolder result = {SafetensorsFile::Open(folder / kTensorFile, storage),
-                          {},
-                          {}};
+  AdapterFolder result = {
+      SafetensorsFile::Open(folder / kTensorFile, storage), {}, {}};
   std::map<std::string, Adapter> known;
   for (const Node& node : graph.nodes) {
     if (node.op != OpType::kLinear) continue;

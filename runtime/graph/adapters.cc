@@ -94,8 +94,8 @@ Adapter AdapterOf(std::string_view weight, double factor) {
     layer.remove_suffix(kWeight.size());
   }
   const std::string stem(layer);
-  return {std::string(weight), stem + ".lora_A.weight",
-          stem + ".lora_B.weight", factor};
+  return {std::string(weight), stem + ".lora_A.weight", stem + ".lora_B.weight",
+          factor};
 }
 
 std::vector<Adapter> FindAdapters(const Graph& graph) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -33,8 +34,10 @@ class GraphDrawing {
       made_.emplace(input.name, made_.size());
     }
     for (const Node& node : nodes_) made_.emplace(node.output, made_.size());
-    repeats_ = FindRepeats(nodes_.size(),
-                           [this](size_t i, size_t j) { return Same(i, j); });
+    const std::vector<Likeness> likenesses = Likenesses();
+    repeats_ = FindRepeats(nodes_.size(), [&](size_t i, size_t j) {
+      return likenesses[i].Is(likenesses[j]);
+    });
     CheckSize();
     for (const ValueInfo& input : model_.inputs()) {
       drawn_[input.name] = boxes_.size();
@@ -67,25 +70,44 @@ class GraphDrawing {
     return found == tensors_.end() ? nullptr : found->second;
   }
 
-  // The same thing done to the same value, or to one of the same kind that was
-  // made as long before.
-  bool Same(size_t i, size_t j) const {
-    const Node& a = nodes_[i];
-    const Node& b = nodes_[j];
-    if (a.op != b.op || a.inputs.size() != b.inputs.size() ||
-        a.attributes != b.attributes || a.bias.empty() != b.bias.empty() ||
-        model_.value(a.output).shape != model_.value(b.output).shape ||
-        Describe(a) != Describe(b)) {
-      return false;
+  // What makes nodes look alike, as numbers: every node is compared to
+  // hundreds.
+  struct Likeness {
+    struct Input {
+      size_t value;
+      size_t before;  // how long before the node it was made
+    };
+    size_t kind;
+    std::vector<Input> inputs;
+
+    // The same thing done to the same value, or to one of the same kind that
+    // was made as long before.
+    bool Is(const Likeness& other) const {
+      return kind == other.kind &&
+             std::equal(inputs.begin(), inputs.end(), other.inputs.begin(),
+                        other.inputs.end(), [](const Input& a, const Input& b) {
+                          return a.value == b.value || a.before == b.before;
+                        });
     }
-    for (size_t k = 0; k < a.inputs.size(); ++k) {
-      if (a.inputs[k] == b.inputs[k]) continue;
-      if (made_.at(a.output) - made_.at(a.inputs[k]) !=
-          made_.at(b.output) - made_.at(b.inputs[k])) {
-        return false;
+  };
+
+  std::vector<Likeness> Likenesses() const {
+    using Kind =
+        std::tuple<OpType, Attributes, bool, std::vector<int64_t>, std::string>;
+    std::map<Kind, size_t> kinds;
+    std::vector<Likeness> likenesses;
+    for (const Node& node : nodes_) {
+      const Kind kind(node.op, node.attributes, node.bias.empty(),
+                      model_.value(node.output).shape, Describe(node));
+      Likeness likeness = {kinds.emplace(kind, kinds.size()).first->second, {}};
+      const size_t place = made_.at(node.output);
+      for (const std::string& input : node.inputs) {
+        const size_t value = made_.at(input);
+        likeness.inputs.push_back({value, place - value});
       }
+      likenesses.push_back(std::move(likeness));
     }
-    return true;
+    return likenesses;
   }
 
   // Of a weight: "[64, 40] 4-bit LUT"; nothing without one.

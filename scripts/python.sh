@@ -6,6 +6,9 @@
 #   scripts/python.sh                     builds and tests
 #   build/python/bin/pip install torch torchao transformers
 #   scripts/python.sh                     and runs the examples
+#   scripts/python.sh release             no wheel: the extension is built by the
+#                                         release build of C++, in a tenth of the
+#                                         time, and tested
 #
 # PYTHON is the interpreter to use (3.11 or newer).
 set -euo pipefail
@@ -26,14 +29,27 @@ venv=build/python
 python="$venv/bin/python"
 "$python" -m pip install -q --disable-pip-version-check \
   scikit-build-core nanobind numpy pytest auditwheel
-# Without isolation the build folder serves again.
-rm -rf "$venv/wheel"
-"$python" -m pip wheel -q --disable-pip-version-check --no-build-isolation \
-  --no-deps -w "$venv/wheel" .
-"$python" -m pip install -q --disable-pip-version-check --no-deps \
-  --force-reinstall "$venv"/wheel/lutra-*.whl
-ls -l "$venv"/wheel/lutra-*.whl
-"$venv/bin/auditwheel" show "$venv"/wheel/lutra-*.whl
+if [[ "${1:-}" == release ]]; then
+  cmake --preset release -DLUTRA_BUILD_PYTHON=ON \
+    "-DPython_EXECUTABLE=$PWD/$python" \
+    "-Dnanobind_DIR=$("$python" -m nanobind --cmake_dir)"
+  cmake --build --preset release --target lutra_python_stub
+  rm -rf "$venv/package"
+  cmake --install build/release --component python --prefix "$venv/package"
+  cp bindings/python/lutra/* "$venv/package/lutra/"
+  # C++ builds go on without it.
+  cmake --preset release -DLUTRA_BUILD_PYTHON=OFF > /dev/null
+  export PYTHONPATH="$PWD/$venv/package"
+else
+  # Without isolation the build folder serves again.
+  rm -rf "$venv/wheel"
+  "$python" -m pip wheel -q --disable-pip-version-check --no-build-isolation \
+    --no-deps -w "$venv/wheel" .
+  "$python" -m pip install -q --disable-pip-version-check --no-deps \
+    --force-reinstall "$venv"/wheel/lutra-*.whl
+  ls -l "$venv"/wheel/lutra-*.whl
+  "$venv/bin/auditwheel" show "$venv"/wheel/lutra-*.whl
+fi
 "$python" -m pytest -q -p no:cacheprovider bindings/python/tests
 
 modules='import torch, torchao, transformers'

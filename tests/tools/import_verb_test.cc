@@ -225,7 +225,7 @@ TEST(ExportVerbTest, FoldersAndGgufFiles) {
   OutputOf({"export", model, "-o", folder});
   EXPECT_TRUE(std::filesystem::exists(dir / "folder" / "tokenizer.json"));
   const std::pair<std::vector<std::string>, const char*> mistakes[] = {
-      {{"--format", "onnx"}, "'onnx' is neither huggingface nor gguf"},
+      {{"--format", "onnx"}, "'onnx' is none of huggingface, gguf and peft"},
       {{"--format", "gguf", "--layout", "mlx"}, "has none but 'float'"},
       {{"--layout", "gptq"}, "unknown layout 'gptq'"}};
   for (const auto& [options, expected] : mistakes) {

@@ -8,6 +8,7 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -73,9 +74,11 @@ nb::object WeightOf(const PyModel& self, const std::string& name) {
   return result.array;
 }
 
-std::shared_ptr<const Model> Load(const std::filesystem::path& path,
-                                  const std::string& storage, bool verify) {
+std::shared_ptr<const Model> Load(
+    const std::filesystem::path& path, const std::string& storage, bool verify,
+    std::optional<std::filesystem::path> adapter) {
   LoadOptions options;
+  if (adapter) options.adapter = *std::move(adapter);
   if (storage == "copy") {
     options.storage = Storage::kCopy;
   } else if (storage == "huge-pages") {
@@ -193,14 +196,20 @@ void BindModel(nb::module_& module) {
       .def(
           "__init__",
           [](PyModel* self, const std::filesystem::path& path,
-             const std::string& storage,
-             bool verify) { new (self) PyModel{Load(path, storage, verify)}; },
+             const std::string& storage, bool verify,
+             std::optional<std::filesystem::path> adapter) {
+            new (self) PyModel{Load(path, storage, verify, std::move(adapter))};
+          },
           "path"_a, nb::kw_only(), "storage"_a = "mmap", "verify"_a = false,
+          "adapter"_a = nb::none(),
           "Loads a model file and checks it.\n\n"
           "storage: 'mmap' uses the file where it lies, 'copy' reads it into "
           "memory,\n  'huge-pages' does so with pages of 2 MiB.\n"
           "verify: compares the checksums of packed weights, too, which reads "
-          "all of them.")
+          "all of them.\n"
+          "adapter: a folder of PEFT's, whose low-rank adapters are put beside "
+          "the linear\n  layers, packed or not (docs/training.md). Mapped "
+          "models of one file share its pages.")
       .def_prop_ro(
           "path", [](const PyModel& self) { return self.model->path(); },
           "The file's path, as it was given.")

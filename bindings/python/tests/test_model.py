@@ -1,6 +1,8 @@
 """Models, sessions and arrays."""
 
 import gc
+import json
+import struct
 import threading
 
 import numpy
@@ -49,6 +51,32 @@ def test_a_session_computes(network, storage):
     numpy.testing.assert_array_equal(session.run({"x": x}), y)
     numpy.testing.assert_array_equal(session.run(x, last=True), y[-1])
     assert session.position == 15
+
+
+def test_an_adapter_lies_beside_the_weights(network, tmp_path):
+    path, tensors, _ = network
+    random = numpy.random.default_rng(3)
+    # The layer that gives the output.
+    a = random.normal(size=(4, 48)).astype("float32")
+    b = random.normal(size=(10, 4)).astype("float32")
+    header = json.dumps({
+        f"base_model.model.fc2.lora_{name}.weight": {
+            "dtype": "F32", "shape": array.shape, "data_offsets": [begin, begin + array.nbytes]}
+        for name, array, begin in (("A", a, 0), ("B", b, a.nbytes))
+    })
+    header += " " * (-len(header) % 8)
+    (tmp_path / "adapter_model.safetensors").write_bytes(
+        struct.pack("<Q", len(header)) + header.encode() + a.tobytes() + b.tobytes())
+    (tmp_path / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
+    x = rows(3)
+    plain = lutra.Session(path, threads=1).run(x)
+    session = lutra.Session(lutra.Model(path, adapter=tmp_path), threads=1)
+    hidden = numpy.maximum(x @ tensors["fc1.weight"].T + tensors["fc1.bias"], 0)
+    numpy.testing.assert_allclose(
+        session.run(x), plain + 2 * (hidden @ a.T) @ b.T, rtol=1e-3, atol=1e-2)
+    with pytest.raises(lutra.NotFoundError, match="adapter_config.json"):
+        lutra.Model(path, adapter=tmp_path / "none")
 
 
 def test_layouts_are_converted_or_written_in_place(network):

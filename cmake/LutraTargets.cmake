@@ -11,7 +11,9 @@ target_compile_features(lutra_warnings INTERFACE cxx_std_20)
 target_compile_options(lutra_warnings INTERFACE -ffp-contract=off)
 target_compile_options(
   lutra_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-                           -Wsign-conversion -Wnon-virtual-dtor -Wcast-align)
+                           -Wsign-conversion
+                           $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>
+                           -Wcast-align)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 is wrong about joined strings (https://gcc.gnu.org/PR105651).
   target_compile_options(lutra_warnings INTERFACE -Wno-restrict)

@@ -6,14 +6,15 @@
 
 namespace lutra {
 
-// How often a test draws something at random: `full`, divided by the
-// environment variable LUTRA_TEST_DIVISOR where an emulator or sanitizers make
-// them slow.
-inline int Rounds(int full) {
+// The environment variable LUTRA_TEST_DIVISOR: of how many cases a test takes
+// one, where an emulator or sanitizers make it slow.
+inline int TestDivisor() {
   const char* divisor = std::getenv("LUTRA_TEST_DIVISOR");
-  if (divisor == nullptr) return full;
-  return std::max(1, full / std::max(1, std::atoi(divisor)));
+  return divisor == nullptr ? 1 : std::max(1, std::atoi(divisor));
 }
+
+// How often a test draws something at random: `full`, divided.
+inline int Rounds(int full) { return std::max(1, full / TestDivisor()); }
 
 }  // namespace lutra
 

@@ -16,6 +16,7 @@
 #include "lutra/kernels/float_gemm.h"
 #include "lutra/kernels/thread_team.h"
 #include "tests/kernels/each_variant.h"
+#include "tests/rounds.h"
 
 namespace lutra::kernels {
 namespace {
@@ -156,7 +157,7 @@ TEST(FloatProductTest, HasTheBitsOfTheReference) {
   const size_t sizes[] = {0,  1,  2,  3,  4,  5,  6,   7,   8,   11,
                           12, 13, 16, 17, 31, 33, 100, 511, 513, 1029};
   const auto size = [&] { return sizes[rng() % std::size(sizes)]; };
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < Rounds(400); ++i) {
     FloatGemmArguments arguments;
     arguments.m = size();
     arguments.n = size();

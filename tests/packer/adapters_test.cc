@@ -295,8 +295,9 @@ TEST(AdapterFolderTest, WhatConfigurationsSay) {
       {{{"init_lora_weights", "pissa"}}, "init_lora_weights is \"pissa\""},
       {{{"r", 0}}, "r"},
       {{{"lora_alpha", "many"}}, "lora_alpha"}};
-  for (const auto& [change, message] : refused) {
-    EXPECT_THAT(ErrorMessage([&] { scores_with(change); }), HasSubstr(message));
+  for (const auto& entry : refused) {
+    EXPECT_THAT(ErrorMessage([&] { scores_with(entry.first); }),
+                HasSubstr(entry.second));
   }
   std::ofstream(file) << "{";
   EXPECT_THAT(

@@ -176,10 +176,10 @@ bool BlockWriter::FindNumbers(const CodedRow& row, size_t first,
     numbers.zeros[i] = offset + shift_ * scale;
     if (!adds && numbers.zeros[i] != 0) return false;
   }
+  if (row.super_scales.empty()) return true;
   // Neighbours may be multiples of different numbers.
   const size_t super = first / row.super_size;
-  if (!row.super_scales.empty() &&
-      (first + type_->elements - 1) / row.super_size == super) {
+  if ((first + type_->elements - 1) / row.super_size == super) {
     numbers.super_scale = row.super_scales[super] * unit_;
     if (!row.super_offsets.empty() && shift_ == 0) {
       numbers.super_zero = row.super_offsets[super];

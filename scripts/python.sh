@@ -10,7 +10,8 @@
 #                                         release build of C++, in a tenth of the
 #                                         time, and tested
 #
-# PYTHON is the interpreter to use (3.11 or newer).
+# PYTHON is the interpreter to use (3.11 or newer). The exit status is 75 where pip
+# cannot get what the build needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,7 +29,7 @@ venv=build/python
 [[ -x "$venv/bin/python" ]] || "$PYTHON" -m venv "$venv"
 python="$venv/bin/python"
 "$python" -m pip install -q --disable-pip-version-check \
-  scikit-build-core nanobind numpy pytest auditwheel
+  scikit-build-core nanobind numpy pytest auditwheel || exit 75
 if [[ "${1:-}" == release ]]; then
   cmake --preset release -DLUTRA_BUILD_PYTHON=ON \
     "-DPython_EXECUTABLE=$PWD/$python" \

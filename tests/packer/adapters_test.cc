@@ -195,23 +195,39 @@ qat::TrainableModel Adapted(const std::filesystem::path& base) {
   return model;
 }
 
-// A folder beside the model gives the bits of one file with both.
-TEST(AdapterFolderTest, BesideFloatAndPackedModels) {
+// A model, the same with adapters, and a folder of these.
+class AdapterFolderTest : public ::testing::Test {
+ protected:
+  AdapterFolderTest() {
+    qat::WriteModel(dir / "float", Network(), {});
+    Write("float");
+  }
+
+  // The adapters of a model.
+  AdapterReport Write(const char* base) const {
+    qat::WriteModel(dir / "adapted", Adapted(dir / base), {});
+    return WriteAdapterFolder(*Model::Load(dir / "adapted"), dir / "folder");
+  }
+  std::vector<float> ScoresWithFolder(const char* base) const {
+    return Scores(dir / base, images, dir / "folder");
+  }
+
   const TempDir dir;
   const qat::LabelledImages images = Images();
-  qat::WriteModel(dir / "float", Network(), {});
+};
+
+// A folder beside the model gives the bits of one file with both.
+TEST_F(AdapterFolderTest, BesideFloatAndPackedModels) {
   PackOptions pack;
   pack.rules = qat::SchemeRules(qat::QuantScheme{"stretched", 2, 16});
   PackModel(*Model::Load(dir / "float"), dir / "packed", pack);
   for (const char* base : {"float", "packed"}) {
-    qat::WriteModel(dir / "adapted", Adapted(dir / base), {});
-    const AdapterReport report =
-        WriteAdapterFolder(*Model::Load(dir / "adapted"), dir / "folder");
+    const AdapterReport report = Write(base);
     EXPECT_EQ(report.adapters, 2u);
     EXPECT_EQ(report.rank, 4u);
     EXPECT_EQ(report.alpha, 12);
     EXPECT_EQ(report.bytes, 4 * 4 * (24 + 20 + 20 + 16u));
-    const auto both = Scores(dir / base, images, dir / "folder");
+    const auto both = ScoresWithFolder(base);
     EXPECT_EQ(both, Scores(dir / "adapted", images)) << base;
     EXPECT_NE(both, Scores(dir / base, images)) << base;
   }
@@ -219,16 +235,11 @@ TEST(AdapterFolderTest, BesideFloatAndPackedModels) {
                 WriteAdapterFolder(*Model::Load(dir / "float"), dir / "none");
               }),
               HasSubstr("has no adapters"));
-  EXPECT_THAT(
-      ErrorMessage([&] { Scores(dir / "adapted", images, dir / "folder"); }),
-      HasSubstr("'fc1.weight': has an adapter already"));
+  EXPECT_THAT(ErrorMessage([&] { ScoresWithFolder("adapted"); }),
+              HasSubstr("'fc1.weight': has an adapter already"));
 }
 
-TEST(AdapterFolderTest, ByTheCApi) {
-  const TempDir dir;
-  qat::WriteModel(dir / "float", Network(), {});
-  qat::WriteModel(dir / "adapted", Adapted(dir / "float"), {});
-  WriteAdapterFolder(*Model::Load(dir / "adapted"), dir / "folder");
+TEST_F(AdapterFolderTest, ByTheCApi) {
   const std::string folder = (dir / "folder").string();
   lutra_load_options options;
   lutra_load_options_init(&options);
@@ -244,7 +255,6 @@ TEST(AdapterFolderTest, ByTheCApi) {
   plain.activations = LUTRA_ACTIVATIONS_FLOAT32;
   ASSERT_EQ(lutra_session_create(model, &plain, &session), LUTRA_OK);
   lutra_model_free(model);
-  const qat::LabelledImages images = Images();
   std::vector<float> y(images.count * kClasses);
   const void* const input = images.images.data();
   float* const output = y.data();
@@ -258,20 +268,15 @@ TEST(AdapterFolderTest, ByTheCApi) {
       LUTRA_NOT_FOUND);
 }
 
-TEST(AdapterFolderTest, WhatConfigurationsSay) {
+TEST_F(AdapterFolderTest, WhatConfigurationsSay) {
   using nlohmann::json;
-  const TempDir dir;
-  const qat::LabelledImages images = Images();
-  qat::WriteModel(dir / "float", Network(), {});
-  qat::WriteModel(dir / "adapted", Adapted(dir / "float"), {});
-  WriteAdapterFolder(*Model::Load(dir / "adapted"), dir / "folder");
   const std::filesystem::path file = dir / "folder" / "adapter_config.json";
   const json written = json::parse(std::ifstream(file));
   const auto scores_with = [&](const json& change) {
     json config = written;
     config.update(change);
     std::ofstream(file) << config;
-    return Scores(dir / "float", images, dir / "folder");
+    return ScoresWithFolder("float");
   };
   const std::vector<float> expected = scores_with(json::object());
   // Other versions of the library have more members.
@@ -300,17 +305,11 @@ TEST(AdapterFolderTest, WhatConfigurationsSay) {
                 HasSubstr(entry.second));
   }
   std::ofstream(file) << "{";
-  EXPECT_THAT(
-      ErrorMessage([&] { Scores(dir / "float", images, dir / "folder"); }),
-      HasSubstr("adapter_config.json"));
+  EXPECT_THAT(ErrorMessage([&] { ScoresWithFolder("float"); }),
+              HasSubstr("adapter_config.json"));
 }
 
-TEST(AdapterFolderTest, WhatTensorsAre) {
-  const TempDir dir;
-  const qat::LabelledImages images = Images();
-  qat::WriteModel(dir / "float", Network(), {});
-  qat::WriteModel(dir / "adapted", Adapted(dir / "float"), {});
-  WriteAdapterFolder(*Model::Load(dir / "adapted"), dir / "folder");
+TEST_F(AdapterFolderTest, WhatTensorsAre) {
   using Shape = std::vector<int64_t>;
   const auto write = [&](const char* a, const Shape& a_shape, const char* b,
                          const Shape& b_shape) {
@@ -326,12 +325,11 @@ TEST(AdapterFolderTest, WhatTensorsAre) {
   const auto failure = [&](const char* a, const Shape& a_shape, const char* b,
                            const Shape& b_shape) {
     write(a, a_shape, b, b_shape);
-    return ErrorMessage([&] { Scores(dir / "float", images, dir / "folder"); });
+    return ErrorMessage([&] { ScoresWithFolder("float"); });
   };
   // Zeros add nothing, in another type and without the prefix.
   write("fc1.lora_A.weight", {4, 24}, "fc1.lora_B.weight", {20, 4});
-  EXPECT_EQ(Scores(dir / "float", images, dir / "folder"),
-            Scores(dir / "float", images));
+  EXPECT_EQ(ScoresWithFolder("float"), Scores(dir / "float", images));
   EXPECT_THAT(failure("base_model.model.fc9.lora_A.weight", {4, 24},
                       "base_model.model.fc9.lora_B.weight", {20, 4}),
               HasSubstr("the model has no linear layer 'fc9'"));

@@ -251,6 +251,12 @@ int32_t TextStart(const Tokenizer& tokenizer) {
   return !prompt.empty() && prompt.front() == bos ? bos : -1;
 }
 
+size_t DefaultContext(const Model& model) {
+  constexpr size_t kTokens = 256;
+  const size_t own = model.context_length();
+  return own == 0 ? kTokens : std::min(kTokens, own);
+}
+
 TextScore ScoreText(LanguageModel& model, const std::vector<int32_t>& ids,
                     const ScoreOptions& options,
                     const std::function<void(const TextScore&)>& progress) {

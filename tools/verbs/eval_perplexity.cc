@@ -19,10 +19,6 @@
 namespace lutra::tools {
 namespace {
 
-// Where --context does not say: short enough for every model, so that figures
-// of different models compare.
-constexpr size_t kDefaultContext = 256;
-
 struct Row {
   EvalModel model;
   eval::TextScore score;
@@ -46,9 +42,7 @@ ModelChoice ChooseReference(const EvalOptions& options) {
 
 void ChooseContext(EvalModel& model) {
   size_t& context = model.options.session.context;
-  if (context > 0) return;
-  const size_t own = model.model->context_length();
-  context = own == 0 ? kDefaultContext : std::min(kDefaultContext, own);
+  if (context == 0) context = eval::DefaultContext(*model.model);
 }
 
 Json ToJson(const Row& row, size_t text_bytes, bool compared) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lutra/eval/perplexity.h"
+#include "lutra/packer/calibrate.h"
 #include "lutra/qat/int8_folder.h"
 #include "lutra/qat/recording_folder.h"
 #include "lutra/qat/text_samples.h"
@@ -129,8 +130,8 @@ ModelData LoadModelData(const std::string& model, const std::string& path,
 }
 
 size_t EnoughSamples(const ModelData& data, const DataOptions& options) {
-  constexpr size_t kWindows = 64;
-  return options.samples == 0 && data.IsText() ? kWindows : options.samples;
+  return options.samples == 0 && data.IsText() ? packer::kTextWindows
+                                               : options.samples;
 }
 
 }  // namespace lutra::tools

@@ -20,8 +20,6 @@ namespace nb = nanobind;
 namespace lutra::python {
 namespace {
 
-constexpr size_t kWindows = 64;
-
 bool TakesIds(const Model& model) {
   return model.inputs().size() == 1 &&
          model.inputs()[0].type == ValueType::kInt32;
@@ -85,7 +83,8 @@ std::vector<uint32_t> Data::Which() const {
 Data ReadData(const Model& model, nb::handle data, size_t length,
               size_t samples) {
   if (!TakesIds(model)) return {Rows(data), samples};
-  return {TextWindows(model, data, length), samples == 0 ? kWindows : samples};
+  return {TextWindows(model, data, length),
+          samples == 0 ? packer::kTextWindows : samples};
 }
 
 }  // namespace lutra::python

@@ -5,7 +5,6 @@
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -22,9 +21,6 @@ using namespace nb::literals;
 
 namespace lutra::python {
 namespace {
-
-// As of the command, so that figures of different models compare.
-constexpr size_t kDefaultContext = 256;
 
 // A score, with what its figures relate to.
 struct PyScore {
@@ -48,10 +44,7 @@ PyScore Perplexity(const ModelOrPath& given, const std::string& text,
   std::shared_ptr<const Model> reference;
   if (other) reference = ModelOf(*other);
   const auto tokenizer = RequireTokenizer(*model);
-  if (context == 0) {
-    const size_t own = model->context_length();
-    context = own == 0 ? kDefaultContext : std::min(kDefaultContext, own);
-  }
+  if (context == 0) context = eval::DefaultContext(*model);
   LanguageModelOptions options;
   options.session = MakeProgramOptions(threads, context, activations, cache);
   eval::ScoreOptions scoring;

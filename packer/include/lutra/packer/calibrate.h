@@ -30,6 +30,9 @@ struct CalibrateOptions {
   Executor* executor = nullptr;  // nullptr: the calling thread
 };
 
+// Of a text that is run over where nobody says how many.
+inline constexpr size_t kTextWindows = 64;
+
 // Numbers below `all`, evenly spread: `most` of them, or all for 0.
 std::vector<uint32_t> SpreadSamples(size_t all, size_t most);
 

@@ -89,6 +89,11 @@ struct ScoreOptions {
 // one that only marks turns of a conversation.
 int32_t TextStart(const Tokenizer& tokenizer);
 
+// Tokens of a chunk where nobody says how many: 256, short enough for nearly
+// every model, so that figures of different models compare, or what the model
+// is made for if that is less.
+size_t DefaultContext(const Model& model);
+
 // Scores the tokens `ids`, as Tokenizer::Encode gives them without special
 // tokens: what belongs after a text (EOS) is neither fed nor scored.
 // `progress`, which may be empty, is told after each step what the score is so

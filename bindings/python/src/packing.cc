@@ -236,7 +236,12 @@ void BindReports(nb::module_& module) {
       .def_ro("unused_rules", &packer::PackReport::unused_rules,
               "Rules and exclusions that matched no weight.")
       .def_prop_ro("bits_per_weight", &packer::PackReport::BitsPerWeight,
-                   "With scales, tables and padding.");
+                   "With scales, tables and padding.")
+      .def("__repr__", [](const packer::PackReport& report) {
+        return nb::str("PackReport({} weights, {:.3f} bits each, {} bytes)")
+            .format(report.weight_count, report.BitsPerWeight(),
+                    report.file_bytes);
+      });
 
   nb::class_<packer::ImportReport>(module, "ImportReport",
                                    "What import_model made.")
@@ -255,13 +260,22 @@ void BindReports(nb::module_& module) {
       .def_ro("chat_templates", &packer::ImportReport::chat_templates)
       .def_ro("file_bytes", &packer::ImportReport::file_bytes)
       .def_ro("notes", &packer::ImportReport::notes,
-              "What the graph does otherwise than the source.");
+              "What the graph does otherwise than the source.")
+      .def("__repr__", [](const packer::ImportReport& report) {
+        return nb::str("ImportReport({}, {} layers, {} parameters, {} bytes)")
+            .format(report.architecture, report.layers, report.parameters,
+                    report.file_bytes);
+      });
 
   nb::class_<packer::CalibrationPlan>(module, "CalibrationReport",
                                       "What calibrate did.")
       .def_ro("values", &packer::CalibrationPlan::values, "Inputs of layers.")
       .def_ro("samples", &packer::CalibrationPlan::samples)
-      .def_ro("rows", &packer::CalibrationPlan::rows);
+      .def_ro("rows", &packer::CalibrationPlan::rows)
+      .def("__repr__", [](const packer::CalibrationPlan& plan) {
+        return nb::str("CalibrationReport({} inputs of layers, {} samples)")
+            .format(plan.values, plan.samples);
+      });
 }
 
 }  // namespace

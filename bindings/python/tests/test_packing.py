@@ -22,6 +22,7 @@ def test_weights_are_packed(network, tmp_path):
     )
     assert [w.method for w in report.weights] == ["post-training"] * 2
     assert 2 < report.bits_per_weight < 9 and report.unused_rules == ["nothing"]
+    assert f"{report.bits_per_weight:.3f} bits each" in repr(report)
     model = lutra.Model(packed)
     assert all(w.packed for w in model.weights)
     error = numpy.abs(model.weight("fc1.weight") - tensors["fc1.weight"]).max()

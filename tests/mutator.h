@@ -16,10 +16,11 @@ namespace lutra {
 class Mutator {
  public:
   explicit Mutator(uint32_t seed) : rng_(seed) {}
+  virtual ~Mutator() = default;
 
   // Binary: cut off, flipped bits, sizes made huge or negative, parts missing,
   // doubled or zeroed. `head`: how many bytes at the start get most of it.
-  std::string Damage(std::string bytes, size_t head = 1024) {
+  virtual std::string Damage(std::string bytes, size_t head = 1024) {
     for (size_t i = 1 + Below(3); i > 0 && !bytes.empty(); --i) {
       DamageOnce(bytes, head);
     }
@@ -36,7 +37,7 @@ class Mutator {
       Collect(root, values);
       DamageValue(*values[Below(values.size())]);
     }
-    return root.dump();
+    return root.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
 
   size_t Below(size_t limit) { return rng_() % limit; }
@@ -132,9 +133,6 @@ class Mutator {
           value.erase(Below(value.size()));
         } else if (value.is_string()) {
           value = Damage(value.get<std::string>());
-          // The text must stay JSON here.
-          value = value.dump(-1, ' ', true,
-                             nlohmann::json::error_handler_t::replace);
         }
         break;
       default:

@@ -13,6 +13,7 @@
 #include "packer/import/torch_file/torch_file.h"
 #include "packer/import/torch_file/zip_file.h"
 #include "tests/packer/import_data.h"
+#include "tests/packer/torch_writer.h"
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
@@ -20,57 +21,8 @@ namespace lutra::packer {
 namespace {
 
 using namespace std::string_literals;
+using namespace torch_save;
 using ::testing::HasSubstr;
-
-template <typename T>
-std::string Raw(T value) {
-  return {reinterpret_cast<const char*>(&value), sizeof(value)};
-}
-
-using Entries = std::vector<std::pair<std::string, std::string>>;
-
-// An archive without compression.
-std::string Zip(const Entries& entries, uint16_t method = 0) {
-  std::string bytes;
-  std::string directory;
-  for (const auto& [name, data] : entries) {
-    const std::string common =
-        Raw<uint16_t>(0) + Raw(method) + Raw<uint32_t>(0) + Raw<uint32_t>(0) +
-        Raw(static_cast<uint32_t>(data.size())) +
-        Raw(static_cast<uint32_t>(data.size())) +
-        Raw(static_cast<uint16_t>(name.size())) + Raw<uint16_t>(0);
-    directory += "PK\1\2"s + Raw<uint16_t>(20) + Raw<uint16_t>(20) + common +
-                 Raw<uint16_t>(0) + std::string(8, '\0') +
-                 Raw(static_cast<uint32_t>(bytes.size())) + name;
-    bytes += "PK\3\4"s + Raw<uint16_t>(20) + common + name + data;
-  }
-  const auto at = static_cast<uint32_t>(bytes.size());
-  const auto count = static_cast<uint16_t>(entries.size());
-  return bytes + directory + "PK\5\6"s + std::string(4, '\0') + Raw(count) +
-         Raw(count) + Raw(static_cast<uint32_t>(directory.size())) + Raw(at) +
-         Raw<uint16_t>(0);
-}
-
-std::string Text(const std::string& text) {
-  return "X" + Raw(static_cast<uint32_t>(text.size())) + text;
-}
-std::string Global(const std::string& module, const std::string& name) {
-  return "c" + module + "\n" + name + "\n";
-}
-
-// The call that makes a tensor of rows * columns floats out of storage "0".
-std::string Tensor(int rows, int columns, int stride, int offset = 0,
-                   const std::string& type = "FloatStorage") {
-  const auto number = [](int value) { return "J" + Raw<int32_t>(value); };
-  return Global("torch._utils", "_rebuild_tensor_v2") + "((" + Text("storage") +
-         Global("torch", type) + Text("0") + Text("cpu") + number(8) + "tQ" +
-         number(offset) + "(" + number(rows) + number(columns) + "t(" +
-         number(stride) + number(1) + "t\x89}tR";
-}
-
-std::string Pickle(const std::string& members) {
-  return "\x80\x02}(" + members + "u.";
-}
 
 class TorchFileTest : public ::testing::Test {
  protected:

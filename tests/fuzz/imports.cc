@@ -1,0 +1,182 @@
+// Checkpoints and graphs of other programs. A model that an import writes is
+// used. Not among them: Silero's detector, a container of more than a megabyte
+// whose shapes are all fixed.
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "lutra/packer/export.h"
+#include "lutra/packer/import.h"
+#include "lutra/runtime/model.h"
+#include "packer/import/torch_file/pickle.h"
+#include "packer/import/torch_file/torch_file.h"
+#include "tests/fuzz/damage.h"
+#include "tests/fuzz/files.h"
+#include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/use_model.h"
+#include "tests/packer/onnx_writer.h"
+#include "tests/packer/torch_writer.h"
+#include "tests/runtime/raw_file.h"
+#include "tests/temp_dir.h"
+#include "tests/tools/tiny_sources.h"
+
+namespace lutra::fuzz {
+namespace {
+
+namespace fs = std::filesystem;
+using packer::ImportFormat;
+using packer::ImportModel;
+using packer::ImportOptions;
+
+void Import(const ImportOptions& options) {
+  (void)packer::InspectSource(options);
+  ImportModel(options);
+  UseModel(Model::Load(options.output));
+}
+
+// A target whose inputs are files of that name.
+FuzzTarget FileTarget(std::string_view name, std::string file,
+                      ImportFormat format) {
+  return {name,
+          [=](const std::string& input) {
+            const TempDir dir;
+            WriteBytes(dir / file, input);
+            Import({.source = dir / file,
+                    .output = dir / "out.safetensors",
+                    .format = format});
+          },
+          [] { return Inputs(); }, DamageBytes};
+}
+
+// A target whose inputs are folders. `file`: of which the source is this file.
+FuzzTarget FolderTarget(std::string_view name, ImportFormat format,
+                        std::function<Inputs()> seeds, std::string file = "") {
+  return {name,
+          [=](const std::string& input) {
+            const TempDir dir;
+            WriteFiles(SplitFiles(input), dir / "source");
+            Import({.source = dir / "source" / file,
+                    .output = dir / "out.safetensors",
+                    .format = format});
+          },
+          std::move(seeds), DamageFiles};
+}
+
+Inputs GgufSeeds() {
+  const TempDir dir;
+  fs::create_directories(dir / "source");
+  tools::WriteHuggingFace(dir / "source");
+  ImportModel({.source = dir / "source", .output = dir / "model"});
+  packer::ExportGguf(*Model::Load(dir / "model"), dir / "model.gguf",
+                     {.tokenizer = false});
+  return {ReadBytes(dir / "model.gguf")};
+}
+
+Inputs OnnxSeeds() {
+  packer::OnnxWriter network({-1, 2, 4, 4});
+  network.Add({"Conv", {"x", "w"}, "c", {{"pads", {1, 1, 1, 1}}}})
+      .Add({"Relu", {"c"}, "r"})
+      .Add({"MaxPool", {"r"}, "p", {{"kernel_shape", {2, 2}}}})
+      .Add({"Flatten", {"p"}, "f"})
+      .Add({"MatMul", {"f", "m"}, "g"})
+      .Add({"Softmax", {"g"}})
+      .Floats("w", {2, 2, 3, 3}, std::vector<float>(36, 0.5f))
+      .Floats("m", {18, 3}, std::vector<float>(54, 0.25f));
+  packer::OnnxWriter shapes({-1, 4, 4});
+  shapes.Add({"Transpose", {"x"}, "t", {{"perm", {0, 2, 1}}}})
+      .Add({"Add", {"t", "b"}, "a"})
+      .Add({"Sigmoid", {"a"}, "s"})
+      .Add({"ReduceMean", {"s"}, "y", {{"axes", {1}}}})
+      .Floats("b", {4}, {1, 2, 3, 4});
+  return {network.File(), shapes.File()};
+}
+
+// None where the build has no FlatBuffers.
+Inputs TfliteSeeds() {
+  if (!fs::exists(LUTRA_FUZZ_NETWORK)) return {};
+  return {ReadBytes(LUTRA_FUZZ_NETWORK)};
+}
+
+std::string TorchPickle() {
+  using namespace torch_save;
+  return torch_save::Pickle(
+      Text("a") + Tensor(2, 2, 2, 1) + Text("w") +
+      Global("torch._tensor", "_rebuild_from_type_v2") + "(" +
+      Global("torch._utils", "_rebuild_wrapper_subclass") +
+      Global("torchao.quantization", "IntxUnpackedToInt8Tensor") + ")}(" +
+      Text("qdata") + Tensor(2, 4, 4) + Text("target_dtype") +
+      Global("torch", "int4") + Text("block_size") + "]J" + Raw<int32_t>(1) +
+      "aJ" + Raw<int32_t>(4) + "autR");
+}
+
+Inputs TorchSeeds() {
+  return {torch_save::Zip({{"m/data.pkl", TorchPickle()},
+                           {"m/data/0", std::string(32, '\0')}})};
+}
+
+void ReadTorchFile(const std::string& input) {
+  const TempDir dir;
+  WriteBytes(dir / "pytorch_model.bin", input);
+  packer::RawTensors tensors;
+  packer::AddTorchFile(dir / "pytorch_model.bin", tensors);
+}
+
+void ReadPickle(const std::string& input) {
+  const packer::Pickle pickle(std::as_bytes(std::span(input)), "input");
+  (void)pickle.root();
+}
+
+}  // namespace
+
+std::vector<FuzzTarget> ImportTargets() {
+  FuzzTarget gguf = FileTarget("gguf", "model.gguf", ImportFormat::kGguf);
+  gguf.seeds = GgufSeeds;
+  gguf.data = [] { return DataFiles("golden", ".gguf"); };
+
+  FuzzTarget onnx = FileTarget("onnx", "model.onnx", ImportFormat::kOnnx);
+  onnx.seeds = OnnxSeeds;
+  onnx.data = [] { return DataFiles("golden/onnx", ".onnx"); };
+
+  FuzzTarget tflite =
+      FileTarget("tflite", "model.tflite", ImportFormat::kTflite);
+  tflite.seeds = TfliteSeeds;
+  tflite.data = [] { return DataFiles("data", ".tflite"); };
+
+  FuzzTarget huggingface = FolderTarget(
+      "huggingface", ImportFormat::kHuggingFace, [] {
+        return Inputs{FilesOf(tools::WriteHuggingFace),
+                      FilesOf(tools::WriteShards)};
+      });
+  huggingface.data = [] {
+    Inputs inputs =
+        DataFolders("golden/checkpoints", {"config.json", "model.safetensors"});
+    for (std::string& input : DataFolders(
+             "golden/checkpoints", {"config.json", "pytorch_model.bin"})) {
+      inputs.push_back(std::move(input));
+    }
+    return inputs;
+  };
+
+  return {
+      std::move(gguf),
+      std::move(onnx),
+      std::move(tflite),
+      std::move(huggingface),
+      FolderTarget(
+          "llama2c", ImportFormat::kLlama2c,
+          [] { return Inputs{FilesOf(tools::WriteLlama2c)}; }, "model.bin"),
+      FolderTarget("graph_folder", ImportFormat::kGraph,
+                   [] { return Inputs{FilesOf(tools::WriteGraph)}; }),
+      FolderTarget("character_lstm", ImportFormat::kCharacterLstm,
+                   [] { return Inputs{FilesOf(tools::WriteCharacterLstm)}; }),
+      FolderTarget("keyword_spotter", ImportFormat::kKeywordSpotter,
+                   [] { return Inputs{FilesOf(tools::WriteKeywordSpotter)}; }),
+      {"torch_file", ReadTorchFile, TorchSeeds, DamageBytes,
+       [] { return DataFiles("golden/checkpoints", ".bin"); }},
+      {"pickle", ReadPickle, [] { return Inputs{TorchPickle()}; }, DamageBytes},
+  };
+}
+
+}  // namespace lutra::fuzz

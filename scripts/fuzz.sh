@@ -40,6 +40,8 @@ mapfile -t known < <("$fuzz" --targets)
 if $list; then printf '%s\n' "${known[@]}"; exit; fi
 ((${#targets[@]} > 0)) || targets=("${known[@]}")
 
+# Traces of where memory was taken are for leaks, and each allocation pays.
+export ASAN_OPTIONS=${ASAN_OPTIONS-malloc_context_size=4}
 # Memory, not disk, for the files of an input.
 [[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 

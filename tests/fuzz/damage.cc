@@ -55,8 +55,7 @@ void Mend(std::string& bytes) {
 // One of the texts in the metadata, as JSON if it is.
 void DamageMetadata(Mutator& mutator, json& header) {
   const auto metadata = header.find("__metadata__");
-  if (metadata == header.end() || !metadata->is_object() ||
-      metadata->empty()) {
+  if (metadata == header.end() || !metadata->is_object() || metadata->empty()) {
     return;
   }
   const auto entry =

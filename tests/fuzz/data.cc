@@ -51,10 +51,11 @@ Inputs NpySeeds() {
 
 Inputs IdxSeeds() {
   using namespace std::string_literals;
-  return {"\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02"s + "abcdefgh",
-          // The same, as gzip has it without compression.
-          "\x1F\x8B\x08\0\0\0\0\0\0\xFF\x01\x09\0\xF6\xFF\0\0\x08\x01\0\0\0\x01"s
-          "x\x23\x41\x7F\x59\x09\0\0\0"s};
+  return {
+      "\0\0\x08\x03\0\0\0\x02\0\0\0\x02\0\0\0\x02"s + "abcdefgh",
+      // The same, as gzip has it without compression.
+      "\x1F\x8B\x08\0\0\0\0\0\0\xFF\x01\x09\0\xF6\xFF\0\0\x08\x01\0\0\0\x01"s
+      "x\x23\x41\x7F\x59\x09\0\0\0"s};
 }
 
 // A QuantOptimizer over a weight and a bias, after a step.

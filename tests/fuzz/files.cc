@@ -31,8 +31,8 @@ Files SplitFiles(std::string_view input) {
   while (at != std::string_view::npos) {
     const size_t name = input.find(kBefore, at) + kBefore.size();
     at = input.find("\n" + std::string(kBefore), name);
-    const std::string_view rest = input.substr(
-        name, at == std::string_view::npos ? at : at - name);
+    const std::string_view rest =
+        input.substr(name, at == std::string_view::npos ? at : at - name);
     const size_t end = rest.find(kAfter);
     if (end == std::string_view::npos || !IsPlain(rest.substr(0, end))) {
       continue;

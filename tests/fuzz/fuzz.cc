@@ -58,7 +58,7 @@ FuzzTarget Find(std::string_view name) {
 void WriteSeeds(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
   int index = 0;
-  for (const auto& inputs : {chosen.seeds(), chosen.data()}) {
+  for (const auto& inputs : {chosen.seeds(), chosen.more()}) {
     for (const std::string& input : inputs) {
       WriteBytes(folder / ("seed" + std::to_string(index++)), input);
     }

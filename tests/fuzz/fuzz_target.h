@@ -24,8 +24,9 @@ struct FuzzTarget {
   // Makes another input of one, so that what readers check first stays sound:
   // lengths, JSON, checksums.
   std::function<std::string(Mutator&, const std::string& input)> damage;
-  // More sound inputs, of the test data; none where it is absent.
-  std::function<Inputs()> data = [] { return Inputs(); };
+  // More to begin with: inputs that are refused late, and those of the test
+  // data, none where it is absent.
+  std::function<Inputs()> more = [] { return Inputs(); };
 };
 
 // All targets, a function for each source here.

@@ -3,15 +3,22 @@
 // whose shapes are all fixed.
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "lutra/packer/export.h"
 #include "lutra/packer/import.h"
+#include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
+#include "packer/architectures/architecture.h"
+#include "packer/export/gguf/gguf_writer.h"
+#include "packer/import/gguf/gguf_architectures.h"
 #include "packer/import/torch_file/pickle.h"
 #include "packer/import/torch_file/torch_file.h"
+#include "runtime/base/json.h"
+#include "runtime/base/json_object.h"
 #include "tests/fuzz/damage.h"
 #include "tests/fuzz/files.h"
 #include "tests/fuzz/fuzz_target.h"
@@ -74,6 +81,43 @@ Inputs GgufSeeds() {
   return {ReadBytes(dir / "model.gguf")};
 }
 
+// The metadata of a network, and the embedding; the other tensors are missing.
+std::string GgufHead(const packer::GgufArchitecture& architecture) {
+  const TempDir dir;
+  packer::GgufWriter writer(dir / "model.gguf");
+  writer.Text("general.architecture", architecture.name);
+  std::vector<std::pair<const char*, uint32_t>> numbers = {
+      {"context_length", 64},
+      {"embedding_length", 64},
+      {"block_count", 1},
+      {"feed_forward_length", 96},
+      {"attention.head_count", 2},
+      {"attention.head_count_kv", 1},
+      {"attention.key_length", 32},
+      {"rope.dimension_count", 32},
+      {"attention.sliding_window_pattern", 1},
+      {"shortconv.l_cache", 3},
+      {"ssm.conv_kernel", 4},
+      {"ssm.group_count", 2},
+      {"ssm.time_step_rank", 4},
+      {"ssm.state_size", 8},
+      {"ssm.inner_size", 32}};
+  if (architecture.windows) numbers.emplace_back("attention.sliding_window", 8);
+  if (architecture.experts) {
+    numbers.emplace_back("expert_count", 4);
+    numbers.emplace_back("expert_used_count", 2);
+    numbers.emplace_back("expert_feed_forward_length", 32);
+  }
+  for (const auto& [key, number] : numbers) {
+    writer.Integer(std::string(architecture.name) + "." + key, number);
+  }
+  const uint64_t shape[] = {8, 64};
+  writer.Tensor("token_embd.weight", /*type=*/0, shape, 8 * 64 * sizeof(float));
+  writer.Begin();
+  writer.Commit();
+  return ReadBytes(dir / "model.gguf");
+}
+
 Inputs OnnxSeeds() {
   packer::OnnxWriter network({-1, 2, 4, 4});
   network.Add({"Conv", {"x", "w"}, "c", {{"pads", {1, 1, 1, 1}}}})
@@ -112,8 +156,35 @@ std::string TorchPickle() {
 }
 
 Inputs TorchSeeds() {
-  return {torch_save::Zip({{"m/data.pkl", TorchPickle()},
-                           {"m/data/0", std::string(32, '\0')}})};
+  return {torch_save::Zip(
+      {{"m/data.pkl", TorchPickle()}, {"m/data/0", std::string(32, '\0')}})};
+}
+
+// A config.json without its tensors.
+void ReadConfig(const std::string& input) {
+  const JsonDocument document = ParseJson(input, "input", "a configuration");
+  const packer::Network network =
+      packer::BuildNetwork(JsonObject(document.root(), "input", "config"));
+  (void)GraphToJson(network.graph);
+}
+
+// Of each architecture that wants no members of its own.
+Inputs ConfigSeeds() {
+  const TempDir dir;
+  tools::WriteHuggingFace(dir.path());
+  nlohmann::json config = nlohmann::json::parse(ReadBytes(dir / "config.json"));
+  Inputs inputs;
+  for (const auto* architecture : packer::Architectures()) {
+    config["architectures"] = {std::string(architecture->name)};
+    config["model_type"] = std::string(architecture->type);
+    try {
+      ReadConfig(config.dump());
+      inputs.push_back(config.dump());
+    } catch (const Error&) {
+      continue;
+    }
+  }
+  return inputs;
 }
 
 void ReadTorchFile(const std::string& input) {
@@ -133,23 +204,29 @@ void ReadPickle(const std::string& input) {
 std::vector<FuzzTarget> ImportTargets() {
   FuzzTarget gguf = FileTarget("gguf", "model.gguf", ImportFormat::kGguf);
   gguf.seeds = GgufSeeds;
-  gguf.data = [] { return DataFiles("golden", ".gguf"); };
+  gguf.more = [] {
+    Inputs inputs = DataFiles("golden", ".gguf");
+    for (const auto& architecture : packer::GgufArchitectures()) {
+      inputs.push_back(GgufHead(architecture));
+    }
+    return inputs;
+  };
 
   FuzzTarget onnx = FileTarget("onnx", "model.onnx", ImportFormat::kOnnx);
   onnx.seeds = OnnxSeeds;
-  onnx.data = [] { return DataFiles("golden/onnx", ".onnx"); };
+  onnx.more = [] { return DataFiles("golden/onnx", ".onnx"); };
 
   FuzzTarget tflite =
       FileTarget("tflite", "model.tflite", ImportFormat::kTflite);
   tflite.seeds = TfliteSeeds;
-  tflite.data = [] { return DataFiles("data", ".tflite"); };
+  tflite.more = [] { return DataFiles("data", ".tflite"); };
 
-  FuzzTarget huggingface = FolderTarget(
-      "huggingface", ImportFormat::kHuggingFace, [] {
+  FuzzTarget huggingface =
+      FolderTarget("huggingface", ImportFormat::kHuggingFace, [] {
         return Inputs{FilesOf(tools::WriteHuggingFace),
                       FilesOf(tools::WriteShards)};
       });
-  huggingface.data = [] {
+  huggingface.more = [] {
     Inputs inputs =
         DataFolders("golden/checkpoints", {"config.json", "model.safetensors"});
     for (std::string& input : DataFolders(
@@ -173,6 +250,8 @@ std::vector<FuzzTarget> ImportTargets() {
                    [] { return Inputs{FilesOf(tools::WriteCharacterLstm)}; }),
       FolderTarget("keyword_spotter", ImportFormat::kKeywordSpotter,
                    [] { return Inputs{FilesOf(tools::WriteKeywordSpotter)}; }),
+      {"config", ReadConfig, ConfigSeeds, DamageJson,
+       [] { return DataFiles("golden", "config.json"); }},
       {"torch_file", ReadTorchFile, TorchSeeds, DamageBytes,
        [] { return DataFiles("golden/checkpoints", ".bin"); }},
       {"pickle", ReadPickle, [] { return Inputs{TorchPickle()}; }, DamageBytes},

@@ -34,8 +34,9 @@ void ReadChatTemplate(const std::string& input) {
   options.tools = FileIn(files, "tools.json");
   options.add_generation_prompt = true;
   options.now = ChatTime();
-  const auto chat = ChatTemplate::Parse(
-      FileIn(files, "chat.jinja"), {{"bos_token", "<s>"}, {"eos_token", "</s>"}});
+  const auto chat =
+      ChatTemplate::Parse(FileIn(files, "chat.jinja"),
+                          {{"bos_token", "<s>"}, {"eos_token", "</s>"}});
   (void)chat->Render(FileIn(files, "messages.json"), options);
 }
 
@@ -56,7 +57,8 @@ Inputs ChatTemplateSeeds() {
         " and not add_generation_prompt %}{{ eos_token }}{% endif %}{% endfor "
         "%}",
         "{% macro show(a, b=2) %}{% if a is mapping %}{% for k, v in a | "
-        "dictsort %}{{ k }}={{ show(v) }};{% endfor %}{% elif a is iterable and "
+        "dictsort %}{{ k }}={{ show(v) }};{% endfor %}{% elif a is iterable "
+        "and "
         "a is not string %}{{ a | join(', ') }}{% else %}{{ a | tojson }}{% "
         "endif %}{% endmacro %}{% set ns = namespace(n=0) %}{% for t in tools "
         "%}{% set ns.n = ns.n + 1 %}{{ show(t.function) }}{% endfor %}{{ ns.n "
@@ -91,7 +93,8 @@ void UseGrammar(std::shared_ptr<const Grammar> grammar,
     // From another place each time, so that not the shortest text comes out.
     int32_t id = static_cast<int32_t>(step * 7 % TinyLanguage::kVocabulary);
     const auto is_allowed = [&allowed](int32_t token) {
-      return (allowed[static_cast<size_t>(token) / 32] >> (token % 32) & 1) != 0;
+      return (allowed[static_cast<size_t>(token) / 32] >> (token % 32) & 1) !=
+             0;
     };
     for (size_t i = 0; i < TinyLanguage::kVocabulary && !is_allowed(id); ++i) {
       id = (id + 1) % static_cast<int32_t>(TinyLanguage::kVocabulary);

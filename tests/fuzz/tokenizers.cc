@@ -57,9 +57,8 @@ std::string FileOf(void (*write)(const std::filesystem::path&),
 
 // tokenizer.json of a model with merges, and the two other kinds.
 Inputs JsonSeeds() {
-  return {
-      FileOf(tools::WriteHuggingFace, "tokenizer.json"),
-      R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "<unk>",
+  return {FileOf(tools::WriteHuggingFace, "tokenizer.json"),
+          R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "<unk>",
         "special": true, "normalized": false}],
         "normalizer": {"type": "Sequence", "normalizers": [
           {"type": "NFKC"}, {"type": "Strip", "strip_left": true,
@@ -72,7 +71,7 @@ Inputs JsonSeeds() {
         "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": false,
           "vocab": [["<unk>", 0.0], ["\u2581", -2.0], ["a", -2.5],
                     ["\u2581a", -1.5], ["b", -3.0]]}})",
-      R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "[UNK]",
+          R"({"version": "1.0", "added_tokens": [{"id": 0, "content": "[UNK]",
         "special": true, "normalized": false}],
         "normalizer": {"type": "BertNormalizer", "clean_text": true,
           "handle_chinese_chars": true, "strip_accents": null,
@@ -82,7 +81,7 @@ Inputs JsonSeeds() {
         "model": {"type": "WordPiece", "unk_token": "[UNK]",
           "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
           "vocab": {"[UNK]": 0, "a": 1, "##a": 2, "x": 3}}})",
-      R"({"version": "1.0", "added_tokens": [], "normalizer": null,
+          R"({"version": "1.0", "added_tokens": [], "normalizer": null,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
           {"type": "Split", "pattern": {"Regex": "\\p{L}+|\\p{N}{1,3}|\\s+"},
            "behavior": "Isolated", "invert": false},
@@ -113,8 +112,8 @@ Inputs TensorsOf(const Inputs& texts) {
 Inputs JsonData() { return DataFiles("golden/tokenizers", "tokenizer.json"); }
 
 Inputs SentencePieceSeeds() {
-  return {JoinFiles({{"tokenizer.model", FileOf(tools::WriteSentencePiece,
-                                                "tokenizer.model")}})};
+  return {JoinFiles({{"tokenizer.model",
+                      FileOf(tools::WriteSentencePiece, "tokenizer.model")}})};
 }
 
 Inputs VocabularySeeds() {

@@ -27,8 +27,8 @@ inline std::string Zip(const Entries& entries, uint16_t method = 0) {
         Raw(static_cast<uint32_t>(data.size())) +
         Raw(static_cast<uint32_t>(data.size())) +
         Raw(static_cast<uint16_t>(name.size())) + Raw<uint16_t>(0);
-    directory += std::string("PK\1\2") + Raw<uint16_t>(20) + Raw<uint16_t>(20) + common +
-                 Raw<uint16_t>(0) + std::string(8, '\0') +
+    directory += std::string("PK\1\2") + Raw<uint16_t>(20) + Raw<uint16_t>(20) +
+                 common + Raw<uint16_t>(0) + std::string(8, '\0') +
                  Raw(static_cast<uint32_t>(bytes.size())) + name;
     bytes += std::string("PK\3\4") + Raw<uint16_t>(20) + common + name + data;
   }
@@ -48,7 +48,7 @@ inline std::string Global(const std::string& module, const std::string& name) {
 
 // The call that makes a tensor of rows * columns floats out of storage "0".
 inline std::string Tensor(int rows, int columns, int stride, int offset = 0,
-                   const std::string& type = "FloatStorage") {
+                          const std::string& type = "FloatStorage") {
   const auto number = [](int value) { return "J" + Raw<int32_t>(value); };
   return Global("torch._utils", "_rebuild_tensor_v2") + "((" + Text("storage") +
          Global("torch", type) + Text("0") + Text("cpu") + number(8) + "tQ" +

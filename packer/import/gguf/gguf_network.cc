@@ -459,7 +459,13 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
           .value_or(std::string(architecture->act));
   reader.Integer("context_length", "max_position_embeddings");
   reader.Integer("embedding_length", "hidden_size");
-  reader.Integer("block_count", "num_hidden_layers");
+  const int64_t blocks = reader.Integer("block_count", "num_hidden_layers");
+  // Each has tensors, and what is made for each must be vouched for.
+  if (blocks < 1 || static_cast<uint64_t>(blocks) > tensors.size()) {
+    first.Fail(reader.Key("block_count"),
+               "is " + std::to_string(blocks) + ", of " +
+                   std::to_string(tensors.size()) + " tensors");
+  }
   const std::string_view type = architecture->type;
   // Where all layers have experts, older files do not say it.
   if (type == "gemma4_text") {

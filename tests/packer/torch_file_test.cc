@@ -86,6 +86,31 @@ TEST_F(TorchFileTest, ClassesOfTorchaoComeAsParts) {
             R"("_type":"IntxUnpackedToInt8Tensor"})");
 }
 
+// A list, a dict that has it often, and tensors that have the dict often: a
+// number of bytes that is the cube of the file's.
+TEST_F(TorchFileTest, WhatIsSharedIsCountedEachTime) {
+  constexpr int kTimes = 400;
+  const auto recall = [](int id) {
+    return "h" + Raw(static_cast<uint8_t>(id));
+  };
+  std::string list = "](";
+  std::string state = "}(";
+  std::string tensors;
+  for (int i = 0; i < kTimes; ++i) {
+    list += "K" + Raw<uint8_t>(1);
+    state += Text("m" + std::to_string(i)) + recall(1);
+    tensors += Text("t" + std::to_string(i)) + recall(2);
+  }
+  const std::string call =
+      Global("torch._tensor", "_rebuild_from_type_v2") + "(" +
+      Global("torch._utils", "_rebuild_wrapper_subclass") +
+      Global("torchao.quantization", "IntxUnpackedToInt8Tensor") + ")" + state +
+      "utRq" + Raw<uint8_t>(2) + "0";
+  EXPECT_THAT(Refusal("\x80\x02" + list + "eq" + Raw<uint8_t>(1) + "0" + call +
+                      "}(" + tensors + "u."),
+              HasSubstr("tensor 't0': has parts that are shared too often"));
+}
+
 TEST_F(TorchFileTest, NothingIsCalledThatIsNotListed) {
   EXPECT_THAT(Refusal(Pickle(Text("a") + Global("os", "system") + "(" +
                              Text("true") + "tR")),

@@ -21,6 +21,10 @@ using Kind = PickleNode::Kind;
 using nlohmann::json;
 
 constexpr size_t kMostDimensions = 32;
+// Pickles share what they name twice. Written out it may be so much longer than
+// the pickle.
+constexpr size_t kMostPerByte = 4;
+constexpr size_t kTensorBytes = 64;  // fewer make no tensor
 
 struct StorageType {
   std::string_view name;
@@ -56,6 +60,7 @@ class Reader {
       throw Error::InFile(zip_->path(), "is not little endian");
     }
     pickle_.emplace(data->second, zip_->path());
+    left_ = kMostPerByte * data->second.size();
   }
 
   void Read() {
@@ -87,6 +92,14 @@ class Reader {
   [[noreturn]] void Fail(const std::string& tensor,
                          const std::string& cause) const {
     throw Error::InTensor(zip_->path(), tensor, cause);
+  }
+
+  // Part of a tensor is written out once more.
+  void Spend(const std::string& tensor, size_t bytes) {
+    if (bytes > left_) {
+      Fail(tensor, "has parts that are shared too often to be written out");
+    }
+    left_ -= bytes;
   }
 
   static bool IsCall(const PickleNode& node, std::string_view name,
@@ -198,9 +211,11 @@ class Reader {
       if (key->kind != Kind::kText) Fail(name, "has a part without a name");
       if (part->kind == Kind::kCall &&
           part->text == "torch._utils _rebuild_tensor_v2") {
+        Spend(name, name.size() + key->text.size() + kTensorBytes);
         Add(name + ":" + key->text, *part);
       } else {
-        data[key->text] = ToJson(*part);
+        Spend(name, 1 + key->text.size());
+        data[key->text] = ToJson(name, *part);
       }
     }
     const json description = {{"_type", type.text.substr(space + 1)},
@@ -210,7 +225,8 @@ class Reader {
   }
 
   // As torchao's safetensors have it, as far as it matters.
-  static json ToJson(const PickleNode& node) {
+  json ToJson(const std::string& tensor, const PickleNode& node) {
+    Spend(tensor, 1 + node.text.size() + node.items.size());
     switch (node.kind) {
       case Kind::kBool:
         return node.integer != 0;
@@ -239,6 +255,7 @@ class Reader {
   RawTensors& result_;
   json names_ = json::array();  // of tensors of torchao's classes
   std::string folder_;          // within the archive
+  size_t left_ = 0;             // see Spend
   std::optional<Pickle> pickle_;
 };
 

@@ -125,7 +125,12 @@ View NaturalView(std::span<const int64_t> shape) {
   int64_t stride = 1;
   for (size_t i = shape.size(); i-- > 0;) {
     if (shape[i] != 1) view.dims[i] = {{shape[i], stride}};
-    stride *= shape[i];
+    // Without elements there are strides all the same.
+    const int64_t size = std::max<int64_t>(shape[i], 1);
+    if (stride > std::numeric_limits<int64_t>::max() / size) {
+      throw Error("has a shape that is not possible");
+    }
+    stride *= size;
   }
   return view;
 }
@@ -154,18 +159,21 @@ std::vector<int64_t> ShapeOf(const View& view) {
 
 size_t RowElements(const View& view) {
   size_t count = 1;
+  bool none = false;
   for (const auto& dim : view.dims) {
     for (const Axis& axis : dim) {
       if (axis.is_row()) continue;
-      const auto product =
-          CheckedMultiply(count, static_cast<size_t>(axis.size));
+      none = none || axis.size == 0;
+      // The sizes of what has no elements are multiplied elsewhere.
+      const auto product = CheckedMultiply(
+          count, static_cast<size_t>(std::max<int64_t>(axis.size, 1)));
       if (!product || *product > kMostElements) {
         throw Error("has more than 2^31 elements");
       }
       count = *product;
     }
   }
-  return count;
+  return none ? 0 : count;
 }
 
 bool HasRows(const std::vector<Axis>& dim) {

@@ -42,7 +42,7 @@ struct View {
 int64_t UnknownSize(int row);
 bool IsUnknownSize(int64_t size);
 
-// An array in row-major order.
+// An array in row-major order. Throws Error if strides overflow.
 View NaturalView(std::span<const int64_t> shape);
 
 // The size of a dimension: UnknownSize if it is a row axis of such, nullopt if

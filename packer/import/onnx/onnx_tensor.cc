@@ -170,7 +170,11 @@ Constant OnnxTensors::Read(const Protobuf& tensor) {
                    " dimensions; at most 8 are supported");
   }
   const auto count = CheckedElementCount(shape);
-  if (!count || *count > kMaxElements) {
+  // Without elements there are strides all the same.
+  std::vector<int64_t> sides = shape;
+  std::replace(sides.begin(), sides.end(), int64_t{0}, int64_t{1});
+  const auto most = CheckedElementCount(sides);
+  if (!count || !most || *most > kMaxElements) {
     Fail(name,
          "has the shape " + ShapeToString(shape) + ", which is not possible");
   }

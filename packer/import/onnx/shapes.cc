@@ -415,7 +415,8 @@ void Range(OnnxContext& node) {
     if (values.size() != 1) throw Error("takes numbers alone");
     if (IsUnknownSize(values[0])) throw Unsupported{"a range of the batch"};
     numbers[i] = values[0];
-    if (std::abs(numbers[i]) > int64_t{1} << 31) {
+    constexpr int64_t kFurthest = int64_t{1} << 31;
+    if (numbers[i] < -kFurthest || numbers[i] > kFurthest) {
       throw Error("makes a constant of a size that is not possible");
     }
   }

@@ -91,13 +91,15 @@ class Taker {
 
 // Checks what can be checked when sizes are known: -1 stands for one size.
 void CheckCount(const View& view, std::span<const int64_t> shape) {
-  int64_t count = 1;
+  std::vector<int64_t> sizes;
   for (const auto& dim : view.dims) {
     for (const Axis& axis : dim) {
       if (axis.size == 0) return;
-      count *= axis.size;
+      sizes.push_back(axis.size);
     }
   }
+  const auto count = CheckedElementCount(sizes);
+  if (!count) FailCount();
   std::vector<int64_t> known;
   bool open = false;
   for (const int64_t size : shape) {
@@ -107,8 +109,9 @@ void CheckCount(const View& view, std::span<const int64_t> shape) {
   }
   const auto product = CheckedElementCount(known);
   if (!product || *product > kMostElements) FailCount();
-  const auto given = static_cast<int64_t>(*product);
-  if (open ? given == 0 || count % given != 0 : count != given) FailCount();
+  if (open ? *product == 0 || *count % *product != 0 : *count != *product) {
+    FailCount();
+  }
 }
 
 }  // namespace
@@ -141,6 +144,10 @@ std::optional<int64_t> DimSize(const std::vector<Axis>& dim) {
     if (axis.is_row() && axis.size == 0) {
       if (dim.size() > 1) return std::nullopt;
       return UnknownSize(axis.row);
+    }
+    if (size >
+        std::numeric_limits<int64_t>::max() / std::max<int64_t>(axis.size, 1)) {
+      return std::nullopt;
     }
     size *= axis.size;
   }

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "kernels/base/checked_math.h"
 #include "lutra/runtime/error.h"
 #include "packer/import/onnx/onnx_tensor.h"
 #include "packer/import/protobuf.h"
@@ -155,6 +156,14 @@ class Reader {
     });
     if (input.shape.size() > 8) {
       Fail("its input '" + input.name + "' has more than 8 dimensions");
+    }
+    std::vector<int64_t> sizes;
+    for (const OnnxDim& dim : input.shape) {
+      sizes.push_back(std::max<int64_t>(dim.size, 1));
+    }
+    const auto count = CheckedElementCount(sizes);
+    if (!count || *count > size_t{1} << 31) {
+      Fail("its input '" + input.name + "' has more than 2^31 elements");
     }
     graph_.inputs.push_back(std::move(input));
   }

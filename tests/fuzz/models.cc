@@ -27,7 +27,7 @@ namespace {
 constexpr size_t kRows = 3;
 constexpr size_t kContext = 8;
 // Of all values of a row. Who wants more asks for the memory and time it takes.
-constexpr size_t kMostElements = size_t{1} << 18;
+constexpr size_t kMostElements = size_t{1} << 14;
 
 std::span<const std::byte> Bytes(const std::string& text) {
   return std::as_bytes(std::span(text));
@@ -37,7 +37,7 @@ bool IsSmall(const Model& model) {
   size_t elements = 0;
   const auto is_small = [&](const ValueInfo& value) {
     for (const int64_t extent : value.shape) {
-      if (extent > int64_t{1} << 18) return false;
+      if (extent > static_cast<int64_t>(kMostElements)) return false;
     }
     elements += value.ElementCount();
     return elements <= kMostElements;

@@ -6,12 +6,14 @@
 //   lutra_fuzz --target=NAME --seeds=FOLDER    writes the target's seeds
 //   lutra_fuzz --targets                       lists the targets
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/mutator.h"

@@ -1,7 +1,7 @@
 #include "tests/fuzz/fuzz_target.h"
 
-#include <iterator>
 #include <stdexcept>
+#include <utility>
 
 #include "lutra/runtime/error.h"
 

@@ -148,7 +148,8 @@ void RoundToCache(CacheType type, size_t n, const float* x, float* y) noexcept {
 void AttendTokens(const AttentionShape& shape, const AttentionTokens& tokens,
                   size_t first, size_t count, const AttentionCache& cache,
                   void* scratch) noexcept {
-  GetActiveKernels().attend_tokens(shape, tokens, first, count, cache, scratch);
+  FindAttendTokens(GetActiveKernels().target)(shape, tokens, first, count,
+                                              cache, scratch);
 }
 
 }  // namespace lutra::kernels

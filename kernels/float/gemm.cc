@@ -124,14 +124,16 @@ size_t FloatGemmScratchBytes(const FloatGemmArguments& g) noexcept {
 }
 
 bool FloatGemmIsFused() noexcept {
-  const FloatGemmKernels* kernels = GetActiveKernels().float_gemm;
+  const FloatGemmKernels* kernels =
+      FindFloatGemmKernels(GetActiveKernels().target);
   return kernels != nullptr && kernels->fused;
 }
 
 void FloatGemm(const FloatGemmArguments& g, void* scratch,
                Executor* executor) noexcept {
   assert(g.c_stride >= g.n && !(g.accumulate && g.bias != nullptr));
-  const FloatGemmKernels* kernels = GetActiveKernels().float_gemm;
+  const FloatGemmKernels* kernels =
+      FindFloatGemmKernels(GetActiveKernels().target);
   if (g.m == 0 || g.n == 0) return;
   if (g.k == 0) return Start(g);
   if (kernels == nullptr) return reference::FloatGemm(g, false);

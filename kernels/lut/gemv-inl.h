@@ -22,10 +22,11 @@ struct GemvBlock {
   alignas(64) float sums[kBlockRows];
 };
 
-// Writes the outputs of a block, before the fused function.
+// Writes the outputs of a block, before the fused function. Not inlined: every
+// GEMV would have its own copy.
 template <bool kQuantized>
-HWY_INLINE void FinishBlock(const GemmJob& job, size_t block,
-                            const GemvBlock& b) {
+HWY_NOINLINE void FinishBlock(const GemmJob& job, size_t block,
+                              const GemvBlock& b) {
   const DF32 d;
   const size_t row = block * kBlockRows;
   const size_t rows = std::min<size_t>(kBlockRows, job.w->format.n - row);

@@ -1,5 +1,7 @@
 #include "kernels/target/cpu_features.h"
 
+#include "hwy/targets.h"
+
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #include <cpuinfo.h>
@@ -11,6 +13,49 @@
 #endif
 
 namespace lutra::kernels {
+
+#if HWY_ARCH_X86 && !defined(HWY_AVX3_ZEN4)
+
+// Debian 12's libhwy.so measures a timer when a program that needs it starts,
+// for 6 ms. It is Highway 1.0.3, whose targets these are.
+int64_t SupportedTargets() noexcept {
+  int64_t targets = HWY_EMU128 | HWY_SCALAR;
+  if (!cpuinfo_initialize() || !cpuinfo_has_x86_ssse3()) return targets;
+  targets |= HWY_SSSE3;
+  if (!cpuinfo_has_x86_sse4_1() || !cpuinfo_has_x86_sse4_2() ||
+      !cpuinfo_has_x86_pclmulqdq() || !cpuinfo_has_x86_aes()) {
+    return targets;
+  }
+  targets |= HWY_SSE4;
+  if (!cpuinfo_has_x86_avx2() || !cpuinfo_has_x86_fma3() ||
+      !cpuinfo_has_x86_f16c() || !cpuinfo_has_x86_lzcnt() ||
+      !cpuinfo_has_x86_bmi() || !cpuinfo_has_x86_bmi2()) {
+    return targets;
+  }
+  targets |= HWY_AVX2;
+  if (!cpuinfo_has_x86_avx512f() || !cpuinfo_has_x86_avx512vl() ||
+      !cpuinfo_has_x86_avx512dq() || !cpuinfo_has_x86_avx512bw()) {
+    return targets;
+  }
+  targets |= HWY_AVX3;
+  if (!cpuinfo_has_x86_avx512vnni() || !cpuinfo_has_x86_vpclmulqdq() ||
+      !cpuinfo_has_x86_avx512vbmi() || !cpuinfo_has_x86_avx512vbmi2() ||
+      !cpuinfo_has_x86_vaes() || !cpuinfo_has_x86_avx512bitalg() ||
+      !cpuinfo_has_x86_avx512vpopcntdq() || !cpuinfo_has_x86_gfni()) {
+    return targets;
+  }
+  return targets | HWY_AVX3_DL;
+}
+
+#elif HWY_HAVE_RUNTIME_DISPATCH
+
+int64_t SupportedTargets() noexcept { return hwy::SupportedTargets(); }
+
+#else
+
+int64_t SupportedTargets() noexcept { return HWY_TARGETS; }  // of the build
+
+#endif
 
 #if defined(__x86_64__) || defined(__i386__)
 

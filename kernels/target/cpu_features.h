@@ -1,11 +1,19 @@
 #ifndef LUTRA_KERNELS_TARGET_CPU_FEATURES_H_
 #define LUTRA_KERNELS_TARGET_CPU_FEATURES_H_
 
-// Extensions of instruction sets that Highway's targets do not imply. cpuinfo
-// answers where it can; what a release may not know, or could not find out, is
-// asked of the CPU or the operating system here. False on other architectures.
+#include <cstdint>
+
+// What the CPU can do. cpuinfo answers where it can; what a release may not
+// know, or could not find out, is asked of the CPU or the operating system
+// here.
 
 namespace lutra::kernels {
+
+// The Highway targets that this CPU can run, as bits.
+int64_t SupportedTargets() noexcept;
+
+// Extensions of instruction sets that Highway's targets do not imply. False on
+// other architectures.
 
 bool CpuHasAvx512Vnni() noexcept;
 bool CpuHasAvxVnni() noexcept;

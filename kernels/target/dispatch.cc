@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "hwy/targets.h"
+#include "kernels/target/cpu_features.h"
 #include "kernels/target/find_target.h"
 #include "lutra/kernels/variants.h"
 
@@ -14,15 +15,6 @@ namespace lutra::kernels {
 namespace {
 
 constexpr size_t kMaxVariants = 32;
-
-int64_t SupportedTargets() {
-#if HWY_HAVE_RUNTIME_DISPATCH
-  return hwy::SupportedTargets();
-#else
-  // The build is for this CPU.
-  return HWY_TARGETS;
-#endif
-}
 
 // Every variant of this build, best first, and which one runs.
 struct VariantTable {
@@ -69,9 +61,8 @@ VariantTable::VariantTable() {
     if ((compiled & target) == 0) continue;
     const char* name = hwy::TargetName(target);
     const bool runs = (supported & target) != 0;
-    ActiveKernels set = {nullptr, FindFloatKernels(target),
-                         FindVectorKernels(target), FindAttendTokens(target),
-                         FindFloatGemmKernels(target)};
+    ActiveKernels set = {target, nullptr, FindFloatKernels(target),
+                         FindVectorKernels(target)};
     bool has_kernels = false;
     for (size_t extension = kExtensions; extension-- > 0;) {
       const Int8Variant* variant = FindInt8Variant(target, extension);

@@ -5,13 +5,14 @@
 
 namespace lutra::kernels {
 
-// The kernels of the active variant.
+// The kernels of the active variant that every program has. The others are
+// found by the target, where they are called: linkers then leave out what
+// nobody calls.
 struct ActiveKernels {
+  int64_t target;
   const KernelSet* int8;    // nullptr: the reference
   const KernelSet* floats;  // nullptr: the reference
   const VectorKernels* vectors;
-  AttendTokensFunction attend_tokens;
-  const FloatGemmKernels* float_gemm;  // nullptr: the reference
 };
 
 const ActiveKernels& GetActiveKernels() noexcept;

@@ -4,6 +4,9 @@
 
 #include <string>
 
+#include "hwy/targets.h"
+#include "kernels/target/cpu_features.h"
+
 namespace lutra::kernels {
 namespace {
 
@@ -23,6 +26,13 @@ TEST(VariantsTest, ForcingAVariant) {
   EXPECT_TRUE(ForceVariant(nullptr));
   EXPECT_EQ(ActiveVariant(), best);
 }
+
+#if HWY_ARCH_X86
+TEST(VariantsTest, HighwayFindsTheSameTargets) {
+  constexpr int64_t kNone = HWY_EMU128 | HWY_SCALAR;
+  EXPECT_EQ(SupportedTargets() | kNone, hwy::SupportedTargets() | kNone);
+}
+#endif
 
 }  // namespace
 }  // namespace lutra::kernels

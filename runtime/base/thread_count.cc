@@ -10,7 +10,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <set>
@@ -24,10 +23,13 @@ namespace {
 // there is none.
 std::string ReadFile(const std::string& path) {
   constexpr size_t kMost = 4096;
-  std::ifstream file(path, std::ios::binary);
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rb"));
+  if (file == nullptr) return "";
   std::string text(kMost, '\0');
-  file.read(text.data(), kMost);
-  text.resize(static_cast<size_t>(std::max<std::streamsize>(0, file.gcount())));
+  text.resize(std::fread(text.data(), 1, kMost, file.get()));
   return text;
 }
 

@@ -276,6 +276,14 @@ class GraphParser {
     return input;
   }
 
+  const OperatorSchema& Schema(const std::string& node, OpType op) const {
+    try {
+      return GetOperator(op).schema();
+    } catch (const Error& error) {  // LUTRA_OPERATORS leaves it out
+      FailUnknown(node + ": " + error.what());
+    }
+  }
+
   Node ReadNode(const json& entry) const {
     const std::string where = "node";
     CheckKeys(entry, where,
@@ -287,7 +295,7 @@ class GraphParser {
     const std::optional<OpType> type = FindOperator(op);
     if (!type) FailUnknown(named + " has the unknown operator '" + op + "'");
     node.op = *type;
-    const OperatorSchema& schema = GetOperator(node.op).schema();
+    const OperatorSchema& schema = Schema(named, node.op);
     for (const json& input : List(entry, named, "inputs", kMaxPorts)) {
       node.inputs.push_back(ReadName(input, named));
     }

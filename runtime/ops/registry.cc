@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,13 +16,41 @@
 namespace lutra {
 namespace {
 
-// In the order of OpType.
-constexpr const Operator& (*kDefinitions[])() = {
-#define LUTRA_OPERATOR_DEFINITION(name) name##Operator,
-    LUTRA_OPERATORS(LUTRA_OPERATOR_DEFINITION)
-#undef LUTRA_OPERATOR_DEFINITION
+// Those of this build, like LUTRA_OPERATORS(NAME): the option LUTRA_OPERATORS
+// of CMake chooses.
+#ifndef LUTRA_BUILT_OPERATORS
+#define LUTRA_BUILT_OPERATORS LUTRA_OPERATORS
+#endif
+
+// lutra's operators, in the order of OpType.
+constexpr std::string_view kOwnNames[] = {
+#define LUTRA_OPERATOR_NAME(name) #name,
+    LUTRA_OPERATORS(LUTRA_OPERATOR_NAME)
+#undef LUTRA_OPERATOR_NAME
 };
-constexpr size_t kOwn = std::size(kDefinitions);
+constexpr size_t kOwn = std::size(kOwnNames);
+
+// nullptr: not in this build.
+using Definition = const Operator& (*)();
+constexpr std::array<Definition, kOwn> kDefinitions = [] {
+  std::array<Definition, kOwn> definitions = {};
+#define LUTRA_OPERATOR_DEFINITION(name) \
+  definitions[static_cast<size_t>(OpType::k##name)] = name##Operator;
+  LUTRA_BUILT_OPERATORS(LUTRA_OPERATOR_DEFINITION)
+#undef LUTRA_OPERATOR_DEFINITION
+  return definitions;
+}();
+
+// The name in graphs: gelu_tanh of GeluTanh.
+std::string GraphName(size_t index) {
+  std::string name;
+  for (const char c : kOwnNames[index]) {
+    const bool is_capital = c >= 'A' && c <= 'Z';
+    if (is_capital && !name.empty()) name += '_';
+    name += static_cast<char>(is_capital ? c - 'A' + 'a' : c);
+  }
+  return name;
+}
 
 OpType TypeOf(size_t index) { return static_cast<OpType>(index); }
 
@@ -91,7 +121,12 @@ AppOperators& Apps() {
 
 const Operator& GetOperator(OpType op) {
   const auto index = static_cast<size_t>(op);
-  if (index < kOwn) return kDefinitions[index]();
+  if (index < kOwn) {
+    if (kDefinitions[index] != nullptr) return kDefinitions[index]();
+    throw Error(ErrorCode::kUnsupported,
+                "operator " + GraphName(index) +
+                    " is not in this build (LUTRA_OPERATORS)");
+  }
   const Operator* definition = Apps().Get(index - kOwn);
   if (definition == nullptr) {
     throw Error("there is no operator number " + std::to_string(index));
@@ -101,15 +136,22 @@ const Operator& GetOperator(OpType op) {
 
 std::optional<OpType> FindOperator(std::string_view name) {
   for (size_t i = 0; i < kOwn; ++i) {
-    if (kDefinitions[i]().schema().name == name) return TypeOf(i);
+    const Definition definition = kDefinitions[i];
+    if (definition == nullptr ? GraphName(i) == name
+                              : definition().schema().name == name) {
+      return TypeOf(i);
+    }
   }
   return Apps().FindType(name);
 }
 
 std::vector<OpType> AllOperators() {
   std::vector<OpType> all;
-  const size_t count = kOwn + Apps().size();
-  for (size_t i = 0; i < count; ++i) all.push_back(TypeOf(i));
+  for (size_t i = 0; i < kOwn; ++i) {
+    if (kDefinitions[i] != nullptr) all.push_back(TypeOf(i));
+  }
+  const size_t apps = Apps().size();
+  for (size_t i = 0; i < apps; ++i) all.push_back(TypeOf(kOwn + i));
   return all;
 }
 

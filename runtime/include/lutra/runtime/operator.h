@@ -232,11 +232,13 @@ Error NodeError(const Model& model, const Node& node, std::string_view cause,
 
 // ---- The registry ----
 
-// Throws Error for a number that stands for no operator.
+// Throws Error for a number that stands for no operator, or for one that the
+// build leaves out (LUTRA_OPERATORS of CMake).
 const Operator& GetOperator(OpType op);
-// Nothing for names that this program does not know.
+// Nothing for names that this version of lutra, or the app, does not know.
 std::optional<OpType> FindOperator(std::string_view name);
-// lutra's, then those of the app in the order of their registration.
+// lutra's of this build, then those of the app in the order of their
+// registration.
 std::vector<OpType> AllOperators();
 
 // Adds an operator of the app's own for the rest of the program, from any

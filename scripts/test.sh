@@ -6,6 +6,7 @@
 #   scripts/test.sh debug       with debug contract checks; warnings are errors
 #   scripts/test.sh aarch64     kernels for 64-bit Arm, on CPUs that qemu emulates
 #   scripts/test.sh wasm        kernels for WebAssembly, on node
+#   scripts/test.sh small       a small runtime: how large and how quick it is
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

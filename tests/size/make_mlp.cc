@@ -1,5 +1,5 @@
-// Writes a small model, half packed and half float, and prints its outputs for
-// the inputs 0, 1/16, 2/16, ... as the programs in app/ do.
+// Writes a model of 100 KB, half packed and half float, and prints its outputs
+// for the inputs 0, 1/16, 2/16, ... as the programs of tests/install/app do.
 
 #include <cstdio>
 #include <random>
@@ -12,7 +12,7 @@
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   constexpr uint32_t kInputs = 784;  // what the README's program feeds
-  constexpr uint32_t kHidden = 40;
+  constexpr uint32_t kHidden = 320;
   constexpr uint32_t kOutputs = 10;
   std::mt19937 rng(1);
   const auto packed = lutra::kernels::MakeRandomMatrix(

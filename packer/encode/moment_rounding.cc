@@ -539,29 +539,33 @@ class RowsRounder {
   }
 
   // Step 4: the entries of each row's table that are best for indices and
-  // scales, as multiples of 1/127 of the largest.
+  // scales, as multiples of 1/127 of the largest. Of the pairs of columns,
+  // whose moments are the time this takes, each is looked at once.
   void FitTables() {
+    Multiply(w_.data(), k_, rounding_.moments_.data(), k_, products_.data(), k_,
+             count_, k_, k_, false);
     std::vector<float> sums;
     for (size_t row = 0; row < count_; ++row) {
       std::vector<float>& entries = levels_[row].entries;
       const size_t count = entries.size();
       const uint8_t* indices = Indices(row);
       sums.assign(count * k_, 0.0f);
-      for (size_t i = 0; i < k_; ++i) {
-        const float scale = Scales(row)[i / rows_.group_size];
-        const float* h = rounding_.moments_.data() + i * k_;
-        float* sum = sums.data() + indices[i] * k_;
-        for (size_t j = 0; j < k_; ++j) sum[j] += scale * h[j];
-      }
       std::vector<double> a(count * count);
       std::vector<double> b(count);
-      for (size_t e = 0; e < count; ++e) {
-        const float* sum = sums.data() + e * k_;
-        for (size_t j = 0; j < k_; ++j) {
-          a[e * count + indices[j]] +=
-              static_cast<double>(sum[j]) * Scales(row)[j / rows_.group_size];
-          b[e] += static_cast<double>(sum[j]) * W(row)[j];
+      for (size_t i = 0; i < k_; ++i) {
+        const size_t e = indices[i];
+        const float scale = Scales(row)[i / rows_.group_size];
+        const float* h = rounding_.moments_.data() + i * k_;
+        float* sum = sums.data() + e * k_;
+        // What the columns before have left, and the column itself once.
+        for (size_t f = 0; f < count; ++f) {
+          const double both = static_cast<double>(sums[f * k_ + i]) * scale;
+          a[f * count + e] += both;
+          a[e * count + f] += both;
         }
+        a[e * count + e] += static_cast<double>(scale) * scale * h[i];
+        b[e] += static_cast<double>(products_[row * k_ + i]) * scale;
+        for (size_t j = i + 1; j < k_; ++j) sum[j] += scale * h[j];
       }
       for (size_t e = 0; e < count; ++e) {
         double& diagonal = a[e * count + e];

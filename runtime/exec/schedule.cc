@@ -97,9 +97,8 @@ class Scheduler {
       if (step.size() == kernels::kMaxGemmProducts) return;
       if (i == nodes_.size() || scheduled_[i] || !Fuses(i)) continue;
       if (nodes_[i].op != nodes_[first].op) continue;
-      if (!GetOperator(nodes_[i].op).FusesWith(nodes_[first], nodes_[i])) {
-        continue;
-      }
+      const Operator& op = GetOperator(nodes_[i].op);
+      if (!op.FusesWith(model_, nodes_[first], nodes_[i])) continue;
       if (in_tail_[i] == in_tail_[first]) Add(i, step);
     }
   }

@@ -84,8 +84,8 @@ typedef enum lutra_activations {
   LUTRA_ACTIVATIONS_FLOAT32 = 2,
   LUTRA_ACTIVATIONS_INT8_PER_GROUP = 3,
   LUTRA_ACTIVATIONS_BFLOAT16 = 4,
-  /* As the model was trained or packed for; where it does not say, int8,
-   * asymmetric. The default. */
+  /* The default: as the model was trained or packed for; where it does not
+   * say, INT8_PER_GROUP if a weight has groups, else INT8_ASYMMETRIC. */
   LUTRA_ACTIVATIONS_MODEL = 5
 } lutra_activations;
 

@@ -117,24 +117,30 @@ void CheckInputQuantization(const Model& model, const Node& node) {
 }
 
 InputQuantization PackedInput(const Model& model, const Node& node,
-                              const Execution& execution) {
+                              std::optional<ActivationType> activations) {
   InputQuantization input = InputQuantizationOf(node);
-  if (execution.activations) {
-    input.type = execution.activations;
+  const kernels::LutFormat& weight = model.packed(node.weight)->format;
+  if (!activations && !input.type) {
+    // Outliers of a row of x then only cost the columns of their group.
+    const bool has_groups = weight.group_size < weight.k;
+    const bool has_range = input.range_min < input.range_max;
+    activations = has_groups && !has_range ? ActivationType::kInt8PerGroup
+                                           : ActivationType::kInt8Asymmetric;
+  }
+  if (activations) {
+    input.type = activations;
     input.bits = 8;
+    input.group_size = weight.group_size;
     return input;
   }
-  if (!input.type) {
-    input.type = ActivationType::kInt8Asymmetric;
-    input.bits = 8;
+  if (!kernels::Traits(*input.type).has_group_scales ||
+      weight.group_size == input.group_size) {
+    return input;
   }
-  if (!kernels::Traits(*input.type).has_group_scales) return input;
-  const uint32_t own = model.packed(node.weight)->format.group_size;
-  if (own == input.group_size) return input;
-  throw NodeError(model, node,
-                  "its input has a scale for each " +
-                      std::to_string(input.group_size) +
-                      " columns, its weight for each " + std::to_string(own));
+  throw NodeError(
+      model, node,
+      "its input has a scale for each " + std::to_string(input.group_size) +
+          " columns, its weight for each " + std::to_string(weight.group_size));
 }
 
 std::optional<kernels::ActivationRounding> FloatInput(

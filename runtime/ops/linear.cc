@@ -105,8 +105,13 @@ class Linear : public Operator {
   bool Fuses(const Model& model, const Node& node) const override {
     return model.packed(node.weight) != nullptr;
   }
-  bool FusesWith(const Node& node, const Node& other) const override {
-    return InputQuantizationOf(node) == InputQuantizationOf(other);
+  // Each matrix has its own groups.
+  bool FusesWith(const Model& model, const Node& node,
+                 const Node& other) const override {
+    InputQuantization input = PackedInput(model, node, std::nullopt);
+    const InputQuantization with = PackedInput(model, other, std::nullopt);
+    input.group_size = with.group_size;
+    return input == with;
   }
 
   size_t FusedScratchBytes(const Model& model, Span<const FusedNode> nodes,
@@ -117,7 +122,8 @@ class Linear : public Operator {
       products.push_back({model.packed(fused.node->weight), {}});
     }
     return kernels::PreparedGemm::ScratchBytes(
-        products, *PackedInput(model, *nodes[0].node, execution).type, m);
+        products,
+        *PackedInput(model, *nodes[0].node, execution.activations).type, m);
   }
 
   std::unique_ptr<Step> BindFused(const Model& model,
@@ -125,12 +131,12 @@ class Linear : public Operator {
                                   const Execution& execution,
                                   const Binding& binding) const override {
     const InputQuantization input =
-        PackedInput(model, *nodes[0].node, execution);
+        PackedInput(model, *nodes[0].node, execution.activations);
     std::vector<kernels::GemmProduct> products;
     StepCost cost;
     for (const FusedNode& fused : nodes) {
       const Weight w = GetWeight(model, fused.node->weight);
-      PackedInput(model, *fused.node, execution);  // throws
+      PackedInput(model, *fused.node, execution.activations);  // throws
       products.push_back({w.packed,
                           {.x = static_cast<const float*>(binding.inputs[0]),
                            .x_stride = w.k,

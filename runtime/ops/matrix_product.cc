@@ -11,7 +11,7 @@ size_t MatrixProduct::ScratchBytes(const Model& model, const Node& node,
   const kernels::LutMatrix* packed = model.packed(node.weight);
   if (packed != nullptr) {
     return kernels::GemmScratchBytes(
-        *packed, *PackedInput(model, node, execution).type, m);
+        *packed, *PackedInput(model, node, execution.activations).type, m);
   }
   const Weight weight = GetWeight(model, node.weight);
   const size_t dense = DenseScratchBytes(weight, m);
@@ -32,7 +32,7 @@ MatrixProduct::MatrixProduct(const Model& model, const Node& node,
       scratch_(scratch),
       rounded_(nullptr) {
   if (weight_.packed != nullptr) {
-    input_ = PackedInput(model, node, execution);
+    input_ = PackedInput(model, node, execution.activations);
     return;
   }
   rounding_ = FloatInput(node, execution);

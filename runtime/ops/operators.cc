@@ -24,7 +24,9 @@ size_t Operator::ScratchBytes(const Model&, const Node&, const Execution&,
 
 bool Operator::Fuses(const Model&, const Node&) const { return false; }
 
-bool Operator::FusesWith(const Node&, const Node&) const { return true; }
+bool Operator::FusesWith(const Model&, const Node&, const Node&) const {
+  return true;
+}
 
 size_t Operator::FusedScratchBytes(const Model&, Span<const FusedNode>,
                                    const Execution&, size_t) const {

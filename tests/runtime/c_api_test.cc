@@ -108,7 +108,7 @@ TEST_F(CApiTest, Activations) {
        kernels::ActivationType::kInt8PerGroup},
       {LUTRA_ACTIVATIONS_BFLOAT16, kernels::ActivationType::kBFloat16},
       // This one says nothing.
-      {LUTRA_ACTIVATIONS_MODEL, kernels::ActivationType::kInt8Asymmetric}};
+      {LUTRA_ACTIVATIONS_MODEL, kernels::ActivationType::kInt8PerGroup}};
   for (const auto& [kind, expected] : kinds) {
     lutra_session_options options;
     lutra_session_options_init(&options);
@@ -132,7 +132,7 @@ TEST_F(CApiTest, TheAppsPool) {
   lutra_session* session = nullptr;
   ASSERT_EQ(lutra_session_create(model_, &options, &session), LUTRA_OK);
   EXPECT_EQ(Run(session, 10), LUTRA_OK);
-  EXPECT_EQ(y_, Expected(10, kernels::ActivationType::kInt8Asymmetric));
+  EXPECT_EQ(y_, Expected(10, kernels::ActivationType::kInt8PerGroup));
   lutra_session_free(session);
 }
 #endif
@@ -141,7 +141,7 @@ TEST_F(CApiTest, TheDefaults) {
   lutra_session* session = nullptr;
   ASSERT_EQ(lutra_session_create(model_, nullptr, &session), LUTRA_OK);
   EXPECT_EQ(Run(session, 10), LUTRA_OK);
-  EXPECT_EQ(y_, Expected(10, kernels::ActivationType::kInt8Asymmetric));
+  EXPECT_EQ(y_, Expected(10, kernels::ActivationType::kInt8PerGroup));
   lutra_session_free(session);
 }
 
@@ -177,7 +177,7 @@ TEST_F(CApiTest, TheAppsExecutor) {
   executor = {};  // was copied
   y_.resize(kMost * kN);
   EXPECT_EQ(Run(session, kMost), LUTRA_OK);
-  EXPECT_EQ(y_, Expected(kMost, kernels::ActivationType::kInt8Asymmetric));
+  EXPECT_EQ(y_, Expected(kMost, kernels::ActivationType::kInt8PerGroup));
   EXPECT_GT(app.runs, 0u);
   EXPECT_GT(app.tasks, app.runs);
   lutra_session_free(session);

@@ -40,6 +40,12 @@ class OperatorTest
   std::vector<float> Run(
       const ModelBuilder& builder, const std::vector<const void*>& inputs,
       ActivationType activations = ActivationType::kInt8Asymmetric) {
+    return RunAll(builder, inputs, activations)[0];
+  }
+  // All outputs.
+  std::vector<std::vector<float>> RunAll(const ModelBuilder& builder,
+                                         const std::vector<const void*>& inputs,
+                                         ActivationChoice activations) {
     builder.Write(path_);
     const auto model = Model::Load(path_);
     const auto executor = StartThreadTeam(threads());
@@ -47,10 +53,14 @@ class OperatorTest
         model,
         {.activations = activations, .executor = executor.get(), .threads = 1});
     EXPECT_EQ(session.threads(), threads());
-    std::vector<float> y(m() * model->outputs()[0].ElementCount(), -1.0f);
-    float* const outputs[] = {y.data()};
+    std::vector<std::vector<float>> results;
+    std::vector<float*> outputs;
+    for (const ValueInfo& output : model->outputs()) {
+      results.emplace_back(m() * output.ElementCount(), -1.0f);
+      outputs.push_back(results.back().data());
+    }
     session.Run(m(), inputs, outputs);
-    return y;
+    return results;
   }
 
   // Shapes with more than one dimension, and more elements than one piece of
@@ -297,6 +307,57 @@ TEST(InputQuantizationTest, MistakesAreRefusedWhenLoading) {
                                    "'int8-per-group' needs input_group"));
   EXPECT_THAT(failure("int8", 16), ::testing::HasSubstr("input_group is for"));
   EXPECT_THAT(failure("bfloat16", 0), ::testing::HasSubstr("must be one of"));
+}
+
+// Nodes that share their input are computed together where they can be; what
+// each of them takes does not depend on it.
+TEST_P(OperatorTest, PackedInputsWithoutAWord) {
+  constexpr uint32_t kN = 20;
+  constexpr uint32_t kK = 96;
+  struct Case {
+    uint32_t group_size;
+    float range;       // 0: none
+    const char* type;  // "": none
+    ActivationType expected;
+  };
+  const Case cases[] = {
+      {32, 0, "", ActivationType::kInt8PerGroup},
+      {kK, 0, "", ActivationType::kInt8Asymmetric},
+      {16, 0, "", ActivationType::kInt8PerGroup},
+      {16, 0.75f, "", ActivationType::kInt8Asymmetric},
+      {16, 0, "int8-symmetric", ActivationType::kInt8Symmetric}};
+  std::mt19937 rng(5);
+  const auto x = RandomFloats(m() * kK, 1);
+  ModelBuilder builder;
+  builder.Input("x", {kK});
+  std::vector<kernels::RandomMatrix> weights;
+  for (const Case& c : cases) {
+    weights.push_back(kernels::MakeRandomMatrix(
+        {.n = kN, .k = kK, .bits = 2, .group_size = c.group_size},
+        kernels::TableKind::kSmall, rng));
+  }
+  for (size_t i = 0; i < std::size(cases); ++i) {
+    const std::string number = std::to_string(i);
+    builder.Add(OpType::kLinear, {"x"}, "y" + number, "w" + number)
+        .Set("input_min", -cases[i].range)
+        .Set("input_max", cases[i].range)
+        .Output("y" + number)
+        .Packed("w" + number, {weights[i].blob.get(), weights[i].blob_bytes});
+    if (*cases[i].type != '\0') builder.Set("input_type", cases[i].type);
+  }
+  const auto outputs = RunAll(builder, {x.data()}, std::nullopt);
+  for (size_t i = 0; i < std::size(cases); ++i) {
+    std::vector<float> expected(m() * kN);
+    kernels::ReferenceGemm(weights[i].matrix, cases[i].expected,
+                           {.x = x.data(),
+                            .x_stride = kK,
+                            .m = m(),
+                            .y = expected.data(),
+                            .y_stride = kN,
+                            .range_min = -cases[i].range,
+                            .range_max = cases[i].range});
+    EXPECT_EQ(outputs[i], expected) << i;
+  }
 }
 
 TEST_P(OperatorTest, FloatEmbedding) {

@@ -100,12 +100,13 @@ TEST_F(LanguageVerbsTest, EvalText) {
                 "--json", float_, packed_, packed_ + ":float32"}));
   EXPECT_EQ(report["bytes"], 500);
   ASSERT_EQ(report["models"].size(), 3u);
-  const std::vector<std::string> activations = {"float32", "int8", "float32"};
+  const std::vector<std::string> activations = {"float32", "int8-per-group",
+                                                "float32"};
   const std::string start = ReadBytes(text_).substr(0, 500);
   using kernels::ActivationType;
   const std::vector<double> expected = {
       ExpectedNats(float_, ActivationType::kFloat32, start, 30),
-      ExpectedNats(packed_, ActivationType::kInt8Asymmetric, start, 30),
+      ExpectedNats(packed_, ActivationType::kInt8PerGroup, start, 30),
       ExpectedNats(packed_, ActivationType::kFloat32, start, 30)};
   for (size_t i = 0; i < 3; ++i) {
     const json& row = report["models"][i];
@@ -273,7 +274,7 @@ TEST_F(LanguageVerbsTest, BenchAllTests) {
   EXPECT_EQ(results[0]["test"], "pp16");
   EXPECT_EQ(results[2]["test"], "tg8");
   EXPECT_EQ(results[3]["threads"], 2);
-  EXPECT_EQ(results[0]["activations"], "int8");
+  EXPECT_EQ(results[0]["activations"], "int8-per-group");
   EXPECT_EQ(results[6]["activations"], "float32");
   EXPECT_EQ(report["variant"], kernels::ActiveVariant());
   for (const json& result : results) {

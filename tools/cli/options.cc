@@ -30,7 +30,8 @@ constexpr std::string_view kOfModel = "model";
 std::string ActivationsHelp() {
   std::string help =
       "How packed layers take their activations: model (the default: as the "
-      "model was trained or packed for, int8 where it does not say)";
+      "model was trained or packed for; where it does not say, int8-per-group "
+      "if a weight has groups, else int8)";
   for (const kernels::ActivationTraits& traits : kernels::kActivationTypes) {
     help.append(", ").append(traits.name);
   }

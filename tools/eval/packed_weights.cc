@@ -26,12 +26,11 @@ std::string ActivationsName(const Model& model, ActivationChoice activations) {
     if (!QuantizesInput(node.op)) continue;
     // Float weights beside packed ones are few.
     if (packed && model.packed(node.weight) == nullptr) continue;
-    const InputQuantization input = InputQuantizationOf(node);
-    const kernels::ActivationType usual =
-        packed ? kernels::ActivationType::kInt8Asymmetric
-               : kernels::ActivationType::kFloat32;
+    const InputQuantization input = packed
+                                        ? PackedInput(model, node, std::nullopt)
+                                        : InputQuantizationOf(node);
     const kernels::ActivationTraits& traits =
-        kernels::Traits(input.type.value_or(usual));
+        kernels::Traits(input.type.value_or(kernels::ActivationType::kFloat32));
     std::string name = traits.name;
     if (!traits.is_float && input.bits != 8) {
       name += ", " + std::to_string(input.bits) + " bits";

@@ -210,7 +210,8 @@ void BindSession(nb::module_& module) {
           "threads: 0 takes one for each core.\n"
           "context: the most tokens of a sequence; 0: what the model says.\n"
           "activations: how packed weights take their inputs, 'int8', "
-          "'int8-symmetric' or\n  'float32'; None: what the model says.\n"
+          "'int8-symmetric',\n  'int8-per-group' or 'float32'; None: what the "
+          "model says, else int8, by groups\n  where weights have them.\n"
           "cache: how keys and values are kept, 'float16', 'float32' or "
           "'int8'.")
       .def("run", &Run, "inputs"_a, nb::kw_only(), "out"_a = nb::none(),

@@ -49,10 +49,14 @@ InputQuantization InputQuantizationOf(const Node& node);
 // Only for nodes of such operators.
 void SetInputQuantization(const InputQuantization& input, Node& node);
 
-// How a program takes the input of a node whose weight is packed.
-// Throws Error where groups of the input are not those of the weight.
-InputQuantization PackedInput(const Model& model, const Node& node,
-                              const Execution& execution);
+// How a program with these activations takes the input of a node whose weight
+// is packed. Without them, and where the node says nothing, it is int8: with a
+// scale for each group of columns if the weight has groups (and the node no
+// range), else asymmetric, with a scale for each token. Throws Error where
+// groups of the input are not those of the weight.
+InputQuantization PackedInput(
+    const Model& model, const Node& node,
+    std::optional<kernels::ActivationType> activations);
 // What a program rounds the input of a node to whose weight is float; nullopt:
 // it does not.
 std::optional<kernels::ActivationRounding> FloatInput(

@@ -212,7 +212,8 @@ class Operator {
   virtual bool Fuses(const Model& model, const Node& node) const;
   // Whether two nodes that fuse, of the operator and with the same input, may
   // share a step.
-  virtual bool FusesWith(const Node& node, const Node& other) const;
+  virtual bool FusesWith(const Model& model, const Node& node,
+                         const Node& other) const;
   virtual size_t FusedScratchBytes(const Model& model,
                                    Span<const FusedNode> nodes,
                                    const Execution& execution, size_t m) const;

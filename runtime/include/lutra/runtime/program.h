@@ -23,8 +23,10 @@ using ActivationChoice = std::optional<kernels::ActivationType>;
 
 struct ProgramOptions {
   // How packed weights take their activations, instead of what the model says:
-  // its nodes' own way if they have one (the attribute `activations`, which
-  // rounds the inputs of float weights as well), or else int8, asymmetric.
+  // its nodes' own way if they have one (the attribute `input_type`, which
+  // rounds the inputs of float weights as well), or else int8: with a scale for
+  // each group where the weight has groups of columns, else asymmetric, with a
+  // scale for each token.
   ActivationChoice activations = std::nullopt;
   // Threads to run on. If `executor` is given it is used (and must outlive the
   // program) and `threads` is ignored; otherwise the program starts

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "qat/data/npy_folder.h"
 
 namespace lutra::qat {
 namespace {
@@ -236,6 +237,7 @@ LabelledImages MakeLabelledImages(const IdxArray& images, IdxArray labels,
 
 LabelledImages LoadImageFolder(const std::filesystem::path& folder,
                                DatasetPart part) {
+  if (IsNpyFolder(folder)) return LoadNpyFolder(folder, part);
   const std::string prefix = part == DatasetPart::kTrain ? "train" : "t10k";
   // Both are looked for before the first is read.
   const auto images = FindFile(folder, prefix + "-images-idx3-ubyte");

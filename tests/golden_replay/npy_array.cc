@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "tools/cli/npy.h"
+#include "lutra/qat/npy.h"
 
 namespace lutra::golden {
 namespace {
@@ -19,17 +19,17 @@ std::vector<double> Numbers(const std::vector<std::byte>& bytes) {
   return values;
 }
 
-std::vector<double> Numbers(const tools::NpyArray& array) {
+std::vector<double> Numbers(const qat::NpyArray& array) {
   switch (array.type) {
-    case tools::NpyType::kFloat32:
+    case qat::NpyType::kFloat32:
       return Numbers<float>(array.data);
-    case tools::NpyType::kInt32:
+    case qat::NpyType::kInt32:
       return Numbers<int32_t>(array.data);
-    case tools::NpyType::kInt64:
+    case qat::NpyType::kInt64:
       return Numbers<int64_t>(array.data);
-    case tools::NpyType::kInt8:
+    case qat::NpyType::kInt8:
       return Numbers<int8_t>(array.data);
-    case tools::NpyType::kUInt8:
+    case qat::NpyType::kUInt8:
       break;
   }
   return Numbers<uint8_t>(array.data);
@@ -38,7 +38,7 @@ std::vector<double> Numbers(const tools::NpyArray& array) {
 }  // namespace
 
 NpyArray ReadNpyArray(const std::filesystem::path& path) {
-  const tools::NpyArray array = tools::ReadNpy(path);
+  const qat::NpyArray array = qat::ReadNpy(path);
   return {array.shape, Numbers(array)};
 }
 

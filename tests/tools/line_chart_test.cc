@@ -63,5 +63,17 @@ TEST(LineChartTest, LeavesOutWhatIsNoNumberAndThinsWhatIsMuch) {
               Not(HasSubstr("polyline")));
 }
 
+TEST(LineChartTest, LogarithmicAxes) {
+  EXPECT_THAT(LogarithmicTicks(0.03, 2),
+              ElementsAre(DoubleNear(0.05, 1e-9), DoubleNear(0.1, 1e-9),
+                          DoubleNear(0.2, 1e-9), DoubleNear(0.5, 1e-9), 1, 2));
+  EXPECT_THAT(LogarithmicTicks(1, 10000), ElementsAre(1, 10, 100, 1000, 10000));
+  // Factors of ten are as far apart; what is not above 0 has no place.
+  const std::string svg =
+      LineChartSvg("x", {{"y", {{"a", {0, 1, 2, 3}, {0, 0.1, 1, 10}}}, true}});
+  EXPECT_THAT(svg, HasSubstr("points=\"333.3,190.0 576.7,105.0 820.0,20.0 \""));
+  EXPECT_EQ(Count(svg, "<circle"), 3u);
+}
+
 }  // namespace
 }  // namespace lutra::tools

@@ -133,6 +133,37 @@ TEST_F(TrainTextTest, LogsAreDrawn) {
   }
 }
 
+TEST_F(TrainTextTest, ResultsAreDrawnByTheirBits) {
+  const std::string svg = Path("bits.svg");
+  WriteBytes(Path("a.json"),
+             R"({"models": [{"bits_per_weight": 4, "perplexity": 8},
+                            {"bits_per_weight": 2, "perplexity": 20.5}]})");
+  WriteBytes(Path("b.json"),
+             R"({"models": [{"bits_per_weight": 3, "perplexity": 9,
+                             "kl_divergence": 0.25}]})");
+  EXPECT_THAT(OutputOf({"plot", Path("a.json"), "-o", svg}),
+              HasSubstr("20.500"));
+  EXPECT_THAT(
+      OutputOf({"plot", Path("a.json"), Path("b.json"), "-o", svg, "--format",
+                "markdown"}),
+      HasSubstr("| b   |       |        3.00 |            |     0.2500"));
+  EXPECT_THAT(ReadBytes(svg),
+              AllOf(HasSubstr("bits per weight"), HasSubstr("perplexity"),
+                    // Fewer bits lie on the left, a larger perplexity above.
+                    HasSubstr("points=\"90.0,220.0 820.0,390.0 \"")));
+  OutputOf(Train({"--log", Path("log.csv")}));
+  for (const auto& [file, text, cause] :
+       {std::tuple("log.csv", "", "pictures of their own"),
+        std::tuple("bad.json", R"({"models": [{"accuracy": 0.9}]})",
+                   "is not what 'lutra eval --text")}) {
+    if (*text != '\0') WriteBytes(Path(file), text);
+    const Outcome outcome =
+        RunLutra({"plot", Path("a.json"), Path(file), "-o", svg});
+    ExpectError(outcome);
+    EXPECT_THAT(outcome.err, HasSubstr(cause));
+  }
+}
+
 TEST_F(TrainTextTest, PacksWithoutLossWhatItTrained) {
   const std::string out =
       OutputOf(Train({"--bits", "2", "--group-size", "16", "--exclude", "embed",
@@ -257,8 +288,9 @@ TEST_F(TrainTextTest, AdaptersBesidePackedWeights) {
   const std::string folder = Path("adapter");
   EXPECT_THAT(OutputOf({"export", out, "--format", "peft", "-o", folder}),
               HasSubstr("2 adapters of rank 4, alpha 8; 1,792 bytes"));
-  const json report = json::parse(OutputOf(
-      {"eval", packed, "--adapter", folder, "--text", text_, "--json"}));
+  const json report =
+      json::parse(OutputOf({"eval", packed, "--adapter", folder, "--text",
+                            text_, "--activations", "int8", "--json"}));
   EXPECT_NEAR(report["models"][0]["nats_per_token"], NatsPerToken(out), 1e-3);
   EXPECT_THAT(
       RunLutra({"export", packed, "--format", "peft", "-o", folder}).err,

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "lutra/qat/dataset.h"
+#include "lutra/qat/npy.h"
 #include "lutra/runtime/error.h"
-#include "tools/cli/npy.h"
 
 namespace lutra::tools {
 namespace {
@@ -32,17 +32,18 @@ std::string FirstBytes(const std::filesystem::path& path) {
 }
 
 // An array of any of the formats.
-NpyArray ReadArray(const std::filesystem::path& path) {
+qat::NpyArray ReadArray(const std::filesystem::path& path) {
   const std::string start = FirstBytes(path);
   // Files that cannot be read are left to ReadNpy's messages.
-  if (start.empty() || start.starts_with("\x93NUMPY")) return ReadNpy(path);
+  if (start.empty() || start.starts_with("\x93NUMPY"))
+    return qat::ReadNpy(path);
   if (!start.starts_with(std::string_view("\0\0", 2)) &&
       !start.starts_with("\x1f\x8b")) {
     throw Error::InFile(path.string(), "is neither a .npy nor an idx file");
   }
   const qat::IdxArray idx = qat::ReadIdx(path);
-  NpyArray array;
-  array.type = NpyType::kUInt8;
+  qat::NpyArray array;
+  array.type = qat::NpyType::kUInt8;
   array.shape = idx.shape;
   const auto bytes = std::as_bytes(std::span(idx.data));
   array.data.assign(bytes.begin(), bytes.end());
@@ -55,7 +56,7 @@ std::string Shape(std::span<const size_t> shape) {
 }
 
 // Tokens in an array for `value`. Throws Error with the bare cause.
-size_t CountTokens(const NpyArray& array, const ValueInfo& value) {
+size_t CountTokens(const qat::NpyArray& array, const ValueInfo& value) {
   if (std::equal(array.shape.begin(), array.shape.end(), value.shape.begin(),
                  value.shape.end(), [](size_t a, int64_t b) {
                    return a == static_cast<size_t>(b);
@@ -90,12 +91,12 @@ std::vector<std::byte> Narrowed(const std::vector<std::byte>& wide) {
 }  // namespace
 
 InputData ReadInput(const std::filesystem::path& path, const ValueInfo& value) {
-  NpyArray array = ReadArray(path);
+  qat::NpyArray array = ReadArray(path);
   InputData data;
   try {
     data.tokens = CountTokens(array, value);
     const bool ids = value.type == ValueType::kInt32;
-    if (array.type == NpyType::kUInt8) {
+    if (array.type == qat::NpyType::kUInt8) {
       data.bytes.resize(array.data.size() * kValueBytes);
       for (size_t i = 0; i < array.data.size(); ++i) {
         const auto byte = std::to_integer<uint8_t>(array.data[i]);
@@ -105,9 +106,10 @@ InputData ReadInput(const std::filesystem::path& path, const ValueInfo& value) {
           Store(static_cast<float>(byte) / 255.0f, i, data.bytes);
         }
       }
-    } else if (ids && array.type == NpyType::kInt64) {
+    } else if (ids && array.type == qat::NpyType::kInt64) {
       data.bytes = Narrowed(array.data);
-    } else if (array.type == (ids ? NpyType::kInt32 : NpyType::kFloat32)) {
+    } else if (array.type ==
+               (ids ? qat::NpyType::kInt32 : qat::NpyType::kFloat32)) {
       data.bytes = std::move(array.data);
     } else {
       throw Error("is of type " + std::string(Name(array.type)) +

@@ -26,6 +26,9 @@ constexpr double kPanelHeight = 200;
 constexpr double kLegendLine = 18;
 
 constexpr size_t kMostPoints = 400;
+constexpr size_t kMostDots = 30;
+// Of a logarithmic axis with more than its powers.
+constexpr double kMostDecades = 2.5;
 
 struct Range {
   double low = std::numeric_limits<double>::infinity();
@@ -57,12 +60,13 @@ std::string TickText(double tick, double step) {
 }
 
 // Means of equal parts, if there are too many points.
-ChartSeries Thinned(const ChartSeries& all) {
+ChartSeries Thinned(const ChartSeries& all, bool logarithmic) {
   ChartSeries finite;
   for (size_t i = 0; i < std::min(all.x.size(), all.y.size()); ++i) {
-    if (!std::isfinite(all.y[i])) continue;
+    const double y = logarithmic ? std::log10(all.y[i]) : all.y[i];
+    if (!std::isfinite(y)) continue;
     finite.x.push_back(all.x[i]);
-    finite.y.push_back(all.y[i]);
+    finite.y.push_back(y);
   }
   const size_t part = (finite.x.size() + kMostPoints - 1) / kMostPoints;
   if (part <= 1) return finite;
@@ -85,10 +89,13 @@ std::string Panel(const ChartPanel& panel, const Range& x, double top) {
   std::vector<ChartSeries> lines;
   Range y;
   for (const ChartSeries& series : panel.series) {
-    lines.push_back(Thinned(series));
+    lines.push_back(Thinned(series, panel.logarithmic));
     for (const double value : lines.back().y) y.Take(value);
   }
   y.Widen();
+  const bool has_dots = std::all_of(
+      lines.begin(), lines.end(),
+      [](const ChartSeries& line) { return line.x.size() <= kMostDots; });
   const double bottom = top + kPlotHeight;
   const auto place_x = [&](double v) {
     return kLeft + kPlotWidth * x.Share(v);
@@ -97,12 +104,16 @@ std::string Panel(const ChartPanel& panel, const Range& x, double top) {
     return bottom - kPlotHeight * y.Share(v);
   };
   std::string svg;
-  const std::vector<double> ticks = ChartTicks(y.low, y.high, 5);
+  const std::vector<double> ticks =
+      panel.logarithmic
+          ? LogarithmicTicks(std::pow(10, y.low), std::pow(10, y.high))
+          : ChartTicks(y.low, y.high, 5);
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
   for (const double tick : ticks) {
-    svg += SvgLine(kLeft, place_y(tick), kLeft + kPlotWidth, place_y(tick),
-                   kFaint);
-    svg += SvgText(kLeft - 8, place_y(tick) + 4, TickText(tick, step),
+    const double at = place_y(panel.logarithmic ? std::log10(tick) : tick);
+    svg += SvgLine(kLeft, at, kLeft + kPlotWidth, at, kFaint);
+    svg += SvgText(kLeft - 8, at + 4,
+                   panel.logarithmic ? Short(tick) : TickText(tick, step),
                    "text-anchor=\"end\"");
   }
   svg += SvgLine(kLeft, top, kLeft, bottom, kSvgInk);
@@ -113,13 +124,19 @@ std::string Panel(const ChartPanel& panel, const Range& x, double top) {
                      SvgNumber(middle) + ")\"");
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].x.empty()) continue;
-    svg += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" +
-           std::string(kColors[i % kColors.size()]) + "\" points=\"";
+    const std::string color = kColors[i % kColors.size()];
+    std::string points;
+    std::string dots;
     for (size_t j = 0; j < lines[i].x.size(); ++j) {
-      svg += SvgNumber(place_x(lines[i].x[j])) + "," +
-             SvgNumber(place_y(lines[i].y[j])) + " ";
+      const std::string at_x = SvgNumber(place_x(lines[i].x[j]));
+      const std::string at_y = SvgNumber(place_y(lines[i].y[j]));
+      points += at_x + "," + at_y + " ";
+      dots += "<circle r=\"3\" cx=\"" + at_x + "\" cy=\"" + at_y +
+              "\" fill=\"" + color + "\"/>\n";
     }
-    svg += "\"/>\n";
+    svg += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" + color +
+           "\" points=\"" + points + "\"/>\n";
+    if (has_dots) svg += dots;
   }
   return svg;
 }
@@ -137,6 +154,19 @@ std::vector<double> ChartTicks(double low, double high, size_t count) {
   for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9;
        ++i) {
     ticks.push_back(i * step);
+  }
+  return ticks;
+}
+
+std::vector<double> LogarithmicTicks(double low, double high) {
+  const bool few = std::log10(high / low) <= kMostDecades;
+  std::vector<double> ticks;
+  for (double i = std::floor(std::log10(low)); std::pow(10, i) <= high; ++i) {
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      const double tick = factor * std::pow(10, i);
+      if (tick < low * (1 - 1e-9) || tick > high * (1 + 1e-9)) continue;
+      if (few || factor == 1) ticks.push_back(tick);
+    }
   }
   return ticks;
 }

@@ -17,17 +17,22 @@ struct ChartSeries {
 struct ChartPanel {
   std::string y_name;
   std::vector<ChartSeries> series;
+  // The y axis is logarithmic; points that are not above 0 are left out.
+  bool logarithmic = false;
 };
 
 // An SVG picture of panels one below the other over one x axis, each with a y
 // axis of its own. Series of the same place in all panels have one colour,
 // which a legend names. A line of many points is that of the means of a few
-// hundred.
+// hundred; where lines have few, each point has a dot.
 std::string LineChartSvg(const std::string& x_name,
                          const std::vector<ChartPanel>& panels);
 
 // Round numbers from `low` to `high`, about `count` of them.
 std::vector<double> ChartTicks(double low, double high, size_t count);
+// Of a logarithmic axis: 1, 2 and 5 times the powers of ten, powers alone where
+// these are many.
+std::vector<double> LogarithmicTicks(double low, double high);
 
 }  // namespace lutra::tools
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <exception>
@@ -14,7 +15,10 @@
 #include "lutra/runtime/output_file.h"
 #include "tools/cli/json.h"
 #include "tools/cli/line_chart.h"
+#include "tools/cli/options.h"
 #include "tools/cli/table.h"
+#include "tools/cli/usage_error.h"
+#include "tools/verbs/eval_results.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -24,7 +28,10 @@ constexpr const char* kExample =
     "Examples:\n"
     "  lutra train ... --log run.csv\n"
     "  lutra plot run.csv -o run.svg\n"
-    "  lutra plot float.jsonl hard.jsonl parq.jsonl -o runs.svg";
+    "  lutra plot float.jsonl hard.jsonl parq.jsonl -o runs.svg\n"
+    "  lutra eval --text wiki.txt --reference float.safetensors --json \\\n"
+    "    llm-2.safetensors llm-3.safetensors llm-4.safetensors > gptq.json\n"
+    "  lutra plot plain.json gptq.json -o bits.svg";
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
@@ -76,9 +83,9 @@ double NumberOf(const std::vector<std::string>& header,
   return kNone;
 }
 
-Log ReadLog(const std::string& path) {
+Log ReadLog(const std::string& path, const std::string& text) {
   Log log;
-  std::istringstream stream(eval::ReadText(path, 0));
+  std::istringstream stream(text);
   std::vector<std::string> header;  // none: JSON
   size_t number = 0;
   for (std::string line; std::getline(stream, line);) {
@@ -118,39 +125,62 @@ Log ReadLog(const std::string& path) {
   return log;
 }
 
+void AddLog(const std::string& path, const std::string& text,
+            std::vector<ChartPanel>& panels) {
+  Log log = ReadLog(path, text);
+  for (size_t i = 0; i < kCount; ++i) {
+    panels[i].series.push_back(
+        {OneLine(path), log.steps, std::move(log.values[i])});
+  }
+}
+
+bool HasPoints(const ChartPanel& panel) {
+  for (const ChartSeries& series : panel.series) {
+    for (const double y : series.y) {
+      if (std::isfinite(y)) return true;
+    }
+  }
+  return false;
+}
+
+void EraseEmpty(std::vector<ChartPanel>& panels) {
+  panels.erase(
+      std::remove_if(panels.begin(), panels.end(),
+                     [](const ChartPanel& panel) { return !HasPoints(panel); }),
+      panels.end());
+}
+
 struct PlotVerb {
-  std::vector<std::string> logs;
+  std::vector<std::string> inputs;
   std::string output;
+  OutputFormat format = OutputFormat::kTable;
 
   void Run() const {
     OutputFile file(output);
-    ChartPanel panels[kCount];
-    for (const std::string& path : logs) {
-      Log log = ReadLog(path);
-      for (size_t i = 0; i < kCount; ++i) {
-        panels[i].y_name = kColumns[i].name;
-        panels[i].series.push_back(
-            {OneLine(path), log.steps, std::move(log.values[i])});
+    std::vector<ChartPanel> panels;
+    for (const Column& column : kColumns) panels.push_back({column.name, {}});
+    EvalResults results;
+    for (const std::string& path : inputs) {
+      const std::string text = eval::ReadText(path, 0);
+      if (!results.Add(path, text)) AddLog(path, text, panels);
+      if (!results.empty() && !panels[0].series.empty()) {
+        throw Error::InFile(path,
+                            "logs of trainings and results of lutra eval are "
+                            "pictures of their own");
       }
     }
-    std::vector<ChartPanel> shown;
-    for (ChartPanel& panel : panels) {
-      if (HasPoints(panel)) shown.push_back(std::move(panel));
+    if (!results.empty()) {
+      panels = results.Panels();
+    } else if (format != OutputFormat::kTable) {
+      throw UsageError("--format", "is for results of lutra eval");
     }
-    file.Append(LineChartSvg("step", shown));
+    EraseEmpty(panels);
+    file.Append(
+        LineChartSvg(results.empty() ? "step" : "bits per weight", panels));
     file.Commit();
-    std::cout << OneLine(output) << ": " << shown.size() << " panels of "
-              << logs.size() << (logs.size() == 1 ? " run\n" : " runs\n");
-  }
-
- private:
-  static bool HasPoints(const ChartPanel& panel) {
-    for (const ChartSeries& series : panel.series) {
-      for (const double y : series.y) {
-        if (std::isfinite(y)) return true;
-      }
-    }
-    return false;
+    if (!results.empty()) return results.Print(format);
+    std::cout << OneLine(output) << ": " << panels.size() << " panels of "
+              << inputs.size() << (inputs.size() == 1 ? " run\n" : " runs\n");
   }
 };
 
@@ -158,13 +188,17 @@ struct PlotVerb {
 
 void AddPlotVerb(CommandLine& line) {
   auto verb = std::make_shared<PlotVerb>();
-  Verb plot = line.AddVerb("plot", "Draw the logs of trainings");
+  Verb plot = line.AddVerb(
+      "plot", "Draw logs of trainings, or what models lose at their bits");
   plot.Footer(kExample);
-  plot.Add("LOG", verb->logs, "Files that 'lutra train --log' has written")
+  plot.Add("FILE", verb->inputs,
+           "What 'lutra train --log' has written, or 'lutra eval --text ... "
+           "--json' prints; each is a line of the picture")
       .Required();
   plot.Add("-o,--output", verb->output, "SVG file to write")
       .TypeName("FILE")
       .Required();
+  AddFormatOptions(plot, verb->format);
   plot.OnRun([verb] { verb->Run(); });
 }
 

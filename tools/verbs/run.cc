@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "lutra/eval/buffers.h"
+#include "lutra/qat/npy.h"
 #include "lutra/runtime/session.h"
 #include "tools/cli/json.h"
 #include "tools/cli/load_options.h"
-#include "tools/cli/npy.h"
 #include "tools/cli/options.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/table.h"
@@ -145,7 +145,7 @@ void WriteFiles(const Model& model, const Results& results,
     for (const int64_t size : output.shape) {
       shape.push_back(static_cast<size_t>(size));
     }
-    WriteNpy(file->second, shape, results.values[i]);
+    qat::WriteNpy(file->second, shape, results.values[i]);
   }
 }
 

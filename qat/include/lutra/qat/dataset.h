@@ -32,7 +32,7 @@ IdxArray ReadIdx(const std::filesystem::path& path);
 struct LabelledImages : Samples {
   size_t count = 0;
   std::vector<size_t> image_shape;  // e.g. {28, 28}
-  std::vector<float> images;        // [count, features], pixel / 255
+  std::vector<float> images;        // [count, features], 0 to 1 of bytes
   std::vector<uint8_t> labels;      // [count]
 
   // Values per image.
@@ -59,9 +59,12 @@ LabelledImages MakeLabelledImages(const IdxArray& images, IdxArray labels,
 
 enum class DatasetPart { kTrain, kTest };
 
-// Loads train-images-idx3-ubyte and train-labels-idx1-ubyte, or t10k-*, each
-// plain or with ".gz", from a folder. Throws lutra::Error; for a folder without
-// them the message says which package has the data.
+// Loads from a folder either train-images.npy and train-labels.npy, or test-*
+// (npy.h), or train-images-idx3-ubyte and train-labels-idx1-ubyte, or t10k-*,
+// each plain or with ".gz". Arrays of NumPy are [count, ...] of float32, or of
+// uint8, which are divided by 255, and [count] of whole numbers from 0 to 255.
+// Throws lutra::Error; for a folder without them the message says which package
+// has the data.
 LabelledImages LoadImageFolder(const std::filesystem::path& folder,
                                DatasetPart part);
 

@@ -1,4 +1,4 @@
-#include "tools/cli/npy.h"
+#include "lutra/qat/npy.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
-namespace lutra::tools {
+namespace lutra::qat {
 namespace {
 
 using ::testing::AllOf;
@@ -163,4 +163,4 @@ TEST(NpyTest, MissingFile) {
 }
 
 }  // namespace
-}  // namespace lutra::tools
+}  // namespace lutra::qat

@@ -1,4 +1,4 @@
-#include "tools/cli/npy.h"
+#include "lutra/qat/npy.h"
 
 #include <algorithm>
 #include <array>
@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <system_error>
 
 #include "kernels/base/checked_math.h"
@@ -13,7 +14,7 @@
 #include "lutra/runtime/output_file.h"
 #include "runtime/base/mapped_file.h"
 
-namespace lutra::tools {
+namespace lutra::qat {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
@@ -199,8 +200,8 @@ NpyArray ReadNpy(const std::filesystem::path& path) {
   return array;
 }
 
-void WriteNpy(const std::filesystem::path& path, std::span<const size_t> shape,
-              std::span<const float> data) {
+void WriteNpy(const std::filesystem::path& path, Span<const size_t> shape,
+              Span<const float> data) {
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
   for (const size_t size : shape) header += std::to_string(size) + ", ";
   header += "), }";
@@ -217,8 +218,9 @@ void WriteNpy(const std::filesystem::path& path, std::span<const size_t> shape,
   start += header;
   OutputFile file(path);
   file.Append(start);
-  file.WriteAt(start.size(), std::as_bytes(data));
+  file.WriteAt(start.size(),
+               std::as_bytes(std::span(data.data(), data.size())));
   file.Commit();
 }
 
-}  // namespace lutra::tools
+}  // namespace lutra::qat

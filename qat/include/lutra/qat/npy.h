@@ -1,18 +1,19 @@
-#ifndef LUTRA_TOOLS_CLI_NPY_H_
-#define LUTRA_TOOLS_CLI_NPY_H_
+#ifndef LUTRA_QAT_NPY_H_
+#define LUTRA_QAT_NPY_H_
 
 #include <cstddef>
 #include <filesystem>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "lutra/kernels/span.h"
 
 // Arrays in NumPy's .npy files
 // (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html),
 // versions 1.0 and 2.0, little-endian, C order.
 
-namespace lutra::tools {
+namespace lutra::qat {
 
 enum class NpyType { kFloat32, kInt32, kInt64, kInt8, kUInt8 };
 
@@ -33,9 +34,9 @@ NpyArray ReadNpy(const std::filesystem::path& path);
 // Writes float32 (version 1.0); the file appears under its name when it is
 // complete. `data` has as many elements as the product of the shape. Throws
 // lutra::Error.
-void WriteNpy(const std::filesystem::path& path, std::span<const size_t> shape,
-              std::span<const float> data);
+void WriteNpy(const std::filesystem::path& path, Span<const size_t> shape,
+              Span<const float> data);
 
-}  // namespace lutra::tools
+}  // namespace lutra::qat
 
-#endif  // LUTRA_TOOLS_CLI_NPY_H_
+#endif  // LUTRA_QAT_NPY_H_

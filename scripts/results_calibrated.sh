@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Makes docs/results_calibrated.md: what packing with data gives, on two small
-# language models, and on others that are named. Takes some minutes.
+# Makes docs/results_calibrated.md and its pictures: what language models lose at
+# how many bits, packed with data and without, beside llama.cpp's types. Takes a
+# quarter of an hour.
 #
-#   scripts/results_calibrated.sh [DATA [MODEL TEXT CALIBRATION]]
+#   scripts/results_calibrated.sh [DATA [RESULTS...]]
 #
-# DATA        folder with the models and texts [../shared/data, or data/ in
-#             LUTRA_TEST_DATA]
-# MODEL       a larger model of lutra's (takes an hour and more), evaluated on
-#             the first 64 KiB of TEXT, calibrated on CALIBRATION
+# DATA      folder with the models and texts [../shared/data, or data/ in
+#           LUTRA_TEST_DATA]
+# RESULTS   folders of files that `lutra eval --text ... --json` has printed, each
+#           for one way of packing a model that is called as the folder: shown, too
 #
 # The command is build/release/tools/lutra, or what LUTRA names.
 set -euo pipefail
@@ -15,101 +16,112 @@ cd "$(dirname "$0")/.."
 
 data=$(realpath "${1:-${LUTRA_TEST_DATA:-../shared}/data}")
 lutra=$(realpath "${LUTRA:-build/release/tools/lutra}")
-result=$PWD/docs/results_calibrated.md
-more=()
-for file in "${@:2}"; do more+=("$(realpath "$file")"); done
+docs=$PWD/docs
+results=()
+for folder in "${@:2}"; do results+=("$(realpath "$folder")"); done
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-cd "$out"  # so that tables show file names without folders
+cd "$out"
 
-embedding=(--rule 'op:embedding=bits:8,quantizer:absmax,group-size:32')
-rotation=(--rule 'rotation=bits:8,quantizer:absmax,group-size:32')
+stories=$data/tinystories
+embedding='op:embedding=bits:8,quantizer:absmax,group-size:32'
+candidates=2:64,2:32,2:16,3:64,3:32,3:16,4:64,4:32,4:16
+candidates+=,2:32:mse-asymmetric,3:32:mse-asymmetric,4:32:mse-asymmetric
+candidates+=,8:32:absmax
 
-# pack LABEL FILE MODEL OPTIONS...: one row of the table.
+# pack MODEL WAY LABEL OPTIONS...: a point of the way's line.
 pack() {
-  local label=$1 file=$2 model=$3
-  shift 3
-  echo "packing: $label" >&2
-  "$lutra" pack "$model" -o "$file" --scale-type float16 "${embedding[@]}" \
-    "$@" > /dev/null
-  models+=("$file:float32")
-  labels+=(--label "$label")
+  local model=$1 way=$2 label=$3
+  echo "$model, $way: $label" >&2
+  "$lutra" pack "$model.safetensors" -o "$model/$way/$label" \
+    --scale-type two-level --rule "$embedding" "${@:4}" > /dev/null
 }
 
-# table NAME TEXT CALIBRATION TUNING STEPS: all ways for NAME.safetensors.
-table() {
-  local name=$1 text=$2 calibration=$3 tuning=$4 steps=$5 bits group packed
-  models=() labels=()
-  "$lutra" calibrate "$name.safetensors" --data "$calibration" \
-    -o "$name.statistics" > /dev/null
-  "$lutra" rotate "$name.safetensors" -o "$name-turned.safetensors" > /dev/null
-  for scheme in 4:64 3:64 2:64 2:32; do
-    bits=${scheme%:*} group=${scheme#*:}
-    local common=(--bits "$bits" --group-size "$group")
-    packed=$name-$bits-$group
-    pack "$bits bits, $group: no data" "$packed-plain" "$name.safetensors" \
-      "${common[@]}" --quantizer mse-stretched
-    pack "$bits bits, $group: statistics" "$packed-statistics" \
-      "$name.safetensors" "${common[@]}" --quantizer mse-stretched \
-      --calibration "$name.statistics"
-    pack "$bits bits, $group: layer by layer" "$packed-layers" \
-      "$name.safetensors" "${common[@]}" --quantizer mse-stretched \
-      --data "$calibration" --damping 0.05
-    pack "$bits bits, $group: turned, layer by layer" "$packed-turned" \
-      "$name-turned.safetensors" "${common[@]}" "${rotation[@]}" \
-      --quantizer mse-stretched --data "$calibration" --damping 0.05
-    pack "$bits bits, $group: layer by layer, tables by row" "$packed-rows" \
-      "$name.safetensors" "${common[@]}" --quantizer kmeans-row \
-      --data "$calibration" --damping 0.05
-    if ((steps > 0)); then
-      echo "tuning: $bits bits, $group" >&2
-      "$lutra" tune "$packed-rows" --reference "$name.safetensors" \
-        --data "$tuning" --steps "$steps" --lr 0.01 \
-        -o "$packed-tuned" > /dev/null
-      models+=("$packed-tuned:float32")
-      labels+=(--label "$bits bits, $group: the same, tuned")
-    fi
+# measure MODEL WAY: of all that is packed.
+measure() {
+  local model=$1 way=$2 labels=() files=() file
+  for file in "$model/$way"/*; do
+    labels+=(--label "$(basename "$file")")
+    files+=("$file:float32")
   done
-  printf '\n## %s\n\n' "$name"
-  "$lutra" eval --text "$text" --bytes 65536 --protocol llama -c 512 \
-    --cache float32 --reference "$name.safetensors" --format markdown \
-    "${labels[@]}" "${models[@]}"
+  "$lutra" eval --text "$stories/tinystories_val.txt" --bytes 65536 \
+    --protocol llama -c 512 --cache float32 --reference "$model.safetensors" \
+    --json "${labels[@]}" "${files[@]}" > "$model/$way.json"
+}
+
+# small MODEL BITS...: all ways, those with data for so many bits.
+small() {
+  local model=$1 bits file
+  mkdir -p "$model/without data" "$model/with data" "$model/with data, tuned"
+  for bits in 2 3 4 8; do
+    pack "$model" "without data" "$bits bits" --bits "$bits" --group-size 32 \
+      --quantizer "$([[ $bits == 8 ]] && echo absmax || echo mse-stretched)"
+  done
+  "$lutra" calibrate "$model.safetensors" --data stories.txt \
+    -o "$model.statistics" > /dev/null
+  for bits in "${@:2}"; do
+    pack "$model" "with data" "budget of $bits" --quantizer mse-stretched \
+      --data stories.txt --calibration "$model.statistics" --damping 0.05 \
+      --target-bpw "$bits" --candidates "$candidates"
+    file="$model/with data, tuned/budget of $bits"
+    "$lutra" tune "$model/with data/budget of $bits" --steps 100 --lr 0.01 \
+      --reference "$model.safetensors" --data "$stories/tiny_stories.txt" \
+      -o "$file" > /dev/null
+  done
+  measure "$model" "without data"
+  measure "$model" "with data"
+  measure "$model" "with data, tuned"
+}
+
+# show MODEL FOLDER: the results of a folder, beside the peer's.
+show() {
+  local model=$1 files=("$2"/*.json) peer=$docs/results_llama_cpp/$1.json
+  printf '\n## %s\n\n![%s](results_calibrated_%s.svg)\n\n' "$model" \
+    "Divergence and perplexity against bits per weight" "$model"
+  if [[ -e $peer ]]; then
+    cp "$peer" "llama.cpp, importance matrix.json"
+    files+=("llama.cpp, importance matrix.json")
+  fi
+  "$lutra" plot "${files[@]}" -o "$docs/results_calibrated_$model.svg" \
+    --format markdown
 }
 
 main() {
   "$lutra" import "$data/stories260k/stories260K.bin" \
     --tokenizer "$data/stories260k/tok512.bin" -o stories260k.safetensors >&2
   "$lutra" import "$data/tinystories-656k" -o tinystories-656k.safetensors >&2
-  head -c 200000 "$data/tinystories/tiny_stories.txt" > stories.txt
+  head -c 200000 "$stories/tiny_stories.txt" > stories.txt
 
   cat <<'TEXT'
 # Results of packing with data
 
-Made by `scripts/results_calibrated.sh`; nothing here is typed in.
-[packing.md](packing.md#with-data) says what the rows mean. Scales are float16, the
-embedding (also the output matrix) has 8 bits in groups of 32; "4 bits, 64" has groups
-of 64 columns. Statistics and layers see the first 200,000 bytes of the training text,
-64 windows of 512 tokens; tuning sees windows of 256 of all of it, 100 steps of 8.
+Made by `scripts/results_calibrated.sh`; nothing here is typed in. Divergence (mean
+Kullback-Leibler divergence from the float model, in nats) and perplexity are over the
+first 65,536 bytes of a text that packing has not seen (`lutra eval --protocol llama
+-c 512`), with float32 activations: what the weights alone lose. Bits per weight are
+those of the whole file's matrices, the embedding (8 bits in groups of 32, also the
+output matrix) and all scales, tables, sums and padding counted; scales are two-level.
 
-Perplexity and Kullback-Leibler divergence from the float model are over the first
-65,536 bytes of a text that none of this has seen (`lutra eval --protocol llama -c 512`),
-with float32 activations: what the weights alone lose. Bits per weight are those of the
-whole file's matrices, the embedding and all scales, tables and padding counted.
+* *without data*: `mse-stretched` in groups of 32 (8 bits: `absmax`).
+* *with data*: bits and groups of each matrix chosen for a budget (`--target-bpw`),
+  rounded layer by layer ([packing.md](packing.md#with-data)); 64 windows of 512 tokens.
+* *tuned*: the same after 100 steps of `lutra tune` on all of the training text.
+* *llama.cpp*: version 0.7.0 on the same models and texts, each type's best with an
+  importance matrix, from `results_llama_cpp/`. Its types want rows of a multiple of 256
+  weights, which these models do not have; they were measured on the same models with
+  zeros around them, and count the true weights at the type's own rate. Such files do not
+  exist: a bound for the type, not what a user gets. Matrices as small as these pay more in
+  lutra's files, where every row has its sum and every matrix a header.
 TEXT
 
-  local stories=$data/tinystories
-  table stories260k "$stories/tinystories_val.txt" stories.txt \
-    "$stories/tiny_stories.txt" 100
-  table tinystories-656k "$stories/tinystories_val.txt" stories.txt \
-    "$stories/tiny_stories.txt" 100
-  if ((${#more[@]} == 3)); then
-    local name
-    name=$(basename "${more[0]}" .safetensors)
-    ln -s "${more[0]}" "$name.safetensors"
-    table "$name" "${more[1]}" "${more[2]}" "" 0
-  fi
+  small stories260k 6 5.5 5.08 4.86 4.4
+  show stories260k stories260k
+  small tinystories-656k 6.7 6.12 5.97 5.48 5.26 5.02
+  show tinystories-656k tinystories-656k
+  local folder
+  for folder in "${results[@]}"; do show "$(basename "$folder")" "$folder"; done
 }
 
 main > results.md
-mv results.md "$result"
+mv results.md "$docs/results_calibrated.md"
 echo "docs/results_calibrated.md is new" >&2

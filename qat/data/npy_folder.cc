@@ -69,7 +69,8 @@ uint8_t LabelAt(const NpyFile& file, size_t index) {
   constexpr int64_t kMost = std::numeric_limits<uint8_t>::max();
   if (label >= 0 && label <= kMost) return static_cast<uint8_t>(label);
   throw file.Is("holds the label " + std::to_string(label) +
-              "; labels are whole numbers from 0 to " + std::to_string(kMost));
+                "; labels are whole numbers from 0 to " +
+                std::to_string(kMost));
 }
 
 std::vector<float> Pixels(const NpyFile& file) {
@@ -103,8 +104,8 @@ std::vector<uint8_t> Labels(const NpyFile& file, size_t count) {
 
 bool IsNpyFolder(const std::filesystem::path& folder) {
   std::error_code ignored;
-  return std::filesystem::exists(
-      PathOf(folder, DatasetPart::kTrain, "images"), ignored);
+  return std::filesystem::exists(PathOf(folder, DatasetPart::kTrain, "images"),
+                                 ignored);
 }
 
 LabelledImages LoadNpyFolder(const std::filesystem::path& folder,

@@ -41,6 +41,25 @@ std::optional<ActivationType> TypeOf(const Node& node) {
   return std::nullopt;
 }
 
+// See PackedInput.
+InputQuantization TakenInput(const Model& model, const Node& node,
+                             std::optional<ActivationType> activations) {
+  InputQuantization input = InputQuantizationOf(node);
+  if (!activations && input.type) return input;
+  const kernels::LutFormat& weight = model.packed(node.weight)->format;
+  if (!activations) {
+    // Outliers of a row of x then only cost the columns of their group.
+    const bool has_groups = weight.group_size < weight.k;
+    const bool has_range = input.range_min < input.range_max;
+    activations = has_groups && !has_range ? ActivationType::kInt8PerGroup
+                                           : ActivationType::kInt8Asymmetric;
+  }
+  input.type = activations;
+  input.bits = 8;
+  input.group_size = weight.group_size;
+  return input;
+}
+
 }  // namespace
 
 std::vector<AttributeSchema> InputAttributes() {
@@ -118,29 +137,23 @@ void CheckInputQuantization(const Model& model, const Node& node) {
 
 InputQuantization PackedInput(const Model& model, const Node& node,
                               std::optional<ActivationType> activations) {
-  InputQuantization input = InputQuantizationOf(node);
-  const kernels::LutFormat& weight = model.packed(node.weight)->format;
-  if (!activations && !input.type) {
-    // Outliers of a row of x then only cost the columns of their group.
-    const bool has_groups = weight.group_size < weight.k;
-    const bool has_range = input.range_min < input.range_max;
-    activations = has_groups && !has_range ? ActivationType::kInt8PerGroup
-                                           : ActivationType::kInt8Asymmetric;
-  }
-  if (activations) {
-    input.type = activations;
-    input.bits = 8;
-    input.group_size = weight.group_size;
-    return input;
-  }
+  const InputQuantization input = TakenInput(model, node, activations);
+  const uint32_t own = model.packed(node.weight)->format.group_size;
   if (!kernels::Traits(*input.type).has_group_scales ||
-      weight.group_size == input.group_size) {
+      input.group_size == own) {
     return input;
   }
-  throw NodeError(
-      model, node,
-      "its input has a scale for each " + std::to_string(input.group_size) +
-          " columns, its weight for each " + std::to_string(weight.group_size));
+  throw NodeError(model, node,
+                  "its input has a scale for each " +
+                      std::to_string(input.group_size) +
+                      " columns, its weight for each " + std::to_string(own));
+}
+
+bool TakeSameInput(const Model& model, const Node& node, const Node& other) {
+  InputQuantization input = TakenInput(model, node, std::nullopt);
+  const InputQuantization with = TakenInput(model, other, std::nullopt);
+  input.group_size = with.group_size;
+  return input == with;
 }
 
 std::optional<kernels::ActivationRounding> FloatInput(

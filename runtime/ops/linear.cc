@@ -108,10 +108,7 @@ class Linear : public Operator {
   // Each matrix has its own groups.
   bool FusesWith(const Model& model, const Node& node,
                  const Node& other) const override {
-    InputQuantization input = PackedInput(model, node, std::nullopt);
-    const InputQuantization with = PackedInput(model, other, std::nullopt);
-    input.group_size = with.group_size;
-    return input == with;
+    return TakeSameInput(model, node, other);
   }
 
   size_t FusedScratchBytes(const Model& model, Span<const FusedNode> nodes,

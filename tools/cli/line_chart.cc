@@ -29,6 +29,7 @@ constexpr size_t kMostPoints = 400;
 constexpr size_t kMostDots = 30;
 // Of a logarithmic axis with more than its powers.
 constexpr double kMostDecades = 2.5;
+constexpr double kLargestPower = std::numeric_limits<double>::max_exponent10;
 
 struct Range {
   double low = std::numeric_limits<double>::infinity();
@@ -161,7 +162,8 @@ std::vector<double> ChartTicks(double low, double high, size_t count) {
 std::vector<double> LogarithmicTicks(double low, double high) {
   const bool few = std::log10(high / low) <= kMostDecades;
   std::vector<double> ticks;
-  for (double i = std::floor(std::log10(low)); std::pow(10, i) <= high; ++i) {
+  const double last = std::min(std::log10(high), kLargestPower);
+  for (double i = std::floor(std::log10(low)); i <= last; ++i) {
     for (const double factor : {1.0, 2.0, 5.0}) {
       const double tick = factor * std::pow(10, i);
       if (tick < low * (1 - 1e-9) || tick > high * (1 + 1e-9)) continue;

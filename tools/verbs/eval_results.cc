@@ -54,14 +54,14 @@ bool EvalResults::Add(const std::string& path, const std::string& text) {
   Way way{std::filesystem::path(path).stem().string(), {}};
   for (const Json& model : models->items()) {
     const Json* label = model.IsObject() ? model.Find("label") : nullptr;
-    const Result result{
-        .label = label != nullptr && label->AsString() ? *label->AsString()
-                                                       : "",
-        .bits = NumberIn(model, "bits_per_weight"),
-        .file_bytes = CountIn(model, "file_bytes"),
-        .perplexity = NumberIn(model, "perplexity"),
-        .divergence = NumberIn(model, "kl_divergence"),
-        .same_top = NumberIn(model, "same_top")};
+    const Result result{.label = label != nullptr && label->AsString()
+                                     ? *label->AsString()
+                                     : "",
+                        .bits = NumberIn(model, "bits_per_weight"),
+                        .file_bytes = CountIn(model, "file_bytes"),
+                        .perplexity = NumberIn(model, "perplexity"),
+                        .divergence = NumberIn(model, "kl_divergence"),
+                        .same_top = NumberIn(model, "same_top")};
     if (!std::isfinite(result.bits) || !std::isfinite(result.perplexity)) {
       throw Error::InFile(path,
                           "is not what 'lutra eval --text ... --json' prints");
@@ -119,12 +119,11 @@ void EvalResults::Print(OutputFormat format) const {
                {"perplexity"}});
   for (const Way& way : ways_) {
     for (const Result& r : way.results) {
-      table.AddRow(
-          {way.name, r.label, Fixed(r.bits, 2),
-           r.file_bytes == 0 ? "" : WithCommas(r.file_bytes),
-           OrNone(r.divergence, Fixed(r.divergence, 4)),
-           OrNone(r.same_top, Fixed(100 * r.same_top, 1) + " %"),
-           Fixed(r.perplexity, 3)});
+      table.AddRow({way.name, r.label, Fixed(r.bits, 2),
+                    r.file_bytes == 0 ? "" : WithCommas(r.file_bytes),
+                    OrNone(r.divergence, Fixed(r.divergence, 4)),
+                    OrNone(r.same_top, Fixed(100 * r.same_top, 1) + " %"),
+                    Fixed(r.perplexity, 3)});
     }
   }
   std::cout << (format == OutputFormat::kMarkdown ? table.Markdown()

@@ -34,7 +34,7 @@ class EvalResults {
     double same_top;
   };
   struct Way {
-    std::string name;  // of the file, without folder and ending
+    std::string name;             // of the file, without folder and ending
     std::vector<Result> results;  // by their bits
   };
 

@@ -57,6 +57,9 @@ void SetInputQuantization(const InputQuantization& input, Node& node);
 InputQuantization PackedInput(
     const Model& model, const Node& node,
     std::optional<kernels::ActivationType> activations);
+// Whether two such nodes take the same value in the same way, but for the
+// columns of a group, if the program does not say how.
+bool TakeSameInput(const Model& model, const Node& node, const Node& other);
 // What a program rounds the input of a node to whose weight is float; nullopt:
 // it does not.
 std::optional<kernels::ActivationRounding> FloatInput(

@@ -9,6 +9,7 @@
 #include "lutra/qat/base_optimizers.h"
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/int8_folder.h"
+#include "lutra/qat/npy.h"
 #include "lutra/qat/optimizer_state.h"
 #include "lutra/qat/prox_maps.h"
 #include "lutra/qat/quant_optimizer.h"
@@ -21,7 +22,6 @@
 #include "tests/runtime/model_builder.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/temp_dir.h"
-#include "tools/cli/npy.h"
 
 namespace lutra::fuzz {
 namespace {
@@ -45,7 +45,7 @@ FuzzTarget FileTarget(std::string_view name, void (*read)(Path),
 Inputs NpySeeds() {
   const TempDir dir;
   const size_t shape[] = {2, 3};
-  tools::WriteNpy(dir / "a.npy", shape, RandomFloats(6, 1));
+  qat::WriteNpy(dir / "a.npy", shape, RandomFloats(6, 1));
   return {ReadBytes(dir / "a.npy")};
 }
 
@@ -144,7 +144,7 @@ Inputs SamplesSeeds() {
 std::vector<FuzzTarget> DataTargets() {
   return {
       FileTarget(
-          "npy", [](Path path) { (void)tools::ReadNpy(path); }, NpySeeds,
+          "npy", [](Path path) { (void)qat::ReadNpy(path); }, NpySeeds,
           DamageBytes),
       FileTarget(
           "idx", [](Path path) { (void)qat::ReadIdx(path); }, IdxSeeds,

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <thread>
@@ -136,12 +136,13 @@ TEST(ChatTemplateTest, HostileTemplatesEndSoon) {
       "{% macro f(x) %}{{ x }}{{ f(x ~ x) }}{% endmacro %}{{ f('ab') }}",
   };
   for (const std::string& source : sources) {
-    const auto start = std::chrono::steady_clock::now();
+    // Not the time of the other programs that run.
+    const std::clock_t start = std::clock();
     RefusalOf(source);  // or a text
-    const std::chrono::duration<double> seconds =
-        std::chrono::steady_clock::now() - start;
+    const double seconds =
+        static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
     // Generous, for builds with sanitizers; golden_replay is strict.
-    EXPECT_LT(seconds.count(), 2) << source;
+    EXPECT_LT(seconds, 2) << source;
   }
 }
 

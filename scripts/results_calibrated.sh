@@ -112,6 +112,9 @@ output matrix) and all scales, tables, sums and padding counted; scales are two-
   zeros around them, and count the true weights at the type's own rate. Such files do not
   exist: a bound for the type, not what a user gets. Matrices as small as these pay more in
   lutra's files, where every row has its sum and every matrix a header.
+
+Larger models are measured beforehand ([packing.md](packing.md#what-it-gives) has the commands), and shown by the
+script where it is given their results.
 TEXT
 
   small stories260k 6 5.5 5.08 4.86 4.4

@@ -46,13 +46,15 @@ language_model() {
   local title=$1 name=$2
   pack_all "$name"
   printf '\n## %s\n\n' "$title"
-  "$lutra" eval --text "$text" --bytes 65536 --threads 1 --format markdown \
+  "$lutra" eval --text "$text" --bytes 65536 --threads 1 --activations int8 \
+    --format markdown \
     "${labels[@]}" "${models[@]}"
   printf '\nGenerating 64 tokens after a prompt of 64 (`lutra bench`):\n\n'
   local fast=("$name.safetensors") bits
   for bits in 8 4 3 2; do fast+=("$name-$bits-mse.safetensors"); done
   fast+=("$name-2-kmeans-row.safetensors")
-  "$lutra" bench -p 64 -n 64 -t 1 -r 5 --format markdown "${fast[@]}"
+  "$lutra" bench -p 64 -n 64 -t 1 -r 5 --activations int8 --format markdown \
+    "${fast[@]}"
 }
 
 main() {
@@ -71,7 +73,7 @@ they are, without training or data ([packing.md](packing.md) has the quantizers)
 groups of 32 columns with bfloat16 scales, for `lsbq` one scale per row. All
 matrices are packed with the same bits, the embedding and the output included;
 these models are so small that a single layer at 2 bits shows. Activations are
-int8.
+int8 with a scale for each token (`--activations int8`).
 
 Perplexity is over the first 65,536 bytes of the validation text of TinyStories
 (`lutra eval`), speed is on one thread of
@@ -84,7 +86,7 @@ TEXT
 
   pack_all keywords
   printf '\n## Keyword spotter (MLPerf Tiny), 1000 recordings\n\n'
-  "$lutra" eval --data "$data/kws-mlperf-tiny/kws01" \
+  "$lutra" eval --data "$data/kws-mlperf-tiny/kws01" --activations int8 \
     --scale 0.5847029089927673 --zero-point 83 --threads 1 --time --batch 1 \
     --seconds 0.5 --format markdown "${labels[@]}" "${models[@]}"
 }

@@ -1,4 +1,4 @@
-#include <ctime>
+#include <chrono>
 #include <exception>
 #include <string>
 
@@ -194,11 +194,11 @@ void ReplayHostile(const fs::path& folder, const std::string& messages,
       for (size_t i = 0; i < count; ++i) source += text;
     }
   }
-  // Not the time of the other programs that run.
-  const std::clock_t start = std::clock();
+  const auto start = std::chrono::steady_clock::now();
   const Outcome outcome = Render(source, {}, messages, {});
-  const double milliseconds =
-      1e3 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  const double milliseconds = std::chrono::duration<double, std::milli>(
+                                  std::chrono::steady_clock::now() - start)
+                                  .count();
   const std::string expect = c.at("expect");
   comparison.ExactText(
       "outcome", Accepts(expect, outcome) ? expect : Shown(outcome), expect);

@@ -1,9 +1,9 @@
 // Graphs of ONNX with inputs and outputs, and files that are to be refused.
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
-#include <ctime>
 #include <exception>
 #include <map>
 #include <memory>
@@ -243,7 +243,7 @@ void RunOnes(const fs::path& source) {
 
 void ReplayFile(const fs::path& source, const std::string& expected,
                 Comparison& comparison) {
-  const std::clock_t start = std::clock();  // as in chat.cc
+  const auto start = std::chrono::steady_clock::now();
   std::string outcome = "run";
   std::string message;
   try {
@@ -255,13 +255,14 @@ void ReplayFile(const fs::path& source, const std::string& expected,
                   ? "run"
                   : "refuse";
   }
-  const double seconds =
-      static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  const std::chrono::duration<double> time =
+      std::chrono::steady_clock::now() - start;
   if (!message.empty()) comparison.Note(message);
   comparison.ExactText("outcome", outcome,
                        expected == "refuse_or_run" ? outcome : expected);
   comparison.ExactText(
-      "time", seconds < kMostSeconds * kSlower ? "short" : "too long", "short");
+      "time", time.count() < kMostSeconds * kSlower ? "short" : "too long",
+      "short");
   const bool one_line = message.find('\n') == std::string::npos;
   comparison.ExactText("message", one_line ? "one line" : message, "one line");
 }

@@ -29,19 +29,6 @@ namespace {
 namespace fs = std::filesystem;
 using Path = const fs::path&;
 
-// A target that reads a file from a path.
-FuzzTarget FileTarget(std::string_view name, void (*read)(Path),
-                      std::function<Inputs()> seeds,
-                      std::string (*damage)(Mutator&, const std::string&)) {
-  return {name,
-          [read](const std::string& input) {
-            const TempDir dir;
-            WriteBytes(dir / "input", input);
-            read(dir / "input");
-          },
-          std::move(seeds), damage};
-}
-
 Inputs NpySeeds() {
   const TempDir dir;
   const size_t shape[] = {2, 3};
@@ -120,13 +107,11 @@ void ReadStatistics(Path path) {
 }
 
 // One of the two kinds of folders with a list of labels.
-void ReadSamples(const std::string& input) {
-  const TempDir dir;
-  WriteFiles(SplitFiles(input), dir.path());
-  if (qat::IsRecordingFolder(dir.path())) {
-    (void)qat::LoadRecordingFolder(dir.path());
+void ReadSamples(Path folder) {
+  if (qat::IsRecordingFolder(folder)) {
+    (void)qat::LoadRecordingFolder(folder);
   } else {
-    (void)qat::LoadInt8Folder(dir.path(), 0.5, 3);
+    (void)qat::LoadInt8Folder(folder, 0.5, 3);
   }
 }
 
@@ -143,17 +128,13 @@ Inputs SamplesSeeds() {
 
 std::vector<FuzzTarget> DataTargets() {
   return {
-      FileTarget(
-          "npy", [](Path path) { (void)qat::ReadNpy(path); }, NpySeeds,
-          DamageBytes),
-      FileTarget(
-          "idx", [](Path path) { (void)qat::ReadIdx(path); }, IdxSeeds,
-          DamageBytes),
-      FileTarget("optimizer_state", ReadOptimizerState, OptimizerSeeds,
+      FileTarget("npy", "input", qat::ReadNpy, NpySeeds, DamageBytes),
+      FileTarget("idx", "input", qat::ReadIdx, IdxSeeds, DamageBytes),
+      FileTarget("optimizer_state", "input", ReadOptimizerState, OptimizerSeeds,
                  DamageContainer),
-      FileTarget("statistics", ReadStatistics, StatisticsSeeds,
+      FileTarget("statistics", "input", ReadStatistics, StatisticsSeeds,
                  DamageContainer),
-      {"samples", ReadSamples, SamplesSeeds, DamageFiles},
+      FolderTarget("samples", "", ReadSamples, SamplesSeeds),
   };
 }
 

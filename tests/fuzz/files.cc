@@ -1,7 +1,9 @@
 #include "tests/fuzz/files.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "tests/fuzz/damage.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/temp_dir.h"
 #include "tests/test_data.h"
@@ -70,6 +72,29 @@ std::string FilesOf(void (*write)(const fs::path& folder)) {
   const TempDir dir;
   write(dir.path());
   return JoinFiles(ReadFiles(dir.path()));
+}
+
+FuzzTarget FileTarget(std::string_view name, std::string file, ReadPath read,
+                      std::function<Inputs()> seeds,
+                      std::string (*damage)(Mutator&, const std::string&)) {
+  return {name,
+          [=](const std::string& input) {
+            const TempDir dir;
+            WriteBytes(dir / file, input);
+            read(dir / file);
+          },
+          std::move(seeds), damage};
+}
+
+FuzzTarget FolderTarget(std::string_view name, std::string file, ReadPath read,
+                        std::function<Inputs()> seeds) {
+  return {name,
+          [=](const std::string& input) {
+            const TempDir dir;
+            WriteFiles(SplitFiles(input), dir / "source");
+            read(file.empty() ? dir / "source" : dir / "source" / file);
+          },
+          std::move(seeds), DamageFiles};
 }
 
 Inputs DataFiles(std::string_view folder, std::string_view ending) {

@@ -2,6 +2,7 @@
 #define LUTRA_TESTS_FUZZ_FILES_H_
 
 #include <filesystem>
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -27,6 +28,16 @@ void WriteFiles(const Files& files, const std::filesystem::path& folder);
 Files ReadFiles(const std::filesystem::path& folder);
 // The files that the function writes into a folder.
 std::string FilesOf(void (*write)(const std::filesystem::path& folder));
+
+// A target of readers of a file: the input lies in a file of that name.
+using ReadPath = std::function<void(const std::filesystem::path&)>;
+FuzzTarget FileTarget(std::string_view name, std::string file, ReadPath read,
+                      std::function<Inputs()> seeds,
+                      std::string (*damage)(Mutator&, const std::string&));
+// A target of readers of a folder, or of its file of that name with what lies
+// beside it.
+FuzzTarget FolderTarget(std::string_view name, std::string file, ReadPath read,
+                        std::function<Inputs()> seeds);
 
 // The files below a folder of the test data whose names end so, each an input;
 // or those of its folders that have all of `names`. Large ones are left out.

@@ -37,38 +37,16 @@ using packer::ImportFormat;
 using packer::ImportModel;
 using packer::ImportOptions;
 
-void Import(const ImportOptions& options) {
-  (void)packer::InspectSource(options);
-  ImportModel(options);
-  UseModel(Model::Load(options.output));
-}
-
-// A target whose inputs are files of that name.
-FuzzTarget FileTarget(std::string_view name, std::string file,
-                      ImportFormat format) {
-  return {name,
-          [=](const std::string& input) {
-            const TempDir dir;
-            WriteBytes(dir / file, input);
-            Import({.source = dir / file,
-                    .output = dir / "out.safetensors",
-                    .format = format});
-          },
-          [] { return Inputs(); }, DamageBytes};
-}
-
-// A target whose inputs are folders. `file`: of which the source is this file.
-FuzzTarget FolderTarget(std::string_view name, ImportFormat format,
-                        std::function<Inputs()> seeds, std::string file = "") {
-  return {name,
-          [=](const std::string& input) {
-            const TempDir dir;
-            WriteFiles(SplitFiles(input), dir / "source");
-            Import({.source = dir / "source" / file,
-                    .output = dir / "out.safetensors",
-                    .format = format});
-          },
-          std::move(seeds), DamageFiles};
+// What imports a source of that format, and uses the model.
+ReadPath Importing(ImportFormat format) {
+  return [format](const fs::path& source) {
+    const TempDir dir;
+    const ImportOptions options = {
+        .source = source, .output = dir / "out.safetensors", .format = format};
+    (void)packer::InspectSource(options);
+    ImportModel(options);
+    UseModel(Model::Load(options.output));
+  };
 }
 
 Inputs GgufSeeds() {
@@ -187,11 +165,9 @@ Inputs ConfigSeeds() {
   return inputs;
 }
 
-void ReadTorchFile(const std::string& input) {
-  const TempDir dir;
-  WriteBytes(dir / "pytorch_model.bin", input);
+void ReadTorchFile(const fs::path& path) {
   packer::RawTensors tensors;
-  packer::AddTorchFile(dir / "pytorch_model.bin", tensors);
+  packer::AddTorchFile(path, tensors);
 }
 
 void ReadPickle(const std::string& input) {
@@ -202,8 +178,9 @@ void ReadPickle(const std::string& input) {
 }  // namespace
 
 std::vector<FuzzTarget> ImportTargets() {
-  FuzzTarget gguf = FileTarget("gguf", "model.gguf", ImportFormat::kGguf);
-  gguf.seeds = GgufSeeds;
+  FuzzTarget gguf =
+      FileTarget("gguf", "model.gguf", Importing(ImportFormat::kGguf),
+                 GgufSeeds, DamageBytes);
   gguf.more = [] {
     Inputs inputs = DataFiles("golden", ".gguf");
     for (const auto& architecture : packer::GgufArchitectures()) {
@@ -212,17 +189,18 @@ std::vector<FuzzTarget> ImportTargets() {
     return inputs;
   };
 
-  FuzzTarget onnx = FileTarget("onnx", "model.onnx", ImportFormat::kOnnx);
-  onnx.seeds = OnnxSeeds;
+  FuzzTarget onnx =
+      FileTarget("onnx", "model.onnx", Importing(ImportFormat::kOnnx),
+                 OnnxSeeds, DamageBytes);
   onnx.more = [] { return DataFiles("golden/onnx", ".onnx"); };
 
   FuzzTarget tflite =
-      FileTarget("tflite", "model.tflite", ImportFormat::kTflite);
-  tflite.seeds = TfliteSeeds;
+      FileTarget("tflite", "model.tflite", Importing(ImportFormat::kTflite),
+                 TfliteSeeds, DamageBytes);
   tflite.more = [] { return DataFiles("data", ".tflite"); };
 
-  FuzzTarget huggingface =
-      FolderTarget("huggingface", ImportFormat::kHuggingFace, [] {
+  FuzzTarget huggingface = FolderTarget(
+      "huggingface", "", Importing(ImportFormat::kHuggingFace), [] {
         return Inputs{FilesOf(tools::WriteHuggingFace),
                       FilesOf(tools::WriteShards)};
       });
@@ -236,24 +214,28 @@ std::vector<FuzzTarget> ImportTargets() {
     return inputs;
   };
 
+  FuzzTarget torch = FileTarget("torch_file", "pytorch_model.bin",
+                                ReadTorchFile, TorchSeeds, DamageBytes);
+  torch.more = [] { return DataFiles("golden/checkpoints", ".bin"); };
+
   return {
       std::move(gguf),
       std::move(onnx),
       std::move(tflite),
       std::move(huggingface),
-      FolderTarget(
-          "llama2c", ImportFormat::kLlama2c,
-          [] { return Inputs{FilesOf(tools::WriteLlama2c)}; }, "model.bin"),
-      FolderTarget("graph_folder", ImportFormat::kGraph,
+      FolderTarget("llama2c", "model.bin", Importing(ImportFormat::kLlama2c),
+                   [] { return Inputs{FilesOf(tools::WriteLlama2c)}; }),
+      FolderTarget("graph_folder", "", Importing(ImportFormat::kGraph),
                    [] { return Inputs{FilesOf(tools::WriteGraph)}; }),
-      FolderTarget("character_lstm", ImportFormat::kCharacterLstm,
+      FolderTarget("character_lstm", "",
+                   Importing(ImportFormat::kCharacterLstm),
                    [] { return Inputs{FilesOf(tools::WriteCharacterLstm)}; }),
-      FolderTarget("keyword_spotter", ImportFormat::kKeywordSpotter,
+      FolderTarget("keyword_spotter", "",
+                   Importing(ImportFormat::kKeywordSpotter),
                    [] { return Inputs{FilesOf(tools::WriteKeywordSpotter)}; }),
       {"config", ReadConfig, ConfigSeeds, DamageJson,
        [] { return DataFiles("golden", "config.json"); }},
-      {"torch_file", ReadTorchFile, TorchSeeds, DamageBytes,
-       [] { return DataFiles("golden/checkpoints", ".bin"); }},
+      std::move(torch),
       {"pickle", ReadPickle, [] { return Inputs{TorchPickle()}; }, DamageBytes},
   };
 }

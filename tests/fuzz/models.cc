@@ -190,11 +190,9 @@ std::string AdapterFiles() {
   return JoinFiles(ReadFiles(dir.path()));
 }
 
-void ReadAdapter(const std::string& input) {
+void ReadAdapter(const std::filesystem::path& folder) {
   static const std::string file = BytesOf(TinyLanguage().Build());
-  const TempDir dir;
-  WriteFiles(SplitFiles(input), dir.path());
-  UseModel(Model::LoadMemory(Bytes(file), "model", {.adapter = dir.path()}));
+  UseModel(Model::LoadMemory(Bytes(file), "model", {.adapter = folder}));
 }
 
 }  // namespace
@@ -227,8 +225,8 @@ std::vector<FuzzTarget> ModelTargets() {
       {"model", ReadModel, models, DamageContainer},
       {"verify", ReadVerified, models, DamageContainer},
       {"sequence", ReadSequence, SavedSequences, DamageSequence},
-      {"adapter", ReadAdapter, [] { return Inputs{AdapterFiles()}; },
-       DamageFiles},
+      FolderTarget("adapter", "", ReadAdapter,
+                   [] { return Inputs{AdapterFiles()}; }),
   };
 }
 

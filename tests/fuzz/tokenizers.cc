@@ -36,16 +36,8 @@ void UseData(const TokenizerData& data) {
   UseTokenizer(SerializeTokenizer(data));
 }
 
-// A target that reads a file of that name with what lies beside it.
-FuzzTarget FileTarget(std::string_view name, std::string file,
-                      std::function<Inputs()> seeds) {
-  return {name,
-          [=](const std::string& input) {
-            const TempDir dir;
-            WriteFiles(SplitFiles(input), dir.path());
-            UseData(ReadTokenizerFile(dir / file));
-          },
-          std::move(seeds), DamageFiles};
+void ReadFile(const std::filesystem::path& path) {
+  UseData(ReadTokenizerFile(path));
 }
 
 std::string FileOf(void (*write)(const std::filesystem::path&),
@@ -143,9 +135,10 @@ std::vector<FuzzTarget> TokenizerTargets() {
       {"tokenizer_json",
        [](const std::string& input) { UseData(ReadJson(input)); }, JsonSeeds,
        DamageJson, JsonData},
-      FileTarget("sentencepiece", "tokenizer.model", SentencePieceSeeds),
-      FileTarget("vocab_and_merges", "vocab.json", VocabularySeeds),
-      FileTarget("tiktoken", "tokenizer.tiktoken", TiktokenSeeds),
+      FolderTarget("sentencepiece", "tokenizer.model", ReadFile,
+                   SentencePieceSeeds),
+      FolderTarget("vocab_and_merges", "vocab.json", ReadFile, VocabularySeeds),
+      FolderTarget("tiktoken", "tokenizer.tiktoken", ReadFile, TiktokenSeeds),
   };
 }
 

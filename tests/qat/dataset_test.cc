@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 
+#include "tests/npy_bytes.h"
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
@@ -213,20 +214,12 @@ TEST(ImageFolderTest, RefusesFilesThatDoNotBelongTogether) {
               HasSubstr("images of shape 2x1 and labels of shape 2x1 are not"));
 }
 
-// A .npy file of version 1.0.
-std::string Npy(const std::string& descr, const std::string& shape,
-                const std::string& data) {
-  const std::string header = "{'descr': '" + descr +
-                             "', 'fortran_order': False, 'shape': (" + shape +
-                             "), }\n";
-  return std::string("\x93NUMPY\x01\0", 8) + static_cast<char>(header.size()) +
-         '\0' + header + data;
-}
-
 TEST(ImageFolderTest, LoadsArraysOfNumpy) {
   const TempDir dir;
-  Write(dir / "train-images.npy", Npy("|u1", "2, 1, 2", {0, 51, '\xff', 102}));
-  Write(dir / "train-labels.npy", Npy("<i4", "2,", {3, 0, 0, 0, 1, 0, 0, 0}));
+  Write(dir / "train-images.npy",
+        NpyBytes("|u1", "(2, 1, 2)", {0, 51, '\xff', 102}));
+  Write(dir / "train-labels.npy",
+        NpyBytes("<i4", "(2,)", {3, 0, 0, 0, 1, 0, 0, 0}));
   const LabelledImages train = LoadImageFolder(dir.path(), DatasetPart::kTrain);
   EXPECT_EQ(train.count, 2u);
   EXPECT_THAT(train.image_shape, ElementsAre(1, 2));
@@ -234,29 +227,33 @@ TEST(ImageFolderTest, LoadsArraysOfNumpy) {
   EXPECT_THAT(train.labels, ElementsAre(3, 1));
   // Floats are as they are.
   const std::string half("\0\0\0\x3f", 4);
-  Write(dir / "test-images.npy", Npy("<f4", "1, 2", half + half));
-  Write(dir / "test-labels.npy", Npy("|u1", "1,", {7}));
+  Write(dir / "test-images.npy", NpyBytes("<f4", "(1, 2)", half + half));
+  Write(dir / "test-labels.npy", NpyBytes("|u1", "(1,)", {7}));
   const LabelledImages test = LoadImageFolder(dir.path(), DatasetPart::kTest);
   EXPECT_THAT(test.images, ElementsAre(0.5f, 0.5f));
   EXPECT_THAT(test.labels, ElementsAre(7));
 }
 
 TEST(ImageFolderTest, RefusesArraysOfNumpyThatAreNoSamples) {
-  const std::string pixels = Npy("|u1", "2, 1", {0, 1});
-  const std::string labels = Npy("|u1", "2,", {0, 1});
+  const std::string pixels = NpyBytes("|u1", "(2, 1)", {0, 1});
+  const std::string labels = NpyBytes("|u1", "(2,)", {0, 1});
   const std::string nan("\0\0\xc0\x7f", 4);
   const std::tuple<std::string, std::string, const char*> cases[] = {
-      {Npy("<i4", "1, 1", {0, 0, 0, 0}), labels,
+      {NpyBytes("<i4", "(1, 1)", {0, 0, 0, 0}), labels,
        "train-images.npy: holds int32; images are float32, or uint8"},
-      {Npy("|u1", "2,", {0, 1}), labels, "images have the shape [count, ...]"},
-      {Npy("|u1", "0, 1", ""), labels, "is empty"},
-      {Npy("<f4", "1, 1", nan), Npy("|u1", "1,", {0}), "that is not finite"},
-      {pixels, Npy("<f4", "2,", nan + nan),
+      {NpyBytes("|u1", "(2,)", {0, 1}), labels,
+       "images have the shape [count, ...]"},
+      {NpyBytes("|u1", "(0, 1)", ""), labels, "is empty"},
+      {NpyBytes("<f4", "(1, 1)", nan), NpyBytes("|u1", "(1,)", {0}),
+       "that is not finite"},
+      {pixels, NpyBytes("<f4", "(2,)", nan + nan),
        "train-labels.npy: holds float32; labels are whole numbers"},
-      {pixels, Npy("|u1", "3,", {0, 1, 2}), "is not an array of 2 labels"},
-      {pixels, Npy("|u1", "2, 1", {0, 1}), "is not an array of 2 labels"},
-      {pixels, Npy("|i1", "2,", {0, -1}), "holds the label -1"},
-      {pixels, Npy("<i4", "2,", {0, 0, 0, 0, 0, 1, 0, 0}),
+      {pixels, NpyBytes("|u1", "(3,)", {0, 1, 2}),
+       "is not an array of 2 labels"},
+      {pixels, NpyBytes("|u1", "(2, 1)", {0, 1}),
+       "is not an array of 2 labels"},
+      {pixels, NpyBytes("|i1", "(2,)", {0, -1}), "holds the label -1"},
+      {pixels, NpyBytes("<i4", "(2,)", {0, 0, 0, 0, 0, 1, 0, 0}),
        "holds the label 256"}};
   for (const auto& [images, classes, cause] : cases) {
     const TempDir dir;

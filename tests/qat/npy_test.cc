@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/npy_bytes.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
@@ -23,13 +24,7 @@ constexpr const char* kHeader =
 
 std::string Npy(const std::string& header, size_t data_bytes,
                 char version = 1) {
-  std::string bytes = "\x93NUMPY";
-  bytes += version;
-  bytes += '\0';
-  for (size_t i = 0; i < (version == 1 ? 2u : 4u); ++i) {
-    bytes += static_cast<char>(header.size() >> (8 * i) & 0xFF);
-  }
-  return bytes + header + std::string(data_bytes, '\x01');
+  return NpyWithHeader(header, std::string(data_bytes, '\x01'), version);
 }
 
 NpyArray Read(const std::string& bytes) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/npy_bytes.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/tools/command.h"
 #include "tests/tools/workshop.h"
@@ -93,13 +94,6 @@ Words Eval(Workshop& shop, const std::string& path) {
 Words Run(Workshop& shop, const std::string& input,
           const std::string& model = "float.safetensors") {
   return {"run", shop / model, "-i", input, "-o", shop / "out.npy"};
-}
-
-std::string Npy(const std::string& descr, const std::string& shape,
-                size_t bytes) {
-  return NpyBytes("{'descr': '" + descr +
-                      "', 'fortran_order': False, 'shape': " + shape + "}",
-                  std::string(bytes, '\0'));
 }
 
 const float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -409,38 +403,51 @@ std::vector<BadInput> Arrays() {
        {"x.npy", "neither"}},
       {"NpyCut",
        [](Workshop& s) {
-         return Run(s, WithBytes(s, "x.npy", Npy("<f4", "(2, 16)", 127)));
+         return Run(
+             s, WithBytes(s, "x.npy",
+                          NpyBytes("<f4", "(2, 16)", std::string(127, '\0'))));
        },
        {"x.npy", "127 bytes"}},
       {"NpyShapeOverflows",
        [](Workshop& s) {
          return Run(s, WithBytes(s, "x.npy",
-                                 Npy("<f4", "(4294967296, 4294967296)", 64)));
+                                 NpyBytes("<f4", "(4294967296, 4294967296)",
+                                          std::string(64, '\0'))));
        },
        {"x.npy", "overflows"}},
       {"NpyOfAnotherShape",
        [](Workshop& s) {
-         return Run(s, WithBytes(s, "x.npy", Npy("<f4", "(2, 15)", 120)));
+         return Run(
+             s, WithBytes(s, "x.npy",
+                          NpyBytes("<f4", "(2, 15)", std::string(120, '\0'))));
        },
        {"x.npy", "[2, 15]", "'x'", "[16]"}},
       {"NpyWithoutTokens",
        [](Workshop& s) {
-         return Run(s, WithBytes(s, "x.npy", Npy("<f4", "(0, 16)", 0)));
+         return Run(
+             s, WithBytes(s, "x.npy",
+                          NpyBytes("<f4", "(0, 16)", std::string(0, '\0'))));
        },
        {"x.npy", "[0, 16]", "does not fit"}},
       {"NpyOfIntegers",
        [](Workshop& s) {
-         return Run(s, WithBytes(s, "x.npy", Npy("<i4", "(1, 16)", 64)));
+         return Run(
+             s, WithBytes(s, "x.npy",
+                          NpyBytes("<i4", "(1, 16)", std::string(64, '\0'))));
        },
        {"x.npy", "int32", "float32"}},
       {"NpyOfDoubles",
        [](Workshop& s) {
-         return Run(s, WithBytes(s, "x.npy", Npy("<f8", "(1, 16)", 128)));
+         return Run(
+             s, WithBytes(s, "x.npy",
+                          NpyBytes("<f8", "(1, 16)", std::string(128, '\0'))));
        },
        {"x.npy", "'<f8' is not supported"}},
       {"FloatsForIds",
        [](Workshop& s) {
-         return Run(s, WithBytes(s, "x.npy", Npy("<f4", "(3,)", 12)),
+         return Run(s,
+                    WithBytes(s, "x.npy",
+                              NpyBytes("<f4", "(3,)", std::string(12, '\0'))),
                     "ids.safetensors");
        },
        {"x.npy", "float32", "int32"}},

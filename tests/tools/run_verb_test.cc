@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/npy_bytes.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/tools/command.h"
 #include "tests/tools/workshop.h"
@@ -22,9 +23,8 @@ constexpr size_t kWidth = Workshop::kClasses;
 
 std::string NpyOf(const std::string& descr, const std::string& shape,
                   const void* data, size_t bytes) {
-  return NpyBytes("{'descr': '" + descr +
-                      "', 'fortran_order': False, 'shape': " + shape + ", }",
-                  std::string_view(static_cast<const char*>(data), bytes));
+  return NpyBytes(descr, shape,
+                  std::string(static_cast<const char*>(data), bytes));
 }
 
 // The floats at the end of a .npy file.

@@ -13,8 +13,11 @@
 #include <string>
 #include <vector>
 
+#include "lutra/qat/npy.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/tokenizer.h"
+#include "tests/npy_bytes.h"
+#include "tests/runtime/model_builder.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/runtime/tiny_language.h"
 #include "tests/temp_dir.h"
@@ -155,6 +158,10 @@ TEST_F(TrainTextTest, ResultsAreDrawnByTheirBits) {
   for (const auto& [file, text, cause] :
        {std::tuple("log.csv", "", "pictures of their own"),
         std::tuple("bad.json", R"({"models": [{"accuracy": 0.9}]})",
+                   "is not what 'lutra eval --text"),
+        std::tuple("none.json", R"({"models": []})", "has no models"),
+        std::tuple("bits.json",
+                   R"({"models": [{"bits_per_weight": 65, "perplexity": 2}]})",
                    "is not what 'lutra eval --text")}) {
     if (*text != '\0') WriteBytes(Path(file), text);
     const Outcome outcome =
@@ -507,6 +514,31 @@ TEST(TrainSamplesTest, HoldsSomeOfThemOut) {
                                 "1", "-o", path("m.safetensors")});
   EXPECT_EQ(all.exit_code, 1);
   EXPECT_THAT(all.err, HasSubstr("leaves nothing on one side"));
+}
+
+// Who judges nothing needs no test images.
+TEST(TrainSamplesTest, ArraysOfNumpyAlone) {
+  const TempDir dir;
+  const auto path = [&](const char* name) { return (dir / name).string(); };
+  std::filesystem::create_directory(dir / "data");
+  const std::vector<float> pixels = RandomFloats(40 * 6, 1);
+  std::string labels;
+  for (size_t i = 0; i < 40; ++i) labels += static_cast<char>(i % 2);
+  qat::WriteNpy(dir / "data" / "train-images.npy", std::vector<size_t>{40, 6},
+                pixels);
+  WriteBytes(path("data") + "/train-labels.npy",
+             NpyBytes("|u1", "(40,)", labels));
+  const std::vector<std::string> train = {
+      "train",    "--data", path("data"), "--hidden",           "32",
+      "--epochs", "1",      "-o",         path("m.safetensors")};
+  EXPECT_THAT(RunLutra(train).err, HasSubstr("test-images.npy"));
+  std::vector<std::string> held_out = train;
+  held_out.insert(held_out.end(), {"--holdout", "0.25"});
+  EXPECT_THAT(OutputOf(held_out), HasSubstr("on 10 test images"));
+  OutputOf({"calibrate", path("m.safetensors"), "--data", path("data"), "-o",
+            path("m.statistics")});
+  OutputOf({"pack", path("m.safetensors"), "--data", path("data"), "--bits",
+            "2", "-o", path("p.safetensors")});
 }
 
 TEST_F(TrainTextTest, RefusesBeforeTheFirstStep) {

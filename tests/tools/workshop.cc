@@ -101,12 +101,4 @@ std::string IdxBytes(const std::vector<uint32_t>& shape,
   return bytes;
 }
 
-std::string NpyBytes(const std::string& header, std::string_view data) {
-  std::string bytes = "\x93NUMPY\x01";
-  bytes += '\0';
-  bytes += static_cast<char>(header.size() & 0xFF);
-  bytes += static_cast<char>(header.size() >> 8);
-  return bytes.append(header).append(data);
-}
-
 }  // namespace lutra::tools

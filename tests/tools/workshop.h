@@ -56,8 +56,6 @@ class Workshop {
 // An idx file of unsigned bytes.
 std::string IdxBytes(const std::vector<uint32_t>& shape,
                      const std::vector<uint8_t>& data);
-// A .npy file of version 1.0.
-std::string NpyBytes(const std::string& header, std::string_view data);
 
 }  // namespace lutra::tools
 

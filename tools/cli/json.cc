@@ -111,6 +111,17 @@ std::optional<int64_t> Json::AsInteger() const {
   return static_cast<int64_t>(*number);
 }
 
+std::optional<double> Json::AsNumber() const {
+  if (const auto* number = std::get_if<double>(&value_)) return *number;
+  if (const auto* number = std::get_if<uint64_t>(&value_)) {
+    return static_cast<double>(*number);
+  }
+  if (const auto* number = std::get_if<int64_t>(&value_)) {
+    return static_cast<double>(*number);
+  }
+  return std::nullopt;
+}
+
 const std::string* Json::AsString() const {
   return std::get_if<std::string>(&value_);
 }

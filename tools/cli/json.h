@@ -61,6 +61,8 @@ class Json {
   const std::string* AsString() const;
   // nullopt if it is no whole number, or too large.
   std::optional<int64_t> AsInteger() const;
+  // nullopt if it is no number.
+  std::optional<double> AsNumber() const;
 
   // The member of an object, which is added as null if there is none. Null
   // becomes an object.

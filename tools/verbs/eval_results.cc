@@ -1,14 +1,12 @@
 #include "tools/verbs/eval_results.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <iostream>
 #include <limits>
-#include <optional>
 #include <utility>
 
 #include "lutra/runtime/error.h"
@@ -18,22 +16,15 @@
 namespace lutra::tools {
 namespace {
 
-double NumberIn(const Json& object, const char* key) {
-  const Json* found = object.IsObject() ? object.Find(key) : nullptr;
-  const std::string text = found == nullptr ? "" : found->Dump();
-  double value = 0;
-  const auto end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, value);
-  return result.ec == std::errc() && result.ptr == end
-             ? value
-             : std::numeric_limits<double>::quiet_NaN();
-}
+// No file has more bits for a weight.
+constexpr double kMostBits = 64;
 
-// 0: none.
-uint64_t CountIn(const Json& object, const char* key) {
-  const Json* found = object.IsObject() ? object.Find(key) : nullptr;
-  const auto count = found == nullptr ? std::nullopt : found->AsInteger();
-  return static_cast<uint64_t>(std::max<int64_t>(count.value_or(0), 0));
+// NaN if there is none.
+double NumberIn(const Json& object, const char* key) {
+  const Json* found = object.Find(key);
+  return found == nullptr ? std::numeric_limits<double>::quiet_NaN()
+                          : found->AsNumber().value_or(
+                                std::numeric_limits<double>::quiet_NaN());
 }
 
 std::string OrNone(double value, std::string text) {
@@ -41,6 +32,28 @@ std::string OrNone(double value, std::string text) {
 }
 
 }  // namespace
+
+EvalResults::Result EvalResults::ResultOf(const Json& model,
+                                          const std::string& path) {
+  Result result;
+  if (model.IsObject()) {
+    const Json* label = model.Find("label");
+    const Json* bytes = model.Find("file_bytes");
+    const std::string* text = label == nullptr ? nullptr : label->AsString();
+    if (text != nullptr) result.label = *text;
+    if (bytes != nullptr) result.file_bytes = bytes->AsInteger().value_or(0);
+    result.bits = NumberIn(model, "bits_per_weight");
+    result.perplexity = NumberIn(model, "perplexity");
+    result.divergence = NumberIn(model, "kl_divergence");
+    result.same_top = NumberIn(model, "same_top");
+  }
+  if (result.bits > 0 && result.bits <= kMostBits && result.perplexity > 0 &&
+      result.file_bytes >= 0) {
+    return result;
+  }
+  throw Error::InFile(path,
+                      "is not what 'lutra eval --text ... --json' prints");
+}
 
 bool EvalResults::Add(const std::string& path, const std::string& text) {
   Json json;
@@ -53,21 +66,9 @@ bool EvalResults::Add(const std::string& path, const std::string& text) {
   if (models == nullptr || !models->IsArray()) return false;
   Way way{std::filesystem::path(path).stem().string(), {}};
   for (const Json& model : models->items()) {
-    const Json* label = model.IsObject() ? model.Find("label") : nullptr;
-    const Result result{.label = label != nullptr && label->AsString()
-                                     ? *label->AsString()
-                                     : "",
-                        .bits = NumberIn(model, "bits_per_weight"),
-                        .file_bytes = CountIn(model, "file_bytes"),
-                        .perplexity = NumberIn(model, "perplexity"),
-                        .divergence = NumberIn(model, "kl_divergence"),
-                        .same_top = NumberIn(model, "same_top")};
-    if (!std::isfinite(result.bits) || !std::isfinite(result.perplexity)) {
-      throw Error::InFile(path,
-                          "is not what 'lutra eval --text ... --json' prints");
-    }
-    way.results.push_back(result);
+    way.results.push_back(ResultOf(model, path));
   }
+  if (way.results.empty()) throw Error::InFile(path, "has no models");
   std::stable_sort(
       way.results.begin(), way.results.end(),
       [](const Result& a, const Result& b) { return a.bits < b.bits; });
@@ -120,7 +121,9 @@ void EvalResults::Print(OutputFormat format) const {
   for (const Way& way : ways_) {
     for (const Result& r : way.results) {
       table.AddRow({way.name, r.label, Fixed(r.bits, 2),
-                    r.file_bytes == 0 ? "" : WithCommas(r.file_bytes),
+                    r.file_bytes == 0
+                        ? ""
+                        : WithCommas(static_cast<uint64_t>(r.file_bytes)),
                     OrNone(r.divergence, Fixed(r.divergence, 4)),
                     OrNone(r.same_top, Fixed(100 * r.same_top, 1) + " %"),
                     Fixed(r.perplexity, 3)});

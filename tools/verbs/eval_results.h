@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/cli/json.h"
 #include "tools/cli/line_chart.h"
 #include "tools/cli/options.h"
 
@@ -15,7 +16,7 @@ namespace lutra::tools {
 class EvalResults {
  public:
   // False if `text`, of the file `path`, is not of that kind. Throws Error if
-  // it is, but of models that were measured otherwise.
+  // it is, but has no models, or some that were measured otherwise.
   bool Add(const std::string& path, const std::string& text);
   bool empty() const { return ways_.empty(); }
 
@@ -27,16 +28,19 @@ class EvalResults {
  private:
   struct Result {
     std::string label;
-    double bits;
-    uint64_t file_bytes;  // 0: not known
-    double perplexity;
-    double divergence;  // NaN: not measured, as the next
-    double same_top;
+    double bits = 0;
+    int64_t file_bytes = 0;  // 0: not known
+    double perplexity = 0;
+    double divergence = 0;  // NaN: not measured, as the next
+    double same_top = 0;
   };
   struct Way {
     std::string name;             // of the file, without folder and ending
     std::vector<Result> results;  // by their bits
   };
+
+  // Throws Error, for the file `path`.
+  static Result ResultOf(const Json& model, const std::string& path);
 
   std::vector<Way> ways_;
 };

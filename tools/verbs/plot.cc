@@ -62,7 +62,7 @@ double NumberIn(const std::string& text) {
 
 double NumberOf(const Json& line, const char* key) {
   const Json* value = line.Find(key);
-  return value == nullptr ? kNone : NumberIn(value->Dump());
+  return value == nullptr ? kNone : value->AsNumber().value_or(kNone);
 }
 
 std::vector<std::string> Cells(const std::string& line) {

@@ -13,8 +13,9 @@ constexpr const char* kExample =
     "trained on; without one a new network for images is made. Models that\n"
     "take ids learn the next token of texts: --data is a text file or a\n"
     "folder of .txt files. All others learn labels: --data is a folder with\n"
-    "idx files of images, or with a file of signed bytes for each sample and\n"
-    "y_labels.csv.\n"
+    "idx files of images, with NumPy's arrays (train-images.npy,\n"
+    "train-labels.npy, test-images.npy, test-labels.npy), or with a file of\n"
+    "signed bytes for each sample and y_labels.csv.\n"
     "\n"
     "Without --bits, --preset or --spec the weights stay float. With one of\n"
     "them they finish on a grid, ready for 'lutra pack' (--pack does both);\n"
@@ -54,7 +55,7 @@ void AddTrainVerb(CommandLine& line) {
       "Model file with float weights to train on; with --lora also packed");
   train
       .Add("--data", verb->data,
-           "Folder with the four idx files, or texts: a file or a folder")
+           "Folder with labelled samples (below), or texts: a file or a folder")
       .TypeName("PATH")
       .Required();
   const Option validate =

@@ -77,7 +77,6 @@ LabelledData LoadLabelledData(const std::string& path,
   std::vector<uint32_t> every(data.all->Count());
   std::iota(every.begin(), every.end(), 0u);
   data.train = std::make_unique<qat::SampleSubset>(*data.all, std::move(every));
-  if (!qat::IsInt8Folder(path)) data.test = LoadTestData(path, options);
   return data;
 }
 

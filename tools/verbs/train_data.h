@@ -30,8 +30,8 @@ std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
                                               const std::string& path,
                                               const TextDataOptions& options);
 
-// Float inputs with a label each, from a folder: idx files, one file of signed
-// bytes for each sample, or windows of recordings.
+// Float inputs with a label each, from a folder: idx files, NumPy's arrays, one
+// file of signed bytes for each sample, or windows of recordings.
 struct LabelledDataOptions {
   double scale = 1;  // of bytes
   int zero_point = 0;
@@ -49,15 +49,14 @@ struct LabelledData {
   std::unique_ptr<qat::LabelledImages> all;
   // The former refers to `all` where some of it is held out.
   std::unique_ptr<qat::Samples> train;
-  std::unique_ptr<qat::Samples> test;  // nullptr if there is none
+  std::unique_ptr<qat::Samples> test;  // what is held out, or nullptr
 };
 
-// Idx files have test images of their own, unless some are held out. Throws
-// lutra::Error.
+// What is trained on, or calibrated with. Throws lutra::Error.
 LabelledData LoadLabelledData(const std::string& path,
                               const LabelledDataOptions& options);
-// All that judges: the test images of idx files, or all of a folder. Throws
-// lutra::Error.
+// All that judges: the test images of idx files and NumPy's arrays, or all of a
+// folder. Throws lutra::Error.
 std::unique_ptr<qat::LabelledImages> LoadTestData(
     const std::string& path, const LabelledDataOptions& options);
 

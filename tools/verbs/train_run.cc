@@ -7,6 +7,7 @@
 #include "lutra/packer/pack.h"
 #include "lutra/packer/ranges.h"
 #include "lutra/qat/activations.h"
+#include "lutra/qat/int8_folder.h"
 #include "lutra/qat/recording_folder.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/input_quantization.h"
@@ -59,7 +60,11 @@ void TrainVerb::LoadData(bool is_text) {
   if (!is_text) {
     images_ = LoadLabelledData(data, labelled);
     train_ = images_.train.get();
-    if (!validation.empty()) images_.test = LoadTestData(validation, labelled);
+    if (!validation.empty()) {
+      images_.test = LoadTestData(validation, labelled);
+    } else if (images_.test == nullptr && !qat::IsInt8Folder(data)) {
+      images_.test = LoadTestData(data, labelled);
+    }
     test_ = images_.test.get();
     return;
   }

@@ -21,7 +21,12 @@ targets=()
 list=false
 while (($# > 0)); do
   case "$1" in
-    --seconds) seconds=${2:?--seconds wants a number}; shift ;;
+    --seconds)
+      [[ ${2:-} =~ ^[1-9][0-9]*$ ]] ||
+        { echo "fuzz.sh: --seconds wants a number (see --help)" >&2; exit 2; }
+      seconds=$2
+      shift
+      ;;
     --list) list=true ;;
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit ;;
     -*) echo "fuzz.sh: unknown option '$1' (see --help)" >&2; exit 2 ;;

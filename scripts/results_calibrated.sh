@@ -107,7 +107,8 @@ output matrix) and all scales, tables, sums and padding counted; scales are two-
   rounded layer by layer ([packing.md](packing.md#with-data)); 64 windows of 512 tokens.
 * *tuned*: the same after 100 steps of `lutra tune` on all of the training text.
 * *llama.cpp*: version 0.7.0 on the same models and texts, each type's best with an
-  importance matrix, from `results_llama_cpp/`. Its types want rows of a multiple of 256
+  importance matrix, from `results_llama_cpp/`: made by `llama-quantize --imatrix` with the
+  embedding as Q8_0, turned back (`F32`) and measured in the same way. Its types want rows of a multiple of 256
   weights, which these models do not have; they were measured on the same models with
   zeros around them, and count the true weights at the type's own rate. Such files do not
   exist: a bound for the type, not what a user gets. Matrices as small as these pay more in

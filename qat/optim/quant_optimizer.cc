@@ -1,10 +1,13 @@
 #include "lutra/qat/quant_optimizer.h"
 
 #include <algorithm>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "kernels/base/parallel.h"
 #include "lutra/runtime/error.h"
+#include "qat/optim/learned_scales.h"
 
 namespace lutra::qat {
 namespace {
@@ -16,6 +19,7 @@ constexpr size_t kTile = 8192;
 
 constexpr const char* kLatent = "latent";
 constexpr const char* kQuants = "quants";
+constexpr const char* kLogScale = "log_scale";
 
 // Calls f(parameter) for every parameter that gets latent weights.
 template <typename F>
@@ -28,20 +32,40 @@ void ForQuantized(std::vector<ParamGroup>& groups, const F& f) {
   }
 }
 
-// Lets parameters point to other values until it goes out of scope.
-class ValueSwap {
+// Lets parameters point to other values and gradients until it goes out of
+// scope.
+class ParameterSwap {
  public:
-  ~ValueSwap() {
-    for (auto& [parameter, value] : saved_) parameter->value = value;
+  ~ParameterSwap() {
+    for (const Saved& saved : saved_) {
+      saved.parameter->value = saved.value;
+      saved.parameter->grad = saved.grad;
+    }
   }
-  void Set(Parameter& parameter, float* value) {
-    saved_.emplace_back(&parameter, parameter.value);
+  void Set(Parameter& parameter, float* value, const float* grad) {
+    saved_.push_back({&parameter, parameter.value, parameter.grad});
     parameter.value = value;
+    parameter.grad = grad;
   }
 
  private:
-  std::vector<std::pair<Parameter*, float*>> saved_;
+  struct Saved {
+    Parameter* parameter;
+    float* value;
+    const float* grad;
+  };
+  std::vector<Saved> saved_;
 };
+
+// The table of which the grids are multiples; throws if there is none.
+std::vector<int8_t> TableOf(const Quantizer& quantizer, int bits) {
+  std::optional<std::vector<int8_t>> table = quantizer.LutTable(bits);
+  if (!table) {
+    throw Error("quant optimizer: quantizer '" + std::string(quantizer.name()) +
+                "' has no fixed table, so its scales cannot be learned");
+  }
+  return *std::move(table);
+}
 
 }  // namespace
 
@@ -94,7 +118,25 @@ QuantOptimizer::QuantOptimizer(std::unique_ptr<Optimizer> base,
   }
   if (ParamGroup* first = FirstQuantizedGroup()) {
     if (!first->num_steps) first->num_steps = 0;
+    if (options_.learned_scales) AddScaleGroups();
   }
+}
+
+// Values and gradients are set while the base optimizer steps.
+void QuantOptimizer::AddScaleGroups() {
+  std::vector<ParamGroup> added;
+  for (const ParamGroup& group : groups()) {
+    if (!IsQuantized(group)) continue;
+    const Quantizer& quantizer = QuantizerOf(static_cast<int>(added.size()));
+    static_cast<void>(TableOf(quantizer, *group.quant_bits));
+    ParamGroup& scales = added.emplace_back();
+    for (const Parameter& parameter : group.parameters) {
+      Parameter& scale = scales.parameters.emplace_back();
+      scale.name = parameter.name + "/" + kLogScale;
+      scale.shape = {static_cast<int64_t>(ViewOf(group, parameter).Grids())};
+    }
+  }
+  for (ParamGroup& scales : added) groups().push_back(std::move(scales));
 }
 
 void QuantOptimizer::CheckGroups() const {
@@ -184,6 +226,20 @@ QuantOptimizer::View QuantOptimizer::ViewOf(const ParamGroup& group,
   return {rows * (last / columns), columns, true, rest, rows};
 }
 
+size_t QuantOptimizer::View::Longest() const {
+  if (!per_row) return rows * columns;
+  return rows > 0 ? columns : rest;
+}
+
+std::pair<size_t, size_t> QuantOptimizer::View::RunOf(size_t i) const {
+  if (!per_row) return {0, rows * columns};
+  if (rest == 0) return {i * columns, columns};
+  const size_t blocks = rows / rest_rows;  // that are whole, of a row
+  const size_t stride = blocks * columns + rest;
+  if (i < rows) return {i / blocks * stride + i % blocks * columns, columns};
+  return {(i - rows) * stride + blocks * columns, rest};
+}
+
 void QuantOptimizer::Step(Executor* executor) {
   ParamGroup* first = FirstQuantizedGroup();
   if (first == nullptr) {
@@ -206,15 +262,80 @@ void QuantOptimizer::Step(Executor* executor) {
 }
 
 void QuantOptimizer::StepLatents(bool first_step, Executor* executor) {
-  ValueSwap swap;
+  ParameterSwap swap;
   ForQuantized(groups(), [&](Parameter& parameter) {
     std::vector<float>& latent = state()[parameter.name][kLatent];
     if (first_step || latent.empty()) {
       latent.assign(parameter.value, parameter.value + parameter.size());
     }
-    swap.Set(parameter, latent.data());
+    swap.Set(parameter, latent.data(), parameter.grad);
   });
+  // As many as the scales that there are to learn: none before their first
+  // grids.
+  std::vector<std::vector<float>> gradients;
+  if (options_.learned_scales) {
+    ForScales([&](const ParamGroup& group, const Quantizer& /*quantizer*/,
+                  const Parameter& weight, Parameter& scale) {
+      ParameterState& entries = state()[weight.name];
+      std::vector<float>& log_scales = entries[kLogScale];
+      if (log_scales.empty() || weight.grad == nullptr) return;
+      gradients.push_back(ScaleGradients(ViewOf(group, weight), entries,
+                                         weight.grad, executor));
+      swap.Set(scale, log_scales.data(), gradients.back().data());
+    });
+  }
   base_->Step(executor);
+  if (!options_.learned_scales) return;
+  ForScales([&](const ParamGroup& group, const Quantizer& quantizer,
+                const Parameter& weight, const Parameter& /*scale*/) {
+    ParameterState& entries = state()[weight.name];
+    const int bits = *group.quant_bits;
+    GridsOf(entries[kLogScale], TableOf(quantizer, bits),
+            quantizer.GridSize(bits), entries[kQuants].data());
+  });
+}
+
+// Calls f(group, quantizer, weight, its scales) for every weight of them that
+// is trained.
+template <typename F>
+void QuantOptimizer::ForScales(const F& f) {
+  std::vector<ParamGroup>& all = groups();
+  const auto quantized = std::count_if(all.begin(), all.end(), IsQuantized);
+  auto scales = all.end() - quantized;
+  int index = 0;
+  for (ParamGroup& group : all) {
+    if (!IsQuantized(group)) continue;
+    const Quantizer& quantizer = QuantizerOf(index++);
+    scales->lr = group.lr * options_.scale_rate;
+    for (size_t i = 0; i < group.parameters.size(); ++i) {
+      Parameter& weight = group.parameters[i];
+      if (!weight.trainable || weight.size() == 0) continue;
+      f(group, quantizer, weight, scales->parameters[i]);
+    }
+    ++scales;
+  }
+}
+
+std::vector<float> QuantOptimizer::ScaleGradients(const View& view,
+                                                  ParameterState& entries,
+                                                  const float* grad,
+                                                  Executor* executor) {
+  const float* latent = entries[kLatent].data();
+  const std::vector<float>& grids = entries[kQuants];
+  const size_t levels = grids.size() / view.Grids();
+  std::vector<float> gradients(view.Grids());
+  const size_t tile = std::max<size_t>(1, kTile / view.Longest());
+  ParallelFor(executor, view.Grids(), tile, [&](size_t begin, size_t end) {
+    const auto nearest =
+        std::make_unique_for_overwrite<float[]>(view.Longest());
+    for (size_t i = begin; i < end; ++i) {
+      const auto [offset, n] = view.RunOf(i);
+      gradients[i] =
+          LogScaleGradient(latent + offset, grad + offset, n,
+                           {grids.data() + i * levels, levels}, nearest.get());
+    }
+  });
+  return gradients;
 }
 
 void QuantOptimizer::ProjectGroup(ParamGroup& group, const Quantizer& quantizer,
@@ -222,6 +343,7 @@ void QuantOptimizer::ProjectGroup(ParamGroup& group, const Quantizer& quantizer,
   group.cumu_lr = group.cumu_lr.value_or(0.0) + group.lr;
   const double gamma = options_.shrink ? std::max(1.0, *group.cumu_lr) : 1.0;
   const bool refresh =
+      !options_.learned_scales &&
       (step - options_.warmup_steps) % options_.quant_period == 0;
   std::optional<double> inverse_slope;
   for (Parameter& parameter : group.parameters) {
@@ -240,6 +362,12 @@ void QuantOptimizer::ProjectGroup(ParamGroup& group, const Quantizer& quantizer,
                       static_cast<float>(gamma), view, levels,
                       entries[kLatent].data(), parameter.value, grids.data()},
                      executor);
+    if (options_.learned_scales && refresh_now) {
+      std::vector<float>& log_scales = entries[kLogScale];
+      log_scales.resize(view.Grids());
+      LogScalesOf(grids, TableOf(quantizer, *group.quant_bits), levels,
+                  log_scales.data());
+    }
   }
   if (inverse_slope && *inverse_slope != 0.0) {
     AnnealWeightDecay(group, *inverse_slope);
@@ -354,6 +482,7 @@ void QuantOptimizer::CheckState(const ParamGroup& group,
   const auto quants = state.find(kQuants);
   unknown.erase(kLatent);
   unknown.erase(kQuants);
+  if (options_.learned_scales) unknown.erase(kLogScale);
   if (latent == state.end() && quants == state.end()) return;
   const std::string who = "parameter '" + parameter.name + "': ";
   if (latent == state.end() || latent->second.size() != parameter.size()) {
@@ -364,6 +493,11 @@ void QuantOptimizer::CheckState(const ParamGroup& group,
   if (quants == state.end() || quants->second.empty() ||
       quants->second.size() % grids != 0) {
     throw Error(who + "the grids are missing or of the wrong size");
+  }
+  if (!options_.learned_scales) return;
+  const auto scales = state.find(kLogScale);
+  if (scales == state.end() || scales->second.size() != grids) {
+    throw Error(who + "the learned scales are missing or of the wrong number");
   }
 }
 

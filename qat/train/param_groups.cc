@@ -1,6 +1,7 @@
 #include "qat/train/param_groups.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -24,17 +25,40 @@ void CheckScheme(const std::string& name, const QuantScheme& scheme,
   }
 }
 
+// Parameters of a kind share a group.
+struct Kind {
+  std::optional<QuantScheme> scheme;
+  bool is_weight = false;
+  ParamSettings settings;
+
+  friend bool operator==(const Kind&, const Kind&) = default;
+};
+
+ParamGroup EmptyGroup(const Kind& kind, double weight_decay) {
+  ParamGroup group;
+  const bool decays = kind.scheme.has_value() || kind.is_weight;
+  group.weight_decay =
+      kind.settings.weight_decay.value_or(decays ? weight_decay : 0.0);
+  if (kind.scheme) {
+    group.quant_bits = kind.scheme->bits;
+    if (kind.scheme->group_size > 0) {
+      group.quant_block_size = kind.scheme->group_size;
+    }
+  }
+  return group;
+}
+
 }  // namespace
 
 ParamGroups MakeParamGroups(TensorMap& parameters, const TensorMap& gradients,
-                            const SchemeMap& schemes, double weight_decay) {
+                            const SchemeMap& schemes,
+                            const ParamSettingsMap& settings,
+                            double weight_decay) {
   for (const auto& [name, scheme] : schemes) {
     CheckScheme(name, scheme, parameters, gradients);
   }
-  ParamGroups result;
-  ParamGroup weights;
-  ParamGroup others;
-  weights.weight_decay = weight_decay;
+  std::vector<Kind> kinds;
+  std::vector<ParamGroup> groups;
   for (const auto& [name, gradient] : gradients) {
     Tensor& tensor = parameters.find(name)->second;
     Parameter parameter;
@@ -42,29 +66,33 @@ ParamGroups MakeParamGroups(TensorMap& parameters, const TensorMap& gradients,
     parameter.shape = tensor.shape;
     parameter.value = tensor.values.data();
     parameter.grad = gradient.values.data();
+    Kind kind;
+    kind.is_weight = tensor.shape.size() > 1;
     const auto scheme = schemes.find(name);
-    if (scheme == schemes.end()) {
-      (tensor.shape.size() > 1 ? weights : others)
-          .parameters.push_back(parameter);
-      continue;
+    if (scheme != schemes.end()) kind.scheme = scheme->second;
+    if (const auto own = settings.find(name); own != settings.end()) {
+      kind.settings = own->second;
     }
-    const auto known =
-        std::find(result.schemes.begin(), result.schemes.end(), scheme->second);
-    const auto index = static_cast<size_t>(known - result.schemes.begin());
-    if (known == result.schemes.end()) {
-      result.schemes.push_back(scheme->second);
-      ParamGroup& group = result.groups.emplace_back();
-      group.weight_decay = weight_decay;
-      group.quant_bits = scheme->second.bits;
-      if (scheme->second.group_size > 0) {
-        group.quant_block_size = scheme->second.group_size;
-      }
+    const auto known = std::find(kinds.begin(), kinds.end(), kind);
+    const auto index = static_cast<size_t>(known - kinds.begin());
+    if (known == kinds.end()) {
+      kinds.push_back(kind);
+      groups.push_back(EmptyGroup(kind, weight_decay));
     }
-    result.groups[index].parameters.push_back(parameter);
+    groups[index].parameters.push_back(parameter);
   }
-  for (ParamGroup* group : {&weights, &others}) {
-    if (!group->parameters.empty()) result.groups.push_back(std::move(*group));
-  }
+  ParamGroups result;
+  const auto take = [&](const auto& which) {
+    for (size_t i = 0; i < kinds.size(); ++i) {
+      if (!which(kinds[i])) continue;
+      result.groups.push_back(std::move(groups[i]));
+      result.rates.push_back(kinds[i].settings.rate);
+      if (kinds[i].scheme) result.schemes.push_back(*kinds[i].scheme);
+    }
+  };
+  take([](const Kind& kind) { return kind.scheme.has_value(); });
+  take([](const Kind& kind) { return !kind.scheme && kind.is_weight; });
+  take([](const Kind& kind) { return !kind.scheme && !kind.is_weight; });
   return result;
 }
 

@@ -344,8 +344,10 @@ class Trainer::Impl {
   }
 
   void MakeOptimizer() {
-    ParamGroups groups = MakeParamGroups(model_.parameters, head_.gradients(),
-                                         Schemes(), options_.weight_decay);
+    ParamGroups groups =
+        MakeParamGroups(model_.parameters, head_.gradients(), Schemes(),
+                        options_.parameters, options_.weight_decay);
+    group_rates_ = std::move(groups.rates);
     optimizer_ = MakeBaseOptimizer(options_, std::move(groups.groups));
     if (!groups.schemes.empty()) QuantizeOptimizer(groups.schemes);
     if (options_.average == 0.0) return;
@@ -360,11 +362,20 @@ class Trainer::Impl {
 
   void QuantizeOptimizer(const std::vector<QuantScheme>& schemes) {
     const QuantizedTraining& quantization = *options_.quantization;
+    if (quantization.learned_scales && quantization.period != 1) {
+      throw Error("learned scales are not derived anew: no period");
+    }
+    if (!(std::isfinite(quantization.scale_rate) &&
+          quantization.scale_rate > 0.0)) {
+      throw Error("the rate of learned scales must be above 0");
+    }
     schedule_ = MakeSchedule(quantization, steps_per_epoch_, total_steps_);
     QuantOptimizerOptions options;
     options.quant_period = quantization.period;
     options.per_channel = true;
     options.short_last_blocks = true;
+    options.learned_scales = quantization.learned_scales;
+    options.scale_rate = quantization.scale_rate;
     for (size_t i = 0; i < schemes.size(); ++i) {
       options.group_quantizers[static_cast<int>(i)] =
           MakeQuantizer(schemes[i].quantizer);
@@ -394,6 +405,11 @@ class Trainer::Impl {
     add("steps", options_.steps, usual.steps);
     add("frozen", nlohmann::json(options_.frozen),
         nlohmann::json(usual.frozen));
+    for (const auto& [name, settings] : options_.parameters) {
+      nlohmann::json& own = run["settings"][name];
+      own["rate"] = settings.rate;
+      if (settings.weight_decay) own["weight decay"] = *settings.weight_decay;
+    }
     add("samples at a time", options_.micro_batch, usual.micro_batch);
     add("optimizer", Name(options_.optimizer), Name(usual.optimizer));
     add("beta1", options_.beta1, usual.beta1);
@@ -419,6 +435,9 @@ class Trainer::Impl {
       run["anneal end"] = quantization.anneal_end;
       run["anneal steepness"] = quantization.anneal_steepness;
       run["period"] = quantization.period;
+      if (quantization.learned_scales) {
+        run["scales' rate"] = quantization.scale_rate;
+      }
     }
     return run;
   }
@@ -459,7 +478,9 @@ class Trainer::Impl {
       Unstable("the gradient of '" + NotFinite(gradients) + "'");
     }
     learning_rate_ = options_.learning_rate * rates_.Factor(position_.step);
-    for (ParamGroup& group : optimizer_->groups()) group.lr = learning_rate_;
+    for (size_t i = 0; i < group_rates_.size(); ++i) {
+      optimizer_->groups()[i].lr = learning_rate_ * group_rates_[i];
+    }
     optimizer_->Step(executor_);
     ++position_.step;
     step_loss_ = loss.loss / static_cast<double>(rows);
@@ -535,6 +556,7 @@ class Trainer::Impl {
   LossHead head_;
   std::unique_ptr<Optimizer> optimizer_;
   const AveragingOptimizer* averaging_ = nullptr;  // it, if it is one
+  std::vector<double> group_rates_;  // multiples of the learning rate
   ParqSchedule schedule_;
   LearningRateSchedule rates_;
   int64_t steps_per_epoch_ = 0;

@@ -274,6 +274,7 @@ class BadCheckpointTest : public TrainerTest {
  protected:
   void SetUp() override {
     options_ = QuantizedOptions();
+    options_.quantization->period = 1;
     options_.checkpoint = dir_ / "run";
     Trainer trainer(SmallMlp(), train_, options_, nullptr);
     trainer.Run(
@@ -345,6 +346,10 @@ TEST_F(BadCheckpointTest, EveryOptionIsCompared) {
   expect_refused("anneal steepness",
                  [](auto& o) { o.quantization->anneal_steepness = 9; });
   expect_refused("period", [](auto& o) { o.quantization->period = 2; });
+  expect_refused("settings",
+                 [](auto& o) { o.parameters["fc1.bias"].rate = 2.0; });
+  expect_refused("scales' rate",
+                 [](auto& o) { o.quantization->learned_scales = true; });
   expect_refused("schemes", [](auto& o) {
     o.quantization->schemes.at("fc2.weight").bits = 3;
   });

@@ -415,24 +415,73 @@ TEST_F(TrainTextTest, OptionsChangeWhatIsLearned) {
   OutputOf(Train({}));
   const std::string usual = ReadBytes(Path("out.safetensors"));
   for (const std::vector<std::string>& more :
-       std::vector<std::vector<std::string>>{{"--clip", "0.01"},
-                                             {"--average", "0.9"},
-                                             {"--beta1", "0.5"},
-                                             {"--beta2", "0.5"},
-                                             {"--weight-decay", "0.5"},
-                                             {"--lr-decay", "constant"},
-                                             {"--lr-decay-share", "0.3"},
-                                             {"--lr-floor", "0.5"},
-                                             {"--warmup", "0.2"},
-                                             {"--label-smoothing", "0.1"},
-                                             {"--optimizer", "adam"},
-                                             {"--optimizer", "sgd"},
-                                             {"--seed", "2"},
-                                             {"--length", "15"},
-                                             {"--separator", "quick"}}) {
+       std::vector<std::vector<std::string>>{
+           {"--clip", "0.01"},
+           {"--average", "0.9"},
+           {"--beta1", "0.5"},
+           {"--beta2", "0.5"},
+           {"--weight-decay", "0.5"},
+           {"--lr-decay", "constant"},
+           {"--lr-decay-share", "0.3"},
+           {"--lr-floor", "0.5"},
+           {"--warmup", "0.2"},
+           {"--label-smoothing", "0.1"},
+           {"--optimizer", "adam"},
+           {"--optimizer", "sgd"},
+           {"--seed", "2"},
+           {"--length", "15"},
+           {"--separator", "quick"},
+           {"--param-rule", "norm=lr:0"},
+           {"--param-rule", "down=decay:0.5"}}) {
     OutputOf(Train(more));
     EXPECT_NE(ReadBytes(Path("out.safetensors")), usual) << more[0];
   }
+}
+
+TEST_F(TrainTextTest, RulesOfParameters) {
+  const std::string plan =
+      OutputOf(Train({"--dry-run", "--param-rule", "^norm$=lr:0",
+                      "--param-rule", "norm|down=lr:0.5,decay:0.1"}));
+  EXPECT_THAT(plan, AllOf(HasSubstr("x 0.500"), HasSubstr("as usual")));
+  const Outcome outcome = RunLutra(Train({"--param-rule", "nowhere=lr:2"}));
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("'nowhere=lr:2' matches no parameter"));
+  for (const auto& [rule, cause] : std::map<std::string, std::string>{
+           {"norm", "expected REGEX=lr:X"},
+           {"norm=rate:1", "'rate'"},
+           {"norm=lr", "has no value"},
+           {"norm=lr:-1", "not a number from 0 on"},
+           {"(=lr:1", "not a regular expression"}}) {
+    const Outcome refused = RunLutra(Train({"--param-rule", rule}));
+    EXPECT_EQ(refused.exit_code, 2) << rule;
+    EXPECT_THAT(refused.err, HasSubstr(cause)) << rule;
+  }
+}
+
+TEST_F(TrainTextTest, LearnedScales) {
+  const auto train = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"--bits",       "2",
+                                    "--group-size", "16",
+                                    "--prox",       "hard",
+                                    "--exclude",    "embed",
+                                    "--pack",       Path("packed.safetensors")};
+    all.insert(all.end(), more.begin(), more.end());
+    OutputOf(Train(all));
+    return ReadBytes(Path("out.safetensors"));
+  };
+  const std::string usual = train({});
+  const std::string learned = train({"--learn-scales"});
+  EXPECT_NE(learned, usual);
+  const auto model = Model::Load(Path("packed.safetensors"));
+  const json note = json::parse(model->file().metadata().at("lutra.pack"));
+  for (const json& tensor : note["tensors"]) {
+    EXPECT_TRUE(tensor["sqnr_db"].is_null()) << note;  // without loss
+  }
+  EXPECT_NE(train({"--learn-scales", "--scale-lr", "0.1"}), learned);
+  EXPECT_THAT(
+      RunLutra(Train({"--bits", "2", "--learn-scales", "--quant-period", "3"}))
+          .err,
+      HasSubstr("--quant-period"));
 }
 
 TEST_F(TrainTextTest, TakesOptionsFromAFile) {
@@ -569,6 +618,7 @@ TEST_F(TrainTextTest, RefusesBeforeTheFirstStep) {
                                           {"--anneal-end", "1"},
                                           {"--anneal-steepness", "5"},
                                           {"--quant-period", "2"},
+                                          {"--scale-lr", "2"},
                                           {"--epochs", "3"}}) {
     EXPECT_THAT(message({option, value}), HasSubstr(option));
   }

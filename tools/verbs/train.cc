@@ -200,6 +200,13 @@ void AddTrainVerb(CommandLine& line) {
       .NotNegative()
       .ShowDefault();
   train
+      .Add("--param-rule", verb->param_rules,
+           "Another learning rate, as a multiple of --lr (0: does not learn), "
+           "or weight decay for tensors whose name matches a regular "
+           "expression; may be repeated, the first match counts")
+      .TypeName("PATTERN=lr:X,decay:X")
+      .OneAtATime();
+  train
       .Add("--average", options.average,
            "Write an average of the weights that decays so (0: the last ones)")
       .TypeName("X")
@@ -312,13 +319,28 @@ void AddTrainVerb(CommandLine& line) {
            .TypeName("X")
            .Positive()
            .ShowDefault()});
+  const Option period = train
+                            .Add("--quant-period", verb->quantization.period,
+                                 "Steps between two grids")
+                            .TypeName("N")
+                            .Range(int64_t{1}, int64_t{1} << 40)
+                            .ShowDefault();
+  verb->of_bits.push_back({"--quant-period", period});
+  const Option learn_scales =
+      train
+          .AddFlag("--learn-scales", verb->quantization.learned_scales,
+                   "Train the scales, too, instead of deriving them from the "
+                   "weights")
+          .Excludes(period);
+  verb->of_bits.push_back({"--learn-scales", learn_scales});
   verb->of_bits.push_back(
-      {"--quant-period", train
-                             .Add("--quant-period", verb->quantization.period,
-                                  "Steps between two grids")
-                             .TypeName("N")
-                             .Range(int64_t{1}, int64_t{1} << 40)
-                             .ShowDefault()});
+      {"--scale-lr", train
+                         .Add("--scale-lr", verb->quantization.scale_rate,
+                              "Their learning rate, as a multiple of --lr")
+                         .TypeName("X")
+                         .Positive()
+                         .Needs(learn_scales)
+                         .ShowDefault()});
 
   const Option checkpoint =
       train

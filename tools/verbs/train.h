@@ -60,6 +60,7 @@ struct TrainVerb {
   size_t batch = 0;
   std::optional<double> distillation, learning_rate, warmup, beta2, clip,
       rate_floor;
+  std::vector<std::string> param_rules;
   SchemeOptions schemes;
   qat::QuantizedTraining quantization;
   std::optional<double> anneal_end;
@@ -86,6 +87,7 @@ struct TrainVerb {
                 const qat::SchemeRules& rules);
   void QuantizeActivations(qat::TrainableModel& start, Executor* executor);
   void AddAdapters(qat::TrainableModel& start);
+  void SetParameters(const qat::TrainableModel& start);
   void SetCache(Graph& graph) const;
   void Train(qat::Trainer& trainer);
   bool Judges() const { return !validation.empty() || labelled.held_out > 0; }

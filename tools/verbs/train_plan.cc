@@ -55,4 +55,15 @@ std::string TrainingPlan(const Graph& graph, const qat::SchemeRules& rules,
   return table.Text();
 }
 
+std::string SettingsTable(const qat::ParamSettingsMap& settings) {
+  Table table({{"parameter", Table::Align::kLeft},
+               {"learning rate", Table::Align::kRight},
+               {"weight decay", Table::Align::kRight}});
+  for (const auto& [name, own] : settings) {
+    table.AddRow({name, "x " + Short(own.rate),
+                  own.weight_decay ? Short(*own.weight_decay) : "as usual"});
+  }
+  return table.Text();
+}
+
 }  // namespace lutra::tools

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "lutra/qat/param_rules.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/spec.h"
 #include "lutra/runtime/graph.h"
@@ -14,6 +15,9 @@ namespace lutra::tools {
 // qat::QuantizeInputs does.
 std::string TrainingPlan(const Graph& graph, const qat::SchemeRules& rules,
                          const qat::QuantizationSpec& activations);
+
+// A table of the parameters that are trained otherwise than the rest.
+std::string SettingsTable(const qat::ParamSettingsMap& settings);
 
 }  // namespace lutra::tools
 

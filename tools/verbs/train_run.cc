@@ -152,6 +152,22 @@ void TrainVerb::AddAdapters(qat::TrainableModel& start) {
   options.frozen = qat::AllButAdapters(start);
 }
 
+void TrainVerb::SetParameters(const qat::TrainableModel& start) {
+  qat::ParamRules rules;
+  for (const std::string& rule : param_rules) {
+    AsUsage("--param-rule", [&] { rules.Add(rule); });
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : start.parameters) {
+    if (!options.frozen.contains(name)) names.push_back(name);
+  }
+  options.parameters = rules.Resolve(names);
+  for (const std::string& unused : rules.Unused(names)) {
+    std::cerr << "lutra: warning: '" << OneLine(unused)
+              << "' matches no parameter\n";
+  }
+}
+
 void TrainVerb::SetCache(Graph& graph) const {
   const bool attends = std::any_of(
       graph.nodes.begin(), graph.nodes.end(),
@@ -320,6 +336,7 @@ void TrainVerb::Run() {
   }
   if (rank > 0) AddAdapters(*start);
   if (cache) SetCache(start->graph);
+  SetParameters(*start);
   WarnOfUnused(start->graph, rules);
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   if (dry_run) {
@@ -327,6 +344,9 @@ void TrainVerb::Run() {
         start->graph,
         quantized ? rules : qat::SchemeRules(std::optional<qat::QuantScheme>()),
         schemes.Activations());
+    if (!options.parameters.empty()) {
+      std::cout << "\n" << SettingsTable(options.parameters);
+    }
     return;
   }
   QuantizeActivations(*start, executor.get());

@@ -75,7 +75,7 @@ class Replay {
  private:
   void MakeOptimizer() {
     qat::ParamGroups groups = qat::MakeParamGroups(
-        t_.parameters, head_.gradients(), t_.schemes, t_.weight_decay);
+        t_.parameters, head_.gradients(), t_.schemes, {}, t_.weight_decay);
     optimizer_ = t_.optimizer(std::move(groups.groups));
     if (!t_.parq) return;
     qat::QuantOptimizerOptions options;

@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lutra/kernels/span.h"
@@ -36,6 +39,17 @@ struct QuantOptimizerOptions {
   // Quantizers of single groups, by the position of the group among the
   // quantized ones.
   std::map<int, std::shared_ptr<const Quantizer>> group_quantizers = {};
+  // Scales are parameters that the base optimizer trains, where the quantizer
+  // has a table (LutTable); it then only gives the scales to begin with, and
+  // quant_period has no meaning. Optimized are their logarithms, so that a
+  // scale stays above 0 and a step is a share of it (Jain et al., Trained
+  // quantization thresholds, 2019). With g the gradient at a weight w and q its
+  // level, the gradient of the logarithm is the sum over the scale's weights of
+  // g (q - w) where w lies between the outermost levels, g q elsewhere (Esser
+  // et al., Learned step size quantization, 2019).
+  bool learned_scales = false;
+  // The learning rate of the logarithms, as a multiple of the group's.
+  double scale_rate = 1.0;
 };
 
 // Quantization-aware training around any optimizer. In each step the gradient,
@@ -46,7 +60,9 @@ struct QuantOptimizerOptions {
 // A group is quantized if its quant_bits is below 16. Groups and state are the
 // base optimizer's own, with these additions: state "latent" [size] and
 // "quants" (the grids of the last refresh, [levels] or [rows, levels]) per
-// quantized parameter, and the fields of ParamGroup that say so.
+// quantized parameter, and the fields of ParamGroup that say so. Learned scales
+// are parameters X/log_scale in groups at the end, one for each quantized
+// group, whose values are the state "log_scale" of X.
 //
 // While the base optimizer steps, Parameter::value of quantized parameters
 // points to the latent weights. A caller's value pointer is never replaced
@@ -54,7 +70,8 @@ struct QuantOptimizerOptions {
 class QuantOptimizer : public Optimizer {
  public:
   // Throws lutra::Error for options out of range, bits that a quantizer does
-  // not support, and block sizes that do not divide the last dimension.
+  // not support, block sizes that do not divide the last dimension, and learned
+  // scales of a quantizer without a table.
   QuantOptimizer(std::unique_ptr<Optimizer> base,
                  std::shared_ptr<const Quantizer> quantizer,
                  std::shared_ptr<const ProxMap> prox_map,
@@ -92,9 +109,20 @@ class QuantOptimizer : public Optimizer {
     size_t rest_rows = 0;
 
     size_t Grids() const { return (per_row ? rows : 1) + rest_rows; }
+    // Values of a grid, at most.
+    size_t Longest() const;
+    // Where the values of grid i begin, and how many they are.
+    std::pair<size_t, size_t> RunOf(size_t i) const;
   };
   struct Projection;
 
+  void AddScaleGroups();
+  template <typename F>
+  void ForScales(const F& f);
+  static std::vector<float> ScaleGradients(const View& view,
+                                           ParameterState& entries,
+                                           const float* grad,
+                                           Executor* executor);
   void CheckGroups() const;
   View ViewOf(const ParamGroup& group, const Parameter& parameter) const;
   const Quantizer& QuantizerOf(int quantized_index) const;

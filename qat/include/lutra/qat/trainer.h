@@ -13,6 +13,7 @@
 
 #include "lutra/kernels/executor.h"
 #include "lutra/qat/learning_rate.h"
+#include "lutra/qat/param_rules.h"
 #include "lutra/qat/samples.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/trainable_model.h"
@@ -38,6 +39,11 @@ struct QuantizedTraining {
   double anneal_steepness = 10.0;  // "parq" only; 1 to 100
   // Grids are derived anew every that many steps.
   int64_t period = 1;
+  // Scales are trained as well (QuantOptimizerOptions), for schemes whose
+  // quantizer has a table; their rate is that of the weights times scale_rate.
+  // `period` must then be 1.
+  bool learned_scales = false;
+  double scale_rate = 1.0;
 };
 
 enum class OptimizerKind { kAdamW, kAdam, kSgd };
@@ -84,6 +90,7 @@ struct TrainOptions {
   uint64_t seed = 1;  // order of the samples
   // Parameters that stay as they are.
   std::set<std::string, std::less<>> frozen;
+  ParamSettingsMap parameters;  // that are trained otherwise than the rest
   std::optional<QuantizedTraining> quantization;
 
   // Where to keep a checkpoint; empty: nowhere. It is replaced at the end of

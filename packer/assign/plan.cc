@@ -111,8 +111,9 @@ std::optional<kernels::LutFormat> WithTwoLevels(
 }
 
 void PlanBlob(WeightPlan& plan) {
-  const qat::QuantScheme& scheme = plan.scheme;
   const int64_t k = plan.weight.k;
+  plan.scheme = qat::ForRow(plan.scheme, k);
+  const qat::QuantScheme& scheme = plan.scheme;
   kernels::LutFormat& format = plan.format;
   if (scheme.scale_type == qat::ScaleType::kPowerOfTwo &&
       plan.method != PackMethod::kPostTraining) {

@@ -83,9 +83,9 @@ std::vector<std::string> ParamRules::Unused(
     Span<const std::string> names) const {
   std::vector<std::string> unused;
   for (const Rule& rule : rules_) {
-    if (std::none_of(
-            names.begin(), names.end(),
-            [&](const std::string& name) { return rule.pattern.IsIn(name); })) {
+    if (std::none_of(names.begin(), names.end(), [&](const std::string& name) {
+          return rule.pattern.IsIn(name);
+        })) {
       unused.push_back(rule.text);
     }
   }

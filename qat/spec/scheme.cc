@@ -58,7 +58,7 @@ void SetOption(std::string_view option, QuantScheme& scheme) {
   if (key == "bits") {
     scheme.bits = ParseBits(value);
   } else if (key == "group-size") {
-    scheme.group_size = ParseGroupSize(value);
+    SetGroupSize(value, scheme);
   } else if (key == "scale-type") {
     scheme.scale_type = ParseScaleType(value);
   } else {
@@ -122,10 +122,12 @@ std::string_view DefaultQuantizer(int bits) {
 std::string ToString(const QuantScheme& scheme) {
   const std::string bits =
       scheme.bits == 0 ? "ternary" : std::to_string(scheme.bits) + "-bit";
-  const std::string groups =
-      scheme.group_size == 0
-          ? "one scale per row"
-          : "groups of " + GroupSizeToString(scheme.group_size);
+  std::string groups = "one scale per row";
+  if (scheme.groups_per_row > 1) {
+    groups = std::to_string(scheme.groups_per_row) + " groups per row";
+  } else if (scheme.group_size > 0) {
+    groups = "groups of " + GroupSizeToString(scheme.group_size);
+  }
   const std::string scales =
       scheme.scale_type == ScaleType::kFloat
           ? ""
@@ -150,6 +152,32 @@ int64_t ParseGroupSize(std::string_view text) {
                 std::string(text) + "'");
   }
   return *size;
+}
+
+void SetGroupSize(std::string_view text, QuantScheme& scheme) {
+  constexpr std::string_view kPart = "1/";
+  if (!text.starts_with(kPart)) {
+    scheme.group_size = ParseGroupSize(text);
+    scheme.groups_per_row = 0;
+    return;
+  }
+  const auto parts = ParseInteger<int64_t>(text.substr(kPart.size()));
+  if (!parts.has_value() || *parts <= 0) {
+    throw Error("group-size '" + std::string(text) +
+                "' is no part of a row, as 1/4 is");
+  }
+  scheme.group_size = 0;
+  scheme.groups_per_row = *parts;
+}
+
+QuantScheme ForRow(QuantScheme scheme, int64_t columns) {
+  if (scheme.groups_per_row > 1) {
+    scheme.group_size =
+        columns / scheme.groups_per_row +
+        static_cast<int64_t>(columns % scheme.groups_per_row != 0);
+  }
+  scheme.groups_per_row = 0;
+  return scheme;
 }
 
 ScaleType ParseScaleType(std::string_view text) {

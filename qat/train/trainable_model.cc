@@ -174,12 +174,16 @@ void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
   writer.Commit();
 }
 
-SchemeMap ResolveSchemes(const Graph& graph, const SchemeRules& rules) {
+SchemeMap ResolveSchemes(const TrainableModel& model,
+                         const SchemeRules& rules) {
   SchemeMap schemes;
-  for (const RuleTarget& target : RuleTargets(graph)) {
-    if (const std::optional<QuantScheme> scheme = rules.Match(target)) {
-      schemes.emplace(target.tensor, *scheme);
-    }
+  for (const RuleTarget& target : RuleTargets(model.graph)) {
+    const std::optional<QuantScheme> scheme = rules.Match(target);
+    const auto tensor = model.parameters.find(target.tensor);
+    if (!scheme || tensor == model.parameters.end()) continue;
+    const std::vector<int64_t>& shape = tensor->second.shape;
+    schemes.emplace(target.tensor,
+                    ForRow(*scheme, shape.empty() ? 0 : shape.back()));
   }
   return schemes;
 }

@@ -41,12 +41,11 @@ struct Weight {
     group.weight_decay = 0.1;
     group.quant_bits = bits;
     group.quant_block_size = kBlock;
-    group.parameters.push_back(
-        {"w",
-         {static_cast<int64_t>(rows), kColumns},
-         w.data(),
-         gradient.data(),
-         true});
+    group.parameters.push_back({"w",
+                                {static_cast<int64_t>(rows), kColumns},
+                                w.data(),
+                                gradient.data(),
+                                true});
     return group;
   }
   size_t rows;
@@ -123,8 +122,7 @@ TEST(LearnedScalesTest, FollowTheirFormula) {
       log_scales[block] -= kRate * kScaleRate * slopes[block];
     }
     for (size_t i = 0; i < latent.size(); ++i) {
-      const size_t block =
-          i / kColumns * kBlocks + i % kColumns / kBlock;
+      const size_t block = i / kColumns * kBlocks + i % kColumns / kBlock;
       EXPECT_NEAR(weight.w[i], level(latent[i], std::exp(log_scales[block])),
                   1e-5)
           << step << " " << i;
@@ -144,8 +142,7 @@ TEST(LearnedScalesTest, WeightsEndOnTheGrid) {
     // Grids of the short blocks come last.
     const size_t row = i / kColumns;
     const size_t block = i % kColumns / kBlock;
-    const size_t grid =
-        block == 2 ? kRows * 2 + row : row * 2 + block;
+    const size_t grid = block == 2 ? kRows * 2 + row : row * 2 + block;
     const float half = grids[grid * 4 + 2];
     EXPECT_EQ(half, -grids[grid * 4 + 1]);
     EXPECT_EQ(3.0f * half, grids[grid * 4 + 3]);

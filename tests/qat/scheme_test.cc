@@ -78,6 +78,21 @@ TEST(GroupSizeTest, NumbersAndRow) {
   }
 }
 
+TEST(GroupSizeTest, PartsOfARow) {
+  QuantScheme scheme{"stretched", 2, 64};
+  SetGroupSize("1/4", scheme);
+  EXPECT_EQ(ToString(scheme), "2-bit stretched, 4 groups per row");
+  EXPECT_EQ(ForRow(scheme, 256), (QuantScheme{"stretched", 2, 64}));
+  EXPECT_EQ(ForRow(scheme, 257), (QuantScheme{"stretched", 2, 65}));
+  SetGroupSize("1/1", scheme);
+  EXPECT_EQ(ForRow(scheme, 256), (QuantScheme{"stretched", 2, 0}));
+  SetGroupSize("32", scheme);
+  EXPECT_EQ(ForRow(scheme, 256), (QuantScheme{"stretched", 2, 32}));
+  for (const char* bad : {"1/", "1/0", "1/-4", "2/4", "1/4x", "1/ 4"}) {
+    EXPECT_THROW(SetGroupSize(bad, scheme), Error) << bad;
+  }
+}
+
 TEST(SchemeTest, Words) {
   EXPECT_EQ(ToString({"stretched", 2, 64}), "2-bit stretched, groups of 64");
   EXPECT_EQ(ToString({"uniform", 4, 0}), "4-bit uniform, one scale per row");

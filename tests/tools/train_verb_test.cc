@@ -458,6 +458,15 @@ TEST_F(TrainTextTest, RulesOfParameters) {
   }
 }
 
+TEST_F(TrainTextTest, GroupsArePartsOfRows) {
+  const auto train = [&](const std::string& group) {
+    OutputOf(Train({"--bits", "2", "--group-size", group, "--exclude", "down",
+                    "--pack", Path("packed.safetensors")}));
+    return ReadBytes(Path("packed.safetensors"));
+  };
+  EXPECT_EQ(train("1/2"), train("16"));
+}
+
 TEST_F(TrainTextTest, LearnedScales) {
   const auto train = [&](const std::vector<std::string>& more) {
     std::vector<std::string> all = {"--bits",       "2",

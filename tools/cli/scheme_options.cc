@@ -69,8 +69,7 @@ qat::QuantizationSpec SchemeOptions::Activations() const {
 
 qat::SchemeRules SchemeOptions::Rules() {
   const std::optional<qat::QuantizationSpec> specification = Specification();
-  AsUsage("--group-size",
-          [&] { scheme.group_size = qat::ParseGroupSize(group_size); });
+  AsUsage("--group-size", [&] { qat::SetGroupSize(group_size, scheme); });
   qat::SchemeRules result;
   AsUsage("--scale-type",
           [&] { scheme.scale_type = qat::ParseScaleType(scale_type); });
@@ -97,8 +96,9 @@ void AddSchemeOptions(Verb& verb, SchemeOptions& options) {
                             .TypeName("N")
                             .ShowDefault();
   options.group_size_option = verb.Add("--group-size", options.group_size,
-                                       "Columns that share a scale, or 'row'")
-                                  .TypeName("N|row")
+                                       "Columns that share a scale, 1/N of a "
+                                       "row, or 'row'")
+                                  .TypeName("N|1/N|row")
                                   .ShowDefault();
   options.quantizer_option =
       verb.Add("--quantizer,--quant-method", options.scheme.quantizer,

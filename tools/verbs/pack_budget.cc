@@ -65,8 +65,8 @@ std::vector<qat::QuantScheme> Candidates(const PackVerb& verb) {
                     "' is not BITS:GROUP or BITS:GROUP:QUANTIZER, e.g. 4:32");
       }
       const size_t second = text.find(':', colon + 1);
-      scheme.group_size =
-          qat::ParseGroupSize(text.substr(colon + 1, second - colon - 1));
+      qat::SetGroupSize(
+          std::string_view(text).substr(colon + 1, second - colon - 1), scheme);
       if (second != std::string::npos) {
         scheme.quantizer = text.substr(second + 1);
       } else if (!verb.schemes.quantizer_option.Given()) {

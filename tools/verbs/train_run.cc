@@ -111,7 +111,7 @@ void TrainVerb::Quantize(const qat::TrainableModel& start,
   const Graph& graph = start.graph;
   const auto shapes = qat::ModelOf(graph, start.parameters);
   quantization.anneal_end = anneal_end.value_or(kAnnealEnd * Epochs());
-  quantization.schemes = qat::ResolveSchemes(graph, rules);
+  quantization.schemes = qat::ResolveSchemes(start, rules);
   if (quantization.schemes.empty()) {
     // A specification may be about activations alone.
     const std::vector<Node>& nodes = graph.nodes;

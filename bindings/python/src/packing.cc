@@ -63,16 +63,15 @@ packer::ImportReport Import(const fs::path& source, const fs::path& output,
   return report;
 }
 
-// Columns of a group, or "row".
-int64_t GroupSizeOf(nb::handle value) {
+// Columns of a group, "1/N" of a row, or "row".
+void SetGroupSize(nb::handle value, qat::QuantScheme& scheme) {
   if (nb::isinstance<nb::str>(value)) {
-    return qat::ParseGroupSize(nb::cast<std::string>(value));
+    return qat::SetGroupSize(nb::cast<std::string>(value), scheme);
   }
-  const auto size = nb::cast<int64_t>(value);
-  if (size < 1) {
-    throw Error("group_size is a positive number of columns, or 'row'");
+  scheme.group_size = nb::cast<int64_t>(value);
+  if (scheme.group_size < 1) {
+    throw Error("group_size is a positive number of columns, '1/N' or 'row'");
   }
-  return size;
 }
 
 qat::QuantizationSpec SpecOf(const std::optional<std::string>& preset,
@@ -115,7 +114,7 @@ void SetSchemes(const SchemeArguments& arguments,
     scheme.emplace();
     scheme->bits = arguments.bits.value_or(scheme->bits);
     if (!arguments.group_size.is_none()) {
-      scheme->group_size = GroupSizeOf(arguments.group_size);
+      SetGroupSize(arguments.group_size, *scheme);
     }
     scheme->quantizer = arguments.quantizer.value_or(
         std::string(qat::DefaultQuantizer(scheme->bits)));

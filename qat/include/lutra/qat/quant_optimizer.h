@@ -49,7 +49,7 @@ struct QuantOptimizerOptions {
   // et al., Learned step size quantization, 2019).
   bool learned_scales = false;
   // The learning rate of the logarithms, as a multiple of the group's.
-  double scale_rate = 1.0;
+  double scale_rate = 3.0;
 };
 
 // Quantization-aware training around any optimizer. In each step the gradient,

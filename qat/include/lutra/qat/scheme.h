@@ -26,10 +26,14 @@ struct QuantScheme {
   // As packed scales are stored. Weights that are packed with
   // rounded scales take the level that is nearest then.
   ScaleType scale_type = ScaleType::kFloat;
+  // If not 0, so many groups make a row: group_size is 0, and ForRow sets it.
+  int64_t groups_per_row = 0;
 
   bool operator==(const QuantScheme& other) const {
     return quantizer == other.quantizer && bits == other.bits &&
-           group_size == other.group_size && scale_type == other.scale_type;
+           group_size == other.group_size &&
+           groups_per_row == other.groups_per_row &&
+           scale_type == other.scale_type;
   }
   bool operator!=(const QuantScheme& other) const { return !(*this == other); }
 };
@@ -45,6 +49,11 @@ void CheckScheme(const QuantScheme& scheme);
 // A positive number of columns, or "row" (0). Throws lutra::Error.
 int64_t ParseGroupSize(std::string_view text);
 std::string GroupSizeToString(int64_t group_size);
+// What ParseGroupSize reads, or "1/N" of a row. Throws lutra::Error.
+void SetGroupSize(std::string_view text, QuantScheme& scheme);
+// The scheme for rows of so many columns: parts of a row become a number of
+// columns, rounded up.
+QuantScheme ForRow(QuantScheme scheme, int64_t columns);
 // "float32", "bfloat16", "float16", "two-level" or "power-of-two". Throws
 // lutra::Error.
 ScaleType ParseScaleType(std::string_view text);

@@ -61,9 +61,9 @@ void WriteModel(const std::filesystem::path& path, const TrainableModel& model,
                 const SchemeMap& schemes,
                 const std::map<std::string, std::string>& extra_metadata = {});
 
-// The schemes that rules give to the weights of a graph's linear and embedding
-// nodes; weights that stay float have none.
-SchemeMap ResolveSchemes(const Graph& graph, const SchemeRules& rules);
+// The schemes that rules give to the weights of a model's linear and embedding
+// nodes, for the length of their rows; weights that stay float have none.
+SchemeMap ResolveSchemes(const TrainableModel& model, const SchemeRules& rules);
 
 // The weights that rules are about, in the order of the graph; one that several
 // nodes share appears once.

@@ -43,7 +43,7 @@ struct QuantizedTraining {
   // quantizer has a table; their rate is that of the weights times scale_rate.
   // `period` must then be 1.
   bool learned_scales = false;
-  double scale_rate = 1.0;
+  double scale_rate = 3.0;
 };
 
 enum class OptimizerKind { kAdamW, kAdam, kSgd };

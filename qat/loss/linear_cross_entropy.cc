@@ -42,10 +42,15 @@ class LinearCrossEntropy::Impl {
     return matrices * block_ * classes_ * sizeof(float);
   }
 
+  LayerLogits LogitsOf(const LinearLayer& layer) const {
+    return {layer, classes_, executor_};
+  }
+
   ClassificationLoss Run(const LinearLayer& layer, Span<const int32_t> targets,
                          float scale, const LinearGradients& gradients,
-                         const LinearLayer& teacher) {
+                         const TeacherLogits& teacher) {
     ClassificationLoss sum;
+    const LayerLogits own = LogitsOf(layer);
     const bool wanted = gradients.x != nullptr || gradients.weight != nullptr ||
                         gradients.bias != nullptr;
     const bool distils = options_.distillation != 0.0;
@@ -54,8 +59,8 @@ class LinearCrossEntropy::Impl {
     for (size_t row = 0; row < targets.size(); row += block_) {
       const size_t m = std::min(block_, targets.size() - row);
       const size_t count = m * classes_;
-      MakeLogits(layer, row, m, logits);
-      if (distils) MakeLogits(teacher, row, m, FloatsOf(teacher_));
+      own.Write(row, m, logits);
+      if (distils) teacher.Write(row, m, FloatsOf(teacher_));
       sum.Add(SoftmaxCrossEntropy(
           {logits, count}, targets.subspan(row, m), options_, scale,
           wanted ? Span<float>(d, count) : Span<float>(),
@@ -80,18 +85,6 @@ class LinearCrossEntropy::Impl {
   }
 
  private:
-  void MakeLogits(const LinearLayer& layer, size_t row, size_t m,
-                  float* logits) {
-    if (layer.bias != nullptr) {
-      for (size_t i = 0; i < m; ++i) {
-        std::copy_n(layer.bias, classes_, logits + i * classes_);
-      }
-    }
-    MatMul({layer.x + row * layer.width}, {layer.weight, /*transposed=*/true},
-           m, classes_, layer.width, /*accumulate=*/layer.bias != nullptr,
-           {logits}, executor_);
-  }
-
   size_t classes_;
   ClassificationOptions options_;
   Executor* executor_;
@@ -100,6 +93,17 @@ class LinearCrossEntropy::Impl {
   AlignedMemory teacher_;   // nullptr, as gradient_, without distillation
   AlignedMemory gradient_;  // else in the place of the logits
 };
+
+void LayerLogits::Write(size_t row, size_t m, float* logits) const {
+  if (layer_.bias != nullptr) {
+    for (size_t i = 0; i < m; ++i) {
+      std::copy_n(layer_.bias, classes_, logits + i * classes_);
+    }
+  }
+  MatMul({layer_.x + row * layer_.width}, {layer_.weight, /*transposed=*/true},
+         m, classes_, layer_.width, /*accumulate=*/layer_.bias != nullptr,
+         {logits}, executor_);
+}
 
 LinearCrossEntropy::LinearCrossEntropy(size_t classes,
                                        const ClassificationOptions& options,
@@ -117,6 +121,14 @@ ClassificationLoss LinearCrossEntropy::Run(const LinearLayer& layer,
                                            float scale,
                                            const LinearGradients& gradients,
                                            const LinearLayer& teacher) {
+  return impl_->Run(layer, targets, scale, gradients, impl_->LogitsOf(teacher));
+}
+
+ClassificationLoss LinearCrossEntropy::Run(const LinearLayer& layer,
+                                           Span<const int32_t> targets,
+                                           float scale,
+                                           const LinearGradients& gradients,
+                                           const TeacherLogits& teacher) {
   return impl_->Run(layer, targets, scale, gradients, teacher);
 }
 

@@ -14,6 +14,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/safetensors.h"
+#include "qat/train/run_description.h"
 #include "runtime/base/json.h"
 
 namespace lutra::qat {
@@ -58,26 +59,6 @@ T Number(const json& object, const char* key, const std::string& file) {
                         std::string("checkpoint: no number '") + key + "'");
   }
   return it->template get<T>();
-}
-
-// Throws unless the checkpoint's run is this one.
-void CheckRun(const json& saved, const json& run, const std::string& file) {
-  for (const auto& [key, value] : run.items()) {
-    const auto it = saved.find(key);
-    const std::string was = it == saved.end() ? "none" : it->dump();
-    if (it == saved.end() || *it != value) {
-      throw Error::InFile(file, "checkpoint of another run: its " + key +
-                                    " is " + was + ", this run's is " +
-                                    value.dump());
-    }
-  }
-  for (const auto& [key, value] : saved.items()) {
-    if (!run.contains(key)) {
-      throw Error::InFile(file, "checkpoint of another run: its " + key +
-                                    " is " + value.dump() +
-                                    ", this run has none");
-    }
-  }
 }
 
 // Points to the values that replace those of the model, after all are checked.
@@ -160,7 +141,7 @@ TrainPosition LoadCheckpoint(const std::filesystem::path& folder,
       !train["position"].is_object()) {
     throw Error::InFile(file.path(), "checkpoint: no run and position");
   }
-  CheckRun(train["run"], run, file.path());
+  CheckRun("checkpoint", train["run"], run, file.path());
   if (Metadata(file, kGraphKey) != GraphToJson(model.graph)) {
     throw Error::InFile(file.path(),
                         "checkpoint of another model: its graph differs");

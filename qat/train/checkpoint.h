@@ -28,7 +28,7 @@ struct TrainPosition {
   size_t seen = 0;
 };
 
-// `run` is a flat JSON object of all that determines the result of the run.
+// `run` is a JSON object of all that determines the result of the run.
 // The model file is written last and names the state it belongs to: a crash at
 // any moment leaves a checkpoint that can be loaded, this or the one before.
 // Throws lutra::Error.

@@ -140,6 +140,21 @@ LinearLayer LossHead::Network::Layer() {
           .bias = split.bias.empty() ? nullptr : values(split.bias)};
 }
 
+LossHead::NetworkLogits::NetworkLogits(Network& network, Executor* executor)
+    : network_(network),
+      layer_(network.split.has_layer ? network.Layer() : LinearLayer()),
+      executor_(executor) {}
+
+void LossHead::NetworkLogits::Write(size_t row, size_t m, float* logits) const {
+  const size_t classes = network_.split.classes;
+  if (network_.split.has_layer) {
+    LayerLogits(layer_, classes, executor_).Write(row, m, logits);
+    return;
+  }
+  std::copy_n(network_.program.Output(0).data() + row * classes, m * classes,
+              logits);
+}
+
 LossHead::LossHead(const Graph& graph, const TensorMap& parameters,
                    const ClassificationOptions& options, Executor* executor,
                    const Names& frozen)
@@ -186,7 +201,8 @@ ClassificationLoss LossHead::Run(Span<const TrainingSequence> sequences,
                                  const void* input, Span<const int32_t> targets,
                                  float scale) {
   CheckTargets(targets, classes(), options_);
-  if (teacher_ == nullptr && options_.distillation != 0.0) {
+  if (teacher_ == nullptr && given_ == nullptr &&
+      options_.distillation != 0.0) {
     throw Error("distillation needs a teacher");
   }
   const std::array<const void*, 1> inputs{input};
@@ -205,23 +221,40 @@ ClassificationLoss LossHead::Run(Span<const TrainingSequence> sequences,
       wanted.weight = Gradient(student_.split.weight);
       wanted.bias = Gradient(student_.split.bias);
     }
-    loss = loss_->Run(student_.Layer(), targets, scale, wanted,
-                      teacher_ == nullptr ? LinearLayer() : teacher_->Layer());
+    if (given_ != nullptr) {
+      loss = loss_->Run(student_.Layer(), targets, scale, wanted, *given_);
+    } else {
+      loss =
+          loss_->Run(student_.Layer(), targets, scale, wanted,
+                     teacher_ == nullptr ? LinearLayer() : teacher_->Layer());
+    }
     if (learns) {
       student_.rounded.Mask(gradient.data(),
                             gradient.size() / student_.program.OutputWidth(0));
     }
   } else {
-    loss = SoftmaxCrossEntropy(
-        output, targets, options_, scale, gradient,
-        teacher_ == nullptr ? Span<const float>() : teacher_->program.Output(0),
-        executor_);
+    Span<const float> teacher;
+    if (teacher_ != nullptr) teacher = teacher_->program.Output(0);
+    if (given_ != nullptr) {
+      teacher_logits_.resize(output.size());
+      given_->Write(0, targets.size(), teacher_logits_.data());
+      teacher = teacher_logits_;
+    }
+    loss = SoftmaxCrossEntropy(output, targets, options_, scale, gradient,
+                               teacher, executor_);
   }
   if (learns) {
     const std::array<const float*, 1> gradients{gradient.data()};
     program.Backward(gradients);
   }
   return loss;
+}
+
+const TeacherLogits& LossHead::Logits(Span<const TrainingSequence> sequences,
+                                      const void* input) {
+  const std::array<const void*, 1> inputs{input};
+  student_.program.Forward(sequences, inputs);
+  return logits_.emplace(student_, executor_);
 }
 
 ClassificationLoss LossHead::Judge(Span<const TrainingSequence> sequences,

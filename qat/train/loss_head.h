@@ -44,6 +44,14 @@ class LossHead {
   // learns from.
   void SetTeacher(const Graph& graph, const TensorMap& parameters);
 
+  // Logits that are known already, of the rows of the next call of Run each
+  // time; `teacher` must outlive this.
+  void SetTeacher(const TeacherLogits& teacher) { given_ = &teacher; }
+
+  // Runs a batch and gives its logits, until the next call.
+  const TeacherLogits& Logits(Span<const TrainingSequence> sequences,
+                              const void* input);
+
   size_t classes() const { return student_.split.classes; }
   // Plans memory for calls of that size, and says how much it is with the
   // teacher's.
@@ -81,6 +89,18 @@ class LossHead {
     RoundedRows rounded;  // the layer's input
   };
 
+  // Of a network's last call.
+  class NetworkLogits : public TeacherLogits {
+   public:
+    NetworkLogits(Network& network, Executor* executor);
+    void Write(size_t row, size_t m, float* logits) const override;
+
+   private:
+    const Network& network_;
+    LinearLayer layer_;
+    Executor* executor_;
+  };
+
   // nullptr for one that is frozen.
   float* Gradient(const std::string& parameter);
 
@@ -88,6 +108,9 @@ class LossHead {
   Executor* executor_;
   Network student_;
   std::unique_ptr<Network> teacher_;
+  const TeacherLogits* given_ = nullptr;  // in its place
+  std::optional<NetworkLogits> logits_;   // of Logits
+  std::vector<float> teacher_logits_;     // where no layer makes them in parts
   std::optional<LinearCrossEntropy> loss_;   // of the layer
   std::optional<LinearCrossEntropy> judge_;  // likewise, with plain options
   std::vector<float> gradient_;              // of the program's output

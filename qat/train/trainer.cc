@@ -27,6 +27,7 @@
 #include "qat/train/checkpoint.h"
 #include "qat/train/loss_head.h"
 #include "qat/train/param_groups.h"
+#include "qat/train/teacher_cache.h"
 #include "runtime/base/unknown_word.h"
 
 namespace lutra::qat {
@@ -229,7 +230,13 @@ class Trainer::Impl {
     if (options_.distillation > 0.0 && options_.teacher == nullptr) {
       throw Error("distillation needs a teacher");
     }
-    if (options_.teacher != nullptr) {
+    if (!options_.teacher_cache.empty()) {
+      if (options_.teacher == nullptr) throw Error("no teacher to keep");
+      if (options_.teacher_top < 1) {
+        throw Error("of a teacher's classes, at least one must be kept");
+      }
+      options_.teacher_top = std::min(options_.teacher_top, head_.classes());
+    } else if (options_.teacher != nullptr) {
       head_.SetTeacher(options_.teacher->graph, options_.teacher->parameters);
     }
     steps_per_epoch_ = static_cast<int64_t>(
@@ -238,6 +245,14 @@ class Trainer::Impl {
                                       : steps_per_epoch_ * options_.epochs;
     rates_ = MakeRateSchedule(options_, steps_per_epoch_, total_steps_);
     MakeOptimizer();
+  }
+
+  void CacheTeacher(const std::function<void(int64_t, int64_t)>& progress) {
+    const std::filesystem::path& path = options_.teacher_cache;
+    if (path.empty()) throw Error("no file to keep the teacher's outputs in");
+    if (!std::filesystem::exists(path)) WriteTeacherCache(progress);
+    cache_.emplace(path, DescribeTeacher(), CacheShape());
+    head_.SetTeacher(*cache_);
   }
 
   void Resume() {
@@ -253,7 +268,6 @@ class Trainer::Impl {
     const int64_t first_step = position_.step;
     rows_ = 0;
     while (position_.step < total_steps_) {
-      if (order_epoch_ != position_.step / steps_per_epoch_) StartEpoch();
       Step();
       TrainProgress progress = Progress();
       const double seconds =
@@ -385,6 +399,51 @@ class Trainer::Impl {
         MakeProxMap(quantization.prox_map, schedule_), options);
   }
 
+  TeacherCacheShape CacheShape() const {
+    return {.steps = total_steps_,
+            .rows = std::min(options_.batch_size, data_.Count()) *
+                    data_.RowsOfSample(),
+            .top = options_.teacher_top,
+            .classes = head_.classes()};
+  }
+
+  // What determines the rows of the steps, and what the teacher says of them.
+  nlohmann::json DescribeTeacher() const {
+    return {{"batch size", options_.batch_size},
+            {"seed", options_.seed},
+            {"samples", data_.Count()},
+            {"data's checksum", data_.Checksum()},
+            {"teacher's checksum", ChecksumOf(options_.teacher->parameters)}};
+  }
+
+  void WriteTeacherCache(
+      const std::function<void(int64_t, int64_t)>& progress) {
+    const TrainableModel& teacher = *options_.teacher;
+    std::set<std::string, std::less<>> frozen;
+    for (const auto& [name, tensor] : teacher.parameters) frozen.insert(name);
+    LossHead network(teacher.graph, teacher.parameters, {}, executor_, frozen);
+    if (network.classes() != head_.classes()) {
+      throw Error("the teacher tells " + std::to_string(network.classes()) +
+                  " classes apart, the model " +
+                  std::to_string(head_.classes()));
+    }
+    const TeacherCacheShape shape = CacheShape();
+    TeacherCacheWriter writer(options_.teacher_cache, DescribeTeacher(), shape);
+    for (int64_t step = 0; step < shape.steps; ++step) {
+      LoadStep(step);
+      size_t row = 0;
+      for (const SampleBatch& batch : batches_) {
+        const size_t rows = batch.targets.size();
+        writer.Add(step, row, rows,
+                   network.Logits(batch.sequences, batch.Input()));
+        row += rows;
+      }
+      writer.FinishStep(step, row);
+      if (progress) progress(step + 1, shape.steps);
+    }
+    writer.Commit();
+  }
+
   // All that determines the result besides the model.
   nlohmann::json DescribeRun() const {
     const TrainOptions usual;
@@ -426,6 +485,9 @@ class Trainer::Impl {
     add("temperature", options_.temperature, usual.temperature);
     if (options_.teacher != nullptr) {
       run["teacher's checksum"] = ChecksumOf(options_.teacher->parameters);
+      if (!options_.teacher_cache.empty()) {
+        run["teacher's classes"] = options_.teacher_top;
+      }
     }
     if (options_.quantization) {
       const QuantizedTraining& quantization = *options_.quantization;
@@ -442,10 +504,17 @@ class Trainer::Impl {
     return run;
   }
 
+  // The batches of a step, counted from 0.
+  void LoadStep(int64_t step) {
+    if (order_epoch_ != step / steps_per_epoch_) StartEpoch(step);
+    LoadBatches(static_cast<size_t>(step % steps_per_epoch_) *
+                options_.batch_size);
+  }
+
   // The order of an epoch depends on the seed and the epoch alone, so that a
   // resumed run need not replay the earlier ones.
-  void StartEpoch() {
-    order_epoch_ = position_.step / steps_per_epoch_;
+  void StartEpoch(int64_t step) {
+    order_epoch_ = step / steps_per_epoch_;
     order_.resize(data_.Count());
     std::iota(order_.begin(), order_.end(), uint32_t{0});
     Random random(options_.seed, static_cast<uint64_t>(order_epoch_));
@@ -453,14 +522,12 @@ class Trainer::Impl {
   }
 
   void Step() {
-    const auto position =
-        static_cast<size_t>(position_.step % steps_per_epoch_);
-    if (position == 0) {
+    if (position_.step % steps_per_epoch_ == 0) {
       position_.loss_sum = 0.0;
       position_.correct = 0;
       position_.seen = 0;
     }
-    LoadBatches(position * options_.batch_size);
+    LoadStep(position_.step);
     size_t rows = 0;
     for (const SampleBatch& batch : batches_) {
       rows += CountTargets(batch.targets, {});
@@ -469,7 +536,10 @@ class Trainer::Impl {
     TensorMap& gradients = head_.gradients();
     head_.ClearGradients();
     ClassificationLoss loss;
+    size_t row = 0;
     for (const SampleBatch& batch : batches_) {
+      if (cache_) cache_->Seek(position_.step, row, batch.targets.size());
+      row += batch.targets.size();
       loss.Add(head_.Run(batch.sequences, batch.Input(), batch.targets, scale));
     }
     if (!std::isfinite(loss.loss)) Unstable("the loss");
@@ -553,7 +623,8 @@ class Trainer::Impl {
   const Samples& data_;
   TrainOptions options_;
   Executor* executor_;
-  LossHead head_;
+  std::optional<TeacherCache> cache_;
+  LossHead head_;  // may read it
   std::unique_ptr<Optimizer> optimizer_;
   const AveragingOptimizer* averaging_ = nullptr;  // it, if it is one
   std::vector<double> group_rates_;  // multiples of the learning rate
@@ -578,6 +649,10 @@ Trainer::Trainer(TrainableModel model, const Samples& data,
 }
 Trainer::~Trainer() = default;
 
+void Trainer::CacheTeacher(
+    const std::function<void(int64_t, int64_t)>& progress) {
+  impl_->CacheTeacher(progress);
+}
 void Trainer::Resume() { impl_->Resume(); }
 bool Trainer::Run(const TrainObserver& observer) {
   return impl_->Run(observer);

@@ -398,6 +398,63 @@ TEST_F(TrainTextTest, ATeacherAloneIsLearnedFrom) {
   EXPECT_EQ(ReadBytes(Path("out.safetensors")), half);
 }
 
+TEST_F(TrainTextTest, ATeachersOutputsAreKept) {
+  OutputOf(Train({}));
+  const std::string teacher = Path("teacher.safetensors");
+  std::filesystem::rename(Path("out.safetensors"), teacher);
+  const std::string file = Path("cache.safetensors");
+  const auto train = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--teacher", teacher});
+    return RunLutra(Train(more));
+  };
+  // With all classes it is the teacher.
+  ASSERT_EQ(train({"--log", Path("live.jsonl"), "--temperature", "2"}).err, "");
+  ASSERT_EQ(train({"--log", Path("kept.jsonl"), "--temperature", "2",
+                   "--teacher-cache", file, "--teacher-top", "1000",
+                   "--micro-batch", "3"})
+                .exit_code,
+            0);
+  const auto live = Log("live.jsonl");
+  const auto kept = Log("kept.jsonl");
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_NEAR(kept[i]["loss"], live[i]["loss"].get<double>(), 1e-4) << i;
+    EXPECT_NEAR(kept[i]["gradient_norm"],
+                live[i]["gradient_norm"].get<double>(), 1e-3)
+        << i;
+  }
+  // A file that is there is read, and so the teacher not needed for it.
+  const auto message = [&](const std::vector<std::string>& more) {
+    return train(more).err;
+  };
+  const std::string bytes = ReadBytes(file);
+  EXPECT_EQ(message({"--teacher-cache", file, "--teacher-top", "37", "--lr",
+                     "0.02", "--steps", "20"}),
+            "");
+  EXPECT_EQ(ReadBytes(file), bytes);
+  EXPECT_THAT(
+      message({"--teacher-cache", file, "--teacher-top", "37", "--seed", "2"}),
+      HasSubstr("cache.safetensors: outputs of a teacher of another "
+                "run: its seed is 1, this run's is 2"));
+  EXPECT_THAT(message({"--teacher-cache", file, "--teacher-top", "37",
+                       "--steps", "31"}),
+              HasSubstr("not [31, 64, 37]"));
+  EXPECT_THAT(message({"--teacher-cache", file}),
+              HasSubstr("not [30, 64, 32]"));
+  EXPECT_THAT(message({"--teacher-cache", model_}),
+              HasSubstr("has no outputs of a teacher"));
+  std::string damaged = bytes;
+  damaged[damaged.size() / 4] = '\x7f';  // a class
+  WriteBytes(file, damaged);
+  EXPECT_THAT(message({"--teacher-cache", file, "--teacher-top", "37"}),
+              HasSubstr("holds something else than classes"));
+  // Few classes say less, but enough to learn from.
+  std::filesystem::remove(file);
+  EXPECT_EQ(message({"--teacher-cache", file, "--teacher-top", "4",
+                     "--distillation", "1"}),
+            "");
+  EXPECT_LT(NatsPerToken(Path("out.safetensors")), 0.7 * NatsPerToken(model_));
+}
+
 TEST_F(TrainTextTest, PartsOfABatchAreTheBatch) {
   OutputOf(Train({"--log", Path("all.jsonl")}));
   OutputOf(Train({"--micro-batch", "3", "--log", Path("parts.jsonl")}));

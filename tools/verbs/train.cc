@@ -249,6 +249,21 @@ void AddTrainVerb(CommandLine& line) {
       .TypeName("X")
       .NotNegative()
       .Needs(teacher);
+  const Option cache =
+      train
+          .Add("--teacher-cache", options.teacher_cache,
+               "File that keeps the teacher's most probable classes: it runs "
+               "once, and later runs with the same data, seed and batch read "
+               "the file")
+          .TypeName("FILE")
+          .Needs(teacher);
+  train
+      .Add("--teacher-top", options.teacher_top,
+           "Classes that the file keeps of each row")
+      .TypeName("N")
+      .Range(size_t{1}, size_t{1} << 24)
+      .Needs(cache)
+      .ShowDefault();
   train
       .Add("--temperature", options.temperature,
            "At which the two are compared")

@@ -89,6 +89,7 @@ struct TrainVerb {
   void AddAdapters(qat::TrainableModel& start);
   void SetParameters(const qat::TrainableModel& start);
   void SetCache(Graph& graph) const;
+  void CacheTeacher(qat::Trainer& trainer) const;
   void Train(qat::Trainer& trainer);
   bool Judges() const { return !validation.empty() || labelled.held_out > 0; }
   void JudgeOutput(Executor* executor);

@@ -200,6 +200,17 @@ void TrainVerb::QuantizeActivations(qat::TrainableModel& start,
   progress.Clear();
 }
 
+void TrainVerb::CacheTeacher(qat::Trainer& trainer) const {
+  Progress progress;
+  const EndOnInterrupt interrupt;
+  trainer.CacheTeacher([&](int64_t done, int64_t total) {
+    interrupt.Check();
+    progress.ShowRate("running the teacher", static_cast<size_t>(done),
+                      static_cast<size_t>(total), "steps");
+  });
+  progress.Clear();
+}
+
 void TrainVerb::Train(qat::Trainer& trainer) {
   std::optional<TrainLog> lines;
   if (!log.empty()) lines.emplace(log, resume);
@@ -357,6 +368,7 @@ void TrainVerb::Run() {
             << Bytes(memory.gradients) << ", optimizer "
             << Bytes(memory.optimizer) << ", step " << Bytes(memory.step)
             << std::endl;
+  if (!options.teacher_cache.empty()) CacheTeacher(trainer);
   if (resume) trainer.Resume();
   JudgeOutput(executor.get());
   Train(trainer);

@@ -79,6 +79,27 @@ struct LinearGradients {
   float* bias = nullptr;
 };
 
+// Where the logits of a teacher come from.
+class TeacherLogits {
+ public:
+  virtual ~TeacherLogits() = default;
+  // Writes those of rows row ... row + m - 1 of a batch to [m, classes].
+  virtual void Write(size_t row, size_t m, float* logits) const = 0;
+};
+
+// A linear layer, which must outlive this, as it is at the time of the call.
+class LayerLogits : public TeacherLogits {
+ public:
+  LayerLogits(const LinearLayer& layer, size_t classes, Executor* executor)
+      : layer_(layer), classes_(classes), executor_(executor) {}
+  void Write(size_t row, size_t m, float* logits) const override;
+
+ private:
+  const LinearLayer& layer_;
+  size_t classes_;
+  Executor* executor_;
+};
+
 // A linear layer and its classification loss in one, for vocabularies: logits
 // are made for some rows at a time, and no matrix [m, classes] is held. Not
 // thread-safe.
@@ -101,6 +122,9 @@ class LinearCrossEntropy {
   ClassificationLoss Run(const LinearLayer& layer, Span<const int32_t> targets,
                          float scale, const LinearGradients& gradients,
                          const LinearLayer& teacher = {});
+  ClassificationLoss Run(const LinearLayer& layer, Span<const int32_t> targets,
+                         float scale, const LinearGradients& gradients,
+                         const TeacherLogits& teacher);
 
  private:
   class Impl;

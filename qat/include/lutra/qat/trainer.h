@@ -86,6 +86,12 @@ struct TrainOptions {
   std::shared_ptr<const TrainableModel> teacher;
   double distillation = 0.0;
   double temperature = 1.0;
+  // A file that keeps, for each row, the `teacher_top` most probable classes of
+  // the teacher: it then runs once for all runs on the same data, in the same
+  // order (Trainer::CacheTeacher). The others share what probability is left.
+  // Empty: it runs in every step.
+  std::filesystem::path teacher_cache;
+  size_t teacher_top = 32;
 
   uint64_t seed = 1;  // order of the samples
   // Parameters that stay as they are.
@@ -151,6 +157,12 @@ class Trainer {
   // Plans the memory of a step, and tells it. Throws lutra::Error if there is
   // not enough.
   TrainMemory Reserve();
+
+  // With options.teacher_cache: makes that file, if it is not there, by a run
+  // of the teacher over all steps. Calls progress(steps done, all) after each,
+  // which may throw. Needed before Run. Throws lutra::Error for a file of
+  // another run, naming what differs.
+  void CacheTeacher(const std::function<void(int64_t, int64_t)>& progress);
 
   // Continues the run whose checkpoint is at options.checkpoint. Throws
   // lutra::Error, and changes nothing, if that is damaged or belongs to another

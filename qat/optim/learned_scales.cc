@@ -30,9 +30,7 @@ void GridsOf(Span<const float> log_scales, Span<const int8_t> table,
 
 float LogScaleGradient(const float* weights, const float* gradients, size_t n,
                        Span<const float> grid, float* nearest) {
-  static const std::unique_ptr<const ProxMap> quantize = MakeProxHardQuant();
-  std::copy(weights, weights + n, nearest);
-  quantize->Apply({nearest, nullptr, grid.data(), 1, n, grid.size(), true}, 0);
+  NearestLevels({weights, n}, grid, nearest);
   const float lowest = grid[0];
   const float highest = grid[grid.size() - 1];
   double sum = 0.0;

@@ -270,6 +270,13 @@ double InverseSlope(const ParqSchedule& schedule, int64_t step) {
   return (sigmoid(s * (f - schedule.center)) - low) / (high - low);
 }
 
+void NearestLevels(Span<const float> values, Span<const float> grid,
+                   float* nearest) {
+  std::copy(values.begin(), values.end(), nearest);
+  Quantize(
+      {nearest, nullptr, grid.data(), 1, values.size(), grid.size(), true});
+}
+
 std::unique_ptr<ProxMap> MakeProxHardQuant() {
   return std::make_unique<ProxHardQuant>();
 }

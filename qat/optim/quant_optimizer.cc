@@ -1,11 +1,13 @@
 #include "lutra/qat/quant_optimizer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "kernels/base/parallel.h"
+#include "lutra/qat/prox_maps.h"
 #include "lutra/runtime/error.h"
 #include "qat/optim/learned_scales.h"
 
@@ -201,6 +203,55 @@ Span<const float> QuantOptimizer::Grids(const std::string& parameter) const {
   return Entry(parameter, kQuants);
 }
 
+// Calls f(i, offset, n, scratch of n floats) for every grid i and its values.
+template <typename F>
+void QuantOptimizer::ForRuns(const View& view, Executor* executor, const F& f) {
+  const size_t tile = std::max<size_t>(1, kTile / view.Longest());
+  ParallelFor(executor, view.Grids(), tile, [&](size_t begin, size_t end) {
+    const auto scratch =
+        std::make_unique_for_overwrite<float[]>(view.Longest());
+    for (size_t i = begin; i < end; ++i) {
+      const auto [offset, n] = view.RunOf(i);
+      f(i, offset, n, scratch.get());
+    }
+  });
+}
+
+std::optional<double> QuantOptimizer::GridDistance(const std::string& parameter,
+                                                   Executor* executor) const {
+  const Span<const float> grids = Grids(parameter);
+  if (grids.empty()) return std::nullopt;
+  for (const ParamGroup& group : base_->groups()) {
+    for (const Parameter& candidate : group.parameters) {
+      if (candidate.name != parameter) continue;
+      const View view = ViewOf(group, candidate);
+      const size_t levels = grids.size() / view.Grids();
+      struct Sums {
+        double distance = 0.0;
+        double values = 0.0;
+      };
+      std::vector<Sums> sums(view.Grids());
+      const float* const value = candidate.value;
+      ForRuns(view, executor, [&](size_t i, size_t offset, size_t n, float* q) {
+        NearestLevels({value + offset, n}, {grids.data() + i * levels, levels},
+                      q);
+        for (size_t j = 0; j < n; ++j) {
+          const double v = value[offset + j];
+          sums[i].distance += (v - q[j]) * (v - q[j]);
+          sums[i].values += v * v;
+        }
+      });
+      Sums all;
+      for (const Sums& of_run : sums) {
+        all.distance += of_run.distance;
+        all.values += of_run.values;
+      }
+      return all.values > 0.0 ? std::sqrt(all.distance / all.values) : 0.0;
+    }
+  }
+  return std::nullopt;
+}
+
 void QuantOptimizer::RestoreLatents() {
   ForQuantized(groups(), [this](Parameter& parameter) {
     const Span<const float> latent = Latent(parameter.name);
@@ -324,16 +375,9 @@ std::vector<float> QuantOptimizer::ScaleGradients(const View& view,
   const std::vector<float>& grids = entries[kQuants];
   const size_t levels = grids.size() / view.Grids();
   std::vector<float> gradients(view.Grids());
-  const size_t tile = std::max<size_t>(1, kTile / view.Longest());
-  ParallelFor(executor, view.Grids(), tile, [&](size_t begin, size_t end) {
-    const auto nearest =
-        std::make_unique_for_overwrite<float[]>(view.Longest());
-    for (size_t i = begin; i < end; ++i) {
-      const auto [offset, n] = view.RunOf(i);
-      gradients[i] =
-          LogScaleGradient(latent + offset, grad + offset, n,
-                           {grids.data() + i * levels, levels}, nearest.get());
-    }
+  ForRuns(view, executor, [&](size_t i, size_t offset, size_t n, float* q) {
+    gradients[i] = LogScaleGradient(latent + offset, grad + offset, n,
+                                    {grids.data() + i * levels, levels}, q);
   });
   return gradients;
 }

@@ -18,8 +18,8 @@ void CheckRun(std::string_view what, const json& saved, const json& run,
   }
   for (const auto& [key, value] : saved.items()) {
     if (run.contains(key)) continue;
-    throw Error::InFile(file, of_another + key + " is " + value.dump() +
-                                  ", this run has none");
+    throw Error::InFile(
+        file, of_another + key + " is " + value.dump() + ", this run has none");
   }
 }
 

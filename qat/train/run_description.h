@@ -7,8 +7,8 @@
 
 namespace lutra::qat {
 
-// Throws lutra::Error unless `saved`, the description in a file of what made it,
-// is `run`, both JSON objects. `what` the file is, e.g. "checkpoint", is
+// Throws lutra::Error unless `saved`, the description in a file of what made
+// it, is `run`, both JSON objects. `what` the file is, e.g. "checkpoint", is
 // said in front.
 void CheckRun(std::string_view what, const nlohmann::json& saved,
               const nlohmann::json& run, const std::string& file);

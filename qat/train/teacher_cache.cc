@@ -38,8 +38,7 @@ TeacherCacheWriter::TeacherCacheWriter(const std::filesystem::path& path,
                                        const json& run,
                                        const TeacherCacheShape& shape)
     : shape_(shape),
-      writer_(path, {{std::string(kTeacherKey), run.dump()}}, Tensors(shape)) {
-}
+      writer_(path, {{std::string(kTeacherKey), run.dump()}}, Tensors(shape)) {}
 
 void TeacherCacheWriter::Add(int64_t step, size_t row, size_t m,
                              const TeacherLogits& logits) {
@@ -57,13 +56,11 @@ void TeacherCacheWriter::Add(int64_t step, size_t row, size_t m,
       const float* const of_row = x.data() + i * count;
       std::iota(order.begin(), order.end(), 0);
       // The lower class first where they are equal.
-      std::partial_sort(order.begin(),
-                        order.begin() + static_cast<std::ptrdiff_t>(top),
-                        order.end(), [of_row](int32_t a, int32_t b) {
-                          return of_row[a] != of_row[b]
-                                     ? of_row[a] > of_row[b]
-                                     : a < b;
-                        });
+      std::partial_sort(
+          order.begin(), order.begin() + static_cast<std::ptrdiff_t>(top),
+          order.end(), [of_row](int32_t a, int32_t b) {
+            return of_row[a] != of_row[b] ? of_row[a] > of_row[b] : a < b;
+          });
       const double most = of_row[order[0]];
       double sum = 0.0;
       for (size_t c = 0; c < count; ++c) sum += std::exp(of_row[c] - most);
@@ -114,10 +111,10 @@ TeacherCache::TeacherCache(const std::filesystem::path& path, const json& run,
   }
   for (const TensorView* const tensor : {&classes, &values}) {
     if (tensor->shape != wanted) {
-      throw Error::InTensor(
-          file_.path(), tensor->name,
-          "its shape is " + ShapeToString(tensor->shape) + ", not " +
-              ShapeToString(wanted) + " (steps, rows of a step, classes)");
+      throw Error::InTensor(file_.path(), tensor->name,
+                            "its shape is " + ShapeToString(tensor->shape) +
+                                ", not " + ShapeToString(wanted) +
+                                " (steps, rows of a step, classes)");
     }
   }
   log_probabilities_ = values.Floats(file_.path());
@@ -131,7 +128,8 @@ TeacherCache::TeacherCache(const std::filesystem::path& path, const json& run,
 
 void TeacherCache::Seek(int64_t step, size_t row, size_t count) {
   first_ = static_cast<size_t>(step) * shape_.rows + row;
-  const auto classes = classes_.subspan(first_ * shape_.top, count * shape_.top);
+  const auto classes =
+      classes_.subspan(first_ * shape_.top, count * shape_.top);
   const auto values =
       log_probabilities_.subspan(first_ * shape_.top, count * shape_.top);
   for (size_t i = 0; i < classes.size(); ++i) {

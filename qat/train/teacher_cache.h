@@ -32,8 +32,7 @@ class TeacherCacheWriter {
   // `run` is a JSON object of all that determines what the rows are and
   // what the teacher says. Throws lutra::Error.
   TeacherCacheWriter(const std::filesystem::path& path,
-                     const nlohmann::json& run,
-                     const TeacherCacheShape& shape);
+                     const nlohmann::json& run, const TeacherCacheShape& shape);
   // Rows row ... row + m - 1 of a step, of which `logits` has nothing else.
   void Add(int64_t step, size_t row, size_t m, const TeacherLogits& logits);
   // A step has so many rows.
@@ -49,8 +48,8 @@ class TeacherCacheWriter {
   SafetensorsWriter writer_;
 };
 
-// Reads a file of that run, which may have more steps than the run. Classes that
-// were not kept share what probability is left.
+// Reads a file of that run, which may have more steps than the run. Classes
+// that were not kept share what probability is left.
 class TeacherCache : public TeacherLogits {
  public:
   // Throws lutra::Error that names what differs for one of another run.

@@ -323,6 +323,16 @@ class Trainer::Impl {
                         Schemes(), *optimizer_);
   }
 
+  std::map<std::string, double> GridDistances() const {
+    std::map<std::string, double> distances;
+    for (const auto& [name, scheme] : Schemes()) {
+      if (const auto distance = quantizing_->GridDistance(name, executor_)) {
+        distances.emplace(name, *distance);
+      }
+    }
+    return distances;
+  }
+
   Judgement Judge(const Samples& samples) {
     const AveragedValues averaged(model_.parameters, averaging_);
     samples.CheckGraph(model_.graph, head_.classes());
@@ -394,9 +404,11 @@ class Trainer::Impl {
       options.group_quantizers[static_cast<int>(i)] =
           MakeQuantizer(schemes[i].quantizer);
     }
-    optimizer_ = std::make_unique<QuantOptimizer>(
+    auto quantizing = std::make_unique<QuantOptimizer>(
         std::move(optimizer_), options.group_quantizers[0],
         MakeProxMap(quantization.prox_map, schedule_), options);
+    quantizing_ = quantizing.get();
+    optimizer_ = std::move(quantizing);
   }
 
   TeacherCacheShape CacheShape() const {
@@ -627,6 +639,7 @@ class Trainer::Impl {
   LossHead head_;  // may read it
   std::unique_ptr<Optimizer> optimizer_;
   const AveragingOptimizer* averaging_ = nullptr;  // it, if it is one
+  const QuantOptimizer* quantizing_ = nullptr;     // likewise
   std::vector<double> group_rates_;  // multiples of the learning rate
   ParqSchedule schedule_;
   LearningRateSchedule rates_;
@@ -659,6 +672,9 @@ bool Trainer::Run(const TrainObserver& observer) {
 }
 TrainMemory Trainer::Reserve() { return impl_->Reserve(); }
 void Trainer::SaveCheckpoint() { impl_->Save(); }
+std::map<std::string, double> Trainer::GridDistances() const {
+  return impl_->GridDistances();
+}
 Judgement Trainer::Judge(const Samples& samples) {
   return impl_->Judge(samples);
 }

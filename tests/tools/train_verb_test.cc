@@ -106,21 +106,43 @@ TEST_F(TrainTextTest, LogIsCsvByItsName) {
   const std::string log = ReadBytes(Path("log.csv"));
   EXPECT_THAT(log, ::testing::StartsWith("step,epoch,loss,learning_rate,"
                                          "gradient_norm,rows_per_second,"
-                                         "inverse_slope\n1,1,"));
+                                         "inverse_slope,validation_loss\n"
+                                         "1,1,"));
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 31);
 }
 
 TEST_F(TrainTextTest, LogsAreDrawn) {
   OutputOf(Train({"--log", Path("float.csv")}));
-  OutputOf(Train(
-      {"--log", Path("bits.jsonl"), "--bits", "2", "--group-size", "16"}));
+  OutputOf(Train({"--log", Path("bits.jsonl"), "--bits", "2", "--group-size",
+                  "16", "--validate", text_}));
   const std::string svg = Path("runs.svg");
   EXPECT_THAT(
       OutputOf({"plot", Path("float.csv"), Path("bits.jsonl"), "-o", svg}),
-      HasSubstr("4 panels of 2 runs"));
+      HasSubstr("6 panels of 2 runs"));
   EXPECT_THAT(ReadBytes(svg),
-              AllOf(HasSubstr("inverse slope"), HasSubstr("float.csv"),
+              AllOf(HasSubstr("inverse slope"), HasSubstr("validation"),
+                    HasSubstr("distance to the grid"), HasSubstr("float.csv"),
                     HasSubstr("</svg>")));
+  // Weights come to their grids, and lie on them at the end.
+  const auto lines = Log("bits.jsonl");
+  EXPECT_GT(lines[3]["grid_distance/down"], 0.05);
+  EXPECT_EQ(lines[29]["grid_distance/down"], 0.0);
+  EXPECT_TRUE(lines[3]["validation_loss"].is_null());
+  EXPECT_LT(lines[29]["validation_loss"], lines[0]["loss"]);
+  EXPECT_THAT(OutputOf({"plot", Path("bits.jsonl"), "--layers", "-o", svg}),
+              HasSubstr("8 panels of 1 run"));
+  EXPECT_THAT(ReadBytes(svg), AllOf(HasSubstr(">down<"), HasSubstr(">up<"),
+                                    Not(HasSubstr("inverse slope"))));
+  // The same of CSV, where every line has all columns.
+  OutputOf(
+      Train({"--log", Path("bits.csv"), "--bits", "2", "--group-size", "16"}));
+  EXPECT_THAT(ReadBytes(Path("bits.csv")), HasSubstr(",grid_distance/down,"));
+  OutputOf({"plot", Path("bits.csv"), "--layers", "-o", svg});
+  EXPECT_EQ(RunLutra({"plot", Path("float.csv"), Path("bits.csv"), "--layers",
+                      "-o", svg})
+                .exit_code,
+            2);
+  ExpectError(RunLutra({"plot", Path("float.csv"), "--layers", "-o", svg}));
   // What is no log is named, and leaves no picture.
   std::filesystem::remove(svg);
   for (const auto& [text, cause] :

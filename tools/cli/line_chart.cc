@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdio>
 #include <limits>
 
 #include "tools/cli/svg.h"
@@ -15,6 +16,12 @@ namespace {
 // Colours that also colour-blind eyes tell apart.
 constexpr std::array<const char*, 6> kColors = {
     "#0072b2", "#d55e00", "#009e73", "#aa4499", "#8a6d00", "#333333"};
+// Between which more lines than that have their colours, in order.
+struct Rgb {
+  double r, g, b;
+};
+constexpr std::array<Rgb, 4> kScale = {
+    {{20, 40, 120}, {0, 158, 115}, {214, 160, 0}, {200, 50, 30}}};
 constexpr const char* kFaint = "#e4e4e4";
 
 constexpr double kWidth = 860;
@@ -24,6 +31,8 @@ constexpr double kTop = 20;
 constexpr double kPlotHeight = 170;
 constexpr double kPanelHeight = 200;
 constexpr double kLegendLine = 18;
+constexpr double kLegendMark = 30;
+constexpr double kLetter = 7;  // the width of most
 
 constexpr size_t kMostPoints = 400;
 constexpr size_t kMostDots = 30;
@@ -50,6 +59,23 @@ struct Range {
   }
   double Share(double value) const { return (value - low) / (high - low); }
 };
+
+// Of one of `count` lines.
+std::string ColorOf(size_t i, size_t count) {
+  if (count <= kColors.size()) return kColors[i];
+  const double at = static_cast<double>(i) / static_cast<double>(count - 1) *
+                    static_cast<double>(kScale.size() - 1);
+  const size_t left = std::min(static_cast<size_t>(at), kScale.size() - 2);
+  const double share = at - static_cast<double>(left);
+  const auto mixed = [&](double Rgb::*part) {
+    return static_cast<unsigned>(kScale[left].*part * (1 - share) +
+                                 kScale[left + 1].*part * share);
+  };
+  std::array<char, 8> text{};
+  std::snprintf(text.data(), text.size(), "#%02x%02x%02x", mixed(&Rgb::r) & 255,
+                mixed(&Rgb::g) & 255, mixed(&Rgb::b) & 255);
+  return text.data();
+}
 
 // As many digits as tell the ticks apart.
 std::string TickText(double tick, double step) {
@@ -86,7 +112,8 @@ ChartSeries Thinned(const ChartSeries& all, bool logarithmic) {
   return means;
 }
 
-std::string Panel(const ChartPanel& panel, const Range& x, double top) {
+std::string Panel(const ChartPanel& panel, const Range& x, double top,
+                  size_t colors) {
   std::vector<ChartSeries> lines;
   Range y;
   for (const ChartSeries& series : panel.series) {
@@ -125,7 +152,7 @@ std::string Panel(const ChartPanel& panel, const Range& x, double top) {
                      SvgNumber(middle) + ")\"");
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].x.empty()) continue;
-    const std::string color = kColors[i % kColors.size()];
+    const std::string color = ColorOf(i, colors);
     std::string points;
     std::string dots;
     for (size_t j = 0; j < lines[i].x.size(); ++j) {
@@ -184,9 +211,19 @@ std::string LineChartSvg(const std::string& x_name,
     }
   }
   x.Widen();
+  // The legend's names stand in columns.
+  size_t letters = 1;
+  for (const std::string& name : names) {
+    letters = std::max(letters, name.size());
+  }
+  const double column =
+      kLegendMark + kLetter * static_cast<double>(letters + 2);
+  const size_t columns =
+      std::max<size_t>(1, static_cast<size_t>(kPlotWidth / column));
+  const size_t legend_lines = (names.size() + columns - 1) / columns;
   const double plots = kTop + kPanelHeight * static_cast<double>(panels.size());
   const double height =
-      plots + 45 + kLegendLine * static_cast<double>(names.size());
+      plots + 45 + kLegendLine * static_cast<double>(legend_lines);
   std::string svg;
   const std::vector<double> ticks = ChartTicks(x.low, x.high, 8);
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
@@ -198,17 +235,18 @@ std::string LineChartSvg(const std::string& x_name,
   }
   double top = kTop;
   for (const ChartPanel& panel : panels) {
-    svg += Panel(panel, x, top);
+    svg += Panel(panel, x, top, names.size());
     top += kPanelHeight;
   }
   svg += SvgText(kLeft + kPlotWidth / 2, plots + 8, x_name,
                  "text-anchor=\"middle\"");
-  double y = plots + 32;
-  for (size_t i = 0; i < names.size(); ++i, y += kLegendLine) {
-    svg += SvgRectangle(
-        kLeft, y - 7, 22, 3,
-        "fill=\"" + std::string(kColors[i % kColors.size()]) + "\"");
-    svg += SvgText(kLeft + 30, y, names[i], "");
+  for (size_t i = 0; i < names.size(); ++i) {
+    const double left = kLeft + column * static_cast<double>(i % columns);
+    const double y =
+        plots + 32 + kLegendLine * static_cast<double>(i / columns);
+    svg += SvgRectangle(left, y - 7, 22, 3,
+                        "fill=\"" + ColorOf(i, names.size()) + "\"");
+    svg += SvgText(left + kLegendMark, y, names[i], "");
   }
   return SvgPicture(kWidth, height, svg);
 }

@@ -23,8 +23,9 @@ struct ChartPanel {
 
 // An SVG picture of panels one below the other over one x axis, each with a y
 // axis of its own. Series of the same place in all panels have one colour,
-// which a legend names. A line of many points is that of the means of a few
-// hundred; where lines have few, each point has a dot.
+// which a legend names; many have colours that go from dark blue to red. A line
+// of many points is that of the means of a few hundred; where lines have few,
+// each point has a dot.
 std::string LineChartSvg(const std::string& x_name,
                          const std::vector<ChartPanel>& panels);
 

@@ -1,24 +1,25 @@
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <exception>
 #include <iostream>
-#include <limits>
+#include <iterator>
+#include <map>
 #include <memory>
-#include <sstream>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "lutra/eval/perplexity.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/output_file.h"
-#include "tools/cli/json.h"
 #include "tools/cli/line_chart.h"
 #include "tools/cli/options.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/eval_results.h"
+#include "tools/verbs/train_log.h"
+#include "tools/verbs/training_log.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -29,109 +30,98 @@ constexpr const char* kExample =
     "  lutra train ... --log run.csv\n"
     "  lutra plot run.csv -o run.svg\n"
     "  lutra plot float.jsonl hard.jsonl parq.jsonl -o runs.svg\n"
+    "  lutra plot parq.jsonl --layers -o layers.svg\n"
     "  lutra eval --text wiki.txt --reference float.safetensors --json \\\n"
     "    llm-2.safetensors llm-3.safetensors llm-4.safetensors > gptq.json\n"
     "  lutra plot plain.json gptq.json -o bits.svg";
-
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 struct Column {
   const char* key;   // in the log
   const char* name;  // of the axis
 };
 constexpr Column kColumns[] = {{"loss", "loss (nats)"},
+                               {"validation_loss", "validation (nats)"},
                                {"learning_rate", "learning rate"},
                                {"gradient_norm", "norm of the gradient"},
                                {"inverse_slope", "inverse slope"}};
-constexpr size_t kCount = std::size(kColumns);
+constexpr const char* kDistanceName = "distance to the grid";
 
-// What 'lutra train --log' has written.
-struct Log {
-  std::vector<double> steps;
-  std::vector<double> values[kCount];
-};
-
-double NumberIn(const std::string& text) {
-  double value = kNone;
-  const auto result =
-      std::from_chars(text.data(), text.data() + text.size(), value);
-  return result.ec == std::errc() && result.ptr == text.data() + text.size()
-             ? value
-             : kNone;
+bool IsDistance(const std::string& key) {
+  return key.starts_with(kGridDistance);
 }
 
-double NumberOf(const Json& line, const char* key) {
-  const Json* value = line.Find(key);
-  return value == nullptr ? kNone : value->AsNumber().value_or(kNone);
-}
-
-std::vector<std::string> Cells(const std::string& line) {
-  std::vector<std::string> cells;
-  std::istringstream stream(line);
-  for (std::string cell; std::getline(stream, cell, ',');) {
-    cells.push_back(cell);
+// The mean over all weights.
+std::vector<double> MeanDistance(const TrainingLog& log) {
+  std::vector<double> mean(log.steps.size());
+  size_t weights = 0;
+  for (const auto& [key, values] : log.columns) {
+    if (!IsDistance(key)) continue;
+    ++weights;
+    for (size_t i = 0; i < mean.size(); ++i) mean[i] += values[i];
   }
-  return cells;
+  for (double& value : mean) value /= static_cast<double>(weights);
+  return mean;
 }
 
-// Of a line of CSV below `header`.
-double NumberOf(const std::vector<std::string>& header,
-                const std::vector<std::string>& cells, const char* key) {
-  for (size_t i = 0; i < header.size() && i < cells.size(); ++i) {
-    if (header[i] == key) return NumberIn(cells[i]);
+// What fits beside a panel, of a weight's name.
+std::string AxisName(std::string name) {
+  constexpr size_t kLetters = 26;
+  constexpr std::string_view kModel = "model.";
+  constexpr std::string_view kWeight = ".weight";
+  if (name.starts_with(kModel)) name.erase(0, kModel.size());
+  if (name.ends_with(kWeight)) name.resize(name.size() - kWeight.size());
+  if (name.size() > kLetters) {
+    name = "..." + name.substr(name.size() - kLetters + 3);
   }
-  return kNone;
+  return OneLine(name);
 }
 
-Log ReadLog(const std::string& path, const std::string& text) {
-  Log log;
-  std::istringstream stream(text);
-  std::vector<std::string> header;  // none: JSON
-  size_t number = 0;
-  for (std::string line; std::getline(stream, line);) {
-    ++number;
-    if (line.empty()) continue;
-    if (number == 1 && line[0] != '{') {
-      header = Cells(line);
-      continue;
-    }
-    const auto add = [&](const auto& value) {
-      const double step = value("step");
-      if (!std::isfinite(step)) {
-        throw Error::InFile(path, "line " + std::to_string(number) +
-                                      " is none of a training's log: it has "
-                                      "no step");
-      }
-      log.steps.push_back(step);
-      for (size_t i = 0; i < kCount; ++i) {
-        log.values[i].push_back(value(kColumns[i].key));
-      }
-    };
-    if (header.empty()) {
-      Json json;
-      try {
-        json = Json::Parse(line);
-      } catch (const std::exception&) {
-        throw Error::InFile(
-            path, "line " + std::to_string(number) + " is not valid JSON");
-      }
-      add([&](const char* key) { return NumberOf(json, key); });
-    } else {
-      const std::vector<std::string> cells = Cells(line);
-      add([&](const char* key) { return NumberOf(header, cells, key); });
-    }
-  }
-  if (log.steps.empty()) throw Error::InFile(path, "has no steps");
-  return log;
-}
-
-void AddLog(const std::string& path, const std::string& text,
+// A line in every panel.
+void AddLog(const std::string& path, const TrainingLog& log,
             std::vector<ChartPanel>& panels) {
-  Log log = ReadLog(path, text);
-  for (size_t i = 0; i < kCount; ++i) {
+  for (size_t i = 0; i < std::size(kColumns); ++i) {
+    const auto values = log.columns.find(kColumns[i].key);
     panels[i].series.push_back(
-        {OneLine(path), log.steps, std::move(log.values[i])});
+        {OneLine(path), log.steps,
+         values == log.columns.end() ? std::vector<double>() : values->second});
   }
+  panels.back().series.push_back({OneLine(path), log.steps, MeanDistance(log)});
+}
+
+// A panel for each kind of weight, whose names differ in their first number,
+// and in it a line for each such number.
+std::vector<ChartPanel> LayersOf(const std::string& path,
+                                 const TrainingLog& log) {
+  constexpr std::string_view kDigits = "0123456789";
+  std::map<std::string, std::map<std::string, std::vector<double>>> kinds;
+  // Numbers by their size: a longer one is larger.
+  std::set<std::pair<size_t, std::string>> layers;
+  for (const auto& [key, values] : log.columns) {
+    if (!IsDistance(key)) continue;
+    std::string name = key.substr(kGridDistance.size());
+    std::string number;
+    const size_t begin = name.find_first_of(kDigits);
+    if (begin != std::string::npos) {
+      const size_t end = name.find_first_not_of(kDigits, begin);
+      number = name.substr(begin, end - begin);
+      name.replace(begin, number.size(), "*");
+    }
+    kinds[name][number] = values;
+    layers.emplace(number.size(), number);
+  }
+  if (kinds.empty()) throw Error::InFile(path, "has no distances from grids");
+  std::vector<ChartPanel> panels;
+  for (const auto& [name, of_kind] : kinds) {
+    ChartPanel& panel = panels.emplace_back();
+    panel.y_name = AxisName(name);
+    for (const auto& [size, number] : layers) {
+      const auto values = of_kind.find(number);
+      panel.series.push_back(
+          {number.empty() ? "no number" : "* = " + number, log.steps,
+           values == of_kind.end() ? std::vector<double>() : values->second});
+    }
+  }
+  return panels;
 }
 
 bool HasPoints(const ChartPanel& panel) {
@@ -154,15 +144,24 @@ struct PlotVerb {
   std::vector<std::string> inputs;
   std::string output;
   OutputFormat format = OutputFormat::kTable;
+  bool layers = false;
 
   void Run() const {
     OutputFile file(output);
     std::vector<ChartPanel> panels;
     for (const Column& column : kColumns) panels.push_back({column.name, {}});
+    panels.push_back({kDistanceName, {}});
     EvalResults results;
+    if (layers && inputs.size() != 1) {
+      throw UsageError("--layers", "is for one log");
+    }
     for (const std::string& path : inputs) {
       const std::string text = eval::ReadText(path, 0);
-      if (!results.Add(path, text)) AddLog(path, text, panels);
+      if (!results.Add(path, text)) {
+        const TrainingLog log = ReadTrainingLog(path, text);
+        AddLog(path, log, panels);
+        if (layers) panels = LayersOf(path, log);
+      }
       if (!results.empty() && !panels[0].series.empty()) {
         throw Error::InFile(path,
                             "logs of trainings and results of lutra eval are "
@@ -170,13 +169,16 @@ struct PlotVerb {
       }
     }
     if (!results.empty()) {
+      if (layers) throw UsageError("--layers", "is for logs of trainings");
       panels = results.Panels();
     } else if (format != OutputFormat::kTable) {
       throw UsageError("--format", "is for results of lutra eval");
     }
     EraseEmpty(panels);
-    file.Append(
-        LineChartSvg(results.empty() ? "step" : "bits per weight", panels));
+    const char* const x_name = results.empty() ? "step" : "bits per weight";
+    file.Append(LineChartSvg(
+        layers ? "step (distance of weights from their grids)" : x_name,
+        panels));
     file.Commit();
     if (!results.empty()) return results.Print(format);
     std::cout << OneLine(output) << ": " << panels.size() << " panels of "
@@ -198,6 +200,8 @@ void AddPlotVerb(CommandLine& line) {
   plot.Add("-o,--output", verb->output, "SVG file to write")
       .TypeName("FILE")
       .Required();
+  plot.AddFlag("--layers", verb->layers,
+               "Of one log, the distance to the grid of each weight");
   AddFormatOptions(plot, verb->format);
   plot.OnRun([verb] { verb->Run(); });
 }

@@ -92,6 +92,7 @@ struct TrainVerb {
   void CacheTeacher(qat::Trainer& trainer) const;
   void Train(qat::Trainer& trainer);
   bool Judges() const { return !validation.empty() || labelled.held_out > 0; }
+  double JudgeEpoch(qat::Trainer& trainer, const qat::TrainProgress& state);
   void JudgeOutput(Executor* executor);
   void Finish(qat::Trainer& trainer) const;
   void Pack() const;
@@ -105,6 +106,7 @@ struct TrainVerb {
   const qat::Samples* test_ = nullptr;   // likewise; nullptr: none
   // Of --keep-best: what `output` holds.
   std::optional<qat::Judgement> best_;
+  std::optional<qat::Judgement> last_;  // after the last step
   int64_t best_epoch_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "lutra/runtime/error.h"
 #include "tools/cli/csv.h"
@@ -11,16 +12,8 @@
 namespace lutra::tools {
 namespace {
 
-Json ToJson(const qat::TrainProgress& p) {
-  Json json{{"step", p.step},
-            {"epoch", p.epoch},
-            {"loss", p.step_loss},
-            {"learning_rate", p.learning_rate},
-            {"gradient_norm", p.gradient_norm},
-            {"rows_per_second", p.rows_per_second}};
-  json["inverse_slope"] =
-      p.inverse_slope ? Json(*p.inverse_slope) : Json(nullptr);
-  return json;
+Json OrNull(const std::optional<double>& value) {
+  return value ? Json(*value) : Json(nullptr);
 }
 
 Error FileError(const std::string& path) {
@@ -30,8 +23,11 @@ Error FileError(const std::string& path) {
 
 }  // namespace
 
-TrainLog::TrainLog(const std::string& path, bool append)
-    : path_(path), csv_(std::filesystem::path(path).extension() == ".csv") {
+TrainLog::TrainLog(const std::string& path, bool append,
+                   std::vector<std::string> quantized)
+    : quantized_(std::move(quantized)),
+      path_(path),
+      csv_(std::filesystem::path(path).extension() == ".csv") {
   std::error_code ignored;
   append = append && std::filesystem::exists(path, ignored);
   errno = 0;
@@ -43,8 +39,29 @@ TrainLog::TrainLog(const std::string& path, bool append)
   }
 }
 
-void TrainLog::Add(const qat::TrainProgress& progress) {
-  const Json json = ToJson(progress);
+// JSON has the distances that were measured, CSV a column for each.
+Json TrainLog::ToJson(const Line& line) const {
+  const qat::TrainProgress& p = line.progress;
+  Json json{{"step", p.step},
+            {"epoch", p.epoch},
+            {"loss", p.step_loss},
+            {"learning_rate", p.learning_rate},
+            {"gradient_norm", p.gradient_norm},
+            {"rows_per_second", p.rows_per_second},
+            {"inverse_slope", OrNull(p.inverse_slope)},
+            {"validation_loss", OrNull(line.validation_loss)}};
+  for (const std::string& name : quantized_) {
+    const auto distance = line.grid_distances.find(name);
+    const bool measured = distance != line.grid_distances.end();
+    if (!measured && !csv_) continue;
+    json[std::string(kGridDistance) + name] =
+        measured ? Json(distance->second) : Json(nullptr);
+  }
+  return json;
+}
+
+void TrainLog::Add(const Line& line) {
+  const Json json = ToJson(line);
   if (csv_) {
     const std::string text = ToCsv(Json::Array({json}));
     stream_ << text.substr(text.find('\n') + 1);

@@ -29,6 +29,9 @@ namespace lutra::tools {
 namespace {
 
 constexpr size_t kRangeSamples = 64;  // that fixed ranges are found on
+// Times that a log tells distances from grids, which takes a look at all
+// weights.
+constexpr int64_t kGridDistances = 200;
 
 void WarnOfUnused(const Graph& graph, const qat::SchemeRules& rules) {
   for (const std::string& unused : rules.Unused(qat::RuleTargets(graph))) {
@@ -212,17 +215,23 @@ void TrainVerb::CacheTeacher(qat::Trainer& trainer) const {
 }
 
 void TrainVerb::Train(qat::Trainer& trainer) {
-  std::optional<TrainLog> lines;
-  if (!log.empty()) lines.emplace(log, resume);
+  std::optional<TrainLog> log_file;
+  if (!log.empty()) {
+    std::vector<std::string> quantized;
+    for (const auto& [name, scheme] : quantization.schemes) {
+      quantized.push_back(name);
+    }
+    log_file.emplace(log, resume, std::move(quantized));
+  }
   Progress progress;
   const EndOnInterrupt interrupt;
-  const bool judges = Judges();
   trainer.Run([&](const qat::TrainProgress& state) {
-    if (lines) lines->Add(state);
+    TrainLog::Line line{state, std::nullopt, {}};
     try {
       interrupt.Check();
     } catch (const ExitStatus&) {
       progress.Clear();
+      if (log_file) log_file->Add(line);
       if (!options.checkpoint.empty()) {
         trainer.SaveCheckpoint();
         std::cerr << "lutra: stopped at step "
@@ -232,25 +241,42 @@ void TrainVerb::Train(qat::Trainer& trainer) {
       }
       throw;
     }
-    if (!state.epoch_done && state.step != state.total_steps) {
+    const bool is_last = state.step == state.total_steps;
+    if (state.epoch_done || is_last) {
+      progress.Clear();
+      std::cout << ProgressLine(state) << std::endl;
+      if (Judges()) line.validation_loss = JudgeEpoch(trainer, state);
+    } else {
       progress.Show(ProgressLine(state));
-      return true;
     }
-    progress.Clear();
-    std::cout << ProgressLine(state) << std::endl;
-    if (judges && state.step != state.total_steps) {
-      const qat::Judgement judgement = trainer.Judge(*test_);
-      std::cout << "  " << JudgementLine(judgement, *test_) << std::endl;
-      if (keep_best && state.on_grid &&
-          (!best_ || judgement.loss < best_->loss)) {
-        trainer.WriteModel(output);
-        best_ = judgement;
-        best_epoch_ = state.epoch;
+    if (log_file) {
+      const int64_t every =
+          std::max<int64_t>(1, state.total_steps / kGridDistances);
+      if (state.step % every == 0 || is_last) {
+        line.grid_distances = trainer.GridDistances();
       }
+      log_file->Add(line);
     }
     return true;
   });
   progress.Clear();
+}
+
+// Returns the loss. The last step is told of in Finish.
+double TrainVerb::JudgeEpoch(qat::Trainer& trainer,
+                             const qat::TrainProgress& state) {
+  const qat::Judgement judgement = trainer.Judge(*test_);
+  if (state.step == state.total_steps) {
+    last_ = judgement;
+    return judgement.loss;
+  }
+  std::cout << "  " << JudgementLine(judgement, *test_) << std::endl;
+  if (keep_best && state.on_grid && (!best_ || judgement.loss < best_->loss)) {
+    trainer.WriteModel(output);
+    best_ = judgement;
+    best_epoch_ = state.epoch;
+  }
+  return judgement.loss;
 }
 
 // What an earlier part of a run that is resumed has kept.
@@ -269,7 +295,8 @@ void TrainVerb::Finish(qat::Trainer& trainer) const {
     std::cout << OneLine(output) << ": written\n";
     return;
   }
-  const qat::Judgement last = trainer.Judge(*test_);
+  // A resumed run may have had nothing left to do.
+  const qat::Judgement last = last_ ? *last_ : trainer.Judge(*test_);
   const bool is_best = !best_ || last.loss <= best_->loss;
   if (is_best) trainer.WriteModel(output);
   std::cout << OneLine(output) << ": "

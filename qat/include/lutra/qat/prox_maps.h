@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "lutra/kernels/span.h"
 #include "lutra/qat/prox_map.h"
 
 // Proximal maps: how parameters are pulled towards their grid. Steps are
@@ -13,6 +14,10 @@ namespace lutra::qat {
 // Quantizes at every step: takes q on refresh steps, else the nearest level of
 // the grid (the lower one on a tie).
 std::unique_ptr<ProxMap> MakeProxHardQuant();
+
+// The nearest levels of an ascending grid, the lower one on a tie.
+void NearestLevels(Span<const float> values, Span<const float> grid,
+                   float* nearest);
 
 struct ParqSchedule {
   int64_t start = 0;

@@ -94,6 +94,11 @@ class QuantOptimizer : public Optimizer {
   // Empty before the first step after warm-up and for float parameters.
   Span<const float> Latent(const std::string& parameter) const;
   Span<const float> Grids(const std::string& parameter) const;
+  // How far the values of a parameter are from their grids: the root of the
+  // mean squared distance to the nearest level, over that of the values. Empty
+  // where there are no grids.
+  std::optional<double> GridDistance(const std::string& parameter,
+                                     Executor* executor) const;
   // Writes the latent weights into the parameters, e.g. to quantize them
   // otherwise than they were trained.
   void RestoreLatents();
@@ -119,6 +124,8 @@ class QuantOptimizer : public Optimizer {
   void AddScaleGroups();
   template <typename F>
   void ForScales(const F& f);
+  template <typename F>
+  static void ForRuns(const View& view, Executor* executor, const F& f);
   static std::vector<float> ScaleGradients(const View& view,
                                            ParameterState& entries,
                                            const float* grad,

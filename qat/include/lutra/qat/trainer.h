@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -176,6 +177,10 @@ class Trainer {
 
   // Writes a checkpoint to options.checkpoint now. Throws lutra::Error.
   void SaveCheckpoint();
+
+  // By parameter, how far the weights that are to be quantized are from their
+  // grids (QuantOptimizer::GridDistance); empty before the first step.
+  std::map<std::string, double> GridDistances() const;
 
   // How well the model does on other samples. Throws lutra::Error.
   Judgement Judge(const Samples& samples);

@@ -218,11 +218,19 @@ TEST_F(TrainerTest, DifferentSeedsGiveDifferentModels) {
                TrainToEnd(other, nullptr));
 }
 
+enum class Weights { kFloat, kQuantized, kLearnedScales };
+
 class ResumeTest : public TrainerTest,
-                   public ::testing::WithParamInterface<bool> {
+                   public ::testing::WithParamInterface<Weights> {
  protected:
-  TrainOptions Options() const {
-    return GetParam() ? QuantizedOptions() : SmallOptions();
+  static TrainOptions Options() {
+    if (GetParam() == Weights::kFloat) return SmallOptions();
+    TrainOptions options = QuantizedOptions();
+    if (GetParam() == Weights::kLearnedScales) {
+      options.quantization->period = 1;
+      options.quantization->learned_scales = true;
+    }
+    return options;
   }
 };
 
@@ -265,10 +273,21 @@ TEST_P(ResumeTest, GivesTheSameFile) {
   }));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ResumeTest, ::testing::Bool(),
-                         [](const auto& test) {
-                           return test.param ? "Quantized" : "Float";
-                         });
+std::string NameOfResumed(const ::testing::TestParamInfo<Weights>& test) {
+  switch (test.param) {
+    case Weights::kFloat:
+      return "Float";
+    case Weights::kQuantized:
+      return "Quantized";
+    case Weights::kLearnedScales:
+      break;
+  }
+  return "LearnedScales";
+}
+INSTANTIATE_TEST_SUITE_P(All, ResumeTest,
+                         ::testing::Values(Weights::kFloat, Weights::kQuantized,
+                                           Weights::kLearnedScales),
+                         NameOfResumed);
 
 class BadCheckpointTest : public TrainerTest {
  protected:

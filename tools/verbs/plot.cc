@@ -181,7 +181,8 @@ struct PlotVerb {
         panels));
     file.Commit();
     if (!results.empty()) return results.Print(format);
-    std::cout << OneLine(output) << ": " << panels.size() << " panels of "
+    std::cout << OneLine(output) << ": " << panels.size()
+              << (panels.size() == 1 ? " panel of " : " panels of ")
               << inputs.size() << (inputs.size() == 1 ? " run\n" : " runs\n");
   }
 };

@@ -16,7 +16,8 @@ foreach(folder kernels runtime qat packer tools/eval)
     list(APPEND lutra_installed_targets lutra_${name})
     list(APPEND lutra_components ${name})
     install(DIRECTORY "${PROJECT_SOURCE_DIR}/${folder}/include/"
-            DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+            DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+            COMPONENT development)
   endif()
 endforeach()
 if(TARGET lutra)  # the command, for projects that embed models
@@ -28,14 +29,17 @@ endif()
 install(
   TARGETS ${lutra_installed_targets}
   EXPORT lutra_targets
-  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+  ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT development
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
-  RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+          COMPONENT library
+          NAMELINK_COMPONENT development
+  RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT command)
 install(
   EXPORT lutra_targets
   NAMESPACE lutra::
   FILE lutraTargets.cmake
-  DESTINATION "${lutra_package_dir}")
+  DESTINATION "${lutra_package_dir}"
+  COMPONENT development)
 
 # What the package configuration looks for; a zlib that was fetched goes along.
 foreach(target pthreadpool::pthreadpool PCRE2::8BIT utf8proc::utf8proc ZLIB::ZLIB)
@@ -70,7 +74,8 @@ install(
         "${PROJECT_SOURCE_DIR}/cmake/Findcpuinfo.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/Findpthreadpool.cmake"
         "${PROJECT_SOURCE_DIR}/cmake/Findutf8proc.cmake"
-  DESTINATION "${lutra_package_dir}")
+  DESTINATION "${lutra_package_dir}"
+  COMPONENT development)
 
 if(TARGET lutra_runtime)
   include(LutraPkgConfig)

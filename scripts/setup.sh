@@ -7,6 +7,7 @@
 #   scripts/setup.sh aarch64    also the cross compiler and emulator for 64-bit Arm
 #   scripts/setup.sh wasm       also the compiler and engine for WebAssembly
 #   scripts/setup.sh python     also what the Python package is built with
+#   scripts/setup.sh package    also what Debian packages are made and tried with
 #   scripts/setup.sh test ci    also what .ci/run needs (Debian 12's clang tools)
 set -euo pipefail
 
@@ -24,6 +25,7 @@ for purpose in "$@"; do
     ci) packages+=(clang-14 libclang-rt-14-dev lld-14 clang-format-14 clang-tidy-14) ;;
     aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
     wasm) packages+=(emscripten nodejs) ;;
+    package) packages+=(dpkg-dev file debootstrap) ;;
     python) packages+=(python3-dev python3-venv) ;;
     *) echo "setup.sh: unknown argument '$purpose'" >&2; exit 2 ;;
   esac

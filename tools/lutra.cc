@@ -18,6 +18,7 @@
 #include "tools/cli/config_file.h"
 #include "tools/cli/exit_status.h"
 #include "tools/cli/log.h"
+#include "tools/cli/memory_reserve.h"
 #include "tools/cli/table.h"
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/verbs.h"
@@ -118,6 +119,7 @@ int main(int argc, char** argv) {
   // So is a limit on the size of files (ulimit -f).
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  lutra::tools::ReserveMemory();
   try {
     lutra::tools::PrintLog();
     return lutra::tools::RunCommand(argc, argv);

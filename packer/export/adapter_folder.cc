@@ -11,6 +11,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/output_file.h"
 #include "lutra/runtime/safetensors.h"
+#include "runtime/base/make_folder.h"
 
 namespace lutra::packer {
 namespace {
@@ -83,8 +84,7 @@ AdapterReport WriteAdapterFolder(const Model& model,
       infos.back().name = kPrefix + name;
     }
   }
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  MakeFolder(folder);
   SafetensorsWriter writer(folder / "adapter_model.safetensors",
                            {{"format", "pt"}}, infos);
   OutputFile config(folder / "adapter_config.json");

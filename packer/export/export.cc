@@ -15,6 +15,7 @@
 #include "packer/export/packed_layout.h"
 #include "packer/export/tokenizer_files.h"
 #include "packer/weights/row_source.h"
+#include "runtime/base/make_folder.h"
 
 namespace lutra::packer {
 namespace {
@@ -48,8 +49,8 @@ class Exporter {
 
   ExportReport Write(const std::filesystem::path& folder,
                      const ExportProgress& progress) {
+    MakeFolder(folder);
     std::error_code error;
-    std::filesystem::create_directories(folder, error);
     const std::filesystem::path path = folder / "model.safetensors";
     if (std::filesystem::equivalent(path, model_.path(), error)) {
       throw Error::InFile(path.string(),
@@ -126,7 +127,7 @@ class Exporter {
 
   static void WriteConfig(const std::filesystem::path& folder,
                           const json& config) {
-    std::filesystem::create_directories(folder);
+    MakeFolder(folder);
     WriteText(folder / "config.json", config.dump(2) + "\n");
   }
 

@@ -6,11 +6,11 @@
 
 namespace lutra::packer {
 
-// A path that cannot be looked at is none: reading what it should hold says
+// A path that cannot be looked at may be one: reading what it holds then says
 // why.
 inline bool Exists(const std::filesystem::path& path) {
   std::error_code error;
-  return std::filesystem::exists(path, error);
+  return std::filesystem::exists(path, error) || error;
 }
 
 }  // namespace lutra::packer

@@ -53,7 +53,7 @@ const FormatRow& Row(ImportFormat format) {
 ImportFormat DetectFormat(const ImportOptions& options) {
   const fs::path& source = options.source;
   std::error_code error;
-  if (!fs::exists(source, error)) {
+  if (!Exists(source)) {
     throw Error::InFile(source.string(), "does not exist",
                         ErrorCode::kNotFound);
   }

@@ -43,8 +43,10 @@ class ByteReader {
       const auto part =
           static_cast<unsigned>(std::min<size_t>(size - done, size_t{1} << 20));
       const int read = gzread(file_.get(), data + done, part);
+      if (read < 0 && ResumeInterrupted()) continue;
       if (read <= 0) break;
       done += static_cast<size_t>(read);
+      position_ += read;
     }
     int code = Z_OK;
     const char* message = gzerror(file_.get(), &code);
@@ -61,6 +63,18 @@ class ByteReader {
   }
 
  private:
+  // zlib gives up where a signal interrupts it, and loses what it has read:
+  // true if it was that, and the file goes on where it was.
+  bool ResumeInterrupted() {
+    const int number = errno;
+    int code = Z_OK;
+    gzerror(file_.get(), &code);
+    if (code != Z_ERRNO || number != EINTR) return false;
+    gzclearerr(file_.get());
+    return gzrewind(file_.get()) == 0 &&
+           gzseek(file_.get(), position_, SEEK_SET) == position_;
+  }
+
   struct Close {
     void operator()(gzFile file) const { gzclose(file); }
   };
@@ -74,6 +88,7 @@ class ByteReader {
 
   std::string path_;
   std::unique_ptr<gzFile_s, Close> file_;
+  z_off_t position_ = 0;
   bool cut_off_ = false;
 };
 
@@ -143,14 +158,15 @@ std::string ShapeText(const std::vector<size_t>& shape) {
 
 std::filesystem::path FindFile(const std::filesystem::path& folder,
                                const std::string& name) {
-  std::error_code ignored;
+  std::error_code error;
   for (const char* suffix : {".gz", ""}) {
     std::filesystem::path path = folder / (name + suffix);
-    if (std::filesystem::exists(path, ignored)) return path;
+    // One that cannot be looked at may be it: reading it then says why.
+    if (std::filesystem::exists(path, error) || error) return path;
   }
   throw Error::InFile(
       folder.string(),
-      (std::filesystem::is_directory(folder, ignored)
+      (std::filesystem::is_directory(folder, error)
            ? "holds neither " + name + " nor " + name + ".gz"
            : std::string("no such folder")) +
           "; Fashion-MNIST is in Debian's and Ubuntu's package "

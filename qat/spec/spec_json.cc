@@ -1,7 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <span>
 
@@ -9,6 +7,7 @@
 #include "lutra/qat/spec.h"
 #include "lutra/runtime/error.h"
 #include "runtime/base/json.h"
+#include "runtime/base/regular_file.h"
 #include "runtime/base/unknown_word.h"
 
 namespace lutra::qat {
@@ -355,15 +354,13 @@ QuantizationSpec QuantizationSpec::Parse(std::string_view json,
 }
 
 QuantizationSpec QuantizationSpec::Load(const std::filesystem::path& path) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) throw Error::InFile(path.string(), error.message());
+  const FileDescriptor file = OpenForReading(path);
+  const uint64_t size = RegularFileSize(file.get(), path.string());
   if (size > kMaxFile) {
     throw Error::InFile(path.string(), "is too large for a specification");
   }
-  std::ifstream stream(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (!stream) throw Error::InFile(path.string(), "cannot be read");
+  std::string text(static_cast<size_t>(size), '\0');
+  ReadAt(file.get(), 0, std::as_writable_bytes(std::span(text)), path.string());
   return Parse(text, path.string());
 }
 

@@ -16,6 +16,7 @@
 #include "lutra/runtime/safetensors.h"
 #include "qat/train/run_description.h"
 #include "runtime/base/json.h"
+#include "runtime/base/make_folder.h"
 
 namespace lutra::qat {
 namespace {
@@ -109,12 +110,7 @@ const std::string& Metadata(const SafetensorsFile& file, std::string_view key) {
 void SaveCheckpoint(const std::filesystem::path& folder, const json& run,
                     const TrainPosition& position, const TrainableModel& model,
                     const SchemeMap& schemes, Optimizer& optimizer) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) {
-    throw Error::InFile(folder.string(),
-                        "cannot make the folder: " + error.message());
-  }
+  MakeFolder(folder);
   const std::filesystem::path state = StatePath(folder, position.step);
   SaveState(state, optimizer,
             {{std::string(kStepKey), std::to_string(position.step)}});

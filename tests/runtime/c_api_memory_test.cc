@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "lutra.h"
+#include "lutra/runtime/chat_data.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/tokenizer.h"
 #include "lutra/runtime/tokenizer_data.h"
@@ -130,6 +131,15 @@ ModelBuilder TinyGpt() {
       .Add(OpType::kAdd, {"h0", "d"}, "h1")
       .Add(OpType::kLinear, {"h1"}, "logits", "ids")
       .Output("logits");
+  return builder;
+}
+
+ModelBuilder WithChat(ModelBuilder builder) {
+  ChatData data;
+  data.templates = {{"default",
+                     "{% for m in messages %}<{{ m.role }} {{ m.content }}>"
+                     "{% endfor %}"}};
+  builder.Metadata(kChatKey, ChatDataToJson(data));
   return builder;
 }
 
@@ -300,6 +310,41 @@ class Life {
     Do("flush",
        [&] { return lutra_text_stream_flush(stream, &piece, &bytes); });
     lutra_text_stream_free(stream);
+    Chat();
+    Constraint();
+  }
+
+  void Chat() {
+    const char* const messages =
+        R"([{"role": "user", "content": "the fox"}, {"role": "assistant"}])";
+    std::array<char, 64> text = {};
+    size_t bytes = 0;
+    Do("chat", [&] {
+      return lutra_model_apply_chat_template(model_, messages, nullptr,
+                                             text.data(), text.size(), &bytes);
+    });
+    EXPECT_EQ(std::string_view(text.data(), bytes),
+              "<user the fox><assistant >");
+    size_t count = 0;
+    Do("chat ends",
+       [&] { return lutra_model_chat_ends(model_, nullptr, 0, &count); });
+  }
+
+  void Constraint() {
+    lutra_constraint_options options;
+    lutra_constraint_options_init(&options);
+    options.grammar = "root ::= (\"the\" | \"fox\"){2}";
+    lutra_constraint* constraint = nullptr;
+    const uint32_t* allowed = nullptr;
+    Do("constraint",
+       [&] { return lutra_constraint_create(model_, &options, &constraint); });
+    Do("allowed",
+       [&] { return lutra_constraint_allowed(constraint, &allowed); });
+    int32_t id = 0;
+    while ((allowed[id / 32] >> (id % 32) & 1) == 0) ++id;
+    Do("accept", [&] { return lutra_constraint_accept(constraint, id); });
+    Do("reset", [&] { return lutra_constraint_reset(constraint, 0); });
+    lutra_constraint_free(constraint);
   }
 
   std::string path_;
@@ -313,7 +358,7 @@ class Life {
   bool and_after_;
   size_t first_ = 0;
   size_t allocations_ = 0;
-  std::array<size_t, 32> ends_ = {};  // of steps
+  std::array<size_t, 40> ends_ = {};  // of steps
   size_t steps_ = 0;
   bool failed_ = false;
   lutra_model* model_ = nullptr;
@@ -333,11 +378,12 @@ void PrintTo(const Subject& subject, std::ostream* out) {
 }
 
 const Subject kSubjects[] = {
-    {"packed_llama", [] { return TinyLanguage{.packed = true}.Build(); }, true},
+    {"packed_llama",
+     [] { return WithChat(TinyLanguage{.packed = true}.Build()); }, true},
     {"float_llama", [] { return TinyLlama{}.Build(); }},
     {"lstm", TinyLstm},
     {"conv_net", TinyConvNet},
-    {"gpt", TinyGpt, true}};
+    {"gpt", [] { return WithChat(TinyGpt()); }, true}};
 
 class CApiMemoryTest : public ::testing::TestWithParam<Subject> {};
 

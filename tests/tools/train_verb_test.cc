@@ -385,15 +385,19 @@ TEST_F(TrainTextTest, ResumesToTheSameBytes) {
   const std::string run = Path("run");
   std::filesystem::create_directory(run);
   std::vector<std::string> call = steps;
-  call.insert(call.end(), {"--checkpoint", run, "--checkpoint-steps", "5"});
+  call.insert(call.end(), {"--checkpoint", run, "--checkpoint-steps", "5",
+                           "--log", Path("log.jsonl")});
   const Outcome stopped =
       RunLutra(Train(call), RunSettings{.interrupt_on_file = run});
   EXPECT_EQ(stopped.exit_code, 130);
   EXPECT_THAT(stopped.err, HasSubstr("has a checkpoint for --resume"));
+  // As after a full disk.
+  WriteBytes(Path("log.jsonl"), ReadBytes(Path("log.jsonl")) + R"({"step": 1)");
   std::filesystem::remove(Path("out.safetensors"));
   call.push_back("--resume");
   OutputOf(Train(call));
   EXPECT_EQ(ReadBytes(Path("out.safetensors")), whole);
+  EXPECT_EQ(Log("log.jsonl").back()["step"], 300);
   const Outcome other = RunLutra(Train({"--checkpoint", run, "--resume"}));
   EXPECT_EQ(other.exit_code, 1);
   EXPECT_THAT(other.err, HasSubstr("checkpoint of another run: its "));

@@ -1,9 +1,7 @@
 #include "tools/cli/input_data.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
-#include <fstream>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "lutra/qat/dataset.h"
 #include "lutra/qat/npy.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/regular_file.h"
 
 namespace lutra::tools {
 namespace {
@@ -25,16 +24,18 @@ void Store(T value, size_t index, std::span<std::byte> bytes) {
 }
 
 std::string FirstBytes(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::array<char, 6> bytes;
-  file.read(bytes.data(), bytes.size());
-  return std::string(bytes.data(), static_cast<size_t>(file.gcount()));
+  constexpr uint64_t kMost = 6;
+  const FileDescriptor file = OpenForReading(path);
+  const uint64_t size = RegularFileSize(file.get(), path.string());
+  std::string bytes(static_cast<size_t>(std::min(size, kMost)), '\0');
+  ReadAt(file.get(), 0, std::as_writable_bytes(std::span(bytes)),
+         path.string());
+  return bytes;
 }
 
 // An array of any of the formats.
 qat::NpyArray ReadArray(const std::filesystem::path& path) {
   const std::string start = FirstBytes(path);
-  // Files that cannot be read are left to ReadNpy's messages.
   if (start.empty() || start.starts_with("\x93NUMPY"))
     return qat::ReadNpy(path);
   if (!start.starts_with(std::string_view("\0\0", 2)) &&

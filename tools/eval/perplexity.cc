@@ -317,7 +317,11 @@ std::string ReadText(const std::filesystem::path& path, size_t limit) {
     while (!text.empty() && ContinuesCharacter(text.back())) text.pop_back();
     if (!text.empty()) text.pop_back();
   }
-  if (file.bad()) throw Error::InFile(path.string(), "cannot read");
+  if (file.bad()) {
+    throw Error::InFile(
+        path.string(),
+        "cannot read: " + std::generic_category().message(errno));
+  }
   if (text.empty()) throw Error::InFile(path.string(), "holds no text");
   return text;
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <fstream>
 #include <iostream>
@@ -9,6 +10,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/text_encoder.h"
 #include "lutra/runtime/tokenizer.h"
+#include "runtime/base/system_error.h"
 #include "tools/cli/json.h"
 #include "tools/cli/load_options.h"
 #include "tools/cli/options.h"
@@ -45,9 +47,11 @@ struct EmbedTextVerb {
 std::vector<std::string> AllTexts(const EmbedTextVerb& verb) {
   std::vector<std::string> texts = verb.texts;
   if (!verb.file.empty()) {
+    errno = 0;
     std::ifstream stream(verb.file);
-    if (!stream) throw Error::InFile(verb.file, "cannot be read");
+    if (!stream) throw SystemError(verb.file, "cannot open", errno);
     for (std::string line; std::getline(stream, line);) texts.push_back(line);
+    if (stream.bad()) throw SystemError(verb.file, "cannot read", errno);
   }
   if (texts.empty()) throw UsageError("no text is given (TEXT or --texts)");
   return texts;

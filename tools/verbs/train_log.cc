@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "runtime/base/mapped_file.h"
 #include "tools/cli/csv.h"
 #include "tools/cli/json.h"
 
@@ -21,6 +22,19 @@ Error FileError(const std::string& path) {
       path, "cannot be written: " + std::generic_category().message(errno));
 }
 
+// Takes away what a full disk has left of a last line; what remains.
+uint64_t CutBack(const std::string& path) {
+  uint64_t lines = 0;
+  uint64_t size = 0;
+  {
+    const MappedFile file(path);
+    size = file.bytes().size();
+    lines = file.text().rfind('\n') + 1;  // 0 without any
+  }
+  if (lines < size) std::filesystem::resize_file(path, lines);
+  return lines;
+}
+
 }  // namespace
 
 TrainLog::TrainLog(const std::string& path, bool append,
@@ -29,7 +43,8 @@ TrainLog::TrainLog(const std::string& path, bool append,
       path_(path),
       csv_(std::filesystem::path(path).extension() == ".csv") {
   std::error_code ignored;
-  append = append && std::filesystem::exists(path, ignored);
+  append = append && std::filesystem::is_regular_file(path, ignored) &&
+           CutBack(path) > 0;
   errno = 0;
   stream_.open(path, append ? std::ios::app : std::ios::trunc);
   if (!stream_) throw FileError(path);

@@ -1,6 +1,7 @@
 // Folders of https://github.com/UKPLab/sentence-transformers.
 
 #include "packer/import/huggingface/sentence_transformer.h"
+#include "packer/import/exists.h"
 
 #include <string>
 #include <system_error>
@@ -66,9 +67,8 @@ EncoderHead::Dense ReadDense(const JsonObject& config,
 
 std::optional<EncoderHead> ReadSentenceTransformer(const fs::path& folder,
                                                    Checkpoint& checkpoint) {
-  std::error_code error;
   const fs::path path = folder / kModules;
-  if (!fs::exists(path, error)) return std::nullopt;
+  if (!Exists(path)) return std::nullopt;
   const JsonDocument document = Parse(path);
   EncoderHead head;
   head.unit_length = false;

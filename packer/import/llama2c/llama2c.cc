@@ -11,6 +11,7 @@
 #include "kernels/base/checked_math.h"
 #include "lutra/runtime/error.h"
 #include "packer/architectures/llama_graph.h"
+#include "packer/import/exists.h"
 #include "packer/import/import_plan.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/mapped_file.h"
@@ -207,8 +208,7 @@ class Reader {
       const auto folder = options_.source.parent_path();
       for (const std::string& name : {"tok" + std::to_string(vocab) + ".bin",
                                       std::string("tokenizer.bin")}) {
-        std::error_code error;
-        if (path.empty() && std::filesystem::exists(folder / name, error)) {
+        if (path.empty() && Exists(folder / name)) {
           path = folder / name;
         }
       }

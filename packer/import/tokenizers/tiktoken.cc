@@ -8,6 +8,7 @@
 #include <string>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/exists.h"
 #include "packer/import/tokenizers/oniguruma.h"
 #include "packer/import/tokenizers/patterns.h"
 #include "packer/import/tokenizers/tokenizers.h"
@@ -81,8 +82,7 @@ std::string_view TakeLine(std::string_view& rest) {
 
 // Of tokenizer_config.json: the special tokens behind the ranks.
 void AddSpecialTokens(const fs::path& config_path, TokenizerData& data) {
-  std::error_code error;
-  if (!fs::exists(config_path, error)) return;
+  if (!Exists(config_path)) return;
   const MappedFile file(config_path);
   const std::string name = config_path.string();
   const JsonDocument document =

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/exists.h"
 #include "packer/import/tokenizers/patterns.h"
 #include "packer/import/tokenizers/tokenizers.h"
 #include "runtime/base/json_object.h"
@@ -86,9 +87,8 @@ TokenizerData ReadVocabAndMerges(const fs::path& vocab_path) {
   if (!vocab.is_object()) {
     throw Error::InFile(vocab_path.string(), "is no object of pieces and ids");
   }
-  std::error_code error;
   json config = json::object();
-  if (fs::exists(config_path, error)) {
+  if (Exists(config_path)) {
     config = ReadJson(config_path, "tokenizer config");
   }
   const JsonObject options(config, config_path.string(), "tokenizer config");

@@ -152,6 +152,7 @@ Outcome RunLutra(const std::vector<std::string>& arguments,
   Outcome outcome;
   outcome.peak_bytes = static_cast<size_t>(usage.ru_maxrss) * 1024;
   outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  if (WIFSIGNALED(status)) outcome.signal = WTERMSIG(status);
   if (settings.destination == Stdout::kCaptured)
     outcome.out = ReadBytes(dir / "out");
   outcome.err = ReadBytes(dir / "err");

@@ -12,6 +12,7 @@ namespace lutra::tools {
 
 struct Outcome {
   int exit_code = 0;  // -1: ended by a signal
+  int signal = 0;     // that one
   std::string out;
   std::string err;
   // Most memory it held, or this process when it started the command, which

@@ -253,6 +253,41 @@ if(LUTRA_BUILD_BENCH)
 endif()
 lutra_fetch_missing()
 
+# Where no package can be had: libraries for tokenizers, of their sources.
+function(lutra_make_pcre2 folder)
+  set(build "${PROJECT_BINARY_DIR}/lutra_pcre2")
+  configure_file("${folder}/src/config.h.generic" "${build}/config.h" COPYONLY)
+  configure_file("${folder}/src/pcre2.h.generic" "${build}/pcre2.h" COPYONLY)
+  configure_file("${folder}/src/pcre2_chartables.c.dist"
+                 "${build}/pcre2_chartables.c" COPYONLY)
+  file(GLOB sources "${folder}/src/pcre2_*.c")
+  # Parts of other files, and of programs.
+  list(FILTER sources EXCLUDE REGEX
+       "_(dftables|fuzzsupport|jit_match|jit_misc|jit_test|printint|ucptables)\\.c$")
+  add_library(lutra_pcre2 STATIC ${sources} "${build}/pcre2_chartables.c")
+  target_include_directories(lutra_pcre2 SYSTEM PUBLIC "${build}"
+                             PRIVATE "${folder}/src")
+  target_compile_definitions(
+    lutra_pcre2
+    PUBLIC PCRE2_STATIC
+    PRIVATE HAVE_CONFIG_H HAVE_MEMMOVE SUPPORT_UNICODE PCRE2_CODE_UNIT_WIDTH=8)
+  add_library(PCRE2::8BIT ALIAS lutra_pcre2)
+endfunction()
+function(lutra_make_utf8proc folder)
+  add_library(lutra_utf8proc STATIC "${folder}/utf8proc.c")
+  target_include_directories(lutra_utf8proc SYSTEM PUBLIC "${folder}")
+  target_compile_definitions(lutra_utf8proc PUBLIC UTF8PROC_STATIC)
+  add_library(utf8proc::utf8proc ALIAS lutra_utf8proc)
+endfunction()
+if(EMSCRIPTEN AND "runtime" IN_LIST LUTRA_ROOMS)
+  foreach(name pcre2 utf8proc)
+    string(TOUPPER ${name} upper_name)
+    if(FETCHCONTENT_SOURCE_DIR_${upper_name})
+      cmake_language(CALL lutra_make_${name} "${FETCHCONTENT_SOURCE_DIR_${upper_name}}")
+    endif()
+  endforeach()
+endif()
+
 # What lutra does without: the message of what is then refused says so.
 if("runtime" IN_LIST LUTRA_ROOMS)
   lutra_take_target(pthreadpool::pthreadpool pthreadpool)

@@ -6,6 +6,7 @@
 #   scripts/setup.sh test       also what the tests need
 #   scripts/setup.sh aarch64    also the cross compiler and emulator for 64-bit Arm
 #   scripts/setup.sh wasm       also the compiler and engine for WebAssembly
+#   scripts/setup.sh web        also the browser that tests examples/web
 #   scripts/setup.sh python     also what the Python package is built with
 #   scripts/setup.sh package    also what Debian packages are made and tried with
 #   scripts/setup.sh test ci    also what .ci/run needs (Debian 12's clang tools)
@@ -26,6 +27,7 @@ for purpose in "$@"; do
     aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
     wasm) packages+=(emscripten nodejs) ;;
     package) packages+=(dpkg-dev file debootstrap) ;;
+    web) packages+=(chromium) ;;
     python) packages+=(python3-dev python3-venv) ;;
     *) echo "setup.sh: unknown argument '$purpose'" >&2; exit 2 ;;
   esac

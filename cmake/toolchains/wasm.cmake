@@ -7,13 +7,15 @@ get_filename_component(LUTRA_SYSROOT
                        ABSOLUTE)
 list(APPEND CMAKE_FIND_ROOT_PATH "${LUTRA_SYSROOT}")
 
-set(CMAKE_CXX_FLAGS_INIT "-msimd128 -fexceptions -include \
+set(CMAKE_C_FLAGS_INIT "-msimd128 -fwasm-exceptions")
+set(CMAKE_CXX_FLAGS_INIT "-msimd128 -fwasm-exceptions -include \
 \"${CMAKE_CURRENT_LIST_DIR}/wasm_std.h\"")
 # Linking with optimisation takes minutes in emscripten 3.1.6.
 set(CMAKE_EXE_LINKER_FLAGS_RELEASE_INIT -O1)
+set(CMAKE_EXE_LINKER_FLAGS_MINSIZEREL_INIT -O1)
 # One file, which also spares emscripten 3.1.6 a fetch() that newer releases of
 # node refuse; the machine's files are visible, for test data.
 set(CMAKE_EXE_LINKER_FLAGS_INIT
-    "-fexceptions -sSINGLE_FILE=1 -sNODERAWFS=1 -sALLOW_MEMORY_GROWTH=1")
+    "-fwasm-exceptions -sSINGLE_FILE=1 -sNODERAWFS=1 -sALLOW_MEMORY_GROWTH=1")
 set(CMAKE_CROSSCOMPILING_EMULATOR node)
 set(LUTRA_EMULATED_CPUS "simd128 none WASM")

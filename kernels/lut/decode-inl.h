@@ -85,14 +85,14 @@ HWY_INLINE void DecodeUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
   (void)t3;
   const VU8 a = hn::LoadU(d, unit);
   if constexpr (kBits == 4 && !kRowTables) {
-    v0 = hn::TableLookupBytes(t0, LowNibbles(a));
-    v1 = hn::TableLookupBytes(t0, HighNibbles(a));
+    v0 = LookUp(t0, LowNibbles(a));
+    v1 = LookUp(t0, HighNibbles(a));
   } else if constexpr (kBits == 4) {
     const auto look_up = [&](VU8 index) HWY_ATTR {
-      const VU8 r0 = hn::TableLookupBytes(t0, index);
-      const VU8 r1 = hn::TableLookupBytes(t1, index);
-      const VU8 r2 = hn::TableLookupBytes(t2, index);
-      const VU8 r3 = hn::TableLookupBytes(t3, index);
+      const VU8 r0 = LookUp(t0, index);
+      const VU8 r1 = LookUp(t1, index);
+      const VU8 r2 = LookUp(t2, index);
+      const VU8 r3 = LookUp(t3, index);
       const VU8 r01 = hn::IfVecThenElse(RowMask<1>(), r1, r0);
       const VU8 r012 = hn::IfVecThenElse(RowMask<2>(), r2, r01);
       return hn::IfVecThenElse(RowMask<3>(), r3, r012);
@@ -102,15 +102,15 @@ HWY_INLINE void DecodeUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
   } else if constexpr (kBits == 2 && !kRowTables) {
     const VU8 low = LowNibbles(a);
     const VU8 high = HighNibbles(a);
-    v0 = hn::TableLookupBytes(t0, low);
-    v1 = hn::TableLookupBytes(t1, low);
-    v2 = hn::TableLookupBytes(t0, high);
-    v3 = hn::TableLookupBytes(t1, high);
+    v0 = LookUp(t0, low);
+    v1 = LookUp(t1, low);
+    v2 = LookUp(t0, high);
+    v3 = LookUp(t1, high);
   } else if constexpr (kBits == 2) {
     const VU8 rows = RowOffsets<2>();
     const VU8 mask = hn::Set(d, 3);
     const auto look_up = [&](VU8 index) HWY_ATTR {
-      return hn::TableLookupBytes(t0, SelectBits(mask, index, rows));
+      return LookUp(t0, SelectBits(mask, index, rows));
     };
     v0 = look_up(a);
     v1 = look_up(ShiftRightPairs<2>(a));
@@ -119,19 +119,19 @@ HWY_INLINE void DecodeUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
   } else if constexpr (kBits == 1 && !kRowTables) {
     const VU8 low = LowNibbles(a);
     const VU8 high = HighNibbles(a);
-    v0 = hn::TableLookupBytes(t0, low);
-    v1 = hn::TableLookupBytes(t1, low);
-    v2 = hn::TableLookupBytes(t2, low);
-    v3 = hn::TableLookupBytes(t3, low);
-    v4 = hn::TableLookupBytes(t0, high);
-    v5 = hn::TableLookupBytes(t1, high);
-    v6 = hn::TableLookupBytes(t2, high);
-    v7 = hn::TableLookupBytes(t3, high);
+    v0 = LookUp(t0, low);
+    v1 = LookUp(t1, low);
+    v2 = LookUp(t2, low);
+    v3 = LookUp(t3, low);
+    v4 = LookUp(t0, high);
+    v5 = LookUp(t1, high);
+    v6 = LookUp(t2, high);
+    v7 = LookUp(t3, high);
   } else if constexpr (kBits == 1) {
     const VU8 rows = RowOffsets<1>();
     const VU8 mask = hn::Set(d, 1);
     const auto look_up = [&](VU8 index) HWY_ATTR {
-      return hn::TableLookupBytes(t0, SelectBits(mask, index, rows));
+      return LookUp(t0, SelectBits(mask, index, rows));
     };
     v0 = look_up(a);
     v1 = look_up(ShiftRightPairs<1>(a));
@@ -156,7 +156,7 @@ HWY_INLINE void DecodeUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
       const VU8 h_low = LowNibbles(h);
       const VU8 h_high = HighNibbles(h);
       const auto join = [](VU8 table, VU8 mask, VU8 low, VU8 high) HWY_ATTR {
-        return hn::TableLookupBytes(table, SelectBits(mask, low, high));
+        return LookUp(table, SelectBits(mask, low, high));
       };
       v0 = join(t0, mask_low, LowNibbles(a), h_low);
       v1 = join(t1, mask_high, LowNibbles(a), h_low);
@@ -174,8 +174,7 @@ HWY_INLINE void DecodeUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
       const auto join = [&](VU8 low, VU8 high) HWY_ATTR {
         const VU8 index =
             SelectBits(mask_low, low, SelectBits(mask_plane, high, odd_row));
-        return hn::IfVecThenElse(upper, hn::TableLookupBytes(t1, index),
-                                 hn::TableLookupBytes(t0, index));
+        return hn::IfVecThenElse(upper, LookUp(t1, index), LookUp(t0, index));
       };
       v0 = join(a, h);
       v1 = join(ShiftRightPairs<2>(a), ShiftLeftPairs<2>(h));

@@ -194,7 +194,23 @@ HWY_INLINE VI DotAccumulate(D d, VI acc, VU w, VI x) {
 }
 #endif  // LUTRA_DOT
 
-#else  // not x86: signed bytes
+#elif HWY_ARCH_WASM && HWY_TARGET == HWY_WASM
+
+inline constexpr bool kSignedTables = false;
+inline constexpr bool kHasDot = true;  // one form for all tables
+
+// Bytes 0 and 2 of each lane, and 1 and 3, as pairs of 16 bits.
+template <bool kPairsFit, class D, class VI, class VU>
+HWY_INLINE VI DotAccumulate(D, VI acc, VU w, VI x) {
+  const auto even =
+      wasm_i32x4_dot_i16x8(wasm_v128_and(w.raw, wasm_i16x8_const_splat(0xFF)),
+                           wasm_i16x8_shr(wasm_i16x8_shl(x.raw, 8), 8));
+  const auto odd =
+      wasm_i32x4_dot_i16x8(wasm_u16x8_shr(w.raw, 8), wasm_i16x8_shr(x.raw, 8));
+  return VI{wasm_i32x4_add(acc.raw, wasm_i32x4_add(even, odd))};
+}
+
+#else  // neither x86 nor WebAssembly: signed bytes
 
 inline constexpr bool kSignedTables = true;
 inline constexpr bool kHasDot = true;  // one form for all tables
@@ -234,19 +250,6 @@ HWY_INLINE VI32 MatrixAccumulate(VI32 acc, VU8 w, VU8 x) {
                          vreinterpretq_s8_u8(x.raw))};
 }
 #endif
-
-#elif HWY_ARCH_WASM && HWY_TARGET == HWY_WASM
-
-// Bytes 0 and 2 of each lane, and 1 and 3, as pairs of 16 bits.
-template <bool kPairsFit, class D, class VI, class VU>
-HWY_INLINE VI DotAccumulate(D, VI acc, VU w, VI x) {
-  const auto even =
-      wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(w.raw, 8), 8),
-                           wasm_i16x8_shr(wasm_i16x8_shl(x.raw, 8), 8));
-  const auto odd =
-      wasm_i32x4_dot_i16x8(wasm_i16x8_shr(w.raw, 8), wasm_i16x8_shr(x.raw, 8));
-  return VI{wasm_i32x4_add(acc.raw, wasm_i32x4_add(even, odd))};
-}
 
 #else  // any other CPU: byte j of each lane in turn
 

@@ -40,9 +40,10 @@
 #define LUTRA_IS_SVE 0
 #endif
 
-// Vector registers, which bound the size of a tile of accumulators.
+// Vector registers, which bound the size of a tile of accumulators; of
+// WebAssembly those of the CPU below, which may be an x86.
 #undef LUTRA_REGISTERS
-#if HWY_ARCH_X86 && HWY_TARGET >= HWY_AVX2
+#if (HWY_ARCH_X86 && HWY_TARGET >= HWY_AVX2) || HWY_ARCH_WASM
 #define LUTRA_REGISTERS 16
 #else
 #define LUTRA_REGISTERS 32

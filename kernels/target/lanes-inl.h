@@ -36,6 +36,16 @@ HWY_INLINE V SelectBits(V mask, V yes, V no) {
 #endif
 }
 
+// The byte of each 16 of `table` that `index`, below 16, says.
+HWY_INLINE VU8 LookUp(VU8 table, VU8 index) {
+#if HWY_ARCH_WASM && HWY_TARGET == HWY_WASM
+  // Highway 1.0.3 does it byte by byte, for engines of 2021.
+  return VU8{wasm_i8x16_swizzle(table.raw, index.raw)};
+#else
+  return hn::TableLookupBytes(table, index);
+#endif
+}
+
 }  // namespace lutra::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -134,7 +134,7 @@ void OutputFile::WriteAt(uint64_t offset, Span<const std::byte> data) {
 }
 
 void OutputFile::Append(std::string_view text) {
-  WriteAt(state_->appended, std::as_bytes(std::span(text)));
+  WriteAt(state_->appended, std::as_bytes(std::span(text.data(), text.size())));
   state_->appended += text.size();
 }
 

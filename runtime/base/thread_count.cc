@@ -1,7 +1,8 @@
 #include "runtime/base/thread_count.h"
 
+#if !defined(__EMSCRIPTEN__)
 #include <cpuinfo.h>
-
+#endif
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -244,7 +245,9 @@ ThreadChoice ChooseThreads() {
       sources.allowed.push_back(i);
     }
   }
+#if !defined(__EMSCRIPTEN__)
   if (cpuinfo_initialize()) sources.detected_cores = cpuinfo_get_cores_count();
+#endif
   return ChooseThreads(sources);
 }
 

@@ -171,12 +171,12 @@ Value Repeat(Budget& budget, const Value& value, Int count) {
   const size_t size = value.IsString() ? value.text().size()
                                        : value.items().size() * sizeof(Value);
   if (count <= 0 || size == 0) count = size == 0 ? 0 : std::max<Int>(count, 0);
-  constexpr Int kMost = Int{1} << 40;
-  if (count > kMost) FailLimit("chat template: needs too much memory");
-  const auto times = static_cast<size_t>(count);
-  if (size > 0 && times > (size_t{1} << 40) / size) {
+  constexpr auto kMost =
+      std::min<uint64_t>(uint64_t{1} << 40, std::numeric_limits<size_t>::max());
+  if (static_cast<uint64_t>(count) > kMost / std::max<size_t>(size, 1)) {
     FailLimit("chat template: needs too much memory");
   }
+  const auto times = static_cast<size_t>(count);
   budget.Check(size * times);
   if (value.IsString()) {
     std::string text;

@@ -64,8 +64,8 @@ std::string WithPoint(std::string_view printed) {
 
 // Of a finite number: its shortest digits, as d.ddde+XX.
 std::string ShortestDigits(double value) {
-  std::array<char, 40> buffer{};
 #ifdef __cpp_lib_to_chars
+  std::array<char, 40> buffer{};
   const auto [end, error] =
       std::to_chars(buffer.data(), buffer.data() + buffer.size(), value,
                     std::chars_format::scientific);

@@ -188,7 +188,7 @@ void SafetensorsWriter::WritePart(std::string_view name, size_t offset,
 
 void SafetensorsWriter::ReplaceMetadata(
     const std::map<std::string, std::string>& metadata) {
-  const size_t size = state_->data_start - kLengthBytes;
+  const auto size = static_cast<size_t>(state_->data_start - kLengthBytes);
   const std::string header =
       Header(metadata, state_->tensors, state_->name, size);
   if (header.size() > size) {

@@ -180,16 +180,16 @@ static int OfSystem(int file) {
   return file >= 0 && file < kMostFiles && atomic_load(&of_system[file]);
 }
 
-#define OPEN(name) \
- int name(const char* path, int flags, ...) { \
- NEXT(int, name, const char*, int, ...); \
- va_list list; \
- va_start(list, flags); \
- const mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0; \
- va_end(list); \
- const enum lutra_call call = CallToOpen(path); \
- return Fails(call) ? -1 : Opened(next(path, flags, mode), call); \
- }
+#define OPEN(name)                                                   \
+  int name(const char* path, int flags, ...) {                       \
+    NEXT(int, name, const char*, int, ...);                          \
+    va_list list;                                                    \
+    va_start(list, flags);                                           \
+    const mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;  \
+    va_end(list);                                                    \
+    const enum lutra_call call = CallToOpen(path);                   \
+    return Fails(call) ? -1 : Opened(next(path, flags, mode), call); \
+  }
 OPEN(open)
 OPEN(open64)
 

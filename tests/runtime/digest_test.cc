@@ -143,10 +143,10 @@ TEST(DigestTest, LanguageModel) {
   };
   for (const std::string layer : {"0.", "1."}) {
     std::string h = random.Norm(x, layer + "norm1", kWidth);
-    const std::string q = rope(
-        random.Linear(h, layer + "q", kHeads * kHeadDim, kWidth, 2));
-    const std::string k = rope(
-        random.Linear(h, layer + "k", kKeyHeads * kHeadDim, kWidth, 3));
+    const std::string q =
+        rope(random.Linear(h, layer + "q", kHeads * kHeadDim, kWidth, 2));
+    const std::string k =
+        rope(random.Linear(h, layer + "k", kKeyHeads * kHeadDim, kWidth, 3));
     const std::string v =
         random.Linear(h, layer + "v", kKeyHeads * kHeadDim, kWidth, 1);
     b.Add(OpType::kAttention, {q, k, v}, layer + "attention")

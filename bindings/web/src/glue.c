@@ -84,10 +84,12 @@ LUTRA_WEB lutra_status lutra_web_feed(lutra_session* session,
   return lutra_session_feed_rows(session, &rows, 1, ids, logits);
 }
 
-LUTRA_WEB lutra_status lutra_web_sampler(
-    size_t vocabulary, double temperature, double repetition_penalty,
-    double repetition_window, double top_k, double top_p, double min_p,
-    uint64_t seed, lutra_sampler** sampler) {
+LUTRA_WEB lutra_status lutra_web_sampler(size_t vocabulary, double temperature,
+                                         double repetition_penalty,
+                                         double repetition_window, double top_k,
+                                         double top_p, double min_p,
+                                         uint64_t seed,
+                                         lutra_sampler** sampler) {
   lutra_sampler_options options;
   lutra_sampler_options_init(&options);
   if (!isnan(temperature)) options.temperature = (float)temperature;
@@ -144,12 +146,9 @@ LUTRA_WEB lutra_status lutra_web_choose(lutra_sampler* sampler,
   return status;
 }
 
-LUTRA_WEB lutra_status lutra_web_constraint(const lutra_model* model,
-                                            const char* grammar,
-                                            const char* json_schema,
-                                            const int32_t* ends,
-                                            size_t end_count,
-                                            lutra_constraint** constraint) {
+LUTRA_WEB lutra_status lutra_web_constraint(
+    const lutra_model* model, const char* grammar, const char* json_schema,
+    const int32_t* ends, size_t end_count, lutra_constraint** constraint) {
   lutra_constraint_options options;
   lutra_constraint_options_init(&options);
   options.grammar = grammar;
@@ -159,13 +158,10 @@ LUTRA_WEB lutra_status lutra_web_constraint(const lutra_model* model,
   return lutra_constraint_create(model, &options, constraint);
 }
 
-LUTRA_WEB lutra_status lutra_web_chat(const lutra_model* model,
-                                      const char* messages, const char* tools,
-                                      const char* documents,
-                                      const char* variables,
-                                      const char* template_name,
-                                      int add_generation_prompt, char* text,
-                                      size_t capacity, size_t* bytes) {
+LUTRA_WEB lutra_status lutra_web_chat(
+    const lutra_model* model, const char* messages, const char* tools,
+    const char* documents, const char* variables, const char* template_name,
+    int add_generation_prompt, char* text, size_t capacity, size_t* bytes) {
   lutra_chat_options options;
   lutra_chat_options_init(&options);
   options.tools = tools;

@@ -110,6 +110,9 @@ QuantOptimizer::QuantOptimizer(std::unique_ptr<Optimizer> base,
   if (!(options_.anneal_wd_frac >= 0.0 && options_.anneal_wd_frac <= 1.0)) {
     throw Error("quant optimizer: anneal_wd_frac must lie in [0, 1]");
   }
+  if (!(options_.scale_rate > 0.0)) {
+    throw Error("quant optimizer: scale_rate must be above 0");
+  }
   CheckGroups();
   for (ParamGroup& group : groups()) {
     if (!IsQuantized(group)) continue;

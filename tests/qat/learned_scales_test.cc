@@ -188,8 +188,11 @@ TEST(LearnedScalesTest, ThreadsAndInterruptionsDoNotChangeTheBits) {
   EXPECT_THROW(LoadState(temp / "state.safetensors", *other), Error);
 }
 
-TEST(LearnedScalesTest, NeedATable) {
+TEST(LearnedScalesTest, NeedATableAndARate) {
   Weight weight;
+  QuantOptimizerOptions still = Learned();
+  still.scale_rate = 0.0;
+  EXPECT_THROW(MakeOptimizer(weight, still), Error);
   try {
     const QuantOptimizer optimizer(MakeAdamW({weight.Group(2)}, {}),
                                    MakeQuantizer("lsbq"), MakeProxHardQuant(),

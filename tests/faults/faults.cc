@@ -17,12 +17,14 @@
 #include <map>
 #include <random>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tests/faults/commands.h"
 #include "tests/faults/interpose.h"
+#include "tests/faults/options.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/temp_dir.h"
 #include "tests/tools/command.h"
@@ -311,6 +313,17 @@ std::vector<size_t> Draw(size_t count, size_t draws, std::mt19937_64& rng) {
 }
 
 int RunAll(size_t draws, std::string_view only) {
+  std::vector<Command> commands = Commands();
+  if (!only.empty()) {
+    std::erase_if(commands,
+                  [only](const Command& each) { return each.name != only; });
+    if (commands.empty()) {
+      std::string names;
+      for (const Command& each : Commands()) names += "\n  " + each.name;
+      throw std::invalid_argument("no command '" + std::string(only) +
+                                  "'; there are" + names);
+    }
+  }
   const TempDir dir;
   fs::current_path(dir.path());
   MakeSources();
@@ -318,8 +331,7 @@ int RunAll(size_t draws, std::string_view only) {
   std::mt19937_64 rng(1);
   Row rows[std::size(kFaults)];
   size_t bad = 0;
-  for (const Command& command : Commands()) {
-    if (!only.empty() && only != command.name) continue;
+  for (const Command& command : commands) {
     const Subject subject(command);
     for (size_t i = 0; i < std::size(kFaults); ++i) {
       const Fault& fault = kFaults[i];
@@ -358,15 +370,13 @@ int RunAll(size_t draws, std::string_view only) {
 }  // namespace lutra::faults
 
 int main(int argc, char** argv) {
-  size_t draws = 0;
-  std::string_view only;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view option = argv[i];
-    if (option == "--draws") draws = std::strtoul(argv[i + 1], nullptr, 10);
-    if (option == "--only") only = argv[i + 1];
-  }
   try {
-    return lutra::faults::RunAll(draws, only);
+    std::map<std::string_view, std::string> options = {{"--draws", "50"},
+                                                       {"--only", ""}};
+    lutra::faults::ReadOptions(argc, argv, options);
+    const uint64_t draws =
+        lutra::faults::Number("--draws", options["--draws"], 0);
+    return lutra::faults::RunAll(draws, options["--only"]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "lutra_faults: %s\n", error.what());
     return 2;

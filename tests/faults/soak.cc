@@ -1,4 +1,4 @@
-// lutra_soak --seconds S [--seed N]: random lives of many sequences in one
+// lutra_soak [--seconds S] [--seed N]: random lives of many sequences in one
 // process, in which calls are cancelled and allocations fail. Every output must
 // be that of the sequence alone, and the memory stay what it is. Prints what
 // was done; exits with 1 for the first output that differs, or if the memory
@@ -19,6 +19,7 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <new>
 #include <random>
@@ -33,6 +34,7 @@
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/program.h"
 #include "lutra/runtime/sequence.h"
+#include "tests/faults/options.h"
 #include "tests/runtime/allocation_counter.h"
 #include "tests/runtime/tiny_llama.h"
 #include "tests/temp_dir.h"
@@ -341,7 +343,9 @@ int Soak(double seconds, uint64_t seed) {
   Memory early;
   uint64_t rounds = 0;
   bool measured = false;
-  while (elapsed() < seconds) {
+  // However slow the machine is, as many rounds again as there are before the
+  // memory is looked at.
+  while (elapsed() < seconds || rounds < 2 * kFirstRounds) {
     try {
       Round round(path, seed + rounds, canceller, counts);
       for (size_t i = 0; i < kStepsOfARound; ++i) round.Step();
@@ -368,10 +372,6 @@ int Soak(double seconds, uint64_t seed) {
   Print("after a tenth:", early);
   Print("at the end:", late);
   constexpr size_t kPages = size_t{1} << 20;  // what may come and go
-  if (!measured) {
-    std::fprintf(stderr, "lutra_soak: too short\n");
-    return 1;
-  }
   if (late.allocations > early.allocations ||
       late.resident > early.resident + kPages) {
     std::fprintf(stderr, "lutra_soak: the memory grows\n");
@@ -384,16 +384,16 @@ int Soak(double seconds, uint64_t seed) {
 }  // namespace lutra
 
 int main(int argc, char** argv) {
-  double seconds = 0;
-  uint64_t seed = 1;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view option = argv[i];
-    if (option == "--seconds") seconds = std::atof(argv[i + 1]);
-    if (option == "--seed") seed = std::strtoull(argv[i + 1], nullptr, 10);
-  }
-  if (seconds <= 0) {
-    std::fprintf(stderr, "usage: lutra_soak --seconds S [--seed N]\n");
+  try {
+    std::map<std::string_view, std::string> options = {{"--seconds", "3600"},
+                                                       {"--seed", "1"}};
+    lutra::faults::ReadOptions(argc, argv, options);
+    const uint64_t seconds =
+        lutra::faults::Number("--seconds", options["--seconds"], 1);
+    return lutra::Soak(static_cast<double>(seconds),
+                       lutra::faults::Number("--seed", options["--seed"], 0));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "lutra_soak: %s\n", error.what());
     return 2;
   }
-  return lutra::Soak(seconds, seed);
 }

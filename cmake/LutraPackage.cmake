@@ -37,9 +37,8 @@ if(BUILD_SHARED_LIBS)
  The shared library with the C API.")
   set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME liblutra${lutra_abi})
   set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
-  set(CPACK_DEBIAN_LIBRARY_PACKAGE_CONTROL_STRICT_PERMISSION ON)
   list(APPEND lutra_used_packages
-       "liblutra${lutra_abi} (= ${PROJECT_VERSION}-1)")
+       "liblutra${lutra_abi} (= ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})")
 endif()
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION
     "Headers and libraries of lutra

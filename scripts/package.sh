@@ -12,6 +12,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+case "${1:-}" in
+  "" | check) ;;
+  *) echo "package.sh: unknown argument '$1'" >&2; exit 2 ;;
+esac
 scripts/setup.sh package
 build=build/package
 cmake --preset release -B "$build" -DCMAKE_INSTALL_PREFIX=/usr \

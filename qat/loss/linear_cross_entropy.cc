@@ -42,15 +42,11 @@ class LinearCrossEntropy::Impl {
     return matrices * block_ * classes_ * sizeof(float);
   }
 
-  LayerLogits LogitsOf(const LinearLayer& layer) const {
-    return {layer, classes_, executor_};
-  }
-
   ClassificationLoss Run(const LinearLayer& layer, Span<const int32_t> targets,
                          float scale, const LinearGradients& gradients,
-                         const TeacherLogits& teacher) {
+                         const TeacherLogits* teacher) {
     ClassificationLoss sum;
-    const LayerLogits own = LogitsOf(layer);
+    const LayerLogits own(layer, classes_, executor_);
     const bool wanted = gradients.x != nullptr || gradients.weight != nullptr ||
                         gradients.bias != nullptr;
     const bool distils = options_.distillation != 0.0;
@@ -60,7 +56,7 @@ class LinearCrossEntropy::Impl {
       const size_t m = std::min(block_, targets.size() - row);
       const size_t count = m * classes_;
       own.Write(row, m, logits);
-      if (distils) teacher.Write(row, m, FloatsOf(teacher_));
+      if (distils) teacher->Write(row, m, FloatsOf(teacher_));
       sum.Add(SoftmaxCrossEntropy(
           {logits, count}, targets.subspan(row, m), options_, scale,
           wanted ? Span<float>(d, count) : Span<float>(),
@@ -120,15 +116,7 @@ ClassificationLoss LinearCrossEntropy::Run(const LinearLayer& layer,
                                            Span<const int32_t> targets,
                                            float scale,
                                            const LinearGradients& gradients,
-                                           const LinearLayer& teacher) {
-  return impl_->Run(layer, targets, scale, gradients, impl_->LogitsOf(teacher));
-}
-
-ClassificationLoss LinearCrossEntropy::Run(const LinearLayer& layer,
-                                           Span<const int32_t> targets,
-                                           float scale,
-                                           const LinearGradients& gradients,
-                                           const TeacherLogits& teacher) {
+                                           const TeacherLogits* teacher) {
   return impl_->Run(layer, targets, scale, gradients, teacher);
 }
 

@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "lutra/runtime/error.h"
-#include "runtime/base/unknown_word.h"
+#include "qat/spec/rule_text.h"
 
 namespace lutra::qat {
 namespace {
@@ -26,43 +26,23 @@ double ParseNumber(std::string_view key, std::string_view text) {
   return value;
 }
 
-void Set(std::string_view option, ParamSettings& settings) {
-  const size_t colon = option.find(':');
-  const std::string_view key = option.substr(0, colon);
-  if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
-    throw Error(UnknownWord("key", key, kKeys));
-  }
-  if (colon == std::string_view::npos) {
-    throw Error("'" + std::string(key) + "' has no value");
-  }
-  const double value = ParseNumber(key, option.substr(colon + 1));
-  if (key == "lr") {
-    settings.rate = value;
-  } else {
-    settings.weight_decay = value;
-  }
-}
-
 }  // namespace
 
 void ParamRules::Add(std::string_view text) {
   try {
-    // The expression may hold '=' itself; the settings cannot.
-    const size_t equals = text.rfind('=');
-    if (equals == std::string_view::npos || equals == 0) {
-      throw Error("expected REGEX=lr:X,decay:X");
-    }
     ParamSettings settings;
-    std::string_view rest = text.substr(equals + 1);
-    while (true) {
-      const size_t comma = rest.find(',');
-      Set(rest.substr(0, comma), settings);
-      if (comma == std::string_view::npos) break;
-      rest.remove_prefix(comma + 1);
-    }
-    rules_.push_back({std::string(text),
-                      NamePattern(std::string(text.substr(0, equals))),
-                      settings});
+    const std::string_view regex =
+        ParseRule(text, kKeys, "lr:X,decay:X",
+                  [&](std::string_view key, std::string_view value) {
+                    const double number = ParseNumber(key, value);
+                    if (key == "lr") {
+                      settings.rate = number;
+                    } else {
+                      settings.weight_decay = number;
+                    }
+                  });
+    rules_.push_back(
+        {std::string(text), NamePattern(std::string(regex)), settings});
   } catch (const Error& error) {
     throw Error("rule '" + std::string(text) + "': " + error.what());
   }

@@ -9,6 +9,7 @@
 #include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/operator.h"
+#include "qat/spec/rule_text.h"
 #include "runtime/base/json.h"
 #include "runtime/base/unknown_word.h"
 
@@ -44,17 +45,8 @@ int ParseBits(std::string_view text) {
   return *bits;
 }
 
-// Applies "key:value" of a rule.
-void SetOption(std::string_view option, QuantScheme& scheme) {
-  const size_t colon = option.find(':');
-  const std::string_view key = option.substr(0, colon);
-  if (std::find(kRuleKeys.begin(), kRuleKeys.end(), key) == kRuleKeys.end()) {
-    throw Error(UnknownWord("key", key, kRuleKeys));
-  }
-  if (colon == std::string_view::npos) {
-    throw Error("'" + std::string(key) + "' has no value");
-  }
-  const std::string_view value = option.substr(colon + 1);
+void SetOption(std::string_view key, std::string_view value,
+               QuantScheme& scheme) {
   if (key == "bits") {
     scheme.bits = ParseBits(value);
   } else if (key == "group-size") {
@@ -271,30 +263,22 @@ const SchemeRules::Rule* SchemeRules::FindRule(const RuleTarget& target) const {
 }
 
 void SchemeRules::AddRule(std::string_view text) {
-  const std::string where = "rule '" + std::string(text) + "': ";
-  // The expression may hold '=' itself; the options cannot.
-  const size_t equals = text.rfind('=');
-  if (equals == std::string_view::npos || equals == 0) {
-    throw Error(where + "expected REGEX=key:value,...");
-  }
   QuantScheme scheme = default_.value_or(QuantScheme());
   try {
-    std::string_view rest = text.substr(equals + 1);
-    const bool names_quantizer =
-        rest.find("quantizer:") != std::string_view::npos;
-    while (true) {
-      const size_t comma = rest.find(',');
-      SetOption(rest.substr(0, comma), scheme);
-      if (comma == std::string_view::npos) break;
-      rest.remove_prefix(comma + 1);
-    }
+    bool names_quantizer = false;
+    const std::string_view regex =
+        ParseRule(text, kRuleKeys, "key:value,...",
+                  [&](std::string_view key, std::string_view value) {
+                    SetOption(key, value, scheme);
+                    names_quantizer = names_quantizer || key == "quantizer";
+                  });
     if (!names_quantizer && (scheme.quantizer == QuantScheme().quantizer ||
                              !HasTable(scheme.quantizer, scheme.bits))) {
       scheme.quantizer = DefaultQuantizer(scheme.bits);
     }
-    AddRule(text, ParsePattern(text.substr(0, equals)), scheme);
+    AddRule(text, ParsePattern(regex), scheme);
   } catch (const Error& error) {
-    throw Error(where + error.what());
+    throw Error("rule '" + std::string(text) + "': " + error.what());
   }
 }
 

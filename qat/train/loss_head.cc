@@ -173,11 +173,6 @@ void LossHead::SetTeacher(const Graph& graph, const TensorMap& parameters) {
     throw Error("the teacher tells " + std::to_string(teacher->split.classes) +
                 " classes apart, the model " + std::to_string(classes()));
   }
-  if (teacher->split.has_layer != student_.split.has_layer) {
-    throw Error(
-        "the teacher and the model must both end in a linear layer, or "
-        "neither");
-  }
   teacher_ = std::move(teacher);
 }
 
@@ -206,7 +201,11 @@ ClassificationLoss LossHead::Run(Span<const TrainingSequence> sequences,
     throw Error("distillation needs a teacher");
   }
   const std::array<const void*, 1> inputs{input};
-  if (teacher_ != nullptr) teacher_->program.Forward(sequences, inputs);
+  const TeacherLogits* teacher = given_;
+  if (teacher_ != nullptr) {
+    teacher_->program.Forward(sequences, inputs);
+    teacher = &of_teacher_.emplace(*teacher_, executor_);
+  }
   TrainingProgram& program = student_.program;
   program.Forward(sequences, inputs);
   const Span<const float> output = program.Output(0);
@@ -221,27 +220,19 @@ ClassificationLoss LossHead::Run(Span<const TrainingSequence> sequences,
       wanted.weight = Gradient(student_.split.weight);
       wanted.bias = Gradient(student_.split.bias);
     }
-    if (given_ != nullptr) {
-      loss = loss_->Run(student_.Layer(), targets, scale, wanted, *given_);
-    } else {
-      loss =
-          loss_->Run(student_.Layer(), targets, scale, wanted,
-                     teacher_ == nullptr ? LinearLayer() : teacher_->Layer());
-    }
+    loss = loss_->Run(student_.Layer(), targets, scale, wanted, teacher);
     if (learns) {
       student_.rounded.Mask(gradient.data(),
                             gradient.size() / student_.program.OutputWidth(0));
     }
   } else {
-    Span<const float> teacher;
-    if (teacher_ != nullptr) teacher = teacher_->program.Output(0);
-    if (given_ != nullptr) {
+    if (teacher != nullptr) {
       teacher_logits_.resize(output.size());
-      given_->Write(0, targets.size(), teacher_logits_.data());
-      teacher = teacher_logits_;
+      teacher->Write(0, targets.size(), teacher_logits_.data());
     }
-    loss = SoftmaxCrossEntropy(output, targets, options_, scale, gradient,
-                               teacher, executor_);
+    loss = SoftmaxCrossEntropy(
+        output, targets, options_, scale, gradient,
+        teacher == nullptr ? Span<const float>() : teacher_logits_, executor_);
   }
   if (learns) {
     const std::array<const float*, 1> gradients{gradient.data()};

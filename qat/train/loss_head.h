@@ -108,9 +108,10 @@ class LossHead {
   Executor* executor_;
   Network student_;
   std::unique_ptr<Network> teacher_;
-  const TeacherLogits* given_ = nullptr;  // in its place
-  std::optional<NetworkLogits> logits_;   // of Logits
-  std::vector<float> teacher_logits_;     // where no layer makes them in parts
+  std::optional<NetworkLogits> of_teacher_;  // in the last call of Run
+  const TeacherLogits* given_ = nullptr;     // in its place
+  std::optional<NetworkLogits> logits_;      // of Logits
+  std::vector<float> teacher_logits_;  // where no layer makes them in parts
   std::optional<LinearCrossEntropy> loss_;   // of the layer
   std::optional<LinearCrossEntropy> judge_;  // likewise, with plain options
   std::vector<float> gradient_;              // of the program's output

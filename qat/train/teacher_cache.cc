@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
-#include <map>
 #include <numeric>
 #include <string_view>
 
+#include "kernels/base/parallel.h"
 #include "lutra/runtime/error.h"
 #include "qat/train/run_description.h"
 #include "runtime/base/json.h"
@@ -32,44 +31,61 @@ std::vector<TensorInfo> Tensors(const TeacherCacheShape& shape) {
           {kLogProbabilities, DType::kFloat32, dimensions}};
 }
 
+// The classes of the largest logits, the lower one first where they are equal,
+// and the logarithms of their probabilities. `order` is scratch, a number for
+// each class.
+void MostProbable(std::span<const float> logits, std::span<int32_t> order,
+                  std::span<int32_t> classes,
+                  std::span<float> log_probabilities) {
+  std::iota(order.begin(), order.end(), 0);
+  std::partial_sort(order.begin(),
+                    order.begin() + static_cast<std::ptrdiff_t>(classes.size()),
+                    order.end(), [logits](int32_t a, int32_t b) {
+                      const float x = logits[static_cast<size_t>(a)];
+                      const float y = logits[static_cast<size_t>(b)];
+                      return x != y ? x > y : a < b;
+                    });
+  const double most = logits[static_cast<size_t>(order[0])];
+  double sum = 0.0;
+  for (const float logit : logits) sum += std::exp(logit - most);
+  const double log_sum = most + std::log(sum);
+  for (size_t k = 0; k < classes.size(); ++k) {
+    classes[k] = order[k];
+    log_probabilities[k] =
+        static_cast<float>(logits[static_cast<size_t>(order[k])] - log_sum);
+  }
+}
+
 }  // namespace
 
 TeacherCacheWriter::TeacherCacheWriter(const std::filesystem::path& path,
                                        const json& run,
-                                       const TeacherCacheShape& shape)
+                                       const TeacherCacheShape& shape,
+                                       Executor* executor)
     : shape_(shape),
+      executor_(executor),
       writer_(path, {{std::string(kTeacherKey), run.dump()}}, Tensors(shape)) {}
 
 void TeacherCacheWriter::Add(int64_t step, size_t row, size_t m,
                              const TeacherLogits& logits) {
-  constexpr size_t kBlock = 64;
+  constexpr size_t kBlock = 64;  // rows whose logits are held
+  constexpr size_t kTile = 4;
   const size_t top = shape_.top;
   const size_t count = shape_.classes;
   std::vector<float> x(kBlock * count);
-  std::vector<int32_t> order(count);
   std::vector<int32_t> classes(kBlock * top);
   std::vector<float> values(kBlock * top);
   for (size_t first = 0; first < m; first += kBlock) {
     const size_t rows = std::min(kBlock, m - first);
     logits.Write(first, rows, x.data());
-    for (size_t i = 0; i < rows; ++i) {
-      const float* const of_row = x.data() + i * count;
-      std::iota(order.begin(), order.end(), 0);
-      // The lower class first where they are equal.
-      std::partial_sort(
-          order.begin(), order.begin() + static_cast<std::ptrdiff_t>(top),
-          order.end(), [of_row](int32_t a, int32_t b) {
-            return of_row[a] != of_row[b] ? of_row[a] > of_row[b] : a < b;
-          });
-      const double most = of_row[order[0]];
-      double sum = 0.0;
-      for (size_t c = 0; c < count; ++c) sum += std::exp(of_row[c] - most);
-      const double log_sum = most + std::log(sum);
-      for (size_t k = 0; k < top; ++k) {
-        classes[i * top + k] = order[k];
-        values[i * top + k] = static_cast<float>(of_row[order[k]] - log_sum);
+    ParallelFor(executor_, rows, kTile, [&](size_t begin, size_t end) {
+      std::vector<int32_t> order(count);
+      for (size_t i = begin; i < end; ++i) {
+        MostProbable({x.data() + i * count, count}, order,
+                     {classes.data() + i * top, top},
+                     {values.data() + i * top, top});
       }
-    }
+    });
     Write(step, row + first, std::span(classes).first(rows * top),
           std::span(values).first(rows * top));
   }

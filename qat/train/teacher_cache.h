@@ -32,7 +32,8 @@ class TeacherCacheWriter {
   // `run` is a JSON object of all that determines what the rows are and
   // what the teacher says. Throws lutra::Error.
   TeacherCacheWriter(const std::filesystem::path& path,
-                     const nlohmann::json& run, const TeacherCacheShape& shape);
+                     const nlohmann::json& run, const TeacherCacheShape& shape,
+                     Executor* executor);
   // Rows row ... row + m - 1 of a step, of which `logits` has nothing else.
   void Add(int64_t step, size_t row, size_t m, const TeacherLogits& logits);
   // A step has so many rows.
@@ -45,6 +46,7 @@ class TeacherCacheWriter {
              std::span<const float> log_probabilities);
 
   TeacherCacheShape shape_;
+  Executor* executor_;
   SafetensorsWriter writer_;
 };
 

@@ -3,7 +3,6 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <map>
@@ -15,7 +14,6 @@
 #include <vector>
 
 #include "lutra/qat/averaging_optimizer.h"
-#include "lutra/qat/base_optimizers.h"
 #include "lutra/qat/gradient_clip.h"
 #include "lutra/qat/loss.h"
 #include "lutra/qat/optimizer.h"
@@ -23,140 +21,18 @@
 #include "lutra/qat/quant_optimizer.h"
 #include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
-#include "lutra/runtime/random.h"
 #include "qat/train/checkpoint.h"
 #include "qat/train/loss_head.h"
 #include "qat/train/param_groups.h"
+#include "qat/train/run_options.h"
+#include "qat/train/step_batches.h"
 #include "qat/train/teacher_cache.h"
-#include "runtime/base/unknown_word.h"
+#include "qat/train/teacher_run.h"
 
 namespace lutra::qat {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// In the order of OptimizerKind.
-constexpr std::array<std::string_view, 3> kOptimizers = {"adamw", "adam",
-                                                         "sgd"};
-
-void CheckOptions(const TrainOptions& options) {
-  const auto positive = [](double value) {
-    return std::isfinite(value) && value > 0.0;
-  };
-  const auto not_negative = [](double value) {
-    return std::isfinite(value) && value >= 0.0;
-  };
-  if (options.epochs < 1) throw Error("epochs must be at least 1");
-  if (options.steps < 0) throw Error("the steps must not be negative");
-  if (options.batch_size < 1) throw Error("the batch size must be at least 1");
-  if (!positive(options.learning_rate)) {
-    throw Error("the learning rate must be above 0");
-  }
-  if (!not_negative(options.weight_decay)) {
-    throw Error("the weight decay must not be negative");
-  }
-  if (!not_negative(options.warmup_epochs)) {
-    throw Error("the warm-up must not be negative");
-  }
-  if (!not_negative(options.clip)) {
-    throw Error("the largest norm of gradients must not be negative");
-  }
-  if (!(options.average >= 0.0 && options.average < 1.0)) {
-    throw Error("the decay of the weights' average must be in [0, 1)");
-  }
-  if (!(options.decay_share > 0.0 && options.decay_share <= 1.0)) {
-    throw Error("the share of the rate's decay must be in (0, 1]");
-  }
-  if (!(options.rate_floor >= 0.0 && options.rate_floor <= 1.0)) {
-    throw Error("the lowest rate must be in [0, 1] of the highest");
-  }
-  if (options.checkpoint_steps < 0) {
-    throw Error("the steps between checkpoints must not be negative");
-  }
-}
-
-int64_t Steps(double epochs, int64_t steps_per_epoch) {
-  return std::llround(epochs * static_cast<double>(steps_per_epoch));
-}
-
-ParqSchedule MakeSchedule(const QuantizedTraining& quantization,
-                          int64_t steps_per_epoch, int64_t total_steps) {
-  ParqSchedule schedule;
-  schedule.start = Steps(quantization.anneal_start, steps_per_epoch);
-  schedule.end = Steps(quantization.anneal_end, steps_per_epoch);
-  schedule.steepness = quantization.anneal_steepness;
-  if (quantization.prox_map == "parq" &&
-      !(schedule.steepness >= 1.0 && schedule.steepness <= 100.0)) {
-    throw Error(
-        "the steepness of annealing must be in [1, 100]: below, the slope "
-        "falls in a line whatever it is, and above, all at once");
-  }
-  if (quantization.prox_map != "hard" &&
-      (schedule.start < 0 || schedule.end <= schedule.start ||
-       schedule.end >= total_steps)) {
-    throw Error(
-        "annealing must start before it ends, and end before training "
-        "does: it takes steps " +
-        std::to_string(schedule.start) + " to " + std::to_string(schedule.end) +
-        " of " + std::to_string(total_steps));
-  }
-  return schedule;
-}
-
-std::shared_ptr<const ProxMap> MakeProxMap(const std::string& name,
-                                           const ParqSchedule& schedule) {
-  if (name == "parq") return MakeProxParq(schedule);
-  if (name == "hard") return MakeProxHardQuant();
-  if (name == "binaryrelax") {
-    return MakeProxBinaryRelax(schedule.start, schedule.end);
-  }
-  throw Error("no proximal map '" + name +
-              "'; there are parq, hard and binaryrelax");
-}
-
-// The first step of a warm-up is the first of its equal parts already.
-LearningRateSchedule MakeRateSchedule(const TrainOptions& options,
-                                      int64_t steps_per_epoch,
-                                      int64_t total_steps) {
-  const int64_t warmup =
-      std::min(Steps(options.warmup_epochs, steps_per_epoch), total_steps - 1);
-  LearningRateSchedule schedule;
-  if (warmup > 0) {
-    schedule.warmup = warmup - 1;
-    schedule.warmup_start = 1.0 / static_cast<double>(warmup);
-  }
-  const int64_t left = total_steps - warmup;
-  schedule.decay = options.rate_decay;
-  schedule.decay_steps = std::clamp<int64_t>(
-      std::llround(options.decay_share * static_cast<double>(total_steps)), 1,
-      left);
-  schedule.level = left - schedule.decay_steps + (warmup > 0 ? 1 : 0);
-  schedule.floor = options.rate_floor;
-  return schedule;
-}
-
-std::unique_ptr<Optimizer> MakeBaseOptimizer(const TrainOptions& options,
-                                             std::vector<ParamGroup> groups) {
-  const AdamOptions adam{options.beta1, options.beta2, options.epsilon};
-  switch (options.optimizer) {
-    case OptimizerKind::kAdamW:
-      return MakeAdamW(std::move(groups), adam);
-    case OptimizerKind::kAdam:
-      return MakeAdam(std::move(groups), adam);
-    case OptimizerKind::kSgd:
-      return MakeSgd(std::move(groups), {.momentum = options.momentum,
-                                         .nesterov = options.momentum > 0.0});
-  }
-  return nullptr;
-}
-
-ClassificationOptions LossOptions(const TrainOptions& options) {
-  ClassificationOptions loss;
-  loss.label_smoothing = options.label_smoothing;
-  loss.distillation = options.distillation;
-  loss.temperature = options.temperature;
-  return loss;
-}
 
 // The teacher's values, to tell it from others.
 uint32_t ChecksumOf(const TensorMap& parameters) {
@@ -168,22 +44,6 @@ uint32_t ChecksumOf(const TensorMap& parameters) {
   }
   return static_cast<uint32_t>(crc);
 }
-
-}  // namespace
-
-std::string_view Name(OptimizerKind kind) {
-  return kOptimizers[static_cast<size_t>(kind)];
-}
-
-OptimizerKind ParseOptimizerKind(std::string_view name) {
-  const auto found = std::find(kOptimizers.begin(), kOptimizers.end(), name);
-  if (found == kOptimizers.end()) {
-    throw Error(UnknownWord("optimizer", name, kOptimizers));
-  }
-  return static_cast<OptimizerKind>(found - kOptimizers.begin());
-}
-
-namespace {
 
 // While it lives, parameters are their averages, if there are any. The values
 // go to and fro, as the addresses must stay.
@@ -239,8 +99,9 @@ class Trainer::Impl {
     } else if (options_.teacher != nullptr) {
       head_.SetTeacher(options_.teacher->graph, options_.teacher->parameters);
     }
-    steps_per_epoch_ = static_cast<int64_t>(
-        (data_.Count() + options_.batch_size - 1) / options_.batch_size);
+    batches_.emplace(data_, options_.batch_size, options_.micro_batch,
+                     options_.seed);
+    steps_per_epoch_ = batches_->StepsPerEpoch();
     total_steps_ = options_.steps > 0 ? options_.steps
                                       : steps_per_epoch_ * options_.epochs;
     rates_ = MakeRateSchedule(options_, steps_per_epoch_, total_steps_);
@@ -250,7 +111,10 @@ class Trainer::Impl {
   void CacheTeacher(const std::function<void(int64_t, int64_t)>& progress) {
     const std::filesystem::path& path = options_.teacher_cache;
     if (path.empty()) throw Error("no file to keep the teacher's outputs in");
-    if (!std::filesystem::exists(path)) WriteTeacherCache(progress);
+    if (!std::filesystem::exists(path)) {
+      RunTeacher(*options_.teacher, *batches_, path, DescribeTeacher(),
+                 CacheShape(), executor_, progress);
+    }
     cache_.emplace(path, DescribeTeacher(), CacheShape());
     head_.SetTeacher(*cache_);
   }
@@ -260,7 +124,6 @@ class Trainer::Impl {
       throw Error("no checkpoint to resume from");
     position_ =
         LoadCheckpoint(options_.checkpoint, DescribeRun(), model_, *optimizer_);
-    order_epoch_ = -1;
   }
 
   bool Run(const TrainObserver& observer) {
@@ -290,7 +153,7 @@ class Trainer::Impl {
   }
 
   TrainMemory Reserve() {
-    const size_t samples = SamplesAtATime();
+    const size_t samples = batches_->SamplesAtATime();
     const size_t rows = data_.RowsOfSample();
     TrainMemory memory;
     // Samples of one row are one sequence.
@@ -340,7 +203,7 @@ class Trainer::Impl {
     SampleBatch batch;
     std::vector<uint32_t> which;
     // No more than in training: memory is planned for that.
-    const size_t at_once = SamplesAtATime();
+    const size_t at_once = batches_->SamplesAtATime();
     for (size_t begin = 0; begin < samples.Count(); begin += at_once) {
       which.resize(std::min(at_once, samples.Count() - begin));
       std::iota(which.begin(), which.end(), static_cast<uint32_t>(begin));
@@ -361,12 +224,6 @@ class Trainer::Impl {
   }
 
  private:
-  size_t SamplesAtATime() const {
-    const size_t batch = std::min(options_.batch_size, data_.Count());
-    return options_.micro_batch == 0 ? batch
-                                     : std::min(options_.micro_batch, batch);
-  }
-
   void MakeOptimizer() {
     ParamGroups groups =
         MakeParamGroups(model_.parameters, head_.gradients(), Schemes(),
@@ -413,8 +270,7 @@ class Trainer::Impl {
 
   TeacherCacheShape CacheShape() const {
     return {.steps = total_steps_,
-            .rows = std::min(options_.batch_size, data_.Count()) *
-                    data_.RowsOfSample(),
+            .rows = batches_->SamplesOfAStep() * data_.RowsOfSample(),
             .top = options_.teacher_top,
             .classes = head_.classes()};
   }
@@ -426,34 +282,6 @@ class Trainer::Impl {
             {"samples", data_.Count()},
             {"data's checksum", data_.Checksum()},
             {"teacher's checksum", ChecksumOf(options_.teacher->parameters)}};
-  }
-
-  void WriteTeacherCache(
-      const std::function<void(int64_t, int64_t)>& progress) {
-    const TrainableModel& teacher = *options_.teacher;
-    std::set<std::string, std::less<>> frozen;
-    for (const auto& [name, tensor] : teacher.parameters) frozen.insert(name);
-    LossHead network(teacher.graph, teacher.parameters, {}, executor_, frozen);
-    if (network.classes() != head_.classes()) {
-      throw Error("the teacher tells " + std::to_string(network.classes()) +
-                  " classes apart, the model " +
-                  std::to_string(head_.classes()));
-    }
-    const TeacherCacheShape shape = CacheShape();
-    TeacherCacheWriter writer(options_.teacher_cache, DescribeTeacher(), shape);
-    for (int64_t step = 0; step < shape.steps; ++step) {
-      LoadStep(step);
-      size_t row = 0;
-      for (const SampleBatch& batch : batches_) {
-        const size_t rows = batch.targets.size();
-        writer.Add(step, row, rows,
-                   network.Logits(batch.sequences, batch.Input()));
-        row += rows;
-      }
-      writer.FinishStep(step, row);
-      if (progress) progress(step + 1, shape.steps);
-    }
-    writer.Commit();
   }
 
   // All that determines the result besides the model.
@@ -516,32 +344,15 @@ class Trainer::Impl {
     return run;
   }
 
-  // The batches of a step, counted from 0.
-  void LoadStep(int64_t step) {
-    if (order_epoch_ != step / steps_per_epoch_) StartEpoch(step);
-    LoadBatches(static_cast<size_t>(step % steps_per_epoch_) *
-                options_.batch_size);
-  }
-
-  // The order of an epoch depends on the seed and the epoch alone, so that a
-  // resumed run need not replay the earlier ones.
-  void StartEpoch(int64_t step) {
-    order_epoch_ = step / steps_per_epoch_;
-    order_.resize(data_.Count());
-    std::iota(order_.begin(), order_.end(), uint32_t{0});
-    Random random(options_.seed, static_cast<uint64_t>(order_epoch_));
-    Shuffle(order_, random);
-  }
-
   void Step() {
     if (position_.step % steps_per_epoch_ == 0) {
       position_.loss_sum = 0.0;
       position_.correct = 0;
       position_.seen = 0;
     }
-    LoadStep(position_.step);
+    const std::vector<SampleBatch>& batches = batches_->Load(position_.step);
     size_t rows = 0;
-    for (const SampleBatch& batch : batches_) {
+    for (const SampleBatch& batch : batches) {
       rows += CountTargets(batch.targets, {});
     }
     const float scale = 1.0f / static_cast<float>(rows);
@@ -549,7 +360,7 @@ class Trainer::Impl {
     head_.ClearGradients();
     ClassificationLoss loss;
     size_t row = 0;
-    for (const SampleBatch& batch : batches_) {
+    for (const SampleBatch& batch : batches) {
       if (cache_) cache_->Seek(position_.step, row, batch.targets.size());
       row += batch.targets.size();
       loss.Add(head_.Run(batch.sequences, batch.Input(), batch.targets, scale));
@@ -570,22 +381,6 @@ class Trainer::Impl {
     position_.loss_sum += loss.loss;
     position_.correct += loss.correct;
     position_.seen += rows;
-  }
-
-  // Of the epoch's order, from `begin` on.
-  void LoadBatches(size_t begin) {
-    const size_t end = std::min(begin + options_.batch_size, order_.size());
-    const size_t at_once =
-        options_.micro_batch == 0 ? end - begin : options_.micro_batch;
-    batches_.resize((end - begin - 1) / at_once + 1);
-    for (SampleBatch& batch : batches_) {
-      const size_t count = std::min(at_once, end - begin);
-      batch.Clear();
-      // Epoch 0 is for judging.
-      data_.Load(std::span(order_).subspan(begin, count),
-                 static_cast<uint64_t>(order_epoch_) + 1, batch);
-      begin += count;
-    }
   }
 
   [[noreturn]] void Unstable(const std::string& what) const {
@@ -635,6 +430,7 @@ class Trainer::Impl {
   const Samples& data_;
   TrainOptions options_;
   Executor* executor_;
+  std::optional<StepBatches> batches_;  // once the options are checked
   std::optional<TeacherCache> cache_;
   LossHead head_;  // may read it
   std::unique_ptr<Optimizer> optimizer_;
@@ -647,9 +443,6 @@ class Trainer::Impl {
   int64_t total_steps_ = 0;
 
   TrainPosition position_;
-  int64_t order_epoch_ = -1;
-  std::vector<uint32_t> order_;
-  std::vector<SampleBatch> batches_;  // of the step
   double learning_rate_ = 0.0;
   double step_loss_ = 0.0;
   double gradient_norm_ = 0.0;

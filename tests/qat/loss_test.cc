@@ -100,16 +100,17 @@ TEST(LossTest, LinearCrossEntropyIsThatOfItsLogits) {
       std::vector<float> dweight(weight.size());
       std::vector<float> dbias(bias.size());
       const LinearLayer layer{x.data(), kWidth, weight.data(), bias.data()};
-      const LinearLayer of_teacher{x.data(), kWidth, teacher.data()};
+      const LayerLogits of_teacher({x.data(), kWidth, teacher.data()}, kClasses,
+                                   executor.get());
       // A thread's first call makes room for products.
       head.Run(layer, targets, 0.01f, {dx.data(), dweight.data(), dbias.data()},
-               of_teacher);
+               &of_teacher);
       std::fill(dweight.begin(), dweight.end(), 0.0f);
       std::fill(dbias.begin(), dbias.end(), 0.0f);
       const size_t before = AllocationCount();
       const auto got =
           head.Run(layer, targets, 0.01f,
-                   {dx.data(), dweight.data(), dbias.data()}, of_teacher);
+                   {dx.data(), dweight.data(), dbias.data()}, &of_teacher);
       EXPECT_EQ(AllocationCount(), before);
       EXPECT_EQ(got.rows, expected.rows);
       EXPECT_EQ(got.correct, expected.correct);

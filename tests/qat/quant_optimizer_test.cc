@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -254,6 +255,53 @@ TEST(QuantOptimizerTest, ShortLastBlocks) {
   TempDir temp;
   SaveState(temp / "state.safetensors", *optimizer);
   EXPECT_NO_THROW(LoadState(temp / "state.safetensors", *optimizer));
+}
+
+// In the middle of annealing, over blocks and shorter ones.
+TEST(QuantOptimizerTest, DistanceFromTheGrid) {
+  constexpr size_t kFew = 3;
+  constexpr size_t kAcross = 11;
+  constexpr size_t kBlock = 4;
+  std::vector<float> w = RandomValues(kFew * kAcross, 3);
+  const std::vector<float> grad = RandomValues(w.size(), 4);
+  ParamGroup group;
+  group.lr = 0.1;
+  group.quant_bits = 2;
+  group.quant_block_size = kBlock;
+  group.parameters.push_back({.name = "w",
+                              .shape = {kFew, kAcross},
+                              .value = w.data(),
+                              .grad = grad.data()});
+  QuantOptimizerOptions options;
+  options.per_channel = true;
+  options.short_last_blocks = true;
+  QuantOptimizer optimizer(MakeSgd({group}, {}), MakeStretchedQuantizer(),
+                           MakeProxParq({0, 6, 10.0, 0.5}), options);
+  EXPECT_EQ(optimizer.GridDistance("w", nullptr), std::nullopt);
+  for (int i = 0; i < 4; ++i) optimizer.Step(nullptr);
+  const auto grids = optimizer.Grids("w");
+  double distance = 0.0;
+  double values = 0.0;
+  for (size_t i = 0; i < w.size(); ++i) {
+    const size_t row = i / kAcross;
+    const size_t block = i % kAcross / kBlock;
+    // Grids of short blocks come after the others.
+    const size_t grid = block == 2 ? kFew * 2 + row : row * 2 + block;
+    double nearest = 1e9;
+    for (size_t level = 0; level < 4; ++level) {
+      nearest = std::min(
+          nearest, std::fabs(static_cast<double>(w[i]) -
+                             static_cast<double>(grids[grid * 4 + level])));
+    }
+    distance += nearest * nearest;
+    values += static_cast<double>(w[i]) * static_cast<double>(w[i]);
+  }
+  EXPECT_GT(distance, 1e-3);
+  EXPECT_NEAR(optimizer.GridDistance("w", nullptr).value(),
+              std::sqrt(distance / values), 1e-9);
+  for (int i = 0; i < 4; ++i) optimizer.Step(nullptr);
+  EXPECT_EQ(optimizer.GridDistance("w", nullptr), 0.0);
+  EXPECT_EQ(optimizer.GridDistance("v", nullptr), std::nullopt);
 }
 
 TEST(QuantOptimizerTest, RefusesWhatCannotWork) {

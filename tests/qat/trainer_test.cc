@@ -211,6 +211,39 @@ TEST_F(TrainerTest, SameBitsForAnyNumberOfThreads) {
   }
 }
 
+// Rates and decays of single parameters, with steps of plain gradients: the
+// first step of a matrix that learns at half the rate is half as long.
+TEST_F(TrainerTest, ParametersHaveSettingsOfTheirOwn) {
+  TrainOptions options = SmallOptions();
+  options.optimizer = OptimizerKind::kSgd;
+  options.momentum = 0.0;
+  options.weight_decay = 0.0;
+  options.warmup_epochs = 0.0;
+  options.steps = 1;
+  const TrainableModel start = SmallMlp();
+  const auto change = [&](const TrainOptions& of, const char* name, size_t i) {
+    Trainer trainer(SmallMlp(), train_, of, nullptr);
+    trainer.Run(GoOn);
+    return static_cast<double>(trainer.model().parameters.at(name).values[i]) -
+           static_cast<double>(start.parameters.at(name).values[i]);
+  };
+  TrainOptions other = options;
+  other.parameters["fc1.weight"].rate = 0.5;
+  other.parameters["fc2.weight"].rate = 0.0;
+  other.parameters["fc3.weight"].weight_decay = 2.0;
+  for (const size_t i : {0u, 5u, 17u}) {
+    EXPECT_NEAR(change(other, "fc1.weight", i),
+                0.5 * change(options, "fc1.weight", i), 1e-7);
+    EXPECT_EQ(change(other, "fc2.weight", i), 0.0);
+    const double w = start.parameters.at("fc3.weight").values[i];
+    EXPECT_NEAR(
+        change(other, "fc3.weight", i),
+        change(options, "fc3.weight", i) - options.learning_rate * 2.0 * w,
+        1e-7);
+    EXPECT_EQ(change(other, "fc3.bias", 0), change(options, "fc3.bias", 0));
+  }
+}
+
 TEST_F(TrainerTest, DifferentSeedsGiveDifferentModels) {
   TrainOptions other = SmallOptions();
   other.seed = 2;

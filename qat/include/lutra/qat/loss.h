@@ -87,7 +87,7 @@ class TeacherLogits {
   virtual void Write(size_t row, size_t m, float* logits) const = 0;
 };
 
-// A linear layer, which must outlive this, as it is at the time of the call.
+// Those of a linear layer, whose arrays must outlive this.
 class LayerLogits : public TeacherLogits {
  public:
   LayerLogits(const LinearLayer& layer, size_t classes, Executor* executor)
@@ -95,7 +95,7 @@ class LayerLogits : public TeacherLogits {
   void Write(size_t row, size_t m, float* logits) const override;
 
  private:
-  const LinearLayer& layer_;
+  LinearLayer layer_;
   size_t classes_;
   Executor* executor_;
 };
@@ -116,15 +116,11 @@ class LinearCrossEntropy {
   // Memory of the logits that are held.
   size_t ByteCount() const;
 
-  // As SoftmaxCrossEntropy. `teacher` is read if options.distillation is not 0;
-  // its width is its own. Allocates nothing but
-  // what a thread's first products need.
+  // As SoftmaxCrossEntropy. `teacher` is needed if options.distillation is not
+  // 0. Allocates nothing but what a thread's first products need.
   ClassificationLoss Run(const LinearLayer& layer, Span<const int32_t> targets,
                          float scale, const LinearGradients& gradients,
-                         const LinearLayer& teacher = {});
-  ClassificationLoss Run(const LinearLayer& layer, Span<const int32_t> targets,
-                         float scale, const LinearGradients& gradients,
-                         const TeacherLogits& teacher);
+                         const TeacherLogits* teacher = nullptr);
 
  private:
   class Impl;

@@ -15,7 +15,7 @@
 namespace lutra::qat {
 
 struct ParamSettings {
-  double rate = 1.0;  // multiple of the learning rate; 0: stays as it is
+  double rate = 1.0;  // multiple of the learning rate; 0: does not learn
   std::optional<double> weight_decay;  // else as usual
 
   bool operator==(const ParamSettings& other) const {

@@ -1,0 +1,44 @@
+#include "qat/train/step_batches.h"
+
+#include <algorithm>
+#include <numeric>
+#include <span>
+
+#include "lutra/runtime/random.h"
+
+namespace lutra::qat {
+
+StepBatches::StepBatches(const Samples& data, size_t batch_size, size_t at_once,
+                         uint64_t seed)
+    : data_(data),
+      batch_size_(std::min(batch_size, data.Count())),
+      at_once_(at_once == 0 ? batch_size_ : std::min(at_once, batch_size_)),
+      seed_(seed),
+      steps_per_epoch_(
+          static_cast<int64_t>((data.Count() + batch_size - 1) / batch_size)) {}
+
+void StepBatches::StartEpoch(int64_t epoch) {
+  epoch_ = epoch;
+  order_.resize(data_.Count());
+  std::iota(order_.begin(), order_.end(), uint32_t{0});
+  Random random(seed_, static_cast<uint64_t>(epoch));
+  Shuffle(order_, random);
+}
+
+const std::vector<SampleBatch>& StepBatches::Load(int64_t step) {
+  if (epoch_ != step / steps_per_epoch_) StartEpoch(step / steps_per_epoch_);
+  size_t begin = static_cast<size_t>(step % steps_per_epoch_) * batch_size_;
+  const size_t end = std::min(begin + batch_size_, order_.size());
+  batches_.resize((end - begin - 1) / at_once_ + 1);
+  for (SampleBatch& batch : batches_) {
+    const size_t count = std::min(at_once_, end - begin);
+    batch.Clear();
+    // Epoch 0 is for judging.
+    data_.Load(std::span(order_).subspan(begin, count),
+               static_cast<uint64_t>(epoch_) + 1, batch);
+    begin += count;
+  }
+  return batches_;
+}
+
+}  // namespace lutra::qat

@@ -19,7 +19,7 @@
 #include "tools/cli/usage_error.h"
 #include "tools/verbs/eval_results.h"
 #include "tools/verbs/train_log.h"
-#include "tools/verbs/training_log.h"
+#include "tools/verbs/train_log_reader.h"
 #include "tools/verbs/verbs.h"
 
 namespace lutra::tools {
@@ -51,7 +51,7 @@ bool IsDistance(const std::string& key) {
 }
 
 // The mean over all weights.
-std::vector<double> MeanDistance(const TrainingLog& log) {
+std::vector<double> MeanDistance(const TrainLogColumns& log) {
   std::vector<double> mean(log.steps.size());
   size_t weights = 0;
   for (const auto& [key, values] : log.columns) {
@@ -77,7 +77,7 @@ std::string AxisName(std::string name) {
 }
 
 // A line in every panel.
-void AddLog(const std::string& path, const TrainingLog& log,
+void AddLog(const std::string& path, const TrainLogColumns& log,
             std::vector<ChartPanel>& panels) {
   for (size_t i = 0; i < std::size(kColumns); ++i) {
     const auto values = log.columns.find(kColumns[i].key);
@@ -91,7 +91,7 @@ void AddLog(const std::string& path, const TrainingLog& log,
 // A panel for each kind of weight, whose names differ in their first number,
 // and in it a line for each such number.
 std::vector<ChartPanel> LayersOf(const std::string& path,
-                                 const TrainingLog& log) {
+                                 const TrainLogColumns& log) {
   constexpr std::string_view kDigits = "0123456789";
   std::map<std::string, std::map<std::string, std::vector<double>>> kinds;
   // Numbers by their size: a longer one is larger.
@@ -158,7 +158,7 @@ struct PlotVerb {
     for (const std::string& path : inputs) {
       const std::string text = eval::ReadText(path, 0);
       if (!results.Add(path, text)) {
-        const TrainingLog log = ReadTrainingLog(path, text);
+        const TrainLogColumns log = ReadTrainLog(path, text);
         AddLog(path, log, panels);
         if (layers) panels = LayersOf(path, log);
       }

@@ -1,5 +1,5 @@
-#ifndef LUTRA_TOOLS_VERBS_TRAINING_LOG_H_
-#define LUTRA_TOOLS_VERBS_TRAINING_LOG_H_
+#ifndef LUTRA_TOOLS_VERBS_TRAIN_LOG_READER_H_
+#define LUTRA_TOOLS_VERBS_TRAIN_LOG_READER_H_
 
 #include <map>
 #include <string>
@@ -8,7 +8,7 @@
 namespace lutra::tools {
 
 // A file that TrainLog wrote, read again.
-struct TrainingLog {
+struct TrainLogColumns {
   std::vector<double> steps;
   // By name, as many as steps; NaN where a line has no such number.
   std::map<std::string, std::vector<double>> columns;
@@ -16,8 +16,8 @@ struct TrainingLog {
 
 // `text` is what the file `path` holds: JSON, or CSV where its first line is
 // none. Throws lutra::Error for what is no log.
-TrainingLog ReadTrainingLog(const std::string& path, const std::string& text);
+TrainLogColumns ReadTrainLog(const std::string& path, const std::string& text);
 
 }  // namespace lutra::tools
 
-#endif  // LUTRA_TOOLS_VERBS_TRAINING_LOG_H_
+#endif  // LUTRA_TOOLS_VERBS_TRAIN_LOG_READER_H_

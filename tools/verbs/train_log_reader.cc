@@ -1,4 +1,4 @@
-#include "tools/verbs/training_log.h"
+#include "tools/verbs/train_log_reader.h"
 
 #include <charconv>
 #include <cmath>
@@ -67,7 +67,7 @@ Line CsvLine(const std::vector<std::string>& header, const std::string& text) {
 
 // Throws unless the line has a step.
 void Add(const Line& line, const std::string& path, size_t number,
-         TrainingLog& log) {
+         TrainLogColumns& log) {
   double step = std::numeric_limits<double>::quiet_NaN();
   for (const auto& [key, value] : line) {
     if (key == kStep) step = value;
@@ -87,8 +87,8 @@ void Add(const Line& line, const std::string& path, size_t number,
 
 }  // namespace
 
-TrainingLog ReadTrainingLog(const std::string& path, const std::string& text) {
-  TrainingLog log;
+TrainLogColumns ReadTrainLog(const std::string& path, const std::string& text) {
+  TrainLogColumns log;
   std::istringstream stream(text);
   std::vector<std::string> header;  // none: JSON
   size_t number = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "lutra/packer/lattice.h"
@@ -12,6 +13,8 @@
 #include "packer/import/recovery.h"
 #include "packer/import/stored/weight_formats.h"
 #include "packer/lattice/lattice.h"
+#include "runtime/base/folder_entries.h"
+#include "runtime/base/system_error.h"
 
 namespace lutra::packer {
 namespace {
@@ -32,11 +35,11 @@ void AddFile(const fs::path& path, const std::string& prefix,
 
 std::vector<fs::path> FilesOf(const fs::path& folder) {
   std::vector<fs::path> files;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().extension() == kExtension) files.push_back(entry->path());
-  }
+  const int failure = ForEachEntry(folder, [&](std::string_view name) {
+    fs::path file = folder / name;
+    if (file.extension() == kExtension) files.push_back(std::move(file));
+  });
+  if (failure != 0) throw SystemError(folder.string(), "cannot read", failure);
   std::sort(files.begin(), files.end());
   return files;
 }

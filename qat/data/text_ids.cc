@@ -7,7 +7,9 @@
 
 #include "lutra/qat/text_samples.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/folder_entries.h"
 #include "runtime/base/mapped_file.h"
+#include "runtime/base/system_error.h"
 
 namespace lutra::qat {
 namespace {
@@ -18,12 +20,11 @@ std::vector<fs::path> TextFiles(const fs::path& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) return {path};
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path, error)) {
-    if (entry.path().extension() == ".txt") files.push_back(entry.path());
-  }
-  if (error) {
-    throw Error::InFile(path.string(), "cannot be read: " + error.message());
-  }
+  const int failure = ForEachEntry(path, [&](std::string_view name) {
+    fs::path file = path / name;
+    if (file.extension() == ".txt") files.push_back(std::move(file));
+  });
+  if (failure != 0) throw SystemError(path.string(), "cannot read", failure);
   if (files.empty()) {
     throw Error::InFile(path.string(), "is a folder without .txt files",
                         ErrorCode::kNotFound);

@@ -15,6 +15,7 @@
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/safetensors.h"
 #include "qat/train/run_description.h"
+#include "runtime/base/folder_entries.h"
 #include "runtime/base/json.h"
 #include "runtime/base/make_folder.h"
 
@@ -38,16 +39,14 @@ std::filesystem::path StatePath(const std::filesystem::path& folder,
 // harm.
 void RemoveOtherStates(const std::filesystem::path& folder,
                        const std::filesystem::path& keep) {
-  std::error_code ignored;
   std::vector<std::filesystem::path> old;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
+  ForEachEntry(folder, [&](std::string_view name) {
     if (name.starts_with(kStatePrefix) && name.ends_with(".safetensors") &&
-        entry.path() != keep) {
-      old.push_back(entry.path());
+        name != keep.filename().string()) {
+      old.push_back(folder / name);
     }
-  }
+  });
+  std::error_code ignored;
   for (const auto& path : old) std::filesystem::remove(path, ignored);
 }
 

@@ -10,8 +10,8 @@
 namespace lutra::qat {
 
 // Which samples each step of a training has. Their order in an epoch depends on
-// the seed and the epoch alone, so that any step can be had without those before
-// it.
+// the seed and the epoch alone, so that any step can be had without those
+// before it.
 class StepBatches {
  public:
   // A step has `batch_size` samples, fewer at the end of an epoch, and computes

@@ -16,6 +16,7 @@
 
 #include "lutra/runtime/error.h"
 #include "runtime/base/file_descriptor.h"
+#include "runtime/base/folder_entries.h"
 #include "runtime/base/system_error.h"
 
 namespace lutra {
@@ -55,17 +56,15 @@ bool IsTemporaryOf(std::string_view target, std::string_view name) {
 void RemoveLeftovers(const fs::path& path) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
   const std::string target = path.filename().string();
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const fs::path& leftover = entry->path();
-    if (!IsTemporaryOf(target, leftover.filename().string())) continue;
+  ForEachEntry(folder, [&](std::string_view name) {
+    if (!IsTemporaryOf(target, name)) return;
+    const fs::path leftover = folder / name;
     const FileDescriptor file(::open(
         leftover.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
     if (file.valid() && ::flock(file.get(), LOCK_EX | LOCK_NB) == 0) {
       ::unlink(leftover.c_str());
     }
-  }
+  });
 }
 
 // Locks a new temporary file. False if another writer took it for a leftover in

@@ -6,6 +6,7 @@
 
 #include "tests/faults/interpose.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -206,6 +207,12 @@ OPEN(open64)
   }
 OPENAT(openat)
 OPENAT(openat64)
+
+/* Not by open, which the C library calls under a name of its own. */
+DIR* opendir(const char* path) {
+  NEXT(DIR*, opendir, const char*);
+  return Fails(CallToOpen(path)) ? NULL : next(path);
+}
 
 #define FOPEN(name)                                           \
   FILE* name(const char* path, const char* mode) {            \

@@ -35,10 +35,9 @@ inline uint64_t Number(std::string_view name, const std::string& text,
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
   if (error != std::errc() || stop != end || number < least) {
-    throw std::invalid_argument(std::string(name) +
-                                " wants a whole number from " +
-                                std::to_string(least) + " on, not '" + text +
-                                "'");
+    throw std::invalid_argument(
+        std::string(name) + " wants a whole number from " +
+        std::to_string(least) + " on, not '" + text + "'");
   }
   return number;
 }

@@ -50,8 +50,8 @@ class TrainTextTest : public ::testing::Test {
   std::string Path(const char* name) const { return (dir_ / name).string(); }
 
   double NatsPerToken(const std::string& model) const {
-    const nlohmann::json report =
-        nlohmann::json::parse(OutputOf({"eval", model, "--text", text_, "--json"}));
+    const nlohmann::json report = nlohmann::json::parse(
+        OutputOf({"eval", model, "--text", text_, "--json"}));
     return report["models"][0]["nats_per_token"];
   }
   // The lines of a log of JSON.

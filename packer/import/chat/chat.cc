@@ -1,12 +1,17 @@
 #include "packer/import/chat/chat.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lutra/runtime/error.h"
 #include "packer/import/exists.h"
 #include "packer/import/json_file.h"
+#include "runtime/base/folder_entries.h"
+#include "runtime/base/system_error.h"
 
 namespace lutra::packer {
 namespace {
@@ -46,9 +51,12 @@ void AddMember(const JsonObject& object, ChatData& data) {
 
 void AddFolder(const fs::path& folder, ChatData& data) {
   std::vector<fs::path> paths;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().extension() == ".jinja") paths.push_back(entry.path());
+  const int failure = ForEachEntry(folder, [&](std::string_view name) {
+    fs::path file = folder / name;
+    if (file.extension() == ".jinja") paths.push_back(std::move(file));
+  });
+  if (failure != 0 && failure != ENOENT && failure != ENOTDIR) {
+    throw SystemError(folder.string(), "cannot read", failure);
   }
   std::sort(paths.begin(), paths.end());
   if (paths.size() > kMostTemplates) {

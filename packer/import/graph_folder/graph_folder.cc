@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <string_view>
+#include <utility>
 
 #include "lutra/runtime/error.h"
 #include "packer/import/batch_norm.h"
 #include "packer/import/checkpoint.h"
 #include "packer/import/import_plan.h"
 #include "packer/import/recovery.h"
+#include "runtime/base/folder_entries.h"
 #include "runtime/base/mapped_file.h"
+#include "runtime/base/system_error.h"
 
 namespace lutra::packer {
 namespace {
@@ -21,15 +25,16 @@ fs::path FindWeights(const fs::path& source) {
   std::error_code error;
   if (!fs::is_directory(source, error)) return source;
   fs::path found;
-  for (fs::directory_iterator entry(source, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().extension() != ".safetensors") continue;
+  const int failure = ForEachEntry(source, [&](std::string_view name) {
+    fs::path file = source / name;
+    if (file.extension() != ".safetensors") return;
     if (!found.empty()) {
       throw Error::InFile(source.string(),
                           "holds several safetensors files; name one");
     }
-    found = entry->path();
-  }
+    found = std::move(file);
+  });
+  if (failure != 0) throw SystemError(source.string(), "cannot read", failure);
   if (found.empty()) {
     throw Error::InFile(source.string(), "holds no safetensors file");
   }

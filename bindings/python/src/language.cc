@@ -3,15 +3,19 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "bindings/python/src/arrays.h"
 #include "bindings/python/src/errors.h"
@@ -64,6 +68,51 @@ nb::object Feed(const PyLanguage& self, nb::handle ids, nb::object given) {
   if (sequence.tokens.size() == sequence.fed) throw Error("there are no ids");
   const NewArray logits = MakeArray({self.language->model.vocabulary()});
   FeedWaiting(sequence, 0, logits.data);
+  return logits.array;
+}
+
+nb::object FeedAll(
+    const PyLanguage& self,
+    const std::vector<std::pair<nb::object, nb::object>>& pairs) {
+  if (pairs.empty()) throw Error("there are no sequences");
+  std::vector<nb::object> objects;
+  std::vector<PySequence*> sequences;
+  std::vector<std::vector<int32_t>> given;
+  std::deque<Use> uses;
+  for (const auto& [object, ids] : pairs) {
+    objects.push_back(SequenceOf(self, object));
+    sequences.push_back(&nb::cast<PySequence&>(objects.back()));
+    given.push_back(ReadIds(ids, "ids"));
+    uses.emplace_back(*sequences.back());
+  }
+  const size_t vocabulary = self.language->model.vocabulary();
+  const NewArray logits = MakeArray({sequences.size(), vocabulary});
+  try {
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      Append(*sequences[i], given[i]);
+      if (sequences[i]->tokens.size() == sequences[i]->fed) {
+        throw Error("there are no ids for sequence " + std::to_string(i));
+      }
+    }
+    // Prompts fill calls of their own; the last tokens share one.
+    std::vector<LanguageModel::Tokens> last;
+    for (PySequence* sequence : sequences) {
+      FeedWaiting(*sequence, /*but=*/1, nullptr);
+      last.push_back({&sequence->state, {&sequence->tokens.back(), 1}});
+    }
+    const nb::gil_scoped_release release;
+    const std::scoped_lock lock(self.language->mutex);
+    const Span<const float> all = self.language->model.FeedAll(last);
+    std::copy(all.begin(), all.end(), logits.data);
+    for (PySequence* sequence : sequences) {
+      sequence->fed = sequence->state.position();
+    }
+  } catch (...) {
+    for (PySequence* sequence : sequences) {
+      Truncate(*sequence, sequence->state.position());
+    }
+    throw;
+  }
   return logits.array;
 }
 
@@ -323,6 +372,15 @@ void BindLanguage(nb::module_& module) {
                    "None = None) -> numpy.ndarray"),
            "Appends tokens; returns the logits of the token to come, "
            "[vocabulary].")
+      .def(
+          "feed_all", &FeedAll, "pairs"_a,
+          nb::sig("def feed_all(self, pairs: "
+                  "typing.Sequence[tuple[Sequence, typing.Any]]) -> "
+                  "numpy.ndarray"),
+          "Appends tokens to several sequences, of (sequence, ids) each, whose "
+          "last tokens are run\nin one call; returns the logits of the tokens "
+          "to come, [sequences, vocabulary].\n\n"
+          "After an exception, tokens that were not fed are in none of them.")
       .def("score", &Score, "ids"_a, nb::kw_only(), "sequence"_a = nb::none(),
            nb::sig("def score(self, ids: typing.Any, *, sequence: Sequence | "
                    "None = None) -> numpy.ndarray"),

@@ -84,6 +84,36 @@ def test_sequences_fork_shorten_and_come_back(language):
         language.restore(fork.save(), [1])
 
 
+def test_sequences_share_a_call(story, tmp_path):
+    packed = tmp_path / "packed.safetensors"
+    lutra.pack(story, packed, bits=4, group_size=32, threads=1)
+    language = lutra.LanguageModel(packed, threads=1)
+    prompts = [[1, 5, 9], [1, 7], list(range(3, 203))]
+    alone = [language.feed(ids, sequence=language.new_sequence()) for ids in prompts]
+    sequences = [language.new_sequence() for _ in prompts]
+    numpy.testing.assert_array_equal(language.feed_all(list(zip(sequences, prompts))), alone)
+    fork = sequences[0].fork()
+    again = language.feed_all([(sequence, [11]) for sequence in sequences])
+    numpy.testing.assert_array_equal(again[0], language.feed([11], sequence=fork))
+    assert [s.position for s in sequences] == [len(ids) + 1 for ids in prompts]
+
+    fed = [s.tokens for s in sequences]
+    other = lutra.LanguageModel(packed, threads=1).sequence
+    for wrong, words in [
+        ([], "no sequences"),
+        ([(sequences[0], [4]), (sequences[1], [])], "no ids for sequence 1"),
+        ([(sequences[0], [4]), (sequences[1], [512])], "vocabulary"),
+        ([(sequences[0], [4]), (sequences[1], [4] * 600)], "do not fit"),
+        ([(sequences[0], [4]), (sequences[0], [5])], "in use"),
+        ([(sequences[0], [4]), (other, [5])], "another LanguageModel"),
+    ]:
+        with pytest.raises(lutra.Error, match=words):
+            language.feed_all(wrong)
+        assert [s.tokens for s in sequences] == fed
+    with pytest.raises(TypeError):
+        language.feed_all([1])
+
+
 @pytest.mark.parametrize(
     "ids, error",
     [

@@ -88,6 +88,8 @@ endfunction()
 # lutra_cold(ROOM REGEX... [EXCEPT REGEX...]) names sources of lutra_ROOM that run
 # once for a message or a file: they read configurations, build graphs, write
 # headers. A third less to compile, and to link, counts for more than their speed.
+# -Os is smaller still, but takes none of the headers compiled in advance.
+set(LUTRA_COLD -O1 CACHE STRING "How sources that run once are optimized: -O1 or -Os")
 function(lutra_cold room)
   cmake_parse_arguments(PARSE_ARGV 1 cold "" "" "EXCEPT")
   get_target_property(sources lutra_${room} SOURCES)
@@ -98,5 +100,5 @@ function(lutra_cold room)
     list(FILTER sources EXCLUDE REGEX "^(${patterns})")
   endif()
   set_source_files_properties(
-    ${sources} PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-O1>")
+    ${sources} PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:${LUTRA_COLD}>")
 endfunction()

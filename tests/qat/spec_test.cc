@@ -151,6 +151,7 @@ TEST(SpecTest, Presets) {
 
   EXPECT_EQ(SchemeOf(*PresetLayer("int8ds-ternary").weights),
             (QuantScheme{"ternary", 0, 0}));
+  EXPECT_EQ(PresetLayer("lsbq2-g1").weights->group_size, 1);
   EXPECT_EQ(PresetLayer("lsbq2-g128").activations, std::nullopt);
   for (const std::string_view name : ExamplePresets()) {
     EXPECT_TRUE(PresetLayer(name).weights) << name;

@@ -309,4 +309,7 @@ if("packer" IN_LIST LUTRA_ROOMS)
 endif()
 if(LUTRA_BUILD_TOOLS)
   find_package(libedit)  # lines of a conversation are edited
+  if(LUTRA_MPI)
+    find_package(MPI COMPONENTS C)  # processes that train together
+  endif()
 endif()

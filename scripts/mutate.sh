@@ -9,8 +9,9 @@
 #   scripts/mutate.sh FOLDER SUITE... --seed 7          others
 #   scripts/mutate.sh FOLDER SUITE... --seconds 60      what a suite may take
 #
-# Mutants that are in build/mutation/results.tsv already are not made again.
-# Ends with a table by folder and the survivors. The copy is of the last commit.
+# Mutants that are in build/mutation/results.tsv already are not made again: remove
+# that file when sources have changed. Ends with a table by folder and the
+# survivors. The copy is of the last commit.
 set -euo pipefail
 case "${1:-}" in
   '' | -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit ;;
@@ -34,6 +35,7 @@ git cat-file -e "HEAD:$folder" || exit 2
 source=$PWD/build/mutation/source
 build=$source/build/release
 results=$PWD/build/mutation/results.tsv
+export LUTRA_TEST_DATA=${LUTRA_TEST_DATA:-$PWD/../shared}
 mkdir -p "$source"
 touch "$results"
 # Writes only files that differ, lest everything is built again.
@@ -93,7 +95,7 @@ pass >"$source/../pass.log" 2>&1 || { tail -30 "$source/../pass.log" >&2; exit 2
 git ls-files "$folder" | grep '\.cc$' | while read -r file; do
   mutants "$source/$file" | sed "s|^|$file\t|"
 done | awk -v seed="$seed" 'BEGIN { srand(seed) } { print rand() "\t" $0 }' |
-  sort -g | cut -f2- | head -n "$count" |
+  sort -g | cut -f2- | sed -n "1,${count}p" |
   while IFS=$'\t' read -r file line kind text; do
     key="$file"$'\t'"$line"$'\t'"$kind"$'\t'"$text"
     cut -f2- "$results" | grep -qxF -- "$key" && continue

@@ -18,7 +18,7 @@ case "${1:-}" in
 esac
 scripts/setup.sh package
 build=build/package
-cmake --preset release -B "$build" -DCMAKE_INSTALL_PREFIX=/usr \
+cmake --preset release -B "$build" -DCMAKE_INSTALL_PREFIX=/usr -DLUTRA_MPI=OFF \
   -DBUILD_SHARED_LIBS=ON -DLUTRA_BUILD_TESTS=OFF -DLUTRA_BUILD_BENCH=OFF
 cmake --build "$build"
 rm -f "$build"/*.deb

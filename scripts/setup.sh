@@ -23,7 +23,8 @@ packages=(
 for purpose in "$@"; do
   case "$purpose" in
     test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev pkg-config) ;;
-    ci) packages+=(clang-14 libclang-rt-14-dev lld-14 clang-format-14 clang-tidy-14) ;;
+    ci) packages+=(clang-14 libclang-rt-14-dev lld-14 clang-format-14 clang-tidy-14
+      libopenmpi-dev openmpi-bin) ;;
     aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
     wasm) packages+=(emscripten nodejs) ;;
     package) packages+=(dpkg-dev file debootstrap) ;;

@@ -1,5 +1,8 @@
 #include "qat/train/checkpoint.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -15,6 +18,7 @@
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/safetensors.h"
 #include "qat/train/run_description.h"
+#include "runtime/base/file_descriptor.h"
 #include "runtime/base/folder_entries.h"
 #include "runtime/base/json.h"
 #include "runtime/base/make_folder.h"
@@ -110,6 +114,11 @@ void SaveCheckpoint(const std::filesystem::path& folder, const json& run,
                     const TrainPosition& position, const TrainableModel& model,
                     const SchemeMap& schemes, Optimizer& optimizer) {
   MakeFolder(folder);
+  // Of several processes, one at a time; where files cannot be locked, as it
+  // comes. Ends with the descriptor.
+  const FileDescriptor lock(
+      ::open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
+  if (lock.valid()) ::flock(lock.get(), LOCK_EX);
   const std::filesystem::path state = StatePath(folder, position.step);
   SaveState(state, optimizer,
             {{std::string(kStepKey), std::to_string(position.step)}});

@@ -45,6 +45,11 @@ void CheckOptions(const TrainOptions& options) {
   if (options.epochs < 1) throw Error("epochs must be at least 1");
   if (options.steps < 0) throw Error("the steps must not be negative");
   if (options.batch_size < 1) throw Error("the batch size must be at least 1");
+  if (options.shards < 1 || options.shards > options.batch_size) {
+    throw Error("a step of " + std::to_string(options.batch_size) +
+                " samples cannot have " + std::to_string(options.shards) +
+                " shards");
+  }
   if (!positive(options.learning_rate)) {
     throw Error("the learning rate must be above 0");
   }

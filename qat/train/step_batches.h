@@ -14,31 +14,33 @@ namespace lutra::qat {
 // before it.
 class StepBatches {
  public:
-  // A step has `batch_size` samples, fewer at the end of an epoch, and computes
-  // `at_once` of them at a time; 0: all. `data` must outlive this.
-  StepBatches(const Samples& data, size_t batch_size, size_t at_once,
-              uint64_t seed);
+  // A step has `batch_size` samples, fewer at the end of an epoch, in `shards`
+  // parts whose sizes differ by one at most, and computes `at_once` samples of
+  // a part at a time; 0: all. `data` must outlive this.
+  StepBatches(const Samples& data, size_t batch_size, size_t shards,
+              size_t at_once, uint64_t seed);
 
   int64_t StepsPerEpoch() const { return steps_per_epoch_; }
   // At most.
   size_t SamplesOfAStep() const { return batch_size_; }
   size_t SamplesAtATime() const { return at_once_; }
 
-  // What a step, counted from 0, computes one after the other; until the next
-  // call.
-  const std::vector<SampleBatch>& Load(int64_t step);
+  // What a step, counted from 0, computes one after the other, by shard; until
+  // the next call. A shard may be empty.
+  const std::vector<std::vector<SampleBatch>>& Load(int64_t step);
 
  private:
   void StartEpoch(int64_t epoch);
 
   const Samples& data_;
   size_t batch_size_;
+  size_t shards_;
   size_t at_once_;
   uint64_t seed_;
   int64_t steps_per_epoch_;
   int64_t epoch_ = -1;
   std::vector<uint32_t> order_;  // of it
-  std::vector<SampleBatch> batches_;
+  std::vector<std::vector<SampleBatch>> batches_;
 };
 
 }  // namespace lutra::qat

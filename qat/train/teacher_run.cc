@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "lutra/runtime/error.h"
 #include "qat/train/loss_head.h"
@@ -22,11 +23,13 @@ void RunTeacher(const TrainableModel& teacher, StepBatches& batches,
   TeacherCacheWriter writer(path, run, shape, executor);
   for (int64_t step = 0; step < shape.steps; ++step) {
     size_t row = 0;
-    for (const SampleBatch& batch : batches.Load(step)) {
-      const size_t rows = batch.targets.size();
-      writer.Add(step, row, rows,
-                 network.Logits(batch.sequences, batch.Input()));
-      row += rows;
+    for (const std::vector<SampleBatch>& shard : batches.Load(step)) {
+      for (const SampleBatch& batch : shard) {
+        const size_t rows = batch.targets.size();
+        writer.Add(step, row, rows,
+                   network.Logits(batch.sequences, batch.Input()));
+        row += rows;
+      }
     }
     writer.FinishStep(step, row);
     if (progress) progress(step + 1, shape.steps);

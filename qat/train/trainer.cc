@@ -25,6 +25,7 @@
 #include "qat/train/loss_head.h"
 #include "qat/train/param_groups.h"
 #include "qat/train/run_options.h"
+#include "qat/train/shard_sum.h"
 #include "qat/train/step_batches.h"
 #include "qat/train/teacher_cache.h"
 #include "qat/train/teacher_run.h"
@@ -99,8 +100,9 @@ class Trainer::Impl {
     } else if (options_.teacher != nullptr) {
       head_.SetTeacher(options_.teacher->graph, options_.teacher->parameters);
     }
-    batches_.emplace(data_, options_.batch_size, options_.micro_batch,
-                     options_.seed);
+    batches_.emplace(data_, options_.batch_size, options_.shards,
+                     options_.micro_batch, options_.seed);
+    sum_.emplace(options_.shards, head_.gradients(), options_.processes);
     steps_per_epoch_ = batches_->StepsPerEpoch();
     total_steps_ = options_.steps > 0 ? options_.steps
                                       : steps_per_epoch_ * options_.epochs;
@@ -111,10 +113,12 @@ class Trainer::Impl {
   void CacheTeacher(const std::function<void(int64_t, int64_t)>& progress) {
     const std::filesystem::path& path = options_.teacher_cache;
     if (path.empty()) throw Error("no file to keep the teacher's outputs in");
-    if (!std::filesystem::exists(path)) {
+    // The first process runs it for all.
+    if (sum_->rank() == 0 && !std::filesystem::exists(path)) {
       RunTeacher(*options_.teacher, *batches_, path, DescribeTeacher(),
                  CacheShape(), executor_, progress);
     }
+    if (sum_->IsShared()) sum_->Meet(0);
     cache_.emplace(path, DescribeTeacher(), CacheShape());
     head_.SetTeacher(*cache_);
   }
@@ -130,8 +134,10 @@ class Trainer::Impl {
     const Clock::time_point start = Clock::now();
     const int64_t first_step = position_.step;
     rows_ = 0;
+    if (sum_->IsShared()) sum_->Meet(ChecksumOfRun());
+    bool wants_stop = false;
     while (position_.step < total_steps_) {
-      Step();
+      const bool stops = Step(wants_stop);
       TrainProgress progress = Progress();
       const double seconds =
           std::chrono::duration<double>(Clock::now() - start).count();
@@ -141,15 +147,16 @@ class Trainer::Impl {
       progress.rows = rows_;
       progress.row_name = data_.RowName();
       progress.rows_per_second = static_cast<double>(rows_) / seconds;
-      if (!options_.checkpoint.empty() &&
+      if (!options_.checkpoint.empty() && sum_->rank() == 0 &&
           (progress.epoch_done ||
            (options_.checkpoint_steps > 0 &&
             position_.step % options_.checkpoint_steps == 0))) {
         Save();
       }
-      if (!observer(progress)) return false;
+      wants_stop = !observer(progress);
+      if (stops || (wants_stop && !sum_->IsShared())) return false;
     }
-    return true;
+    return !wants_stop;
   }
 
   TrainMemory Reserve() {
@@ -162,6 +169,7 @@ class Trainer::Impl {
     for (const auto& [name, tensor] : model_.parameters) {
       memory.weights += tensor.values.size() * sizeof(float);
     }
+    memory.gradients = sum_->ByteCount();
     const size_t moments =
         size_t{options_.optimizer == OptimizerKind::kSgd ? 1u : 2u} +
         (options_.average > 0.0 ? 1 : 0);
@@ -309,6 +317,7 @@ class Trainer::Impl {
       own["rate"] = settings.rate;
       if (settings.weight_decay) own["weight decay"] = *settings.weight_decay;
     }
+    add("shards", options_.shards, usual.shards);
     add("samples at a time", options_.micro_batch, usual.micro_batch);
     add("optimizer", Name(options_.optimizer), Name(usual.optimizer));
     add("beta1", options_.beta1, usual.beta1);
@@ -344,27 +353,58 @@ class Trainer::Impl {
     return run;
   }
 
-  void Step() {
+  // Of what must be the same in all processes.
+  uint64_t ChecksumOfRun() const {
+    const std::string run = DescribeRun().dump();
+    const uLong crc =
+        crc32_z(crc32_z(0, nullptr, 0),
+                reinterpret_cast<const unsigned char*>(run.data()), run.size());
+    return (uint64_t{ChecksumOf(model_.parameters)} << 32 ^
+            static_cast<uint64_t>(crc)) +
+           static_cast<uint64_t>(position_.step);
+  }
+
+  // The part of a step, whose targets are `rows`, that a shard has. In a step
+  // `first` of its rows come before.
+  ShardSum::Total RunShard(const std::vector<SampleBatch>& batches,
+                           size_t first, size_t rows) {
+    const float scale = 1.0f / static_cast<float>(rows);
+    head_.ClearGradients();
+    ShardSum::Total total;
+    for (const SampleBatch& batch : batches) {
+      if (cache_) cache_->Seek(position_.step, first, batch.targets.size());
+      first += batch.targets.size();
+      total.loss.Add(
+          head_.Run(batch.sequences, batch.Input(), batch.targets, scale));
+    }
+    return total;
+  }
+
+  // Returns whether this is the last step for now, as a process wants.
+  bool Step(bool wants_stop) {
     if (position_.step % steps_per_epoch_ == 0) {
       position_.loss_sum = 0.0;
       position_.correct = 0;
       position_.seen = 0;
     }
-    const std::vector<SampleBatch>& batches = batches_->Load(position_.step);
-    size_t rows = 0;
-    for (const SampleBatch& batch : batches) {
-      rows += CountTargets(batch.targets, {});
-    }
-    const float scale = 1.0f / static_cast<float>(rows);
-    TensorMap& gradients = head_.gradients();
-    head_.ClearGradients();
-    ClassificationLoss loss;
+    const auto& shards = batches_->Load(position_.step);
+    size_t targets = 0;
+    std::vector<size_t> firsts;  // rows, of the shards
     size_t row = 0;
-    for (const SampleBatch& batch : batches) {
-      if (cache_) cache_->Seek(position_.step, row, batch.targets.size());
-      row += batch.targets.size();
-      loss.Add(head_.Run(batch.sequences, batch.Input(), batch.targets, scale));
+    for (const std::vector<SampleBatch>& shard : shards) {
+      firsts.push_back(row);
+      for (const SampleBatch& batch : shard) {
+        targets += CountTargets(batch.targets, {});
+        row += batch.targets.size();
+      }
     }
+    ShardSum::Total total = sum_->Run([&](size_t shard) {
+      ShardSum::Total part = RunShard(shards[shard], firsts[shard], targets);
+      part.stop = wants_stop;
+      return part;
+    });
+    const ClassificationLoss& loss = total.loss;
+    TensorMap& gradients = head_.gradients();
     if (!std::isfinite(loss.loss)) Unstable("the loss");
     gradient_norm_ = ClipGradients(gradients, options_.clip, executor_);
     if (!std::isfinite(gradient_norm_)) {
@@ -376,11 +416,12 @@ class Trainer::Impl {
     }
     optimizer_->Step(executor_);
     ++position_.step;
-    step_loss_ = loss.loss / static_cast<double>(rows);
-    rows_ += rows;
+    step_loss_ = loss.loss / static_cast<double>(targets);
+    rows_ += targets;
     position_.loss_sum += loss.loss;
     position_.correct += loss.correct;
-    position_.seen += rows;
+    position_.seen += targets;
+    return total.stop;
   }
 
   [[noreturn]] void Unstable(const std::string& what) const {
@@ -432,7 +473,8 @@ class Trainer::Impl {
   Executor* executor_;
   std::optional<StepBatches> batches_;  // once the options are checked
   std::optional<TeacherCache> cache_;
-  LossHead head_;  // may read it
+  LossHead head_;                // may read it
+  std::optional<ShardSum> sum_;  // of its gradients
   std::unique_ptr<Optimizer> optimizer_;
   const AveragingOptimizer* averaging_ = nullptr;  // it, if it is one
   const QuantOptimizer* quantizing_ = nullptr;     // likewise

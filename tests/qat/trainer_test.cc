@@ -389,6 +389,7 @@ TEST_F(BadCheckpointTest, EveryOptionIsCompared) {
   expect_refused("warm-up", [](auto& o) { o.warmup_epochs = 0.25; });
   expect_refused("weight decay", [](auto& o) { o.weight_decay = 0.02; });
   expect_refused("seed", [](auto& o) { o.seed = 2; });
+  expect_refused("shards", [](auto& o) { o.shards = 2; });
   expect_refused("proximal map",
                  [](auto& o) { o.quantization->prox_map = "hard"; });
   expect_refused("anneal start",

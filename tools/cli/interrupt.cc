@@ -63,6 +63,8 @@ EndOnInterrupt::~EndOnInterrupt() {
   }
 }
 
+bool EndOnInterrupt::IsWanted() { return ending != 0; }
+
 void EndOnInterrupt::Check() const {
   if (const int signal = ending; signal != 0) throw ExitStatus(128 + signal);
 }

@@ -37,6 +37,8 @@ class EndOnInterrupt {
   // Throws ExitStatus with 128 + the signal, as shells have it, if there was
   // one. From any thread.
   void Check() const;
+  // Whether it would.
+  static bool IsWanted();
 
  private:
   static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};

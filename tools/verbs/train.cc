@@ -36,6 +36,7 @@ constexpr const char* kExample =
     "int8 \\\n"
     "    -o adapted.safetensors\n"
     "  lutra train run.json --steps 2000   # other options from a file\n"
+    "  mpirun -n 4 lutra train ...         # four processes share each step\n"
     "  lutra train ... --checkpoint run/   # stopped\n"
     "  lutra train ... --checkpoint run/ --resume   # goes on";
 
@@ -127,6 +128,13 @@ void AddTrainVerb(CommandLine& line) {
       .TypeName("N")
       .Range(size_t{0}, kMaxBatch)
       .ShowDefault();
+  train
+      .Add("--shards", verb->shards,
+           "Parts of a step whose gradients are added in a fixed order, and "
+           "that processes of mpirun share: any number of them has the same "
+           "result (their number, alone 1)")
+      .TypeName("N")
+      .Range(size_t{1}, kMaxBatch);
   verb->of_texts.push_back(
       {"--length",
        train.Add("--length", verb->text.length, "Tokens of a window of text")

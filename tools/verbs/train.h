@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "tools/cli/options.h"
 #include "tools/cli/scheme_options.h"
 #include "tools/verbs/train_data.h"
+#include "tools/verbs/train_processes.h"
 
 // The verb train: its options, which train.cc defines, and the run that they
 // describe, in train_run.cc.
@@ -58,6 +60,7 @@ struct TrainVerb {
   // What depends on the kind of data unless it is given.
   int64_t epochs = 0;
   size_t batch = 0;
+  size_t shards = 0;  // 0: as many as there are processes
   std::optional<double> distillation, learning_rate, warmup, beta2, clip,
       rate_floor;
   std::vector<std::string> param_rules;
@@ -80,6 +83,11 @@ struct TrainVerb {
   void Run();
 
  private:
+  // This process's are shown if it is the first, or alone.
+  std::ostream& Out() { return IsFirst() ? std::cout : silent_; }
+  bool IsFirst() const {
+    return processes_ == nullptr || processes_->Rank() == 0;
+  }
   void CheckOptions(bool is_text, bool quantized) const;
   void LoadData(bool is_text);
   void Resolve(bool is_text, size_t samples);
@@ -94,10 +102,13 @@ struct TrainVerb {
   bool Judges() const { return !validation.empty() || labelled.held_out > 0; }
   double JudgeEpoch(qat::Trainer& trainer, const qat::TrainProgress& state);
   void JudgeOutput(Executor* executor);
+  void KeepCheckpoint(qat::Trainer& trainer, int64_t step) const;
   void Finish(qat::Trainer& trainer) const;
   void Pack() const;
   double Epochs() const;  // also with --steps
 
+  std::unique_ptr<MpiProcesses> processes_;
+  std::ostream silent_{nullptr};
   double steps_per_epoch_ = 1;
   LabelledData images_;
   std::unique_ptr<qat::Samples> text_;

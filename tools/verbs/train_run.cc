@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <iostream>
 #include <utility>
@@ -88,6 +89,11 @@ double TrainVerb::Epochs() const {
 void TrainVerb::Resolve(bool is_text, size_t samples) {
   const TrainDefaults& usual = is_text ? kTextDefaults : kImageDefaults;
   const bool quantized = schemes.HasDefault();
+  options.processes = processes_.get();
+  options.shards = shards != 0 ? shards
+                   : processes_ == nullptr
+                       ? 1
+                       : static_cast<size_t>(processes_->Count());
   options.epochs = epochs != 0 ? epochs : usual.epochs;
   options.batch_size = batch != 0 ? batch : usual.batch;
   options.learning_rate = learning_rate.value_or(
@@ -165,6 +171,7 @@ void TrainVerb::SetParameters(const qat::TrainableModel& start) {
     if (!options.frozen.contains(name)) names.push_back(name);
   }
   options.parameters = rules.Resolve(names);
+  if (!IsFirst()) return;
   for (const std::string& unused : rules.Unused(names)) {
     std::cerr << "lutra: warning: '" << OneLine(unused)
               << "' matches no parameter\n";
@@ -216,7 +223,7 @@ void TrainVerb::CacheTeacher(qat::Trainer& trainer) const {
 
 void TrainVerb::Train(qat::Trainer& trainer) {
   std::optional<TrainLog> log_file;
-  if (!log.empty()) {
+  if (!log.empty() && IsFirst()) {
     std::vector<std::string> quantized;
     for (const auto& [name, scheme] : quantization.schemes) {
       quantized.push_back(name);
@@ -225,23 +232,17 @@ void TrainVerb::Train(qat::Trainer& trainer) {
   }
   Progress progress;
   const EndOnInterrupt interrupt;
-  trainer.Run([&](const qat::TrainProgress& state) {
+  int64_t step = 0;
+  const auto observe = [&](const qat::TrainProgress& state) {
+    step = state.step;
     TrainLog::Line line{state, std::nullopt, {}};
-    try {
-      interrupt.Check();
-    } catch (const ExitStatus&) {
+    if (EndOnInterrupt::IsWanted()) {
       progress.Clear();
       if (log_file) log_file->Add(line);
-      if (!options.checkpoint.empty()) {
-        trainer.SaveCheckpoint();
-        std::cerr << "lutra: stopped at step "
-                  << WithCommas(static_cast<uint64_t>(state.step)) << "; "
-                  << OneLine(options.checkpoint.string())
-                  << " has a checkpoint for --resume\n";
-      }
-      throw;
+      return false;
     }
     const bool is_last = state.step == state.total_steps;
+    if (!IsFirst()) return true;
     if (state.epoch_done || is_last) {
       progress.Clear();
       std::cout << ProgressLine(state) << std::endl;
@@ -258,8 +259,32 @@ void TrainVerb::Train(qat::Trainer& trainer) {
       log_file->Add(line);
     }
     return true;
-  });
+  };
+  bool done = false;
+  try {
+    done = trainer.Run(observe);
+  } catch (const Error&) {
+    // Another process has ended; the first two keep what there is, since it may
+    // have been one of them.
+    if (processes_ == nullptr || !EndOnInterrupt::IsWanted()) throw;
+    if (processes_->Rank() < 2) KeepCheckpoint(trainer, step);
+    throw;
+  }
   progress.Clear();
+  if (done) return;
+  if (IsFirst()) KeepCheckpoint(trainer, step);
+  if (processes_ != nullptr) processes_->Leave();
+  interrupt.Check();
+  throw ExitStatus(128 + SIGTERM);  // another process got the signal
+}
+
+void TrainVerb::KeepCheckpoint(qat::Trainer& trainer, int64_t step) const {
+  if (options.checkpoint.empty()) return;
+  trainer.SaveCheckpoint();
+  std::cerr << "lutra: stopped at step "
+            << WithCommas(static_cast<uint64_t>(step)) << "; "
+            << OneLine(options.checkpoint.string())
+            << " has a checkpoint for --resume\n";
 }
 
 // Returns the loss. The last step is told of in Finish.
@@ -350,9 +375,10 @@ void TrainVerb::Run() {
   if (init.empty()) init = model;
   const qat::SchemeRules rules = schemes.Rules();
   if (output.empty() && !dry_run) throw UsageError("--output", "is required");
+  if (!dry_run) processes_ = JoinProcesses(&EndOnInterrupt::IsWanted);
   // What can be wrong with the output shows before the long work.
-  if (!dry_run) const OutputFile probe(output);
-  if (!packed.empty()) const OutputFile probe(packed);
+  if (!dry_run && IsFirst()) const OutputFile probe(output);
+  if (!packed.empty() && IsFirst()) const OutputFile probe(packed);
   const bool is_text = !init.empty() && TakesText(init);
   CheckOptions(is_text, quantized);
   std::optional<qat::TrainableModel> start;
@@ -375,7 +401,7 @@ void TrainVerb::Run() {
   if (rank > 0) AddAdapters(*start);
   if (cache) SetCache(start->graph);
   SetParameters(*start);
-  WarnOfUnused(start->graph, rules);
+  if (IsFirst()) WarnOfUnused(start->graph, rules);
   const std::unique_ptr<Executor> executor = StartThreads(threads);
   if (dry_run) {
     std::cout << TrainingPlan(
@@ -391,16 +417,18 @@ void TrainVerb::Run() {
   if (quantized) Quantize(*start, rules);
   qat::Trainer trainer(*std::move(start), *train_, options, executor.get());
   const qat::TrainMemory memory = trainer.Reserve();
-  std::cout << "memory: weights " << Bytes(memory.weights) << ", gradients "
-            << Bytes(memory.gradients) << ", optimizer "
-            << Bytes(memory.optimizer) << ", step " << Bytes(memory.step)
-            << std::endl;
+  Out() << "memory: weights " << Bytes(memory.weights) << ", gradients "
+        << Bytes(memory.gradients) << ", optimizer " << Bytes(memory.optimizer)
+        << ", step " << Bytes(memory.step) << std::endl;
   if (!options.teacher_cache.empty()) CacheTeacher(trainer);
   if (resume) trainer.Resume();
-  JudgeOutput(executor.get());
+  if (IsFirst()) JudgeOutput(executor.get());
   Train(trainer);
-  Finish(trainer);
-  if (!packed.empty()) Pack();
+  if (IsFirst()) {
+    Finish(trainer);
+    if (!packed.empty()) Pack();
+  }
+  if (processes_ != nullptr) processes_->Leave();
 }
 
 }  // namespace lutra::tools

@@ -15,6 +15,7 @@
 #include "lutra/kernels/executor.h"
 #include "lutra/qat/learning_rate.h"
 #include "lutra/qat/param_rules.h"
+#include "lutra/qat/processes.h"
 #include "lutra/qat/samples.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/trainable_model.h"
@@ -61,6 +62,13 @@ struct TrainOptions {
   // Samples of a step that are computed at a time, which bounds the memory; 0:
   // all. Gradients are sums, and but for rounding the same.
   size_t micro_batch = 0;
+  // Parts of a step whose gradients are added in a fixed tree, and that
+  // processes share: the result depends on their number, not on that of the
+  // processes. At most the batch size.
+  size_t shards = 1;
+  // Others that train with this one, which must outlive the trainer; nullptr:
+  // none. All must have the same kind of CPU.
+  Processes* processes = nullptr;
 
   OptimizerKind optimizer = OptimizerKind::kAdamW;
   double beta1 = 0.9;  // of Adam and AdamW
@@ -126,7 +134,8 @@ struct TrainProgress {
   double seconds_left = 0.0;
 };
 
-// Called after each step; returns whether to go on.
+// Called after each step; returns whether to go on. With other processes a run
+// that is to stop does one step more, after which all of them stop.
 using TrainObserver = std::function<bool(const TrainProgress&)>;
 
 struct Judgement {
@@ -170,9 +179,11 @@ class Trainer {
   // model, other data or other options.
   void Resume();
 
-  // Runs the steps that remain. Returns false if the observer stopped it.
-  // Throws lutra::Error, naming the step, when the loss or a gradient is not
-  // finite.
+  // Runs the steps that remain. Returns false if the observer, or that of
+  // another process, stopped it. Throws lutra::Error, naming the step, when the
+  // loss or a gradient is not finite; and what TrainOptions::processes throw,
+  // after which the trainer is where the last whole step left it, and can write
+  // a checkpoint.
   bool Run(const TrainObserver& observer);
 
   // Writes a checkpoint to options.checkpoint now. Throws lutra::Error.

@@ -187,11 +187,10 @@ TEST_F(ShardsTest, ShardsAreTheWholeStep) {
 
 TEST_F(ShardsTest, OneThatIsToStopStopsAllOfThemTogether) {
   const TrainObserver goes_on = [](const TrainProgress&) { return true; };
-  for (const End& end :
-       Train(std::vector<TrainOptions>(3, Options(4)),
-             {goes_on,
-              [](const TrainProgress& state) { return state.step < 2; },
-              goes_on})) {
+  for (const End& end : Train(
+           std::vector<TrainOptions>(3, Options(4)),
+           {goes_on, [](const TrainProgress& state) { return state.step < 2; },
+            goes_on})) {
     EXPECT_EQ(end.error, "");
     EXPECT_FALSE(end.done);
     EXPECT_EQ(end.step, 3);

@@ -103,6 +103,18 @@ TrainOptions Options(size_t shards) {
   return options;
 }
 
+TrainableModel Mlp(uint64_t seed) {
+  return MakeMlp(16, std::vector<size_t>{8}, 4, seed);
+}
+
+std::vector<float> WeightsOf(const Trainer& trainer) {
+  std::vector<float> weights;
+  for (const auto& [name, tensor] : trainer.model().parameters) {
+    weights.insert(weights.end(), tensor.values.begin(), tensor.values.end());
+  }
+  return weights;
+}
+
 // What a process ended with: values of all weights, or an error.
 struct End {
   std::vector<float> weights;
@@ -127,20 +139,21 @@ class ShardsTest : public ::testing::Test {
         TrainOptions own = options[i];
         own.processes = &process;
         End& end = ends[i];
+        std::unique_ptr<Trainer> trainer;
         try {
-          Trainer trainer(MakeMlp(16, std::vector<size_t>{8}, 4, 1), images_,
-                          own, nullptr);
-          end.done = trainer.Run([&](const TrainProgress& state) {
+          trainer = std::make_unique<Trainer>(Mlp(1), images_, own, nullptr);
+          if (!own.teacher_cache.empty()) trainer->CacheTeacher({});
+          end.done = trainer->Run([&](const TrainProgress& state) {
             end.step = state.step;
             return observers.empty() || observers[i](state);
           });
-          for (const auto& [name, tensor] : trainer.model().parameters) {
-            end.weights.insert(end.weights.end(), tensor.values.begin(),
-                               tensor.values.end());
-          }
+          end.weights = WeightsOf(*trainer);
         } catch (const Error& error) {
           end.error = error.what();
           post.Close();
+          if (trainer != nullptr && !own.checkpoint.empty()) {
+            trainer->SaveCheckpoint();
+          }
         }
       });
     }
@@ -148,6 +161,7 @@ class ShardsTest : public ::testing::Test {
     return ends;
   }
 
+  TempDir dir_;
   const LabelledImages images_ = Images();
 };
 
@@ -197,10 +211,14 @@ TEST_F(ShardsTest, OneThatIsToStopStopsAllOfThemTogether) {
   }
 }
 
+// All of them keep what there is, one after the other.
 TEST_F(ShardsTest, OneThatEndsEndsTheOthersAfterAWholeStep) {
   const TrainObserver goes_on = [](const TrainProgress&) { return true; };
+  TrainOptions options = Options(4);
+  const std::vector<float> whole = Train({options})[0].weights;
+  options.checkpoint = dir_ / "run";
   const std::vector<End> ends =
-      Train(std::vector<TrainOptions>(3, Options(4)),
+      Train(std::vector<TrainOptions>(3, options),
             {goes_on, goes_on, [](const TrainProgress& state) {
                if (state.step == 2) throw Error("this one fails");
                return true;
@@ -209,6 +227,28 @@ TEST_F(ShardsTest, OneThatEndsEndsTheOthersAfterAWholeStep) {
   for (size_t i = 0; i < 2; ++i) {
     EXPECT_EQ(ends[i].error, "the other has ended");
     EXPECT_EQ(ends[i].step, 2);
+  }
+  Trainer resumed(Mlp(1), images_, options, nullptr);
+  resumed.Resume();
+  EXPECT_TRUE(resumed.Run(goes_on));
+  EXPECT_EQ(WeightsOf(resumed), whole);
+}
+
+// One process runs the teacher for all; a shard reads what is said of its own
+// rows.
+TEST_F(ShardsTest, ATeacherIsKeptForAllOfThem) {
+  TrainOptions options = Options(3);
+  options.quantization.reset();
+  options.teacher = std::make_shared<const TrainableModel>(Mlp(2));
+  options.distillation = 1.0;
+  const std::vector<float> at_hand = Train({options})[0].weights;
+  options.teacher_cache = dir_ / "teacher";
+  const std::vector<End> ends = Train({options, options});
+  ASSERT_EQ(ends[0].error, "");
+  EXPECT_EQ(ends[1].weights, ends[0].weights);
+  ASSERT_EQ(ends[0].weights.size(), at_hand.size());
+  for (size_t i = 0; i < at_hand.size(); ++i) {
+    EXPECT_NEAR(ends[0].weights[i], at_hand[i], 1e-4f);
   }
 }
 

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,8 +82,7 @@ struct TrainVerb {
   void Run();
 
  private:
-  // This process's are shown if it is the first, or alone.
-  std::ostream& Out() { return IsFirst() ? std::cout : silent_; }
+  // Of processes that train together the first one prints and writes.
   bool IsFirst() const {
     return processes_ == nullptr || processes_->Rank() == 0;
   }
@@ -108,7 +106,6 @@ struct TrainVerb {
   double Epochs() const;  // also with --steps
 
   std::unique_ptr<MpiProcesses> processes_;
-  std::ostream silent_{nullptr};
   double steps_per_epoch_ = 1;
   LabelledData images_;
   std::unique_ptr<qat::Samples> text_;

@@ -40,32 +40,34 @@ class World : public MpiProcesses {
   void Leave() override { MPI_Finalize(); }
 
   void Send(int to, const void* data, size_t size) override {
-    const char* bytes = static_cast<const char*>(data);
-    do {
-      const size_t part = std::min(size, kLargestMessage);
-      MPI_Request request = MPI_REQUEST_NULL;
-      Wait(to, request,
-           MPI_Isend(bytes, static_cast<int>(part), MPI_BYTE, to, 0,
-                     MPI_COMM_WORLD, &request));
-      bytes += part;
-      size -= part;
-    } while (size > 0);
+    const char* const bytes = static_cast<const char*>(data);
+    Move(to, size, [&](size_t begin, int part, MPI_Request* request) {
+      return MPI_Isend(bytes + begin, part, MPI_BYTE, to, 0, MPI_COMM_WORLD,
+                       request);
+    });
   }
 
   void Receive(int from, void* data, size_t size) override {
-    char* bytes = static_cast<char*>(data);
-    do {
-      const size_t part = std::min(size, kLargestMessage);
-      MPI_Request request = MPI_REQUEST_NULL;
-      Wait(from, request,
-           MPI_Irecv(bytes, static_cast<int>(part), MPI_BYTE, from, 0,
-                     MPI_COMM_WORLD, &request));
-      bytes += part;
-      size -= part;
-    } while (size > 0);
+    char* const bytes = static_cast<char*>(data);
+    Move(from, size, [&](size_t begin, int part, MPI_Request* request) {
+      return MPI_Irecv(bytes + begin, part, MPI_BYTE, from, 0, MPI_COMM_WORLD,
+                       request);
+    });
   }
 
  private:
+  // In parts that MPI's int can count.
+  template <typename F>
+  void Move(int other, size_t size, const F& start) const {
+    for (size_t begin = 0; begin < size; begin += kLargestMessage) {
+      const auto part =
+          static_cast<int>(std::min(size - begin, kLargestMessage));
+      MPI_Request request = MPI_REQUEST_NULL;
+      const int begun = start(begin, part, &request);
+      Wait(other, request, begun);
+    }
+  }
+
   // MPI's own waiting would not see a signal. The processor is left to others
   // after a while: ranks may share it.
   void Wait(int other, MPI_Request& request, int begun) const {

@@ -417,9 +417,12 @@ void TrainVerb::Run() {
   if (quantized) Quantize(*start, rules);
   qat::Trainer trainer(*std::move(start), *train_, options, executor.get());
   const qat::TrainMemory memory = trainer.Reserve();
-  Out() << "memory: weights " << Bytes(memory.weights) << ", gradients "
-        << Bytes(memory.gradients) << ", optimizer " << Bytes(memory.optimizer)
-        << ", step " << Bytes(memory.step) << std::endl;
+  if (IsFirst()) {
+    std::cout << "memory: weights " << Bytes(memory.weights) << ", gradients "
+              << Bytes(memory.gradients) << ", optimizer "
+              << Bytes(memory.optimizer) << ", step " << Bytes(memory.step)
+              << std::endl;
+  }
   if (!options.teacher_cache.empty()) CacheTeacher(trainer);
   if (resume) trainer.Resume();
   if (IsFirst()) JudgeOutput(executor.get());

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <limits>
 
-// The 8-bit floats of scales, as the Open Compute Project defines them
+#include "kernels/base/half.h"
+
+// 8-bit floats, as the Open Compute Project defines them
 // (Microscaling Formats 1.0 and FP8 1.0). Values to be stored are finite.
 
 namespace lutra {
@@ -36,6 +38,17 @@ inline uint8_t E4M3FromFloat(float value) {
     stored = ((bits + 0x7FFFF + (bits >> 20 & 1)) >> 20) - (120 << 3);
   }
   return static_cast<uint8_t>(stored | (std::signbit(value) ? 0x80 : 0));
+}
+
+// Five bits of exponent, two of mantissa: the upper half of a float16. 57344 at
+// most; infinities are none that are stored.
+inline float FloatFromE5M2(uint8_t stored) {
+  return FloatFromFloat16(static_cast<uint16_t>(stored << 8));
+}
+
+// Of a number that has these two bits of mantissa at most.
+inline uint8_t E5M2FromExactFloat(float value) {
+  return static_cast<uint8_t>(Float16FromFloat(value) >> 8);
 }
 
 // 2^(stored - 127).

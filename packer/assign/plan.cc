@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "lutra/qat/conversion.h"
 #include "lutra/qat/quantizers.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/input_quantization.h"
@@ -17,6 +19,7 @@ namespace {
 constexpr int64_t kMaxUint32 = std::numeric_limits<uint32_t>::max();
 
 constexpr size_t kMaxRowTable = 16;
+constexpr uint32_t kMaxTableBits = 4;
 
 uint32_t Clamp(int64_t value) {
   return static_cast<uint32_t>(std::clamp<int64_t>(value, 0, kMaxUint32));
@@ -92,6 +95,31 @@ size_t PlanTables(WeightPlan& plan) {
   return quantizer->GridSize(scheme.bits);
 }
 
+// Kernels are not concerned, so there are few limits.
+void PlanFloats(WeightPlan& plan) {
+  const qat::QuantScheme& scheme = plan.scheme;
+  const int64_t k = plan.weight.k;
+  const bool exact = qat::HasPowersOfTwo(scheme.quantizer);
+  if (scheme.scale_type != qat::ScaleType::kFloat &&
+      !(exact && scheme.scale_type == qat::ScaleType::kPowerOfTwo)) {
+    throw Error("8-bit floats are stored with scales of float32" +
+                std::string(exact ? ", or powers of two" : ""));
+  }
+  if (plan.weight.n < 1 || k < 1 || plan.weight.n > kMaxUint32 ||
+      k > kMaxUint32) {
+    throw Error("has a dimension that is not possible");
+  }
+  int64_t columns = scheme.group_size == 0 ? k : std::min(scheme.group_size, k);
+  // A file tells how many groups there are; where that says another size, as 2
+  // of 32 and 16 columns are also 2 of 24, it has parts of groups.
+  const int64_t groups = (k - 1) / columns + 1;
+  if ((k - 1) / groups + 1 != columns) columns = std::gcd(columns, k);
+  plan.format.n = Clamp(plan.weight.n);
+  plan.format.k = Clamp(k);
+  plan.format.bits = 8;
+  plan.format.group_size = Clamp(columns);
+}
+
 }  // namespace
 
 std::optional<kernels::LutFormat> WithTwoLevels(
@@ -110,13 +138,32 @@ std::optional<kernels::LutFormat> WithTwoLevels(
   return result;
 }
 
+DType ScaleDType(const WeightPlan& plan) {
+  return plan.scheme.scale_type == qat::ScaleType::kPowerOfTwo
+             ? DType::kFloat8E8M0
+             : DType::kFloat32;
+}
+
+size_t WeightPlan::Bytes() const {
+  if (method == PackMethod::kKept) return weight.bytes;
+  if (!floats) return kernels::BlobBytes(format);
+  return weight.ElementCount() +
+         format.n * format.GroupsPerRow() * ByteSize(ScaleDType(*this));
+}
+
 void PlanBlob(WeightPlan& plan) {
   const int64_t k = plan.weight.k;
   plan.scheme = qat::ForRow(plan.scheme, k);
+  plan.floats = qat::FloatStorage(plan.scheme.quantizer);
+  if (plan.floats) {
+    PlanFloats(plan);
+    return;
+  }
   const qat::QuantScheme& scheme = plan.scheme;
   kernels::LutFormat& format = plan.format;
   if (scheme.scale_type == qat::ScaleType::kPowerOfTwo &&
-      plan.method != PackMethod::kPostTraining) {
+      plan.method != PackMethod::kPostTraining &&
+      !qat::HasPowersOfTwo(scheme.quantizer)) {
     throw Error("it was trained with scales that are no powers of two");
   }
   const size_t levels = PlanTables(plan);
@@ -129,6 +176,10 @@ void PlanBlob(WeightPlan& plan) {
   format.n = Clamp(plan.weight.n);
   format.k = Clamp(k);
   format.bits = static_cast<uint32_t>(std::bit_width(levels - 1));
+  // There are no tables of 6 bits: the entries themselves are stored.
+  if (qat::FloatBits(scheme.quantizer) && format.bits > kMaxTableBits) {
+    format.bits = 8;
+  }
   format.group_size = Clamp(scheme.group_size);
   // A row shorter than a group is one short group.
   const bool short_row =
@@ -204,7 +255,7 @@ void CheckInputs(const std::string& path, const Graph& graph,
                  const std::vector<WeightPlan>& plans) {
   std::map<std::string_view, size_t> groups;
   for (const WeightPlan& plan : plans) {
-    if (plan.method == PackMethod::kKept) continue;
+    if (plan.method == PackMethod::kKept || plan.floats) continue;
     groups[plan.weight.name] = plan.format.group_size;
   }
   for (const Node& node : graph.nodes) {

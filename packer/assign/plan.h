@@ -25,12 +25,21 @@ struct WeightPlan {
   // and stores them instead of indices. None if tables are per row or learned.
   std::vector<int8_t> table;
   std::optional<qat::LearnedTable> learned;
+  // If it is not packed but stored as 8-bit floats; format has only its sizes,
+  // with the columns that share a stored scale.
+  std::optional<DType> floats;
+
+  // In the new file.
+  size_t Bytes() const;
 };
 
 // Fixes format, table and learned by the shape of plan.weight and by
 // plan.scheme and plan.method (which a table per row makes kRounded). Throws
 // Error with the bare cause.
 void PlanBlob(WeightPlan& plan);
+
+// Of the scales of 8-bit floats.
+DType ScaleDType(const WeightPlan& plan);
 
 // Decides for every weight of the model and checks that its shape can be
 // packed, so that all such errors come before any work. Throws Error.

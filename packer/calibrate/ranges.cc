@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "lutra/qat/range_observer.h"
+#include "lutra/qat/range_statistics.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/input_quantization.h"
 #include "packer/calibrate/sample_runner.h"
@@ -20,8 +21,8 @@ namespace {
 // Rows of a call, of which all values are held.
 constexpr size_t kRows = 64;
 
-constexpr std::array<std::string_view, 6> kNames = {
-    "min-max", "absmax", "rms", "percentile", "mse", "fixed"};
+constexpr std::array<std::string_view, 7> kNames = {
+    "min-max", "absmax", "rms", "percentile", "mse", "fixed", "mean-max"};
 
 std::vector<std::string> RangedValues(const Graph& graph) {
   std::vector<std::string> values;
@@ -64,6 +65,10 @@ class Observation {
       observer_->Observe(values.data(), 1, values.size());
       return;
     }
+    if (options_.rule == RangeRule::kMeanMax) {
+      statistics_.Add("", values.data(), values.size());
+      return;
+    }
     for (const float x : values) {
       least_ = std::min(least_, x);
       most_ = std::max(most_, x);
@@ -83,6 +88,9 @@ class Observation {
       return {(static_cast<float>(bounds_.lo) - p.zero_point) * p.scale,
               (static_cast<float>(bounds_.hi) - p.zero_point) * p.scale};
     }
+    if (options_.rule == RangeRule::kMeanMax) {
+      return statistics_.Range("", options_.symmetric);
+    }
     if (options_.rule == RangeRule::kAbsMax) {
       const float largest = std::max(-least_, most_);
       return {-largest, largest};
@@ -97,6 +105,7 @@ class Observation {
   const RangeOptions& options_;
   const qat::AffineBounds bounds_;
   std::optional<qat::RangeObserver> observer_;
+  qat::RangeStatistics statistics_;
   float least_ = 0;
   float most_ = 0;
   double squares_ = 0;
@@ -149,7 +158,11 @@ std::vector<ObservedValue> ObservedValues(
     RangeOptions options;
     switch (input.activations.observer) {
       case qat::RangeMethod::kMinMax:
+      case qat::RangeMethod::kMx:
         options.rule = RangeRule::kMinMax;
+        break;
+      case qat::RangeMethod::kMeanMax:
+        options.rule = RangeRule::kMeanMax;
         break;
       case qat::RangeMethod::kPercentile:
         options.rule = RangeRule::kPercentile;

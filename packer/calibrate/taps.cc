@@ -86,23 +86,6 @@ std::optional<std::string> NormalizedSum(const Graph& graph,
   return {};
 }
 
-Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs) {
-  Graph part;
-  part.outputs = outputs;
-  std::set<std::string_view> needed(outputs.begin(), outputs.end());
-  for (size_t i = graph.nodes.size(); i-- > 0;) {
-    const Node& node = graph.nodes[i];
-    if (!needed.contains(node.output)) continue;
-    needed.insert(node.inputs.begin(), node.inputs.end());
-    part.nodes.push_back(node);
-  }
-  std::reverse(part.nodes.begin(), part.nodes.end());
-  for (const GraphInput& input : graph.inputs) {
-    if (needed.contains(input.name)) part.inputs.push_back(input);
-  }
-  return part;
-}
-
 std::vector<TensorView> TensorsOf(const Graph& graph, const Model& model,
                                   const PackedBlobs& replaced) {
   std::set<std::string_view> used;

@@ -40,9 +40,6 @@ std::vector<MatrixInput> LayerInputs(const Model& model);
 std::optional<std::string> NormalizedSum(const Graph& graph,
                                          std::string_view input);
 
-// The nodes of the graph that `outputs` need, with these outputs.
-Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs);
-
 // Weights in the place of the model's, by name: the bytes of packed matrices.
 using PackedBlobs = std::map<std::string, Span<const std::byte>, std::less<>>;
 

@@ -90,13 +90,13 @@ void CompareTensor(const Model& model, const TensorView& tensor,
     verdict.problems.emplace_back("the other model does not have it");
     return;
   }
-  if (!verdict.packed) {
+  if (!verdict.packed && model.stored(tensor.name) == nullptr) {
     if (!SameBytes(tensor, *other)) {
       verdict.problems.emplace_back("differs from the other model's");
     }
     return;
   }
-  const RowSource packed(*model.packed(tensor.name));
+  const auto packed = RowSource::Of(model, tensor.name);
   const kernels::LutMatrix* other_packed = options.against->packed(tensor.name);
   if (other_packed == nullptr && !IsFloat(other->dtype)) {
     verdict.problems.emplace_back("is no weight in the other model");
@@ -172,7 +172,9 @@ VerifyReport VerifyModel(const Model& model, const VerifyOptions& options) {
     const kernels::LutMatrix* matrix = model.packed(tensor.name);
     verdict.packed = matrix != nullptr;
     const auto record = records.find(tensor.name);
-    if (verdict.packed && record != records.end()) {
+    const bool quantized =
+        verdict.packed || model.stored(tensor.name) != nullptr;
+    if (quantized && record != records.end()) {
       verdict.recorded_sqnr_db = record->second.sqnr_db;
     }
     if (verdict.packed) {

@@ -40,6 +40,10 @@ std::vector<Weight> Weights(const Model& model) {
       weight.n = tensor.shape.at(0);
       weight.k = tensor.shape.at(1);
     }
+    if (const StoredTensor* const stored = model.stored(node.weight)) {
+      weight.dtype = stored->dtype;
+      weight.bytes = stored->bytes;
+    }
     weights.push_back(weight);
   }
   return weights;

@@ -11,6 +11,7 @@
 #include "lutra/qat/activations.h"
 #include "lutra/runtime/error.h"
 #include "packer/assign/plan.h"
+#include "packer/encode/float_store.h"
 #include "packer/encode/roundings.h"
 #include "packer/encode/weight_packer.h"
 #include "packer/weights/row_source.h"
@@ -53,6 +54,14 @@ Graph PackedGraph(const Model& model, const PackOptions& options,
                             "' is to have a fixed range, which needs data: run "
                             "'lutra calibrate --ranges' first");
   }
+  const std::vector<qat::StaticInput> outputs =
+      qat::OutputsToRound(options.activations, graph);
+  if (!outputs.empty()) {
+    throw Error::InFile(model.path(),
+                        "the output '" + outputs[0].value +
+                            "' is to be rounded in a fixed range, which 'lutra "
+                            "train' finds and teaches the model");
+  }
   CheckInputs(model.path(), graph, plans);
   return graph;
 }
@@ -67,11 +76,18 @@ std::vector<TensorInfo> PackedTensors(
       tensors.push_back(tensor);
       continue;
     }
+    const WeightPlan& plan = *entry->second;
+    if (plan.floats) {
+      tensors.push_back({tensor.name, *plan.floats, tensor.shape});
+      tensors.push_back({Float8ScalesName(tensor.name),
+                         ScaleDType(plan),
+                         {tensor.shape[0], plan.format.GroupsPerRow()}});
+      continue;
+    }
     TensorInfo info;
     info.name = tensor.name;
     info.dtype = DType::kUInt8;
-    info.shape = {
-        static_cast<int64_t>(kernels::BlobBytes(entry->second->format))};
+    info.shape = {static_cast<int64_t>(kernels::BlobBytes(plan.format))};
     tensors.push_back(info);
   }
   return tensors;
@@ -85,15 +101,24 @@ TensorReport ReportFor(const WeightPlan& plan) {
   report.n = plan.weight.n;
   report.k = plan.weight.k;
   report.method = plan.method;
-  report.bytes = plan.weight.bytes;
-  if (plan.method != PackMethod::kKept) {
-    report.scheme = plan.scheme;
-    report.bytes = kernels::BlobBytes(plan.format);
-  }
+  report.bytes = plan.Bytes();
+  if (plan.method != PackMethod::kKept) report.scheme = plan.scheme;
   report.bits_per_weight =
       WeightTotals{plan.weight.ElementCount(), report.bytes}.BitsPerWeight();
   report.sqnr_db = std::numeric_limits<double>::infinity();
   return report;
+}
+
+void WriteFloats(const RowSource& w, const WeightPlan& plan, Executor* executor,
+                 Meter& meter, SafetensorsWriter& writer,
+                 TensorReport& report) {
+  const StoredFloats result = StoreFloats(
+      w, plan, executor, [&](size_t rows) { meter.Add(rows * w.columns()); });
+  writer.Write(report.name, std::as_bytes(std::span(result.codes)));
+  writer.Write(Float8ScalesName(report.name), result.scales);
+  report.sqnr_db = result.sqnr_db;
+  report.max_error = result.max_error;
+  report.table_utilisation = result.utilisation;
 }
 
 double Decibels(double energy, double error) {
@@ -168,6 +193,14 @@ PackReport PackModel(const Model& model, const std::filesystem::path& path,
       continue;
     }
     const RowSource w(file.Get(tensor.name), file.path());
+    if (plan.floats) {
+      try {
+        WriteFloats(w, plan, options.executor, meter, writer, tensor);
+      } catch (const Error& error) {
+        throw Error::InTensor(file.path(), tensor.name, error.what());
+      }
+      continue;
+    }
     const MomentRounding* rounding = roundings.For(plan);
     if (rounding == nullptr && options.statistics != nullptr &&
         plan.method == PackMethod::kPostTraining &&

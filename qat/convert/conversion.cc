@@ -7,13 +7,11 @@
 #include <limits>
 
 #include "lutra/runtime/error.h"
+#include "qat/convert/group_matcher.h"
 #include "qat/spec/groups.h"
 
 namespace lutra::qat {
 namespace {
-
-// Rounding of scale * entry moves the quotient by less than that many ulps.
-constexpr int kCandidateUlps = 2;
 
 LutForm MakeForm(size_t n, size_t k, const Groups& groups,
                  const Quantizer& quantizer, int bits) {
@@ -30,79 +28,6 @@ LutForm MakeForm(size_t n, size_t k, const Groups& groups,
   form.scales.resize(n * groups.per_row);
   return form;
 }
-
-GridMismatch MismatchAt(const float* w, size_t k, const Groups& groups,
-                        size_t position, std::string cause) {
-  const size_t column = position % k;
-  return {position / k, column, column / groups.columns, w[position],
-          std::move(cause)};
-}
-
-// All weights of a group in terms of a scale and the table.
-class GroupMatcher {
- public:
-  explicit GroupMatcher(const std::vector<int8_t>& table) : table_(table) {
-    for (const int8_t entry : table) {
-      const float magnitude = std::fabs(static_cast<float>(entry));
-      if (magnitude > 0.0f) magnitudes_.push_back(magnitude);
-    }
-    std::sort(magnitudes_.begin(), magnitudes_.end());
-    magnitudes_.erase(std::unique(magnitudes_.begin(), magnitudes_.end()),
-                      magnitudes_.end());
-    levels_.resize(table.size());
-  }
-
-  // Finds a scale with which w [count] lies on the grid and writes the indices.
-  // Returns the scale, or nullopt; `worst` is then the element at which the
-  // most successful candidate failed.
-  std::optional<float> Match(const float* w, size_t count, uint8_t* indices,
-                             size_t* worst) {
-    *worst = 0;
-    const float max = MaxMagnitudeOf(w, count);
-    if (max == 0.0f) return TryScale(0.0f, w, count, indices, worst);
-    for (const float magnitude : magnitudes_) {
-      float scale = max / magnitude;
-      for (int i = 0; i < kCandidateUlps; ++i) {
-        scale = std::nextafter(scale, 0.0f);
-      }
-      for (int i = -kCandidateUlps; i <= kCandidateUlps; ++i) {
-        if (const auto found = TryScale(scale, w, count, indices, worst)) {
-          return found;
-        }
-        scale = std::nextafter(scale, std::numeric_limits<float>::infinity());
-      }
-    }
-    return std::nullopt;
-  }
-
- private:
-  static float MaxMagnitudeOf(const float* w, size_t count) {
-    float max = 0.0f;
-    for (size_t i = 0; i < count; ++i) max = std::max(max, std::fabs(w[i]));
-    return max;
-  }
-
-  std::optional<float> TryScale(float scale, const float* w, size_t count,
-                                uint8_t* indices, size_t* worst) {
-    if (!std::isfinite(scale)) return std::nullopt;
-    for (size_t i = 0; i < table_.size(); ++i) {
-      levels_[i] = scale * static_cast<float>(table_[i]);
-    }
-    for (size_t i = 0; i < count; ++i) {
-      const auto it = std::find(levels_.begin(), levels_.end(), w[i]);
-      if (it == levels_.end()) {
-        *worst = std::max(*worst, i);
-        return std::nullopt;
-      }
-      indices[i] = static_cast<uint8_t>(it - levels_.begin());
-    }
-    return scale;
-  }
-
-  const std::vector<int8_t>& table_;
-  std::vector<float> magnitudes_;  // ascending, distinct, above 0
-  std::vector<float> levels_;
-};
 
 // The scale of a grid with levels scale * table: its level at the entry 1 or
 // -1, which every table has.
@@ -208,7 +133,7 @@ std::optional<LutForm> MatchGrid(const float* w, size_t n, size_t k,
   if (const auto position = FindNotFinite(w, n * k)) {
     return fail(*position, "is not finite");
   }
-  GroupMatcher matcher(form.table);
+  GroupMatcher matcher({form.table.begin(), form.table.end()});
   std::optional<size_t> off_grid;
   ForGroups(n, k, groups, [&](size_t group, size_t begin, size_t count) {
     if (off_grid) return;

@@ -21,6 +21,7 @@ float FinishScale(const AffineScheme& scheme, float scale) {
 float Round(Rounding rounding, float x) {
   switch (rounding) {
     case Rounding::kHalfEven:
+    case Rounding::kStochastic:
       return RoundHalfEven(x);
     case Rounding::kHalfAway:
       return std::round(x);
@@ -119,6 +120,11 @@ float AffineCode::Raw(float x) const {
   return RawWith(float_zero_point_, rounding_, x);
 }
 
+float AffineCode::RawAt(float x, float draw) const {
+  return float_zero_point_ ? std::floor((x - base_) / scale_ + draw)
+                           : std::floor(x * inverse_ + draw) + zero_point_;
+}
+
 float AffineCode::Dequantize(float k) const {
   return DequantizeWith(float_zero_point_, k);
 }
@@ -142,6 +148,7 @@ void AffineCode::FakeQuantizeAs(const float* x, size_t n, float* y) const {
 void AffineCode::FakeQuantize(const float* x, size_t n, float* y) const {
   switch (rounding_) {
     case Rounding::kHalfEven:
+    case Rounding::kStochastic:
       return FakeQuantizeAs<Rounding::kHalfEven>(x, n, y);
     case Rounding::kHalfAway:
       return FakeQuantizeAs<Rounding::kHalfAway>(x, n, y);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "lutra/runtime/error.h"
+#include "qat/grids/float_quantizer.h"
 #include "qat/grids/run_quantizer.h"
 #include "runtime/base/unknown_word.h"
 
@@ -64,6 +65,7 @@ const std::vector<std::string_view>& QuantizerNames() {
   static const std::vector<std::string_view> names = [] {
     std::vector<std::string_view> result;
     for (const Entry& entry : kEntries) result.push_back(entry.name);
+    for (const FloatGrid& grid : kFloatGrids) result.push_back(grid.name);
     return result;
   }();
   return names;
@@ -74,6 +76,7 @@ std::unique_ptr<Quantizer> MakeQuantizer(std::string_view name) {
   for (const Entry& entry : kEntries) {
     if (entry.name == name) return entry.make();
   }
+  if (auto floats = MakeFloatQuantizer(name)) return floats;
   if (FindLearnedTable(name)) {
     throw Error("quantizer '" + std::string(name) +
                 "' learns its table while packing; it cannot train");

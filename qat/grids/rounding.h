@@ -1,7 +1,9 @@
 #ifndef LUTRA_QAT_GRIDS_ROUNDING_H_
 #define LUTRA_QAT_GRIDS_ROUNDING_H_
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 
 namespace lutra::qat {
 
@@ -19,6 +21,23 @@ inline float RoundHalfEven(float x) {
 inline float RoundHalfEvenSmall(float x) {
   constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23
   return (x + kMagic) - kMagic;
+}
+
+// In [0, 1), a multiple of 2^-24: the same for the same key and x, and for
+// others as if drawn anew (the mixing of MurmurHash3). So what is rounded at
+// random does not depend on the order in which threads come to it.
+inline float RandomUnit(uint32_t key, float x) {
+  uint32_t h = std::bit_cast<uint32_t>(x) * 0x9E3779B1u ^ key;
+  h = (h ^ h >> 16) * 0x85EBCA6Bu;
+  h = (h ^ h >> 13) * 0xC2B2AE35u;
+  return static_cast<float>((h ^ h >> 16) >> 8) * 0x1p-24f;
+}
+
+// Keys of the steps of a run.
+inline uint32_t RandomKey(uint64_t seed, uint64_t step) {
+  const uint64_t mixed =
+      (seed ^ step * 0x9E3779B97F4A7C15u) * 0xBF58476D1CE4E5B9u;
+  return static_cast<uint32_t>(mixed >> 32);
 }
 
 }  // namespace lutra::qat

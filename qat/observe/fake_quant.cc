@@ -111,6 +111,11 @@ AffineCode FakeQuantizer::CodeOf(size_t group) const {
   return AffineCode({scales_[group], zero_points_[group]}, code_);
 }
 
+float FakeQuantizer::RawOf(const AffineCode& code, float x) const {
+  if (options_.rounding != Rounding::kStochastic) return code.Raw(x);
+  return code.RawAt(x, RandomUnit(RandomKey(options_.seed, calls_), x));
+}
+
 void FakeQuantizer::Forward(const float* x, size_t rows, size_t columns,
                             float* y) {
   if (!enabled_) {
@@ -118,12 +123,13 @@ void FakeQuantizer::Forward(const float* x, size_t rows, size_t columns,
     return;
   }
   ChooseParameters(x, rows, columns);
+  ++calls_;
   const Shape shape = ShapeOf(rows, columns, options_.group_size);
   ForGroups(shape.rows, shape.columns, shape.groups,
             [&](size_t group, size_t begin, size_t count) {
               const AffineCode code = CodeOf(group);
               for (size_t i = begin; i < begin + count; ++i) {
-                y[i] = code.FakeQuantize(x[i]);
+                y[i] = code.Dequantize(code.Clip(RawOf(code, x[i])));
               }
             });
 }
@@ -143,7 +149,7 @@ void FakeQuantizer::Backward(const float* x, const float* grad_y, size_t rows,
               const float s = scales_[group];
               const float inverse = 1.0f / s;
               for (size_t i = begin; i < begin + count; ++i) {
-                const bool inside = code.Inside(code.Raw(x[i]), closed);
+                const bool inside = code.Inside(RawOf(code, x[i]), closed);
                 const float g = inside ? grad_y[i] * s : 0.0f;
                 grad_x[i] = divide ? g / s : g * inverse;
               }
@@ -166,7 +172,7 @@ void FakeQuantizer::BackwardRanges(const float* x, const float* grad_y,
               double inner = 0.0;
               double shift = 0.0;
               for (size_t i = begin; i < begin + count; ++i) {
-                const float raw = code.Raw(x[i]);
+                const float raw = RawOf(code, x[i]);
                 const auto k = static_cast<double>(code.Clip(raw));
                 const auto g = static_cast<double>(grad_y[i]);
                 outer += g * (k - z);

@@ -29,6 +29,10 @@ RangeObserver::RangeObserver(const ObserverOptions& options)
     throw Error("range observer: a group size of " +
                 std::to_string(options.group_size) + " is impossible");
   }
+  if (options.method == RangeMethod::kMx ||
+      options.method == RangeMethod::kMeanMax) {
+    throw Error("range observer: this method is not one of values alone");
+  }
   if (options.scheme.bounds.lo >= options.scheme.bounds.hi) {
     throw Error("range observer: the scheme has no integers");
   }
@@ -152,6 +156,8 @@ AffineParameters RangeObserver::Parameters(size_t group) const {
   const Group& observed = groups_[group];
   switch (options_.method) {
     case RangeMethod::kMinMax:
+    case RangeMethod::kMeanMax:
+    case RangeMethod::kMx:
       break;
     case RangeMethod::kPercentile:
       return FromPercentile(observed);

@@ -1,5 +1,6 @@
 #include "lutra/qat/range_statistics.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <span>
@@ -14,7 +15,8 @@ namespace lutra::qat {
 namespace {
 
 constexpr const char* kVersionKey = "lutra.range_statistics";
-constexpr const char* kVersion = "1";
+constexpr const char* kVersion = "2";
+constexpr size_t kNumbers = 4;  // of an entry
 // Counts are stored as float64.
 constexpr double kMaxCount = 9007199254740992.0;  // 2^53
 
@@ -28,6 +30,9 @@ void RangeStatistics::Add(std::string_view name, const float* x, size_t n) {
   Entry& entry = entries_[std::string(name)];
   ++entry.count;
   entry.sum_of_maxima += static_cast<double>(MaxMagnitude(x, n));
+  const auto range = MinMax(x, n);
+  entry.sum_of_least += std::min(0.0, static_cast<double>(range.min));
+  entry.sum_of_most += std::max(0.0, static_cast<double>(range.max));
 }
 
 void RangeStatistics::Merge(const RangeStatistics& other) {
@@ -35,29 +40,47 @@ void RangeStatistics::Merge(const RangeStatistics& other) {
     Entry& mine = entries_[name];
     mine.count += entry.count;
     mine.sum_of_maxima += entry.sum_of_maxima;
+    mine.sum_of_least += entry.sum_of_least;
+    mine.sum_of_most += entry.sum_of_most;
   }
 }
 
-AffineParameters RangeStatistics::Parameters(std::string_view name,
-                                             const AffineScheme& scheme) const {
+void RangeStatistics::Set(std::string_view name, const Entry& entry) {
+  entries_[std::string(name)] = entry;
+}
+
+std::pair<float, float> RangeStatistics::Range(std::string_view name,
+                                               bool symmetric) const {
   const auto it = entries_.find(name);
   if (it == entries_.end() || it->second.count == 0) {
     throw Error("range statistics: '" + std::string(name) + "' was not seen");
   }
-  const auto mean = static_cast<float>(it->second.sum_of_maxima /
-                                       static_cast<double>(it->second.count));
-  return ChooseAffine(scheme, -mean, mean);
+  const Entry& entry = it->second;
+  const auto mean = [&](double sum) {
+    return static_cast<float>(sum / static_cast<double>(entry.count));
+  };
+  if (symmetric) return {-mean(entry.sum_of_maxima), mean(entry.sum_of_maxima)};
+  return {mean(entry.sum_of_least), mean(entry.sum_of_most)};
+}
+
+AffineParameters RangeStatistics::Parameters(std::string_view name,
+                                             const AffineScheme& scheme) const {
+  const bool symmetric = scheme.mapping == AffineMapping::kSymmetric ||
+                         scheme.mapping == AffineMapping::kSymmetricNoClipping;
+  const auto [least, most] = Range(name, symmetric);
+  return ChooseAffine(scheme, least, most);
 }
 
 void RangeStatistics::Save(const std::filesystem::path& path) const {
   std::vector<TensorInfo> tensors;
   for (const auto& [name, entry] : entries_) {
-    tensors.push_back({name, DType::kFloat64, {2}});
+    tensors.push_back({name, DType::kFloat64, {kNumbers}});
   }
   SafetensorsWriter writer(path, {{kVersionKey, kVersion}}, tensors);
   for (const auto& [name, entry] : entries_) {
-    const double values[2] = {static_cast<double>(entry.count),
-                              entry.sum_of_maxima};
+    const double values[kNumbers] = {static_cast<double>(entry.count),
+                                     entry.sum_of_maxima, entry.sum_of_least,
+                                     entry.sum_of_most};
     writer.Write(name, std::as_bytes(std::span(values)));
   }
   writer.Commit();
@@ -71,21 +94,24 @@ RangeStatistics RangeStatistics::Load(const std::filesystem::path& path) {
   }
   RangeStatistics statistics;
   for (const TensorView& tensor : file.tensors()) {
-    double values[2];
+    double values[kNumbers];
     if (tensor.dtype != DType::kFloat64 ||
-        tensor.shape != std::vector<int64_t>{2}) {
+        tensor.shape != std::vector<int64_t>{kNumbers}) {
       throw Error::InTensor(file.path(), tensor.name,
-                            "is not a pair of float64 numbers");
+                            "is not four float64 numbers");
     }
     std::memcpy(values, tensor.data.data(), sizeof(values));
     const bool is_count = values[0] >= 0.0 && values[0] <= kMaxCount &&
                           values[0] == std::floor(values[0]);
-    if (!is_count || !(values[1] >= 0.0) || !std::isfinite(values[1])) {
+    const bool are_sums = values[1] >= 0.0 && values[2] <= 0.0 &&
+                          values[3] >= 0.0 && std::isfinite(values[1]) &&
+                          std::isfinite(values[2]) && std::isfinite(values[3]);
+    if (!is_count || !are_sums) {
       throw Error::InTensor(file.path(), tensor.name,
-                            "is not a count and a sum");
+                            "is not a count and three sums");
     }
     statistics.entries_[tensor.name] = {static_cast<uint64_t>(values[0]),
-                                        values[1]};
+                                        values[1], values[2], values[3]};
   }
   return statistics;
 }

@@ -9,6 +9,7 @@
 
 #include "kernels/base/clones.h"
 #include "lutra/runtime/error.h"
+#include "qat/grids/rounding.h"
 
 namespace lutra::qat {
 namespace {
@@ -259,6 +260,41 @@ class ProxBinaryRelax : public ProxMap {
   int64_t end_;
 };
 
+class ProxStochastic : public ProxMap {
+ public:
+  ProxStochastic(int64_t start, int64_t end, uint64_t seed)
+      : start_(start), end_(end), seed_(seed) {
+    CheckInterval("stochastic", start, end);
+  }
+
+  std::optional<double> Apply(const ProxArguments& arguments,
+                              int64_t step) const override {
+    if (step >= end_) {
+      Quantize(arguments);
+    } else if (step >= start_) {
+      Draw(arguments, RandomKey(seed_, static_cast<uint64_t>(step)));
+    }
+    return std::nullopt;
+  }
+
+ private:
+  LUTRA_CLONES static void Draw(const ProxArguments& a, uint32_t key) {
+    ForGrids(a, [&a, key](const auto& finder, size_t offset, size_t n) {
+      float* p = a.p + offset;
+      for (size_t i = 0; i < n; ++i) {
+        const Bracket around = finder.Around(p[i]);
+        const float below = p[i] - around.lo;
+        const float chance = RandomUnit(key, p[i]) * (around.hi - around.lo);
+        p[i] = chance < below ? around.hi : around.lo;
+      }
+    });
+  }
+
+  int64_t start_;
+  int64_t end_;
+  uint64_t seed_;
+};
+
 }  // namespace
 
 double InverseSlope(const ParqSchedule& schedule, int64_t step) {
@@ -287,6 +323,11 @@ std::unique_ptr<ProxMap> MakeProxParq(const ParqSchedule& schedule) {
 
 std::unique_ptr<ProxMap> MakeProxBinaryRelax(int64_t start, int64_t end) {
   return std::make_unique<ProxBinaryRelax>(start, end);
+}
+
+std::unique_ptr<ProxMap> MakeProxStochastic(int64_t start, int64_t end,
+                                            uint64_t seed) {
+  return std::make_unique<ProxStochastic>(start, end, seed);
 }
 
 }  // namespace lutra::qat

@@ -13,6 +13,8 @@ namespace lutra::qat {
 namespace {
 
 constexpr const char* kStretched = "stretched";
+// Columns of a block of Microscaling Formats.
+constexpr int64_t kMxBlock = 32;
 
 // `text` without `prefix` and `suffix` as a number; nullopt if it is not of
 // that form.
@@ -69,6 +71,15 @@ std::optional<TensorSpec> PresetWeights(std::string_view word) {
     spec.quantizer = word;
     return spec;
   }
+  if (const auto floats = FloatBits(word)) {
+    spec.bits = *floats;
+    spec.quantizer = word;
+    if (HasPowersOfTwo(word)) {
+      spec.granularity = Granularity::kGroup;
+      spec.group_size = kMxBlock;
+    }
+    return spec;
+  }
   for (const Family& family : kFamilies) {
     const auto bits = NumberIn(word, family.prefix, family.suffix);
     if (!bits || *bits < 1 || *bits > family.max_bits) continue;
@@ -81,11 +92,13 @@ std::optional<TensorSpec> PresetWeights(std::string_view word) {
 
 [[noreturn]] void FailAtWord(std::string_view word) {
   static constexpr std::string_view kKnown[] = {
-      "int8da",     "int8ds",     "int8sa",     "int8ss",  "float32",
-      "int1w",      "int2w",      "int3w",      "int4w",   "int8w",
-      "lsbq1",      "lsbq2",      "lsbq3",      "lsbq4",   "stretched1",
-      "stretched2", "stretched3", "stretched4", "ternary", "g32",
-      "g64",        "g128"};
+      "int8da",     "int8ds",     "int8sa",     "int8ss",    "float32",
+      "int1w",      "int2w",      "int3w",      "int4w",     "int8w",
+      "lsbq1",      "lsbq2",      "lsbq3",      "lsbq4",     "stretched1",
+      "stretched2", "stretched3", "stretched4", "ternary",   "fp4",
+      "fp6e2m3",    "fp6e3m2",    "fp8e4m3",    "fp8e5m2",   "mxfp4",
+      "mxfp6e2m3",  "mxfp6e3m2",  "mxfp8e4m3",  "mxfp8e5m2", "mxint8",
+      "g32",        "g64",        "g128"};
   throw Error(UnknownWord("word", word, kKnown));
 }
 
@@ -121,6 +134,9 @@ int64_t ColumnsPerScale(const TensorSpec& spec) {
     case Granularity::kTensor:
       return kWholeTensor;
     case Granularity::kGroup:
+      if (spec.groups_per_row != 0) {
+        throw Error("parts of a row are for weights, whose rows are known");
+      }
       return spec.group_size;
     case Granularity::kChannel:
     case Granularity::kToken:
@@ -158,13 +174,38 @@ std::string WithBestScale(const std::string& quantizer) {
               "' chooses its ranges itself (observer min-max)");
 }
 
+// The quantizer that an observer makes of the one that a specification names.
+// Throws Error.
+std::string Observed(const TensorSpec& weights) {
+  if (weights.observer == RangeMethod::kMse) {
+    return WithBestScale(weights.quantizer);
+  }
+  if (weights.observer != RangeMethod::kMx) return weights.quantizer;
+  const auto mx = MicroscalingOf(weights.quantizer, weights.bits);
+  if (!mx) {
+    throw Error("the observer mx is for int8, fp4, fp6 and fp8, not for " +
+                std::to_string(weights.bits) + " bits of quantizer '" +
+                weights.quantizer + "'");
+  }
+  return std::string(*mx);
+}
+
+// What scales are stored as: where they are powers of two in any case, a byte
+// is enough.
+ScaleType StoredScales(const TensorSpec& weights,
+                       const std::string& quantizer) {
+  return weights.scale_type == ScaleType::kFloat && HasPowersOfTwo(quantizer)
+             ? ScaleType::kPowerOfTwo
+             : weights.scale_type;
+}
+
 }  // namespace
 
 bool TensorSpec::operator==(const TensorSpec& other) const {
   const auto fields = [](const TensorSpec& t) {
     return std::tie(t.bits, t.is_signed, t.granularity, t.group_size,
-                    t.symmetric, t.observer, t.percentile, t.scale_type,
-                    t.rounding, t.dynamic, t.quantizer);
+                    t.groups_per_row, t.symmetric, t.observer, t.percentile,
+                    t.scale_type, t.rounding, t.dynamic, t.quantizer);
   };
   return fields(*this) == fields(other);
 }
@@ -180,9 +221,15 @@ QuantScheme SchemeOf(const TensorSpec& weights) {
           "need a scale per channel or group: one for the tensor would save "
           "next to nothing");
   require(weights.dynamic, "derive their ranges themselves (dynamic)");
+  require(
+      weights.observer != RangeMethod::kMeanMax,
+      "have no batches to take the mean over (observer min-max, mse or mx)");
   require(weights.observer != RangeMethod::kPercentile,
           "have too few values in a group for percentiles (observer min-max or "
           "mse)");
+  require(weights.rounding != Rounding::kStochastic,
+          "end on the nearest level; rounding at random is a way to get there "
+          "(training with the proximal map stochastic, --prox stochastic)");
   require(weights.rounding == Rounding::kHalfEven,
           "take the nearest level (rounding half-even): another would only "
           "lose more");
@@ -191,12 +238,11 @@ QuantScheme SchemeOf(const TensorSpec& weights) {
     throw Error("quantizer '" + weights.quantizer + "' is " +
                 (asymmetric ? "not symmetric" : "symmetric"));
   }
+  const std::string quantizer = Observed(weights);
+  const bool grouped = weights.granularity == Granularity::kGroup;
   const QuantScheme scheme{
-      weights.observer == RangeMethod::kMse ? WithBestScale(weights.quantizer)
-                                            : weights.quantizer,
-      weights.bits,
-      weights.granularity == Granularity::kGroup ? weights.group_size : 0,
-      weights.scale_type};
+      quantizer, weights.bits, grouped ? weights.group_size : 0,
+      StoredScales(weights, quantizer), grouped ? weights.groups_per_row : 0};
   CheckScheme(scheme);
   return scheme;
 }

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "lutra/qat/activations.h"
+#include "lutra/qat/quantizers.h"
 #include "lutra/qat/spec.h"
 #include "lutra/runtime/error.h"
 #include "runtime/base/json.h"
@@ -39,7 +40,9 @@ constexpr Named<Granularity> kActivationGranularities[] = {
 constexpr Named<RangeMethod> kObservers[] = {
     {"min-max", RangeMethod::kMinMax},
     {"percentile", RangeMethod::kPercentile},
-    {"mse", RangeMethod::kMse}};
+    {"mse", RangeMethod::kMse},
+    {"mean-max", RangeMethod::kMeanMax},
+    {"mx", RangeMethod::kMx}};
 constexpr Named<ScaleType> kScaleTypes[] = {
     {"float32", ScaleType::kFloat},
     {"float", ScaleType::kFloat},
@@ -47,17 +50,23 @@ constexpr Named<ScaleType> kScaleTypes[] = {
     {"float16", ScaleType::kFloat16},
     {"two-level", ScaleType::kTwoLevels},
     {"power-of-two", ScaleType::kPowerOfTwo}};
-constexpr Named<Rounding> kRoundings[] = {{"half-even", Rounding::kHalfEven},
-                                          {"half-away", Rounding::kHalfAway},
-                                          {"floor", Rounding::kFloor}};
+constexpr Named<Rounding> kRoundings[] = {
+    {"half-even", Rounding::kHalfEven},
+    {"half-away", Rounding::kHalfAway},
+    {"floor", Rounding::kFloor},
+    {"stochastic", Rounding::kStochastic}};
+// Types of floats as well as their quantizers.
+constexpr std::string_view kFloatTypes[] = {"fp4", "fp6e2m3", "fp6e3m2",
+                                            "fp8e4m3", "fp8e5m2"};
+constexpr int64_t kMxBlock = 32;
 
 constexpr std::array<std::string_view, 10> kTensorKeys = {
     "dtype",      "granularity", "group_size", "symmetric", "observer",
     "percentile", "scale_type",  "rounding",   "dynamic",   "quantizer"};
-constexpr std::array<std::string_view, 4> kRuleKeys = {"name", "op", "weights",
-                                                       "activations"};
-constexpr std::array<std::string_view, 5> kFileKeys = {
-    "preset", "weights", "activations", "rules", "exclude"};
+constexpr std::array<std::string_view, 6> kRuleKeys = {
+    "name", "op", "weights", "activations", "outputs", "bias"};
+constexpr std::array<std::string_view, 7> kFileKeys = {
+    "preset", "weights", "activations", "outputs", "bias", "rules", "exclude"};
 
 // Runs `read`; its errors get `where` in front.
 template <typename F>
@@ -122,13 +131,33 @@ std::string_view NameOf(const Named<E> (&names)[kCount], E value) {
   return names[0].name;
 }
 
+enum class Kind { kWeights, kActivations, kOutputs };
+
+bool IsFloatType(std::string_view name) {
+  return std::find(std::begin(kFloatTypes), std::end(kFloatTypes), name) !=
+         std::end(kFloatTypes);
+}
+
 std::string DType(const TensorSpec& spec) {
   if (spec.bits == 0) return "ternary";
+  if (IsFloatType(spec.quantizer)) return spec.quantizer;
   return (spec.is_signed ? "int" : "uint") + std::to_string(spec.bits);
 }
 
-void ReadDType(const json& value, TensorSpec& spec) {
+void ReadDType(const json& value, Kind kind, TensorSpec& spec) {
   const std::string word = Text(value);
+  if (IsFloatType(word)) {
+    if (kind != Kind::kWeights) {
+      throw Error("'" + word +
+                  "' is for weights: kernels multiply whole "
+                  "numbers, and values between layers stay float32");
+    }
+    spec.is_signed = true;
+    spec.bits = *FloatBits(word);
+    spec.quantizer = word;
+    return;
+  }
+  if (IsFloatType(spec.quantizer)) spec.quantizer.clear();  // the default's
   std::vector<std::string> names = {"ternary"};
   for (const char* prefix : {"int", "uint"}) {
     for (int bits = 1; bits <= 8; ++bits) {
@@ -137,12 +166,29 @@ void ReadDType(const json& value, TensorSpec& spec) {
   }
   const auto found = std::find(names.begin(), names.end(), word);
   if (found == names.end()) {
-    const std::vector<std::string_view> known(names.begin(), names.end());
+    std::vector<std::string_view> known(names.begin(), names.end());
+    known.insert(known.end(), std::begin(kFloatTypes), std::end(kFloatTypes));
     throw Error(UnknownWord("dtype", word, known));
   }
   const auto index = static_cast<int>(found - names.begin());
   spec.is_signed = index <= 8;
   spec.bits = spec.is_signed ? index : index - 8;
+}
+
+// Columns, or "1/N" of a row.
+void ReadGroupSize(const json& value, TensorSpec& spec) {
+  spec.groups_per_row = 0;
+  if (value.is_string() && value.get<std::string>().starts_with("1/")) {
+    QuantScheme scheme;
+    SetGroupSize(value.get<std::string>(), scheme);
+    spec.group_size = 0;
+    spec.groups_per_row = scheme.groups_per_row;
+    return;
+  }
+  Read(value, spec.group_size);
+  if (spec.group_size < 1 || spec.group_size > kMaxGroupSize) {
+    throw Error("is out of range");
+  }
 }
 
 // A scale per `granularity`, which must go with the group size.
@@ -151,11 +197,7 @@ void ReadGroups(const json& object, const Named<Granularity> (&names)[kCount],
                 TensorSpec& spec) {
   const bool sized = object.contains("group_size");
   if (sized) {
-    Within("'group_size'",
-           [&] { Read(object["group_size"], spec.group_size); });
-    if (spec.group_size < 1 || spec.group_size > kMaxGroupSize) {
-      throw Error("'group_size': is out of range");
-    }
+    Within("'group_size'", [&] { ReadGroupSize(object["group_size"], spec); });
     spec.granularity = Granularity::kGroup;
   }
   if (object.contains("granularity")) {
@@ -164,15 +206,15 @@ void ReadGroups(const json& object, const Named<Granularity> (&names)[kCount],
     });
   }
   if (spec.granularity == Granularity::kGroup) {
-    if (spec.group_size == 0) throw Error("'group_size' is missing");
+    if (spec.group_size == 0 && spec.groups_per_row == 0) {
+      throw Error("'group_size' is missing");
+    }
   } else if (sized) {
     throw Error("'group_size' goes with the granularity \"group\" only");
   } else {
-    spec.group_size = 0;
+    spec.group_size = spec.groups_per_row = 0;
   }
 }
-
-enum class Kind { kWeights, kActivations };
 
 TensorSpec ReadTensor(const json& object, const TensorSpec& base, Kind kind) {
   CheckObject(object, kTensorKeys);
@@ -182,7 +224,7 @@ TensorSpec ReadTensor(const json& object, const TensorSpec& base, Kind kind) {
       Within("'" + std::string(key) + "'", [&] { set(object[key]); });
     }
   };
-  read("dtype", [&](const json& value) { ReadDType(value, spec); });
+  read("dtype", [&](const json& value) { ReadDType(value, kind, spec); });
   read("symmetric", [&](const json& value) { Read(value, spec.symmetric); });
   read("dynamic", [&](const json& value) { Read(value, spec.dynamic); });
   read("observer", [&](const json& value) {
@@ -194,13 +236,17 @@ TensorSpec ReadTensor(const json& object, const TensorSpec& base, Kind kind) {
       throw Error("must be above 0 and at most 100");
     }
   });
+  if (object.contains("percentile") &&
+      spec.observer != RangeMethod::kPercentile) {
+    throw Error("'percentile' goes with the observer \"percentile\" only");
+  }
   read("scale_type", [&](const json& value) {
     spec.scale_type = ValueOf(kScaleTypes, Text(value));
   });
   read("rounding", [&](const json& value) {
     spec.rounding = ValueOf(kRoundings, Text(value));
   });
-  if (kind == Kind::kActivations) {
+  if (kind != Kind::kWeights) {
     if (object.contains("quantizer")) {
       throw Error("'quantizer' is for weights only");
     }
@@ -210,8 +256,17 @@ TensorSpec ReadTensor(const json& object, const TensorSpec& base, Kind kind) {
           spec.dynamic ? Granularity::kToken : Granularity::kTensor;
     }
     ReadGroups(object, kActivationGranularities, spec);
-    static_cast<void>(InputOf(spec));  // throws
+    if (kind == Kind::kActivations) {
+      static_cast<void>(InputOf(spec));  // throws
+    } else {
+      CheckOutput(spec);
+    }
     return spec;
+  }
+  if (spec.observer == RangeMethod::kMx && base.observer != RangeMethod::kMx &&
+      spec.granularity != Granularity::kGroup) {
+    spec.granularity = Granularity::kGroup;
+    spec.group_size = kMxBlock;
   }
   ReadGroups(object, kWeightGranularities, spec);
   read("quantizer", [&](const json& value) { Read(value, spec.quantizer); });
@@ -232,7 +287,7 @@ void ReadTensor(const json& layer, const char* key, Kind kind,
   if (!layer.contains(key)) return;
   Within("'" + std::string(key) + "'", [&] {
     const json& value = layer[key];
-    if (value.is_null() && kind == Kind::kActivations) {
+    if (value.is_null() && kind != Kind::kWeights) {
       spec.reset();
       return;
     }
@@ -240,7 +295,7 @@ void ReadTensor(const json& layer, const char* key, Kind kind,
       if (value.get<std::string>() != kFloat) {
         throw Error("must be an object or \"float32\"");
       }
-      if (kind == Kind::kWeights) {
+      if (kind != Kind::kActivations) {
         spec.reset();
       } else {
         spec.emplace().bits = TensorSpec::kFloatBits;
@@ -252,6 +307,9 @@ void ReadTensor(const json& layer, const char* key, Kind kind,
       base.granularity = Granularity::kToken;
       base.symmetric = false;
       if (spec && spec->IsFloat()) spec.reset();
+    } else if (kind == Kind::kOutputs) {
+      base.granularity = Granularity::kTensor;
+      base.symmetric = base.dynamic = false;
     }
     spec = ReadTensor(value, spec.value_or(base), kind);
   });
@@ -260,6 +318,15 @@ void ReadTensor(const json& layer, const char* key, Kind kind,
 void ReadLayer(const json& layer, LayerSpec& spec) {
   ReadTensor(layer, "weights", Kind::kWeights, spec.weights);
   ReadTensor(layer, "activations", Kind::kActivations, spec.activations);
+  ReadTensor(layer, "outputs", Kind::kOutputs, spec.outputs);
+  if (!layer.contains("bias")) return;
+  Within("'bias'", [&] {
+    if (!layer["bias"].is_string() || Text(layer["bias"]) != kFloat) {
+      throw Error(
+          "must be \"float32\": kernels add it to products that are float32 "
+          "already, and it is one number for a row of weights");
+    }
+  });
 }
 
 const json& Array(const json& value) {
@@ -319,12 +386,16 @@ ordered_json ToJson(const std::optional<TensorSpec>& tensor, Kind kind) {
   object["granularity"] =
       weights ? NameOf(kWeightGranularities, tensor->granularity)
               : NameOf(kActivationGranularities, tensor->granularity);
-  if (tensor->granularity == Granularity::kGroup) {
+  if (tensor->groups_per_row != 0) {
+    object["group_size"] = "1/" + std::to_string(tensor->groups_per_row);
+  } else if (tensor->granularity == Granularity::kGroup) {
     object["group_size"] = tensor->group_size;
   }
   object["symmetric"] = tensor->symmetric;
   object["observer"] = NameOf(kObservers, tensor->observer);
-  object["percentile"] = tensor->percentile;
+  if (tensor->observer == RangeMethod::kPercentile) {
+    object["percentile"] = tensor->percentile;
+  }
   object["scale_type"] = NameOf(kScaleTypes, tensor->scale_type);
   object["rounding"] = NameOf(kRoundings, tensor->rounding);
   object["dynamic"] = tensor->dynamic;
@@ -339,6 +410,7 @@ void AddLayer(const LayerSpec& layer, ordered_json& object) {
   } else {
     object["activations"] = nullptr;
   }
+  object["outputs"] = ToJson(layer.outputs, Kind::kOutputs);
 }
 
 }  // namespace

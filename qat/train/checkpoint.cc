@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
 #include "lutra/runtime/safetensors.h"
+#include "qat/train/moving_ranges.h"
 #include "qat/train/run_description.h"
 #include "runtime/base/file_descriptor.h"
 #include "runtime/base/folder_entries.h"
@@ -108,6 +110,47 @@ const std::string& Metadata(const SafetensorsFile& file, std::string_view key) {
   return it->second;
 }
 
+RangeStatistics::Entries ReadRanges(const json& saved,
+                                    const std::string& file) {
+  RangeStatistics::Entries ranges;
+  const auto found = saved.find("ranges");
+  if (found == saved.end()) return ranges;
+  const auto fail = [&file]() {
+    throw Error::InFile(file, "checkpoint: ranges are no counts and sums");
+  };
+  if (!found->is_object()) fail();
+  for (const auto& [value, numbers] : found->items()) {
+    const bool typed = numbers.is_array() && numbers.size() == 4 &&
+                       numbers[0].is_number_unsigned() &&
+                       numbers[1].is_number() && numbers[2].is_number() &&
+                       numbers[3].is_number();
+    if (!typed || numbers[0].get<uint64_t>() == 0) fail();
+    RangeStatistics::Entry& entry = ranges[value];
+    entry.count = numbers[0].get<uint64_t>();
+    entry.sum_of_maxima = numbers[1].get<double>();
+    entry.sum_of_least = numbers[2].get<double>();
+    entry.sum_of_most = numbers[3].get<double>();
+    if (!(entry.sum_of_maxima >= 0 && entry.sum_of_least <= 0 &&
+          entry.sum_of_most >= 0)) {
+      fail();
+    }
+  }
+  return ranges;
+}
+
+// But for the ranges that move.
+void CheckGraph(const SafetensorsFile& file,
+                const RangeStatistics::Entries& ranges, const Graph& graph) {
+  std::set<std::string> moving;
+  for (const auto& [value, entry] : ranges) moving.insert(value);
+  const Graph saved = ParseGraph(Metadata(file, kGraphKey), file.path());
+  if (GraphToJson(WithoutRangesOf(moving, saved)) !=
+      GraphToJson(WithoutRangesOf(moving, graph))) {
+    throw Error::InFile(file.path(),
+                        "checkpoint of another model: its graph differs");
+  }
+}
+
 }  // namespace
 
 void SaveCheckpoint(const std::filesystem::path& folder, const json& run,
@@ -122,12 +165,17 @@ void SaveCheckpoint(const std::filesystem::path& folder, const json& run,
   const std::filesystem::path state = StatePath(folder, position.step);
   SaveState(state, optimizer,
             {{std::string(kStepKey), std::to_string(position.step)}});
-  const json train = {{"run", run},
-                      {"position",
-                       {{"step", position.step},
-                        {"loss_sum", position.loss_sum},
-                        {"correct", position.correct},
-                        {"seen", position.seen}}}};
+  json train = {{"run", run},
+                {"position",
+                 {{"step", position.step},
+                  {"loss_sum", position.loss_sum},
+                  {"correct", position.correct},
+                  {"seen", position.seen}}}};
+  for (const auto& [value, entry] : position.ranges) {
+    train["position"]["ranges"][value] = {entry.count, entry.sum_of_maxima,
+                                          entry.sum_of_least,
+                                          entry.sum_of_most};
+  }
   WriteModel(folder / kModelFile, model, schemes,
              {{std::string(kTrainKey), train.dump()}});
   RemoveOtherStates(folder, state);
@@ -146,12 +194,10 @@ TrainPosition LoadCheckpoint(const std::filesystem::path& folder,
     throw Error::InFile(file.path(), "checkpoint: no run and position");
   }
   CheckRun("checkpoint", train["run"], run, file.path());
-  if (Metadata(file, kGraphKey) != GraphToJson(model.graph)) {
-    throw Error::InFile(file.path(),
-                        "checkpoint of another model: its graph differs");
-  }
   const json& saved = train["position"];
   TrainPosition position;
+  position.ranges = ReadRanges(saved, file.path());
+  CheckGraph(file, position.ranges, model.graph);
   // Unsigned, so that what follows is at least 0.
   position.step =
       static_cast<int64_t>(Number<uint32_t>(saved, "step", file.path()));

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lutra/qat/optimizer.h"
+#include "lutra/qat/range_statistics.h"
 #include "lutra/qat/scheme.h"
 #include "lutra/qat/trainable_model.h"
 
@@ -26,6 +27,8 @@ struct TrainPosition {
   double loss_sum = 0.0;  // over the images seen in the current epoch
   size_t correct = 0;
   size_t seen = 0;
+  // Of activations, where they move.
+  RangeStatistics::Entries ranges = {};
 };
 
 // `run` is a JSON object of all that determines the result of the run.

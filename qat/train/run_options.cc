@@ -71,6 +71,9 @@ void CheckOptions(const TrainOptions& options) {
   if (!(options.rate_floor >= 0.0 && options.rate_floor <= 1.0)) {
     throw Error("the lowest rate must be in [0, 1] of the highest");
   }
+  if (options.range_period < 1) {
+    throw Error("the steps between looks at ranges must be at least 1");
+  }
   if (options.checkpoint_steps < 0) {
     throw Error("the steps between checkpoints must not be negative");
   }
@@ -101,14 +104,18 @@ ParqSchedule MakeSchedule(const QuantizedTraining& quantization,
 }
 
 std::shared_ptr<const ProxMap> MakeProxMap(const std::string& name,
-                                           const ParqSchedule& schedule) {
+                                           const ParqSchedule& schedule,
+                                           uint64_t seed) {
   if (name == "parq") return MakeProxParq(schedule);
   if (name == "hard") return MakeProxHardQuant();
   if (name == "binaryrelax") {
     return MakeProxBinaryRelax(schedule.start, schedule.end);
   }
+  if (name == "stochastic") {
+    return MakeProxStochastic(schedule.start, schedule.end, seed);
+  }
   throw Error("no proximal map '" + name +
-              "'; there are parq, hard and binaryrelax");
+              "'; there are parq, hard, binaryrelax and stochastic");
 }
 
 // The first step of a warm-up is the first of its equal parts already.

@@ -24,7 +24,8 @@ ParqSchedule MakeSchedule(const QuantizedTraining& quantization,
                           int64_t steps_per_epoch, int64_t total_steps);
 // Throws lutra::Error for a name that is none.
 std::shared_ptr<const ProxMap> MakeProxMap(const std::string& name,
-                                           const ParqSchedule& schedule);
+                                           const ParqSchedule& schedule,
+                                           uint64_t seed);
 
 LearningRateSchedule MakeRateSchedule(const TrainOptions& options,
                                       int64_t steps_per_epoch,

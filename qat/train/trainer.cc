@@ -23,6 +23,7 @@
 #include "lutra/runtime/error.h"
 #include "qat/train/checkpoint.h"
 #include "qat/train/loss_head.h"
+#include "qat/train/moving_ranges.h"
 #include "qat/train/param_groups.h"
 #include "qat/train/run_options.h"
 #include "qat/train/shard_sum.h"
@@ -84,10 +85,10 @@ class Trainer::Impl {
         data_(data),
         options_(options),
         executor_(executor),
-        head_(model_.graph, model_.parameters, LossOptions(options), executor,
-              options.frozen) {
+        head_(std::in_place, model_.graph, model_.parameters,
+              LossOptions(options), executor, options.frozen) {
     CheckOptions(options_);
-    data_.CheckGraph(model_.graph, head_.classes());
+    data_.CheckGraph(model_.graph, head_->classes());
     if (options_.distillation > 0.0 && options_.teacher == nullptr) {
       throw Error("distillation needs a teacher");
     }
@@ -96,13 +97,16 @@ class Trainer::Impl {
       if (options_.teacher_top < 1) {
         throw Error("of a teacher's classes, at least one must be kept");
       }
-      options_.teacher_top = std::min(options_.teacher_top, head_.classes());
-    } else if (options_.teacher != nullptr) {
-      head_.SetTeacher(options_.teacher->graph, options_.teacher->parameters);
+      options_.teacher_top = std::min(options_.teacher_top, head_->classes());
+    }
+    TeachHead();
+    if (!options_.moving_ranges.empty()) {
+      moving_.emplace(model_.graph, model_.parameters, options_.moving_ranges,
+                      executor_);
     }
     batches_.emplace(data_, options_.batch_size, options_.shards,
                      options_.micro_batch, options_.seed);
-    sum_.emplace(options_.shards, head_.gradients(), options_.processes);
+    sum_.emplace(options_.shards, head_->gradients(), options_.processes);
     steps_per_epoch_ = batches_->StepsPerEpoch();
     total_steps_ = options_.steps > 0 ? options_.steps
                                       : steps_per_epoch_ * options_.epochs;
@@ -120,7 +124,7 @@ class Trainer::Impl {
     }
     if (sum_->IsShared()) sum_->Meet(0);
     cache_.emplace(path, DescribeTeacher(), CacheShape());
-    head_.SetTeacher(*cache_);
+    TeachHead();
   }
 
   void Resume() {
@@ -128,6 +132,11 @@ class Trainer::Impl {
       throw Error("no checkpoint to resume from");
     position_ =
         LoadCheckpoint(options_.checkpoint, DescribeRun(), model_, *optimizer_);
+    if (!moving_ || position_.ranges.empty()) return;
+    for (const auto& [value, entry] : position_.ranges) {
+      moving_->statistics().Set(value, entry);
+    }
+    FollowRanges();
   }
 
   bool Run(const TrainObserver& observer) {
@@ -164,8 +173,9 @@ class Trainer::Impl {
     const size_t rows = data_.RowsOfSample();
     TrainMemory memory;
     // Samples of one row are one sequence.
-    memory.step =
-        rows == 1 ? head_.Reserve(1, samples) : head_.Reserve(samples, rows);
+    reserved_ =
+        rows == 1 ? std::pair(size_t{1}, samples) : std::pair(samples, rows);
+    memory.step = head_->Reserve(reserved_.first, reserved_.second);
     for (const auto& [name, tensor] : model_.parameters) {
       memory.weights += tensor.values.size() * sizeof(float);
     }
@@ -206,7 +216,7 @@ class Trainer::Impl {
 
   Judgement Judge(const Samples& samples) {
     const AveragedValues averaged(model_.parameters, averaging_);
-    samples.CheckGraph(model_.graph, head_.classes());
+    samples.CheckGraph(model_.graph, head_->classes());
     ClassificationLoss sum;
     SampleBatch batch;
     std::vector<uint32_t> which;
@@ -217,7 +227,7 @@ class Trainer::Impl {
       std::iota(which.begin(), which.end(), static_cast<uint32_t>(begin));
       batch.Clear();
       samples.Load(which, /*epoch=*/0, batch);
-      sum.Add(head_.Judge(batch.sequences, batch.Input(), batch.targets));
+      sum.Add(head_->Judge(batch.sequences, batch.Input(), batch.targets));
     }
     const auto rows = static_cast<double>(sum.rows);
     return {.loss = sum.loss / rows,
@@ -232,9 +242,53 @@ class Trainer::Impl {
   }
 
  private:
+  void TeachHead() {
+    if (cache_) {
+      head_->SetTeacher(*cache_);
+    } else if (options_.teacher != nullptr && options_.teacher_cache.empty()) {
+      head_->SetTeacher(options_.teacher->graph, options_.teacher->parameters);
+    }
+  }
+
+  int64_t EndOfMovingRanges() const {
+    return options_.quantization ? std::min(schedule_.end, total_steps_)
+                                 : total_steps_ * 4 / 5;
+  }
+
+  // Looks at a batch of the step to come; all processes look at the same one.
+  void MoveRanges(const std::vector<std::vector<SampleBatch>>& shards) {
+    if (!moving_ || position_.step % options_.range_period != 0 ||
+        position_.step >= EndOfMovingRanges()) {
+      return;
+    }
+    const SampleBatch& batch = shards.front().front();
+    moving_->Look(batch.sequences, batch.Input());
+    position_.ranges = moving_->statistics().entries();
+    FollowRanges();
+  }
+
+  // Programs are made for the ranges that nodes say; weights and the
+  // optimizer's state stay where they are.
+  void FollowRanges() {
+    moving_->SetRanges(model_.graph);
+    sum_.reset();
+    head_.emplace(model_.graph, model_.parameters, LossOptions(options_),
+                  executor_, options_.frozen);
+    TeachHead();
+    if (reserved_.first > 0) head_->Reserve(reserved_.first, reserved_.second);
+    sum_.emplace(options_.shards, head_->gradients(), options_.processes);
+    for (ParamGroup& group : optimizer_->groups()) {
+      for (Parameter& parameter : group.parameters) {
+        const auto gradient = head_->gradients().find(parameter.name);
+        if (gradient == head_->gradients().end()) continue;  // a scale's own
+        parameter.grad = gradient->second.values.data();
+      }
+    }
+  }
+
   void MakeOptimizer() {
     ParamGroups groups =
-        MakeParamGroups(model_.parameters, head_.gradients(), Schemes(),
+        MakeParamGroups(model_.parameters, head_->gradients(), Schemes(),
                         options_.parameters, options_.weight_decay);
     group_rates_ = std::move(groups.rates);
     optimizer_ = MakeBaseOptimizer(options_, std::move(groups.groups));
@@ -271,7 +325,7 @@ class Trainer::Impl {
     }
     auto quantizing = std::make_unique<QuantOptimizer>(
         std::move(optimizer_), options.group_quantizers[0],
-        MakeProxMap(quantization.prox_map, schedule_), options);
+        MakeProxMap(quantization.prox_map, schedule_, options_.seed), options);
     quantizing_ = quantizing.get();
     optimizer_ = std::move(quantizing);
   }
@@ -280,7 +334,7 @@ class Trainer::Impl {
     return {.steps = total_steps_,
             .rows = batches_->SamplesOfAStep() * data_.RowsOfSample(),
             .top = options_.teacher_top,
-            .classes = head_.classes()};
+            .classes = head_->classes()};
   }
 
   // What determines the rows of the steps, and what the teacher says of them.
@@ -332,6 +386,10 @@ class Trainer::Impl {
     add("label smoothing", options_.label_smoothing, usual.label_smoothing);
     add("distillation", options_.distillation, usual.distillation);
     add("temperature", options_.temperature, usual.temperature);
+    for (const StaticInput& input : options_.moving_ranges) {
+      run["moving ranges"][input.value] = input.activations.symmetric;
+      run["range period"] = options_.range_period;
+    }
     if (options_.teacher != nullptr) {
       run["teacher's checksum"] = ChecksumOf(options_.teacher->parameters);
       if (!options_.teacher_cache.empty()) {
@@ -369,13 +427,13 @@ class Trainer::Impl {
   ShardSum::Total RunShard(const std::vector<SampleBatch>& batches,
                            size_t first, size_t rows) {
     const float scale = 1.0f / static_cast<float>(rows);
-    head_.ClearGradients();
+    head_->ClearGradients();
     ShardSum::Total total;
     for (const SampleBatch& batch : batches) {
       if (cache_) cache_->Seek(position_.step, first, batch.targets.size());
       first += batch.targets.size();
       total.loss.Add(
-          head_.Run(batch.sequences, batch.Input(), batch.targets, scale));
+          head_->Run(batch.sequences, batch.Input(), batch.targets, scale));
     }
     return total;
   }
@@ -388,6 +446,7 @@ class Trainer::Impl {
       position_.seen = 0;
     }
     const auto& shards = batches_->Load(position_.step);
+    MoveRanges(shards);
     size_t targets = 0;
     std::vector<size_t> firsts;  // rows, of the shards
     size_t row = 0;
@@ -404,7 +463,7 @@ class Trainer::Impl {
       return part;
     });
     const ClassificationLoss& loss = total.loss;
-    TensorMap& gradients = head_.gradients();
+    TensorMap& gradients = head_->gradients();
     if (!std::isfinite(loss.loss)) Unstable("the loss");
     gradient_norm_ = ClipGradients(gradients, options_.clip, executor_);
     if (!std::isfinite(gradient_norm_)) {
@@ -473,7 +532,9 @@ class Trainer::Impl {
   Executor* executor_;
   std::optional<StepBatches> batches_;  // once the options are checked
   std::optional<TeacherCache> cache_;
-  LossHead head_;                // may read it
+  std::optional<LossHead> head_;        // may read it
+  std::pair<size_t, size_t> reserved_;  // sequences and rows, for calls of it
+  std::optional<MovingRanges> moving_;
   std::optional<ShardSum> sum_;  // of its gradients
   std::unique_ptr<Optimizer> optimizer_;
   const AveragingOptimizer* averaging_ = nullptr;  // it, if it is one

@@ -10,6 +10,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/operator.h"
 #include "runtime/exec/adapter_folder.h"
+#include "runtime/exec/float8_weights.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
@@ -187,6 +188,7 @@ std::shared_ptr<const Model> Model::Read(SafetensorsFile file,
     AttachAdapter(options, model->file_, model->graph_);
   }
   model->context_length_ = ReadContextLength(model->file_);
+  model->stored_ = ExpandFloat8(model->graph_, model->file_);
   model->packed_ = ParsePackedWeights(model->file_, model->graph_);
   if (options.verify_checksums) VerifyChecksums(*model);
   model->values_ = InferValues(*model);
@@ -212,6 +214,15 @@ const ValueInfo& Model::value(std::string_view name) const {
                         ErrorCode::kInvalidArgument);
   }
   return found->second;
+}
+
+std::string Float8ScalesName(std::string_view weight) {
+  return std::string(weight) + ".scales";
+}
+
+const StoredTensor* Model::stored(std::string_view tensor) const {
+  const auto found = stored_.find(tensor);
+  return found == stored_.end() ? nullptr : &found->second;
 }
 
 const kernels::LutMatrix* Model::packed(std::string_view tensor) const {

@@ -7,6 +7,8 @@
 #include <map>
 #include <optional>
 #include <queue>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "lutra/runtime/error.h"
@@ -394,6 +396,23 @@ std::string GraphToJson(const Graph& graph) {
   object.Add("outputs", ToJson(graph.outputs));
   if (graph.cache) object.Add("cache", ToJson(kernels::Name(*graph.cache)));
   return object.Text();
+}
+
+Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs) {
+  Graph part;
+  part.outputs = outputs;
+  std::set<std::string_view> needed(outputs.begin(), outputs.end());
+  for (size_t i = graph.nodes.size(); i-- > 0;) {
+    const Node& node = graph.nodes[i];
+    if (!needed.contains(node.output)) continue;
+    needed.insert(node.inputs.begin(), node.inputs.end());
+    part.nodes.push_back(node);
+  }
+  std::reverse(part.nodes.begin(), part.nodes.end());
+  for (const GraphInput& input : graph.inputs) {
+    if (needed.contains(input.name)) part.inputs.push_back(input);
+  }
+  return part;
 }
 
 }  // namespace lutra

@@ -311,6 +311,18 @@ void SafetensorsFile::Add(const SafetensorsFile& other,
   Index();
 }
 
+void SafetensorsFile::Replace(std::string_view name, std::vector<float> values,
+                              std::string_view without) {
+  TensorView& tensor = tensors_[index_.find(name)->second];
+  replaced_.push_back(
+      std::make_shared<const std::vector<float>>(std::move(values)));
+  tensor.dtype = DType::kFloat32;
+  tensor.data = std::as_bytes(std::span(*replaced_.back()));
+  tensors_.erase(tensors_.begin() +
+                 static_cast<std::ptrdiff_t>(index_.find(without)->second));
+  Index();
+}
+
 void SafetensorsFile::Index() {
   index_.clear();
   for (size_t i = 0; i < tensors_.size(); ++i) {

@@ -38,6 +38,7 @@ TEST(PostTrainingTest, WeightsAreTheQuantizersAndTheReportIsTrue) {
                                          {"stretched", 4, 32},
                                          {"stretched", 2, 0},
                                          {"uniform", 2, 16},
+                                         {"fp6e2m3", 6, 16},
                                          {"max-uniform", 4, 16}}) {
     SCOPED_TRACE(qat::ToString(scheme));
     const TempDir dir;

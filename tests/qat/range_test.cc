@@ -138,10 +138,14 @@ TEST(RangeStatisticsTest, AddsAndMerges) {
   second.Add("x", b, 1);
   second.Add("y", b, 1);
   first.Merge(second);
-  EXPECT_EQ(first.entries().at("x"), (RangeStatistics::Entry{2, 8.0}));
-  EXPECT_EQ(first.entries().at("y"), (RangeStatistics::Entry{1, 5.0}));
+  EXPECT_EQ(first.entries().at("x"),
+            (RangeStatistics::Entry{2, 8.0, -3.0, 6.0}));
+  EXPECT_EQ(first.entries().at("y"),
+            (RangeStatistics::Entry{1, 5.0, 0.0, 5.0}));
   const AffineScheme scheme{AffineMapping::kSymmetric, SignedBounds(8)};
   EXPECT_EQ(first.Parameters("x", scheme).scale, 4.0f / 127.5f);
+  EXPECT_EQ(first.Range("x", true), std::pair(-4.0f, 4.0f));
+  EXPECT_EQ(first.Range("x", false), std::pair(-1.5f, 3.0f));
   EXPECT_THROW(first.Parameters("z", scheme), Error);
 }
 
@@ -170,20 +174,26 @@ TEST(RangeStatisticsTest, DamagedFilesAreRefused) {
     writer.Write("x", std::as_bytes(std::span(values)));
     writer.Commit();
   };
-  write("1", DType::kFloat64, {2.0, 8.0});
+  write("2", DType::kFloat64, {2.0, 8.0, -3.0, 8.0});
   EXPECT_NO_THROW(RangeStatistics::Load(path));
-  write("2", DType::kFloat64, {2.0, 8.0});
+  write("1", DType::kFloat64, {2.0, 8.0, -3.0, 8.0});
   EXPECT_THROW(RangeStatistics::Load(path), Error);
-  write("1", DType::kFloat64, {2.0});
+  write("2", DType::kInt64, {2.0, 8.0, -3.0, 8.0});
   EXPECT_THROW(RangeStatistics::Load(path), Error);
-  write("1", DType::kInt64, {2.0, 8.0});
-  EXPECT_THROW(RangeStatistics::Load(path), Error);
-  write("1", DType::kFloat64, {2.5, 8.0});
-  EXPECT_THROW(RangeStatistics::Load(path), Error);
-  write("1", DType::kFloat64, {-2.0, 8.0});
-  EXPECT_THROW(RangeStatistics::Load(path), Error);
-  write("1", DType::kFloat64, {2.0, std::nan("")});
-  EXPECT_THROW(RangeStatistics::Load(path), Error);
+  const double nan = std::nan("");
+  const std::vector<double> bad[] = {{2.0, 8.0},
+                                     {2.5, 8.0, -3.0, 8.0},
+                                     {-2.0, 8.0, -3.0, 8.0},
+                                     {2.0, -8.0, 0.0, 0.0},
+                                     {2.0, 8.0, 3.0, 8.0},
+                                     {2.0, 8.0, -3.0, -8.0},
+                                     {2.0, nan, -3.0, 8.0},
+                                     {2.0, 8.0, nan, 8.0},
+                                     {2.0, 8.0, -3.0, nan}};
+  for (const std::vector<double>& values : bad) {
+    write("2", DType::kFloat64, values);
+    EXPECT_THROW(RangeStatistics::Load(path), Error);
+  }
   EXPECT_THROW(RangeStatistics::Load(temp / "none.safetensors"), Error);
 }
 

@@ -333,7 +333,9 @@ TEST(SpecTest, EveryQuantizerIsSymmetricOrNot) {
   for (const std::string_view name : QuantizerNames()) {
     TensorSpec weights;
     weights.quantizer = name;
-    weights.bits = name == "ternary" ? 0 : name == "lsbq-optimal" ? 2 : 4;
+    weights.bits = name == "ternary"        ? 0
+                   : name == "lsbq-optimal" ? 2
+                                            : FloatBits(name).value_or(4);
     TensorSpec other = weights;
     other.symmetric = false;
     const auto works = [](const TensorSpec& spec) {

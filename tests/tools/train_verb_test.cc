@@ -162,6 +162,90 @@ TEST_F(TrainTextTest, SpecificationsOfActivationsAlone) {
               HasSubstr("--prox: no weight is quantized"));
 }
 
+// What leaves layers is rounded in training, in the packed file and in
+// sessions.
+TEST_F(TrainTextTest, OutputsAndRangesThatMove) {
+  const std::string spec = Path("spec.json");
+  const auto train = [&](const std::string& text,
+                         const std::vector<std::string>& more) {
+    WriteBytes(spec, text);
+    std::vector<std::string> all = {"--spec", spec, "--prox", "hard"};
+    all.insert(all.end(), more.begin(), more.end());
+    OutputOf(Train(all));
+    return NatsPerToken(Path("out.safetensors"));
+  };
+  const std::string packed = Path("packed.safetensors");
+  const auto with = [](const std::string& more) {
+    return R"({"weights": {"dtype": "fp4", "observer": "mx"},
+               "exclude": ["embed"])" +
+           more + "}";
+  };
+  const double plain = train(with(""), {});
+  const std::string outputs = R"(, "outputs": {"dtype": "int4"})";
+  const double rounded = train(with(outputs), {"--pack", packed});
+  EXPECT_NE(rounded, plain);
+  EXPECT_NEAR(NatsPerToken(packed + ":float32"), rounded, 1e-4);
+  const auto model = Model::Load(packed);
+  EXPECT_EQ(std::count_if(
+                model->graph().nodes.begin(), model->graph().nodes.end(),
+                [](const Node& n) { return n.op == OpType::kFakeQuantize; }),
+            7);
+  // Trained on, they stay what they are.
+  const std::string once = ReadBytes(Path("out.safetensors"));
+  std::vector<std::string> again = Train({"--spec", spec, "--dry-run"});
+  again[1] = Path("out.safetensors");
+  EXPECT_THAT(OutputOf(again), Not(HasSubstr("rounded")));
+  EXPECT_THAT(OutputOf(Train({"--spec", spec, "--dry-run"})),
+              HasSubstr("rounded, fixed range"));
+  EXPECT_THAT(RunLutra({"pack", model_, "--spec", spec, "-o", packed}).err,
+              HasSubstr("is to be rounded in a fixed range"));
+
+  const auto moving = [&](const std::string& observer) {
+    return with(R"(, "activations": {"dtype": "int4", "dynamic": false,
+                     "observer": ")" +
+                observer + "\"}");
+  };
+  const double fixed = train(moving("min-max"), {});
+  const double moved = train(moving("mean-max"), {"--range-period", "2"});
+  EXPECT_NE(moved, fixed);
+  EXPECT_NE(train(moving("mean-max"), {"--range-period", "5"}), moved);
+}
+
+TEST_F(TrainTextTest, EightBitFloatsAreStored) {
+  const std::string packed = Path("packed.safetensors");
+  OutputOf(Train({"--bits", "8", "--quantizer", "fp8e4m3", "--exclude", "embed",
+                  "--pack", packed}));
+  const auto model = Model::Load(packed);
+  const auto trained = Model::Load(Path("out.safetensors"));
+  ASSERT_NE(model->stored("q"), nullptr);
+  EXPECT_EQ(model->stored("embed"), nullptr);
+  EXPECT_EQ(std::filesystem::file_size(packed) <
+                std::filesystem::file_size(Path("out.safetensors")),
+            true);
+  for (const TensorView& tensor : trained->file().tensors()) {
+    const TensorView& other = model->file().Get(tensor.name);
+    EXPECT_EQ(std::equal(tensor.data.begin(), tensor.data.end(),
+                         other.data.begin(), other.data.end()),
+              true)
+        << tensor.name;
+  }
+  EXPECT_EQ(NatsPerToken(packed), NatsPerToken(Path("out.safetensors")));
+  EXPECT_THAT(OutputOf({"inspect", packed}), HasSubstr("F8_E4M3"));
+  OutputOf({"verify", packed, "--against", Path("out.safetensors")});
+}
+
+TEST_F(TrainTextTest, RoundingAtRandomIsOfTheSeed) {
+  const auto trained = [&](const std::string& prox, const std::string& end) {
+    OutputOf(Train({"--bits", "3", "--exclude", "embed", "--prox", prox,
+                    "--anneal-end", end, "--pack", Path("p")}));
+    return ReadBytes(Path("out.safetensors"));
+  };
+  const std::string drawn = trained("stochastic", "0.5");
+  EXPECT_TRUE(trained("stochastic", "0.5") == drawn);
+  EXPECT_FALSE(trained("stochastic", "0.3") == drawn);
+  EXPECT_FALSE(trained("hard", "0.5") == drawn);
+}
+
 TEST_F(TrainTextTest, AdaptersBesidePackedWeights) {
   const std::string packed = Path("packed.safetensors");
   const std::string out = Path("out.safetensors");

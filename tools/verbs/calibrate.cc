@@ -197,8 +197,10 @@ void AddCalibrateVerb(CommandLine& line) {
       .Add("--ranges", verb->ranges,
            "Write the model with fixed ranges of activations: of all values "
            "(min-max), symmetric (absmax), a multiple of the root mean square, "
-           "without outliers, of least error, or as given")
-      .OneOf({"min-max", "absmax", "rms", "percentile", "mse", "fixed"});
+           "without outliers, of least error, as given, or the mean of the "
+           "extremes of 64 rows at a time (mean-max)")
+      .OneOf({"min-max", "absmax", "rms", "percentile", "mse", "fixed",
+              "mean-max"});
   calibrate
       .Add("--percentile", verb->range_options.percentile,
            "Percent of the values that are inside")

@@ -91,7 +91,9 @@ Inspection Inspect(const std::string& path) {
     const auto scheme = schemes.find(tensor.name);
     if (scheme != schemes.end()) line.scheme = scheme->second;
     const auto record = records.find(tensor.name);
-    if (line.Packed() && record != records.end()) line.pack = record->second;
+    const bool quantized = line.Packed() || (result.model != nullptr &&
+                                             result.model->stored(tensor.name));
+    if (quantized && record != records.end()) line.pack = record->second;
     line.uses = uses[tensor.name];
     result.tensors.push_back(std::move(line));
   }

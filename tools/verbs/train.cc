@@ -315,9 +315,10 @@ void AddTrainVerb(CommandLine& line) {
       {"--prox", train
                      .Add("--prox,--quant-proxmap", verb->quantization.prox_map,
                           "How weights are pulled to the grid: parq, hard, "
-                          "binaryrelax")
+                          "binaryrelax, stochastic (rounding up or down at "
+                          "random until --anneal-end)")
                      .TypeName("NAME")
-                     .OneOf({"parq", "hard", "binaryrelax"})
+                     .OneOf({"parq", "hard", "binaryrelax", "stochastic"})
                      .ShowDefault()});
   verb->of_bits.push_back(
       {"--anneal-start",
@@ -365,6 +366,13 @@ void AddTrainVerb(CommandLine& line) {
                          .Needs(learn_scales)
                          .ShowDefault()});
 
+  train
+      .Add("--range-period", options.range_period,
+           "Steps between two looks at fixed ranges of activations that follow "
+           "the training (observer mean-max of a specification)")
+      .TypeName("N")
+      .Range(int64_t{1}, int64_t{1} << 40)
+      .ShowDefault();
   const Option checkpoint =
       train
           .Add("--checkpoint", options.checkpoint,

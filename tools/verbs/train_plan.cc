@@ -38,19 +38,26 @@ std::string TrainingPlan(const Graph& graph, const qat::SchemeRules& rules,
        qat::QuantizeInputs(activations, planned)) {
     ranged.insert(input.value);
   }
+  std::set<std::string> rounded;
+  for (const qat::StaticInput& output :
+       qat::OutputsToRound(activations, planned)) {
+    rounded.insert(output.value);
+  }
   Table table({{"weight", Table::Align::kLeft},
                {"operator", Table::Align::kLeft},
                {"decided by", Table::Align::kLeft},
                {"becomes", Table::Align::kLeft},
-               {"input", Table::Align::kLeft}});
+               {"input", Table::Align::kLeft},
+               {"output", Table::Align::kLeft}});
   std::set<std::string_view> seen;
   for (const Node& node : planned.nodes) {
     if (!IsPackable(node.op) || !seen.insert(node.weight).second) continue;
     const qat::RuleTarget target(node.weight, node.op);
     const std::optional<qat::QuantScheme> scheme = rules.Match(target);
-    table.AddRow({node.weight, std::string(Name(node.op)), rules.Reason(target),
-                  scheme ? qat::ToString(*scheme) : "float32",
-                  InputWords(node, ranged)});
+    table.AddRow(
+        {node.weight, std::string(Name(node.op)), rules.Reason(target),
+         scheme ? qat::ToString(*scheme) : "float32", InputWords(node, ranged),
+         rounded.contains(node.output) ? "rounded, fixed range" : "float32"});
   }
   return table.Text();
 }

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
 #include <utility>
 
 #include "lutra/packer/calibrate.h"
@@ -126,7 +127,8 @@ void TrainVerb::Quantize(const qat::TrainableModel& start,
     const std::vector<Node>& nodes = graph.nodes;
     if (packed.empty() &&
         std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
-          return QuantizesInput(node.op) && InputQuantizationOf(node).type;
+          return node.op == OpType::kFakeQuantize ||
+                 (QuantizesInput(node.op) && InputQuantizationOf(node).type);
         })) {
       Refuse(of_bits, "no weight is quantized");
       return;
@@ -187,26 +189,40 @@ void TrainVerb::SetCache(Graph& graph) const {
   graph.cache = cache;
 }
 
-// Fixed ranges are those of the model before training, on its data.
+// Fixed ranges are those of the model before training, on its data, from where
+// some go on to follow the training.
 void TrainVerb::QuantizeActivations(qat::TrainableModel& start,
                                     Executor* executor) {
-  const std::vector<qat::StaticInput> wanted =
-      qat::QuantizeInputs(schemes.Activations(), start.graph);
+  const qat::QuantizationSpec spec = schemes.Activations();
+  std::vector<qat::StaticInput> wanted = qat::QuantizeInputs(spec, start.graph);
+  std::copy_if(
+      wanted.begin(), wanted.end(), std::back_inserter(options.moving_ranges),
+      [](const auto& input) {
+        return input.activations.observer == qat::RangeMethod::kMeanMax;
+      });
+  const std::vector<qat::StaticInput> outputs =
+      qat::OutputsToRound(spec, start.graph);
+  wanted.insert(wanted.end(), outputs.begin(), outputs.end());
   if (wanted.empty()) return;
   const std::vector<packer::ObservedValue> values =
       packer::ObservedValues(wanted);
   Progress progress;
   const EndOnInterrupt interrupt;
   const auto before = qat::ModelOf(start.graph, start.parameters);
-  packer::SetRanges(
-      packer::ObserveRanges(
-          *before, values, *train_,
-          packer::SpreadSamples(train_->Count(), kRangeSamples), executor,
-          [&](size_t done, size_t total) {
-            interrupt.Check();
-            progress.ShowRate("finding ranges", done, total, "rows");
-          }),
-      start.graph);
+  const std::vector<packer::ValueRange> ranges = packer::ObserveRanges(
+      *before, values, *train_,
+      packer::SpreadSamples(train_->Count(), kRangeSamples), executor,
+      [&](size_t done, size_t total) {
+        interrupt.Check();
+        progress.ShowRate("finding ranges", done, total, "rows");
+      });
+  packer::SetRanges(ranges, start.graph);
+  for (const qat::StaticInput& rounded : outputs) {
+    const auto range =
+        std::find_if(ranges.begin(), ranges.end(),
+                     [&](const auto& r) { return r.value == rounded.value; });
+    qat::RoundOutput(rounded, range->min, range->max, start.graph);
+  }
   progress.Clear();
 }
 

@@ -29,8 +29,11 @@ enum class RangeRule {
   kPercentile,  // without the largest and smallest of all values
   kMse,         // the range with the smallest mean squared error
   kFixed,       // as given
+  // The mean, over calls of 64 rows, of what occurs in each
+  // (qat::RangeStatistics).
+  kMeanMax,
 };
-// "min-max", "absmax", "rms", "percentile", "mse", "fixed".
+// "min-max", "absmax", "rms", "percentile", "mse", "fixed", "mean-max".
 std::string_view Name(RangeRule rule);
 // Throws Error.
 RangeRule ParseRangeRule(std::string_view name);

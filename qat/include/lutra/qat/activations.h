@@ -17,6 +17,10 @@ namespace lutra::qat {
 // reason.
 InputQuantization InputOf(const TensorSpec& activations);
 
+// Throws lutra::Error, with the reason, unless outputs can be rounded so: to
+// one fixed scale, 2 to 8 bits, to nearest.
+void CheckOutput(const TensorSpec& outputs);
+
 // A value that is to have a fixed range, and how it is found.
 struct StaticInput {
   std::string value;
@@ -29,6 +33,17 @@ struct StaticInput {
 // are none yet (a value may come several times).
 std::vector<StaticInput> QuantizeInputs(const QuantizationSpec& spec,
                                         Graph& graph);
+
+// The outputs of nodes that a specification rounds and the graph does not yet,
+// whose ranges are to be found.
+std::vector<StaticInput> OutputsToRound(const QuantizationSpec& spec,
+                                        const Graph& graph);
+
+// Puts a fake_quantize behind the node that makes output.value, for values from
+// `min` to `max`: whoever read it reads the rounded ones under its name. What
+// the node itself makes is called "NAME.exact" then. Throws lutra::Error if
+// there is a value of that name.
+void RoundOutput(const StaticInput& output, float min, float max, Graph& graph);
 
 }  // namespace lutra::qat
 

@@ -29,7 +29,14 @@ struct AffineBounds {
 AffineBounds SignedBounds(int bits);
 AffineBounds UnsignedBounds(int bits);
 
-enum class Rounding { kHalfEven, kHalfAway, kFloor };
+enum class Rounding {
+  kHalfEven,
+  kHalfAway,
+  kFloor,
+  // Up or down, with the chances that make the mean the value itself, in
+  // training (FakeQuantizer); where there is no chance to be had, half-even.
+  kStochastic,
+};
 
 enum class ScaleType {
   kFloat,
@@ -88,6 +95,8 @@ class AffineCode {
   AffineCode(const AffineParameters& parameters, const AffineScheme& scheme);
 
   float Raw(float x) const;
+  // With kStochastic and a number drawn from [0, 1).
+  float RawAt(float x, float draw) const;
   float Clip(float raw) const {
     const float low = raw < lo_ ? lo_ : raw;
     return low > hi_ ? hi_ : low;

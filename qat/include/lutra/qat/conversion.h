@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lutra/kernels/span.h"
 #include "lutra/qat/affine.h"
 #include "lutra/qat/quantizer.h"
+#include "lutra/runtime/safetensors.h"
 
 // From weights to the form the kernels use: an index per weight, a table, and a
 // scale per group of columns.
@@ -102,6 +104,23 @@ void CountBelow(const float* x, size_t n, Span<const float> thresholds,
 std::optional<LutForm> MatchGrid(const float* w, size_t n, size_t k,
                                  const Quantizer& quantizer, int bits,
                                  int64_t group_size, GridMismatch* why);
+
+// Weights as 8-bit floats, for quantizers of floats that fit no table of int8
+// (MakeFloatQuantizer). Kernels do not multiply these; a model file stores
+// them, and whoever loads it has float32.
+//   w[n][k] = scales[n][k / group_size] * float(codes[n][k])
+struct FloatForm {
+  DType dtype = DType::kFloat8E4M3;
+  std::vector<uint8_t> codes;  // [n, k]
+  std::vector<float> scales;   // [n, ceil(k / group_size)]
+};
+// The type whose floats include those of the quantizer; nullopt for quantizers
+// that are packed.
+std::optional<DType> FloatStorage(std::string_view quantizer);
+// As MatchGrid, for quantizers with a FloatStorage.
+std::optional<FloatForm> MatchFloats(const float* w, size_t n, size_t k,
+                                     std::string_view quantizer,
+                                     int64_t group_size, GridMismatch* why);
 
 // Weights with a table per row, for grids that are no multiple of one table:
 //   w[n][k] ~ scales[n] * tables[n][indices[n][k]]

@@ -39,6 +39,7 @@ struct FakeQuantOptions {
   float eps = kTinyScale;
   ScaleType scale_type = ScaleType::kFloat;
   Rounding rounding = Rounding::kHalfEven;
+  uint64_t seed = 1;  // of kStochastic: every call draws anew
   // Whether values on the first and last code get a gradient. They do in older
   // releases of PyTorch and do not in 2.14; without it, most of a 2-bit tensor
   // gets none.
@@ -91,11 +92,14 @@ class FakeQuantizer {
  private:
   void ChooseParameters(const float* x, size_t rows, size_t columns);
   AffineCode CodeOf(size_t group) const;
+  // As the last call of Forward had it.
+  float RawOf(const AffineCode& code, float x) const;
 
   FakeQuantOptions options_;
   AffineScheme scheme_;  // of choosing parameters
   AffineScheme code_;    // of using them
   bool enabled_ = true;
+  uint64_t calls_ = 0;  // of Forward
   std::vector<float> scales_;
   std::vector<float> zero_points_;
 };

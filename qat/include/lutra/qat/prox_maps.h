@@ -1,6 +1,7 @@
 #ifndef LUTRA_QAT_PROX_MAPS_H_
 #define LUTRA_QAT_PROX_MAPS_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "lutra/kernels/span.h"
@@ -43,6 +44,15 @@ std::unique_ptr<ProxMap> MakeProxParq(const ParqSchedule& schedule);
 // with theta rising from 0 at `start` to 1 at `end`; hard quantization from the
 // end on. Throws lutra::Error unless start < end.
 std::unique_ptr<ProxMap> MakeProxBinaryRelax(int64_t start, int64_t end);
+
+// Stochastic rounding: between the levels lo < p <= hi around it, p becomes hi
+// with the chance (p - lo) / (hi - lo), anew in every step, so that it is p in
+// the mean (Gupta et al., Deep learning with limited numerical precision,
+// 2015). Before the start nothing changes, from the end on it is hard
+// quantization. Equal values have equal levels in a step. Throws lutra::Error
+// unless start < end.
+std::unique_ptr<ProxMap> MakeProxStochastic(int64_t start, int64_t end,
+                                            uint64_t seed);
 
 }  // namespace lutra::qat
 

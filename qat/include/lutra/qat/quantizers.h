@@ -84,6 +84,26 @@ std::unique_ptr<Quantizer> MakeMseQuantizer(bool stretched);
 // E2M1), as multiples of s. 4 bits. Name: "fp4".
 std::unique_ptr<Quantizer> MakeFloat4Quantizer();
 
+// Levels s times the floats of a few bits of the Open Compute Project
+// (Microscaling Formats 1.0, FP8 1.0), values between them to nearest, in the
+// middle to the even mantissa:
+//   "fp6e2m3", "fp6e3m2"   6 bits, up to 7.5 and 28
+//   "fp8e4m3", "fp8e5m2"   8 bits, up to 448 and 57344
+// with s = max(max|p| / largest, TINY). The same, "mxfp4" (up to 6) and
+// "mxint8" (whole multiples of 2^-6 up to 127/64) as blocks of Microscaling
+// Formats have them, names with "mx" in front: s = 2^(e - emax), e = floor(log2
+// max|p|), emax that of the largest float; what is beyond it becomes that.
+// nullptr for another name.
+std::unique_ptr<Quantizer> MakeFloatQuantizer(std::string_view name);
+// How many bits the floats of a quantizer have, "fp4" included; nullopt: its
+// levels are none.
+std::optional<int> FloatBits(std::string_view quantizer);
+// Whether it is one with "mx" in front: all scales are powers of two.
+bool HasPowersOfTwo(std::string_view quantizer);
+// The one with the same levels, or itself, and "mx" in front; nullopt: none.
+std::optional<std::string_view> MicroscalingOf(std::string_view quantizer,
+                                               int bits);
+
 // Levels o + k s, k = 0 ... 2^b - 1, with a small sum of (p - q)^2: the best of
 // several ranges, from which line fits (least squares of o and s for the
 // nearest k) and nearest levels take turns. Never worse than the range from the
@@ -107,7 +127,7 @@ std::unique_ptr<Quantizer> MakeAffineQuantizer(
 // offset beside their scale.
 bool IsAsymmetric(std::string_view quantizer);
 
-// The names that MakeQuantizer knows, in the order of this file.
+// The names that MakeQuantizer knows; small floats come last.
 const std::vector<std::string_view>& QuantizerNames();
 
 // The quantizer of that name with default options; "absmax", as most call it,

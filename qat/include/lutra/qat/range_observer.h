@@ -15,6 +15,12 @@ enum class RangeMethod {
   kMinMax,      // what occurred
   kPercentile,  // without the largest and smallest ones
   kMse,         // the range with the smallest mean squared error
+  // The mean of the least and of the largest values of each call: of each batch
+  // that training looks at (RangeStatistics). No method of RangeObserver.
+  kMeanMax,
+  // Of weights: the power of two that blocks of Microscaling Formats have. No
+  // method of RangeObserver.
+  kMx,
 };
 
 struct ObserverOptions {

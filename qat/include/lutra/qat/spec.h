@@ -32,7 +32,9 @@ struct TensorSpec {
   int bits = 8;  // 0: ternary; kFloatBits: activations that stay float
   bool is_signed = true;
   Granularity granularity = Granularity::kChannel;
-  int64_t group_size = 0;  // columns; above 0 for kGroup, else 0
+  int64_t group_size = 0;  // columns, of kGroup
+  // Of kGroup, in place of columns: so many groups make a row. Weights only.
+  int64_t groups_per_row = 0;
   bool symmetric = true;
   RangeMethod observer = RangeMethod::kMinMax;
   double percentile = 99.99;  // of RangeMethod::kPercentile
@@ -51,9 +53,13 @@ struct LayerSpec {
   // The inputs of the node; nullopt: nothing is said, training leaves them
   // float and the session decides.
   std::optional<TensorSpec> activations;
+  // The output of the node, rounded to whole multiples of one fixed scale;
+  // nullopt: as it is.
+  std::optional<TensorSpec> outputs;
 
   bool operator==(const LayerSpec& other) const {
-    return weights == other.weights && activations == other.activations;
+    return weights == other.weights && activations == other.activations &&
+           outputs == other.outputs;
   }
   bool operator!=(const LayerSpec& other) const { return !(*this == other); }
 };
@@ -89,17 +95,20 @@ class QuantizationSpec {
   //                "scale_type": "float32", "rounding": "half-even",
   //                "dynamic": true, "quantizer": NAME},
   //    "activations": {... "granularity": "token", "symmetric": false ...},
+  //    "outputs": {... "granularity": "tensor", "dynamic": false ...},
+  //    "bias": "float32",
   //    "rules": [{"name": REGEX, "op": "linear",
   //               "weights": {...}, "activations": {...}}, ...],
   //    "exclude": [REGEX or "op:linear", ...]}
-  // A dtype is "ternary", "int1" ... "int8", "uint1" ... "uint8"; instead of an
-  // object, "weights" and "activations" may be "float32", and "activations"
-  // null, which says nothing. What a rule leaves
-  // out is as in the default layer. "group_size" implies the granularity
-  // "group", and activations that are not dynamic "tensor". Without
-  // "quantizer", 2 and 3 bits are stretched, others symmetric
-  // integers
-  // ("intx", or "intx-asymmetric").
+  // A dtype is "ternary", "int1" ... "int8", "uint1" ... "uint8", of weights
+  // also "fp4", "fp6e2m3", "fp6e3m2", "fp8e4m3", "fp8e5m2"; instead of an
+  // object, "weights", "activations" and "outputs" may be "float32", and
+  // "activations" null, which says nothing. What a rule leaves out is as in the
+  // default layer. "group_size", a number of columns or "1/N" of a row, implies
+  // the granularity "group", and activations that are not dynamic "tensor". The
+  // observer "mx" of weights implies groups of 32. Without "quantizer", 2 and 3
+  // bits are stretched, others symmetric integers ("intx", or
+  // "intx-asymmetric"), and floats those of their type.
   //
   // Throws lutra::Error naming `file`; an unknown key or value is an error that
   // suggests the nearest right one.
@@ -138,8 +147,10 @@ class QuantizationSpec {
 //                int8sa and int8ss (one fixed range), the same with int2 to
 //                int7, float32; left to the session if absent
 //   weights      int1w ... int8w (symmetric integers), stretched1 ... 8,
-//                lsbq1 ... 4, ternary
-//   groups       g32: groups of 32 columns; a scale per row if absent
+//                lsbq1 ... 4, ternary, and the small floats of
+//                MakeFloatQuantizer, fp4 and mxint8
+//   groups       g32: groups of 32 columns; if absent a scale per row, for
+//                names with mx groups of 32
 // Throws lutra::Error that suggests the nearest right word.
 LayerSpec PresetLayer(std::string_view name);
 // Common ones, for help texts.

@@ -11,8 +11,10 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lutra/kernels/executor.h"
+#include "lutra/qat/activations.h"
 #include "lutra/qat/learning_rate.h"
 #include "lutra/qat/param_rules.h"
 #include "lutra/qat/processes.h"
@@ -31,7 +33,7 @@ struct QuantizedTraining {
   // The weights to quantize. One grid per row, or per group of a row; what is
   // left at the end of a row is a shorter group, as the packer has it.
   SchemeMap schemes;
-  // "parq", "hard" or "binaryrelax".
+  // "parq", "hard", "binaryrelax" or "stochastic".
   std::string prox_map = "parq";
   // Where annealing starts and ends, in epochs from the start; "hard" ignores
   // them. The end must leave at least one step, so that the weights finish on
@@ -101,6 +103,14 @@ struct TrainOptions {
   // Empty: it runs in every step.
   std::filesystem::path teacher_cache;
   size_t teacher_top = 32;
+
+  // Inputs of layers whose fixed ranges follow the training: every
+  // `range_period` steps the extremes of a batch are added to the statistics
+  // (RangeStatistics), whose means are the ranges, until the weights are on
+  // their grids, or in float for the first four fifths of the steps. The nodes
+  // must say that these inputs are quantized.
+  std::vector<StaticInput> moving_ranges;
+  int64_t range_period = 20;
 
   uint64_t seed = 1;  // order of the samples
   // Parameters that stay as they are.

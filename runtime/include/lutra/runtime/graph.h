@@ -82,6 +82,9 @@ std::vector<int64_t> ListAttribute(const Node& node, std::string_view name);
 Graph ParseGraph(std::string_view json, std::string_view file);
 std::string GraphToJson(const Graph& graph);
 
+// The nodes of the graph that `outputs` need, with these outputs.
+Graph Subgraph(const Graph& graph, const std::vector<std::string>& outputs);
+
 }  // namespace lutra
 
 #endif  // LUTRA_RUNTIME_GRAPH_H_

@@ -27,6 +27,16 @@ inline constexpr std::string_view kContextLengthKey = "lutra.context_length";
 // What this build writes and the newest it reads.
 inline constexpr int kModelVersion = 1;
 
+// How a file stores a weight that is another tensor in memory.
+struct StoredTensor {
+  DType dtype = DType::kFloat32;
+  size_t bytes = 0;  // in the file, with its scales
+};
+
+// The tensor of the scales of a weight that is stored as 8-bit floats
+// (docs/model_file.md).
+std::string Float8ScalesName(std::string_view weight);
+
 // The shape and type of a value of the graph, without the token dimension.
 struct ValueInfo {
   std::string name;
@@ -82,6 +92,9 @@ class Model {
   size_t context_length() const { return context_length_; }
   // The packed weight of that name, or nullptr if it is a float tensor.
   const kernels::LutMatrix* packed(std::string_view tensor) const;
+  // How the file holds a weight that is 8-bit floats there, and float32 in
+  // file(); nullptr for all others.
+  const StoredTensor* stored(std::string_view tensor) const;
 
  private:
   static std::shared_ptr<const Model> Read(SafetensorsFile file,
@@ -96,6 +109,7 @@ class Model {
   std::vector<ValueInfo> outputs_;
   std::map<std::string, ValueInfo, std::less<>> values_;
   std::map<std::string, kernels::LutMatrix, std::less<>> packed_;
+  std::map<std::string, StoredTensor, std::less<>> stored_;
 };
 
 }  // namespace lutra

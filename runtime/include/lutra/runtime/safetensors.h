@@ -98,6 +98,11 @@ class SafetensorsFile {
   // keeps from now on. Throws Error for names that occur twice.
   void Add(const SafetensorsFile& other, std::vector<TensorView> tensors);
 
+  // Puts a float32 tensor of the same shape in the place of `name` and leaves
+  // out `without`. Both must be there.
+  void Replace(std::string_view name, std::vector<float> values,
+               std::string_view without);
+
   const std::string& path() const { return path_; }
   // Of the file, or of all tensors where there is none.
   size_t byte_size() const { return byte_size_; }
@@ -119,6 +124,7 @@ class SafetensorsFile {
   std::string path_;
   size_t byte_size_ = 0;
   std::vector<std::shared_ptr<const FileBytes>> files_;
+  std::vector<std::shared_ptr<const std::vector<float>>> replaced_;
   std::map<std::string, std::string> metadata_;
   std::vector<TensorView> tensors_;
   std::map<std::string, size_t, std::less<>> index_;

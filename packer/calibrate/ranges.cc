@@ -125,6 +125,54 @@ void WriteWithGraph(const SafetensorsFile& file, const Graph& graph,
   writer.Commit();
 }
 
+// Throws Error where there are none.
+std::vector<std::string> LayersValues(const Model& model) {
+  std::vector<std::string> values = RangedValues(model.graph());
+  if (values.empty()) {
+    throw Error::InFile(model.path(), "has no layers to calibrate");
+  }
+  return values;
+}
+
+// Runs samples and calls see(i, rows) with the values `names[i]` of some rows
+// at a time. Throws Error for values that are not finite.
+template <typename See>
+void LookAt(const Model& model, const std::vector<std::string>& names,
+            const qat::Samples& samples, const std::vector<uint32_t>& which,
+            Executor* executor, const CalibrationProgress& progress,
+            const See& see) {
+  CheckSamples(model, samples);
+  SampleRunner runner(TapModel(model, names), model.graph(), samples, kRows,
+                      executor);
+  const size_t total = which.size() * samples.RowsOfSample();
+  size_t seen = 0;
+  runner.Run(which, [&](size_t count, Span<const int32_t>) {
+    for (size_t i = 0; i < names.size(); ++i) {
+      const std::vector<float>& rows = runner.outputs()[i];
+      const Span<const float> valid(rows.data(), rows.size() / kRows * count);
+      if (!std::all_of(valid.begin(), valid.end(),
+                       [](float x) { return std::isfinite(x); })) {
+        throw Error::InFile(model.path(),
+                            "the value '" + names[i] + "' is not finite");
+      }
+      see(i, valid);
+    }
+    seen += count;
+    if (progress) progress(seen, total);
+  });
+}
+
+RangeReport WriteWithRanges(const Model& model, std::vector<ValueRange> ranges,
+                            const std::filesystem::path& path) {
+  Graph graph = WithoutRanges(model.graph());
+  SetRanges(ranges, graph);
+  WriteWithGraph(model.file(), graph, path);
+  RangeReport report;
+  report.values = std::move(ranges);
+  report.file_bytes = static_cast<size_t>(std::filesystem::file_size(path));
+  return report;
+}
+
 }  // namespace
 
 std::string_view Name(RangeRule rule) {
@@ -185,37 +233,34 @@ std::vector<ValueRange> ObserveRanges(const Model& model,
                                       const std::vector<uint32_t>& which,
                                       Executor* executor,
                                       const CalibrationProgress& progress) {
-  CheckSamples(model, samples);
   std::vector<Observation> observations;
   std::vector<std::string> names;
   for (const ObservedValue& value : values) {
     observations.emplace_back(value.options);
     names.push_back(value.name);
   }
-  SampleRunner runner(TapModel(model, names), model.graph(), samples, kRows,
-                      executor);
-  const size_t total = which.size() * samples.RowsOfSample();
-  size_t seen = 0;
-  runner.Run(which, [&](size_t count, Span<const int32_t>) {
-    for (size_t i = 0; i < values.size(); ++i) {
-      const std::vector<float>& rows = runner.outputs()[i];
-      const Span<const float> valid(rows.data(), rows.size() / kRows * count);
-      if (!std::all_of(valid.begin(), valid.end(),
-                       [](float x) { return std::isfinite(x); })) {
-        throw Error::InFile(model.path(),
-                            "the value '" + names[i] + "' is not finite");
-      }
-      observations[i].Add(valid);
-    }
-    seen += count;
-    if (progress) progress(seen, total);
-  });
+  LookAt(model, names, samples, which, executor, progress,
+         [&](size_t i, Span<const float> rows) { observations[i].Add(rows); });
   std::vector<ValueRange> ranges;
   for (size_t i = 0; i < values.size(); ++i) {
     const auto [least, most] = observations[i].Range();
     ranges.push_back({names[i], least, most});
   }
   return ranges;
+}
+
+qat::RangeStatistics CollectExtremes(const Model& model,
+                                     const qat::Samples& samples,
+                                     const std::vector<uint32_t>& which,
+                                     Executor* executor,
+                                     const CalibrationProgress& progress) {
+  const std::vector<std::string> names = LayersValues(model);
+  qat::RangeStatistics extremes;
+  LookAt(model, names, samples, which, executor, progress,
+         [&](size_t i, Span<const float> rows) {
+           extremes.Add(names[i], rows.data(), rows.size());
+         });
+  return extremes;
 }
 
 void SetRanges(const std::vector<ValueRange>& ranges, Graph& graph) {
@@ -239,29 +284,33 @@ RangeReport FixRanges(const std::shared_ptr<const Model>& model,
                       const RangeOptions& options,
                       const std::filesystem::path& path,
                       const CalibrationProgress& progress) {
-  const std::vector<std::string> values = RangedValues(model->graph());
-  if (values.empty()) {
-    throw Error::InFile(model->path(), "has no layers to calibrate");
+  std::vector<ValueRange> ranges;
+  std::vector<ObservedValue> observed;
+  for (const std::string& value : LayersValues(*model)) {
+    observed.push_back({value, options});
+    ranges.push_back({value, static_cast<float>(options.least),
+                      static_cast<float>(options.most)});
   }
-  RangeReport report;
   if (options.rule == RangeRule::kFixed) {
-    for (const std::string& value : values) {
-      report.values.push_back({value, static_cast<float>(options.least),
-                               static_cast<float>(options.most)});
-    }
-  } else {
-    std::vector<ObservedValue> observed;
-    for (const std::string& value : values)
-      observed.push_back({value, options});
-    report.rows = which.size() * samples.RowsOfSample();
-    report.values = ObserveRanges(*model, observed, samples, which,
-                                  options.executor, progress);
+    return WriteWithRanges(*model, std::move(ranges), path);
   }
-  Graph graph = WithoutRanges(model->graph());
-  SetRanges(report.values, graph);
-  WriteWithGraph(model->file(), graph, path);
-  report.file_bytes = static_cast<size_t>(std::filesystem::file_size(path));
+  RangeReport report =
+      WriteWithRanges(*model,
+                      ObserveRanges(*model, observed, samples, which,
+                                    options.executor, progress),
+                      path);
+  report.rows = which.size() * samples.RowsOfSample();
   return report;
+}
+
+RangeReport FixRanges(const Model& model, const qat::RangeStatistics& extremes,
+                      bool symmetric, const std::filesystem::path& path) {
+  std::vector<ValueRange> ranges;
+  for (const std::string& value : LayersValues(model)) {
+    const auto [least, most] = extremes.Range(value, symmetric);
+    ranges.push_back({value, least, most});
+  }
+  return WriteWithRanges(model, std::move(ranges), path);
 }
 
 }  // namespace lutra::packer

@@ -19,14 +19,13 @@ namespace lutra::packer {
 namespace {
 
 void CheckFinite(std::span<const float> values, size_t row, size_t columns) {
-  const auto bad =
-      std::find_if(values.begin(), values.end(),
-                   [](float value) { return !std::isfinite(value); });
+  const auto bad = std::find_if(values.begin(), values.end(), [](float value) {
+    return !std::isfinite(value);
+  });
   if (bad == values.end()) return;
   const auto place = static_cast<size_t>(bad - values.begin());
   throw Error("the value at row " + std::to_string(row + place / columns) +
-              ", column " + std::to_string(place % columns) +
-              " is not finite");
+              ", column " + std::to_string(place % columns) + " is not finite");
 }
 
 // The values that are stored in place of w [rows, k].
@@ -40,8 +39,8 @@ void Quantize(std::span<const float> w, const WeightPlan& plan,
   for (size_t row = 0; row < w.size(); row += k) {
     for (size_t c = 0; c < k; c += group) {
       const size_t count = std::min(group, k - c);
-      quantizer.Quantize({w.data() + row + c, 1, count, true},
-                         plan.scheme.bits, q + row + c, grid.data());
+      quantizer.Quantize({w.data() + row + c, 1, count, true}, plan.scheme.bits,
+                         q + row + c, grid.data());
     }
   }
 }
@@ -91,9 +90,8 @@ StoredFloats StoreFloats(const RowSource& w, const WeightPlan& plan,
       std::copy(source.begin(), source.end(), q);
     }
     qat::GridMismatch mismatch;
-    const std::optional<qat::FloatForm> form =
-        qat::MatchFloats(q, rows, k, plan.scheme.quantizer,
-                         plan.format.group_size, &mismatch);
+    const std::optional<qat::FloatForm> form = qat::MatchFloats(
+        q, rows, k, plan.scheme.quantizer, plan.format.group_size, &mismatch);
     if (!form) {
       mismatch.row += row;
       throw Error(mismatch.ToString() + "; the model says it was trained as " +

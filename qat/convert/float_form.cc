@@ -23,9 +23,9 @@ const FloatGrid& GridOf(std::string_view quantizer) {
   return *grid;
 }
 
-// Of values on the grid of a block of Microscaling Formats, or of a part of one:
-// floats that a larger power of two made are there with the least one, too, or,
-// where that leads beyond the largest float, with the next.
+// Of values on the grid of a block of Microscaling Formats, or of a part of
+// one: floats that a larger power of two made are there with the least one,
+// too, or, where that leads beyond the largest float, with the next.
 std::optional<float> MatchBlock(const FloatGrid& grid, const float* w,
                                 size_t count, GroupMatcher& matcher,
                                 uint8_t* indices, size_t* worst) {
@@ -92,9 +92,10 @@ std::optional<FloatForm> MatchFloats(const float* w, size_t n, size_t k,
     for (size_t i = 0; i < count; ++i) indices[i] = codes[indices[i]];
   });
   if (off_grid) {
-    return fail(*off_grid, "is not a multiple of the group's scale among the "
-                           "floats of quantizer '" +
-                               std::string(quantizer) + "'");
+    return fail(*off_grid,
+                "is not a multiple of the group's scale among the "
+                "floats of quantizer '" +
+                    std::string(quantizer) + "'");
   }
   return form;
 }

@@ -51,7 +51,8 @@ class FloatQuantizer : public RunQuantizer {
   void QuantizeRun(const Run& run, int /*bits*/) const override {
     const float s = grid_.ScaleFor(MaxMagnitude(run.p, run.n));
     for (size_t i = 0; i < levels_.size(); ++i) run.grid[i] = s * levels_[i];
-    for (size_t i = 0; i < run.n; ++i) run.q[i] = s * grid_.type.Round(run.p[i] / s);
+    for (size_t i = 0; i < run.n; ++i)
+      run.q[i] = s * grid_.type.Round(run.p[i] / s);
   }
 
   const FloatGrid& grid_;

@@ -14,7 +14,7 @@ namespace lutra::qat {
 struct FloatGrid {
   std::string_view name;
   SmallFloat type;
-  bool mx;                // scales as Microscaling Formats have them
+  bool mx;                 // scales as Microscaling Formats have them
   std::string_view finer;  // of mx: the quantizer of any scale
 
   // Of values up to `largest`.

@@ -86,6 +86,10 @@ void RangeStatistics::Save(const std::filesystem::path& path) const {
   writer.Commit();
 }
 
+bool RangeStatistics::Is(const std::filesystem::path& path) {
+  return SafetensorsFile::Open(path).metadata().contains(kVersionKey);
+}
+
 RangeStatistics RangeStatistics::Load(const std::filesystem::path& path) {
   const SafetensorsFile file = SafetensorsFile::Open(path);
   const auto version = file.metadata().find(kVersionKey);

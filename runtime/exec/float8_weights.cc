@@ -46,11 +46,10 @@ std::vector<float> Expand(const TensorView& weight, const TensorView& scales,
   }
   const auto n = static_cast<size_t>(weight.shape[0]);
   const auto k = static_cast<size_t>(weight.shape[1]);
-  const bool typed = scales.dtype == DType::kFloat32 ||
-                     scales.dtype == DType::kFloat8E8M0;
+  const bool typed =
+      scales.dtype == DType::kFloat32 || scales.dtype == DType::kFloat8E8M0;
   if (!typed || scales.shape.size() != 2 || scales.data.empty() ||
-      scales.shape[0] != weight.shape[0] ||
-      scales.shape[1] > weight.shape[1]) {
+      scales.shape[0] != weight.shape[0] || scales.shape[1] > weight.shape[1]) {
     fail("its scales are " + std::string(Name(scales.dtype)) + " " +
          ShapeToString(scales.shape) + ", not F32 or F8_E8M0 [N, groups]");
   }
@@ -88,9 +87,9 @@ std::map<std::string, StoredTensor, std::less<>> ExpandFloat8(
       continue;
     }
     const TensorView& scales = file.Get(Float8ScalesName(node.weight));
-    stored.emplace(node.weight,
-                   StoredTensor{weight->dtype,
-                                weight->data.size() + scales.data.size()});
+    stored.emplace(
+        node.weight,
+        StoredTensor{weight->dtype, weight->data.size() + scales.data.size()});
     std::vector<float> values = Expand(*weight, scales, file.path());
     file.Replace(node.weight, std::move(values), scales.name);
   }

@@ -111,8 +111,9 @@ TEST(FloatStorePlanTest, WhatCannotBeStoredIsSaid) {
   const TempDir dir;
   const auto model = TwoLayers().Load(dir / "float.safetensors");
   const auto failure = [&](const qat::QuantScheme& scheme) {
-    return ErrorMessage(
-        [&] { CheckSchemes(*model, {{"fc1.weight", scheme}}); });
+    return ErrorMessage([&] {
+      CheckSchemes(*model, {{"fc1.weight", scheme}});
+    });
   };
   EXPECT_THAT(failure({"fp8e4m3", 8, 16, qat::ScaleType::kBFloat16}),
               HasSubstr("float32"));

@@ -25,10 +25,10 @@ struct Type {
   int emax;
 };
 const Type kTypes[] = {
-    {"fp6e2m3", 6, 2, 3, 32, 2},   {"fp6e3m2", 6, 3, 2, 32, 4},
-    {"fp8e4m3", 8, 4, 3, 127, 8},  {"fp8e5m2", 8, 5, 2, 124, 15},
-    {"mxfp4", 4, 2, 1, 8, 2},      {"mxfp6e2m3", 6, 2, 3, 32, 2},
-    {"mxfp6e3m2", 6, 3, 2, 32, 4}, {"mxfp8e4m3", 8, 4, 3, 127, 8},
+    {"fp6e2m3", 6, 2, 3, 32, 2},    {"fp6e3m2", 6, 3, 2, 32, 4},
+    {"fp8e4m3", 8, 4, 3, 127, 8},   {"fp8e5m2", 8, 5, 2, 124, 15},
+    {"mxfp4", 4, 2, 1, 8, 2},       {"mxfp6e2m3", 6, 2, 3, 32, 2},
+    {"mxfp6e3m2", 6, 3, 2, 32, 4},  {"mxfp8e4m3", 8, 4, 3, 127, 8},
     {"mxfp8e5m2", 8, 5, 2, 124, 15}};
 
 bool IsMx(const Type& type) { return type.name.starts_with("mx"); }
@@ -41,9 +41,8 @@ std::vector<double> Numbers(const Type& type) {
     const int exponent = code >> type.mantissa_bits;
     const int mantissa = code & ((1 << type.mantissa_bits) - 1);
     const double fraction = std::ldexp(mantissa, -type.mantissa_bits);
-    const double x = exponent == 0
-                         ? std::ldexp(fraction, 1 - bias)
-                         : std::ldexp(1 + fraction, exponent - bias);
+    const double x = exponent == 0 ? std::ldexp(fraction, 1 - bias)
+                                   : std::ldexp(1 + fraction, exponent - bias);
     numbers.insert(x);
     numbers.insert(-x);
   }
@@ -59,8 +58,8 @@ Quantized Quantize(const Type& type, const std::vector<float>& p) {
   const auto quantizer = MakeQuantizer(type.name);
   Quantized result{std::vector<float>(p.size()),
                    std::vector<float>(quantizer->GridSize(type.bits))};
-  quantizer->Quantize({p.data(), 1, p.size(), true}, type.bits,
-                      result.q.data(), result.grid.data());
+  quantizer->Quantize({p.data(), 1, p.size(), true}, type.bits, result.q.data(),
+                      result.grid.data());
   return result;
 }
 
@@ -110,9 +109,9 @@ TEST(FloatQuantizerTest, ScalesOfBlocksArePowersOfTwo) {
       const Quantized result = Quantize(type, {largest, largest / 3});
       const double scale = result.grid.back() / numbers.back();
       const double expected =
-          IsMx(type) ? std::exp2(std::floor(std::log2(double{largest})) -
-                                 type.emax)
-                     : double{largest} / numbers.back();
+          IsMx(type)
+              ? std::exp2(std::floor(std::log2(double{largest})) - type.emax)
+              : double{largest} / numbers.back();
       EXPECT_NEAR(scale / expected, 1.0, 1e-6) << type.name << ' ' << largest;
     }
   }
@@ -127,8 +126,7 @@ TEST(FloatQuantizerTest, ScalesOfBlocksArePowersOfTwo) {
 TEST(FloatQuantizerTest, MxInt8IsWholeMultiples) {
   const Type type{"mxint8", 8, 0, 0, 0, 0};
   const Quantized result = Quantize(type, {1.5f, 0.01f, -1.999f});
-  EXPECT_EQ(result.q,
-            (std::vector<float>{1.5f, 0.015625f, -127.0f / 64.0f}));
+  EXPECT_EQ(result.q, (std::vector<float>{1.5f, 0.015625f, -127.0f / 64.0f}));
   const auto table = *MakeQuantizer("mxint8")->LutTable(8);
   EXPECT_EQ(table.size(), 256u);
   EXPECT_EQ(table.front(), -127);
@@ -180,8 +178,8 @@ TEST(FloatFormTest, WeightsOnTheGridAreStoredWithoutLoss) {
         quantizer->Quantize({p, 1, count, true}, type.bits, p, grid.data());
       }
     }
-    const auto form = MatchFloats(w.data(), kRows, kColumns, type.name, kGroup,
-                                  nullptr);
+    const auto form =
+        MatchFloats(w.data(), kRows, kColumns, type.name, kGroup, nullptr);
     ASSERT_TRUE(form) << type.name;
     ASSERT_EQ(form->scales.size(), kRows * 3);
     for (size_t i = 0; i < w.size(); ++i) {

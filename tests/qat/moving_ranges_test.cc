@@ -63,7 +63,8 @@ class MovingRangesTest : public ::testing::Test {
     }
   }
 
-  static InputQuantization InputOfLayer(const Graph& graph, const char* weight) {
+  static InputQuantization InputOfLayer(const Graph& graph,
+                                        const char* weight) {
     for (const Node& node : graph.nodes) {
       if (node.weight == weight) return InputQuantizationOf(node);
     }
@@ -106,8 +107,9 @@ TEST_F(MovingRangesTest, AreTheMeansOfTheBatches) {
   // Behind a relu, of values that are not cut to the old range.
   EXPECT_EQ(second.range_min, 0.0f);
   EXPECT_GT(second.range_max, 0.2f);
-  EXPECT_EQ(GraphToJson(WithoutRangesOf({"x", values_[1].value}, graph)),
-            GraphToJson(WithoutRangesOf({"x", values_[1].value}, model_.graph)));
+  EXPECT_EQ(
+      GraphToJson(WithoutRangesOf({"x", values_[1].value}, graph)),
+      GraphToJson(WithoutRangesOf({"x", values_[1].value}, model_.graph)));
 }
 
 TEST_F(MovingRangesTest, FollowTheTrainingToItsEnd) {

@@ -52,7 +52,8 @@ TEST(RoundedOutputsTest, LayersBehindSeeRoundedValues) {
   exact.outputs = {"fc1"};
   Graph rounded = graph;
   rounded.outputs = {"fc1"};
-  const std::vector<float> x = Outputs(Subgraph(exact, {"fc1"}), model.parameters);
+  const std::vector<float> x =
+      Outputs(Subgraph(exact, {"fc1"}), model.parameters);
   const std::vector<float> y =
       Outputs(Subgraph(rounded, {"fc1"}), model.parameters);
   const float scale = 1.5f / 15.0f;
@@ -62,7 +63,8 @@ TEST(RoundedOutputsTest, LayersBehindSeeRoundedValues) {
         std::min(10.0f, std::max(-5.0f, std::nearbyint(x[i] / scale)));
     EXPECT_NEAR(y[i], code * scale, 1e-6f) << x[i];
   }
-  EXPECT_NE(Outputs(model.graph, model.parameters), Outputs(graph, model.parameters));
+  EXPECT_NE(Outputs(model.graph, model.parameters),
+            Outputs(graph, model.parameters));
   // Twice is once.
   EXPECT_TRUE(OutputsToRound(Spec(R"("dtype": "int4")"), graph).empty());
   const Graph again = ParseGraph(GraphToJson(graph), "graph");
@@ -80,9 +82,8 @@ TEST(RoundedOutputsTest, NamesThatAreTakenAreSaid) {
   TrainableModel model = Model();
   const auto wanted = OutputsToRound(Spec(""), model.graph);
   model.graph.nodes[1].output = "fc1.exact";
-  EXPECT_THAT(ErrorMessage([&] {
-                RoundOutput(wanted.at(0), -1.0f, 1.0f, model.graph);
-              }),
+  EXPECT_THAT(ErrorMessage(
+                  [&] { RoundOutput(wanted.at(0), -1.0f, 1.0f, model.graph); }),
               HasSubstr("fc1.exact"));
 }
 

@@ -79,7 +79,8 @@ std::string RangeEffect(const TensorSpec& spec) {
 // All that a layer becomes.
 std::string Effect(const LayerSpec& layer) {
   std::ostringstream text;
-  text << "weights " << (layer.weights ? Effect(SchemeOf(*layer.weights)) : "-");
+  text << "weights "
+       << (layer.weights ? Effect(SchemeOf(*layer.weights)) : "-");
   if (layer.activations) {
     const InputQuantization input = InputOf(*layer.activations);
     text << " input " << static_cast<int>(*input.type) << ' ' << input.bits
@@ -151,8 +152,8 @@ std::set<std::string> Keys(const nlohmann::json& object) {
 
 const std::vector<Field> kWeightFields = {
     {"dtype",
-     {"int1", "int2", "int3", "int5", "int6", "int7", "int8", "ternary", "uint4",
-      "fp4", "fp6e2m3", "fp6e3m2", "fp8e4m3", "fp8e5m2"}},
+     {"int1", "int2", "int3", "int5", "int6", "int7", "int8", "ternary",
+      "uint4", "fp4", "fp6e2m3", "fp6e3m2", "fp8e4m3", "fp8e5m2"}},
     {"granularity", {"tensor", "channel"}},
     {"group_size", {16, 48, "1/2", 0, "1/0", "row"}},
     {"symmetric", {false}},
@@ -201,8 +202,7 @@ TEST(SpecFieldsTest, EachFieldOfActivationsMatters) {
   fields.push_back({"dynamic", {true}});
   fields.push_back({"granularity", {"token", "group"}});
   Check(fixed, {"activations"}, fields);
-  Check({{"activations",
-          {{"dynamic", false}, {"observer", "percentile"}}}},
+  Check({{"activations", {{"dynamic", false}, {"observer", "percentile"}}}},
         {"activations"}, {{"percentile", {90.0, 0.0, 101.0}}});
 }
 
@@ -253,9 +253,9 @@ TEST(SpecFieldsTest, TheTablesHaveAllFields) {
   activations.insert({"group_size", "quantizer"});
   EXPECT_EQ(activations, Keys(kActivationFields));
   EXPECT_EQ(Keys(written["outputs"]), Keys(written["activations"]));
-  EXPECT_EQ(Keys(written), (std::set<std::string>{"weights", "activations",
-                                                  "outputs", "rules",
-                                                  "exclude"}));
+  EXPECT_EQ(Keys(written),
+            (std::set<std::string>{"weights", "activations", "outputs", "rules",
+                                   "exclude"}));
   EXPECT_EQ(Keys(written["rules"][0]),
             (std::set<std::string>{"name", "op", "weights", "activations",
                                    "outputs"}));

@@ -89,16 +89,16 @@ struct Drawn {
 
 TEST(StochasticRoundingTest, TheProximalMapIsRightInTheMean) {
   const auto map = MakeProxStochastic(10, 10 + kDraws, 7);
-  const std::vector<float> p = {-0.75f, -0.1f, 0.2f, 0.6f, 1.9f, 0.5f, -3.0f,
-                                4.0f};
+  const std::vector<float> p = {-0.75f, -0.1f, 0.2f,  0.6f,
+                                1.9f,   0.5f,  -3.0f, 4.0f};
   std::vector<double> sum(p.size());
   for (int step = 0; step < kDraws; ++step) {
     Drawn drawn{p};
     drawn.Apply(*map, 10 + step);
     for (size_t i = 0; i < p.size(); ++i) {
       sum[i] += drawn.p[i];
-      EXPECT_TRUE(std::binary_search(drawn.grid.begin(), drawn.grid.end(),
-                                     drawn.p[i]));
+      EXPECT_TRUE(
+          std::binary_search(drawn.grid.begin(), drawn.grid.end(), drawn.p[i]));
     }
   }
   const double steps[] = {1.0, 1.0, 0.5, 1.5, 1.5};

@@ -31,8 +31,8 @@ struct Stored {
   std::vector<uint8_t> codes;
   DType scale_dtype = DType::kFloat32;
   std::vector<int64_t> scale_shape = {kN, 3};
-  std::vector<float> scales = {1.0f, 0.5f, 2.0f, 0.1f, 3.0f, 0.25f,
-                               7.0f, 0.0f, 1.5f};
+  std::vector<float> scales = {1.0f,  0.5f, 2.0f, 0.1f, 3.0f,
+                               0.25f, 7.0f, 0.0f, 1.5f};
   std::string scale_name = "w.scales";
 
   Stored() {
@@ -46,11 +46,11 @@ struct Stored {
     graph.inputs.push_back({"x", ValueType::kFloat32, {kK}});
     graph.nodes.push_back({OpType::kLinear, {"x"}, "y", "w", ""});
     graph.outputs.push_back("y");
-    SafetensorsWriter writer(path,
-                             {{std::string(kVersionKey), "1"},
-                              {std::string(kGraphKey), GraphToJson(graph)}},
-                             {{"w", dtype, shape},
-                              {scale_name, scale_dtype, scale_shape}});
+    SafetensorsWriter writer(
+        path,
+        {{std::string(kVersionKey), "1"},
+         {std::string(kGraphKey), GraphToJson(graph)}},
+        {{"w", dtype, shape}, {scale_name, scale_dtype, scale_shape}});
     writer.Write("w", std::as_bytes(std::span(codes)));
     std::vector<uint8_t> bytes;
     for (const float scale : scales) bytes.push_back(E8M0FromFloat(scale));
@@ -65,8 +65,9 @@ struct Stored {
   float Value(size_t row, size_t column) const {
     const uint8_t code = codes[row * kK + column];
     const float scale = scales[row * 3 + column / 4];
-    const float stored =
-        scale_dtype == DType::kFloat32 ? scale : FloatFromE8M0(E8M0FromFloat(scale));
+    const float stored = scale_dtype == DType::kFloat32
+                             ? scale
+                             : FloatFromE8M0(E8M0FromFloat(scale));
     return stored * (dtype == DType::kFloat8E4M3 ? FloatFromE4M3(code)
                                                  : FloatFromE5M2(code));
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "lutra/qat/range_statistics.h"
 #include "lutra/runtime/model.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/runtime/tiny_language.h"
@@ -153,6 +154,48 @@ TEST_F(CalibrationVerbsTest, FixedRanges) {
                       "-o", *this / "x"})
                 .exit_code,
             2);
+}
+
+// Extremes of two texts add up to those of both.
+TEST_F(CalibrationVerbsTest, RangesFromMergedExtremes) {
+  const auto extremes = [&](const std::string& text, const std::string& out) {
+    OutputOf({"calibrate", float_, "--data", text, "--length", "30",
+              "--extremes", "-o", *this / out});
+    return qat::RangeStatistics::Load(*this / out).entries();
+  };
+  const std::string other = *this / "other.txt";
+  WriteBytes(other, ReadBytes(text_).substr(0, 200));
+  const auto a = extremes(text_, "a");
+  const auto b = extremes(other, "b");
+  EXPECT_EQ(a.size(), 5u);
+  OutputOf(
+      {"calibrate", "--merge", *this / "a", *this / "b", "-o", *this / "ab"});
+  const auto sum = qat::RangeStatistics::Load(*this / "ab").entries();
+  const json report = json::parse(
+      OutputOf({"calibrate", float_, "--ranges", "mean-max", "--extremes-of",
+                *this / "ab", "-o", *this / "r", "--json"}));
+  for (const json& value : report["values"]) {
+    const std::string name = value["value"];
+    const auto& entry = sum.at(name);
+    EXPECT_EQ(entry.count, a.at(name).count + b.at(name).count);
+    EXPECT_EQ(entry.sum_of_most,
+              a.at(name).sum_of_most + b.at(name).sum_of_most);
+    const auto mean = entry.sum_of_most / static_cast<double>(entry.count);
+    EXPECT_NEAR(value["max"].get<double>(), mean, 1e-5 * mean);
+    EXPECT_NE(value["max"], 0.0);
+  }
+  // The same as of the text itself.
+  OutputOf({"calibrate", float_, "--ranges", "mean-max", "--extremes-of",
+            *this / "a", "-o", *this / "ra"});
+  OutputOf({"calibrate", float_, "--data", text_, "--length", "30", "--ranges",
+            "mean-max", "-o", *this / "rt"});
+  EXPECT_EQ(ReadBytes(*this / "ra"), ReadBytes(*this / "rt"));
+  EXPECT_EQ(RunLutra({"calibrate", float_, "--ranges", "mse", "--extremes-of",
+                      *this / "a", "-o", *this / "x"})
+                .exit_code,
+            2);
+  ExpectError(RunLutra({"calibrate", float_, "--ranges", "mean-max",
+                        "--extremes-of", float_, "-o", *this / "x"}));
 }
 
 TEST_F(CalibrationVerbsTest, PackMeasuresBeforeAndAfter) {

@@ -8,6 +8,7 @@
 #include "lutra/packer/calibrate.h"
 #include "lutra/packer/ranges.h"
 #include "lutra/packer/statistics.h"
+#include "lutra/qat/range_statistics.h"
 #include "runtime/base/threads.h"
 #include "tools/cli/interrupt.h"
 #include "tools/cli/json.h"
@@ -37,7 +38,10 @@ constexpr const char* kExample =
     "have\n"
     "fixed ranges for int8 activations, in place of one for each token.\n"
     "\n"
-    "Files made from several texts, or by several processes, add up: --merge.\n"
+    "Files made from several texts, or by several processes, add up: --merge. "
+    "For\n"
+    "fixed ranges, --extremes writes such files, and --ranges mean-max uses "
+    "one.\n"
     "\n"
     "Examples:\n"
     "  lutra calibrate llm.safetensors --data wiki.txt -o llm.statistics\n"
@@ -45,7 +49,12 @@ constexpr const char* kExample =
     "    --zero-point 83 -o kws.statistics\n"
     "  lutra calibrate kws.safetensors --data kws01 --scale 0.5847 \\\n"
     "    --zero-point 83 --ranges percentile -o kws-static.safetensors\n"
-    "  lutra calibrate --merge a.statistics b.statistics -o ab.statistics";
+    "  lutra calibrate --merge a.statistics b.statistics -o ab.statistics\n"
+    "  lutra calibrate llm.safetensors --data wiki.txt --extremes -o a.ranges\n"
+    "  lutra calibrate llm.safetensors --ranges mean-max --extremes-of "
+    "a.ranges "
+    "\\\n"
+    "    -o static.safetensors";
 
 constexpr size_t kMiB = size_t{1} << 20;
 
@@ -60,14 +69,28 @@ struct CalibrateVerb {
   bool gradients = false;
   bool json = false;
   std::string ranges;  // a rule; "": statistics
+  bool extremes = false;
+  std::string extremes_of;  // a file of them
   packer::RangeOptions range_options;
 
   void Run();
   void Merge() const;
   void WriteRanges(const ModelData& samples);
+  void WriteExtremes(const ModelData& samples) const;
+  void Print(const packer::RangeReport& report, const std::string& seen) const;
 };
 
 void CalibrateVerb::Merge() const {
+  if (qat::RangeStatistics::Is(merge[0])) {
+    qat::RangeStatistics sum;
+    for (const std::string& path : merge) {
+      sum.Merge(qat::RangeStatistics::Load(path));
+    }
+    sum.Save(output);
+    std::cout << OneLine(output) << ": the sum of " << merge.size()
+              << " files\n";
+    return;
+  }
   std::vector<packer::Statistics> parts;
   for (const std::string& path : merge) {
     parts.push_back(packer::Statistics::Open(path));
@@ -97,6 +120,32 @@ void CalibrateVerb::WriteRanges(const ModelData& samples) {
                           samples.All().RowName() + "s");
       });
   progress.Clear();
+  Print(report, " over " + WithCommas(report.rows) + " " +
+                    samples.All().RowName() + "s");
+}
+
+void CalibrateVerb::WriteExtremes(const ModelData& samples) const {
+  const std::unique_ptr<Executor> executor = StartThreads(threads);
+  const std::shared_ptr<const Model> source = Model::Load(model);
+  Progress progress;
+  const EndOnInterrupt interrupt;
+  const qat::RangeStatistics found = packer::CollectExtremes(
+      *source, samples.All(),
+      packer::SpreadSamples(samples.All().Count(),
+                            EnoughSamples(samples, data_options)),
+      executor.get(), [&](size_t rows, size_t total) {
+        interrupt.Check();
+        progress.ShowRate("calibrating", rows, total,
+                          samples.All().RowName() + "s");
+      });
+  progress.Clear();
+  found.Save(output);
+  std::cout << OneLine(output) << ": extremes of " << found.entries().size()
+            << " values\n";
+}
+
+void CalibrateVerb::Print(const packer::RangeReport& report,
+                          const std::string& seen) const {
   if (json) {
     Json values = Json::Array();
     for (const packer::ValueRange& value : report.values) {
@@ -117,9 +166,8 @@ void CalibrateVerb::WriteRanges(const ModelData& samples) {
   }
   std::cout << table.Text() << "\n"
             << OneLine(output) << ": ranges of " << report.values.size()
-            << " values over " << WithCommas(report.rows) << " "
-            << samples.All().RowName() << "s; file "
-            << WithCommas(report.file_bytes) << " bytes\n";
+            << " values" << seen << "; file " << WithCommas(report.file_bytes)
+            << " bytes\n";
 }
 
 void CalibrateVerb::Run() {
@@ -130,11 +178,23 @@ void CalibrateVerb::Run() {
     Merge();
     return;
   }
+  if (!extremes_of.empty()) {
+    if (model.empty() || !data.empty() || ranges != "mean-max") {
+      throw UsageError("--extremes-of",
+                       "takes a model and --ranges mean-max, and no --data");
+    }
+    Print(packer::FixRanges(*Model::Load(model),
+                            qat::RangeStatistics::Load(extremes_of),
+                            /*symmetric=*/false, output),
+          "");
+    return;
+  }
   if (model.empty() || data.empty()) {
     throw UsageError("calibrate", "give a model and --data, or --merge");
   }
   const ModelData samples = LoadModelData(model, data, data_options);
   if (!ranges.empty()) return WriteRanges(samples);
+  if (extremes) return WriteExtremes(samples);
   const qat::Samples& all = samples.All();
   packer::CalibrateOptions options;
   options.samples = EnoughSamples(samples, data_options);
@@ -201,6 +261,13 @@ void AddCalibrateVerb(CommandLine& line) {
            "extremes of 64 rows at a time (mean-max)")
       .OneOf({"min-max", "absmax", "rms", "percentile", "mse", "fixed",
               "mean-max"});
+  calibrate.AddFlag("--extremes", verb->extremes,
+                    "Write the sums of what these means are of, a file that "
+                    "--merge adds to others");
+  calibrate
+      .Add("--extremes-of", verb->extremes_of,
+           "Such a file, in place of --data: for --ranges mean-max")
+      .TypeName("FILE");
   calibrate
       .Add("--percentile", verb->range_options.percentile,
            "Percent of the values that are inside")

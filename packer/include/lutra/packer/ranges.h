@@ -12,6 +12,7 @@
 #include "lutra/kernels/executor.h"
 #include "lutra/packer/calibrate.h"
 #include "lutra/qat/activations.h"
+#include "lutra/qat/range_statistics.h"
 #include "lutra/qat/samples.h"
 #include "lutra/runtime/model.h"
 
@@ -94,6 +95,18 @@ RangeReport FixRanges(const std::shared_ptr<const Model>& model,
                       const RangeOptions& options,
                       const std::filesystem::path& path,
                       const CalibrationProgress& progress = {});
+
+// What FixRanges with kMeanMax looks at, to be kept, merged with that of other
+// data, and used: the extremes of the values that layers quantize, by value.
+qat::RangeStatistics CollectExtremes(const Model& model,
+                                     const qat::Samples& samples,
+                                     const std::vector<uint32_t>& which,
+                                     Executor* executor,
+                                     const CalibrationProgress& progress = {});
+// The copy of the model with their means as ranges, around 0 if symmetric.
+// Throws Error for a value that they do not have.
+RangeReport FixRanges(const Model& model, const qat::RangeStatistics& extremes,
+                      bool symmetric, const std::filesystem::path& path);
 
 // Without the ranges that its nodes may have, for a model whose values are
 // others now.

@@ -53,6 +53,8 @@ class RangeStatistics {
   // written under a temporary name. Throw lutra::Error.
   void Save(const std::filesystem::path& path) const;
   static RangeStatistics Load(const std::filesystem::path& path);
+  // Whether a safetensors file is one. Throws lutra::Error if it is none.
+  static bool Is(const std::filesystem::path& path);
 
  private:
   Entries entries_;

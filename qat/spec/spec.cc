@@ -13,8 +13,6 @@ namespace lutra::qat {
 namespace {
 
 constexpr const char* kStretched = "stretched";
-// Columns of a block of Microscaling Formats.
-constexpr int64_t kMxBlock = 32;
 
 // `text` without `prefix` and `suffix` as a number; nullopt if it is not of
 // that form.

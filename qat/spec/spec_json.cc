@@ -58,7 +58,6 @@ constexpr Named<Rounding> kRoundings[] = {
 // Types of floats as well as their quantizers.
 constexpr std::string_view kFloatTypes[] = {"fp4", "fp6e2m3", "fp6e3m2",
                                             "fp8e4m3", "fp8e5m2"};
-constexpr int64_t kMxBlock = 32;
 
 constexpr std::array<std::string_view, 10> kTensorKeys = {
     "dtype",      "granularity", "group_size", "symmetric", "observer",

@@ -110,21 +110,28 @@ const std::string& Metadata(const SafetensorsFile& file, std::string_view key) {
   return it->second;
 }
 
-RangeStatistics::Entries ReadRanges(const json& saved,
+// Those that move in the run.
+RangeStatistics::Entries ReadRanges(const json& run, const json& saved,
                                     const std::string& file) {
   RangeStatistics::Entries ranges;
-  const auto found = saved.find("ranges");
-  if (found == saved.end()) return ranges;
+  const auto moving = run.find(kMovingRangesKey);
+  if (moving == run.end()) return ranges;
   const auto fail = [&file]() {
     throw Error::InFile(file, "checkpoint: ranges are no counts and sums");
   };
-  if (!found->is_object()) fail();
+  const auto found = saved.find("ranges");
+  if (found == saved.end() || !found->is_object() ||
+      found->size() != moving->size()) {
+    fail();
+  }
   for (const auto& [value, numbers] : found->items()) {
     const bool typed = numbers.is_array() && numbers.size() == 4 &&
                        numbers[0].is_number_unsigned() &&
                        numbers[1].is_number() && numbers[2].is_number() &&
                        numbers[3].is_number();
-    if (!typed || numbers[0].get<uint64_t>() == 0) fail();
+    if (!typed || !moving->contains(value) || numbers[0].get<uint64_t>() == 0) {
+      fail();
+    }
     RangeStatistics::Entry& entry = ranges[value];
     entry.count = numbers[0].get<uint64_t>();
     entry.sum_of_maxima = numbers[1].get<double>();
@@ -196,7 +203,7 @@ TrainPosition LoadCheckpoint(const std::filesystem::path& folder,
   CheckRun("checkpoint", train["run"], run, file.path());
   const json& saved = train["position"];
   TrainPosition position;
-  position.ranges = ReadRanges(saved, file.path());
+  position.ranges = ReadRanges(run, saved, file.path());
   CheckGraph(file, position.ranges, model.graph);
   // Unsigned, so that what follows is at least 0.
   position.step =

@@ -21,6 +21,9 @@ namespace lutra::qat {
 // The metadata key of the run.
 inline constexpr std::string_view kTrainKey = "lutra.train";
 
+// In the description of a run, an object with the values whose ranges move.
+inline constexpr const char* kMovingRangesKey = "moving ranges";
+
 // Where a run stands.
 struct TrainPosition {
   int64_t step = 0;       // done

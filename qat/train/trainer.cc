@@ -387,7 +387,7 @@ class Trainer::Impl {
     add("distillation", options_.distillation, usual.distillation);
     add("temperature", options_.temperature, usual.temperature);
     for (const StaticInput& input : options_.moving_ranges) {
-      run["moving ranges"][input.value] = input.activations.symmetric;
+      run[kMovingRangesKey][input.value] = input.activations.symmetric;
       run["range period"] = options_.range_period;
     }
     if (options_.teacher != nullptr) {

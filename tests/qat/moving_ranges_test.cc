@@ -178,5 +178,40 @@ TEST_F(MovingRangesTest, AResumedRunHasTheSameBytes) {
   }
 }
 
+// What a checkpoint says of ranges is checked like all else in it.
+TEST_F(MovingRangesTest, DamagedRangesAreRefused) {
+  options_.checkpoint = dir_ / "run";
+  {
+    Trainer trainer(model_, images_, options_, nullptr);
+    trainer.Run(
+        [](const TrainProgress& progress) { return progress.step < 5; });
+    trainer.SaveCheckpoint();
+  }
+  const std::filesystem::path file = options_.checkpoint / "model.safetensors";
+  const std::string good = ReadBytes(file);
+  const auto resumes = [&](const std::string& from, const std::string& to) {
+    RawFile raw = RawFile::Parse(good);
+    const size_t at = raw.header.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    raw.header.replace(at, from.size(), to);
+    raw.header.append(7 - (raw.header.size() + 7) % 8, ' ');
+    WriteBytes(file, raw.Bytes());
+    try {
+      Trainer(model_, images_, options_, nullptr).Resume();
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  };
+  const std::string ranges = R"(\"ranges\":{)";
+  EXPECT_TRUE(resumes(ranges, ranges));
+  EXPECT_FALSE(resumes(ranges, R"(\"rages\":{)"));
+  EXPECT_FALSE(resumes(ranges, R"(\"ranges\":{\"z\":[1,1.0,-1.0,1.0],)"));
+  EXPECT_FALSE(resumes(ranges + R"(\"relu1\":[)", ranges + R"(\"relu9\":[)"));
+  EXPECT_FALSE(resumes(ranges + R"(\"relu1\":[2)", ranges + R"(\"relu1\":[0)"));
+  EXPECT_FALSE(
+      resumes(ranges + R"(\"relu1\":[2,)", ranges + R"(\"relu1\":[2,-)"));
+}
+
 }  // namespace
 }  // namespace lutra::qat

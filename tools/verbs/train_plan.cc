@@ -43,21 +43,26 @@ std::string TrainingPlan(const Graph& graph, const qat::SchemeRules& rules,
        qat::OutputsToRound(activations, planned)) {
     rounded.insert(output.value);
   }
-  Table table({{"weight", Table::Align::kLeft},
-               {"operator", Table::Align::kLeft},
-               {"decided by", Table::Align::kLeft},
-               {"becomes", Table::Align::kLeft},
-               {"input", Table::Align::kLeft},
-               {"output", Table::Align::kLeft}});
+  std::vector<Table::Column> columns = {{"weight", Table::Align::kLeft},
+                                        {"operator", Table::Align::kLeft},
+                                        {"decided by", Table::Align::kLeft},
+                                        {"becomes", Table::Align::kLeft},
+                                        {"input", Table::Align::kLeft}};
+  if (!rounded.empty()) columns.push_back({"output", Table::Align::kLeft});
+  Table table(columns);
   std::set<std::string_view> seen;
   for (const Node& node : planned.nodes) {
     if (!IsPackable(node.op) || !seen.insert(node.weight).second) continue;
     const qat::RuleTarget target(node.weight, node.op);
     const std::optional<qat::QuantScheme> scheme = rules.Match(target);
-    table.AddRow(
-        {node.weight, std::string(Name(node.op)), rules.Reason(target),
-         scheme ? qat::ToString(*scheme) : "float32", InputWords(node, ranged),
-         rounded.contains(node.output) ? "rounded, fixed range" : "float32"});
+    std::vector<std::string> row = {
+        node.weight, std::string(Name(node.op)), rules.Reason(target),
+        scheme ? qat::ToString(*scheme) : "float32", InputWords(node, ranged)};
+    if (!rounded.empty()) {
+      row.emplace_back(rounded.contains(node.output) ? "rounded, fixed range"
+                                                     : "float32");
+    }
+    table.AddRow(row);
   }
   return table.Text();
 }

@@ -25,6 +25,9 @@ enum class Granularity {
   kToken,    // a scale per row of activations
 };
 
+// Columns of a block of Microscaling Formats.
+inline constexpr int64_t kMxBlock = 32;
+
 // What the values of a tensor become.
 struct TensorSpec {
   static constexpr int kFloatBits = 32;

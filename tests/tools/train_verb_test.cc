@@ -287,6 +287,39 @@ TEST_F(TrainTextTest, AdaptersBesidePackedWeights) {
 
 // What is learned after the first epochs does not hold for the text that
 // judges.
+TEST_F(TrainTextTest, TokensAreKept) {
+  const std::string cache = Path("tokens");
+  const auto train = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {"--token-cache", cache};
+    all.insert(all.end(), more.begin(), more.end());
+    OutputOf(Train(all));
+    return ReadBytes(Path("out.safetensors"));
+  };
+  OutputOf(Train({}));
+  const std::string plain = ReadBytes(Path("out.safetensors"));
+  EXPECT_TRUE(train({}) == plain);
+  const std::string kept = ReadBytes(cache);
+  EXPECT_TRUE(train({}) == plain);
+  EXPECT_TRUE(ReadBytes(cache) == kept);
+  // It is what is read: with other ids in it another model comes out.
+  std::string other = kept;
+  std::swap(other[other.size() - 4], other[other.size() - 8]);
+  std::swap(other[other.size() - 12], other[other.size() - 40]);
+  ASSERT_FALSE(other == kept);
+  WriteBytes(cache, other);
+  EXPECT_FALSE(train({}) == plain);
+  // Of another separator, and of other texts, it is made anew.
+  EXPECT_FALSE(train({"--separator", "quick"}) == plain);
+  EXPECT_FALSE(ReadBytes(cache) == kept);
+  EXPECT_TRUE(train({}) == plain);
+  EXPECT_TRUE(ReadBytes(cache) == kept);
+  WriteBytes(text_, ReadBytes(text_) + " More.");
+  train({});
+  EXPECT_FALSE(ReadBytes(cache) == kept);
+  EXPECT_THAT(RunLutra(Train({"--token-cache", model_})).err,
+              HasSubstr("holds no ids of texts"));
+}
+
 TEST_F(TrainTextTest, KeepsTheBestEpoch) {
   const std::string other = Path("other.txt");
   std::string text;

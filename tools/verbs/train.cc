@@ -148,6 +148,13 @@ void AddTrainVerb(CommandLine& line) {
                           .TypeName("TEXT")
                           .ShowDefault()});
   verb->of_texts.push_back(
+      {"--token-cache",
+       train
+           .Add("--token-cache", verb->text.cache,
+                "File that keeps the tokens of --data: it is made once, and "
+                "anew when texts or tokenizer are others")
+           .TypeName("FILE")});
+  verb->of_texts.push_back(
       {"--cache",
        train
            .AddParsed(

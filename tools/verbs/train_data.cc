@@ -24,7 +24,8 @@ bool TakesText(const std::string& model) {
 std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
                                               const std::string& path,
                                               const TextDataOptions& options) {
-  const auto tokenizer = Tokenizer::FromModel(*Model::Load(model));
+  const auto file = Model::Load(model);
+  const auto tokenizer = Tokenizer::FromModel(*file);
   if (tokenizer == nullptr) {
     throw Error::InFile(model, "has no tokenizer to read texts with");
   }
@@ -34,7 +35,10 @@ std::unique_ptr<qat::Samples> LoadTextSamples(const std::string& model,
   const int32_t begin = eval::TextStart(*tokenizer);
   if (begin >= 0) text.begin = begin;
   std::vector<int32_t> ids =
-      qat::LoadTextIds(path, *tokenizer, options.separator);
+      options.cache.empty()
+          ? qat::LoadTextIds(path, *tokenizer, options.separator)
+          : qat::LoadTextIds(path, *tokenizer, options.separator, options.cache,
+                             file->file().Get(kTokenizerTensor).data);
   try {
     return std::make_unique<qat::TextSamples>(std::move(ids), text);
   } catch (const Error& error) {

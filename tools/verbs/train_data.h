@@ -19,6 +19,7 @@ struct TextDataOptions {
   size_t length = 256;  // tokens of a window
   std::string separator = "<|endoftext|>";
   uint64_t seed = 1;
+  std::string cache = {};  // file that keeps the ids; "": none
 };
 
 // Whether a model file is trained on texts: it takes ids.

@@ -76,7 +76,9 @@ void TrainVerb::LoadData(bool is_text) {
   text_ = LoadTextSamples(init, data, text);
   train_ = text_.get();
   if (validation.empty()) return;
-  text_test_ = LoadTextSamples(init, validation, text);
+  TextDataOptions of_validation = text;
+  of_validation.cache.clear();
+  text_test_ = LoadTextSamples(init, validation, of_validation);
   test_ = text_test_.get();
 }
 

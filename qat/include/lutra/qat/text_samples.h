@@ -1,12 +1,14 @@
 #ifndef LUTRA_QAT_TEXT_SAMPLES_H_
 #define LUTRA_QAT_TEXT_SAMPLES_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string_view>
 #include <vector>
 
+#include "lutra/kernels/span.h"
 #include "lutra/qat/samples.h"
 #include "lutra/runtime/tokenizer.h"
 
@@ -53,6 +55,16 @@ class TextSamples : public Samples {
 std::vector<int32_t> LoadTextIds(const std::filesystem::path& path,
                                  const Tokenizer& tokenizer,
                                  std::string_view separator);
+
+// The same, with the ids kept in the file `cache`, from where they are taken if
+// it was made of the same texts and separator by the same tokenizer, whose
+// bytes in the model file the caller gives; else it is made anew. Another file
+// is refused.
+std::vector<int32_t> LoadTextIds(const std::filesystem::path& path,
+                                 const Tokenizer& tokenizer,
+                                 std::string_view separator,
+                                 const std::filesystem::path& cache,
+                                 Span<const std::byte> tokenizer_bytes);
 
 }  // namespace lutra::qat
 

@@ -13,7 +13,7 @@
 #
 # What was found is kept in build/mutation/results.tsv: mutants that are in it are
 # not made again. Remove that file when sources have changed. A mutant that does
-# not compile, or of which the same program comes, does not count. Kernels are
+# not compile, or of which the same machine code comes, does not count. Kernels are
 # built for AVX2 alone. The copy is of the last commit.
 set -euo pipefail
 case "${1:-}" in
@@ -35,7 +35,7 @@ latest() {
 report() {
   latest | awk -F'\t' '
     FNR == NR { if (sub(/^    /, "")) harmless[$0]; next }
-    $1 == "not compiled" || $1 == "same program" || $1 == "gone" { next }
+    $1 == "not compiled" || $1 == "same code" || $1 == "gone" { next }
     {
       line = $5; gsub(/^ +| +$/, "", line)
       folder = $2; sub("/[^/]*$", "", folder); room = $2; sub("/.*", "", room)
@@ -133,10 +133,7 @@ cmake -S "$source" -B "$build" --preset release "${configuration[@]}" >"$source/
   { cat "$source/../configure.log" >&2; exit 2; }
 make_suites() { timeout 600 cmake --build "$build" --target "${suites[@]}"; }
 program() { find "$build/tests" -type f -name "$1" -perm -u+x; }
-digest() {
-  local suite
-  for suite in "${suites[@]}"; do sha256sum "$(program "$suite")"; done
-}
+digest() { find "$build" -name 'liblutra_*.a' -exec sha256sum {} + | sort; }
 # A mistake may take all memory there is.
 pass() (
   ulimit -v $((16 << 20))
@@ -170,7 +167,7 @@ while IFS=$'\t' read -r file line kind text; do
   elif ! make_suites >/dev/null 2>&1 </dev/null; then
     verdict="not compiled"
   elif [[ $(digest) == "$sound" ]]; then
-    verdict="same program"
+    verdict="same code"
   elif pass >/dev/null 2>&1 </dev/null; then
     verdict=survived
   elif (($? == 124)); then

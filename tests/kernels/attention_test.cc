@@ -429,6 +429,14 @@ TEST(AttentionShapeTest, AbsurdSizesDoNotFit) {
                               .kv_heads = 1,
                               .head_dim = size_t{1} << 20,
                               .context = size_t{1} << 30}));
+  // One of them is enough, and none of them makes another one small.
+  constexpr size_t kHuge = std::numeric_limits<size_t>::max() / 2;
+  EXPECT_FALSE(AttentionFits(
+      {.heads = kHuge, .kv_heads = 1, .head_dim = 1, .context = 1}));
+  EXPECT_FALSE(AttentionFits(
+      {.heads = 1, .kv_heads = 1, .head_dim = kHuge, .context = 1}));
+  EXPECT_FALSE(AttentionFits(
+      {.heads = 1, .kv_heads = 1, .head_dim = 1, .context = kHuge}));
 }
 
 }  // namespace

@@ -99,6 +99,17 @@ class GgufTest : public ::testing::Test {
     });
   }
 
+  // The same, or nothing, of the file alone.
+  std::string Opening(const GgufBytes& file) {
+    const auto path = Write(file);
+    try {
+      OpenGguf(path);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+
   TempDir dir_;
 };
 
@@ -260,6 +271,62 @@ TEST_F(GgufTest, HostileFilesAreRefused) {
     c.write(file);
     EXPECT_THAT(Refusal(file), HasSubstr(c.expected)) << c.name;
   }
+}
+
+// What is just allowed, and what just is not.
+TEST_F(GgufTest, LimitsOfFiles) {
+  const auto tensor = [&](const std::string& name, size_t dimensions) {
+    GgufBytes f;
+    std::vector<uint64_t> shape(dimensions, 1);
+    f.Head(1, 0, 2).Tensor(name, shape, 0, 0).Data(64);
+    return Opening(f);
+  };
+  EXPECT_EQ(tensor("t", 8), "");
+  EXPECT_THAT(tensor("t", 9), HasSubstr("has 9 dimensions"));
+  EXPECT_EQ(tensor(std::string(4096, 't'), 1), "");
+  EXPECT_THAT(tensor(std::string(4097, 't'), 1),
+              HasSubstr("the name of a tensor is empty or too long"));
+  const auto value = [&](const std::string& key, uint32_t number) {
+    GgufBytes f;
+    f.Head(0, 1).Value(key, number);
+    return Opening(f);
+  };
+  EXPECT_EQ(value(std::string(4096, 'k'), 1), "");
+  EXPECT_THAT(value(std::string(4097, 'k'), 1),
+              HasSubstr("the name of a value is empty or too long"));
+  EXPECT_EQ(value("general.alignment", 1), "");
+  EXPECT_EQ(value("general.alignment", 1u << 20), "");
+  EXPECT_THAT(value("general.alignment", 1u << 21),
+              HasSubstr("no power of two"));
+  const auto version = [&](uint32_t number) {
+    GgufBytes f;
+    f.Head(0, 0, number);
+    return Opening(f);
+  };
+  EXPECT_EQ(version(2), "");
+  EXPECT_THAT(version(4), HasSubstr("GGUF version 4"));
+  // A file that could hold them.
+  const auto counts = [&](uint64_t tensors, uint64_t values) {
+    GgufBytes f;
+    f.Head(tensors, values).Data(size_t{27} << 20);
+    return Opening(f);
+  };
+  constexpr uint64_t kMost = uint64_t{1} << 20;
+  EXPECT_THAT(counts(kMost, 0), HasSubstr("the name of a tensor is empty"));
+  EXPECT_THAT(counts(kMost + 1, 0), HasSubstr("the number of tensors 1048577"));
+  EXPECT_THAT(counts(0, kMost), HasSubstr("the name of a value is empty"));
+  EXPECT_THAT(counts(0, kMost + 1), HasSubstr("the number of values 1048577"));
+}
+
+// More parts than there may be are no parts: the file is taken alone.
+TEST_F(GgufTest, LimitOfParts) {
+  GgufBytes bytes;
+  bytes.Head(0, 0);
+  WriteText(dir_ / "m-00001-of-04096.gguf", bytes.bytes());
+  EXPECT_THAT(ErrorMessage([&] { OpenGguf(dir_ / "m-00001-of-04096.gguf"); }),
+              HasSubstr("m-00002-of-04096.gguf"));
+  WriteText(dir_ / "m-00001-of-04097.gguf", bytes.bytes());
+  EXPECT_EQ(OpenGguf(dir_ / "m-00001-of-04097.gguf").size(), 1u);
 }
 
 TEST_F(GgufTest, WhatASoundFileHas) {

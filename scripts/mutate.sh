@@ -7,14 +7,16 @@
 #   scripts/mutate.sh qat/spec scheme_test              20 mutants of a folder
 #   scripts/mutate.sh FOLDER SUITE... --count 100       more of them
 #   scripts/mutate.sh FOLDER SUITE... --seed 7          others
-#   scripts/mutate.sh FOLDER SUITE... --seconds 60      what a suite may take
+#   scripts/mutate.sh FOLDER SUITE... --seconds 60      of a CPU, that a suite may take
 #   scripts/mutate.sh FOLDER SUITE... --again           the folder's survivors, with these suites
 #   scripts/mutate.sh                                   the table by folder and room, the survivors
 #
 # What was found is kept in build/mutation/results.tsv: mutants that are in it are
 # not made again. Remove that file when sources have changed. A mutant that does
 # not compile, or of which the same machine code comes, does not count. Kernels are
-# built for AVX2 alone. The copy is of the last commit.
+# built for AVX2 alone. The copy is of the last commit. A large number of mutants
+# takes less time with GTEST_FILTER or LUTRA_TEST_DIVISOR in the environment;
+# --again without them then tells what survives all tests.
 set -euo pipefail
 case "${1:-}" in
   -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"; exit ;;
@@ -134,13 +136,13 @@ cmake -S "$source" -B "$build" --preset release "${configuration[@]}" >"$source/
 make_suites() { timeout 600 cmake --build "$build" --target "${suites[@]}"; }
 program() { find "$build/tests" -type f -name "$1" -perm -u+x; }
 digest() { find "$build" -name 'liblutra_*.a' -exec sha256sum {} + | sort; }
-# A mistake may take all memory there is.
+# A mistake may take all memory there is, and all time, or wait forever.
 pass() (
-  ulimit -v $((16 << 20))
+  ulimit -v $((16 << 20)) -t "$seconds"
   for suite in "${suites[@]}"; do
     program=$(program "$suite")
     cd "${program%/*}"
-    timeout "$seconds" "$program" --gtest_fail_fast --gtest_brief || exit
+    timeout $((20 * seconds)) "$program" --gtest_fail_fast --gtest_brief || exit
   done
 )
 make_suites >"$source/../build.log" || { tail -30 "$source/../build.log" >&2; exit 2; }
@@ -170,7 +172,7 @@ while IFS=$'\t' read -r file line kind text; do
     verdict="same code"
   elif pass >/dev/null 2>&1 </dev/null; then
     verdict=survived
-  elif (($? == 124)); then
+  elif code=$? && ((code == 124 || code == 152)); then  # 152: by SIGXCPU
     verdict=timeout
   else
     verdict=caught

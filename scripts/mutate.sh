@@ -138,7 +138,8 @@ program() { find "$build/tests" -type f -name "$1" -perm -u+x; }
 digest() { find "$build" -name 'liblutra_*.a' -exec sha256sum {} + | sort; }
 # A mistake may take all memory there is, and all time, or wait forever.
 pass() (
-  ulimit -v $((16 << 20)) -t "$seconds"
+  ulimit -v $((16 << 20))
+  ulimit -S -t "$seconds"
   for suite in "${suites[@]}"; do
     program=$(program "$suite")
     cd "${program%/*}"

@@ -129,15 +129,11 @@ Value CallNumberMethod(const Value& self, std::string_view name,
     return Value::Bool(std::isfinite(self.real()) &&
                        self.real() == std::floor(self.real()));
   }
-  __extension__ typedef unsigned __int128 Unsigned;
-  const Int value = self.integer();
-  Unsigned bits = value < 0 ? Unsigned{0} - static_cast<Unsigned>(value)
-                            : static_cast<Unsigned>(value);
-  Int length = 0;
-  Int ones = 0;
-  for (; bits != 0; bits >>= 1) {
+  int length = 0;
+  int ones = 0;
+  for (Int rest = self.integer(); rest != 0; rest /= 2) {  // of either sign
     ++length;
-    ones += static_cast<Int>(bits & 1);
+    if (rest % 2 != 0) ++ones;
   }
   return Value::Integer(name == "bit_count" ? ones : length);
 }

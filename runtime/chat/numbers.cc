@@ -178,7 +178,7 @@ std::optional<Int> ParseInteger(std::string_view text, int base) {
   RequireAsciiDigits(text);
   const auto digits = Ungrouped(text);
   if (!digits || digits->empty()) return std::nullopt;
-  constexpr Int kMost = std::numeric_limits<Int>::max() / 64;
+  const Int kMost = std::numeric_limits<Int>::max() / 64;
   Int value = 0;
   for (const char c : *digits) {
     const int digit = DigitValue(c);

@@ -102,7 +102,7 @@ Value MakeUndefined(Budget& budget, std::string cause) {
 
 Value MakeRange(Budget& budget, Int start, Int stop, Int step) {
   constexpr Int kMost = 100'000;  // as Jinja's sandbox has it
-  constexpr Int kFar = Int{1} << 100;
+  static constexpr Int kFar = Int{1} << 100;
   if (step == 0) FailRun("range() arg 3 must not be zero");
   const auto outside = [](Int value) { return value > kFar || value < -kFar; };
   if (outside(start) || outside(stop) || outside(step)) {

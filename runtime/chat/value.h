@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runtime/chat/budget.h"
+#include "runtime/chat/wide_integer.h"
 
 // The values of a template: Python's, as far as templates can tell.
 
@@ -18,7 +19,11 @@ namespace lutra::chat {
 
 // Python's integers have no end; these hold what templates compute, and more is
 // an error, never another number.
+#if defined(__SIZEOF_INT128__)
 __extension__ typedef __int128 Int;
+#else  // compilers for 32 bits
+using Int = WideInteger;
+#endif
 
 enum class Kind : uint8_t {
   kUndefined,

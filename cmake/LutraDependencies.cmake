@@ -163,8 +163,8 @@ if(EMSCRIPTEN)
     add_library(hwy::hwy INTERFACE IMPORTED)
     target_include_directories(hwy::hwy SYSTEM INTERFACE "${HWY_INCLUDE_DIR}")
   endif()
-else()
-  lutra_depend(  # nothing to detect with emscripten
+elseif(LUTRA_PROCESSOR)
+  lutra_depend(  # others have no instruction sets to choose from
     cpuinfo::cpuinfo
     NAME cpuinfo
     URL https://github.com/pytorch/cpuinfo
@@ -253,7 +253,8 @@ if(LUTRA_BUILD_BENCH)
 endif()
 lutra_fetch_missing()
 
-# Where no package can be had: libraries for tokenizers, of their sources.
+# Libraries for tokenizers, of their sources where these are handed in: as where
+# no package can be had.
 function(lutra_make_pcre2 folder)
   set(build "${PROJECT_BINARY_DIR}/lutra_pcre2")
   configure_file("${folder}/src/config.h.generic" "${build}/config.h" COPYONLY)
@@ -265,7 +266,8 @@ function(lutra_make_pcre2 folder)
   list(FILTER sources EXCLUDE REGEX
        "_(dftables|fuzzsupport|jit_match|jit_misc|jit_test|printint|ucptables)\\.c$")
   add_library(lutra_pcre2 STATIC ${sources} "${build}/pcre2_chartables.c")
-  target_include_directories(lutra_pcre2 SYSTEM PUBLIC "${build}"
+  target_include_directories(lutra_pcre2 SYSTEM
+                             PUBLIC $<BUILD_INTERFACE:${build}>
                              PRIVATE "${folder}/src")
   target_compile_definitions(
     lutra_pcre2
@@ -275,11 +277,12 @@ function(lutra_make_pcre2 folder)
 endfunction()
 function(lutra_make_utf8proc folder)
   add_library(lutra_utf8proc STATIC "${folder}/utf8proc.c")
-  target_include_directories(lutra_utf8proc SYSTEM PUBLIC "${folder}")
+  target_include_directories(lutra_utf8proc SYSTEM
+                             PUBLIC $<BUILD_INTERFACE:${folder}>)
   target_compile_definitions(lutra_utf8proc PUBLIC UTF8PROC_STATIC)
   add_library(utf8proc::utf8proc ALIAS lutra_utf8proc)
 endfunction()
-if(EMSCRIPTEN AND "runtime" IN_LIST LUTRA_ROOMS)
+if("runtime" IN_LIST LUTRA_ROOMS)
   foreach(name pcre2 utf8proc)
     string(TOUPPER ${name} upper_name)
     if(FETCHCONTENT_SOURCE_DIR_${upper_name})

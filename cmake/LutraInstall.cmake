@@ -23,9 +23,13 @@ endforeach()
 if(TARGET lutra)  # the command, for projects that embed models
   list(APPEND lutra_installed_targets lutra)
 endif()
-if(TARGET lutra_zlib)
-  list(APPEND lutra_installed_targets lutra_zlib)
-endif()
+set(lutra_made)  # what was built of its sources goes along
+foreach(name zlib pcre2 utf8proc)
+  if(TARGET lutra_${name})
+    list(APPEND lutra_made ${name})
+    list(APPEND lutra_installed_targets lutra_${name})
+  endif()
+endforeach()
 install(
   TARGETS ${lutra_installed_targets}
   EXPORT lutra_targets
@@ -41,8 +45,8 @@ install(
   DESTINATION "${lutra_package_dir}"
   COMPONENT development)
 
-# What the package configuration looks for; a zlib that was fetched goes along.
-foreach(target pthreadpool::pthreadpool PCRE2::8BIT utf8proc::utf8proc ZLIB::ZLIB)
+# What the package configuration looks for.
+foreach(target cpuinfo::cpuinfo pthreadpool::pthreadpool PCRE2::8BIT utf8proc::utf8proc ZLIB::ZLIB)
   string(REGEX REPLACE "::.*" "" name "${target}")
   string(TOLOWER "lutra_uses_${name}" name)
   set(${name} OFF)
@@ -50,9 +54,9 @@ foreach(target pthreadpool::pthreadpool PCRE2::8BIT utf8proc::utf8proc ZLIB::ZLI
     set(${name} ON)
   endif()
 endforeach()
-if(TARGET lutra_zlib)
-  set(lutra_uses_zlib OFF)
-endif()
+foreach(name IN LISTS lutra_made)
+  set(lutra_uses_${name} OFF)
+endforeach()
 
 # The C++ library, for links by a C compiler.
 set(lutra_cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})

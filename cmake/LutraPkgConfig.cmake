@@ -4,7 +4,10 @@
 # Libraries, and folders of those that linkers do not look for themselves.
 set(lutra_pc_used -lhwy)
 foreach(package cpuinfo pthreadpool PCRE2 utf8proc)
-  if(${package}_LIBRARY)
+  string(TOLOWER "lutra_${package}" made)
+  if(TARGET ${made})
+    list(APPEND lutra_pc_used -l${made})
+  elseif(${package}_LIBRARY)
     cmake_path(GET ${package}_LIBRARY PARENT_PATH folder)
     file(REAL_PATH "${folder}" folder)
     if(NOT folder IN_LIST CMAKE_CXX_IMPLICIT_LINK_DIRECTORIES)

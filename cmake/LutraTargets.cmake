@@ -9,11 +9,22 @@ target_compile_features(lutra_warnings INTERFACE cxx_std_20)
 # promise of equal bits on every CPU and the PARQ golden vectors both depend on
 # it.
 target_compile_options(lutra_warnings INTERFACE -ffp-contract=off)
+if(LUTRA_32_BITS AND LUTRA_PROCESSOR STREQUAL "x86")
+  # The oldest of these CPUs compute with more bits than a float has.
+  target_compile_options(lutra_warnings INTERFACE -msse2 -mfpmath=sse)
+endif()
+if(LUTRA_32_BITS AND UNIX)
+  # Files may be larger than memory can be.
+  target_compile_definitions(lutra_warnings INTERFACE _FILE_OFFSET_BITS=64)
+endif()
 target_compile_options(
   lutra_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
                            -Wsign-conversion
-                           $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>
-                           -Wcast-align)
+                           $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>)
+if(LUTRA_ALIGNS_ITSELF OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # For other CPUs g++ warns of each array that is put into memory of bytes.
+  target_compile_options(lutra_warnings INTERFACE -Wcast-align)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 is wrong about joined strings (https://gcc.gnu.org/PR105651).
   target_compile_options(lutra_warnings INTERFACE -Wno-restrict)

@@ -4,11 +4,13 @@
 #
 #   scripts/setup.sh            what the build and the quick start need
 #   scripts/setup.sh test       also what the tests need
-#   scripts/setup.sh aarch64    also the cross compiler and emulator for 64-bit Arm
+#   scripts/setup.sh aarch64    also the cross compiler and emulator for 64-bit Arm;
+#                               likewise armhf, i386, riscv64
 #   scripts/setup.sh wasm       also the compiler and engine for WebAssembly
 #   scripts/setup.sh web        also the browser that tests examples/web
 #   scripts/setup.sh python     also what the Python package is built with
 #   scripts/setup.sh package    also what Debian packages are made and tried with
+#   scripts/setup.sh clang      also the second compiler that lutra is built with
 #   scripts/setup.sh test ci    also what .ci/run needs (Debian 12's clang tools)
 set -euo pipefail
 
@@ -25,7 +27,11 @@ for purpose in "$@"; do
     test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev pkg-config) ;;
     ci) packages+=(clang-14 libclang-rt-14-dev lld-14 clang-format-14 clang-tidy-14
       libopenmpi-dev openmpi-bin) ;;
+    clang) packages+=(clang-14) ;;
     aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
+    armhf) packages+=(g++-arm-linux-gnueabihf qemu-user) ;;
+    i386) packages+=(g++-i686-linux-gnu qemu-user) ;;
+    riscv64) packages+=(g++-riscv64-linux-gnu qemu-user) ;;
     wasm) packages+=(emscripten nodejs) ;;
     package) packages+=(dpkg-dev file debootstrap) ;;
     web) packages+=(chromium) ;;

@@ -4,7 +4,7 @@
 # compiles itself. Nothing is installed.
 #
 #   scripts/sources.sh FOLDER NAME...
-#   scripts/sources.sh build/sysroot/web pcre2 utf8proc
+#   scripts/sources.sh build/sysroot/sources pcre2 utf8proc
 set -euo pipefail
 
 folder=$1

@@ -5,24 +5,17 @@
 #   scripts/test.sh sanitize    with address and undefined behaviour sanitizers
 #   scripts/test.sh debug       with debug contract checks; warnings are errors
 #   scripts/test.sh aarch64     kernels for 64-bit Arm, on CPUs that qemu emulates
+#   scripts/test.sh armhf       kernels and runtime for 32-bit Arm, emulated: their
+#                               bits; likewise i386, riscv64
 #   scripts/test.sh wasm        kernels for WebAssembly, on node
 #   scripts/test.sh small       a small runtime: how large and how quick it is
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 preset=${1:-release}
+scripts/setup.sh test
 case "$preset" in
-  aarch64)
-    scripts/setup.sh test aarch64
-    scripts/sysroot.sh arm64 build/sysroot/aarch64 \
-      libhwy-dev libcpuinfo-dev
-    ;;
-  wasm)
-    scripts/setup.sh test wasm
-    scripts/sysroot.sh "$(dpkg --print-architecture)" build/sysroot/wasm \
-      libhwy-dev
-    ;;
-  *) scripts/setup.sh test ;;
+  aarch64 | armhf | i386 | riscv64 | wasm) scripts/platform.sh "$preset" ;;
 esac
 cmake --preset "$preset"
 cmake --build --preset "$preset"

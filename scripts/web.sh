@@ -15,13 +15,11 @@ cd "$(dirname "$0")/.."
 
 purpose=${1:-package}
 case "$purpose" in
-  package | speed) scripts/setup.sh wasm ;;
-  page) scripts/setup.sh wasm web ;;
+  package | speed) ;;
+  page) scripts/setup.sh web ;;
   *) echo "web.sh: unknown argument '$purpose'" >&2; exit 2 ;;
 esac
-scripts/sysroot.sh "$(dpkg --print-architecture)" build/sysroot/wasm \
-  libhwy-dev nlohmann-json3-dev
-scripts/sources.sh build/sysroot/web pcre2 utf8proc
+scripts/platform.sh web
 LUTRA_TEST_DATA=$(realpath -m "${LUTRA_TEST_DATA:-../shared}")
 export LUTRA_TEST_DATA
 

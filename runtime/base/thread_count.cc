@@ -1,6 +1,6 @@
 #include "runtime/base/thread_count.h"
 
-#if !defined(__EMSCRIPTEN__)
+#if defined(LUTRA_HAVE_CPUINFO)
 #include <cpuinfo.h>
 #endif
 #if defined(__linux__)
@@ -245,7 +245,7 @@ ThreadChoice ChooseThreads() {
       sources.allowed.push_back(i);
     }
   }
-#if !defined(__EMSCRIPTEN__)
+#if defined(LUTRA_HAVE_CPUINFO)
   if (cpuinfo_initialize()) sources.detected_cores = cpuinfo_get_cores_count();
 #endif
   return ChooseThreads(sources);

@@ -3,14 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <cstdint>
+#include <cstdio>
 #include <iterator>
-#include <random>
 #include <vector>
 
+#include "hwy/highway.h"
 #include "lutra/kernels/gemm.h"
-#include "tests/kernels/each_variant.h"
+#include "tests/kernels/digest.h"
 #include "tests/kernels/random_matrix.h"
 
 namespace lutra::kernels {
@@ -121,18 +121,7 @@ const Case kCases[] = {
      0x352faa67bd91c3c9},
 };
 
-// The distributions of the standard library differ between libraries.
-class Numbers {
- public:
-  // 24 random bits as a number in [-1, 1), exactly.
-  float Real() { return static_cast<float>(Bits() >> 8) * 0x1p-23f - 1.0f; }
-  uint32_t Bits() { return static_cast<uint32_t>(rng_()); }
-
- private:
-  std::mt19937 rng_{1};
-};
-
-RandomMatrix MakeMatrix(const LutFormat& format, Numbers& numbers) {
+RandomMatrix MakeMatrix(const LutFormat& format, PortableNumbers& numbers) {
   RandomMatrix r;
   r.format = format;
   r.indices.resize(size_t{format.n} * format.k);
@@ -155,18 +144,10 @@ RandomMatrix MakeMatrix(const LutFormat& format, Numbers& numbers) {
   return r;
 }
 
-// FNV-1a over the outputs' bits, 32 at a time.
-uint64_t Digest(const std::vector<float>& values, uint64_t hash) {
-  for (const float value : values) {
-    hash = (hash ^ std::bit_cast<uint32_t>(value)) * 1099511628211u;
-  }
-  return hash;
-}
-
 uint64_t DigestOf(const Case& c) {
-  Numbers numbers;
+  PortableNumbers numbers;
   const RandomMatrix w = MakeMatrix(c.format, numbers);
-  uint64_t digest = 14695981039346656037u;
+  Digest digest;
   for (const size_t m : {1u, 2u, 5u, 19u}) {
     std::vector<float> x(m * c.format.k);
     for (float& value : x) value = 4 * numbers.Real();
@@ -184,17 +165,27 @@ uint64_t DigestOf(const Case& c) {
     const AlignedBytes scratch =
         AllocateAligned(GemmScratchBytes(w.matrix, c.type, m));
     Gemm(w.matrix, c.type, arguments, scratch.get(), nullptr);
-    digest = Digest(y, digest);
+    digest.AddFloats(y);
   }
-  return digest;
+  return digest.value();
+}
+
+uint64_t RecordedOfAll() {
+  Digest all;
+  for (const Case& c : kCases) all.Add(c.digest);
+  return all.value();
 }
 
 TEST(DigestTest, EveryVariantGivesTheRecordedBits) {
-  ForEachVariant([](const char* variant) {
+  std::printf("highway: %d.%d.%d\n", HWY_MAJOR, HWY_MINOR, HWY_PATCH);
+  ExpectDigest("kernels", RecordedOfAll(), [] {
+    Digest all;
     for (size_t i = 0; i < std::size(kCases); ++i) {
-      EXPECT_EQ(DigestOf(kCases[i]), kCases[i].digest)
-          << "case " << i << " of " << variant;
+      const uint64_t digest = DigestOf(kCases[i]);
+      EXPECT_EQ(digest, kCases[i].digest) << "case " << i;
+      all.Add(digest);
     }
+    return all.value();
   });
 }
 

@@ -4,37 +4,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/session.h"
+#include "tests/kernels/digest.h"
 #include "tests/kernels/random_matrix.h"
 #include "tests/runtime/model_builder.h"
 #include "tests/temp_dir.h"
 
 namespace lutra {
 namespace {
-
-// The distributions of the standard library differ between libraries.
-class Numbers {
- public:
-  // 24 random bits as a number in [-1, 1), exactly.
-  float Real() { return static_cast<float>(Bits() >> 8) * 0x1p-23f - 1.0f; }
-  std::vector<float> Reals(size_t count) {
-    std::vector<float> reals(count);
-    for (float& real : reals) real = Real();
-    return reals;
-  }
-  uint32_t Bits() { return static_cast<uint32_t>(rng_()); }
-
- private:
-  std::mt19937 rng_{1};
-};
 
 // A model file of random weights.
 class RandomModel {
@@ -81,23 +64,14 @@ class RandomModel {
   }
 
   ModelBuilder& builder() { return builder_; }
-  Numbers& numbers() { return numbers_; }
+  PortableNumbers& numbers() { return numbers_; }
 
  private:
   ModelBuilder builder_;
-  Numbers numbers_;
+  PortableNumbers numbers_;
 };
 
-// FNV-1a over the outputs' bits, 32 at a time.
-uint64_t Digest(Span<const float> values,
-                uint64_t hash = 14695981039346656037u) {
-  for (const float value : values) {
-    hash = (hash ^ std::bit_cast<uint32_t>(value)) * 1099511628211u;
-  }
-  return hash;
-}
-
-TEST(DigestTest, Mlp) {
+uint64_t DigestOfMlp() {
   RandomModel random;
   random.builder().Input("x", {100});
   std::string x = random.Linear("x", "fc1", 70, 100, 2, true);
@@ -112,11 +86,15 @@ TEST(DigestTest, Mlp) {
   const void* const inputs[] = {rows.data()};
   float* const outputs[] = {y.data()};
   session.Run(5, inputs, outputs);
-  EXPECT_EQ(Digest(y), 0xaae62bab75c70d1cu);
+  Digest digest;
+  digest.AddFloats(y);
+  return digest.value();
 }
 
+TEST(DigestTest, Mlp) { ExpectDigest("mlp", 0xaae62bab75c70d1cu, DigestOfMlp); }
+
 // Llama's: a prompt in two calls, then token by token.
-TEST(DigestTest, LanguageModel) {
+uint64_t DigestOfLanguageModel() {
   constexpr uint32_t kVocabulary = 60;
   constexpr uint32_t kWidth = 48;
   constexpr uint32_t kHeads = 4;
@@ -171,15 +149,20 @@ TEST(DigestTest, LanguageModel) {
   for (int32_t& id : prompt) {
     id = static_cast<int32_t>(random.numbers().Bits() % kVocabulary);
   }
-  uint64_t digest = Digest(model.Feed({prompt.data(), 47}));
+  Digest digest;
+  digest.AddFloats(model.Feed({prompt.data(), 47}));
   Span<const float> logits = model.Feed({prompt.data() + 47, 23});
   for (int i = 0; i < 20; ++i) {
-    digest = Digest(logits, digest);
+    digest.AddFloats(logits);
     const int32_t best = static_cast<int32_t>(
         std::max_element(logits.begin(), logits.end()) - logits.begin());
     logits = model.Feed({&best, 1});
   }
-  EXPECT_EQ(digest, 0xae20d7d528d81b37u);
+  return digest.value();
+}
+
+TEST(DigestTest, LanguageModel) {
+  ExpectDigest("language_model", 0xae20d7d528d81b37u, DigestOfLanguageModel);
 }
 
 }  // namespace

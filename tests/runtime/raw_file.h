@@ -37,10 +37,11 @@ struct RawFile {
   std::string data;
 
   static RawFile Parse(const std::string& bytes) {
-    uint64_t length = 0;
-    std::memcpy(&length, bytes.data(), sizeof(length));
-    return {bytes.substr(sizeof(length), length),
-            bytes.substr(sizeof(length) + length)};
+    uint64_t prefix = 0;
+    std::memcpy(&prefix, bytes.data(), sizeof(prefix));
+    const auto length = static_cast<size_t>(prefix);
+    return {bytes.substr(sizeof(prefix), length),
+            bytes.substr(sizeof(prefix) + length)};
   }
 
   std::string Bytes() const {

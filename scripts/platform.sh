@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Gets what a build for another platform needs beside what the tests of this one
+# do: its compiler and emulator (scripts/setup.sh), and its libraries, which are
+# unpacked into build/sysroot.
+#
+#   scripts/platform.sh aarch64    or armhf, i386, riscv64
+#   scripts/platform.sh wasm       WebAssembly: the kernels
+#   scripts/platform.sh web        and the runtime
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+platform=$1
+folder=$platform
+case "$platform" in
+  aarch64) architecture=arm64 ;;
+  armhf | i386) architecture=$platform ;;
+  riscv64) architecture=all ;;  # Debian 12 has compilers for it, no packages
+  wasm | web)
+    architecture=all
+    folder=wasm
+    ;;
+  *) echo "platform.sh: unknown platform '$platform'" >&2; exit 2 ;;
+esac
+
+libraries=(libhwy-dev libcpuinfo-dev libpthreadpool-dev libpcre2-dev
+  libutf8proc-dev nlohmann-json3-dev)
+sources=()
+if [[ "$architecture" == all ]]; then  # headers, and what is compiled here
+  architecture=$(dpkg --print-architecture)
+  libraries=(libhwy-dev nlohmann-json3-dev)
+fi
+case "$platform" in
+  riscv64) sources=(highway pcre2 utf8proc) ;;
+  web) sources=(pcre2 utf8proc) ;;
+esac
+scripts/setup.sh "$folder"
+scripts/sysroot.sh "$architecture" "build/sysroot/$folder" "${libraries[@]}"
+scripts/sources.sh build/sysroot/sources "${sources[@]}"

@@ -57,6 +57,11 @@ MovingRanges::MovingRanges(const Graph& graph, const TensorMap& parameters,
       program_(Observed(graph, values_), parameters,
                WithoutGradients(parameters, executor)) {}
 
+size_t MovingRanges::Reserve(size_t sequences, size_t longest) {
+  program_.Reserve(sequences, longest);
+  return program_.ArenaBytes();
+}
+
 void MovingRanges::Look(Span<const TrainingSequence> sequences,
                         const void* input) {
   const std::vector<const void*> inputs = {input};

@@ -1,6 +1,7 @@
 #ifndef LUTRA_QAT_TRAIN_MOVING_RANGES_H_
 #define LUTRA_QAT_TRAIN_MOVING_RANGES_H_
 
+#include <cstddef>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ class MovingRanges {
   MovingRanges(const Graph& graph, const TensorMap& parameters,
                const std::vector<StaticInput>& values, Executor* executor);
 
+  // Plans memory for batches of that size, and says how much it is.
+  size_t Reserve(size_t sequences, size_t longest);
   // Adds a batch to the statistics. Throws lutra::Error for values that are not
   // finite.
   void Look(Span<const TrainingSequence> sequences, const void* input);

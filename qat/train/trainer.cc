@@ -176,6 +176,9 @@ class Trainer::Impl {
     reserved_ =
         rows == 1 ? std::pair(size_t{1}, samples) : std::pair(samples, rows);
     memory.step = head_->Reserve(reserved_.first, reserved_.second);
+    if (moving_) {
+      memory.step += moving_->Reserve(reserved_.first, reserved_.second);
+    }
     for (const auto& [name, tensor] : model_.parameters) {
       memory.weights += tensor.values.size() * sizeof(float);
     }

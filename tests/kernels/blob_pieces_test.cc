@@ -53,8 +53,8 @@ TEST(BlobPiecesTest, HaveTheBytesOfTheWhole) {
     format.n = 2 * BlobPieces::kRows + 5;
     format.k = 40;
     const RandomMatrix whole = MakeRandomMatrix(format, TableKind::kSmall, rng);
-    const std::vector<uint8_t> expected(
-        whole.blob.get(), whole.blob.get() + whole.blob_bytes);
+    const std::vector<uint8_t> expected(whole.blob.get(),
+                                        whole.blob.get() + whole.blob_bytes);
     for (const uint32_t rows : {1u, 2u, 3u}) {
       ASSERT_EQ(MadeOfPieces(whole, rows * BlobPieces::kRows), expected)
           << format.bits << " bits, " << rows << " blocks";

@@ -129,6 +129,15 @@ TEST_F(MovingRangesTest, FollowTheTrainingToItsEnd) {
   EXPECT_GT(trainer.Judge(images_).accuracy, 0.9);
 }
 
+TEST_F(MovingRangesTest, TheirMemoryIsPlannedAndTold) {
+  Trainer with(model_, images_, options_, nullptr);
+  options_.moving_ranges.clear();
+  Trainer without(model_, images_, options_, nullptr);
+  const size_t more = with.Reserve().step - without.Reserve().step;
+  EXPECT_GE(more, 16 * 8 * sizeof(float));  // the hidden values of a batch
+  EXPECT_LT(more, size_t{1} << 16);
+}
+
 TEST_F(MovingRangesTest, EndWhereWeightsAreOnTheirGrids) {
   QuantizedTraining quantization;
   quantization.schemes = {{"fc1.weight", {"stretched", 2, 0}}};

@@ -11,7 +11,8 @@ namespace lutra::qat {
 namespace {
 
 // Grids of few levels, of many and unsorted ones are searched by code of their
-// own each; all must give what the header says, found by looking at every level.
+// own each; all must give what the header says, found by looking at every
+// level.
 struct Grid {
   std::vector<float> levels;
 

@@ -38,9 +38,8 @@ TEST(SpecLimitsTest, SizesOfFiles) {
   WriteBytes(dir / "spec.json", text);
   EXPECT_NO_THROW(QuantizationSpec::Load(dir / "spec.json"));
   WriteBytes(dir / "spec.json", text + " ");
-  EXPECT_THAT(
-      ErrorMessage([&] { QuantizationSpec::Load(dir / "spec.json"); }),
-      HasSubstr("too large"));
+  EXPECT_THAT(ErrorMessage([&] { QuantizationSpec::Load(dir / "spec.json"); }),
+              HasSubstr("too large"));
 }
 
 TEST(SpecLimitsTest, Percentiles) {

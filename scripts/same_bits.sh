@@ -5,16 +5,17 @@
 # if a digest differs from the recorded one, or is missing.
 #
 #   scripts/same_bits.sh                  all but highway
-#   scripts/same_bits.sh native riscv64   some of: native highway aarch64 armhf
-#                                         i386 riscv64 web
+#   scripts/same_bits.sh native riscv64   some of: native clang highway aarch64
+#                                         armhf i386 riscv64 web
 #
-# native: g++ and clang; highway: the release of Highway that lutra pins, of its
-# sources in the folder LUTRA_HIGHWAY, or fetched. Logs are in build/same_bits.
+# native, clang and highway are this machine: the usual build, one by clang, and
+# one with the release of Highway that lutra pins, of its sources in the folder
+# LUTRA_HIGHWAY, or fetched. Logs are in build/same_bits.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 platforms=("$@")
-((${#platforms[@]})) || platforms=(native aarch64 armhf i386 riscv64 web)
+((${#platforms[@]})) || platforms=(native clang aarch64 armhf i386 riscv64 web)
 logs=build/same_bits
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -44,14 +45,14 @@ digests_of() {
   sed -n "s/^[0-9]*: digest: /$platform|$compiler|$highway|/p" "$log" >> "$lines"
 }
 
-scripts/setup.sh test clang
+scripts/setup.sh test
 for platform in "${platforms[@]}"; do
   case "$platform" in
-    native)
-      digests_of "$(uname -m)" release
-      digests_of "$(uname -m)" clang
+    native) digests_of "$(uname -m)" release ;;
+    clang | highway)
+      [[ "$platform" == highway ]] || scripts/setup.sh clang
+      digests_of "$(uname -m)" "$platform"
       ;;
-    highway) digests_of "$(uname -m)" highway ;;
     *)
       scripts/platform.sh "$platform" >&2
       digests_of "$platform" "$platform"

@@ -95,8 +95,9 @@ void Extend(const Bytes& in, uint64_t at, uint64_t length, bool stored_too,
     at += 4;
     if (size > end - at) in.Fail("is damaged");
     if (id == kExtra64) {
+      const uint64_t last = at + size;
       const auto next = [&](uint64_t& value) {
-        if (at + sizeof(uint64_t) > end) in.Fail("is damaged");
+        if (at + sizeof(uint64_t) > last) in.Fail("is damaged");
         value = in.Number<uint64_t>(at);
         at += sizeof(uint64_t);
       };

@@ -203,22 +203,6 @@ TEST(QuantOptimizerTest, EmptyParametersAreLeftAlone) {
   }
 }
 
-// Their grid is theirs alone: until it is made anew, they stay on it.
-TEST(QuantOptimizerTest, ParametersOfOneWeightAreQuantized) {
-  Problem problem;
-  auto groups = problem.Groups(2, 0);
-  float one = 0.3f;
-  const float gradient = 1.0f;
-  groups[0].parameters.push_back({"one", {1, 1}, &one, &gradient, true});
-  QuantOptimizer optimizer(MakeSgd(groups, {}), MakeStretchedQuantizer(),
-                           MakeProxHardQuant(), PerChannel());
-  optimizer.Step(nullptr);
-  const float first = one;
-  optimizer.Step(nullptr);
-  EXPECT_EQ(one, first);
-  EXPECT_LT(optimizer.Latent("one")[0], first);
-}
-
 // Rows that end in a shorter block: as if the blocks of each kind were tensors
 // of their own.
 TEST(QuantOptimizerTest, ShortLastBlocks) {

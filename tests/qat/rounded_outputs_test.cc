@@ -9,6 +9,7 @@
 #include "lutra/qat/trainable_model.h"
 #include "lutra/qat/training_program.h"
 #include "lutra/runtime/error.h"
+#include "lutra/runtime/input_quantization.h"
 #include "tests/qat/random_values.h"
 #include "tests/runtime/throws.h"
 
@@ -38,6 +39,33 @@ std::vector<float> Outputs(const Graph& graph, const TensorMap& parameters) {
   program.Forward(kRows, inputs);
   const Span<const float> output = program.Output(0);
   return {output.begin(), output.end()};
+}
+
+// Only fixed ranges are to be found, and only where nodes have none.
+TEST(QuantizedInputsTest, WantsRangesOfFixedOnesAlone) {
+  TrainableModel model = Model();
+  const auto quantize = [&](const std::string& activations) {
+    return QuantizeInputs(
+        QuantizationSpec::Parse(R"({"activations": )" + activations + "}",
+                                "spec"),
+        model.graph);
+  };
+  const auto input = [&] { return InputQuantizationOf(model.graph.nodes[0]); };
+  EXPECT_TRUE(quantize(R"({"dtype": "int4"})").empty());
+  EXPECT_EQ(input().type, kernels::ActivationType::kInt8Asymmetric);
+  EXPECT_EQ(input().bits, 4);
+  EXPECT_TRUE(quantize(R"("float32")").empty());
+  EXPECT_EQ(input().type, kernels::ActivationType::kFloat32);
+  const auto wanted = quantize(R"({"dynamic": false, "symmetric": true})");
+  ASSERT_EQ(wanted.size(), 2u);
+  EXPECT_EQ(wanted[0].value, "x");
+  EXPECT_EQ(input().type, kernels::ActivationType::kInt8Symmetric);
+  InputQuantization ranged = input();
+  ranged.range_min = -1;
+  ranged.range_max = 2;
+  SetInputQuantization(ranged, model.graph.nodes[0]);
+  EXPECT_EQ(quantize(R"({"dynamic": false})").size(), 1u);
+  EXPECT_EQ(input().range_max, 2);
 }
 
 TEST(RoundedOutputsTest, LayersBehindSeeRoundedValues) {

@@ -269,7 +269,7 @@ TEST(PickleTest, WhatDoesNotFitIsRefused) {
   };
   for (const auto& [opcodes, expected] : cases) {
     const std::string bytes = "\x80\x02" + opcodes + ".";
-    EXPECT_THAT(ErrorMessage([&, &opcodes = opcodes] {
+    EXPECT_THAT(ErrorMessage([&bytes] {
                   const Pickle pickle(std::as_bytes(std::span(bytes)), "a.bin");
                 }),
                 HasSubstr(expected))

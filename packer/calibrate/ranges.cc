@@ -264,17 +264,8 @@ qat::RangeStatistics CollectExtremes(const Model& model,
 }
 
 void SetRanges(const std::vector<ValueRange>& ranges, Graph& graph) {
-  for (Node& node : graph.nodes) {
-    const std::string* value = QuantizedValue(node);
-    if (value == nullptr) continue;
-    const auto range =
-        std::find_if(ranges.begin(), ranges.end(),
-                     [&](const ValueRange& r) { return r.value == *value; });
-    if (range == ranges.end()) continue;
-    InputQuantization input = InputQuantizationOf(node);
-    input.range_min = range->min;
-    input.range_max = range->max;
-    SetInputQuantization(input, node);
+  for (const ValueRange& range : ranges) {
+    SetInputRange(range.value, range.min, range.max, graph);
   }
 }
 

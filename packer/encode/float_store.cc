@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bitset>
-#include <cmath>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -12,21 +11,12 @@
 #include "kernels/base/float8.h"
 #include "lutra/qat/conversion.h"
 #include "lutra/runtime/error.h"
+#include "packer/encode/value_text.h"
 #include "packer/weights/compare.h"
 #include "packer/weights/row_tasks.h"
 
 namespace lutra::packer {
 namespace {
-
-void CheckFinite(std::span<const float> values, size_t row, size_t columns) {
-  const auto bad = std::find_if(values.begin(), values.end(), [](float value) {
-    return !std::isfinite(value);
-  });
-  if (bad == values.end()) return;
-  const auto place = static_cast<size_t>(bad - values.begin());
-  throw Error("the value at row " + std::to_string(row + place / columns) +
-              ", column " + std::to_string(place % columns) + " is not finite");
-}
 
 // The values that are stored in place of w [rows, k].
 void Quantize(std::span<const float> w, const WeightPlan& plan,

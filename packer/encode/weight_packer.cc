@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <sstream>
 #include <string>
 #include <utility>
 
@@ -17,6 +16,7 @@
 #include "lutra/runtime/error.h"
 #include "packer/encode/learned_tables.h"
 #include "packer/encode/two_level_scales.h"
+#include "packer/encode/value_text.h"
 #include "packer/weights/compare.h"
 #include "packer/weights/row_tasks.h"
 
@@ -24,18 +24,6 @@ namespace lutra::packer {
 namespace {
 
 constexpr size_t kMaxTable = 256;
-
-// Text that reads back as the same float.
-std::string ToText(float value) {
-  std::ostringstream text;
-  text.precision(std::numeric_limits<float>::max_digits10);
-  text << value;
-  return text.str();
-}
-
-std::string At(size_t row, size_t column) {
-  return "row " + std::to_string(row) + ", column " + std::to_string(column);
-}
 
 // Levels closer than this, in units of the row's largest magnitude, are one:
 // LSBQ writes a level in several ways that differ by rounding.
@@ -60,14 +48,6 @@ std::vector<float> RowLevels(const float* w, size_t row, size_t k,
   }
   levels.resize(count, levels.back());
   return levels;
-}
-
-void CheckFinite(std::span<const float> w, size_t row, size_t k) {
-  for (size_t i = 0; i < w.size(); ++i) {
-    if (std::isfinite(w[i])) continue;
-    throw Error("the value at " + At(row + i / k, i % k) + " is " +
-                ToText(w[i]));
-  }
 }
 
 // Gives each of w [count] the entry of `table` times `scale`, plus `offset`,

@@ -1,4 +1,5 @@
-#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -14,26 +15,25 @@
 namespace lutra::qat {
 namespace {
 
-const FloatGrid& GridOf(std::string_view quantizer) {
-  const FloatGrid* const grid = FindFloatGrid(quantizer);
-  if (grid == nullptr) {
-    throw Error("quantizer '" + std::string(quantizer) +
-                "' has no small floats");
-  }
-  return *grid;
-}
-
-// Of values on the grid of a block of Microscaling Formats, or of a part of
-// one: floats that a larger power of two made are there with the least one,
-// too, or, where that leads beyond the largest float, with the next.
-std::optional<float> MatchBlock(const FloatGrid& grid, const float* w,
+// The largest value is most often the largest float: that scale comes first, as
+// looking for all others takes hundreds of times as long. Blocks of
+// Microscaling Formats, or parts of them, need no others: floats that a larger
+// power of two made are there with the least one, too, or, where that leads
+// beyond the largest float, with the next.
+std::optional<float> MatchGroup(const FloatGrid& grid, const float* w,
                                 size_t count, GroupMatcher& matcher,
                                 uint8_t* indices, size_t* worst) {
   const float scale = grid.ScaleFor(MaxMagnitude(w, count));
-  for (const float candidate : {scale, 2.0f * scale}) {
+  if (grid.mx) {
+    if (matcher.TryScale(scale, w, count, indices, worst)) return scale;
+    return matcher.TryScale(2.0f * scale, w, count, indices, worst);
+  }
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float candidate :
+       {scale, std::nextafter(scale, 0.0f), std::nextafter(scale, infinity)}) {
     if (matcher.TryScale(candidate, w, count, indices, worst)) return candidate;
   }
-  return std::nullopt;
+  return matcher.Match(w, count, indices, worst);
 }
 
 uint8_t Encoded(DType dtype, float level) {
@@ -57,8 +57,13 @@ std::optional<DType> FloatStorage(std::string_view quantizer) {
 std::optional<FloatForm> MatchFloats(const float* w, size_t n, size_t k,
                                      std::string_view quantizer,
                                      int64_t group_size, GridMismatch* why) {
+  const std::optional<DType> dtype = FloatStorage(quantizer);
+  if (!dtype) {
+    throw Error("weights of quantizer '" + std::string(quantizer) +
+                "' are not stored as 8-bit floats");
+  }
   const Groups groups = GroupsOf(k, group_size);
-  const FloatGrid& grid = GridOf(quantizer);
+  const FloatGrid& grid = *FindFloatGrid(quantizer);
   const std::vector<float> levels = grid.type.Levels();
   const auto fail = [&](size_t position, std::string cause) {
     if (why != nullptr) {
@@ -70,7 +75,7 @@ std::optional<FloatForm> MatchFloats(const float* w, size_t n, size_t k,
     return fail(*position, "is not finite");
   }
   FloatForm form;
-  form.dtype = *FloatStorage(quantizer);
+  form.dtype = *dtype;
   form.codes.resize(n * k);
   form.scales.resize(n * groups.per_row);
   std::vector<uint8_t> codes;
@@ -82,8 +87,7 @@ std::optional<FloatForm> MatchFloats(const float* w, size_t n, size_t k,
     size_t worst = 0;
     uint8_t* const indices = form.codes.data() + begin;
     const auto scale =
-        grid.mx ? MatchBlock(grid, w + begin, count, matcher, indices, &worst)
-                : matcher.Match(w + begin, count, indices, &worst);
+        MatchGroup(grid, w + begin, count, matcher, indices, &worst);
     if (!scale) {
       off_grid = begin + worst;
       return;

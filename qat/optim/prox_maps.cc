@@ -220,10 +220,12 @@ class ProxParq : public ProxMap {
   ParqSchedule schedule_;
 };
 
-class ProxBinaryRelax : public ProxMap {
+// Nothing before a start, hard quantization from an end on.
+class ProxBetween : public ProxMap {
  public:
-  ProxBinaryRelax(int64_t start, int64_t end) : start_(start), end_(end) {
-    CheckInterval("binaryrelax", start, end);
+  ProxBetween(const char* name, int64_t start, int64_t end)
+      : start_(start), end_(end) {
+    CheckInterval(name, start, end);
   }
 
   std::optional<double> Apply(const ProxArguments& arguments,
@@ -231,12 +233,30 @@ class ProxBinaryRelax : public ProxMap {
     if (step >= end_) {
       Quantize(arguments);
     } else if (step >= start_) {
-      Blend(arguments, Fraction(start_, end_, step));
+      Pull(arguments, step);
     }
     return std::nullopt;
   }
 
+ protected:
+  virtual void Pull(const ProxArguments& arguments, int64_t step) const = 0;
+  double FractionAt(int64_t step) const { return Fraction(start_, end_, step); }
+
  private:
+  int64_t start_;
+  int64_t end_;
+};
+
+class ProxBinaryRelax : public ProxBetween {
+ public:
+  ProxBinaryRelax(int64_t start, int64_t end)
+      : ProxBetween("binaryrelax", start, end) {}
+
+ private:
+  void Pull(const ProxArguments& arguments, int64_t step) const override {
+    Blend(arguments, FractionAt(step));
+  }
+
   LUTRA_CLONES static void Blend(const ProxArguments& a, double theta) {
     const auto keep = static_cast<float>(1.0 - theta);
     const auto pull = static_cast<float>(theta);
@@ -255,29 +275,18 @@ class ProxBinaryRelax : public ProxMap {
       }
     });
   }
-
-  int64_t start_;
-  int64_t end_;
 };
 
-class ProxStochastic : public ProxMap {
+class ProxStochastic : public ProxBetween {
  public:
   ProxStochastic(int64_t start, int64_t end, uint64_t seed)
-      : start_(start), end_(end), seed_(seed) {
-    CheckInterval("stochastic", start, end);
-  }
-
-  std::optional<double> Apply(const ProxArguments& arguments,
-                              int64_t step) const override {
-    if (step >= end_) {
-      Quantize(arguments);
-    } else if (step >= start_) {
-      Draw(arguments, RandomKey(seed_, static_cast<uint64_t>(step)));
-    }
-    return std::nullopt;
-  }
+      : ProxBetween("stochastic", start, end), seed_(seed) {}
 
  private:
+  void Pull(const ProxArguments& arguments, int64_t step) const override {
+    Draw(arguments, RandomKey(seed_, static_cast<uint64_t>(step)));
+  }
+
   LUTRA_CLONES static void Draw(const ProxArguments& a, uint32_t key) {
     ForGrids(a, [&a, key](const auto& finder, size_t offset, size_t n) {
       float* p = a.p + offset;
@@ -290,8 +299,6 @@ class ProxStochastic : public ProxMap {
     });
   }
 
-  int64_t start_;
-  int64_t end_;
   uint64_t seed_;
 };
 

@@ -37,17 +37,6 @@ std::vector<StaticInput> EachOnce(const std::vector<StaticInput>& values) {
   return result;
 }
 
-void SetRange(const std::string& value, float min, float max, Graph& graph) {
-  for (Node& node : graph.nodes) {
-    const std::string* const quantized = QuantizedValue(node);
-    if (quantized == nullptr || *quantized != value) continue;
-    InputQuantization input = InputQuantizationOf(node);
-    input.range_min = min;
-    input.range_max = max;
-    SetInputQuantization(input, node);
-  }
-}
-
 }  // namespace
 
 MovingRanges::MovingRanges(const Graph& graph, const TensorMap& parameters,
@@ -76,12 +65,12 @@ void MovingRanges::SetRanges(Graph& graph) const {
   for (const StaticInput& value : values_) {
     const auto [min, max] =
         statistics_.Range(value.value, value.activations.symmetric);
-    SetRange(value.value, min, max, graph);
+    SetInputRange(value.value, min, max, graph);
   }
 }
 
 Graph WithoutRangesOf(const std::set<std::string>& values, Graph graph) {
-  for (const std::string& value : values) SetRange(value, 0, 0, graph);
+  for (const std::string& value : values) SetInputRange(value, 0, 0, graph);
   return graph;
 }
 

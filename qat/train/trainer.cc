@@ -264,7 +264,11 @@ class Trainer::Impl {
         position_.step >= EndOfMovingRanges()) {
       return;
     }
-    const SampleBatch& batch = shards.front().front();
+    // A shard may be empty, a step is not.
+    const auto shard =
+        std::find_if(shards.begin(), shards.end(),
+                     [](const auto& batches) { return !batches.empty(); });
+    const SampleBatch& batch = shard->front();
     moving_->Look(batch.sequences, batch.Input());
     position_.ranges = moving_->statistics().entries();
     FollowRanges();

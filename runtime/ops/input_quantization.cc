@@ -125,6 +125,17 @@ void SetInputQuantization(const InputQuantization& input, Node& node) {
   set(kMax, input.range_max == 0, static_cast<double>(input.range_max));
 }
 
+void SetInputRange(std::string_view value, float min, float max, Graph& graph) {
+  for (Node& node : graph.nodes) {
+    const std::string* const quantized = QuantizedValue(node);
+    if (quantized == nullptr || *quantized != value) continue;
+    InputQuantization input = InputQuantizationOf(node);
+    input.range_min = min;
+    input.range_max = max;
+    SetInputQuantization(input, node);
+  }
+}
+
 void CheckInputQuantization(const Model& model, const Node& node) {
   const InputQuantization input = InputQuantizationOf(node);
   const bool grouped =

@@ -102,7 +102,7 @@ TEST_P(FloatStoreTest, WeightsOffTheGridAreNamed) {
   layers.w2[5] = NAN;
   const auto bad = layers.Load(dir_ / "bad.safetensors");
   EXPECT_THAT(ErrorMessage([&] { PackModel(*bad, Stored(), {}); }),
-              HasSubstr("row 0, column 5 is not finite"));
+              HasSubstr("the value at row 0, column 5 is nan"));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FloatStoreTest, ::testing::ValuesIn(kSchemes));

@@ -9,6 +9,7 @@
 #include "kernels/base/float8.h"
 #include "lutra/qat/conversion.h"
 #include "lutra/qat/quantizers.h"
+#include "lutra/runtime/error.h"
 #include "tests/qat/random_values.h"
 
 // Quantizers whose levels are the floats of a few bits.
@@ -196,6 +197,8 @@ TEST(FloatFormTest, WeightsOnTheGridAreStoredWithoutLoss) {
         MatchFloats(w.data(), kRows, kColumns, type.name, kGroup, &why));
     EXPECT_EQ(why.row, 0u);
     EXPECT_EQ(why.group, 1u);
+    EXPECT_THROW(MatchFloats(w.data(), kRows, kColumns, "mxfp4", kGroup, &why),
+                 Error);
     w[40] = INFINITY;
     EXPECT_FALSE(
         MatchFloats(w.data(), kRows, kColumns, type.name, kGroup, &why));

@@ -44,23 +44,14 @@ class MovingRangesTest : public ::testing::Test {
         "spec");
     values_ = QuantizeInputs(spec, model_.graph);
     // As the caller finds them before.
-    for (const StaticInput& value : values_) SetRange(value.value, -0.1f, 0.1f);
+    for (const StaticInput& value : values_) {
+      SetInputRange(value.value, -0.1f, 0.1f, model_.graph);
+    }
     options_.steps = 40;
     options_.batch_size = 16;
     options_.learning_rate = 0.05;
     options_.moving_ranges = values_;
     options_.range_period = 4;
-  }
-
-  void SetRange(const std::string& value, float min, float max) {
-    for (Node& node : model_.graph.nodes) {
-      const std::string* const quantized = QuantizedValue(node);
-      if (quantized == nullptr || *quantized != value) continue;
-      InputQuantization input = InputQuantizationOf(node);
-      input.range_min = min;
-      input.range_max = max;
-      SetInputQuantization(input, node);
-    }
   }
 
   static InputQuantization InputOfLayer(const Graph& graph,
@@ -185,6 +176,22 @@ TEST_F(MovingRangesTest, AResumedRunHasTheSameBytes) {
     Trainer other(model_, images_, options, nullptr);
     EXPECT_THROW(other.Resume(), std::exception);
   }
+}
+
+// Batches of 7 in 7 shards: the last one of an epoch, of one image, leaves all
+// shards but one without a batch, and is looked at like all others.
+TEST_F(MovingRangesTest, EmptyShardsAreNoBatches) {
+  options_.batch_size = 7;
+  options_.shards = 7;
+  options_.range_period = 1;
+  Trainer trainer(model_, images_, options_, nullptr);
+  trainer.Run([&](const TrainProgress& progress) {
+    const float range =
+        InputOfLayer(trainer.model().graph, "fc1.weight").range_max;
+    EXPECT_GT(range, 1.0f) << progress.step;
+    EXPECT_LT(range, 3.0f) << progress.step;
+    return true;
+  });
 }
 
 // What a checkpoint says of ranges is checked like all else in it.

@@ -159,8 +159,10 @@ TEST_F(CalibrationVerbsTest, FixedRanges) {
 // Extremes of two texts add up to those of both.
 TEST_F(CalibrationVerbsTest, RangesFromMergedExtremes) {
   const auto extremes = [&](const std::string& text, const std::string& out) {
-    OutputOf({"calibrate", float_, "--data", text, "--length", "30",
-              "--extremes", "-o", *this / out});
+    const json said = json::parse(
+        OutputOf({"calibrate", float_, "--data", text, "--length", "30",
+                  "--extremes", "-o", *this / out, "--json"}));
+    EXPECT_EQ(said["values"], 5);
     return qat::RangeStatistics::Load(*this / out).entries();
   };
   const std::string other = *this / "other.txt";
@@ -192,6 +194,10 @@ TEST_F(CalibrationVerbsTest, RangesFromMergedExtremes) {
   EXPECT_EQ(ReadBytes(*this / "ra"), ReadBytes(*this / "rt"));
   EXPECT_EQ(RunLutra({"calibrate", float_, "--ranges", "mse", "--extremes-of",
                       *this / "a", "-o", *this / "x"})
+                .exit_code,
+            2);
+  EXPECT_EQ(RunLutra({"calibrate", float_, "--data", text_, "--ranges", "mse",
+                      "--extremes", "-o", *this / "x"})
                 .exit_code,
             2);
   ExpectError(RunLutra({"calibrate", float_, "--ranges", "mean-max",

@@ -209,6 +209,8 @@ TEST_F(TrainTextTest, OutputsAndRangesThatMove) {
   const double moved = train(moving("mean-max"), {"--range-period", "2"});
   EXPECT_NE(moved, fixed);
   EXPECT_NE(train(moving("mean-max"), {"--range-period", "5"}), moved);
+  EXPECT_THAT(RunLutra(Train({"--range-period", "5"})).err,
+              HasSubstr("no range of activations follows"));
 }
 
 TEST_F(TrainTextTest, EightBitFloatsAreStored) {

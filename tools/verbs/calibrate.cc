@@ -140,6 +140,11 @@ void CalibrateVerb::WriteExtremes(const ModelData& samples) const {
       });
   progress.Clear();
   found.Save(output);
+  if (json) {
+    const Json report = {{"file", output}, {"values", found.entries().size()}};
+    std::cout << report.Dump(2) << "\n";
+    return;
+  }
   std::cout << OneLine(output) << ": extremes of " << found.entries().size()
             << " values\n";
 }
@@ -250,24 +255,33 @@ void AddCalibrateVerb(CommandLine& line) {
   calibrate.Add("-o,--output", verb->output, "File to write")
       .TypeName("FILE")
       .Required();
+  const Option merge = calibrate
+                           .Add("--merge", verb->merge,
+                                "Write the sum of these statistics files")
+                           .TypeName("FILE");
+  const Option ranges =
+      calibrate
+          .Add(
+              "--ranges", verb->ranges,
+              "Write the model with fixed ranges of activations: of all values "
+              "(min-max), symmetric (absmax), a multiple of the root mean "
+              "square, "
+              "without outliers, of least error, as given, or the mean of the "
+              "extremes of 64 rows at a time (mean-max)")
+          .OneOf({"min-max", "absmax", "rms", "percentile", "mse", "fixed",
+                  "mean-max"});
   calibrate
-      .Add("--merge", verb->merge, "Write the sum of these statistics files")
-      .TypeName("FILE");
-  calibrate
-      .Add("--ranges", verb->ranges,
-           "Write the model with fixed ranges of activations: of all values "
-           "(min-max), symmetric (absmax), a multiple of the root mean square, "
-           "without outliers, of least error, as given, or the mean of the "
-           "extremes of 64 rows at a time (mean-max)")
-      .OneOf({"min-max", "absmax", "rms", "percentile", "mse", "fixed",
-              "mean-max"});
-  calibrate.AddFlag("--extremes", verb->extremes,
-                    "Write the sums of what these means are of, a file that "
-                    "--merge adds to others");
+      .AddFlag("--extremes", verb->extremes,
+               "Write the sums of what these means are of, a file that "
+               "--merge adds to others")
+      .Excludes(ranges)
+      .Excludes(merge);
   calibrate
       .Add("--extremes-of", verb->extremes_of,
            "Such a file, in place of --data: for --ranges mean-max")
-      .TypeName("FILE");
+      .TypeName("FILE")
+      .Needs(ranges)
+      .Excludes(merge);
   calibrate
       .Add("--percentile", verb->range_options.percentile,
            "Percent of the values that are inside")

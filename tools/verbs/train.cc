@@ -373,13 +373,15 @@ void AddTrainVerb(CommandLine& line) {
                          .Needs(learn_scales)
                          .ShowDefault()});
 
-  train
-      .Add("--range-period", options.range_period,
-           "Steps between two looks at fixed ranges of activations that follow "
-           "the training (observer mean-max of a specification)")
-      .TypeName("N")
-      .Range(int64_t{1}, int64_t{1} << 40)
-      .ShowDefault();
+  verb->of_moving.push_back(
+      {"--range-period",
+       train
+           .Add("--range-period", options.range_period,
+                "Steps between two looks at fixed ranges of activations that "
+                "follow the training (observer mean-max of a specification)")
+           .TypeName("N")
+           .Range(int64_t{1}, int64_t{1} << 40)
+           .ShowDefault()});
   const Option checkpoint =
       train
           .Add("--checkpoint", options.checkpoint,

@@ -77,7 +77,7 @@ struct TrainVerb {
   std::vector<std::string> adapter_targets;
   // Options that mean something in some runs only.
   std::vector<NamedOption> of_texts, of_labels, of_new, of_bits, of_adam,
-      of_decay;
+      of_decay, of_moving;
 
   void Run();
 

@@ -202,6 +202,9 @@ void TrainVerb::QuantizeActivations(qat::TrainableModel& start,
       [](const auto& input) {
         return input.activations.observer == qat::RangeMethod::kMeanMax;
       });
+  if (options.moving_ranges.empty()) {
+    Refuse(of_moving, "no range of activations follows the training");
+  }
   const std::vector<qat::StaticInput> outputs =
       qat::OutputsToRound(spec, start.graph);
   wanted.insert(wanted.end(), outputs.begin(), outputs.end());

@@ -117,7 +117,7 @@ struct FloatForm {
 // The type whose floats include those of the quantizer; nullopt for quantizers
 // that are packed.
 std::optional<DType> FloatStorage(std::string_view quantizer);
-// As MatchGrid, for quantizers with a FloatStorage.
+// As MatchGrid; throws lutra::Error for quantizers without a FloatStorage.
 std::optional<FloatForm> MatchFloats(const float* w, size_t n, size_t k,
                                      std::string_view quantizer,
                                      int64_t group_size, GridMismatch* why);

@@ -101,7 +101,8 @@ class QuantizationSpec {
   //    "outputs": {... "granularity": "tensor", "dynamic": false ...},
   //    "bias": "float32",
   //    "rules": [{"name": REGEX, "op": "linear",
-  //               "weights": {...}, "activations": {...}}, ...],
+  //               "weights": {...}, "activations": {...},
+  //               "outputs": {...}, "bias": "float32"}, ...],
   //    "exclude": [REGEX or "op:linear", ...]}
   // A dtype is "ternary", "int1" ... "int8", "uint1" ... "uint8", of weights
   // also "fp4", "fp6e2m3", "fp6e3m2", "fp8e4m3", "fp8e5m2"; instead of an

@@ -106,9 +106,9 @@ struct TrainOptions {
 
   // Inputs of layers whose fixed ranges follow the training: every
   // `range_period` steps the extremes of a batch are added to the statistics
-  // (RangeStatistics), whose means are the ranges, until the weights are on
-  // their grids, or in float for the first four fifths of the steps. The nodes
-  // must say that these inputs are quantized.
+  // (RangeStatistics), whose means are the ranges, until anneal_end, or in
+  // float for the first four fifths of the steps. The nodes must say that these
+  // inputs are quantized.
   std::vector<StaticInput> moving_ranges;
   int64_t range_period = 20;
 

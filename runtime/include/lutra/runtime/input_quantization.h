@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lutra/kernels/activation_rounding.h"
@@ -48,6 +49,8 @@ const std::string* QuantizedValue(const Node& node);
 InputQuantization InputQuantizationOf(const Node& node);
 // Only for nodes of such operators.
 void SetInputQuantization(const InputQuantization& input, Node& node);
+// The range in which the nodes that quantize the value do so; 0 and 0: none.
+void SetInputRange(std::string_view value, float min, float max, Graph& graph);
 
 // How a program with these activations takes the input of a node whose weight
 // is packed. Without them, and where the node says nothing, it is int8: with a

@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-platform=$1
+platform=${1:?say which: aarch64, armhf, i386, riscv64, wasm or web}
 folder=$platform
 case "$platform" in
   aarch64) architecture=arm64 ;;

@@ -1,10 +1,8 @@
 #ifndef LUTRA_TESTS_TEMP_DIR_H_
 #define LUTRA_TESTS_TEMP_DIR_H_
 
-#include <stdlib.h>
-
 #include <filesystem>
-#include <stdexcept>
+#include <random>
 #include <string>
 #include <string_view>
 
@@ -14,12 +12,11 @@ namespace lutra {
 class TempDir {
  public:
   TempDir() {
-    std::string name =
-        (std::filesystem::temp_directory_path() / "lutra_test_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) {
-      throw std::runtime_error("cannot make a temporary folder");
-    }
-    path_ = name;
+    std::random_device numbers;
+    do {
+      path_ = std::filesystem::temp_directory_path() /
+              ("lutra_test_" + std::to_string(numbers()));
+    } while (!std::filesystem::create_directory(path_));
   }
   ~TempDir() {
     std::error_code ignored;

@@ -1,8 +1,5 @@
 #include "qat/train/checkpoint.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -24,6 +21,7 @@
 #include "runtime/base/folder_entries.h"
 #include "runtime/base/json.h"
 #include "runtime/base/make_folder.h"
+#include "runtime/base/system_file.h"
 
 namespace lutra::qat {
 namespace {
@@ -164,11 +162,9 @@ void SaveCheckpoint(const std::filesystem::path& folder, const json& run,
                     const TrainPosition& position, const TrainableModel& model,
                     const SchemeMap& schemes, Optimizer& optimizer) {
   MakeFolder(folder);
-  // Of several processes, one at a time; where files cannot be locked, as it
-  // comes. Ends with the descriptor.
-  const FileDescriptor lock(
-      ::open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
-  if (lock.valid()) ::flock(lock.get(), LOCK_EX);
+  // Of several processes, one at a time; where folders cannot be locked, as it
+  // comes.
+  const FileDescriptor lock = system_file::LockFolder(folder);
   const std::filesystem::path state = StatePath(folder, position.step);
   SaveState(state, optimizer,
             {{std::string(kStepKey), std::to_string(position.step)}});

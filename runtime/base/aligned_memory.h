@@ -2,10 +2,10 @@
 #define LUTRA_RUNTIME_BASE_ALIGNED_MEMORY_H_
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 #include <string>
 
+#include "kernels/base/aligned_alloc.h"
 #include "runtime/base/out_of_memory.h"
 
 namespace lutra {
@@ -19,7 +19,7 @@ constexpr size_t RoundUpToAlignment(size_t bytes) {
 }
 
 struct FreeMemory {
-  void operator()(std::byte* memory) const { std::free(memory); }
+  void operator()(std::byte* memory) const { kernels::AlignedFree(memory); }
 };
 using AlignedMemory = std::unique_ptr<std::byte, FreeMemory>;
 
@@ -29,12 +29,12 @@ using AlignedMemory = std::unique_ptr<std::byte, FreeMemory>;
 inline AlignedMemory AllocateAligned(size_t bytes, const char* what,
                                      size_t alignment = kMemoryAlignment) {
   if (bytes == 0) return nullptr;
-  // aligned_alloc wants a multiple of the alignment; 0 if that overflows.
+  // It wants a multiple of the alignment; 0 if that overflows.
   const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   AlignedMemory memory(
       rounded < bytes
           ? nullptr
-          : static_cast<std::byte*>(std::aligned_alloc(alignment, rounded)));
+          : static_cast<std::byte*>(kernels::AlignedAlloc(alignment, rounded)));
   if (!memory) {
     throw OutOfMemory(std::string("no memory for ") + what + " of " +
                       std::to_string(bytes) + " bytes");

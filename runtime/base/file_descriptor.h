@@ -7,14 +7,17 @@
 
 namespace lutra {
 
-// Owns a POSIX file descriptor.
+// Owns a file descriptor of the C library, if any.
 class FileDescriptor {
  public:
-  explicit FileDescriptor(int descriptor) : descriptor_(descriptor) {}
+  explicit FileDescriptor(int descriptor = -1) : descriptor_(descriptor) {}
   ~FileDescriptor() { Close(); }
   FileDescriptor(FileDescriptor&& other) noexcept
       : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&&) = delete;
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
 
   bool valid() const { return descriptor_ >= 0; }
   int get() const { return descriptor_; }

@@ -1,13 +1,12 @@
 #include "runtime/io/file_bytes.h"
 
-#include <sys/mman.h>
-
 #include <cstring>
 #include <string>
 
 #include "lutra/runtime/error.h"
 #include "runtime/base/log.h"
 #include "runtime/base/regular_file.h"
+#include "runtime/base/system_file.h"
 
 namespace lutra {
 namespace {
@@ -78,14 +77,11 @@ std::byte* FileBytes::Allocate(size_t size, Storage storage) {
   const bool huge = storage == Storage::kHugePages && size >= kHugePage;
   memory_ = AllocateAligned(size, "a model file",
                             huge ? kHugePage : kMemoryAlignment);
-#if defined(MADV_HUGEPAGE)
-  // A wish: where it is refused, pages are of the usual size. The last page is
-  // whole, as sizes are rounded up.
+  // The last page is whole, as sizes are rounded up.
   if (huge) {
-    ::madvise(memory_.get(), (size + kHugePage - 1) / kHugePage * kHugePage,
-              MADV_HUGEPAGE);
+    system_file::PreferHugePages(
+        {memory_.get(), (size + kHugePage - 1) / kHugePage * kHugePage});
   }
-#endif
   bytes_ = {memory_.get(), size};
   return memory_.get();
 }

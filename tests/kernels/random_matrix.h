@@ -3,18 +3,18 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <random>
 #include <vector>
 
+#include "kernels/base/aligned_alloc.h"
 #include "kernels/base/half.h"
 #include "lutra/kernels/lut_matrix.h"
 
 namespace lutra::kernels {
 
 struct FreeDeleter {
-  void operator()(void* p) const { std::free(p); }
+  void operator()(void* p) const { AlignedFree(p); }
 };
 
 // Memory of exactly `size` bytes at a multiple of 64, so that a sanitizer sees
@@ -22,7 +22,7 @@ struct FreeDeleter {
 using AlignedBytes = std::unique_ptr<uint8_t[], FreeDeleter>;
 inline AlignedBytes AllocateAligned(size_t size) {
   return AlignedBytes(static_cast<uint8_t*>(
-      std::aligned_alloc(kBlobAlignment, size == 0 ? kBlobAlignment : size)));
+      AlignedAlloc(kBlobAlignment, size == 0 ? kBlobAlignment : size)));
 }
 
 // How table entries are drawn.

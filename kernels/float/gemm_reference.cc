@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <cmath>
 
+#include "kernels/base/fused.h"
 #include "kernels/float/gemm_job.h"
 #include "lutra/kernels/float_gemm.h"
 
@@ -31,7 +31,7 @@ void FloatGemm(const FloatGemmArguments& g, bool fused) noexcept {
           float& chain = chains[j % kChains];
           const float a = Element(g.a, i, j);
           const float b = Element(g.b, j, n);
-          chain = fused ? std::fma(a, b, chain) : a * b + chain;
+          chain = fused ? FusedMultiplyAdd(a, b, chain) : a * b + chain;
         }
         for (const float chain : chains) c += chain;
       }

@@ -2,19 +2,18 @@
 
 #include "hwy/targets.h"
 
+#if defined(LUTRA_HAVE_CPUINFO)
+#include <cpuinfo.h>
+#endif
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
-#include <cpuinfo.h>
-#elif defined(__aarch64__)
-#include <cpuinfo.h>
-#if defined(__linux__)
+#elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
-#endif
 #endif
 
 namespace lutra::kernels {
 
-#if HWY_ARCH_X86 && !defined(HWY_AVX3_ZEN4)
+#if HWY_ARCH_X86 && !defined(HWY_AVX3_ZEN4) && defined(LUTRA_HAVE_CPUINFO)
 
 // Debian 12's libhwy.so measures a timer when a program that needs it starts,
 // for 6 ms. It is Highway 1.0.3, whose targets these are.
@@ -59,17 +58,22 @@ int64_t SupportedTargets() noexcept { return HWY_TARGETS; }  // of the build
 
 #if defined(__x86_64__) || defined(__i386__)
 
-bool CpuHasAvx512Vnni() noexcept {
-  return cpuinfo_initialize() && cpuinfo_has_x86_avx512vnni();
+namespace {
+
+// What has no name in Highway and in the cpuinfo of 2022: a bit of CPUID's leaf
+// 7. The registers are those of `target`, which the system has to save, too.
+bool HasBit(int64_t target, unsigned subleaf, unsigned number, unsigned bit) {
+  unsigned registers[4];
+  return (SupportedTargets() & target) != 0 &&
+         __get_cpuid_count(7, subleaf, &registers[0], &registers[1],
+                           &registers[2], &registers[3]) != 0 &&
+         (registers[number] >> bit & 1u) != 0;
 }
 
-// cpuinfo of 2022 does not know it. The wider registers it needs are AVX2's.
-bool CpuHasAvxVnni() noexcept {
-  unsigned eax, ebx, ecx, edx;
-  return cpuinfo_initialize() && cpuinfo_has_x86_avx2() &&
-         __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 &&
-         (eax & (1u << 4)) != 0;
-}
+}  // namespace
+
+bool CpuHasAvx512Vnni() noexcept { return HasBit(HWY_AVX3, 0, 2, 11); }
+bool CpuHasAvxVnni() noexcept { return HasBit(HWY_AVX2, 1, 0, 4); }
 
 bool CpuHasArmDotProduct() noexcept { return false; }
 bool CpuHasArmI8mm() noexcept { return false; }
@@ -92,6 +96,14 @@ unsigned long Capabilities([[maybe_unused]] unsigned long word) {
 #endif
 }
 
+bool HasDotProductByCpuinfo() {
+#if defined(LUTRA_HAVE_CPUINFO)
+  return cpuinfo_initialize() && cpuinfo_has_arm_neon_dot();
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 bool CpuHasAvx512Vnni() noexcept { return false; }
@@ -100,7 +112,7 @@ bool CpuHasAvxVnni() noexcept { return false; }
 // cpuinfo reads files of /proc and /sys, which a sandbox may hide.
 bool CpuHasArmDotProduct() noexcept {
   return (Capabilities(kHwcap) & kDotProductBit) != 0 ||
-         (cpuinfo_initialize() && cpuinfo_has_arm_neon_dot());
+         HasDotProductByCpuinfo();
 }
 
 // cpuinfo of 2022 does not know it.

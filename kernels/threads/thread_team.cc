@@ -10,6 +10,7 @@
 #include <string>
 #include <system_error>
 
+#include "kernels/threads/atomic_wait.h"
 #include "kernels/threads/spin.h"
 #include "lutra/kernels/thread_team.h"
 
@@ -89,7 +90,7 @@ ThreadTeam::ThreadTeam(size_t threads)
   // What threads allocate to begin with is then behind them: loops allocate
   // nothing.
   for (size_t started = 0; started < helper_count_; started = started_) {
-    started_.wait(started);
+    WaitWhile(started_, started);
   }
 }
 
@@ -185,12 +186,12 @@ void ThreadTeam::Close(uint32_t number) {
 
 void ThreadTeam::Wake(Helper& helper) {
   helper.signal = kAwake;
-  helper.signal.notify_one();
+  WakeOne(helper.signal);
 }
 
 void ThreadTeam::Help(Helper& self, HelperChoice::Part& part) {
   ++started_;
-  started_.notify_one();
+  WakeOne(started_);
   uint32_t seen = 0;
   bool may_spin = true;
   while (true) {
@@ -210,7 +211,7 @@ void ThreadTeam::Help(Helper& self, HelperChoice::Part& part) {
     part.end = Now();
     part.pieces = taken;
     finished_.fetch_add(taken, std::memory_order_release);
-    finished_.notify_one();
+    WakeOne(finished_);
   }
 }
 
@@ -226,7 +227,7 @@ uint32_t ThreadTeam::WaitForLoop(Helper& self, uint32_t seen, bool may_spin) {
     // The caller opens a loop before it looks who sleeps.
     self.signal = kAsleep;
     if (arrived()) break;
-    self.signal.wait(kAsleep);
+    WaitWhile(self.signal, kAsleep);
     if (arrived()) break;
   }
   self.signal = kAwake;
@@ -271,7 +272,7 @@ bool ThreadTeam::WaitForPieces(uint32_t count) {
   };
   if (all()) return false;
   if (SpinUntil(kWaitSpin, all)) return true;
-  while (!all()) finished_.wait(finished, std::memory_order_acquire);
+  while (!all()) WaitWhile(finished_, finished);
   return true;
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/fused.h"
 #include "kernels/base/half.h"
 #include "lutra/kernels/float_gemm.h"
 #include "lutra/kernels/thread_team.h"
@@ -111,7 +112,7 @@ TEST(FloatProductTest, TheReferenceIsTheFormula) {
     for (size_t i = 0; i < 2; ++i) {
       const float* row = a + 6 * i;
       const auto add = [fused](float x, float y, float sum) {
-        return fused ? std::fma(x, y, sum) : x * y + sum;
+        return fused ? FusedMultiplyAdd(x, y, sum) : x * y + sum;
       };
       const float chain0 = add(row[4], b[4], add(row[0], b[0], 0));
       const float chain1 = add(row[5], b[5], add(row[1], b[1], 0));

@@ -4,17 +4,18 @@
 # unpacked into build/sysroot.
 #
 #   scripts/platform.sh aarch64    or armhf, i386, riscv64
+#   scripts/platform.sh windows    on x86-64
 #   scripts/platform.sh wasm       WebAssembly: the kernels
 #   scripts/platform.sh web        and the runtime
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-platform=${1:?say which: aarch64, armhf, i386, riscv64, wasm or web}
+platform=${1:?say which: aarch64, armhf, i386, riscv64, windows, wasm or web}
 folder=$platform
 case "$platform" in
   aarch64) architecture=arm64 ;;
   armhf | i386) architecture=$platform ;;
-  riscv64) architecture=all ;;  # Debian 12 has compilers for it, no packages
+  riscv64 | windows) architecture=all ;;  # Debian 12 has compilers, no packages
   wasm | web)
     architecture=all
     folder=wasm
@@ -31,6 +32,7 @@ if [[ "$architecture" == all ]]; then  # headers, and what is compiled here
 fi
 case "$platform" in
   riscv64) sources=(highway pcre2 utf8proc) ;;
+  windows) sources=(highway pcre2 utf8proc) ;;
   web) sources=(pcre2 utf8proc) ;;
 esac
 scripts/setup.sh "$folder"

@@ -6,7 +6,7 @@
 #
 #   scripts/same_bits.sh                  all but highway
 #   scripts/same_bits.sh native riscv64   some of: native clang highway aarch64
-#                                         armhf i386 riscv64 web
+#                                         armhf i386 riscv64 windows web
 #
 # native, clang and highway are this machine: the usual build, one by clang, and
 # one with the release of Highway that lutra pins, of its sources in the folder
@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 platforms=("$@")
-((${#platforms[@]})) || platforms=(native clang aarch64 armhf i386 riscv64 web)
+((${#platforms[@]})) || platforms=(native clang aarch64 armhf i386 riscv64 windows web)
 logs=build/same_bits
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -37,7 +37,7 @@ digests_of() {
   }
   # What differs shows in the table, and ctest's words in the log.
   ctest --test-dir "build/$preset" -V -R '^(DigestTest|.*_digest_test)\.' \
-    >> "$log" 2>&1 || echo "$platform: failed, see $log" >&2
+    2>&1 | tr -d '\r' >> "$log" || echo "$platform: failed, see $log" >&2
   local compiler highway
   compiler=$(sed -n 's/^set(CMAKE_CXX_COMPILER_\(ID\|VERSION\) "\(.*\)")/\2/p' \
     "build/$preset"/CMakeFiles/*/CMakeCXXCompiler.cmake | paste -s -d ' ')

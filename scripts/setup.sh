@@ -6,6 +6,7 @@
 #   scripts/setup.sh test       also what the tests need
 #   scripts/setup.sh aarch64    also the cross compiler and emulator for 64-bit Arm;
 #                               likewise armhf, i386, riscv64
+#   scripts/setup.sh windows    also the compiler and emulator for Windows
 #   scripts/setup.sh wasm       also the compiler and engine for WebAssembly
 #   scripts/setup.sh web        also the browser that tests examples/web
 #   scripts/setup.sh python     also what the Python package is built with
@@ -32,6 +33,7 @@ for purpose in "$@"; do
     armhf) packages+=(g++-arm-linux-gnueabihf qemu-user) ;;
     i386) packages+=(g++-i686-linux-gnu qemu-user) ;;
     riscv64) packages+=(g++-riscv64-linux-gnu qemu-user) ;;
+    windows) packages+=(g++-mingw-w64-x86-64-posix wine wine64) ;;
     wasm) packages+=(emscripten nodejs) ;;
     package) packages+=(dpkg-dev file debootstrap) ;;
     web) packages+=(chromium) ;;

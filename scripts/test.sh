@@ -7,6 +7,7 @@
 #   scripts/test.sh aarch64     kernels for 64-bit Arm, on CPUs that qemu emulates
 #   scripts/test.sh armhf       kernels and runtime for 32-bit Arm, emulated: their
 #                               bits; likewise i386, riscv64
+#   scripts/test.sh windows     the same on Windows, which wine emulates
 #   scripts/test.sh wasm        kernels for WebAssembly, on node
 #   scripts/test.sh small       a small runtime: how large and how quick it is
 set -euo pipefail
@@ -15,7 +16,7 @@ cd "$(dirname "$0")/.."
 preset=${1:-release}
 scripts/setup.sh test
 case "$preset" in
-  aarch64 | armhf | i386 | riscv64 | wasm) scripts/platform.sh "$preset" ;;
+  aarch64 | armhf | i386 | riscv64 | windows | wasm) scripts/platform.sh "$preset" ;;
 esac
 cmake --preset "$preset"
 cmake --build --preset "$preset"

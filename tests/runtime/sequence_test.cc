@@ -50,7 +50,8 @@ std::vector<float> Feed(Session& session, std::span<const int32_t> ids,
 class SequenceTest : public ::testing::Test {
  protected:
   std::shared_ptr<const Model> Write(const ModelBuilder& builder) {
-    const auto path = dir_ / "m.safetensors";
+    // One that is mapped cannot be replaced everywhere.
+    const auto path = dir_ / ("m" + std::to_string(++files_) + ".safetensors");
     builder.Write(path);
     return Model::Load(path);
   }
@@ -60,6 +61,7 @@ class SequenceTest : public ::testing::Test {
   }
 
   TempDir dir_;
+  int files_ = 0;
   const std::vector<int32_t> ids_ = RandomIds(kTokens, 50, 1);
 };
 

@@ -72,6 +72,72 @@ function(lutra_use_precompiled target name)
   endif()
 endfunction()
 
+# lutra_unity(TARGET) compiles the sources of the target that lie in one folder, and
+# are compiled with the same options, eight at a time, from the end of the calling
+# file on: that halves what compilers do. What is in unnamed namespaces needs names
+# that its folder has once; the presets that leave LUTRA_UNITY off show whether each
+# source includes what it needs.
+set(lutra_unity_most 8)
+function(lutra_unity target)
+  if(LUTRA_UNITY)
+    cmake_language(EVAL CODE "cmake_language(DEFER CALL lutra_unity_now ${target})")
+  endif()
+endfunction()
+function(lutra_unity_now target)
+  get_target_property(sources ${target} SOURCES)
+  # Names of other files may be hidden; and g++ takes types of unnamed namespaces
+  # for those of a header.
+  set(quiet -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  set(result)
+  set(groups)
+  foreach(source IN LISTS sources)
+    get_source_file_property(definitions "${source}" COMPILE_DEFINITIONS)
+    get_source_file_property(options "${source}" COMPILE_OPTIONS)
+    if(NOT options)  # NOTFOUND
+      set(options)
+    endif()
+    cmake_path(GET source PARENT_PATH folder)
+    if(definitions OR NOT source MATCHES "^[a-z].*[.]cc$" OR NOT folder)
+      list(APPEND result "${source}")
+      continue()
+    endif()
+    string(MAKE_C_IDENTIFIER "${folder} ${options}" group)
+    if(NOT group IN_LIST groups)
+      list(APPEND groups ${group})
+      set(folder_${group} "${folder}")
+      set(options_${group} "${options}")
+    endif()
+    list(APPEND sources_${group} "${source}")
+  endforeach()
+  foreach(group IN LISTS groups)
+    set(folder "${folder_${group}}")
+    string(REPLACE "/" "_" name "${folder}")
+    list(LENGTH sources_${group} count)
+    math(EXPR parts "(${count} + ${lutra_unity_most} - 1) / ${lutra_unity_most}")
+    math(EXPR size "(${count} + ${parts} - 1) / ${parts}")
+    foreach(part RANGE 1 ${parts})
+      math(EXPR begin "(${part} - 1) * ${size}")
+      list(SUBLIST sources_${group} ${begin} ${size} files)
+      list(LENGTH files length)
+      if(length LESS 2)
+        list(APPEND result ${files})
+        continue()
+      endif()
+      list(TRANSFORM files REPLACE "(.+)"
+           "#include \"${CMAKE_CURRENT_SOURCE_DIR}/\\1\"\n")
+      list(JOIN files "" content)
+      math(EXPR number_${name} "0${number_${name}} + 1")
+      set(file "unity/${folder}/${name}_${number_${name}}.cc")
+      cmake_path(ABSOLUTE_PATH file BASE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}")
+      file(CONFIGURE OUTPUT "${file}" CONTENT "${content}" @ONLY)
+      set_source_files_properties("${file}" PROPERTIES COMPILE_OPTIONS
+                                  "${options_${group}};${quiet}")
+      list(APPEND result "${file}")
+    endforeach()
+  endforeach()
+  set_target_properties(${target} PROPERTIES SOURCES "${result}")
+endfunction()
+
 # lutra_library(ROOM SOURCES...) makes lutra_ROOM, alias lutra::ROOM: a static
 # library always, as C++ has no binary interface to promise. Its public headers
 # are under ROOM/include; private ones are included by their path from the
@@ -87,6 +153,7 @@ function(lutra_library room)
     PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_features(lutra_${room} PUBLIC cxx_std_17)
   target_link_libraries(lutra_${room} PRIVATE $<BUILD_INTERFACE:lutra_options>)
+  lutra_unity(lutra_${room})
 endfunction()
 
 # lutra_sections(ROOM): each function is a section of its own, so that an app that

@@ -131,7 +131,7 @@ mutants() {
   ' "$1"
 }
 
-cmake -S "$source" -B "$build" --preset release "${configuration[@]}" >"$source/../configure.log" ||
+cmake -S "$source" -B "$build" --preset release -DLUTRA_UNITY=OFF "${configuration[@]}" >"$source/../configure.log" ||
   { cat "$source/../configure.log" >&2; exit 2; }
 make_suites() { timeout 600 cmake --build "$build" --target "${suites[@]}"; }
 program() { find "$build/tests" -type f -name "$1" -perm -u+x; }

@@ -7,7 +7,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildBert(const JsonObject& config) {
   RefuseOptions(config, {"is_decoder", "add_cross_attention"});
   const std::string positions =
       config.String("position_embedding_type", "absolute");
@@ -57,6 +57,6 @@ Network Build(const JsonObject& config) {
 
 const Architecture kBert = {"BertModel", "bert",
                             "BERT: MiniLM, BGE, E5, GTE (sentence vectors)",
-                            Build};
+                            BuildBert};
 
 }  // namespace lutra::packer

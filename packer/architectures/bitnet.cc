@@ -7,7 +7,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildBitnet(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.eps = 1e-5;
   defaults.theta = 5e5;
@@ -24,6 +24,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kBitNet = {"BitNetForCausalLM", "bitnet", "BitNet b1.58",
-                              Build};
+                              BuildBitnet};
 
 }  // namespace lutra::packer

@@ -7,7 +7,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildCohere2(const JsonObject& config) {
   RefuseOptions(config, {"use_qk_norm"});
   DecoderDefaults defaults;
   defaults.context = 8192;
@@ -41,6 +41,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kCohere2 = {"Cohere2ForCausalLM", "cohere2", "Command R7B",
-                               Build};
+                               BuildCohere2};
 
 }  // namespace lutra::packer

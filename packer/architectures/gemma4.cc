@@ -182,7 +182,7 @@ void ReadRopes(const JsonObject& config, const DecoderDefaults& defaults,
   AddRope(RopeScheme(), kSlidingAttention, 1, config, decoder);
 }
 
-Network Build(const JsonObject& config) {
+Network BuildGemma4(const JsonObject& config) {
   if (config.String("use_bidirectional_attention", "") == "all") {
     config.Fail("use_bidirectional_attention 'all' is not supported");
   }
@@ -303,6 +303,6 @@ void Nest(const JsonObject& whole, Network& network) {
 
 const Architecture kGemma4 = {"Gemma4ForCausalLM", "gemma4_text",
                               "Gemma 4 E2B, E4B, 12B, 26B-A4B, 31B (text)",
-                              Build, Nest};
+                              BuildGemma4, Nest};
 
 }  // namespace lutra::packer

@@ -7,7 +7,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildGlm4(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.context = 131072;
   defaults.rotary_part = 0.5;
@@ -26,6 +26,6 @@ Network Build(const JsonObject& config) {
 
 }  // namespace
 
-const Architecture kGlm4 = {"Glm4ForCausalLM", "glm4", "GLM-4-0414", Build};
+const Architecture kGlm4 = {"Glm4ForCausalLM", "glm4", "GLM-4-0414", BuildGlm4};
 
 }  // namespace lutra::packer

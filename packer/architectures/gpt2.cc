@@ -7,7 +7,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildGpt2(const JsonObject& config) {
   RefuseOptions(config,
                 {"add_cross_attention", "scale_attn_by_inverse_layer_idx"});
   if (!config.Bool("scale_attn_weights", true)) {
@@ -62,6 +62,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kGpt2 = {"GPT2LMHeadModel", "gpt2", "GPT-2, DistilGPT2",
-                            Build};
+                            BuildGpt2};
 
 }  // namespace lutra::packer

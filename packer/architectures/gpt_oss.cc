@@ -28,7 +28,7 @@ std::string Combine(Decoder& d, const std::string& gate, const std::string& up,
   return graph.Output(OpType::kAdd, {product, glu}, d.Value("experts.active"));
 }
 
-Network Build(const JsonObject& config) {
+Network BuildGptOss(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.context = 131072;
   defaults.theta = 150000;
@@ -67,6 +67,6 @@ Network Build(const JsonObject& config) {
 
 const Architecture kGptOss = {"GptOssForCausalLM", "gpt_oss",
                               "gpt-oss 20B, 120B (experts in MXFP4 or floats)",
-                              Build};
+                              BuildGptOss};
 
 }  // namespace lutra::packer

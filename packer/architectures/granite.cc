@@ -7,7 +7,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildGranite(const JsonObject& config) {
   const DecoderDefaults defaults;
   DecoderConfig decoder = ReadDecoder(config, defaults);
   decoder.query_key_value_bias = config.Bool("attention_bias", false);
@@ -21,6 +21,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kGranite = {"GraniteForCausalLM", "granite",
-                               "Granite 3, 4 (dense)", Build};
+                               "Granite 3, 4 (dense)", BuildGranite};
 
 }  // namespace lutra::packer

@@ -41,7 +41,7 @@ int64_t FeedWidth(const JsonObject& config, int64_t width) {
   return (width + multiple - 1) / multiple * multiple;
 }
 
-Network Build(const JsonObject& config) {
+Network BuildLfm2(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.context = 128000;
   defaults.theta = 1e6;
@@ -93,6 +93,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kLfm2 = {"Lfm2ForCausalLM", "lfm2", "LFM2, LFM2.5 (dense)",
-                            Build};
+                            BuildLfm2};
 
 }  // namespace lutra::packer

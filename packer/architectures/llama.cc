@@ -6,7 +6,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildLlama(const JsonObject& config) {
   // Of models that call themselves Llama and are something else.
   RefuseOptions(config, {"use_qk_norm", "qk_norm", "clip_qkv",
                          "num_local_experts", "num_experts", "n_routed_experts",
@@ -26,6 +26,6 @@ Network Build(const JsonObject& config) {
 
 const Architecture kLlama = {
     "LlamaForCausalLM", "llama",
-    "Llama 1 to 3, SmolLM, TinyLlama, MobileLLM, Yi, DeepSeek 1", Build};
+    "Llama 1 to 3, SmolLM, TinyLlama, MobileLLM, Yi, DeepSeek 1", BuildLlama};
 
 }  // namespace lutra::packer

@@ -25,7 +25,7 @@ DecoderConfig Read(const JsonObject& config, const DecoderDefaults& defaults,
   return decoder;
 }
 
-Network Build(const JsonObject& config) {
+Network BuildMistral(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.context = 131072;
   defaults.kv_heads = 8;
@@ -64,9 +64,9 @@ Network BuildMinistral3(const JsonObject& config) {
 }  // namespace
 
 const Architecture kMistral = {"MistralForCausalLM", "mistral",
-                               "Mistral 7B, Nemo, Small", Build};
+                               "Mistral 7B, Nemo, Small", BuildMistral};
 const Architecture kMinistral = {"MinistralForCausalLM", "ministral",
-                                 "Ministral 8B", Build};
+                                 "Ministral 8B", BuildMistral};
 const Architecture kMinistral3 = {"Ministral3ForCausalLM", "ministral3",
                                   "Ministral 3", BuildMinistral3};
 

@@ -6,7 +6,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildPhi3(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.context = 4096;
   defaults.eps = 1e-5;
@@ -26,6 +26,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kPhi3 = {"Phi3ForCausalLM", "phi3", "Phi-3, Phi-4-mini",
-                            Build};
+                            BuildPhi3};
 
 }  // namespace lutra::packer

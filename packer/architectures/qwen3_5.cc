@@ -140,7 +140,7 @@ std::string Attend(Decoder& d, size_t i, const std::string& x) {
                   config.attention_output_bias);
 }
 
-Network Build(const JsonObject& config) {
+Network BuildQwen35(const JsonObject& config) {
   RefuseOptions(config, {"num_experts"});
   DecoderDefaults defaults;
   defaults.context = 32768;
@@ -183,6 +183,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kQwen35 = {"Qwen3_5ForCausalLM", "qwen3_5_text",
-                              "Qwen 3.5 (text)", Build};
+                              "Qwen 3.5 (text)", BuildQwen35};
 
 }  // namespace lutra::packer

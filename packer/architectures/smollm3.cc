@@ -6,7 +6,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildSmollm3(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.context = 32768;
   defaults.theta = 2e6;
@@ -52,6 +52,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kSmolLm3 = {"SmolLM3ForCausalLM", "smollm3", "SmolLM3",
-                               Build};
+                               BuildSmollm3};
 
 }  // namespace lutra::packer

@@ -7,7 +7,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildStablelm(const JsonObject& config) {
   RefuseOptions(config, {"qk_layernorm"});
   DecoderDefaults defaults;
   defaults.context = 4096;
@@ -26,6 +26,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kStableLm = {"StableLmForCausalLM", "stablelm",
-                                "StableLM 2, Zephyr", Build};
+                                "StableLM 2, Zephyr", BuildStablelm};
 
 }  // namespace lutra::packer

@@ -7,7 +7,7 @@
 namespace lutra::packer {
 namespace {
 
-Network Build(const JsonObject& config) {
+Network BuildStarcoder2(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.context = 4096;
   defaults.eps_key = "norm_epsilon";
@@ -36,6 +36,6 @@ Network Build(const JsonObject& config) {
 }  // namespace
 
 const Architecture kStarcoder2 = {"Starcoder2ForCausalLM", "starcoder2",
-                                  "StarCoder2", Build};
+                                  "StarCoder2", BuildStarcoder2};
 
 }  // namespace lutra::packer

@@ -19,7 +19,7 @@ namespace lutra::packer {
 namespace {
 
 // Rows of a call, of which all values are held.
-constexpr size_t kRows = 64;
+constexpr size_t kRangeRows = 64;
 
 constexpr std::array<std::string_view, 7> kNames = {
     "min-max", "absmax", "rms", "percentile", "mse", "fixed", "mean-max"};
@@ -142,14 +142,15 @@ void LookAt(const Model& model, const std::vector<std::string>& names,
             Executor* executor, const CalibrationProgress& progress,
             const See& see) {
   CheckSamples(model, samples);
-  SampleRunner runner(TapModel(model, names), model.graph(), samples, kRows,
-                      executor);
+  SampleRunner runner(TapModel(model, names), model.graph(), samples,
+                      kRangeRows, executor);
   const size_t total = which.size() * samples.RowsOfSample();
   size_t seen = 0;
   runner.Run(which, [&](size_t count, Span<const int32_t>) {
     for (size_t i = 0; i < names.size(); ++i) {
       const std::vector<float>& rows = runner.outputs()[i];
-      const Span<const float> valid(rows.data(), rows.size() / kRows * count);
+      const Span<const float> valid(rows.data(),
+                                    rows.size() / kRangeRows * count);
       if (!std::all_of(valid.begin(), valid.end(),
                        [](float x) { return std::isfinite(x); })) {
         throw Error::InFile(model.path(),

@@ -30,12 +30,12 @@ using Table = std::vector<double>;  // ascending
 
 // What the weights of some rows say about the table, and their loss with the
 // table and scales at hand.
-struct Statistics {
+struct TableSums {
   std::array<double, kMaxEntries> weighted_sum = {};  // of c * s * w by entry
   std::array<double, kMaxEntries> weight = {};        // of c * s^2
   double loss = 0;
 
-  void Add(const Statistics& other) {
+  void Add(const TableSums& other) {
     for (size_t e = 0; e < kMaxEntries; ++e) {
       weighted_sum[e] += other.weighted_sum[e];
       weight[e] += other.weight[e];
@@ -44,7 +44,7 @@ struct Statistics {
   }
 };
 
-Table BestTable(const Statistics& statistics, Table table) {
+Table BestTable(const TableSums& statistics, Table table) {
   for (size_t e = 0; e < table.size(); ++e) {
     if (statistics.weight[e] > 0) {
       table[e] = statistics.weighted_sum[e] / statistics.weight[e];
@@ -61,7 +61,7 @@ struct RoundedTable {
   bool is_start = false;  // nothing better than the start was found
 };
 
-RoundedTable Round(const Table& table, const Statistics& statistics) {
+RoundedTable Round(const Table& table, const TableSums& statistics) {
   const double largest = std::max(-table.front(), table.back());
   RoundedTable best{Table(table.size(), 0.0)};
   if (largest <= 0) return best;
@@ -84,7 +84,7 @@ RoundedTable Round(const Table& table, const Statistics& statistics) {
 
 // One step for all rows: nearest entries, scales (of both signs, or of the one
 // they have), statistics.
-using Pass = std::function<Statistics(const Table&, bool both_signs)>;
+using Pass = std::function<TableSums(const Table&, bool both_signs)>;
 // Multiplies all scales.
 using Rescale = std::function<void(double)>;
 
@@ -93,7 +93,7 @@ using Rescale = std::function<void(double)>;
 RoundedTable Learn(const Table& start, const Pass& pass, const Rescale& rescale,
                    std::vector<double>& losses) {
   Table table = start;
-  Statistics statistics = pass(table, true);
+  TableSums statistics = pass(table, true);
   losses = {statistics.loss};
   while (losses.size() < kMaxPasses) {
     const double loss = statistics.loss;
@@ -192,18 +192,18 @@ class Learner {
     return w.subspan(begin, std::min(options_.group_size, k_ - begin));
   }
 
-  Statistics PassRow(std::span<const float> w, const Table& table,
-                     bool both_signs, float* scales) const {
+  TableSums PassRow(std::span<const float> w, const Table& table,
+                    bool both_signs, float* scales) const {
     std::vector<uint8_t> indices(options_.group_size);
-    Statistics statistics;
+    TableSums statistics;
     for (size_t g = 0; g < groups_; ++g) {
       const std::span<const float> group = Group(w, g);
-      Statistics best;
+      TableSums best;
       float scale = scales[g];
       FindNearest(group, table, scale, indices.data());
       PassGroup(group, table, indices.data(), scale, best);
       if (both_signs && HasSigns()) {
-        Statistics other;
+        TableSums other;
         float mirrored = -scales[g];
         FindNearest(group, table, mirrored, indices.data());
         PassGroup(group, table, indices.data(), mirrored, other);
@@ -232,7 +232,7 @@ class Learner {
 
   void PassGroup(std::span<const float> w, const Table& table,
                  const uint8_t* indices, float& scale,
-                 Statistics& statistics) const {
+                 TableSums& statistics) const {
     std::array<double, kMaxEntries> sum = {};
     std::array<double, kMaxEntries> count = {};
     double squares = 0;
@@ -320,13 +320,13 @@ class Learner {
         start_,
         [&](const Table& t, bool both) {
           // By task, so that sums do not depend on the number of threads.
-          std::vector<Statistics> tasks(RowTasks(count, k_).count());
+          std::vector<TableSums> tasks(RowTasks(count, k_).count());
           ForRows(count, stride,
                   [&](size_t task, size_t row, std::span<const float> w) {
                     tasks[task].Add(PassRow(w, t, both, Scales(row)));
                   });
-          Statistics all;
-          for (const Statistics& statistics : tasks) all.Add(statistics);
+          TableSums all;
+          for (const TableSums& statistics : tasks) all.Add(statistics);
           return all;
         },
         [&](double factor) {

@@ -20,13 +20,13 @@ constexpr std::array kFactors = {0.55f, 0.6f, 0.65f, 0.7f, 0.75f, 0.8f,
                                  1.15f, 1.2f, 1.3f,  1.4f};
 constexpr int kSweeps = 4;
 // A turn that gains less than this share is the last.
-constexpr double kLeastProgress = 1e-3;
+constexpr double kLeastSweepProgress = 1e-3;
 // What damping is raised to at most where the moments are not positive
 // definite.
 constexpr double kMaxDamping = 100;
 // On the diagonal of the systems for scales and tables, as a share of it.
 constexpr double kRidge = 1e-6;
-constexpr int kMaxEntry = 127;
+constexpr int kMostOfEntry = 127;
 // The levels of a table, each once, and the borders between them.
 struct Levels {
   Levels(std::span<const int8_t> table) {
@@ -251,7 +251,7 @@ class RowsRounder {
     for (size_t row = 0; row < count_; ++row) {
       if (!(losses[row] < best_[row])) continue;
       better[row] = true;
-      progress |= losses[row] < best_[row] * (1 - kLeastProgress);
+      progress |= losses[row] < best_[row] * (1 - kLeastSweepProgress);
       best_[row] = losses[row];
     }
     Save(better);
@@ -585,7 +585,7 @@ class RowsRounder {
       largest = std::max(largest, std::abs(entry));
     }
     if (!(largest > 0)) return;
-    const double unit = kMaxEntry / largest;
+    const double unit = kMostOfEntry / largest;
     // Where each entry goes when they are sorted.
     std::vector<size_t> order(entries.size());
     std::iota(order.begin(), order.end(), size_t{0});

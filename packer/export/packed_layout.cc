@@ -8,11 +8,12 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kWeight = ".weight";
+constexpr std::string_view kWeightEnding = ".weight";
 
 std::string Stem(const std::string& name) {
-  return name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size())
-                                 : name;
+  return name.ends_with(kWeightEnding)
+             ? name.substr(0, name.size() - kWeightEnding.size())
+             : name;
 }
 
 void DescribeCompressedTensors(const PackedDescription& weights, json& config) {

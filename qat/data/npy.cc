@@ -23,13 +23,13 @@ constexpr size_t kMaxRank = 32;    // NumPy's own limit
 // NumPy itself refuses longer ones as unsafe.
 constexpr size_t kMaxHeader = 10000;
 
-struct TypeName {
+struct NpyTypeName {
   NpyType type;
   std::string_view descr;
   std::string_view name;
   size_t bytes;
 };
-constexpr std::array<TypeName, 5> kTypes = {{
+constexpr std::array<NpyTypeName, 5> kTypes = {{
     {NpyType::kFloat32, "<f4", "float32", 4},
     {NpyType::kInt32, "<i4", "int32", 4},
     {NpyType::kInt64, "<i8", "int64", 8},
@@ -37,9 +37,9 @@ constexpr std::array<TypeName, 5> kTypes = {{
     {NpyType::kUInt8, "|u1", "uint8", 1},
 }};
 
-const TypeName& Find(NpyType type) {
+const NpyTypeName& Find(NpyType type) {
   return *std::find_if(kTypes.begin(), kTypes.end(),
-                       [type](const TypeName& t) { return t.type == type; });
+                       [type](const NpyTypeName& t) { return t.type == type; });
 }
 
 struct Header {
@@ -171,9 +171,9 @@ NpyArray ReadNpy(const std::filesystem::path& path) {
   const auto header = HeaderParser(rest.substr(0, length)).Parse();
   if (!header.has_value()) throw Error::InFile(file, "the header is damaged");
   rest.remove_prefix(length);
-  const auto type =
-      std::find_if(kTypes.begin(), kTypes.end(),
-                   [&](const TypeName& t) { return t.descr == header->descr; });
+  const auto type = std::find_if(
+      kTypes.begin(), kTypes.end(),
+      [&](const NpyTypeName& t) { return t.descr == header->descr; });
   if (type == kTypes.end()) {
     throw Error::InFile(file, "the type '" + header->descr +
                                   "' is not supported (float32, int32, int64, "

@@ -4,12 +4,10 @@
 
 #include "kernels/base/parallel.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/work_size.h"
 
 namespace lutra::qat {
 namespace {
-
-// Elements per piece of work.
-constexpr size_t kTile = 16384;
 
 constexpr const char* kAverage = "average";
 
@@ -38,7 +36,7 @@ void AveragingOptimizer::Step(Executor* executor) {
         continue;
       }
       float* mean = average.data();
-      ParallelFor(executor, average.size(), kTile,
+      ParallelFor(executor, average.size(), kElementsPerTask,
                   [=, this](size_t begin, size_t end) {
                     for (size_t i = begin; i < end; ++i) {
                       mean[i] = decay_ * mean[i] + rest_ * now[i];

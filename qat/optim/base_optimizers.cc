@@ -7,12 +7,10 @@
 #include "kernels/base/clones.h"
 #include "kernels/base/parallel.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/work_size.h"
 
 namespace lutra::qat {
 namespace {
-
-// Elements per piece of work.
-constexpr size_t kTile = 16384;
 
 void CheckGroups(const std::vector<ParamGroup>& groups) {
   std::set<std::string> names;
@@ -121,18 +119,19 @@ class Sgd : public BaseOptimizer {
     const auto keep = static_cast<float>(1.0 - options_.dampening);
     const auto minus_lr = static_cast<float>(-group.lr);
     const bool nesterov = options_.nesterov;
-    ParallelFor(executor, size, kTile, [=](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) {
-        float g = grad[i];
-        if (decay != 0.0f) g = g + decay * w[i];
-        if (buffer != nullptr) {
-          const float m = first ? g : buffer[i] * momentum + keep * g;
-          buffer[i] = m;
-          g = nesterov ? g + momentum * m : m;
-        }
-        w[i] = w[i] + minus_lr * g;
-      }
-    });
+    ParallelFor(
+        executor, size, kElementsPerTask, [=](size_t begin, size_t end) {
+          for (size_t i = begin; i < end; ++i) {
+            float g = grad[i];
+            if (decay != 0.0f) g = g + decay * w[i];
+            if (buffer != nullptr) {
+              const float m = first ? g : buffer[i] * momentum + keep * g;
+              buffer[i] = m;
+              g = nesterov ? g + momentum * m : m;
+            }
+            w[i] = w[i] + minus_lr * g;
+          }
+        });
   }
 
   SgdOptions options_;
@@ -234,10 +233,11 @@ class Adam : public BaseOptimizer {
     const float* grad = parameter.grad;
     float* ms = mean.data();
     float* vs = square.data();
-    ParallelFor(executor, size, kTile, [=, &factors](size_t begin, size_t end) {
-      UpdateAdam(factors, grad + begin, w + begin, ms + begin, vs + begin,
-                 end - begin);
-    });
+    ParallelFor(executor, size, kElementsPerTask,
+                [=, &factors](size_t begin, size_t end) {
+                  UpdateAdam(factors, grad + begin, w + begin, ms + begin,
+                             vs + begin, end - begin);
+                });
   }
 
   // Of step t.

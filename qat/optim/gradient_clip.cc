@@ -9,8 +9,8 @@
 namespace lutra::qat {
 namespace {
 
-// Values per piece of work.
-constexpr size_t kTile = 16384;
+// Values per piece of work, and per sum: the norm depends on it to the bit.
+constexpr size_t kValuesPerSum = 16384;
 // Pieces whose sums are held until all are done.
 constexpr size_t kPieces = 64;
 
@@ -32,11 +32,13 @@ double SumOfSquares(const float* x, size_t n) {
 // In the order of the values, whatever threads there are.
 double SumOfSquares(const std::vector<float>& values, Executor* executor) {
   double sum = 0.0;
-  for (size_t begin = 0; begin < values.size(); begin += kPieces * kTile) {
-    const size_t count = std::min(kPieces * kTile, values.size() - begin);
+  for (size_t begin = 0; begin < values.size();
+       begin += kPieces * kValuesPerSum) {
+    const size_t count =
+        std::min(kPieces * kValuesPerSum, values.size() - begin);
     std::array<double, kPieces> sums{};
-    ParallelFor(executor, count, kTile, [&](size_t first, size_t end) {
-      sums[first / kTile] =
+    ParallelFor(executor, count, kValuesPerSum, [&](size_t first, size_t end) {
+      sums[first / kValuesPerSum] =
           SumOfSquares(values.data() + begin + first, end - first);
     });
     for (const double part : sums) sum += part;
@@ -57,7 +59,7 @@ double ClipGradients(TensorMap& gradients, double most, Executor* executor) {
   const auto rounded = static_cast<float>(factor);
   for (auto& [name, gradient] : gradients) {
     float* values = gradient.values.data();
-    ParallelFor(executor, gradient.values.size(), kTile,
+    ParallelFor(executor, gradient.values.size(), kValuesPerSum,
                 [=](size_t begin, size_t end) {
                   for (size_t i = begin; i < end; ++i) values[i] *= rounded;
                 });

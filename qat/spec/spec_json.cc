@@ -43,7 +43,7 @@ constexpr Named<RangeMethod> kObservers[] = {
     {"mse", RangeMethod::kMse},
     {"mean-max", RangeMethod::kMeanMax},
     {"mx", RangeMethod::kMx}};
-constexpr Named<ScaleType> kScaleTypes[] = {
+constexpr Named<ScaleType> kNamedScaleTypes[] = {
     {"float32", ScaleType::kFloat},
     {"float", ScaleType::kFloat},
     {"bfloat16", ScaleType::kBFloat16},
@@ -62,7 +62,7 @@ constexpr std::string_view kFloatTypes[] = {"fp4", "fp6e2m3", "fp6e3m2",
 constexpr std::array<std::string_view, 10> kTensorKeys = {
     "dtype",      "granularity", "group_size", "symmetric", "observer",
     "percentile", "scale_type",  "rounding",   "dynamic",   "quantizer"};
-constexpr std::array<std::string_view, 6> kRuleKeys = {
+constexpr std::array<std::string_view, 6> kJsonRuleKeys = {
     "name", "op", "weights", "activations", "outputs", "bias"};
 constexpr std::array<std::string_view, 7> kFileKeys = {
     "preset", "weights", "activations", "outputs", "bias", "rules", "exclude"};
@@ -240,7 +240,7 @@ TensorSpec ReadTensor(const json& object, const TensorSpec& base, Kind kind) {
     throw Error("'percentile' goes with the observer \"percentile\" only");
   }
   read("scale_type", [&](const json& value) {
-    spec.scale_type = ValueOf(kScaleTypes, Text(value));
+    spec.scale_type = ValueOf(kNamedScaleTypes, Text(value));
   });
   read("rounding", [&](const json& value) {
     spec.rounding = ValueOf(kRoundings, Text(value));
@@ -334,7 +334,7 @@ const json& Array(const json& value) {
 }
 
 void ReadRule(const json& rule, QuantizationSpec& spec) {
-  CheckObject(rule, kRuleKeys);
+  CheckObject(rule, kJsonRuleKeys);
   RulePattern pattern;
   if (rule.contains("name")) {
     Within("'name'", [&] { Read(rule["name"], pattern.regex); });
@@ -395,7 +395,7 @@ ordered_json ToJson(const std::optional<TensorSpec>& tensor, Kind kind) {
   if (tensor->observer == RangeMethod::kPercentile) {
     object["percentile"] = tensor->percentile;
   }
-  object["scale_type"] = NameOf(kScaleTypes, tensor->scale_type);
+  object["scale_type"] = NameOf(kNamedScaleTypes, tensor->scale_type);
   object["rounding"] = NameOf(kRoundings, tensor->rounding);
   object["dynamic"] = tensor->dynamic;
   if (weights) object["quantizer"] = tensor->quantizer;

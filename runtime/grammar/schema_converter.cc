@@ -12,7 +12,7 @@ namespace {
 
 // Schemas within each other, references followed; and all of them together, as
 // a schema of many alternatives grows when it is merged.
-constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxSchemaDepth = 64;
 constexpr size_t kMaxSchemas = 10'000;
 
 const SchemaRule* RuleCalled(std::string_view name) {
@@ -91,7 +91,8 @@ std::string SchemaConverter::Convert() {
 std::string SchemaConverter::Any(const Json& schema, const std::string& where,
                                  size_t depth) {
   CheckSchema(schema, where);
-  if (depth > kMaxDepth) FailSchema(where, "schemas are nested too deeply");
+  if (depth > kMaxSchemaDepth)
+    FailSchema(where, "schemas are nested too deeply");
   if (++converted_ > kMaxSchemas) FailSchema(where, "the schema is too large");
   if (schema == true) return Use("value");
   if (schema == false) FailSchema(where, "no value is allowed here");
@@ -192,7 +193,7 @@ std::string SchemaConverter::All(const Json& schema, const std::string& where,
     Json next = each;
     for (size_t i = 0; next.is_object() && next.contains("$ref"); ++i) {
       if (list.size() == 1 && merged == true) break;
-      if (!next["$ref"].is_string() || i > kMaxDepth) {
+      if (!next["$ref"].is_string() || i > kMaxSchemaDepth) {
         FailSchema(where, "'$ref' must be a text that ends somewhere");
       }
       const Json& target = Target(next["$ref"].get<std::string>(), where);

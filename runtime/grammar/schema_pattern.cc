@@ -14,7 +14,7 @@
 namespace lutra::grammar {
 namespace {
 
-constexpr size_t kMaxDepth = 100;
+constexpr size_t kMaxPatternDepth = 100;
 constexpr size_t kMaxTimes = 10'000;
 
 using Set = std::vector<CodePoints>;
@@ -145,7 +145,7 @@ class Parser : private TextCursor {
           Fail("looks ahead or back, or sets flags, which is not supported");
         }
       }
-      if (depth == kMaxDepth) Fail("is nested too deeply");
+      if (depth == kMaxPatternDepth) Fail("is nested too deeply");
       const std::string group = ParseAlternatives(depth + 1);
       if (!Take(")")) FailHere();
       return group;

@@ -4,14 +4,12 @@
 #include <string>
 
 #include "kernels/base/parallel.h"
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
 namespace {
-
-// Elements per piece of work, rounded up to whole rows.
-constexpr size_t kTile = 16384;
 
 const TensorView& Taps(const Model& model, const Node& node) {
   return model.file().Get(node.weight);
@@ -35,7 +33,7 @@ class CausalConv1dStep : public Step {
         state_offset_(binding.state_offset) {}
 
   void Run(size_t m, const Call& call) override {
-    const size_t tile = (kTile + width_ - 1) / width_;
+    const size_t tile = (kElementsPerTask + width_ - 1) / width_;
     ParallelFor(executor_, m, tile, [&](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) Row(call.rows[row], row);
     });

@@ -4,14 +4,11 @@
 #include <vector>
 
 #include "kernels/base/parallel.h"
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
 namespace {
-
-// Elements per piece of work: some microseconds, so that small calls stay on
-// one thread.
-constexpr size_t kTile = 16384;
 
 // Rows of `a` and rows of `b` side by side.
 class ConcatStep : public Step {
@@ -28,7 +25,7 @@ class ConcatStep : public Step {
 
   void Run(size_t m, const Call&) override {
     const size_t width = left_ + right_;
-    ParallelFor(executor_, m * rows_, (kTile + width - 1) / width,
+    ParallelFor(executor_, m * rows_, (kElementsPerTask + width - 1) / width,
                 [&](size_t begin, size_t end) {
                   for (size_t row = begin; row < end; ++row) {
                     float* y = y_ + row * width;

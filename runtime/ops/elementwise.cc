@@ -3,14 +3,11 @@
 
 #include "kernels/base/parallel.h"
 #include "lutra/kernels/vector_ops.h"
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
 namespace {
-
-// Elements per piece of work: some microseconds of the cheapest function, so
-// that small calls stay on one thread.
-constexpr size_t kTile = 16384;
 
 struct Add {
   static float Apply(float a, float b) { return a + b; }
@@ -65,10 +62,11 @@ class UnaryOperator : public SameShapeOperator {
           executor_(executor) {}
 
     void Run(size_t m, const Call&) override {
-      ParallelFor(
-          executor_, m * row_size_, kTile, [this](size_t begin, size_t end) {
-            kernels::Apply(kFunction, x_ + begin, end - begin, y_ + begin);
-          });
+      ParallelFor(executor_, m * row_size_, kElementsPerTask,
+                  [this](size_t begin, size_t end) {
+                    kernels::Apply(kFunction, x_ + begin, end - begin,
+                                   y_ + begin);
+                  });
     }
 
    private:
@@ -105,7 +103,7 @@ class BinaryOperator : public SameShapeOperator {
           executor_(executor) {}
 
     void Run(size_t m, const Call&) override {
-      ParallelFor(executor_, m * row_size_, kTile,
+      ParallelFor(executor_, m * row_size_, kElementsPerTask,
                   [this](size_t begin, size_t end) {
                     const float* __restrict a = a_;
                     const float* __restrict b = b_;

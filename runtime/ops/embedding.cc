@@ -10,7 +10,7 @@ namespace lutra {
 namespace {
 
 // Rows per piece of work.
-constexpr size_t kTile = 16;
+constexpr size_t kRowsPerTask = 16;
 
 class EmbeddingStep : public Step {
  public:
@@ -34,7 +34,7 @@ class EmbeddingStep : public Step {
                         ErrorCode::kInvalidArgument);
       }
     }
-    ParallelFor(executor_, m, kTile, [this](size_t begin, size_t end) {
+    ParallelFor(executor_, m, kRowsPerTask, [this](size_t begin, size_t end) {
       const size_t k = weight_.k;
       for (size_t i = begin; i < end; ++i) {
         const auto row = static_cast<uint32_t>(RowOf(ids_[i]));

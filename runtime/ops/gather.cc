@@ -3,15 +3,12 @@
 #include <vector>
 
 #include "kernels/base/parallel.h"
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
 namespace {
-
-// Elements per piece of work: some microseconds, so that small calls stay on
-// one thread.
-constexpr size_t kTile = 16384;
 
 class GatherStep : public Step {
  public:
@@ -24,7 +21,8 @@ class GatherStep : public Step {
         places_(std::move(places)) {}
 
   void Run(size_t m, const Call&) override {
-    const size_t rows = (kTile + places_.size() - 1) / places_.size();
+    const size_t rows =
+        (kElementsPerTask + places_.size() - 1) / places_.size();
     ParallelFor(executor_, m, rows, [this](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
         const float* x = x_ + row * width_;

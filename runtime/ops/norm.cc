@@ -10,7 +10,7 @@ namespace lutra {
 namespace {
 
 // Elements per piece of work, rounded up to whole rows.
-constexpr size_t kTile = 8192;
+constexpr size_t kElementsPerNorm = 8192;
 
 enum class Norm { kRms, kLayer };
 
@@ -75,7 +75,7 @@ class NormOperator : public Operator {
     }
 
     void Run(size_t m, const Call&) override {
-      const size_t tile = (kTile + columns_ - 1) / columns_;
+      const size_t tile = (kElementsPerNorm + columns_ - 1) / columns_;
       ParallelFor(executor_, m * rows_, tile, [this](size_t begin, size_t end) {
         for (size_t row = begin; row < end; ++row) {
           const float* x = x_ + row * columns_;

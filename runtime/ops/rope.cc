@@ -6,13 +6,11 @@
 #include "kernels/base/parallel.h"
 #include "lutra/runtime/rope_angles.h"
 #include "lutra/runtime/shared_data.h"
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
 namespace {
-
-// Elements per piece of work, rounded up to whole rows.
-constexpr size_t kTile = 16384;
 
 // Inverse frequencies of a rope node.
 std::span<const float> Frequencies(const Model& model, const Node& node) {
@@ -61,7 +59,7 @@ class RopeStep : public Step {
   void Run(size_t m, const Call& call) override {
     angles_->Update(call);
     const size_t row_size = heads_ * head_dim_;
-    const size_t tile = (kTile + row_size - 1) / row_size;
+    const size_t tile = (kElementsPerTask + row_size - 1) / row_size;
     ParallelFor(executor_, m, tile, [&](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
         for (size_t head = 0; head < heads_; ++head) {

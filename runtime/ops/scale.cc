@@ -5,15 +5,12 @@
 
 #include "kernels/base/parallel.h"
 #include "kernels/base/round.h"
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
 namespace {
-
-// Elements per piece of work: some microseconds, so that small calls stay on
-// one thread.
-constexpr size_t kTile = 16384;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -21,7 +18,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 template <typename Function>
 void ForEach(Executor* executor, size_t count, const float* from, float* to,
              const Function& function) {
-  ParallelFor(executor, count, kTile, [&](size_t begin, size_t end) {
+  ParallelFor(executor, count, kElementsPerTask, [&](size_t begin, size_t end) {
     const float* __restrict x = from;
     float* __restrict y = to;
     for (size_t i = begin; i < end; ++i) y[i] = function(x[i]);

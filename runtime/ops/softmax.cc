@@ -6,7 +6,7 @@ namespace lutra {
 namespace {
 
 // Elements per piece of work, rounded up to whole rows.
-constexpr size_t kTile = 4096;
+constexpr size_t kElementsPerSoftmax = 4096;
 
 class SoftmaxStep : public Step {
  public:
@@ -15,7 +15,7 @@ class SoftmaxStep : public Step {
       : x_(x), y_(y), rows_(rows), columns_(columns), executor_(executor) {}
 
   void Run(size_t m, const Call&) override {
-    const size_t tile = (kTile + columns_ - 1) / columns_;
+    const size_t tile = (kElementsPerSoftmax + columns_ - 1) / columns_;
     ParallelFor(executor_, m * rows_, tile, [this](size_t begin, size_t end) {
       for (size_t row = begin; row < end; ++row) {
         kernels::SoftmaxRow(x_ + row * columns_, columns_, y_ + row * columns_);

@@ -9,7 +9,7 @@
 namespace lutra {
 namespace {
 
-struct Free {
+struct FreeText {
   void operator()(utf8proc_uint8_t* text) const { std::free(text); }
 };
 
@@ -28,7 +28,7 @@ std::string NormalizeAll(std::string_view text, NormalForm form) {
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
                    static_cast<utf8proc_ssize_t>(text.size()), &raw,
                    static_cast<utf8proc_option_t>(options));
-  const std::unique_ptr<utf8proc_uint8_t, Free> result(raw);
+  const std::unique_ptr<utf8proc_uint8_t, FreeText> result(raw);
   // The text is UTF-8, so nothing else can go wrong.
   if (bytes < 0) throw std::bad_alloc();
   return {reinterpret_cast<const char*>(raw), static_cast<size_t>(bytes)};

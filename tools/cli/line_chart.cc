@@ -32,7 +32,7 @@ constexpr double kPlotHeight = 170;
 constexpr double kPanelHeight = 200;
 constexpr double kLegendLine = 18;
 constexpr double kLegendMark = 30;
-constexpr double kLetter = 7;  // the width of most
+constexpr double kChartLetter = 7;  // the width of most
 
 constexpr size_t kMostPoints = 400;
 constexpr size_t kMostDots = 30;
@@ -217,7 +217,7 @@ std::string LineChartSvg(const std::string& x_name,
     letters = std::max(letters, name.size());
   }
   const double column =
-      kLegendMark + kLetter * static_cast<double>(letters + 2);
+      kLegendMark + kChartLetter * static_cast<double>(letters + 2);
   const size_t columns =
       std::max<size_t>(1, static_cast<size_t>(kPlotWidth / column));
   const size_t legend_lines = (names.size() + columns - 1) / columns;

@@ -15,7 +15,7 @@ namespace lutra::eval {
 namespace {
 
 // Windows per call: enough to keep the matrix kernels busy.
-constexpr size_t kBatch = 256;
+constexpr size_t kAnomalyBatch = 256;
 
 double SquaredDifference(const float* a, const float* b, size_t count) {
   double sum = 0;
@@ -32,12 +32,12 @@ std::vector<double> ReconstructionErrors(
     const std::function<void(size_t done)>& progress) {
   const Model& model = session.model();
   const size_t values = windows.Features();
-  Buffers buffers(model, kBatch);
-  session.Prepare(kBatch);
+  Buffers buffers(model, kAnomalyBatch);
+  session.Prepare(kAnomalyBatch);
   std::vector<double> errors;
-  for (size_t first = 0; first < windows.count; first += kBatch) {
+  for (size_t first = 0; first < windows.count; first += kAnomalyBatch) {
     if (progress) progress(first);
-    const size_t count = std::min(kBatch, windows.count - first);
+    const size_t count = std::min(kAnomalyBatch, windows.count - first);
     const float* inputs = windows.images.data() + first * values;
     std::memcpy(buffers.input(0), inputs, count * values * sizeof(float));
     buffers.Run(session, count);

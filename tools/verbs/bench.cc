@@ -15,7 +15,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kBenchExample =
     "Language models: each test is repeated, 5 times unless --repeat says\n"
     "otherwise, from an empty context. pp128 is a prompt of 128 tokens, tg32\n"
     "the generation of 32, one by one, without sampling; tg32 x8 is that of\n"
@@ -115,7 +115,7 @@ void Run(const BenchOptions& options) {
 void AddBenchVerb(CommandLine& line) {
   auto options = std::make_shared<BenchOptions>();
   Verb bench = line.AddVerb("bench", "Measure a model's speed");
-  bench.Footer(kExample);
+  bench.Footer(kBenchExample);
   bench.Add("MODEL", options->models, "Models").Required();
   AddSizesOption(bench, "-p,--prompt", options->prompts, 0, kMaxBatch,
                  "Language models: tokens of a prompt; 0: no such test");

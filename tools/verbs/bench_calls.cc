@@ -12,7 +12,7 @@
 namespace lutra::tools {
 namespace {
 
-struct Measurement {
+struct CallTimes {
   std::string path;
   std::string activations;
   size_t threads = 0;
@@ -27,15 +27,15 @@ struct Measurement {
 };
 
 // All combinations for one model.
-std::vector<Measurement> Measure(const BenchOptions& options,
-                                 const std::shared_ptr<const Model>& model,
-                                 Progress& progress) {
+std::vector<CallTimes> Measure(const BenchOptions& options,
+                               const std::shared_ptr<const Model>& model,
+                               Progress& progress) {
   // The activation type of a model without packed weights changes nothing.
   std::vector<ActivationChoice> activations = options.activations;
   if (!eval::HasPackedWeights(*model)) activations = {std::nullopt};
   const size_t total =
       activations.size() * options.threads.size() * options.batches.size();
-  std::vector<Measurement> results;
+  std::vector<CallTimes> results;
   for (const ActivationChoice type : activations) {
     for (const size_t threads : options.threads) {
       ProgramOptions session_options;
@@ -47,7 +47,7 @@ std::vector<Measurement> Measure(const BenchOptions& options,
         eval::Buffers buffers(*model, batch);
         eval::FillRandomly(*model, options.seed, buffers);
         session.Prepare(batch);
-        Measurement result;
+        CallTimes result;
         result.path = model->path();
         result.activations = eval::ActivationsName(*model, type);
         result.threads = session.threads();
@@ -62,7 +62,7 @@ std::vector<Measurement> Measure(const BenchOptions& options,
   return results;
 }
 
-Json ToJson(const BenchOptions& options, const Measurement& result) {
+Json ToJson(const BenchOptions& options, const CallTimes& result) {
   Json json = {{"model", result.path},
                {"activations", result.activations},
                {"threads", result.threads},
@@ -76,7 +76,7 @@ Json ToJson(const BenchOptions& options, const Measurement& result) {
   return json;
 }
 
-Table ToTable(const std::vector<Measurement>& results) {
+Table ToTable(const std::vector<CallTimes>& results) {
   Table table({{"model", Table::Align::kLeft},
                {"activations", Table::Align::kLeft},
                {"threads"},
@@ -87,7 +87,7 @@ Table ToTable(const std::vector<Measurement>& results) {
                {"us/token"},
                {"tokens/s"},
                {"calls"}});
-  for (const Measurement& result : results) {
+  for (const CallTimes& result : results) {
     table.AddRow({result.path, result.activations,
                   std::to_string(result.threads), std::to_string(result.batch),
                   Short(result.timing.median), Short(result.timing.deviation),
@@ -104,14 +104,14 @@ Table ToTable(const std::vector<Measurement>& results) {
 BenchResults BenchCalls(const BenchOptions& options,
                         const std::vector<std::shared_ptr<const Model>>& models,
                         Progress& progress) {
-  std::vector<Measurement> measurements;
+  std::vector<CallTimes> measurements;
   for (const std::shared_ptr<const Model>& model : models) {
-    for (Measurement& result : Measure(options, model, progress)) {
+    for (CallTimes& result : Measure(options, model, progress)) {
       measurements.push_back(std::move(result));
     }
   }
   BenchResults results{Json::Array(), ToTable(measurements)};
-  for (const Measurement& measurement : measurements) {
+  for (const CallTimes& measurement : measurements) {
     results.records.PushBack(ToJson(options, measurement));
   }
   return results;

@@ -56,7 +56,7 @@ struct Cost {
   }
 };
 
-struct Measurement {
+struct LanguageTimes {
   Test test;
   Cost cost;
   // By repetition.
@@ -78,7 +78,7 @@ struct Setting {
   double load_seconds = 0;
   uint64_t peak_bytes = 0;
   MemoryReport memory;
-  std::vector<Measurement> measurements;
+  std::vector<LanguageTimes> measurements;
 };
 
 std::vector<Test> Tests(const BenchOptions& options) {
@@ -165,13 +165,13 @@ Cost MeasureCost(LanguageModel& model, const Test& test,
 // after each repetition, and once between two tokens that find nothing of the
 // model in the caches anyway. An untimed token before each repetition brings
 // back what the measurements took from the caches.
-Measurement Measure(LanguageModel& model, const Test& test, const Cost& cost,
-                    size_t repeat, std::span<const int32_t> ids,
-                    const std::function<double()>& limit) {
+LanguageTimes Measure(LanguageModel& model, const Test& test, const Cost& cost,
+                      size_t repeat, std::span<const int32_t> ids,
+                      const std::function<double()>& limit) {
   constexpr size_t kTimes = 4;
   const bool between_tokens =
       !test.prompt && cost.bytes > double{eval::UncachedMemory::kBytes};
-  Measurement result;
+  LanguageTimes result;
   result.test = test;
   result.cost = cost;
   std::vector<double> microseconds;
@@ -296,7 +296,7 @@ std::vector<Setting> MeasureModel(const BenchOptions& options,
 }
 
 Json ToJson(const BenchOptions& options, const Model& model,
-            const Setting& setting, const Measurement& result) {
+            const Setting& setting, const LanguageTimes& result) {
   const packer::WeightTotals totals = packer::Total(packer::Weights(model));
   const eval::MeanAndDeviation speed = eval::Average(result.tokens_per_second);
   const bool prompt = result.test.prompt;
@@ -338,7 +338,7 @@ Json ToJson(const BenchOptions& options, const Model& model,
 }
 
 void AddRow(const Model& model, const Setting& setting,
-            const Measurement& result, Table& table) {
+            const LanguageTimes& result, Table& table) {
   const eval::MeanAndDeviation speed = eval::Average(result.tokens_per_second);
   const std::string share =
       result.HasLimit() ? Fixed(100 * eval::Median(result.shares), 1) + " %"
@@ -375,7 +375,7 @@ BenchResults BenchLanguage(
                               {"peak memory"}})};
   for (const std::shared_ptr<const Model>& model : models) {
     for (const Setting& setting : MeasureModel(options, *model, progress)) {
-      for (const Measurement& result : setting.measurements) {
+      for (const LanguageTimes& result : setting.measurements) {
         results.records.PushBack(ToJson(options, *model, setting, result));
         AddRow(*model, setting, result, results.table);
       }

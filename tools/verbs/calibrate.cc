@@ -22,7 +22,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kCalibrateExample =
     "Runs a model with float weights over data and writes what is to be known "
     "of\n"
     "the inputs of its layers (sums of x x^T), so that 'lutra pack\n"
@@ -248,7 +248,7 @@ void AddCalibrateVerb(CommandLine& line) {
   auto verb = std::make_shared<CalibrateVerb>();
   Verb calibrate = line.AddVerb(
       "calibrate", "Collect statistics of layers' inputs, for pack");
-  calibrate.Footer(kExample);
+  calibrate.Footer(kCalibrateExample);
   calibrate.Add("MODEL", verb->model, "Model with float weights");
   calibrate.Add("--data", verb->data, "Text file or folder; folder of samples")
       .TypeName("PATH");

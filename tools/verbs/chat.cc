@@ -26,7 +26,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kChatExample =
     "Each line from standard input is a message; the model's answers go to\n"
     "standard output. The conversation is put into the form that the model "
     "was\n"
@@ -265,7 +265,7 @@ std::string Chat::Stats() const {
 void AddChatVerb(CommandLine& line) {
   auto verb = std::make_shared<ChatVerb>();
   Verb chat = line.AddVerb("chat", "Talk to a language model");
-  chat.Footer(kExample);
+  chat.Footer(kChatExample);
   chat.Add("MODEL", verb->model, "A language model with a chat template")
       .Required();
   chat.Add("--system", verb->system, "What the model is told beforehand")

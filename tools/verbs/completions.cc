@@ -9,7 +9,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kCompletionsExample =
     "'cmake --install' puts them where shells look. For the shell that runs:\n"
     "\n"
     "Examples:\n"
@@ -25,7 +25,7 @@ void AddCompletionsVerb(CommandLine& line) {
   verb.Add("SHELL", *shell, "Which shell")
       .Required()
       .OneOf({"bash", "zsh", "fish"});
-  verb.Footer(kExample);
+  verb.Footer(kCompletionsExample);
   verb.OnRun([&line, shell] {
     const CommandDescription description = line.Describe();
     std::cout << (*shell == "bash"  ? BashCompletions(description)

@@ -17,7 +17,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kCpuExample =
     "The environment variable LUTRA_KERNEL makes every program that uses "
     "lutra\n"
     "run another variant.\n"
@@ -140,7 +140,7 @@ void AddCpuVerb(CommandLine& line) {
       "cpu",
       "Show this CPU, the kernels' variants, which one runs, and the number of "
       "threads");
-  cpu.Footer(kExample);
+  cpu.Footer(kCpuExample);
   AddFormatOptions(cpu, *format);
   cpu.OnRun([format] { Print(Detect(), *format); });
 }

@@ -20,7 +20,7 @@ using packer::TensorDifference;
 constexpr int kDifferent = 1;
 constexpr int kTrouble = 2;
 
-constexpr const char* kExample =
+constexpr const char* kDiffExample =
     "Takes any two safetensors files. Tensors are compared by name; packed "
     "and\n"
     "float ones of one shape by their values. Exit code: 0 if nothing differs, "
@@ -126,7 +126,7 @@ void DiffVerb::Run() const {
 void AddDiffVerb(CommandLine& line) {
   auto verb = std::make_shared<DiffVerb>();
   Verb diff = line.AddVerb("diff", "Show what differs between two model files");
-  diff.Footer(kExample);
+  diff.Footer(kDiffExample);
   diff.Add("BEFORE", verb->before, "A safetensors file").Required();
   diff.Add("AFTER", verb->after, "Another one").Required();
   AddThreadsOption(diff, verb->threads);

@@ -16,7 +16,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kEmbedExample =
     "Writes C11 source with the bytes of the model as they are, for programs\n"
     "without files. They are used in place, not copied, by\n"
     "  extern const void* const NAME;\n"
@@ -130,7 +130,7 @@ void AddEmbedVerb(CommandLine& line) {
   verb.Add("--name", embed->name,
            "What the bytes are called; by itself as the file")
       .TypeName("NAME");
-  verb.Footer(kExample);
+  verb.Footer(kEmbedExample);
   verb.OnRun([embed] { embed->Run(); });
 }
 

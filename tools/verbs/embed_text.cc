@@ -21,7 +21,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kEmbedTextExample =
     "Prints a line of numbers for each text, or with --similarity how near\n"
     "each two of them are: the cosine of the angle between their vectors.\n"
     "\n"
@@ -159,7 +159,7 @@ void EmbedTextVerb::Run() const {
 void AddEmbedTextVerb(CommandLine& line) {
   auto verb = std::make_shared<EmbedTextVerb>();
   Verb embed = line.AddVerb("embed-text", "Make vectors of texts");
-  embed.Footer(kExample);
+  embed.Footer(kEmbedTextExample);
   embed.Add("MODEL", verb->model, "A model that encodes texts").Required();
   embed.Add("TEXT", verb->texts, "Texts");
   embed.Add("--texts", verb->file, "A file with a text in each line")

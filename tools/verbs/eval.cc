@@ -11,7 +11,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kEvalExample =
     "Several models share one table.\n"
     "\n"
     "With --data: accuracy on labelled samples. The folder holds images in "
@@ -137,7 +137,7 @@ void AddEvalVerb(CommandLine& line) {
   Verb eval = line.AddVerb(
       "eval",
       "Measure accuracy on samples or questions, or perplexity on a text");
-  eval.Footer(kExample);
+  eval.Footer(kEvalExample);
   eval.Add("MODEL", options->models,
            "Models; ':int8', ':float32' or another activation type "
            "after a name chooses its activations")

@@ -19,7 +19,7 @@
 namespace lutra::tools {
 namespace {
 
-struct Row {
+struct AccuracyRow {
   EvalModel model;
   eval::Predictions predictions;
   std::vector<eval::Timing> timings;  // by batch
@@ -50,7 +50,7 @@ qat::LabelledImages LoadData(const EvalOptions& options) {
   return images;
 }
 
-Json ToJson(const Row& row, size_t different,
+Json ToJson(const AccuracyRow& row, size_t different,
             const std::vector<size_t>& batches) {
   Json json = row.model.ToJson();
   json.Update({{"accuracy", row.predictions.Accuracy()},
@@ -68,7 +68,8 @@ Json ToJson(const Row& row, size_t different,
   return json;
 }
 
-Table ToTable(const std::vector<Row>& rows, const Row& reference,
+Table ToTable(const std::vector<AccuracyRow>& rows,
+              const AccuracyRow& reference,
               const std::vector<size_t>& batches) {
   const bool timed = !rows.front().timings.empty();
   std::vector<Table::Column> columns = {{"model", Table::Align::kLeft},
@@ -85,7 +86,7 @@ Table ToTable(const std::vector<Row>& rows, const Row& reference,
     columns.push_back({"seconds"});
   }
   Table table(std::move(columns));
-  for (const Row& row : rows) {
+  for (const AccuracyRow& row : rows) {
     const eval::Predictions& predictions = row.predictions;
     std::vector<std::string> cells = {
         row.model.label, row.model.activations,
@@ -114,7 +115,7 @@ void EvalAccuracy(const EvalOptions& options) {
   const size_t reference_index = FindReference(options);
 
   std::vector<std::unique_ptr<Session>> sessions;
-  std::vector<Row> rows;
+  std::vector<AccuracyRow> rows;
   for (EvalModel& model : LoadEvalModels(EvalInput::kSamples, options)) {
     sessions.push_back(
         std::make_unique<Session>(model.model, model.options.session));
@@ -142,7 +143,7 @@ void EvalAccuracy(const EvalOptions& options) {
   }
   progress.Clear();
 
-  const Row& reference_row = rows[reference_index];
+  const AccuracyRow& reference_row = rows[reference_index];
   if (options.format == OutputFormat::kJson) {
     Json json = {{"data", options.data},
                  {"images", images.count},
@@ -150,7 +151,7 @@ void EvalAccuracy(const EvalOptions& options) {
                  {"variant", kernels::ActiveVariant()},
                  {"reference", reference_row.model.label},
                  {"models", Json::Array()}};
-    for (const Row& row : rows) {
+    for (const AccuracyRow& row : rows) {
       json["models"].PushBack(ToJson(
           row, eval::CountDifferent(row.predictions, reference_row.predictions),
           options.batches));

@@ -19,7 +19,7 @@
 namespace lutra::tools {
 namespace {
 
-struct Row {
+struct AnomalyRow {
   EvalModel model;
   eval::AnomalyScores scores;
 };
@@ -27,7 +27,7 @@ struct Row {
 // Numbers that there are not are null.
 Json Number(double value) { return std::isnan(value) ? Json() : Json(value); }
 
-Json ToJson(const Row& row) {
+Json ToJson(const AnomalyRow& row) {
   Json scores = Json::Array();
   for (const double score : row.scores.scores) scores.PushBack(Json(score));
   Json json = row.model.ToJson();
@@ -39,7 +39,7 @@ Json ToJson(const Row& row) {
   return json;
 }
 
-Table ToTable(const std::vector<Row>& rows) {
+Table ToTable(const std::vector<AnomalyRow>& rows) {
   Table table({{"model", Table::Align::kLeft},
                {"activations", Table::Align::kLeft},
                {"AUC"},
@@ -51,7 +51,7 @@ Table ToTable(const std::vector<Row>& rows) {
   const auto cell = [](double value, int digits) {
     return std::isnan(value) ? std::string() : Fixed(value, digits);
   };
-  for (const Row& row : rows) {
+  for (const AnomalyRow& row : rows) {
     table.AddRow({row.model.label, row.model.activations,
                   cell(row.scores.auc, 4), cell(row.scores.normal, 4),
                   cell(row.scores.anomalous, 4),
@@ -83,7 +83,7 @@ void EvalAnomalies(const EvalOptions& options) {
   }
   Refuse(options.labelled.of_bytes, "is not for recordings");
   std::vector<std::unique_ptr<Session>> sessions;
-  std::vector<Row> rows;
+  std::vector<AnomalyRow> rows;
   for (EvalModel& model : LoadEvalModels(EvalInput::kSamples, options)) {
     sessions.push_back(
         std::make_unique<Session>(model.model, model.options.session));
@@ -111,7 +111,7 @@ void EvalAnomalies(const EvalOptions& options) {
                  {"threads", sessions.front()->threads()},
                  {"variant", kernels::ActiveVariant()},
                  {"models", Json::Array()}};
-    for (const Row& row : rows) json["models"].PushBack(ToJson(row));
+    for (const AnomalyRow& row : rows) json["models"].PushBack(ToJson(row));
     std::cout << json.Dump(2) << "\n";
     return;
   }

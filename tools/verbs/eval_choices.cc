@@ -21,7 +21,7 @@
 namespace lutra::tools {
 namespace {
 
-struct Row {
+struct ChoicesRow {
   EvalModel model;
   eval::ChoiceScore score;
 };
@@ -86,7 +86,7 @@ std::vector<eval::ChoiceQuestion> ReadQuestions(const EvalOptions& options) {
 
 std::string Percent(double share) { return Fixed(100 * share, 2) + " %"; }
 
-Json ToJson(const Row& row) {
+Json ToJson(const ChoicesRow& row) {
   const eval::ChoiceScore& score = row.score;
   Json json = row.model.ToJson();
   json.Update({{"cache",
@@ -100,7 +100,7 @@ Json ToJson(const Row& row) {
   return json;
 }
 
-Table ToTable(const std::vector<Row>& rows) {
+Table ToTable(const std::vector<ChoicesRow>& rows) {
   Table table({{"model", Table::Align::kLeft},
                {"activations", Table::Align::kLeft},
                {"acc"},
@@ -109,7 +109,7 @@ Table ToTable(const std::vector<Row>& rows) {
                {"nats/answer"},
                {"bits/weight"},
                {"file bytes"}});
-  for (const Row& row : rows) {
+  for (const ChoicesRow& row : rows) {
     const eval::ChoiceScore& score = row.score;
     table.AddRow(
         {row.model.label, row.model.activations, Percent(score.Accuracy()),
@@ -125,13 +125,13 @@ Table ToTable(const std::vector<Row>& rows) {
 }  // namespace
 
 void EvalChoices(const EvalOptions& options) {
-  std::vector<Row> rows;
+  std::vector<ChoicesRow> rows;
   for (EvalModel& model : LoadEvalModels(EvalInput::kText, options)) {
     rows.push_back({std::move(model), {}});
   }
   const std::vector<eval::ChoiceQuestion> questions = ReadQuestions(options);
   Progress progress;
-  for (Row& row : rows) {
+  for (ChoicesRow& row : rows) {
     LanguageModel model = OpenLanguageModel(row.model.model, row.model.options);
     try {
       row.score = eval::ScoreChoices(model, *row.model.tokenizer, questions,
@@ -153,7 +153,7 @@ void EvalChoices(const EvalOptions& options) {
                  {"file", options.choices},
                  {"variant", kernels::ActiveVariant()},
                  {"models", Json::Array()}};
-    for (const Row& row : rows) json["models"].PushBack(ToJson(row));
+    for (const ChoicesRow& row : rows) json["models"].PushBack(ToJson(row));
     std::cout << json.Dump(2) << "\n";
     return;
   }

@@ -19,7 +19,7 @@
 namespace lutra::tools {
 namespace {
 
-struct Row {
+struct PerplexityRow {
   EvalModel model;
   eval::TextScore score;
 
@@ -45,7 +45,7 @@ void ChooseContext(EvalModel& model) {
   if (context == 0) context = eval::DefaultContext(*model.model);
 }
 
-Json ToJson(const Row& row, size_t text_bytes, bool compared) {
+Json ToJson(const PerplexityRow& row, size_t text_bytes, bool compared) {
   Json json = row.model.ToJson();
   json.Update({{"perplexity", row.score.Perplexity()},
                {"nats_per_token", row.score.NatsPerToken()},
@@ -66,7 +66,8 @@ Json ToJson(const Row& row, size_t text_bytes, bool compared) {
   return json;
 }
 
-Table ToTable(const std::vector<Row>& rows, size_t text_bytes, bool compared) {
+Table ToTable(const std::vector<PerplexityRow>& rows, size_t text_bytes,
+              bool compared) {
   std::vector<Table::Column> columns = {{"model", Table::Align::kLeft},
                                         {"activations", Table::Align::kLeft},
                                         {"perplexity"},
@@ -76,7 +77,7 @@ Table ToTable(const std::vector<Row>& rows, size_t text_bytes, bool compared) {
   columns.insert(columns.end(),
                  {{"scored"}, {"bits/weight"}, {"file bytes"}, {"tokens/s"}});
   Table table(std::move(columns));
-  for (const Row& row : rows) {
+  for (const PerplexityRow& row : rows) {
     const eval::TextScore& score = row.score;
     std::vector<std::string> cells = {row.model.label, row.model.activations,
                                       Fixed(score.Perplexity(), 4),
@@ -98,7 +99,7 @@ Table ToTable(const std::vector<Row>& rows, size_t text_bytes, bool compared) {
 }  // namespace
 
 TextReport MeasurePerplexity(const EvalOptions& options) {
-  std::vector<Row> rows;
+  std::vector<PerplexityRow> rows;
   for (EvalModel& model : LoadEvalModels(EvalInput::kText, options)) {
     ChooseContext(model);
     rows.push_back({std::move(model), {}});
@@ -112,7 +113,7 @@ TextReport MeasurePerplexity(const EvalOptions& options) {
 
   Progress progress;
   size_t threads = 0;
-  for (Row& row : rows) {
+  for (PerplexityRow& row : rows) {
     const Tokenizer& tokenizer = *row.model.tokenizer;
     LanguageModel model = OpenLanguageModel(row.model.model, row.model.options);
     threads = model.session().threads();
@@ -154,7 +155,7 @@ TextReport MeasurePerplexity(const EvalOptions& options) {
       {"text", options.text},         {"bytes", text.size()},
       {"threads", threads},           {"variant", kernels::ActiveVariant()},
       {"protocol", options.protocol}, {"models", Json::Array()}};
-  for (const Row& row : rows) {
+  for (const PerplexityRow& row : rows) {
     json["models"].PushBack(ToJson(row, text.size(), reference.has_value()));
   }
   return {std::move(json), ToTable(rows, text.size(), reference.has_value())};

@@ -17,7 +17,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kExportExample =
     "Writes a folder as the transformers library has them, or a GGUF file if\n"
     "OUTPUT ends in .gguf, with the tokenizer and chat templates. Every value\n"
     "is that of the model. --format peft writes the adapters of a model alone, "
@@ -172,7 +172,7 @@ void AddExportVerb(CommandLine& line) {
   auto verb = std::make_shared<ExportVerb>();
   Verb command = line.AddVerb(
       "export", "Write an imported model for other programs to read");
-  command.Footer(kExample);
+  command.Footer(kExportExample);
   command.Add("MODEL", verb->model, "A model file").Required();
   command
       .Add("-o,--output", verb->output,

@@ -29,7 +29,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kGenerateExample =
     "The prompt and its continuation go to standard output, speeds and memory\n"
     "to standard error. Without a prompt the model begins a text of its own.\n"
     "\n"
@@ -229,7 +229,7 @@ void AddGenerateVerb(CommandLine& line) {
   auto verb = std::make_shared<GenerateVerb>();
   Verb generate =
       line.AddVerb("generate", "Let a language model continue a text");
-  generate.Footer(kExample);
+  generate.Footer(kGenerateExample);
   generate.Add("MODEL", verb->model, "A language model").Required();
   Option prompt =
       generate

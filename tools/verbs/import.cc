@@ -16,7 +16,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kImportExample =
     "SOURCE is one of\n"
     "  a Hugging Face folder: config.json, *.safetensors, tokenizer.json or\n"
     "    tokenizer.model (Llama, Qwen, Gemma, Phi, ...: docs/import.md)\n"
@@ -124,7 +124,7 @@ void AddImportVerb(CommandLine& line) {
   auto verb = std::make_shared<ImportVerb>();
   Verb importer = line.AddVerb(
       "import", "Make a model file of another program's checkpoint");
-  importer.Footer(kExample);
+  importer.Footer(kImportExample);
   importer.Add("SOURCE", verb->options.source, "Checkpoint or folder")
       .Required();
   importer.Add("-o,--output", verb->options.output, "File to write")

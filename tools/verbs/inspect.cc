@@ -19,7 +19,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kInspectExample =
     "Takes any safetensors file; one without a graph is listed, too, and what\n"
     "it lacks is said. Of what import reads (a folder, a GGUF file) it says\n"
     "what import would make of it, before it does.\n"
@@ -187,7 +187,7 @@ void AddInspectVerb(CommandLine& line) {
   auto options = std::make_shared<Options>();
   Verb inspect =
       line.AddVerb("inspect", "Show a model's graph, tensors and sizes");
-  inspect.Footer(kExample);
+  inspect.Footer(kInspectExample);
   inspect
       .Add("MODEL", options->model, "A safetensors file, or what import takes")
       .Required();

@@ -9,7 +9,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kManExample =
     "Example:\n"
     "  lutra man | man -l -";
 
@@ -17,7 +17,7 @@ constexpr const char* kExample =
 
 void AddManVerb(CommandLine& line) {
   Verb verb = line.AddVerb("man", "Print the manual page");
-  verb.Footer(kExample);
+  verb.Footer(kManExample);
   verb.OnRun([&line] {
     std::cout << ManPage(line.Describe(),
                          std::string("lutra ") + lutra_version());

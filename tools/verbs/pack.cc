@@ -28,7 +28,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kPackExample =
     "Packs the weights of linear, embedding, conv2d and lstm_cell nodes; one\n"
     "that several nodes share, once. Norms, biases and the like stay float. A\n"
     "weight that was trained on a grid is packed without loss, one that was "
@@ -311,7 +311,7 @@ void PackVerb::Run() {
 void AddPackVerb(CommandLine& line) {
   auto verb = std::make_shared<PackVerb>();
   Verb pack = line.AddVerb("pack", "Replace float weights by packed ones");
-  pack.Footer(kExample);
+  pack.Footer(kPackExample);
   pack.Add("MODEL", verb->model, "Model with float weights").Required();
   pack.Add("-o,--output", verb->output, "File to write").TypeName("FILE");
   AddSchemeOptions(pack, verb->schemes);

@@ -25,7 +25,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kPlotExample =
     "Examples:\n"
     "  lutra train ... --log run.csv\n"
     "  lutra plot run.csv -o run.svg\n"
@@ -193,7 +193,7 @@ void AddPlotVerb(CommandLine& line) {
   auto verb = std::make_shared<PlotVerb>();
   Verb plot = line.AddVerb(
       "plot", "Draw logs of trainings, or what models lose at their bits");
-  plot.Footer(kExample);
+  plot.Footer(kPlotExample);
   plot.Add("FILE", verb->inputs,
            "What 'lutra train --log' has written, or 'lutra eval --text ... "
            "--json' prints; each is a line of the picture")

@@ -22,7 +22,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kProfileExample =
     "A language model generates N tokens after an empty context, or with\n"
     "--prompt reads a prompt; another model runs calls of --batch tokens. "
     "Times\n"
@@ -159,7 +159,7 @@ void AddProfileVerb(CommandLine& line) {
   auto verb = std::make_shared<ProfileVerb>();
   Verb profile =
       line.AddVerb("profile", "Show where a model's time goes, by operator");
-  profile.Footer(kExample);
+  profile.Footer(kProfileExample);
   profile.Add("MODEL", verb->model, "A model").Required();
   const auto add_count = [&](const char* name, size_t& count, size_t minimum,
                              const char* description) {

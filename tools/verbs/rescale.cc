@@ -18,7 +18,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kRescaleExample =
     "Rewrites a model with float weights so that it computes the same, but "
     "its\n"
     "layers round better: columns of layers are multiplied by numbers, by "
@@ -160,7 +160,7 @@ void AddRescaleVerb(CommandLine& line) {
   auto verb = std::make_shared<RescaleVerb>();
   Verb rescale = line.AddVerb(
       "rescale", "Scale a model's columns so that its weights round better");
-  rescale.Footer(kExample);
+  rescale.Footer(kRescaleExample);
   rescale.Add("MODEL", verb->model, "Model with float weights").Required();
   rescale.Add("-o,--output", verb->output, "File to write")
       .TypeName("FILE")

@@ -12,7 +12,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kRotateExample =
     "Rewrites a language model with float weights so that it computes the "
     "same,\n"
     "but its weights round better: the stream that layers read and add to is\n"
@@ -72,7 +72,7 @@ void AddRotateVerb(CommandLine& line) {
   auto verb = std::make_shared<RotateVerb>();
   Verb rotate =
       line.AddVerb("rotate", "Turn a model so that its weights round better");
-  rotate.Footer(kExample);
+  rotate.Footer(kRotateExample);
   rotate.Add("MODEL", verb->model, "Model with float weights").Required();
   rotate.Add("-o,--output", verb->output, "File to write")
       .TypeName("FILE")

@@ -22,7 +22,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kRunExample =
     "Inputs are .npy files (float32, int32, int64, uint8) or idx files (also "
     ".gz),\n"
     "[tokens, shape of the input]. Bytes for a float input are pixels and\n"
@@ -175,7 +175,7 @@ void RunVerb::Run() const {
 void AddRunVerb(CommandLine& line) {
   auto verb = std::make_shared<RunVerb>();
   Verb run = line.AddVerb("run", "Run a model on data from files");
-  run.Footer(kExample);
+  run.Footer(kRunExample);
   run.Add("MODEL", verb->model, "A model file").Required();
   run.Add("-i,--input", verb->inputs,
           "Where an input comes from; the name may be left out if "

@@ -17,7 +17,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kSynthExample =
     "Makes a language model of a known shape with random weights, to measure\n"
     "speed and memory. It has no tokenizer. The weights are packed as the\n"
     "options of 'lutra pack' say; --exclude leaves some float, --exclude . "
@@ -100,7 +100,7 @@ void AddSynthVerb(CommandLine& line) {
   auto verb = std::make_shared<SynthVerb>();
   Verb synth = line.AddVerb(
       "synth", "Make a language model with random weights, to measure with");
-  synth.Footer(kExample);
+  synth.Footer(kSynthExample);
   std::string names;
   for (const std::string_view name : packer::ArchitectureNames()) {
     if (!names.empty()) names += ", ";

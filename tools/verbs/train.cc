@@ -7,7 +7,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kTrainExample =
     "A model with float weights (from 'lutra import', or of an earlier run) "
     "is\n"
     "trained on; without one a new network for images is made. Models that\n"
@@ -50,7 +50,7 @@ void AddTrainVerb(CommandLine& line) {
   auto verb = std::make_shared<TrainVerb>();
   Verb train =
       line.AddVerb("train", "Train a model, in float or with few bits");
-  train.Footer(kExample);
+  train.Footer(kTrainExample);
   train.Add(
       "MODEL", verb->model,
       "Model file with float weights to train on; with --lora also packed");

@@ -17,7 +17,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kTuneExample =
     "Trains the scales of a packed model, and the gains of its norms, to give "
     "the\n"
     "probabilities of the float model that it was packed from, on a text (or "
@@ -97,7 +97,7 @@ void AddTuneVerb(CommandLine& line) {
   auto verb = std::make_shared<TuneVerb>();
   Verb tune =
       line.AddVerb("tune", "Train the scales of a packed model, no index");
-  tune.Footer(kExample);
+  tune.Footer(kTuneExample);
   tune.Add("MODEL", verb->model, "Packed model").Required();
   tune.Add("--reference", verb->reference,
            "The float model whose outputs are wanted")

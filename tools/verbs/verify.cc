@@ -16,7 +16,7 @@
 namespace lutra::tools {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kVerifyExample =
     "Reads all of a model: container, graph, header and checksum of every "
     "packed\n"
     "tensor, scales, row sums, the use of its table. With --against also its\n"
@@ -144,7 +144,7 @@ void AddVerifyVerb(CommandLine& line) {
   auto verb = std::make_shared<VerifyVerb>();
   Verb verify = line.AddVerb(
       "verify", "Check all bytes of a model, and its error against another");
-  verify.Footer(kExample);
+  verify.Footer(kVerifyExample);
   verify.Add("MODEL", verb->model, "A model file").Required();
   const Option against =
       verify

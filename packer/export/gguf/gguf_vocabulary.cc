@@ -25,10 +25,10 @@ constexpr std::string_view kContinuation = "##";     // of WordPiece
 // Of pieces that no merge leads to: lower than all others.
 constexpr float kLowestScore = -1e6f;
 
-class Writer {
+class VocabularyWriter {
  public:
-  Writer(const Model& model, TokenizerData data, bool merges, GgufWriter& out,
-         std::vector<std::string>& notes)
+  VocabularyWriter(const Model& model, TokenizerData data, bool merges,
+                   GgufWriter& out, std::vector<std::string>& notes)
       : model_(model),
         data_(std::move(data)),
         merges_(merges),
@@ -399,8 +399,8 @@ void WriteGgufTokenizer(const Model& model, bool merges, GgufWriter& writer,
     if (chat) notes.emplace_back("chat templates need a tokenizer: left out");
     return;
   }
-  Writer out(model, ParseTokenizer(tensor->data, model.path()), merges, writer,
-             notes);
+  VocabularyWriter out(model, ParseTokenizer(tensor->data, model.path()),
+                       merges, writer, notes);
   if (chat) out.Prefer(*chat);
   out.Write();
   if (chat) out.WriteChat(*chat);

@@ -16,9 +16,9 @@ namespace {
 using nlohmann::json;
 
 // Reads `key` of the architecture into the member `to`.
-class Reader {
+class NetworkReader {
  public:
-  Reader(const GgufFile& file, std::string prefix, json& config)
+  NetworkReader(const GgufFile& file, std::string prefix, json& config)
       : file_(file), prefix_(std::move(prefix)), config_(config) {}
 
   std::string Key(const char* key) const { return prefix_ + key; }
@@ -68,7 +68,7 @@ constexpr std::pair<const char*, const char*> kScales[] = {
     {"logit_scale", "logits_scaling"},
 };
 
-void ReadRope(const GgufFile& file, Reader& reader, json& config) {
+void ReadRope(const GgufFile& file, NetworkReader& reader, json& config) {
   reader.Number("rope.freq_base", "rope_theta");
   const auto type = file.Text(reader.Key("rope.scaling.type"));
   if (!type || *type == "none") return;
@@ -120,7 +120,7 @@ std::vector<float> Numbers(const GgufFile& file,
 // Phi's factors of the frequencies are two tensors.
 void ReadLongRope(const GgufFile& file,
                   const std::vector<const GgufTensor*>& tensors,
-                  const Reader& reader, json& config) {
+                  const NetworkReader& reader, json& config) {
   const auto longer = Numbers(file, tensors, kLongFactors);
   if (longer.empty()) return;
   json scaling = {{"rope_type", "longrope"},
@@ -137,8 +137,8 @@ void ReadLongRope(const GgufFile& file,
 }
 
 // The elements of a head that are turned, as a share of all.
-void ReadRotaryPart(const GgufFile& file, const Reader& reader, bool permuted,
-                    json& config) {
+void ReadRotaryPart(const GgufFile& file, const NetworkReader& reader,
+                    bool permuted, json& config) {
   constexpr const char* kKey = "rope.dimension_count";
   const auto turned = reader.Find(kKey);
   const auto heads = config["num_attention_heads"].get<int64_t>();
@@ -165,7 +165,7 @@ bool Has(const std::vector<const GgufTensor*>& tensors, std::string_view name) {
 
 // What llama.cpp knows of Gemma 2 and 3 that the files do not say: queries of
 // the largest are scaled by the width that all heads share.
-void ReadGemma(const GgufFile& file, Reader& reader, int64_t largest,
+void ReadGemma(const GgufFile& file, NetworkReader& reader, int64_t largest,
                json& config) {
   const auto heads = config["num_attention_heads"].get<int64_t>();
   config["query_pre_attn_scalar"] =
@@ -188,7 +188,7 @@ void ReadGemma(const GgufFile& file, Reader& reader, int64_t largest,
 }
 
 // Layers without heads of keys are convolutions.
-void ReadLfm2(const GgufFile& file, Reader& reader, json& config) {
+void ReadLfm2(const GgufFile& file, NetworkReader& reader, json& config) {
   constexpr const char* kHeads = "attention.head_count_kv";
   const std::vector<double> heads = reader.PerLayer(kHeads);
   double most = 0;
@@ -216,7 +216,7 @@ json TakeRope(json& config) {
 
 // Windows in all layers but those of the pattern, every fourth; where there is
 // one the frequencies are not scaled.
-void ReadOlmo3(const GgufFile& file, Reader& reader, json& config) {
+void ReadOlmo3(const GgufFile& file, NetworkReader& reader, json& config) {
   reader.Integer("attention.sliding_window", "sliding_window");
   constexpr const char* kPattern = "attention.sliding_window_pattern";
   const GgufValue* pattern = file.Find(reader.Key(kPattern));
@@ -236,8 +236,8 @@ void ReadOlmo3(const GgufFile& file, Reader& reader, json& config) {
 
 // Layers with windows and without differ in nearly everything.
 void ReadGemma4(const GgufFile& file,
-                const std::vector<const GgufTensor*>& tensors, Reader& reader,
-                json& config) {
+                const std::vector<const GgufTensor*>& tensors,
+                NetworkReader& reader, json& config) {
   reader.Integer("attention.sliding_window", "sliding_window");
   const auto layers = config["num_hidden_layers"].get<int64_t>();
   const auto per_layer = [&](const char* key) {
@@ -317,7 +317,8 @@ void ReadGemma4(const GgufFile& file,
 
 // Queries grow with the text. The factor of the frequencies' cosines and sines
 // is made of two numbers, which are one here.
-void ReadMinistral3(const GgufFile& file, const Reader& reader, json& config) {
+void ReadMinistral3(const GgufFile& file, const NetworkReader& reader,
+                    json& config) {
   json rope = TakeRope(config);
   const std::pair<const char*, const char*> members[] = {
       {"rope.scaling.yarn_log_multiplier", "mscale"},
@@ -331,7 +332,8 @@ void ReadMinistral3(const GgufFile& file, const Reader& reader, json& config) {
 }
 
 // In three of four layers linear attention, of heads of its own.
-void ReadQwen35(const GgufFile& file, Reader& reader, GgufNetwork& network) {
+void ReadQwen35(const GgufFile& file, NetworkReader& reader,
+                GgufNetwork& network) {
   json& config = network.config;
   const int64_t extra = reader.Find("nextn_predict_layers").value_or(0);
   const int64_t layers = config["num_hidden_layers"].get<int64_t>() - extra;
@@ -376,7 +378,7 @@ void RenameGpt2(json& config) {
 }
 
 // How the vector of a text is made of those of its tokens.
-EncoderHead ReadPooling(const GgufFile& file, const Reader& reader) {
+EncoderHead ReadPooling(const GgufFile& file, const NetworkReader& reader) {
   constexpr const char* kKey = "pooling_type";
   constexpr int64_t kMean = 1;
   constexpr int64_t kFirst = 2;
@@ -391,7 +393,7 @@ EncoderHead ReadPooling(const GgufFile& file, const Reader& reader) {
   return head;
 }
 
-void ReadExperts(Reader& reader, std::string_view type, json& config) {
+void ReadExperts(NetworkReader& reader, std::string_view type, json& config) {
   reader.Integer("expert_count", "num_experts");
   const int64_t used =
       reader.Integer("expert_used_count", "num_experts_per_tok");
@@ -452,7 +454,7 @@ GgufNetwork ReadGgufNetwork(const GgufFile& first,
   json& config = network.config;
   config["architectures"] = {std::string(architecture->network)};
   config["model_type"] = std::string(architecture->type);
-  Reader reader(first, name + ".", config);
+  NetworkReader reader(first, name + ".", config);
   // BitNet's of Microsoft say relu2.
   config[std::string(architecture->act_key)] =
       first.Text(reader.Key("hidden_activation"))

@@ -17,9 +17,9 @@ constexpr int32_t kBos = 1;
 constexpr int32_t kEos = 2;
 constexpr size_t kFirstByte = 3;
 
-class Reader {
+class TokenizerReader {
  public:
-  Reader(std::span<const std::byte> bytes, std::string file)
+  TokenizerReader(std::span<const std::byte> bytes, std::string file)
       : bytes_(bytes), file_(std::move(file)) {}
 
   template <typename T>
@@ -52,7 +52,7 @@ class Reader {
 TokenizerData ReadLlama2cTokenizer(const std::filesystem::path& path,
                                    size_t pieces) {
   const MappedFile file(path);
-  Reader reader(file.bytes(), path.string());
+  TokenizerReader reader(file.bytes(), path.string());
   reader.Take<int32_t>();
   TokenizerData data;
   std::vector<float> scores;

@@ -11,8 +11,8 @@ namespace lutra::packer {
 namespace {
 
 constexpr int64_t kFirstUnknown = std::numeric_limits<int64_t>::min() + 1;
-constexpr int kMostRows = 64;
-constexpr size_t kMostElements = size_t{1} << 31;
+constexpr int kMostUnknownRows = 64;
+constexpr size_t kMostViewElements = size_t{1} << 31;
 
 [[noreturn]] void FailCount() {
   throw Error("has another number of elements than its input");
@@ -108,7 +108,7 @@ void CheckCount(const View& view, std::span<const int64_t> shape) {
     if (size != -1) known.push_back(size);
   }
   const auto product = CheckedElementCount(known);
-  if (!product || *product > kMostElements) FailCount();
+  if (!product || *product > kMostViewElements) FailCount();
   if (open ? *product == 0 || *count % *product != 0 : *count != *product) {
     FailCount();
   }
@@ -119,7 +119,7 @@ void CheckCount(const View& view, std::span<const int64_t> shape) {
 int64_t UnknownSize(int row) { return kFirstUnknown + row; }
 
 bool IsUnknownSize(int64_t size) {
-  return size >= kFirstUnknown && size < kFirstUnknown + kMostRows;
+  return size >= kFirstUnknown && size < kFirstUnknown + kMostUnknownRows;
 }
 
 View NaturalView(std::span<const int64_t> shape) {
@@ -174,7 +174,7 @@ size_t RowElements(const View& view) {
       // The sizes of what has no elements are multiplied elsewhere.
       const auto product = CheckedMultiply(
           count, static_cast<size_t>(std::max<int64_t>(axis.size, 1)));
-      if (!product || *product > kMostElements) {
+      if (!product || *product > kMostViewElements) {
         throw Error("has more than 2^31 elements");
       }
       count = *product;

@@ -193,7 +193,7 @@ void Pad(OnnxContext& node) {
   node.SetOutput(AsBefore(std::move(y), rank));
 }
 
-constexpr OnnxOperator kOperators[] = {
+constexpr OnnxOperator kConvolutions[] = {
     {"Conv", 2, 3, Conv},
     {"MaxPool", 1, 1, Pool<OpType::kMaxPool2d>},
     {"AveragePool", 1, 1, Pool<OpType::kAvgPool2d>},
@@ -237,6 +237,6 @@ Value OnnxConvolution(const OnnxContext& node, Value x, Constant weight,
   return AsBefore(std::move(y), rank);
 }
 
-std::span<const OnnxOperator> OnnxConvolutions() { return kOperators; }
+std::span<const OnnxOperator> OnnxConvolutions() { return kConvolutions; }
 
 }  // namespace lutra::packer

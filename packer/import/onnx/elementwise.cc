@@ -300,7 +300,7 @@ void HardSwish(OnnxContext& node) {
                                    HardSigmoidOf(node, x, 1.0f / 6, 0.5f)));
 }
 
-constexpr OnnxOperator kOperators[] = {
+constexpr OnnxOperator kElementwise[] = {
     {"Relu", 1, 1, Function<OpType::kRelu>},
     {"Sigmoid", 1, 1, Function<OpType::kSigmoid>},
     {"Tanh", 1, 1, Function<OpType::kTanh>},
@@ -328,6 +328,6 @@ constexpr OnnxOperator kOperators[] = {
 
 }  // namespace
 
-std::span<const OnnxOperator> OnnxElementwise() { return kOperators; }
+std::span<const OnnxOperator> OnnxElementwise() { return kElementwise; }
 
 }  // namespace lutra::packer

@@ -114,7 +114,7 @@ void Reduce(OnnxContext& node) {
   node.SetOutput(std::move(y));
 }
 
-constexpr OnnxOperator kOperators[] = {
+constexpr OnnxOperator kNorms[] = {
     {"BatchNormalization", 5, 5, BatchNormalization},
     {"LayerNormalization", 2, 3, Norm<OpType::kLayerNorm>},
     {"RMSNormalization", 2, 2, Norm<OpType::kRmsNorm>},
@@ -127,6 +127,6 @@ constexpr OnnxOperator kOperators[] = {
 
 }  // namespace
 
-std::span<const OnnxOperator> OnnxNorms() { return kOperators; }
+std::span<const OnnxOperator> OnnxNorms() { return kNorms; }
 
 }  // namespace lutra::packer

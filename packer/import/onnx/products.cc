@@ -140,7 +140,7 @@ void MatMulNBits(OnnxContext& node) {
   node.SetOutput(std::move(y));
 }
 
-constexpr OnnxOperator kOperators[] = {
+constexpr OnnxOperator kProducts[] = {
     {"MatMul", 2, 2, MatMul},
     {"Gemm", 2, 3, Gemm},
     {"com.microsoft.MatMulNBits", 3, 6, MatMulNBits},
@@ -177,6 +177,6 @@ Value OnnxGemm(const OnnxContext& node, Value x, Constant weight,
   return sum;
 }
 
-std::span<const OnnxOperator> OnnxProducts() { return kOperators; }
+std::span<const OnnxOperator> OnnxProducts() { return kProducts; }
 
 }  // namespace lutra::packer

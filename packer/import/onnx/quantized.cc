@@ -207,7 +207,7 @@ void QLinearAdd(OnnxContext& node) {
                6);
 }
 
-constexpr OnnxOperator kOperators[] = {
+constexpr OnnxOperator kQuantized[] = {
     {"QuantizeLinear", 2, 3, QuantizeLinear},
     {"DequantizeLinear", 2, 3, DequantizeLinear},
     {"QLinearConv", 8, 9, QLinearConv},
@@ -221,6 +221,6 @@ constexpr OnnxOperator kOperators[] = {
 
 }  // namespace
 
-std::span<const OnnxOperator> OnnxQuantized() { return kOperators; }
+std::span<const OnnxOperator> OnnxQuantized() { return kQuantized; }
 
 }  // namespace lutra::packer

@@ -101,12 +101,12 @@ void Lstm(OnnxContext& node) {
   if (both) node.SetOutput(last(content), 2);
 }
 
-constexpr OnnxOperator kOperators[] = {
+constexpr OnnxOperator kRecurrent[] = {
     {"LSTM", 3, 8, Lstm},
 };
 
 }  // namespace
 
-std::span<const OnnxOperator> OnnxRecurrent() { return kOperators; }
+std::span<const OnnxOperator> OnnxRecurrent() { return kRecurrent; }
 
 }  // namespace lutra::packer

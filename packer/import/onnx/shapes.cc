@@ -573,7 +573,7 @@ void Resize(OnnxContext& node) {
 
 constexpr size_t kMany = 1024;
 
-constexpr OnnxOperator kOperators[] = {
+constexpr OnnxOperator kShapes[] = {
     {"Reshape", 1, 2, Reshape},
     {"Flatten", 1, 1, Flatten},
     {"Transpose", 1, 1, Transpose},
@@ -595,6 +595,6 @@ constexpr OnnxOperator kOperators[] = {
 
 }  // namespace
 
-std::span<const OnnxOperator> OnnxShapes() { return kOperators; }
+std::span<const OnnxOperator> OnnxShapes() { return kShapes; }
 
 }  // namespace lutra::packer

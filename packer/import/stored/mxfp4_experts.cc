@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kGroup = 32;
 
-void AddWeight(const FormatInput& in, const std::string& stem) {
+void AddExperts(const FormatInput& in, const std::string& stem) {
   const Part blocks(in.raw.Take(stem + "_blocks"), {DType::kUInt8});
   const Part scales(in.raw.Take(stem + "_scales"), {DType::kUInt8});
   if (blocks.shape().size() != 4 || blocks.Dim(3) != kGroup / 2 ||
@@ -40,7 +40,7 @@ void AddWeight(const FormatInput& in, const std::string& stem) {
 }  // namespace
 
 void ReadMxfp4Experts(const FormatInput& in) {
-  for (const std::string& stem : in.Stems("_blocks")) AddWeight(in, stem);
+  for (const std::string& stem : in.Stems("_blocks")) AddExperts(in, stem);
 }
 
 }  // namespace lutra::packer

@@ -33,7 +33,8 @@ uint8_t Code(int bits, float w, float a) {
   }
 }
 
-void AddWeight(const FormatInput& in, int bits, const std::string& stem) {
+void AddParetoqWeight(const FormatInput& in, int bits,
+                      const std::string& stem) {
   const Part latent(in.raw.Take(stem + "weight"), kFloatTypes);
   const Part clip(in.raw.Take(stem + "weight_clip_val"), kFloatTypes);
   StoredWeight weight;
@@ -95,7 +96,7 @@ void ReadParetoQ(const FormatInput& in) {
   if (bits >= 16) return;  // its float models
   if (bits > 4) in.config.Fail("w_bits above 4 are not supported");
   for (const std::string& stem : in.Stems("weight_clip_val")) {
-    AddWeight(in, bits, stem);
+    AddParetoqWeight(in, bits, stem);
   }
 }
 

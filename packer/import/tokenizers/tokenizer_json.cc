@@ -20,9 +20,9 @@ namespace {
 
 using nlohmann::json;
 
-class Importer {
+class JsonImporter {
  public:
-  Importer(const json& root, std::string_view file)
+  JsonImporter(const json& root, std::string_view file)
       : root_(root, file, "tokenizer"), model_(root_.Object("model")) {}
 
   TokenizerData Read() {
@@ -363,7 +363,7 @@ TokenizerData ReadTokenizerJson(const std::filesystem::path& path) {
 }
 
 TokenizerData ReadTokenizerJson(const json& root, const std::string& file) {
-  return Importer(root, file).Read();
+  return JsonImporter(root, file).Read();
 }
 
 }  // namespace lutra::packer

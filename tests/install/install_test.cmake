@@ -110,7 +110,7 @@ endif()
 
 # All print the outputs of the model for the same input.
 foreach(program app/run_from_cxx c_app/run_from_c c_app/run_from_c_static
-                ${pkg_config_programs} examples/embedded)
+                ${pkg_config_programs} examples/embedded examples/threads)
   run(actual "${WORK_DIR}/${program}" "${model}")
   if(NOT actual STREQUAL expected)
     message(FATAL_ERROR "${program} printed\n${actual}instead of\n${expected}")
@@ -130,6 +130,15 @@ foreach(program generate_c generate_cpp)
   endif()
 endforeach()
 
+run(expected "${MAKE_LANGUAGE}" "${language}" "the he" 3)
+if(NOT expected MATCHES "^the he[^\n]*\n.*the he[^\n]*\n.*the he")
+  message(FATAL_ERROR "nothing to compare with: '${expected}'")
+endif()
+run(actual "${WORK_DIR}/examples/sequences" "${language}" "the he" 3)
+if(NOT actual STREQUAL expected)
+  message(FATAL_ERROR "sequences printed\n${actual}instead of\n${expected}")
+endif()
+
 run(actual "${WORK_DIR}/examples/chat_c" "${language}" "the he" "be good")
 if(NOT actual STREQUAL
    "be good. the he. \n15 tokens; an answer ends with one of 0\n")
@@ -141,6 +150,40 @@ execute_process(
   OUTPUT_VARIABLE actual RESULTS_VARIABLE results)
 if(NOT results STREQUAL "0;0" OR NOT actual MATCHES "^.+\n$")
   message(FATAL_ERROR "chat_cpp: ${results}, printed '${actual}'")
+endif()
+
+# Images in files of each kind, and of another size than the model takes.
+set(images "${WORK_DIR}/images")
+file(MAKE_DIRECTORY "${images}")
+run(expected "${MAKE_IMAGES}" "${images}")
+if(NOT expected MATCHES "\nimage 4: class [0-6], score [0-9.]+\nimage 0: ")
+  message(FATAL_ERROR "nothing to compare with: '${expected}'")
+endif()
+set(actual)
+foreach(name five.idx gray.pgm colour.ppm)
+  run(printed "${WORK_DIR}/examples/classify" "${images}/model.safetensors"
+      "${images}/${name}")
+  string(APPEND actual "${printed}")
+endforeach()
+if(NOT actual STREQUAL expected)
+  message(FATAL_ERROR "classify printed\n${actual}instead of\n${expected}")
+endif()
+foreach(pair "model.safetensors;images/five.idx" "images/model.safetensors;model.safetensors")
+  list(GET pair 0 network)
+  list(GET pair 1 file)
+  execute_process(
+    COMMAND "${WORK_DIR}/examples/classify" "${WORK_DIR}/${network}"
+            "${WORK_DIR}/${file}"
+    OUTPUT_VARIABLE actual ERROR_VARIABLE errors RESULT_VARIABLE result)
+  if(NOT result EQUAL 1 OR actual OR NOT errors MATCHES "its images|is not idx")
+    message(FATAL_ERROR "classify ${pair}: ${result}, ${actual}${errors}")
+  endif()
+endforeach()
+
+run(actual "${WORK_DIR}/examples/operator")
+if(NOT actual STREQUAL
+   "-2: -2.0949\n-0.5: -0.6604\n0.5: 0.8396\n2: 3.9051\n")
+  message(FATAL_ERROR "operator printed '${actual}'")
 endif()
 
 # What is loud is speech to this detector.

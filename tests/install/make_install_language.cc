@@ -1,7 +1,12 @@
 // Writes a small language model and prints what examples/ must print for it:
-// a prompt, given as the second argument, and its most probable continuation of
-// 30 tokens.
+//
+//   make_install_language MODEL PROMPT          the prompt and its most
+//   probable
+//                                               continuation of 30 tokens
+//   make_install_language MODEL PROMPT TEXTS    continuations of 64 tokens that
+//                                               the seeds 0, 1, ... draw
 
+#include <cstdlib>
 #include <iostream>
 #include <string_view>
 
@@ -10,7 +15,7 @@
 #include "tests/runtime/tiny_language.h"
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 3 && argc != 4) return 2;
   // A chat template, for the examples that talk.
   lutra::ChatData chat;
   chat.templates = {
@@ -23,11 +28,18 @@ int main(int argc, char** argv) {
   const auto tokenizer = lutra::Tokenizer::FromModel(*model);
   lutra::LanguageModel language(model);
   lutra::GenerationOptions options;
-  options.sampler.temperature = 0;
-  options.max_tokens = 30;
-  lutra::TextGenerator generator(language, *tokenizer, options);
-  std::cout << argv[2];
-  generator.Generate(argv[2], [](std::string_view text) { std::cout << text; });
-  std::cout << "\n";
+  const bool draws = argc == 4;
+  const uint64_t texts = draws ? std::strtoull(argv[3], nullptr, 10) : 1;
+  options.max_tokens = draws ? 64 : 30;
+  if (!draws) options.sampler.temperature = 0;
+  for (uint64_t seed = 0; seed < texts; ++seed) {
+    options.sampler.seed = seed;
+    lutra::TextGenerator generator(language, *tokenizer, options);
+    std::cout << argv[2];
+    generator.Generate(argv[2],
+                       [](std::string_view text) { std::cout << text; });
+    std::cout << "\n";
+    language.session().Reset();
+  }
   return 0;
 }

@@ -360,11 +360,13 @@ std::string_view Name(ExportLayout layout) {
 }
 
 ExportLayout ParseExportLayout(std::string_view name) {
-  for (const auto& [layout, known] : kLayouts) {
-    if (known == name) return layout;
+  std::string known;
+  for (const auto& [layout, layout_name] : kLayouts) {
+    if (layout_name == name) return layout;
+    known += known.empty() ? "" : ", ";
+    known += layout_name;
   }
-  throw Error("unknown layout '" + std::string(name) +
-              "'; known: float, compressed-tensors, torchao, mlx");
+  throw Error("unknown layout '" + std::string(name) + "'; known: " + known);
 }
 
 ExportReport ExportModel(const Model& model,

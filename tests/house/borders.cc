@@ -1,11 +1,10 @@
 #include "tests/house/borders.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
+
+#include "tests/house/markdown.h"
 
 namespace lutra::house {
 namespace {
@@ -13,41 +12,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kCommonGround = "base/";
-
-std::string ReadFile(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::vector<std::string> Lines(std::string_view text) {
-  std::istringstream stream{std::string(text)};
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
-}
-
-// The cells of a row of a Markdown table; none for other lines.
-std::vector<std::string> Cells(const std::string& line) {
-  std::vector<std::string> cells;
-  if (!line.starts_with("| ")) return cells;
-  std::istringstream stream(line.substr(1));
-  for (std::string cell; std::getline(stream, cell, '|');) {
-    cells.push_back(cell);
-  }
-  return cells;
-}
-
-// What stands in backticks.
-std::vector<std::string> Quoted(std::string_view text) {
-  std::vector<std::string> words;
-  for (size_t begin = text.find('`'); begin != std::string_view::npos;) {
-    const size_t end = text.find('`', begin + 1);
-    if (end == std::string_view::npos) break;
-    words.emplace_back(text.substr(begin + 1, end - begin - 1));
-    begin = text.find('`', end + 1);
-  }
-  return words;
-}
 
 // The place a row is about and what it may use; nullopt for other lines.
 struct Row {

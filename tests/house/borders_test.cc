@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <string>
 
+#include "tests/house/markdown.h"
 #include "tests/temp_dir.h"
 
 namespace lutra::house {
@@ -19,9 +19,7 @@ using ::testing::IsEmpty;
 
 TEST(BordersTest, NoIncludeCrossesOne) {
   const fs::path root = LUTRA_SOURCE_DIR;
-  std::ifstream page(root / "docs/architecture.md");
-  const std::string text(std::istreambuf_iterator<char>(page), {});
-  const House house = ReadHouse(text);
+  const House house = ReadHouse(ReadFile(root / "docs/architecture.md"));
   for (const char* room :
        {"kernels/", "runtime/", "qat/", "packer/", "tools/"}) {
     ASSERT_TRUE(house.rooms.contains(room)) << room;

@@ -9,10 +9,10 @@
 #   <!-- no walk: REASON -->   it is not
 #
 # and once, <!-- walk with: NAME... -->, what lies in the folder before: files of
-# this repository, of the quick start, or of LUTRA_TEST_DATA (a page without its
-# files is skipped); and <!-- walk after: COMMAND -->, what is done there first.
+# this repository, of the quick start, of LUTRA_TEST_DATA or of the folder after
+# --data (a page without its files is skipped); and <!-- walk after: COMMAND -->, what is done there first.
 #
-#   scripts/docs.sh [--long] [--build DIR] [PAGE...]
+#   scripts/docs.sh [--long] [--build DIR] [--data DIR] [PAGE...]
 #                          walks the pages; all of them, by the build in build/release
 #   scripts/docs.sh check  fails if a block says nothing of this
 #   scripts/docs.sh list   which blocks are not run, and why
@@ -41,7 +41,9 @@ blocks() {
         is_command = !prompts || goes_on || text ~ /^\$ /
         sub(/^\$ /, "", text)
         print text > (name (is_command ? ".sh" : ".expected"))
-        goes_on = is_command && text ~ /[\\|]$/
+        if (!goes_on) quotes = 0
+        quotes += gsub(/\047/, "\047", text)
+        goes_on = is_command && (text ~ /[\\|]$/ || quotes % 2 == 1)
       }
       close(name ".sh"); close(name ".expected")
       mark = ""; count = 0
@@ -75,7 +77,7 @@ furnish() {
   read -ra names <<< "$(sed -n 's/^<!-- walk with: \(.*\) -->$/\1/p' "$1")"
   for name in "${names[@]}"; do
     mkdir -p "$(dirname "$2/$name")"
-    for place in "$PWD/$name" "$PWD/build/quickstart/$name" "$data/$name" "$data/data/$name" "$data/data"/*/"$name"; do
+    for place in "$PWD/$name" "$PWD/build/quickstart/$name" "$data/$name" "$data/data/$name" "$data/data"/*/"$name" "$more/$name"; do
       if [[ -e "$place" ]]; then
         cp -rs "$place" "$2/$name"
         continue 2
@@ -100,6 +102,7 @@ is_shown() {
 all=(README.md docs/*.md)
 long=
 build=build/release
+more=/nowhere
 mode=walk
 pages=()
 while (($# > 0)); do
@@ -107,6 +110,7 @@ while (($# > 0)); do
     check | list) mode=$1 ;;
     --long) long=1 ;;
     --build) build=$2; shift ;;
+    --data) more=$(realpath "$2"); shift ;;
     -*) echo "docs.sh: unknown option '$1'" >&2; exit 2 ;;
     *) pages+=("$1") ;;
   esac

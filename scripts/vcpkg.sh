@@ -39,6 +39,7 @@ triplet=$("$VCPKG_ROOT/vcpkg" help triplet 2>/dev/null |
   cat "$VCPKG_ROOT/triplets/$triplet.cmake" 2>/dev/null ||
     cat "$VCPKG_ROOT/triplets/community/$triplet.cmake"
   echo 'set(VCPKG_BUILD_TYPE release)'
+  echo 'set(VCPKG_FIXUP_ELF_RPATH OFF)'  # of programs, by patchelf, which it fetches
   if [[ "${1:-}" == quick ]]; then
     echo 'set(VCPKG_CMAKE_CONFIGURE_OPTIONS -DLUTRA_TARGETS=EMU128 -DLUTRA_BITS=2)'
   fi

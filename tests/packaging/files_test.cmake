@@ -10,7 +10,8 @@ endif()
 
 # vcpkg's functions, as far as the script uses them.
 set(FEATURES tokenizers)
-set(CURRENT_PACKAGES_DIR "${CMAKE_CURRENT_LIST_DIR}/no_such_folder")
+set(CURRENT_PACKAGES_DIR "${WORK_DIR}")
+set(PORT lutra)
 function(vcpkg_check_features)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "OUT_FEATURE_OPTIONS"
                         "INVERTED_FEATURES")
@@ -49,7 +50,13 @@ function(vcpkg_install_copyright)
   endforeach()
 endfunction()
 include("${port}/portfile.cmake")
+if(NOT EXISTS "${WORK_DIR}/share/lutra/usage")
+  message(FATAL_ERROR "usage is not installed")
+endif()
 get_property(options GLOBAL PROPERTY configured)
+if(NOT "-DLUTRA_ROOMS=kernels;runtime" IN_LIST options)
+  message(FATAL_ERROR "the rooms are not among ${options}")
+endif()
 foreach(option CMAKE_DISABLE_FIND_PACKAGE_pthreadpool=ON
                CMAKE_DISABLE_FIND_PACKAGE_PCRE2=OFF
                CMAKE_DISABLE_FIND_PACKAGE_utf8proc=OFF LUTRA_BUILD_TESTS=OFF)

@@ -14,13 +14,13 @@ cd "$(dirname "$0")/.."
 
 system=True
 libraries=(False True)  # shared?
-settings=()
+settings=(-c tools.cmake.cmaketoolchain:generator=Ninja)
 case "${1:-}" in
   "") ;;
   center) system=False ;;
   quick)
     libraries=(False)
-    settings=(-s build_type=Debug -c
+    settings+=(-s build_type=Debug -c
       'tools.cmake.cmaketoolchain:extra_variables={"LUTRA_TARGETS": "EMU128", "LUTRA_BITS": "2"}')
     ;;
   *) echo "conan.sh: unknown argument '$1'" >&2; exit 2 ;;

@@ -14,7 +14,8 @@ cd "$(dirname "$0")/.."
 
 system=True
 libraries=(False True)  # shared?
-settings=(-c tools.cmake.cmaketoolchain:generator=Ninja)
+settings=(-c tools.cmake.cmaketoolchain:generator=Ninja
+  -c "tools.cmake.cmake_layout:test_folder=$PWD/build/conan/test")
 case "${1:-}" in
   "") ;;
   center) system=False ;;

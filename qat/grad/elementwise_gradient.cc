@@ -27,6 +27,8 @@ void TanhDerivative(const float* y, size_t n, float* d) {
   for (size_t i = 0; i < n; ++i) d[i] = (1.0f - y[i]) * (1.0f + y[i]);
 }
 
+void ExpDerivative(const float* y, size_t n, float* d) { std::copy_n(y, n, d); }
+
 // s(x) + x s'(x), where s is the sigmoid.
 void SiluDerivative(const float* x, size_t n, float* d) {
   kernels::Apply(Function::kSigmoid, x, n, d);
@@ -221,6 +223,11 @@ const OperatorGradient& SigmoidGradient() {
 
 const OperatorGradient& TanhGradient() {
   static const Unary<TanhDerivative, From::kOutput> gradient;
+  return gradient;
+}
+
+const OperatorGradient& ExpGradient() {
+  static const Unary<ExpDerivative, From::kOutput> gradient;
   return gradient;
 }
 

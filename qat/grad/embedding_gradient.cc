@@ -17,7 +17,8 @@ class EmbeddingStep : public BackwardStep {
         dy_(binding.output_gradient),
         dweight_(binding.weight_gradient),
         rows_(static_cast<size_t>(model.file().Get(node.weight).shape[0])),
-        width_(model.value(node.output).ElementCount()) {}
+        width_(static_cast<size_t>(model.value(node.output).shape.back())),
+        row_ids_(model.value(node.inputs[0]).ElementCount()) {}
 
   // An id may come more than once, so threads share the rows of the weight and
   // not those of the call; each looks at all ids.
@@ -26,7 +27,7 @@ class EmbeddingStep : public BackwardStep {
     constexpr size_t kPieces = 16;
     ParallelFor(executor_, rows_, (rows_ + kPieces - 1) / kPieces,
                 [&](size_t begin, size_t end) {
-                  for (size_t i = 0; i < m; ++i) {
+                  for (size_t i = 0; i < m * row_ids_; ++i) {
                     const auto id =
                         static_cast<size_t>(AliasedId(aliases_, ids_[i]));
                     if (id < begin || id >= end) continue;
@@ -45,6 +46,7 @@ class EmbeddingStep : public BackwardStep {
   float* dweight_;
   size_t rows_;
   size_t width_;
+  size_t row_ids_;  // in a row of the call
 };
 
 class Embedding : public OperatorGradient {

@@ -42,7 +42,9 @@ StateLayout::StateLayout(std::shared_ptr<const Model> shared_model,
   std::map<std::tuple<OpType, std::string, size_t>, size_t> shared;
   for (const Node& node : model->graph().nodes) {
     const Operator& op = GetOperator(node.op);
-    sequential |= op.schema().context != RowContext::kNone;
+    const RowContext row_context = op.schema().context;
+    sequential |= row_context == RowContext::kPosition ||
+                  row_context == RowContext::kState;
     const size_t bytes = op.PageBytes(*model, node, execution);
     const std::string content = bytes == 0 ? "" : op.PageContent(node);
     const auto found = shared.find({node.op, content, bytes});

@@ -166,6 +166,12 @@ const Operator& TanhOperator() {
   return op;
 }
 
+const Operator& ExpOperator() {
+  static const UnaryOperator<kernels::Function::kExp> op(
+      "exp", kernels::Fusion::kNone);
+  return op;
+}
+
 const Operator& AddOperator() {
   static const BinaryOperator<Add> op("add", true);
   return op;

@@ -21,11 +21,13 @@ class EmbeddingStep : public Step {
         weight_(GetWeight(model, node.weight)),
         aliases_(EmbeddingAliases(node)),
         ids_(static_cast<const int32_t*>(binding.inputs[0])),
+        row_ids_(model.value(node.inputs[0]).ElementCount()),
         output_(binding.output),
         executor_(executor) {}
 
   void Run(size_t m, const Call&) override {
-    for (size_t i = 0; i < m; ++i) {
+    const size_t count = m * row_ids_;
+    for (size_t i = 0; i < count; ++i) {
       if (RowOf(ids_[i]) < 0 || RowOf(ids_[i]) >= int64_t{weight_.n}) {
         throw NodeError(model_, node_,
                         "id " + std::to_string(ids_[i]) + " of token " +
@@ -34,7 +36,7 @@ class EmbeddingStep : public Step {
                         ErrorCode::kInvalidArgument);
       }
     }
-    ParallelFor(executor_, m, kRowsPerTask, [this](size_t begin, size_t end) {
+    ParallelFor(executor_, count, kRowsPerTask, [this](size_t begin, size_t end) {
       const size_t k = weight_.k;
       for (size_t i = begin; i < end; ++i) {
         const auto row = static_cast<uint32_t>(RowOf(ids_[i]));
@@ -53,7 +55,7 @@ class EmbeddingStep : public Step {
   }
 
   StepCost Cost(size_t m, const Call&) const override {
-    return {.bytes = weight_.ByteCount() / weight_.n * m};
+    return {.bytes = weight_.ByteCount() / weight_.n * row_ids_ * m};
   }
 
  private:
@@ -64,6 +66,7 @@ class EmbeddingStep : public Step {
   Weight weight_;
   std::vector<int64_t> aliases_;
   const int32_t* ids_;
+  size_t row_ids_;  // in a row of the call
   float* output_;
   Executor* executor_;
 };
@@ -82,10 +85,9 @@ class Embedding : public Operator {
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
       Span<const ValueInfo* const> inputs) const override {
-    if (inputs[0]->type != ValueType::kInt32 || !inputs[0]->shape.empty()) {
-      throw NodeError(
-          model, node,
-          "input '" + inputs[0]->name + "' must be int32 ids of shape []");
+    if (inputs[0]->type != ValueType::kInt32) {
+      throw NodeError(model, node,
+                      "input '" + inputs[0]->name + "' must be int32 ids");
     }
     const Weight weight = GetWeight(model, node.weight);
     const std::vector<int64_t> aliases = EmbeddingAliases(node);
@@ -99,7 +101,9 @@ class Embedding : public Operator {
                           std::to_string(aliases[i]) + ", of " +
                           std::to_string(weight.n));
     }
-    return {int64_t{weight.k}};
+    std::vector<int64_t> shape = inputs[0]->shape;
+    shape.push_back(int64_t{weight.k});
+    return shape;
   }
 
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,

@@ -38,17 +38,23 @@ class Message {
   std::string bytes_;
 };
 
-// A graph of ONNX with one float input "x" and one output "y".
+// A graph of ONNX with one input "x", of floats if it is not said otherwise, and
+// one output "y".
 class OnnxWriter {
  public:
-  explicit OnnxWriter(const std::vector<int64_t>& shape) {
+  static constexpr int64_t kFloat = 1;  // numbers of types
+  static constexpr int64_t kInt8 = 3;
+  static constexpr int64_t kInt64 = 7;
+
+  explicit OnnxWriter(const std::vector<int64_t>& shape,
+                      int64_t type = kFloat) {
     Message dims;
     for (const int64_t size : shape) {
       // A batch has a name instead.
       dims.Add(1,
                size < 0 ? Message().Bytes(2, "N") : Message().Integer(1, size));
     }
-    const Message tensor = Message().Integer(1, 1).Add(2, dims);
+    const Message tensor = Message().Integer(1, type).Add(2, dims);
     graph_.Add(11, Message().Bytes(1, "x").Add(2, Message().Add(1, tensor)));
     graph_.Add(12, Message().Bytes(1, "y"));
   }
@@ -58,11 +64,21 @@ class OnnxWriter {
     std::vector<std::string> inputs;
     std::string output = "y";
     std::vector<std::pair<std::string, std::vector<int64_t>>> lists = {};
+    std::vector<std::pair<std::string, int64_t>> numbers = {};
+    std::vector<std::string> more_outputs = {};
   };
   OnnxWriter& Add(const Node& node) {
     Message message;
     for (const std::string& input : node.inputs) message.Bytes(1, input);
-    message.Bytes(2, node.output).Bytes(4, node.op);
+    message.Bytes(2, node.output);
+    for (const std::string& output : node.more_outputs) {
+      message.Bytes(2, output);
+    }
+    message.Bytes(4, node.op);
+    for (const auto& [name, value] : node.numbers) {
+      message.Add(
+          5, Message().Bytes(1, name).Integer(20, 2).Integer(3, value));
+    }
     for (const auto& [name, values] : node.lists) {
       Message attribute = Message().Bytes(1, name).Integer(20, 7);
       for (const int64_t value : values) attribute.Integer(8, value);
@@ -73,16 +89,23 @@ class OnnxWriter {
   }
   OnnxWriter& Floats(const std::string& name, const std::vector<int64_t>& shape,
                      const std::vector<float>& values) {
-    return Tensor(
-        name, 1, shape,
-        Message().Bytes(9, {reinterpret_cast<const char*>(values.data()),
-                            values.size() * sizeof(float)}));
+    return Raw(name, kFloat, shape, values);
+  }
+  OnnxWriter& Integers(const std::string& name,
+                       const std::vector<int64_t>& shape,
+                       const std::vector<int64_t>& values) {
+    return Raw(name, kInt64, shape, values);
+  }
+  OnnxWriter& Bytes(const std::string& name, const std::vector<int64_t>& shape,
+                    const std::vector<int8_t>& values) {
+    return Raw(name, kInt8, shape, values);
   }
   OnnxWriter& External(const std::string& name,
                        const std::vector<int64_t>& shape,
                        const std::string& file) {
     const Message entry = Message().Bytes(1, "location").Bytes(2, file);
-    return Tensor(name, 1, shape, Message().Integer(14, 1).Add(13, entry));
+    return Tensor(name, kFloat, shape,
+                  Message().Integer(14, 1).Add(13, entry));
   }
 
   std::string File() const {
@@ -94,6 +117,15 @@ class OnnxWriter {
   }
 
  private:
+  template <typename T>
+  OnnxWriter& Raw(const std::string& name, int64_t type,
+                  const std::vector<int64_t>& shape,
+                  const std::vector<T>& values) {
+    return Tensor(
+        name, type, shape,
+        Message().Bytes(9, {reinterpret_cast<const char*>(values.data()),
+                            values.size() * sizeof(T)}));
+  }
   OnnxWriter& Tensor(const std::string& name, int64_t type,
                      const std::vector<int64_t>& shape, const Message& data) {
     Message tensor = Message().Integer(2, type).Bytes(8, name);

@@ -49,6 +49,8 @@ struct Case {
   size_t experts = 0;
   // Whether input 1 has a gradient.
   bool second_counts = true;
+  // Whether inputs are away from 0, above it.
+  bool positive = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
@@ -99,6 +101,27 @@ std::vector<Case> Cases() {
       {"Silu", OpType::kSilu, {{9}}},
       {"Sigmoid", OpType::kSigmoid, {{9}}},
       {"Tanh", OpType::kTanh, {{9}}},
+      {"Exp", OpType::kExp, {{9}}},
+      {.name = "Square",
+       .op = OpType::kPower,
+       .inputs = {{9}},
+       .attributes = {{"exponent", 2.0}}},
+      {.name = "Root",
+       .op = OpType::kPower,
+       .inputs = {{9}},
+       .attributes = {{"exponent", 0.5}},
+       .positive = true},
+      {.name = "InverseRoot",
+       .op = OpType::kPower,
+       .inputs = {{9}},
+       .attributes = {{"exponent", -1.5}},
+       .positive = true},
+      {"Matmul", OpType::kMatmul, {{2, 3, 5}, {2, 5, 4}}},
+      {"Transpose",
+       OpType::kTranspose,
+       {{2, 3, 4}},
+       {{"order", std::vector<int64_t>{2, 0, 1}}}},
+      {"EmbeddingOfSeveralIds", OpType::kEmbedding, {{3}}, {}, {4, 6}},
       {"Add", OpType::kAdd, {{3, 4}, {3, 4}}},
       {"Mul", OpType::kMul, {{3, 4}, {3, 4}}},
       {"Softmax", OpType::kSoftmax, {{2, 9}}},
@@ -358,11 +381,14 @@ class Harness {
       size_t width = 1;
       for (const int64_t size : c.inputs[i]) width *= static_cast<size_t>(size);
       if (ids) {
-        for (size_t row = 0; row < rows_; ++row) {
+        for (size_t row = 0; row < rows_ * width; ++row) {
           ids_.push_back(static_cast<int32_t>(row * 3 % 4));
         }
       } else {
         inputs_.push_back(RandomFloats(rows_ * width, i + 1));
+        if (c.positive) {
+          for (float& x : inputs_.back()) x = std::abs(x) + 0.5f;
+        }
         if (c.experts > 0 && i == 1) SetRoutes(width, inputs_.back());
       }
     }
@@ -526,6 +552,57 @@ INSTANTIATE_TEST_SUITE_P(All, OperatorGradientTest,
                          ::testing::ValuesIn(Cases()),
                          [](const auto& test) { return test.param.name; });
 
+// Rounding by the range of the values passes all of them on, as if it were none.
+TEST(DynamicQuantizeTest, GradientsPassTheRounding) {
+  const Case rounding{"DynamicQuantize",
+                      OpType::kDynamicQuantize,
+                      {{3, 4}},
+                      {{"over", "call"}}};
+  const Case plain{"Reshape",
+                   OpType::kReshape,
+                   {{3, 4}},
+                   {{"shape", std::vector<int64_t>{3, 4}}}};
+  Harness rounded(rounding);
+  Harness copied(plain);
+  EXPECT_NE(rounded.Loss(), copied.Loss());
+  rounded.Backward();
+  copied.Backward();
+  EXPECT_EQ(rounded.Gradients(), copied.Gradients());
+}
+
+// The tensor of a constant gets what all rows give.
+TEST(ConstantGradientTest, IsTheSumOverRows) {
+  constexpr size_t kRows = 5;
+  constexpr size_t kWidth = 6;
+  Graph graph;
+  graph.inputs.push_back({"x", ValueType::kFloat32, {2, 3}});
+  graph.nodes = {{OpType::kConstant, {}, "c", "weight", ""},
+                 {OpType::kMul, {"x", "c"}, "y", "", ""}};
+  graph.outputs.push_back("y");
+  TensorMap parameters;
+  Tensor& weight = parameters.try_emplace("weight", Shape{2, 3}).first->second;
+  weight.values = RandomFloats(kWidth, 3);
+  TrainingProgram program(graph, parameters,
+                          TrainingProgramOptions{.input_gradients = true});
+  const std::vector<float> x = RandomFloats(kRows * kWidth, 1);
+  const std::vector<float> dy = RandomFloats(kRows * kWidth, 2);
+  const std::vector<TrainingSequence> sequences = {{.rows = kRows}};
+  const std::array<const void*, 1> inputs{x.data()};
+  const std::array<const float*, 1> gradients{dy.data()};
+  program.Forward(sequences, inputs);
+  program.ClearGradients();
+  program.Backward(gradients);
+  const auto& got = program.gradients().find("weight")->second.values;
+  ASSERT_EQ(got.size(), kWidth);
+  for (size_t i = 0; i < kWidth; ++i) {
+    float sum = 0;
+    for (size_t row = 0; row < kRows; ++row) {
+      sum += dy[row * kWidth + i] * x[row * kWidth + i];
+    }
+    EXPECT_NEAR(got[i], sum, 1e-5);
+  }
+}
+
 // A node that rounds its input has the gradients of one that is given rounded
 // values, but for what was clipped.
 TEST(RoundedInputTest, GradientsPassTheRounding) {
@@ -658,6 +735,10 @@ TEST(CacheTest, GradientsPassTheRounding) {
 TEST(OperatorGradientTableTest, HasEveryOperator) {
   std::set<OpType> tested;
   for (const Case& c : Cases()) tested.insert(c.op);
+  // These have tests of their own above: differences see the steps of the one,
+  // the other has no input.
+  tested.insert(OpType::kDynamicQuantize);
+  tested.insert(OpType::kConstant);
   for (const OpType op : AllOperators()) {
     EXPECT_TRUE(tested.contains(op)) << Name(op);
   }

@@ -267,6 +267,40 @@ std::vector<BadModel> ModelCases() {
                  .Set("shape", std::vector<int64_t>{4, 8})
                  .Add(OpType::kConcat, {"x", "rows"}, "z");
            }},
+      {.name = "MatmulOfOtherDepths",
+       .expected = {"matmul node 'z'", "are not [.., M, K] and [.., K, N]"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kReshape, {"x"}, "rows")
+                 .Set("shape", std::vector<int64_t>{4, 8})
+                 .Add(OpType::kMatmul, {"rows", "rows"}, "z");
+           }},
+      {.name = "MatmulOfVectors",
+       .expected = {"matmul node 'z'", "[32] and [32] are not"},
+       .build =
+           [](ModelBuilder& b) { b.Add(OpType::kMatmul, {"x", "x"}, "z"); }},
+      {.name = "TransposeWithADimensionTwice",
+       .expected = {"transpose node 'z'", "'order' does not name each"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kReshape, {"x"}, "rows")
+                 .Set("shape", std::vector<int64_t>{4, 8})
+                 .Add(OpType::kTranspose, {"rows"}, "z")
+                 .Set("order", std::vector<int64_t>{1, 1});
+           }},
+      {.name = "TransposeOfFewerDimensions",
+       .expected = {"transpose node 'z'", "'order' does not name each"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kTranspose, {"x"}, "z")
+                 .Set("order", std::vector<int64_t>{0, 1});
+           }},
+      {.name = "PowerOfAThird",
+       .expected = {"power node 'z'", "'exponent' is no multiple of a half"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kPower, {"x"}, "z").Set("exponent", 1.0 / 3);
+           }},
       {.name = "AliasWithoutARow",
        .expected = {"embedding node 'e'", "'aliases' are not pairs"},
        .build =
@@ -465,9 +499,12 @@ std::vector<BadModel> ModelCases() {
       {.name = "EmbeddingOfFloats",
        .expected = {"embedding node 'e'", "'ids' must be int32"},
        .build = [](ModelBuilder& b) { Embedding(b, {}, ValueType::kFloat32); }},
-      {.name = "EmbeddingOfVectors",
-       .expected = {"embedding node 'e'", "of shape []"},
-       .build = [](ModelBuilder& b) { Embedding(b, {4}, ValueType::kInt32); }},
+      {.name = "EmbeddingOfEightDimensions",
+       .expected = {"value 'e'", "has more than 8 dimensions"},
+       .build =
+           [](ModelBuilder& b) {
+             Embedding(b, {1, 1, 1, 1, 1, 1, 1, 4}, ValueType::kInt32);
+           }},
       {.name = "BiasWrongLength",
        .expected = {"tensor 'fc1.bias'", "is F32 [24]", "must be F32 [8]"},
        .build =

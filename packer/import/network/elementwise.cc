@@ -1,57 +1,14 @@
 // Operators that compute element by element.
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/network/broadcast.h"
 #include "packer/import/network/network.h"
 
 namespace lutra::packer {
-namespace {
-
-using Dims = std::vector<std::vector<Axis>>;
-
-// Cuts the axes of two dimensions so that both have the same sizes. False if
-// that cannot be.
-bool Cut(std::vector<Axis>& a, std::vector<Axis>& b) {
-  for (size_t i = 0; i < a.size() || i < b.size(); ++i) {
-    if (i >= a.size() || i >= b.size()) return false;
-    if (a[i].is_row() || b[i].is_row()) {
-      if (a[i].row != b[i].row) return false;
-      continue;
-    }
-    if (a[i].size == b[i].size) continue;
-    std::vector<Axis>& longer = a[i].size > b[i].size ? a : b;
-    const int64_t size = std::min(a[i].size, b[i].size);
-    if (longer[i].size % size != 0) return false;
-    const Axis axis = longer[i];
-    const int64_t inner = axis.size / size;
-    longer[i] = {size, axis.stride * inner};
-    longer.insert(longer.begin() + static_cast<std::ptrdiff_t>(i) + 1,
-                  {inner, axis.stride});
-  }
-  return true;
-}
-
-// The dimensions that both broadcast to.
-Dims Common(const View& a, const View& b) {
-  const View& longer = a.dims.size() >= b.dims.size() ? a : b;
-  const View& other = &longer == &a ? b : a;
-  Dims dims = longer.dims;
-  const size_t added = longer.dims.size() - other.dims.size();
-  for (size_t i = added; i < dims.size(); ++i) {
-    const auto& dim = other.dims[i - added];
-    if (DimSize(dims[i]) == 1 && !HasRows(dims[i])) dims[i] = dim;
-  }
-  return dims;
-}
-
-View BroadcastTo(const View& view, const Dims& dims) {
-  auto result = Broadcast(view, dims);
-  if (!result) throw Error("takes inputs whose shapes do not fit");
-  return *std::move(result);
-}
-
-}  // namespace
 
 Value NetworkBuilder::Unary(OpType op, const Value& x, Attributes attributes) {
   const Value full = Full(x);
@@ -72,15 +29,27 @@ Value NetworkBuilder::OnGrid(const Value& x, const ValueGrid& grid) {
   return y;
 }
 
+Value NetworkBuilder::OnOwnGrid(const Value& x) {
+  // An array of one row of a call has a grid of its own.
+  bool one_row = true;
+  for (const auto& dim : x.view.dims) {
+    for (const Axis& axis : dim) {
+      one_row = one_row && (!axis.is_row() || axis.size == 1);
+    }
+  }
+  return Unary(OpType::kDynamicQuantize, x,
+               {{"over", std::string(one_row ? "row" : "call")}});
+}
+
 Value NetworkBuilder::Binary(OpType op, const Value& a, const Value& b) {
-  const Dims dims = Common(a.view, b.view);
+  const Dims dims = CommonDims(a.view, b.view);
   Value left = WithView(a, BroadcastTo(a.view, dims));
   Value right = WithView(b, BroadcastTo(b.view, dims));
-  if (RowsOf(a.view) != RowsOf(b.view)) {
+  if (!a.same_in_rows && !b.same_in_rows && RowsOf(a.view) != RowsOf(b.view)) {
     throw Unsupported{"values of a batch together with others of none"};
   }
   for (size_t i = 0; i < dims.size(); ++i) {
-    if (!Cut(left.view.dims[i], right.view.dims[i])) {
+    if (!CutAlike(left.view.dims[i], right.view.dims[i])) {
       throw Unsupported{"inputs whose axes are joined in different ways"};
     }
   }
@@ -104,7 +73,7 @@ Value NetworkBuilder::Affine(const Value& x, const Constant* factor,
   Dims dims = x.view.dims;
   for (const Constant* constant : {factor, offset}) {
     if (constant == nullptr) continue;
-    dims = Common({dims, 0}, constant->view);
+    dims = CommonDims({dims, 0}, constant->view);
   }
   Value full = Full(WithView(x, BroadcastTo(x.view, dims)));
   // Memory repeats the numbers with this period.
@@ -114,7 +83,7 @@ Value NetworkBuilder::Affine(const Value& x, const Constant* factor,
     if (constant == nullptr) continue;
     View view = BroadcastTo(constant->view, dims);
     for (size_t i = 0; i < dims.size(); ++i) {
-      if (!Cut(view.dims[i], full.view.dims[i])) {
+      if (!CutAlike(view.dims[i], full.view.dims[i])) {
         throw Unsupported{"numbers whose axes are joined in another way"};
       }
       for (size_t j = 0; j < view.dims[i].size(); ++j) {
@@ -131,7 +100,7 @@ Value NetworkBuilder::Affine(const Value& x, const Constant* factor,
     if (constant == nullptr) return result;
     for (size_t i = 0; i < dims.size(); ++i) {
       // Cutting for one may have cut the value's axes further than the other's.
-      Cut(view.dims[i], full.view.dims[i]);
+      CutAlike(view.dims[i], full.view.dims[i]);
     }
     std::vector<Axis> axes;
     for (const AxisRef& ref : InMemoryOrder(full.view)) {
@@ -172,6 +141,28 @@ Value NetworkBuilder::Affine(const Value& x, const Constant* factor,
   return AddLayer(std::move(layer), image, full.view);
 }
 
+// As the scales of a matrix of whole numbers that all are 1. False if they are
+// not, or are not those of rows.
+bool NetworkBuilder::TakeScales(const std::vector<float>& factors,
+                                Matrix& matrix) {
+  const Quantization& old = *matrix.constant.quantization;
+  std::vector<float> scales(old.scales.bytes.size() /
+                            BytesOf(old.scales.type, 1));
+  if (old.block != 0 || scales.size() != matrix.rows.size()) return false;
+  for (size_t i = 0; i < scales.size(); ++i) {
+    if (old.scales.Float(i) != 1) return false;
+  }
+  for (size_t row = 0; row < matrix.rows.size(); ++row) {
+    const size_t own =
+        old.ScaleOf(size_t{matrix.rows[row]} + matrix.columns[0]);
+    scales[own] = factors[row % factors.size()];
+  }
+  auto scaled = std::make_shared<Quantization>(old);
+  scaled->scales = Elements::Of(std::move(scales));
+  matrix.constant.quantization = std::move(scaled);
+  return true;
+}
+
 // Into the layer that makes x, whose outputs are the last axis of memory.
 std::optional<Value> NetworkBuilder::Fold(const Value& x,
                                           const std::vector<float>& factors,
@@ -186,11 +177,11 @@ std::optional<Value> NetworkBuilder::Fold(const Value& x,
   if (n % factors.size() != 0) return std::nullopt;
   const bool one = std::all_of(factors.begin(), factors.end(),
                                [](float f) { return f == 1; });
-  // Quantized weights keep their scales.
-  if (!one && layer.weight->constant.quantization != nullptr) {
-    return std::nullopt;
-  }
-  if (!one) {
+  const bool quantized = layer.weight->constant.quantization != nullptr;
+  if (!one && quantized) {
+    // Quantized weights keep their scales, unless these are still to come.
+    if (!TakeScales(factors, *layer.weight)) return std::nullopt;
+  } else if (!one) {
     if (layer.factors.empty()) layer.factors.assign(n, 1);
     for (size_t i = 0; i < n; ++i) {
       layer.factors[i] *= double{factors[i % factors.size()]};

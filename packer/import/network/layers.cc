@@ -46,6 +46,12 @@ std::vector<size_t> AllDims(const View& view) {
   return dims;
 }
 
+size_t CountOf(const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  return static_cast<size_t>(count);
+}
+
 std::vector<Axis> DimOf(int64_t size, int64_t stride) {
   if (size == 1) return {};
   return {{size, stride}};
@@ -255,6 +261,34 @@ Value NetworkBuilder::Padded(const Value& x, const ImageDims& dims,
   return y;
 }
 
+std::optional<Value> NetworkBuilder::ReducedInPlace(
+    OpType pool, const Value& x, const std::vector<size_t>& dims,
+    const std::vector<AxisRef>& reduced) {
+  if (!ShowsAll(x.view, CountOf(x.shape))) return std::nullopt;
+  std::vector<Axis> axes;
+  for (const AxisRef& ref : reduced) {
+    axes.push_back(x.view.dims[ref.dim][ref.index]);
+  }
+  std::sort(axes.begin(), axes.end(), [](const Axis& a, const Axis& b) {
+    return a.stride > b.stride;
+  });
+  axes = Merged(axes);
+  if (axes.size() != 1) return std::nullopt;
+  const int64_t count = axes[0].size;
+  const int64_t inner = axes[0].stride;
+  const auto outer = static_cast<int64_t>(CountOf(x.shape)) / (count * inner);
+  const Value image = InShape(x, {outer, count, inner});
+  View view = x.view;
+  for (const size_t dim : dims) view.dims[dim].clear();
+  for (auto& dim : view.dims) {
+    for (Axis& axis : dim) {
+      if (axis.stride > inner) axis.stride /= count;
+    }
+  }
+  return AddNode(pool, {&image}, {outer, 1, inner}, view,
+                 {{"kernel", List({1, count})}});
+}
+
 Value NetworkBuilder::Reduce(OpType pool, const Value& x,
                              const std::vector<size_t>& dims) {
   std::vector<size_t> kept = AllDims(x.view);
@@ -268,6 +302,7 @@ Value NetworkBuilder::Reduce(OpType pool, const Value& x,
   }
   const auto reduced = OfDims(x.view, dims);
   if (reduced.empty()) return x;
+  if (auto y = ReducedInPlace(pool, x, dims, reduced)) return *std::move(y);
   int64_t count = 1;
   for (const AxisRef& ref : reduced) {
     count *= x.view.dims[ref.dim][ref.index].size;
@@ -350,10 +385,7 @@ Value NetworkBuilder::Norm(OpType op, const Value& x, const Constant& weight,
 }
 
 Value NetworkBuilder::Embedding(const Constant& table, const Value& ids) {
-  if (!ids.ids || !ids.shape.empty()) {
-    throw Unsupported{
-        "a table looked up by anything but one id of the input for each row"};
-  }
+  if (!ids.ids) throw Unsupported{"a table looked up by what is computed"};
   Layer layer;
   layer.node.op = OpType::kEmbedding;
   layer.node.inputs = {ids.name};
@@ -365,40 +397,74 @@ Value NetworkBuilder::Embedding(const Constant& table, const Value& ids) {
   layer.weight = std::move(matrix);
   layer.weight_name = NewTensorName(table.name);
   View view = ids.view;
+  view.offset *= n;
+  for (auto& dim : view.dims) {
+    for (Axis& axis : dim) axis.stride *= n;
+  }
   view.dims.push_back(DimOf(n, 1));
-  return AddLayer(std::move(layer), {n}, std::move(view));
+  std::vector<int64_t> shape = ids.shape;
+  shape.push_back(n);
+  return AddLayer(std::move(layer), std::move(shape), std::move(view));
 }
 
-Value NetworkBuilder::Concat(const Value& a, const Value& b, size_t dim) {
+Value NetworkBuilder::Concat(const Value& a, const Value& other, size_t dim) {
   if (HasRows(a.view.dims[dim])) throw Unsupported{"along the batch"};
+  Value b = other;
+  if (other.same_in_rows) {
+    for (size_t i = 0; i < a.view.dims.size(); ++i) {
+      if (b.view.dims[i].empty() && HasRows(a.view.dims[i])) {
+        b.view.dims[i] = a.view.dims[i];
+      }
+    }
+  }
   if (RowsOf(a.view) != RowsOf(b.view)) {
     throw Unsupported{"values of a batch together with others of none"};
   }
-  std::vector<size_t> order = AllDims(a.view);
-  order.erase(order.begin() + static_cast<std::ptrdiff_t>(dim));
-  for (const size_t other : order) {
-    if (DimSize(a.view.dims[other]) != DimSize(b.view.dims[other])) {
-      throw Error("joins shapes that differ in more than one dimension");
-    }
-  }
-  // Images stay images: the dimensions keep the order they have in memory.
+  // What lies outside of the dimension in memory stays there, and so does what
+  // lies inside, if the dimension is of one axis. Of a dimension of size 1 that
+  // is everything.
+  const auto axes_of = [&](const Value& value) {
+    return RowElementAxes(value.view.dims[dim]).size();
+  };
+  const View& lead = axes_of(a) == 0 ? b.view : a.view;
   const auto stride = [&](size_t d) {
-    const auto axes = RowElementAxes(a.view.dims[d]);
+    const auto axes = RowElementAxes(lead.dims[d]);
     return axes.empty() ? int64_t{0} : axes.front().stride;
   };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t p, size_t q) { return stride(p) > stride(q); });
+  const bool one_axis = axes_of(a) <= 1 && axes_of(b) <= 1;
+  const bool single = axes_of(a) == 0 && axes_of(b) == 0;
+  std::vector<size_t> outer;
+  std::vector<size_t> inner;
+  for (size_t d = 0; d < a.view.dims.size(); ++d) {
+    if (d == dim) continue;
+    if (DimSize(a.view.dims[d]) != DimSize(b.view.dims[d])) {
+      throw Error("joins shapes that differ in more than one dimension");
+    }
+    const bool inside = single || (one_axis && stride(d) < stride(dim));
+    (inside ? inner : outer).push_back(d);
+  }
+  const auto by_stride = [&](size_t p, size_t q) {
+    return stride(p) > stride(q);
+  };
+  std::stable_sort(outer.begin(), outer.end(), by_stride);
+  std::stable_sort(inner.begin(), inner.end(), by_stride);
+  std::vector<size_t> order = outer;
   order.push_back(dim);
-  const int64_t left = SizeOf(a.view.dims[dim]);
-  const int64_t right = SizeOf(b.view.dims[dim]);
+  order.insert(order.end(), inner.begin(), inner.end());
+  int64_t block = 1;  // elements inside of one of the dimension
+  for (const size_t d : inner) block *= SizeOf(RowElementAxes(a.view.dims[d]));
+  const int64_t left = SizeOf(a.view.dims[dim]) * block;
+  const int64_t right = SizeOf(b.view.dims[dim]) * block;
   const int64_t rows = static_cast<int64_t>(RowElements(a.view)) / left;
   const Value x = Arranged(a, OfDims(a.view, order), {rows, left});
   const Value y = Arranged(b, OfDims(b.view, order), {rows, right});
   View view = x.view;
-  for (auto& axes : view.dims) {
-    for (Axis& axis : axes) axis.stride = axis.stride / left * (left + right);
+  for (const size_t d : outer) {
+    for (Axis& axis : view.dims[d]) {
+      axis.stride = axis.stride / left * (left + right);
+    }
   }
-  view.dims[dim] = DimOf(left + right, 1);
+  view.dims[dim] = DimOf((left + right) / block, block);
   return AddNode(OpType::kConcat, {&x, &y}, {rows, left + right}, view);
 }
 

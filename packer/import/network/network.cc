@@ -4,6 +4,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <numeric>
 
 #include "lutra/runtime/error.h"
 #include "packer/import/checkpoint.h"
@@ -123,6 +124,27 @@ std::vector<NetworkBuilder::AxisRef> NetworkBuilder::InMemoryOrder(
   return order;
 }
 
+std::optional<std::vector<int64_t>> NetworkBuilder::Permutation(
+    const std::vector<Axis>& axes, int64_t offset, int64_t memory) {
+  constexpr size_t kMostDims = 8;
+  if (offset != 0 || axes.size() > kMostDims) return std::nullopt;
+  std::vector<size_t> sorted(axes.size());
+  std::iota(sorted.begin(), sorted.end(), size_t{0});
+  std::stable_sort(sorted.begin(), sorted.end(), [&](size_t a, size_t b) {
+    return axes[a].stride > axes[b].stride;
+  });
+  std::vector<int64_t> order(axes.size());
+  int64_t expected = 1;
+  for (size_t i = sorted.size(); i-- > 0;) {
+    const Axis& axis = axes[sorted[i]];
+    if (axis.stride != expected) return std::nullopt;
+    expected *= axis.size;
+    order[sorted[i]] = static_cast<int64_t>(i);
+  }
+  if (expected != memory) return std::nullopt;
+  return order;
+}
+
 Value NetworkBuilder::Arranged(const Value& x,
                                const std::vector<AxisRef>& order,
                                const std::vector<int64_t>& shape) {
@@ -147,10 +169,22 @@ Value NetworkBuilder::Arranged(const Value& x,
     value.view = std::move(view);
     return value;
   }
+  if (x.ids) throw Unsupported{"ids that are put in another order"};
+  if (const auto dims = Permutation(merged, x.view.offset, memory)) {
+    std::vector<int64_t> sizes(merged.size());
+    std::vector<int64_t> moved_sizes;
+    for (size_t i = 0; i < merged.size(); ++i) {
+      sizes[static_cast<size_t>((*dims)[i])] = merged[i].size;
+      moved_sizes.push_back(merged[i].size);
+    }
+    const Value from = InShape(x, sizes);
+    const Value moved = AddNode(OpType::kTranspose, {&from}, moved_sizes, view,
+                                {{"order", *dims}});
+    return InShape(moved, shape);
+  }
   const Value flat = InShape(x, {memory});
   Layer layer;
   layer.node.inputs = {flat.name};
-  if (x.ids) throw Unsupported{"ids that are put in another order"};
   if (in_line) {
     layer.node.op = OpType::kSlice;
     layer.node.attributes["begin"] = static_cast<double>(x.view.offset);

@@ -51,6 +51,8 @@ struct Value {
   std::optional<ValueGrid> grid = {};
   // Between which numbers it lies, if it was quantized.
   std::optional<std::pair<double, double>> range = {};
+  // Whether it is the same in every row, as a constant is.
+  bool same_in_rows = false;
 };
 
 // A window that moves over an image: rows, columns.
@@ -101,6 +103,14 @@ class NetworkBuilder {
   Value Scaled(const Value& x, double factor);
   // Rounded to the numbers of a grid.
   Value OnGrid(const Value& x, const ValueGrid& grid);
+  // Rounded to 256 numbers between its smallest and largest element.
+  Value OnOwnGrid(const Value& x);
+
+  // ---- Products of values ----
+  // a [.., M, K] times b [.., K, N], whose dimensions before are broadcast.
+  Value Matmul(const Value& a, const Value& b);
+  // A constant as a value, where one is needed.
+  Value Held(const Constant& constant);
 
   // ---- Layers ----
   // x [.., K] times a weight [K, N].
@@ -158,6 +168,7 @@ class NetworkBuilder {
   std::string NewTensorName(const std::string& name);
   Value InShape(const Value& x, const std::vector<int64_t>& shape);
   Value Full(const Value& x);
+  static bool TakeScales(const std::vector<float>& factors, Matrix& matrix);
   std::optional<Value> Fold(const Value& x, const std::vector<float>& factors,
                             const std::vector<float>& offsets);
   Value Image(const Value& x, const ImageDims& dims);
@@ -173,6 +184,14 @@ class NetworkBuilder {
   static std::vector<AxisRef> InMemoryOrder(const View& view);
   static std::vector<AxisRef> OfDims(const View& view,
                                      const std::vector<size_t>& dims);
+  // Over dimensions that lie side by side in memory; nullopt if they do not.
+  std::optional<Value> ReducedInPlace(OpType pool, const Value& x,
+                                      const std::vector<size_t>& dims,
+                                      const std::vector<AxisRef>& reduced);
+  // The order that a permutation of all memory has; nullopt if axes show
+  // elements of it twice or not at all.
+  static std::optional<std::vector<int64_t>> Permutation(
+      const std::vector<Axis>& axes, int64_t offset, int64_t memory);
   // With the axes in this order in memory, as a value of this shape.
   Value Arranged(const Value& x, const std::vector<AxisRef>& order,
                  const std::vector<int64_t>& shape);

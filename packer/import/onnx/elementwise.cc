@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/network/broadcast.h"
 #include "packer/import/onnx/onnx_node.h"
 
 namespace lutra::packer {
@@ -54,6 +55,12 @@ void Cast(OnnxContext& node) {
   const auto type = OnnxType(node.Integer("to", 0));
   if (!type) throw Unsupported{"a cast to a type that is not known"};
   Operand operand = node.Input(0);
+  // Sums of products are as exact as floats as they are as whole numbers.
+  if (operand.dynamic && operand.dynamic->kind != DynamicPart::Kind::kNumbers &&
+      operand.dynamic->kind != DynamicPart::Kind::kZero && IsFloat(*type)) {
+    return node.SetOutput(std::move(operand));
+  }
+  if (operand.dynamic) throw Unsupported{"a cast of quantized values"};
   if (operand.value) {
     const bool same = operand.value->ids ? !IsFloat(*type) && BitsOf(*type) > 16
                                          : IsFloat(*type);
@@ -145,40 +152,44 @@ int64_t ComputeInteger(Arithmetic arithmetic, int64_t a, int64_t b) {
 
 Constant Known(Arithmetic arithmetic, const Constant& a, const Constant& b) {
   if (a.is_float() != b.is_float()) CheckFloat(a.is_float() ? b : a);
-  const View& longer =
-      a.view.dims.size() >= b.view.dims.size() ? a.view : b.view;
-  std::vector<int64_t> shape = ShapeOf(longer);
-  const View& other = &longer == &a.view ? b.view : a.view;
-  const size_t added = shape.size() - other.dims.size();
-  for (size_t i = added; i < shape.size(); ++i) {
-    if (shape[i] == 1) shape[i] = *DimSize(other.dims[i - added]);
-  }
-  const View natural = NaturalView(shape);
-  const auto view_a = Broadcast(a.view, natural.dims);
-  const auto view_b = Broadcast(b.view, natural.dims);
-  if (!view_a || !view_b) throw Error("takes inputs whose shapes do not fit");
-  Constant left = a;
-  left.view = *view_a;
-  Constant right = b;
-  right.view = *view_b;
   if (a.is_float()) {
-    std::vector<float> values = left.Floats();
-    const std::vector<float> others = right.Floats();
-    for (size_t i = 0; i < values.size(); ++i) {
-      values[i] = Compute(arithmetic, values[i], others[i]);
-    }
-    return MakeConstant("", Elements::Of(std::move(values)), shape);
+    return Combined<float>(
+        "", a, b, [=](float x, float y) { return Compute(arithmetic, x, y); });
   }
-  std::vector<int64_t> values = left.Integers();
-  const std::vector<int64_t> others = right.Integers();
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = ComputeInteger(arithmetic, values[i], others[i]);
-  }
-  return MakeConstant("", Elements::Of(std::move(values)), shape);
+  return Combined<int64_t>("", a, b, [=](int64_t x, int64_t y) {
+    return ComputeInteger(arithmetic, x, y);
+  });
+}
+
+// The constant where the factor is 1, else 0, also of what is not finite.
+Constant Chosen(const Constant& factor, const Constant& constant) {
+  CheckFloat(constant);
+  return Combined<float>(constant.name, factor, constant,
+                         [](float f, float x) { return f != 0 ? x : 0.0f; });
 }
 
 float Reciprocal(float x) { return 1 / x; }
 float Negative(float x) { return -x; }
+
+// x to the power of a multiple of a half.
+Value Power(const OnnxContext& node, const Value& x, double exponent) {
+  if (exponent == 1) return x;
+  if (exponent == 2) return node.net().Binary(OpType::kMul, x, x);
+  constexpr double kLargest = 8;  // of the runtime's attribute
+  if (!(std::abs(exponent) <= kLargest) ||
+      2 * exponent != std::floor(2 * exponent)) {
+    throw Unsupported{"an exponent that is no multiple of 1/2 up to 8"};
+  }
+  return node.net().Unary(OpType::kPower, x, {{"exponent", exponent}});
+}
+
+void Sqrt(OnnxContext& node) {
+  node.SetOutput(Power(node, node.ValueAt(0), 0.5));
+}
+
+void ReciprocalOf(OnnxContext& node) {
+  node.SetOutput(Power(node, node.ValueAt(0), -1));
+}
 
 // x * sigmoid(x), in either order: the node that is the sigmoid of the other.
 std::optional<size_t> SiluInput(const OnnxContext& node) {
@@ -193,8 +204,44 @@ std::optional<size_t> SiluInput(const OnnxContext& node) {
   return std::nullopt;
 }
 
+// A product with a factor that is not known as a number: a scale of what
+// DynamicQuantizeLinear has quantized times a constant, and products of such
+// numbers times constants and their scale. False if it is none of these.
+bool MultiplyDynamic(OnnxContext& node) {
+  using Kind = DynamicPart::Kind;
+  Operand a = node.Input(0);
+  Operand b = node.Input(1);
+  if (!a.dynamic) std::swap(a, b);
+  if (!a.dynamic) return false;
+  const auto is = [](const Operand& operand, Kind kind) {
+    return operand.dynamic && operand.dynamic->kind == kind;
+  };
+  if (is(a, Kind::kScale) && is(b, Kind::kProduct)) std::swap(a, b);
+  if (is(a, Kind::kProduct) && is(b, Kind::kScale) &&
+      a.dynamic->scale == b.dynamic->scale) {
+    node.SetOutput(node.net().Affine(*a.value, &*b.constant, nullptr));
+    return true;
+  }
+  if (b.dynamic || !b.constant) {
+    throw Unsupported{"quantized values with a factor that is computed"};
+  }
+  CheckFloat(*b.constant);
+  if (is(a, Kind::kScale)) {
+    a.constant = Known(Arithmetic::kMultiply, *a.constant, *b.constant);
+    node.SetOutput(std::move(a));
+    return true;
+  }
+  if (!is(a, Kind::kProduct)) {
+    throw Unsupported{"whole numbers of a quantized value as such"};
+  }
+  *a.value = node.net().Affine(*a.value, &*b.constant, nullptr);
+  node.SetOutput(std::move(a));
+  return true;
+}
+
 template <Arithmetic kArithmetic>
 void Binary(OnnxContext& node) {
+  if (kArithmetic == Arithmetic::kMultiply && MultiplyDynamic(node)) return;
   if (node.AllConstant()) {
     Constant result =
         Known(kArithmetic, node.ConstantAt(0), node.ConstantAt(1));
@@ -217,7 +264,7 @@ void Binary(OnnxContext& node) {
         }
         return node.SetOutput(net.Binary(OpType::kMul, a, b));
       case Arithmetic::kDivide:
-        throw Unsupported{"a quotient of two computed values"};
+        return node.SetOutput(net.Binary(OpType::kMul, a, Power(node, b, -1)));
     }
   }
   const size_t known = node.IsConstant(0) ? 0 : 1;
@@ -238,7 +285,10 @@ void Binary(OnnxContext& node) {
     case Arithmetic::kMultiply:
       return node.SetOutput(net.Affine(x, &constant, nullptr));
     case Arithmetic::kDivide: {
-      if (known == 0) throw Unsupported{"a quotient by a computed value"};
+      if (known == 0) {
+        return node.SetOutput(
+            net.Affine(Power(node, x, -1), &constant, nullptr));
+      }
       const Constant inverse = Mapped(constant, Reciprocal);
       return node.SetOutput(net.Affine(x, &inverse, nullptr));
     }
@@ -253,10 +303,33 @@ void Neg(OnnxContext& node) {
 }
 
 void Pow(OnnxContext& node) {
-  const float exponent = node.NumberAt(1);
-  const Value x = node.ValueAt(0);
-  if (exponent != 2) throw Unsupported{"an exponent other than 2"};
-  node.SetOutput(node.net().Binary(OpType::kMul, x, x));
+  node.SetOutput(Power(node, node.ValueAt(0), double{node.NumberAt(1)}));
+}
+
+// Where a mask that is known says so the second input, else the third.
+void Where(OnnxContext& node) {
+  const Constant mask = node.ConstantAt(0);
+  std::vector<float> chosen;
+  std::vector<float> others;
+  for (const int64_t bit : mask.Integers()) {
+    chosen.push_back(bit != 0 ? 1.0f : 0.0f);
+    others.push_back(bit != 0 ? 0.0f : 1.0f);
+  }
+  const std::vector<int64_t> shape = ShapeOf(mask.view);
+  std::optional<Value> sum;
+  std::optional<Constant> known;
+  for (const size_t input : {size_t{1}, size_t{2}}) {
+    const Constant factor = MakeConstant(
+        mask.name, Elements::Of(input == 1 ? chosen : others), shape);
+    if (node.IsConstant(input)) {
+      known = Chosen(factor, node.ConstantAt(input));
+      continue;
+    }
+    const Value part = node.net().Affine(node.ValueAt(input), &factor, nullptr);
+    sum = sum ? node.net().Binary(OpType::kAdd, *sum, part) : part;
+  }
+  if (known) sum = node.net().Affine(*sum, nullptr, &*known);
+  node.SetOutput(*std::move(sum));
 }
 
 // relu(x) - slope * relu(-x).
@@ -319,6 +392,10 @@ constexpr OnnxOperator kElementwise[] = {
     {"Div", 2, 2, Binary<Arithmetic::kDivide>},
     {"Neg", 1, 1, Neg},
     {"Pow", 2, 2, Pow},
+    {"Sqrt", 1, 1, Sqrt},
+    {"Reciprocal", 1, 1, ReciprocalOf},
+    {"Exp", 1, 1, Function<OpType::kExp>},
+    {"Where", 3, 3, Where},
     {"LeakyRelu", 1, 1, LeakyRelu},
     {"PRelu", 2, 2, PRelu},
     {"Abs", 1, 1, Abs},

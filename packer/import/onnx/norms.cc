@@ -50,7 +50,16 @@ void Norm(OnnxContext& node) {
   if (node.Dim(node.Integer("axis", -1), rank) + 1 != rank) {
     throw Unsupported{"a norm over several dimensions"};
   }
-  const Constant weight = node.ConstantAt(1);
+  const auto size = DimSize(x.view.dims.back());
+  if (!size || IsUnknownSize(*size)) throw Unsupported{"over the batch"};
+  const std::vector<int64_t> shape = {*size};
+  const Constant weight =
+      node.Has(1)
+          ? node.ConstantAt(1)
+          : MakeConstant(
+                node.node().outputs[0],
+                Elements::Of(std::vector<float>(static_cast<size_t>(*size), 1)),
+                shape);
   std::optional<Constant> bias;
   if (node.Has(2)) bias = node.ConstantAt(2);
   node.SetOutput(node.net().Norm(kOp, x, weight, bias ? &*bias : nullptr,
@@ -119,6 +128,8 @@ constexpr OnnxOperator kNorms[] = {
     {"LayerNormalization", 2, 3, Norm<OpType::kLayerNorm>},
     {"RMSNormalization", 2, 2, Norm<OpType::kRmsNorm>},
     {"SimplifiedLayerNormalization", 2, 2, Norm<OpType::kRmsNorm>},
+    {"lutra.LayerNorm", 1, 3, Norm<OpType::kLayerNorm>},
+    {"lutra.RmsNorm", 1, 2, Norm<OpType::kRmsNorm>},
     {"Softmax", 1, 1, Softmax},
     {"ReduceMean", 1, 2, Reduce<OpType::kAvgPool2d, false>},
     {"ReduceSum", 1, 2, Reduce<OpType::kAvgPool2d, true>},

@@ -156,10 +156,7 @@ class Importer {
       }
       view.dims.push_back(std::move(axes));
     }
-    if (ids && RowElements(view) > 1) {
-      missing.Add("input '" + input.name + "'", "several ids in a row");
-      return;
-    }
+    (void)RowElements(view);  // which has a limit
     const std::vector<size_t> order = OrderOf(view.dims.size(), images_);
     if (images_ && view.dims.size() == 4) {
       network_.Note("images of '" + input.name +
@@ -172,14 +169,10 @@ class Importer {
   void Translate(const OnnxNode& node, Missing& missing) {
     const std::string op = node.FullName();
     const OnnxOperator* row = FindOnnxOperator(op);
-    if (row == nullptr) {
+    const OnnxOperator* const fold = FindOnnxFold(op);
+    if (row == nullptr && fold == nullptr) {
       missing.Add(op, "");
       return;
-    }
-    size_t given = node.inputs.size();
-    while (given > 0 && node.inputs[given - 1].empty()) --given;
-    if (given < row->least_inputs || given > row->most_inputs) {
-      Fail(node, "has " + std::to_string(given) + " inputs");
     }
     // What depends on what is missing already says nothing more.
     for (const std::string& input : node.inputs) {
@@ -187,6 +180,18 @@ class Importer {
     }
     network_.SetHint(node.outputs[0]);
     OnnxContext context(node, graph_, uses_, operands_, network_);
+    if (fold != nullptr && (row == nullptr || context.AllConstant())) {
+      if (!context.AllConstant()) {
+        missing.Add(op, "of what is computed");
+        return;
+      }
+      row = fold;
+    }
+    size_t given = node.inputs.size();
+    while (given > 0 && node.inputs[given - 1].empty()) --given;
+    if (given < row->least_inputs || given > row->most_inputs) {
+      Fail(node, "has " + std::to_string(given) + " inputs");
+    }
     try {
       row->translate(context);
     } catch (const Unsupported& cause) {
@@ -199,7 +204,7 @@ class Importer {
   void AddOutput(const std::string& name) {
     const Operand& operand = operands_.at(name);
     if (!operand.value) throw Unsupported{"a constant"};
-    if (operand.value->ids || operand.value->grid) {
+    if (operand.value->ids || operand.value->grid || operand.dynamic) {
       throw Unsupported{"whole numbers"};
     }
     network_.AddOutput(name, *operand.value,
@@ -229,6 +234,7 @@ class Importer {
 ImportPlan PlanOnnx(const ImportOptions& options) {
   OnnxGraph graph = ReadOnnx(options.source);
   UseGelu(graph);
+  UseNorms(graph);
   const Rows first = IsRecurrent(graph) ? Rows::kSteps : Rows::kBatch;
   Missing missing;
   ImportPlan plan = Importer(options, graph, first).Run(missing);

@@ -22,7 +22,9 @@ Operand OnnxContext::Input(size_t input) const {
 }
 
 bool OnnxContext::IsConstant(size_t input) const {
-  return Has(input) && operands_.at(node_.inputs[input]).constant.has_value();
+  if (!Has(input)) return false;
+  const Operand& operand = operands_.at(node_.inputs[input]);
+  return operand.constant && !operand.dynamic;
 }
 
 bool OnnxContext::AllConstant() const {
@@ -34,7 +36,7 @@ bool OnnxContext::AllConstant() const {
 
 Value OnnxContext::ValueAt(size_t input) const {
   Operand operand = Input(input);
-  if (operand.value && operand.value->grid) {
+  if (operand.dynamic || (operand.value && operand.value->grid)) {
     throw Unsupported{"whole numbers of a quantized value as such"};
   }
   if (operand.value && operand.value->ids) {
@@ -44,9 +46,13 @@ Value OnnxContext::ValueAt(size_t input) const {
   throw Unsupported{"a constant where a computed value is expected"};
 }
 
+Value OnnxContext::AnyValueAt(size_t input) const {
+  return IsConstant(input) ? network_.Held(ConstantAt(input)) : ValueAt(input);
+}
+
 Constant OnnxContext::ConstantAt(size_t input) const {
   Operand operand = Input(input);
-  if (operand.constant) return *std::move(operand.constant);
+  if (operand.constant && !operand.dynamic) return *std::move(operand.constant);
   throw Unsupported{"a computed value where a constant is expected"};
 }
 
@@ -145,15 +151,29 @@ bool OnnxContext::WantsOutput(size_t output) const {
          uses_.contains(node_.outputs[output]);
 }
 
+namespace {
+
+const OnnxOperator* Find(std::span<const OnnxOperator> family,
+                         std::string_view name) {
+  for (const OnnxOperator& row : family) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 const OnnxOperator* FindOnnxOperator(std::string_view name) {
   for (const auto& family :
        {OnnxElementwise(), OnnxConvolutions(), OnnxProducts(), OnnxNorms(),
         OnnxQuantized(), OnnxRecurrent(), OnnxShapes()}) {
-    for (const OnnxOperator& row : family) {
-      if (row.name == name) return &row;
-    }
+    if (const OnnxOperator* row = Find(family, name)) return row;
   }
   return nullptr;
+}
+
+const OnnxOperator* FindOnnxFold(std::string_view name) {
+  return Find(OnnxFolds(), name);
 }
 
 }  // namespace lutra::packer

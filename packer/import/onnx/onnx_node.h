@@ -14,10 +14,25 @@
 
 namespace lutra::packer {
 
-// What a name of an ONNX graph stands for: one of the two.
+// Of a value that is quantized by what its own elements are. Whole numbers are
+// held as what they stand for, so they are a value without its scale, which is
+// known by name until a product brings both together.
+struct DynamicPart {
+  enum class Kind {
+    kNumbers,  // whole numbers
+    kZero,     // the one that stands for 0
+    kScale,    // the scale, times the operand's constant
+    kProduct,  // a product of the numbers, less their zero, and constants
+  };
+  Kind kind = Kind::kNumbers;
+  std::string scale;
+};
+
+// What a name of an ONNX graph stands for: one of the first two.
 struct Operand {
   std::optional<Constant> constant;
   std::optional<Value> value;
+  std::optional<DynamicPart> dynamic = {};
 
   const View& view() const { return constant ? constant->view : value->view; }
 };
@@ -50,6 +65,8 @@ class OnnxContext {
   // Of either kind.
   Operand Input(size_t input) const;
   Value ValueAt(size_t input) const;
+  // A constant, too, becomes a value.
+  Value AnyValueAt(size_t input) const;
   Constant ConstantAt(size_t input) const;
   // Of numbers of a shape and the like.
   std::vector<int64_t> IntegersAt(size_t input) const;
@@ -107,9 +124,12 @@ std::span<const OnnxOperator> OnnxNorms();
 std::span<const OnnxOperator> OnnxQuantized();
 std::span<const OnnxOperator> OnnxRecurrent();
 std::span<const OnnxOperator> OnnxShapes();
+// Operators on constants alone, of which some are of the families, too.
+std::span<const OnnxOperator> OnnxFolds();
 
 // nullptr if there is none.
 const OnnxOperator* FindOnnxOperator(std::string_view name);
+const OnnxOperator* FindOnnxFold(std::string_view name);
 
 }  // namespace lutra::packer
 

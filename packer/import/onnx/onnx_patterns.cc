@@ -2,7 +2,11 @@
 
 #include <cmath>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
+
+#include "packer/import/onnx/onnx_index.h"
 
 namespace lutra::packer {
 namespace {
@@ -13,23 +17,17 @@ bool IsAbout(double value, double wanted) {
 
 class GeluPatterns {
  public:
-  explicit GeluPatterns(OnnxGraph& graph) : graph_(graph) {
-    for (OnnxNode& node : graph_.nodes) {
-      for (const std::string& output : node.outputs) makers_[output] = &node;
-      for (const std::string& input : node.inputs) {
-        readers_[input].push_back(&node);
-      }
-    }
-  }
+  explicit GeluPatterns(OnnxGraph& graph) : graph_(graph), index_(graph) {}
 
   void Replace() {
     for (OnnxNode& node : graph_.nodes) {
       if (!Is(node, "Erf", 1)) continue;
       const auto argument = Scaled(node.inputs[0]);
       if (!argument || !IsAbout(argument->factor, std::sqrt(0.5))) continue;
-      for (OnnxNode* const sum : ReadersOf(node)) {
+      for (OnnxNode* const sum : index_.ReadersOf(node)) {
         if (!Is(*sum, "Add", 2)) continue;
-        const auto one = Number(sum->inputs[Other(*sum, node.outputs[0])]);
+        const auto one =
+            index_.Number(sum->inputs[OnnxIndex::Other(*sum, node.outputs[0])]);
         if (!one || !IsAbout(*one, 1)) continue;
         ReplaceProducts(std::string(argument->name), *sum);
       }
@@ -43,47 +41,17 @@ class GeluPatterns {
   };
 
   static bool Is(const OnnxNode& node, std::string_view op, size_t inputs) {
-    return node.FullName() == op && node.inputs.size() == inputs &&
-           node.outputs.size() == 1;
-  }
-  static size_t Other(const OnnxNode& node, std::string_view input) {
-    return node.inputs[0] == input ? 1 : 0;
-  }
-  const std::vector<OnnxNode*>& ReadersOf(const OnnxNode& node) {
-    return readers_[node.outputs[0]];
-  }
-  const OnnxNode* MakerOf(std::string_view name) const {
-    const auto maker = makers_.find(name);
-    return maker == makers_.end() ? nullptr : maker->second;
-  }
-
-  // Of a constant that is one float.
-  std::optional<double> Number(std::string_view name) const {
-    const auto known = graph_.constants.find(name);
-    const Constant* constant =
-        known == graph_.constants.end() ? nullptr : &known->second;
-    if (const OnnxNode* maker = MakerOf(name);
-        maker != nullptr && Is(*maker, "Constant", 0)) {
-      const auto value = maker->attributes.find("value");
-      if (value != maker->attributes.end() && value->second.tensor) {
-        constant = &*value->second.tensor;
-      }
-    }
-    if (constant == nullptr || !constant->is_float() ||
-        constant->Count() != 1) {
-      return std::nullopt;
-    }
-    return constant->Floats()[0];
+    return OnnxIndex::Is(node, op, inputs);
   }
 
   // A value times, or divided by, a number.
   std::optional<Factor> Scaled(std::string_view name) const {
-    const OnnxNode* const maker = MakerOf(name);
+    const OnnxNode* const maker = index_.MakerOf(name);
     if (maker == nullptr) return std::nullopt;
     const bool quotient = Is(*maker, "Div", 2);
     if (!quotient && !Is(*maker, "Mul", 2)) return std::nullopt;
     for (const size_t i : {size_t{1}, size_t{0}}) {
-      const auto number = Number(maker->inputs[i]);
+      const auto number = index_.Number(maker->inputs[i]);
       if (!number || (quotient && i == 0)) continue;
       return Factor{maker->inputs[1 - i], quotient ? 1 / *number : *number};
     }
@@ -99,10 +67,10 @@ class GeluPatterns {
         found.push_back(&node);
       }
     };
-    for (OnnxNode* const reader : ReadersOf(sum)) {
+    for (OnnxNode* const reader : index_.ReadersOf(sum)) {
       if (!Is(*reader, "Mul", 2) && !Is(*reader, "Div", 2)) continue;
       look(*reader);
-      for (OnnxNode* const next : ReadersOf(*reader)) look(*next);
+      for (OnnxNode* const next : index_.ReadersOf(*reader)) look(*next);
     }
     for (OnnxNode* const node : found) {
       node->op = "Gelu";
@@ -132,15 +100,14 @@ class GeluPatterns {
       product.number *= scaled->factor;
       return Multiply(scaled->name, x, sum, depth - 1, product);
     }
-    const OnnxNode* const maker = MakerOf(name);
+    const OnnxNode* const maker = index_.MakerOf(name);
     return maker != nullptr && Is(*maker, "Mul", 2) &&
            Multiply(maker->inputs[0], x, sum, depth - 1, product) &&
            Multiply(maker->inputs[1], x, sum, depth - 1, product);
   }
 
   OnnxGraph& graph_;
-  std::map<std::string, OnnxNode*, std::less<>> makers_;
-  std::map<std::string, std::vector<OnnxNode*>, std::less<>> readers_;
+  OnnxIndex index_;
 };
 
 }  // namespace

@@ -10,6 +10,14 @@ namespace lutra::packer {
 // reads stays in the graph.
 void UseGelu(OnnxGraph& graph);
 
+// Puts nodes LayerNorm and RmsNorm, which have no other name in ONNX's first
+// operator sets, where x / Sqrt(ReduceMean(x^2) + eps) is written out for the
+// last dimension, with the weight and bias that follow.
+void UseNorms(OnnxGraph& graph);
+
+// Of these two: no one else's.
+inline constexpr const char* kNormDomain = "lutra";
+
 }  // namespace lutra::packer
 
 #endif  // LUTRA_PACKER_IMPORT_ONNX_ONNX_PATTERNS_H_

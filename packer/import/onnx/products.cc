@@ -1,5 +1,6 @@
 // Products with matrices.
 
+#include <optional>
 #include <utility>
 
 #include "lutra/runtime/error.h"
@@ -20,24 +21,77 @@ void CheckFloat(const Constant& weight) {
               std::string(Name(weight.elements.type)));
 }
 
+// What both become with a dimension more where they are vectors, which goes
+// again afterwards.
+struct Promoted {
+  bool first = false;
+  bool second = false;
+};
+
+Promoted Promote(View& a, View& b) {
+  if (a.dims.empty() || b.dims.empty()) throw Error("multiplies a number");
+  Promoted promoted{a.dims.size() == 1, b.dims.size() == 1};
+  if (promoted.first) a.dims.emplace(a.dims.begin());
+  if (promoted.second) b.dims.emplace_back();
+  return promoted;
+}
+
+Value Demoted(Value y, Promoted promoted) {
+  if (promoted.second) y.view.dims.pop_back();
+  if (promoted.first)
+    y.view.dims.erase(y.view.dims.end() - 1 - (promoted.second ? 0 : 1));
+  return y;
+}
+
+View Swapped(const View& view) {
+  View swapped = view;
+  std::swap(swapped.dims[view.dims.size() - 2], swapped.dims.back());
+  return swapped;
+}
+
+// One matrix, whatever comes before it: nullopt if there are several.
+std::optional<Constant> OneMatrix(Constant constant) {
+  auto& dims = constant.view.dims;
+  while (dims.size() > 2 && dims[0].empty()) dims.erase(dims.begin());
+  if (dims.size() != 2) return std::nullopt;
+  return constant;
+}
+
 void MatMul(OnnxContext& node) {
-  if (!node.IsConstant(1)) {
-    throw Unsupported{"a product of two computed matrices"};
+  NetworkBuilder& net = node.net();
+  Operand a = node.Input(0);
+  Operand b = node.Input(1);
+  const auto view = [](Operand& operand) -> View& {
+    return operand.constant ? operand.constant->view : operand.value->view;
+  };
+  if (node.IsConstant(0)) CheckFloat(*a.constant);
+  if (node.IsConstant(1)) CheckFloat(*b.constant);
+  const size_t rank_a = a.view().dims.size();
+  const Promoted promoted = Promote(view(a), view(b));
+  const auto value = [&](const Operand& operand, size_t input) {
+    if (node.IsConstant(input)) return net.Held(*operand.constant);
+    return net.WithView(node.ValueAt(input), operand.view());
+  };
+  if (node.IsConstant(1)) {
+    if (const auto weight = OneMatrix(*b.constant)) {
+      // The matrix may have more dimensions than what it is multiplied with.
+      Value x = value(a, 0);
+      for (size_t rank = b.view().dims.size(); x.view.dims.size() < rank;) {
+        x.view.dims.emplace(x.view.dims.begin());
+      }
+      return node.SetOutput(Demoted(net.Linear(x, *weight), promoted));
+    }
+  } else if (node.IsConstant(0) && rank_a <= 2) {
+    // The transpose of the product is one with a matrix.
+    Constant weight = *a.constant;
+    weight.view = Swapped(weight.view);
+    Value x = value(b, 1);
+    x.view = Swapped(x.view);
+    Value y = net.Linear(x, weight);
+    y.view = Swapped(y.view);
+    return node.SetOutput(Demoted(std::move(y), promoted));
   }
-  Constant weight = node.ConstantAt(1);
-  CheckFloat(weight);
-  const Value x = node.ValueAt(0);
-  const bool vector = weight.view.dims.size() == 1;
-  if (vector) weight.view.dims.emplace_back();
-  while (weight.view.dims.size() > 2 && weight.view.dims[0].empty()) {
-    weight.view.dims.erase(weight.view.dims.begin());
-  }
-  if (weight.view.dims.size() != 2) {
-    throw Unsupported{"a constant of several matrices"};
-  }
-  Value y = node.net().Linear(x, weight);
-  if (vector) y.view.dims.pop_back();
-  node.SetOutput(std::move(y));
+  node.SetOutput(Demoted(net.Matmul(value(a, 0), value(b, 1)), promoted));
 }
 
 void Gemm(OnnxContext& node) {

@@ -1,6 +1,7 @@
 // QuantizeLinear and DequantizeLinear: of weights, which stay whole numbers,
 // and of computed values, which are rounded to the same numbers.
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -86,6 +87,90 @@ ValueGrid ReadGrid(const OnnxContext& node, size_t scale, ElementType type) {
   return grid;
 }
 
+using Kind = DynamicPart::Kind;
+
+// Its scale and zero point are those of the array's own range.
+void DynamicQuantizeLinear(OnnxContext& node) {
+  const Value y = node.net().OnOwnGrid(node.ValueAt(0));
+  const std::string& name = node.node().outputs[0];
+  node.SetOutput(Operand{std::nullopt, y, DynamicPart{Kind::kNumbers, name}});
+  const Constant one = MakeConstant(
+      name + ".scale", Elements::Of(std::vector<float>{1}), {});
+  node.SetOutput(Operand{one, std::nullopt, DynamicPart{Kind::kScale, name}},
+                 1);
+  node.SetOutput(Operand{one, std::nullopt, DynamicPart{Kind::kZero, name}}, 2);
+}
+
+// The numbers at `input`, less their zero point, which is at `zero`.
+Operand DynamicNumbers(const OnnxContext& node, size_t input, size_t zero) {
+  Operand x = node.Input(input);
+  if (!x.dynamic || x.dynamic->kind != Kind::kNumbers) {
+    throw Unsupported{"numbers that were not quantized by their own range"};
+  }
+  if (node.Has(zero)) {
+    const Operand operand = node.Input(zero);
+    if (operand.dynamic && operand.dynamic->kind == Kind::kZero &&
+        operand.dynamic->scale == x.dynamic->scale) {
+      return x;
+    }
+  }
+  throw Unsupported{"numbers without their zero point"};
+}
+
+// A product of numbers and a weight of whole numbers, whose zero points are the
+// input `zero`; its scales, along `axis`, are multiplied with it later.
+Constant UnscaledWeight(const OnnxContext& node, size_t input, size_t zero,
+                        size_t axis) {
+  Constant weight = node.ConstantAt(input);
+  if (weight.is_float()) throw Error("takes numbers that are floats");
+  CheckRowMajor(weight);
+  const std::vector<int64_t> shape = ShapeOf(weight.view);
+  if (axis >= shape.size()) throw Error("has a weight of too few dimensions");
+  auto quantization = std::make_shared<Quantization>();
+  quantization->size = static_cast<size_t>(shape[axis]);
+  for (size_t i = axis + 1; i < shape.size(); ++i) {
+    quantization->inner *= static_cast<size_t>(shape[i]);
+  }
+  quantization->scales =
+      Elements::Of(std::vector<float>(quantization->size, 1));
+  if (node.Has(zero)) {
+    const std::vector<int64_t> zeros = node.IntegersAt(zero);
+    if (zeros.size() != 1 && zeros.size() != quantization->size) {
+      throw Error("has zero points of another size than its weight");
+    }
+    std::vector<int64_t> all(quantization->size, 0);
+    for (size_t i = 0; i < all.size(); ++i) {
+      all[i] = zeros[zeros.size() == 1 ? 0 : i];
+    }
+    const bool all_zero = std::all_of(all.begin(), all.end(),
+                                      [](int64_t zero) { return zero == 0; });
+    if (!all_zero) quantization->zeros = Elements::Of(std::move(all));
+  }
+  weight.quantization = std::move(quantization);
+  return weight;
+}
+
+void SetProduct(const OnnxContext& node, const Operand& x, Value y) {
+  node.SetOutput(Operand{std::nullopt, std::move(y),
+                         DynamicPart{Kind::kProduct, x.dynamic->scale}});
+}
+
+void MatMulInteger(OnnxContext& node) {
+  const Operand x = DynamicNumbers(node, 0, 2);
+  const Constant weight = UnscaledWeight(node, 1, 3, 1);
+  if (weight.view.dims.size() != 2) {
+    throw Unsupported{"a weight that is no matrix"};
+  }
+  SetProduct(node, x, node.net().Linear(*x.value, weight));
+}
+
+void ConvInteger(OnnxContext& node) {
+  const Operand x = DynamicNumbers(node, 0, 2);
+  SetProduct(node, x,
+             OnnxConvolution(node, *x.value, UnscaledWeight(node, 1, 3, 0),
+                             nullptr));
+}
+
 // What a value of whole numbers stands for; its scale is the input `scale`.
 Value Dequantized(const OnnxContext& node, size_t input, size_t scale) {
   Operand operand = node.Input(input);
@@ -131,6 +216,16 @@ void QuantizeLinear(OnnxContext& node) {
 }
 
 void DequantizeLinear(OnnxContext& node) {
+  if (const Operand x = node.Input(0); x.dynamic) {
+    const Operand numbers = DynamicNumbers(node, 0, 2);
+    const Operand scale = node.Input(1);
+    if (!scale.dynamic || scale.dynamic->scale != numbers.dynamic->scale ||
+        scale.dynamic->kind != Kind::kScale ||
+        scale.constant->Floats() != std::vector<float>{1}) {
+      throw Unsupported{"another scale than the numbers were made with"};
+    }
+    return node.SetOutput(*numbers.value);
+  }
   if (!node.IsConstant(0)) return node.SetOutput(Dequantized(node, 0, 1));
   Constant constant = node.ConstantAt(0);
   SetQuantization(node, 1, node.Integer("axis", 1),
@@ -210,6 +305,9 @@ void QLinearAdd(OnnxContext& node) {
 constexpr OnnxOperator kQuantized[] = {
     {"QuantizeLinear", 2, 3, QuantizeLinear},
     {"DequantizeLinear", 2, 3, DequantizeLinear},
+    {"DynamicQuantizeLinear", 1, 1, DynamicQuantizeLinear},
+    {"MatMulInteger", 2, 4, MatMulInteger},
+    {"ConvInteger", 2, 4, ConvInteger},
     {"QLinearConv", 8, 9, QLinearConv},
     {"QLinearMatMul", 8, 8, QLinearMatMul},
     {"com.microsoft.QGemm", 6, 9, QGemm},

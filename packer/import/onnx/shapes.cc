@@ -326,9 +326,23 @@ void Concat(OnnxContext& node) {
   if (node.AllConstant()) {
     return node.SetOutput(JoinedConstants(node, dim));
   }
-  Value all = node.ValueAt(0);
+  // The first one that is computed says which rows there are.
+  const auto rows = [&] {
+    for (size_t i = 0; i < node.InputCount(); ++i) {
+      if (!node.IsConstant(i)) return node.ValueAt(i).view;
+    }
+    return View();
+  }();
+  Value all = node.AnyValueAt(0);
+  if (all.same_in_rows && all.view.dims.size() == rows.dims.size()) {
+    for (size_t d = 0; d < rows.dims.size(); ++d) {
+      if (d != dim && all.view.dims[d].empty() && HasRows(rows.dims[d])) {
+        all.view.dims[d] = rows.dims[d];
+      }
+    }
+  }
   for (size_t i = 1; i < node.InputCount(); ++i) {
-    const Value part = node.ValueAt(i);
+    const Value part = node.AnyValueAt(i);
     if (part.view.dims.size() != rank) {
       throw Error("joins inputs of different ranks");
     }
@@ -407,8 +421,25 @@ void ConstantOfShape(OnnxContext& node) {
       MakeConstant(node.node().outputs[0], std::move(elements), shape));
 }
 
+void RangeOfFloats(OnnxContext& node) {
+  const double start = double{node.NumberAt(0)};
+  const double limit = double{node.NumberAt(1)};
+  const double step = double{node.NumberAt(2)};
+  const double count = std::ceil((limit - start) / step);
+  if (!(count <= kMostNumbers)) {
+    throw Error("makes a constant of a size that is not possible");
+  }
+  std::vector<float> values;
+  for (int64_t i = 0; i < static_cast<int64_t>(count); ++i) {
+    values.push_back(static_cast<float>(start + static_cast<double>(i) * step));
+  }
+  const std::vector<int64_t> shape = {static_cast<int64_t>(values.size())};
+  node.SetOutput(
+      MakeConstant(node.node().outputs[0], Elements::Of(values), shape));
+}
+
 void Range(OnnxContext& node) {
-  if (node.ConstantAt(0).is_float()) throw Unsupported{"a range of floats"};
+  if (node.ConstantAt(0).is_float()) return RangeOfFloats(node);
   int64_t numbers[3];
   for (size_t i = 0; i < 3; ++i) {
     const std::vector<int64_t> values = node.IntegersAt(i);
@@ -479,12 +510,10 @@ void Gather(OnnxContext& node) {
 
 // Elements of dimensions are repeated: all of them one after the other, or each
 // beside itself.
-Value Repeated(const OnnxContext& node, const Value& x,
-               const std::vector<int64_t>& times, bool each) {
-  if (times.size() != x.view.dims.size()) {
+View Repeated(View view, const std::vector<int64_t>& times, bool each) {
+  if (times.size() != view.dims.size()) {
     throw Error("has another number of repeats than dimensions");
   }
-  View view = x.view;
   for (size_t i = 0; i < times.size(); ++i) {
     if (times[i] == 1) continue;
     if (times[i] < 1 || times[i] > int64_t{1} << 31) {
@@ -495,12 +524,13 @@ Value Repeated(const OnnxContext& node, const Value& x,
     dim.insert(each ? dim.end() : dim.begin(), Axis{times[i], 0});
   }
   (void)RowElements(view);
-  return node.net().WithView(x, std::move(view));
+  return view;
 }
 
 void Tile(OnnxContext& node) {
-  node.SetOutput(
-      Repeated(node, node.ValueAt(0), node.IntegersAt(1), /*each=*/false));
+  ChangeView(node, [&](const View& view) {
+    return Repeated(view, node.IntegersAt(1), /*each=*/false);
+  });
 }
 
 void Expand(OnnxContext& node) {
@@ -568,7 +598,8 @@ void Resize(OnnxContext& node) {
                                  static_cast<double>(size.value_or(0)));
     }
   }
-  node.SetOutput(Repeated(node, x, times, /*each=*/true));
+  node.SetOutput(
+      node.net().WithView(x, Repeated(x.view, times, /*each=*/true)));
 }
 
 constexpr size_t kMany = 1024;

@@ -44,7 +44,13 @@ namespace lutra {
   NAME(ExpertSum)             \
   NAME(TokenPool)             \
   NAME(Concat)                \
-  NAME(FakeQuantize)
+  NAME(FakeQuantize)          \
+  NAME(Matmul)                \
+  NAME(Transpose)             \
+  NAME(Power)                 \
+  NAME(Exp)                   \
+  NAME(Constant)              \
+  NAME(DynamicQuantize)
 
 // What a node computes: one of lutra's operators, or a number that
 // RegisterOperator (operator.h) has given to one of the app's.

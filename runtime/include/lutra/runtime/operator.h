@@ -57,6 +57,7 @@ enum class RowContext {
   kNone,      // on the inputs of the row alone
   kPosition,  // and on the place of its token in the sequence
   kState,     // and on the tokens before it, which the operator remembers
+  kCall,      // and on the other rows of the call, of whatever sequence
 };
 
 struct OperatorSchema {

@@ -37,6 +37,10 @@ std::optional<MatrixInput> FindMatrixInput(const Model& model,
       // With what it holds behind it, its output is not what it multiplies.
       if (WordAttribute(node, "output") != "hidden") return std::nullopt;
       return MatrixInput{node.output, node.output, elements(node.output)};
+    case OpType::kGruCell:
+      // Reset before, a part of its output is not what it multiplies.
+      if (WordAttribute(node, "reset") == "before") return std::nullopt;
+      return MatrixInput{node.output, node.output, elements(node.output)};
     case OpType::kConv2d: {
       const Window2d window =
           MakeWindow2d(model, node, model.value(node.inputs[0]));
@@ -50,7 +54,9 @@ std::optional<MatrixInput> FindMatrixInput(const Model& model,
 
 std::optional<MatrixInput> FindLayerInput(const Model& model,
                                           const Node& node) {
-  if (node.op == OpType::kLstmCell) return std::nullopt;
+  if (node.op == OpType::kLstmCell || node.op == OpType::kGruCell) {
+    return std::nullopt;
+  }
   return FindMatrixInput(model, node);
 }
 

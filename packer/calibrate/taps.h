@@ -22,15 +22,15 @@ struct MatrixInput {
   // Of conv2d: the rows are what lies under the window at each pixel.
   std::optional<Window2d> window = {};
 };
-// Nothing for nodes that do not multiply (linear, conv2d and lstm_cell do). For
-// linear nodes that is their input, and for lstm_cell its output, which it
-// takes in the next step.
+// Nothing for nodes that do not multiply (linear, conv2d and recurrent cells
+// do). For linear nodes that is their input, and for cells their output, which
+// they take in the next step.
 std::optional<MatrixInput> FindMatrixInput(const Model& model,
                                            const Node& node);
 // Of all nodes, each name once, in the order of the graph.
 std::vector<MatrixInput> MatrixInputs(const Model& model);
 // Likewise of those alone whose input is there before the node runs: not of
-// lstm_cell, which takes its own output.
+// cells, which take their own output.
 std::optional<MatrixInput> FindLayerInput(const Model& model, const Node& node);
 std::vector<MatrixInput> LayerInputs(const Model& model);
 

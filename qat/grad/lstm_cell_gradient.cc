@@ -57,6 +57,7 @@ class LstmStep : public BackwardStep {
         executor_(execution.executor),
         weight_(Tensor32(model, node.weight)),
         units_(Units(model, node)),
+        backward_(WordAttribute(node, "direction") == "backward"),
         width_(model.value(node.output).ElementCount()),
         scratch_(binding.capacity, units_,
                  static_cast<float*>(binding.scratch)),
@@ -96,14 +97,22 @@ class LstmStep : public BackwardStep {
   }
 
  private:
+  // Of step t.
+  size_t Row(const SequenceRows& rows, size_t t) const {
+    return rows.first + (backward_ ? rows.count - 1 - t : t);
+  }
+
   void Recompute(size_t m, const Call& call) const {
     const size_t width = kGates * units_;
     for (const SequenceRows& rows : call.sequences) {
-      float* before = scratch_.before + rows.first * units_;
-      std::fill(before, before + units_, 0.0f);
-      for (size_t t = 1; t < rows.count; ++t) {
-        std::copy_n(binding_.output + (rows.first + t - 1) * width_, units_,
-                    before + t * units_);
+      for (size_t t = 0; t < rows.count; ++t) {
+        float* before = scratch_.before + Row(rows, t) * units_;
+        if (t == 0) {
+          std::fill_n(before, units_, 0.0f);
+        } else {
+          std::copy_n(binding_.output + Row(rows, t - 1) * width_, units_,
+                      before);
+        }
       }
     }
     rounded_.Round(scratch_.before, m);
@@ -122,10 +131,11 @@ class LstmStep : public BackwardStep {
     });
     for (const SequenceRows& rows : call.sequences) {
       for (size_t t = 0; t < rows.count; ++t) {
-        const size_t row = rows.first + t;
+        const size_t row = Row(rows, t);
         const float* gates = scratch_.gates + row * width;
         float* c = scratch_.cells + row * units_;
-        const float* const before = t == 0 ? c : c - units_;
+        const float* const before =
+            t == 0 ? c : scratch_.cells + Row(rows, t - 1) * units_;
         for (size_t i = 0; i < units_; ++i) {
           const float kept = t == 0 ? 0.0f : gates[forget_ + i] * before[i];
           c[i] = kept + gates[input_ + i] * gates[cell_ + i];
@@ -134,14 +144,14 @@ class LstmStep : public BackwardStep {
     }
   }
 
-  // Row t of all sequences that have one.
+  // Step t of all sequences that have one.
   void StepBack(size_t t, const Call& call) const {
     const size_t width = kGates * units_;
-    // What comes from row t + 1, of the sequences that have one.
+    // What comes from step t + 1, of the sequences that have one.
     size_t later = 0;
     for (const SequenceRows& rows : call.sequences) {
       if (t + 1 >= rows.count) continue;
-      std::copy_n(scratch_.dgates + (rows.first + t + 1) * width, width,
+      std::copy_n(scratch_.dgates + Row(rows, t + 1) * width, width,
                   scratch_.later + later++ * width);
     }
     if (later > 0) {
@@ -153,18 +163,23 @@ class LstmStep : public BackwardStep {
       const SequenceRows& rows = call.sequences[s];
       if (t >= rows.count) continue;
       const bool last = t + 1 == rows.count;
-      RowBack(rows.first + t, t == 0, last ? nullptr : dh,
-              scratch_.dc + s * units_);
+      const size_t row = Row(rows, t);
+      const size_t next = last ? row : Row(rows, t + 1);
+      const size_t before = t == 0 ? row : Row(rows, t - 1);
+      RowBack(row, before, next, last ? nullptr : dh, scratch_.dc + s * units_);
       if (!last) dh += units_;
     }
   }
 
   // `dh` and `dc` come from the next row; nullptr, and nothing, in the last.
-  void RowBack(size_t row, bool first, const float* dh, float* dc) const {
+  // The first one is its own row before.
+  void RowBack(size_t row, size_t row_before, size_t next, const float* dh,
+               float* dc) const {
     const size_t width = kGates * units_;
+    const bool first = row == row_before;
     const float* gates = scratch_.gates + row * width;
     const float* c = scratch_.cells + row * units_;
-    const float* const c_before = first ? c : c - units_;
+    const float* const c_before = scratch_.cells + row_before * units_;
     const float* dy = binding_.output_gradient + row * width_;
     // Of c, if that is given out as well.
     const float* dy_cell = width_ > units_ ? dy + units_ : nullptr;
@@ -180,7 +195,7 @@ class LstmStep : public BackwardStep {
       const float tanh = tanh_c[j];
       // What the next row read, unless it was clipped there.
       const float h =
-          dh != nullptr && rounded_.Passes(row + 1, j) ? dy[j] + dh[j] : dy[j];
+          dh != nullptr && rounded_.Passes(next, j) ? dy[j] + dh[j] : dy[j];
       const float through = h * o * ((1.0f - tanh) * (1.0f + tanh));
       const float given = dy_cell == nullptr ? through : through + dy_cell[j];
       const float cell = dh == nullptr ? given : given + dc[j];
@@ -197,7 +212,8 @@ class LstmStep : public BackwardStep {
   Executor* executor_;
   const float* weight_;  // [4 * units, units]
   size_t units_;
-  size_t width_;  // of the output of a row
+  bool backward_;  // through the text, too
+  size_t width_;   // of the output of a row
   Scratch scratch_;
   RoundedRows rounded_;
   const float* before_;  // as it is multiplied

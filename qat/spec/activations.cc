@@ -120,10 +120,12 @@ std::vector<StaticInput> OutputsToRound(const QuantizationSpec& spec,
     if (!IsPackable(node.op)) continue;
     const LayerSpec layer = spec.Match({node.weight, node.op});
     if (!layer.outputs || IsRounded(graph, node.output)) continue;
-    if (node.op == OpType::kLstmCell) {
+    if (node.op == OpType::kLstmCell || node.op == OpType::kGruCell) {
       throw Error("tensor '" + node.weight +
-                  "': an lstm_cell reads its output again, which is not "
-                  "rounded on the way (outputs)");
+                  "': " + (node.op == OpType::kLstmCell ? "an " : "a ") +
+                  std::string(Name(node.op)) +
+                  " reads its output again, which is not rounded on the way "
+                  "(outputs)");
     }
     wanted.push_back({node.output, *layer.outputs});
   }

@@ -94,6 +94,7 @@ bool QuantizesInput(OpType op) {
 
 const std::string* QuantizedValue(const Node& node) {
   if (!QuantizesInput(node.op)) return nullptr;
+  if (node.op == OpType::kGruCell) return &node.output;
   if (node.op != OpType::kLstmCell) return &node.inputs[0];
   return WordAttribute(node, "output") == "both" ? nullptr : &node.output;
 }

@@ -5,6 +5,7 @@
 
 #include "lutra/kernels/vector_ops.h"
 #include "runtime/base/aligned_memory.h"
+#include "runtime/ops/cell_rows.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
 
@@ -43,7 +44,10 @@ class LstmCellStep : public Step {
  public:
   LstmCellStep(const Model& model, const Node& node, const Execution& execution,
                const Binding& binding)
-      : units_(Units(model, node)),
+      : model_(model),
+        node_(node),
+        rows_(node),
+        units_(Units(model, node)),
         width_(HasBoth(node) ? 2 * units_ : units_),
         execution_(execution),
         product_(model, node, execution, binding.m,
@@ -65,26 +69,21 @@ class LstmCellStep : public Step {
   // Token by token, all sequences side by side: weights are so read once for
   // all of them.
   void Run(size_t, const Call& call) override {
-    size_t longest = 0;
-    for (const SequenceRows& rows : call.sequences) {
-      Begin(rows);
-      longest = std::max(longest, rows.count);
-    }
+    rows_.Check(model_, node_, call);
+    for (const SequenceRows& rows : call.sequences) Begin(rows);
+    const size_t longest = CellRows::Longest(call);
     for (size_t t = 0; t < longest; ++t) {
       execution_.CheckCancelled();
       RunTokens(call, t);
     }
     for (const SequenceRows& rows : call.sequences) {
-      const float* last = y_ + (rows.first + rows.count - 1) * width_;
+      const float* last = y_ + rows_.Row(rows, rows.count - 1) * width_;
       std::copy(last, last + units_, State(rows));
     }
   }
 
   StepCost Cost(size_t m, const Call& call) const override {
-    size_t longest = 0;
-    for (const SequenceRows& rows : call.sequences) {
-      longest = std::max(longest, rows.count);
-    }
+    const size_t longest = CellRows::Longest(call);
     return {.bytes = longest * product_.Cost(1).bytes,
             .multiply_adds = product_.Cost(m).multiply_adds};
   }
@@ -112,14 +111,14 @@ class LstmCellStep : public Step {
     for (const SequenceRows& rows : call.sequences) {
       if (t >= rows.count) continue;
       const float* h =
-          t == 0 ? State(rows) : y_ + (rows.first + t - 1) * width_;
+          t == 0 ? State(rows) : y_ + rows_.Row(rows, t - 1) * width_;
       std::copy(h, h + units_, before_ + count++ * units_);
     }
     product_.Run(before_, count, gates_);
     float* gates = gates_;
     for (const SequenceRows& rows : call.sequences) {
       if (t >= rows.count) continue;
-      const size_t row = rows.first + t;
+      const size_t row = rows_.Row(rows, t);
       RunCell(x_ + row * kGates * units_, gates, State(rows) + units_,
               y_ + row * width_);
       gates += kGates * units_;
@@ -142,6 +141,9 @@ class LstmCellStep : public Step {
     if (width_ > units_) std::copy(c, c + units_, y + units_);
   }
 
+  const Model& model_;
+  const Node& node_;
+  CellRows rows_;
   size_t units_;
   size_t width_;  // of the output of a row
   Execution execution_;
@@ -171,6 +173,7 @@ class LstmCell : public Operator {
 
   static std::vector<AttributeSchema> Attributes() {
     std::vector<AttributeSchema> attributes = InputAttributes();
+    attributes.push_back(CellDirection());
     attributes.push_back({.name = "gates",
                           .kind = AttributeKind::kText,
                           .words = "the letters of 'ifgo' in some order",

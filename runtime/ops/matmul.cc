@@ -15,6 +15,10 @@ constexpr size_t kColumns = 16;
 // Multiplications per piece of work: some microseconds.
 constexpr size_t kTile = 1 << 16;
 
+// Multiplications per row of a call: some minutes of one core. The size of the
+// file does not bound them.
+constexpr double kMaxWork = 0x1p40;
+
 // One matrix of each: a [.., depth], b [depth, columns], y [.., columns].
 struct Sizes {
   size_t depth = 0;
@@ -138,6 +142,12 @@ class Matmul : public Operator {
     }
     std::vector<int64_t> shape = a;
     shape.back() = b.back();
+    double work = static_cast<double>(a.back());
+    for (const int64_t size : shape) work *= static_cast<double>(size);
+    if (work > kMaxWork) {
+      throw NodeError(model, node, "needs more than 2^40 multiplications",
+                      ErrorCode::kUnsupported);
+    }
     return shape;
   }
 

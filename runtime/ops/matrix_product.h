@@ -12,8 +12,8 @@
 namespace lutra {
 
 // y [m, n] = x [m, k] * w^T + bias with a node's weight, packed or float, and
-// its input as input_quantization.h says: what linear, conv2d and lstm_cell
-// have in common.
+// its input as input_quantization.h says: what linear, conv2d and recurrent
+// cells have in common.
 class MatrixProduct {
  public:
   // Scratch for calls with up to `m` rows.

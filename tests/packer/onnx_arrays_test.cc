@@ -1,6 +1,6 @@
-// Graphs of ONNX whose rows are whole arrays: products of computed values, norms
-// that are written out, constants that are computed, values that are quantized
-// by their own range.
+// Graphs of ONNX whose rows are whole arrays: products of computed values,
+// norms that are written out, constants that are computed, values that are
+// quantized by their own range.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -72,7 +72,8 @@ TEST_F(OnnxImportTest, HeadsThatShareKeys) {
 
 TEST_F(OnnxImportTest, ProductsOfVectorsAndOfConstantsInFront) {
   OnnxWriter writer({-1, 2, 3});
-  writer.Add({"MatMul", {"w", "x"}, "p"})  // [4, 2] by [N, 2, 3]
+  writer
+      .Add({"MatMul", {"w", "x"}, "p"})  // [4, 2] by [N, 2, 3]
       .Add({"MatMul", {"p", "v"}})
       .Floats("w", {4, 2}, {1, 0, 0, 1, 1, 1, 2, -1})
       .Floats("v", {3}, {1, 10, 100});
@@ -81,22 +82,22 @@ TEST_F(OnnxImportTest, ProductsOfVectorsAndOfConstantsInFront) {
 
 TEST_F(OnnxImportTest, SeveralMatricesThatAreKnown) {
   OnnxWriter writer({-1, 2, 3});
-  writer.Add({"MatMul", {"x", "w"}})
-      .Floats("w", {2, 3, 1}, {1, 0, 0, 0, 0, 1});
-  // Both rows times both matrices: [N, 2, 2, 1] of x [N, 1, 2, 3] would be more,
-  // here matrix i of the batch has its own, so a batch that is open is refused.
+  writer.Add({"MatMul", {"x", "w"}}).Floats("w", {2, 3, 1}, {1, 0, 0, 0, 0, 1});
+  // Both rows times both matrices: [N, 2, 2, 1] of x [N, 1, 2, 3] would be
+  // more, here matrix i of the batch has its own, so a batch that is open is
+  // refused.
   EXPECT_THAT(Refusal(writer), HasSubstr("do not fit"));
   OnnxWriter heads({-1, 2, 1, 3});
-  heads.Add({"MatMul", {"x", "w"}})
-      .Floats("w", {2, 3, 1}, {1, 0, 0, 0, 0, 1});
+  heads.Add({"MatMul", {"x", "w"}}).Floats("w", {2, 3, 1}, {1, 0, 0, 0, 0, 1});
   EXPECT_THAT(Run(heads, {1, 2, 3, 4, 5, 6}), ElementsAre(1, 6));
 }
 
 TEST_F(OnnxImportTest, AProductAlongTheBatchIsRefused) {
   OnnxWriter writer({-1, 3});
   writer.Add({"Transpose", {"x"}, "t"}).Add({"MatMul", {"x", "t"}});
-  EXPECT_THAT(Refusal(writer),
-              HasSubstr("MatMul: a product of computed values along the batch"));
+  EXPECT_THAT(
+      Refusal(writer),
+      HasSubstr("MatMul: a product of computed values along the batch"));
 }
 
 // x / sqrt(mean(x^2) + eps) in the ways of exporters.
@@ -130,19 +131,21 @@ TEST_F(OnnxImportTest, NormsThatAreWrittenOut) {
             {"Div", {"one", "r"}, "i"},
             {"Mul", {"i", "x"}, "n"},
             weight},
-           {{"Pow", {"a", "minus_half"}, "i"}, {"Mul", {"x", "i"}, "n"}, weight},
+           {{"Pow", {"a", "minus_half"}, "i"},
+            {"Mul", {"x", "i"}, "n"},
+            weight},
            {{"Pow", {"a", "half"}, "r"}, {"Div", {"x", "r"}, "n"}, weight}}) {
     EXPECT_THAT(Run(graph_of(last), x), Pointwise(FloatNear(1e-6f), expected));
     EXPECT_EQ(Computing(), 1u);
     EXPECT_EQ(CountOf(OpType::kRmsNorm), 1u);
   }
   // One that is none of x: of what it is made still comes out.
-  const auto other = graph_of(
-      {{"Sqrt", {"a"}, "r"}, {"Div", {"s", "r"}, "n"}, weight});
-  EXPECT_THAT(Run(other, x),
-              Pointwise(FloatNear(1e-5f),
-                        std::vector<float>{1 / root, 8 / root, 27 / root,
-                                           -16 / root}));
+  const auto other =
+      graph_of({{"Sqrt", {"a"}, "r"}, {"Div", {"s", "r"}, "n"}, weight});
+  EXPECT_THAT(
+      Run(other, x),
+      Pointwise(FloatNear(1e-5f),
+                std::vector<float>{1 / root, 8 / root, 27 / root, -16 / root}));
   EXPECT_EQ(CountOf(OpType::kRmsNorm), 0u);
 }
 
@@ -174,7 +177,8 @@ TEST_F(OnnxImportTest, LayerNormThatIsWrittenOut) {
   }
 }
 
-// Angles of positions, a mask of a triangle: nothing of it is left in the graph.
+// Angles of positions, a mask of a triangle: nothing of it is left in the
+// graph.
 TEST_F(OnnxImportTest, WhatIsComputedFromConstantsIsFolded) {
   OnnxWriter writer({-1, 3});
   writer.Add({"Range", {"zero", "three", "one"}, "positions"})
@@ -183,8 +187,8 @@ TEST_F(OnnxImportTest, WhatIsComputedFromConstantsIsFolded) {
       .Add({"MatMul", {"column", "frequencies"}, "angles"})  // [3, 2]
       .Add({"Concat", {"angles", "angles"}, "both", {}, {{"axis", -1}}})
       .Add({"Cos", {"both"}, "cosines"})
-      .Add({"Gather", {"cosines", "two"}, "row"})       // [4]
-      .Add({"Slice", {"row", "begin", "end"}, "cut"})   // [3]
+      .Add({"Gather", {"cosines", "two"}, "row"})      // [4]
+      .Add({"Slice", {"row", "begin", "end"}, "cut"})  // [3]
       .Add({"Unsqueeze", {"positions", "last"}, "i"})
       .Add({"LessOrEqual", {"positions", "i"}, "seen"})  // [3, 3]
       .Add({"Where", {"seen", "low", "high"}, "mask"})
@@ -227,8 +231,25 @@ TEST_F(OnnxImportTest, FoldsOfWholeNumbers) {
       .Integers("two", {}, {2})
       .Integers("flat", {1}, {6});
   // upper [1 1 1; 0 1 1], lower [0 0 0; 1 0 0], even [0 1 0; 0 1 0]
-  EXPECT_THAT(Run(writer, {1, 2, 3, 4, 5, 6}),
-              ElementsAre(0, 2, 0, 4, 5, 0));
+  EXPECT_THAT(Run(writer, {1, 2, 3, 4, 5, 6}), ElementsAre(0, 2, 0, 4, 5, 0));
+}
+
+// A small file may ask for any number of computed constants.
+TEST_F(OnnxImportTest, ComputedConstantsHaveALimit) {
+  OnnxWriter writer({-1, 1});
+  writer.Add({"Expand", {"half", "shape"}, "c0"});
+  constexpr int kNodes = 40;
+  for (int i = 0; i < kNodes; ++i) {
+    writer.Add({"Cos", {"c" + std::to_string(i)}, "c" + std::to_string(i + 1)});
+  }
+  writer.Add({"Slice", {"c" + std::to_string(kNodes), "zero", "one"}, "last"})
+      .Add({"Mul", {"x", "last"}})
+      .Floats("half", {1}, {0.5f})
+      .Integers("shape", {1}, {1 << 20})
+      .Integers("zero", {1}, {0})
+      .Integers("one", {1}, {1});
+  EXPECT_THAT(Refusal(writer), HasSubstr("Cos: more than 2^24 numbers that are "
+                                         "computed from constants"));
 }
 
 TEST_F(OnnxImportTest, ChoicesByAMaskThatIsKnown) {
@@ -316,10 +337,31 @@ TEST_F(OnnxImportTest, SeveralIdsInARow) {
   }
 }
 
+// A mask of whole numbers that becomes floats is one of floats.
+TEST_F(OnnxImportTest, WholeNumbersThatBecomeFloats) {
+  OnnxWriter writer({-1, 3}, OnnxWriter::kInt64);
+  writer.Add({"Unsqueeze", {"x", "one"}, "u"})
+      .Add({"Cast", {"u"}, "f", {}, {{"to", 1}}})
+      .Add({"Sub", {"unit", "f"}, "d"})
+      .Add({"Mul", {"d", "low"}})
+      .Integers("one", {1}, {1})
+      .Floats("unit", {}, {1})
+      .Floats("low", {}, {-100});
+  EXPECT_THAT(Run(writer, {1, 0, 1}), ElementsAre(0, -100, 0));
+  // Those that are computed with as such are not.
+  OnnxWriter sum({-1, 3}, OnnxWriter::kInt64);
+  sum.Add({"Cast", {"x"}, "f", {}, {{"to", 1}}})
+      .Add({"Gather", {"table", "x"}, "e"})
+      .Add({"ReduceMean", {"e"}, "m", {{"axes", {2}}}, {{"keepdims", 0}}})
+      .Add({"Add", {"f", "m"}})
+      .Floats("table", {4, 2}, {0, 1, 2, 3, 4, 5, 6, 7});
+  std::filesystem::remove(dir_ / "m.safetensors");
+  EXPECT_THAT(Refusal(sum), HasSubstr("Cast: a cast of computed values"));
+}
+
 OnnxWriter DynamicProduct(int64_t batch) {
   OnnxWriter writer({batch, 4});
-  writer
-      .Add({"DynamicQuantizeLinear", {"x"}, "q", {}, {}, {"scale", "zero"}})
+  writer.Add({"DynamicQuantizeLinear", {"x"}, "q", {}, {}, {"scale", "zero"}})
       .Add({"MatMulInteger", {"q", "w", "zero", "w_zero"}, "p"})
       .Add({"Cast", {"p"}, "f", {}, {{"to", 1}}})
       .Add({"Mul", {"scale", "w_scale"}, "s"})
@@ -367,12 +409,30 @@ TEST_F(OnnxImportTest, DynamicQuantization) {
   EXPECT_THAT(Run(DynamicProduct(1), x), Pointwise(FloatNear(1e-3f), rows));
 }
 
+// The table stays whole numbers, too.
+TEST_F(OnnxImportTest, RowsOfAQuantizedTable) {
+  OnnxWriter writer({-1}, OnnxWriter::kInt64);
+  writer.Add({"Gather", {"table", "x"}, "rows"})
+      .Add({"DequantizeLinear", {"rows", "scale", "zero"}})
+      .Bytes("table", {3, 2}, {1, -128, 3, 4, 127, 6})
+      .Floats("scale", {}, {0.5f})
+      .Bytes("zero", {}, {1});
+  EXPECT_THAT(Run(writer, std::vector<int32_t>{2, 0}),
+              ElementsAre(63, 2.5f, 0, -64.5f));
+  EXPECT_NE(Imported()->packed("table"), nullptr);
+  OnnxWriter bare({-1}, OnnxWriter::kInt64);
+  bare.Add({"Gather", {"table", "x"}, "rows"})
+      .Add({"Cast", {"rows"}, "y", {}, {{"to", 1}}})
+      .Bytes("table", {3, 2}, {1, -128, 3, 4, 127, 6});
+  std::filesystem::remove(dir_ / "m.safetensors");
+  EXPECT_THAT(Refusal(bare), HasSubstr("Gather: a table of integers"));
+}
+
 TEST_F(OnnxImportTest, ScalesAndNumbersOfOtherValuesAreRefused) {
   const auto refusal = [&](const std::vector<std::string>& inputs,
                            const char* scale) {
     OnnxWriter writer({-1, 4});
-    writer
-        .Add({"DynamicQuantizeLinear", {"x"}, "q", {}, {}, {"scale", "zero"}})
+    writer.Add({"DynamicQuantizeLinear", {"x"}, "q", {}, {}, {"scale", "zero"}})
         .Add({"Relu", {"x"}, "r"})
         .Add({"DynamicQuantizeLinear", {"r"}, "p", {}, {}, {"other", "third"}})
         .Add({"MatMulInteger", inputs, "i"})

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,9 +47,11 @@ class OnnxImportTest : public ::testing::Test {
     return Model::Load(dir_ / "m.safetensors");
   }
   size_t CountOf(OpType op) const {
-    size_t count = 0;
-    for (const Node& node : Imported()->graph().nodes) count += node.op == op;
-    return count;
+    const auto model = Imported();
+    const std::vector<Node>& nodes = model->graph().nodes;
+    return static_cast<size_t>(
+        std::count_if(nodes.begin(), nodes.end(),
+                      [&](const Node& node) { return node.op == op; }));
   }
   // Nodes that compute: others give values another shape.
   size_t Computing() const {

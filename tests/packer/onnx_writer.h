@@ -38,8 +38,8 @@ class Message {
   std::string bytes_;
 };
 
-// A graph of ONNX with one input "x", of floats if it is not said otherwise, and
-// one output "y".
+// A graph of ONNX with one input "x", of floats if it is not said otherwise,
+// and one output "y".
 class OnnxWriter {
  public:
   static constexpr int64_t kFloat = 1;  // numbers of types
@@ -66,6 +66,7 @@ class OnnxWriter {
     std::vector<std::pair<std::string, std::vector<int64_t>>> lists = {};
     std::vector<std::pair<std::string, int64_t>> numbers = {};
     std::vector<std::string> more_outputs = {};
+    std::vector<std::pair<std::string, std::string>> texts = {};
   };
   OnnxWriter& Add(const Node& node) {
     Message message;
@@ -76,8 +77,10 @@ class OnnxWriter {
     }
     message.Bytes(4, node.op);
     for (const auto& [name, value] : node.numbers) {
-      message.Add(
-          5, Message().Bytes(1, name).Integer(20, 2).Integer(3, value));
+      message.Add(5, Message().Bytes(1, name).Integer(20, 2).Integer(3, value));
+    }
+    for (const auto& [name, text] : node.texts) {
+      message.Add(5, Message().Bytes(1, name).Integer(20, 3).Bytes(4, text));
     }
     for (const auto& [name, values] : node.lists) {
       Message attribute = Message().Bytes(1, name).Integer(20, 7);
@@ -104,8 +107,7 @@ class OnnxWriter {
                        const std::vector<int64_t>& shape,
                        const std::string& file) {
     const Message entry = Message().Bytes(1, "location").Bytes(2, file);
-    return Tensor(name, kFloat, shape,
-                  Message().Integer(14, 1).Add(13, entry));
+    return Tensor(name, kFloat, shape, Message().Integer(14, 1).Add(13, entry));
   }
 
   std::string File() const {

@@ -80,13 +80,18 @@ TEST(PackableTest, ConvolutionsAndRecurrentCells) {
       {"op": "reshape", "inputs": ["d"], "output": "r",
        "attributes": {"shape": [32]}},
       {"op": "linear", "inputs": ["r"], "output": "g", "weight": "gates"},
-      {"op": "lstm_cell", "inputs": ["g"], "output": "y", "weight": "cell",
-       "attributes": {"gates": "ifgo"}}],
+      {"op": "lstm_cell", "inputs": ["g"], "output": "h", "weight": "cell",
+       "attributes": {"gates": "ifgo"}},
+      {"op": "linear", "inputs": ["h"], "output": "u", "weight": "more"},
+      {"op": "gru_cell", "inputs": ["u"], "output": "y", "weight": "gru",
+       "attributes": {"gates": "zrn", "reset": "before"}}],
     "outputs": ["y"]})")
       .Floats("conv", {32, 12}, RandomFloats(32 * 12, 1))
       .Floats("depthwise", {12, 32}, RandomFloats(12 * 32, 2))
       .Floats("gates", {64, 32}, RandomFloats(64 * 32, 3))
       .Floats("cell", {64, 16}, RandomFloats(64 * 16, 4))
+      .Floats("more", {48, 16}, RandomFloats(48 * 16, 5))
+      .Floats("gru", {48, 16}, RandomFloats(48 * 16, 6))
       .Write(dir / "float.safetensors");
   const auto model = Model::Load(dir / "float.safetensors");
   PackOptions options = OptionsOf({"mse-stretched", 2, 16});
@@ -98,13 +103,14 @@ TEST(PackableTest, ConvolutionsAndRecurrentCells) {
   for (const TensorReport& tensor : report.weights) {
     names.push_back(tensor.name);
   }
-  EXPECT_THAT(names, ElementsAre("conv", "gates", "cell"));
+  EXPECT_THAT(names, ElementsAre("conv", "gates", "cell", "more", "gru"));
   EXPECT_THAT(report.others, ElementsAre("depthwise"));
   EXPECT_THAT(report.unused_rules, ElementsAre());
   const auto packed = Model::Load(dir / "packed.safetensors");
   EXPECT_EQ(packed->packed("conv")->format.bits, 4u);
   EXPECT_EQ(packed->packed("gates")->format.bits, 2u);
   EXPECT_EQ(packed->packed("cell")->format.bits, 8u);
+  EXPECT_EQ(packed->packed("gru")->format.bits, 2u);
 }
 
 TEST(PackableTest, EightBitsAreTheQuantizersIntegers) {

@@ -353,6 +353,39 @@ std::vector<Case> Cases() {
        {12, 3},
        {},
        {{.rows = 4}, {.rows = 1}}},
+      {"GruCellResetBefore",
+       OpType::kGruCell,
+       {{18}},
+       {{"gates", "zrn"}, {"reset", "before"}},
+       {18, 6},
+       {18},
+       {{.rows = 4}, {.rows = 1}, {.rows = 7}}},
+      {"GruCellResetAfter",
+       OpType::kGruCell,
+       {{9}},
+       {{"gates", "rzn"}, {"reset", "after"}},
+       {9, 3},
+       {9},
+       {{.rows = 4}, {.rows = 6}}},
+      {"GruCellWithoutBias",
+       OpType::kGruCell,
+       {{9}},
+       {{"gates", "zrn"}, {"reset", "after"}},
+       {9, 3}},
+      {"GruCellBackward",
+       OpType::kGruCell,
+       {{9}},
+       {{"gates", "zrn"}, {"reset", "before"}, {"direction", "backward"}},
+       {9, 3},
+       {},
+       {{.rows = 4}, {.rows = 1}, {.rows = 5}}},
+      {"LstmCellBackward",
+       OpType::kLstmCell,
+       {{12}},
+       {{"gates", "iofg"}, {"output", "both"}, {"direction", "backward"}},
+       {12, 3},
+       {},
+       {{.rows = 4}, {.rows = 1}, {.rows = 5}}},
   };
 }
 
@@ -552,7 +585,8 @@ INSTANTIATE_TEST_SUITE_P(All, OperatorGradientTest,
                          ::testing::ValuesIn(Cases()),
                          [](const auto& test) { return test.param.name; });
 
-// Rounding by the range of the values passes all of them on, as if it were none.
+// Rounding by the range of the values passes all of them on, as if it were
+// none.
 TEST(DynamicQuantizeTest, GradientsPassTheRounding) {
   const Case rounding{"DynamicQuantize",
                       OpType::kDynamicQuantize,
@@ -608,7 +642,10 @@ TEST(ConstantGradientTest, IsTheSumOverRows) {
 TEST(RoundedInputTest, GradientsPassTheRounding) {
   int tried = 0;
   for (const Case& c : Cases()) {
-    if (!QuantizesInput(c.op) || c.op == OpType::kLstmCell) continue;
+    if (!QuantizesInput(c.op) || c.op == OpType::kLstmCell ||
+        c.op == OpType::kGruCell) {
+      continue;
+    }
     for (const int bits : {3, 8}) {
       SCOPED_TRACE(c.name);
       ++tried;

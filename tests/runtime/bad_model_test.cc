@@ -215,6 +215,14 @@ std::vector<BadModel> ModelCases() {
              b.Add(OpType::kLstmCell, {"x"}, "z", "fc2.weight")
                  .Set("gates", std::string("ifgo"));
            }},
+      {.name = "GruShapesDoNotFit",
+       .expected = {"gru_cell node 'z'", "are not [3H] and [3H, H]"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Add(OpType::kGruCell, {"x"}, "z", "fc2.weight")
+                 .Set("gates", std::string("zrn"))
+                 .Set("reset", std::string("after"));
+           }},
       {.name = "SliceBehindTheEnd",
        .expected = {"slice node 'z'", "2 elements from 31 on are not all in"},
        .build =
@@ -278,7 +286,16 @@ std::vector<BadModel> ModelCases() {
       {.name = "MatmulOfVectors",
        .expected = {"matmul node 'z'", "[32] and [32] are not"},
        .build =
-           [](ModelBuilder& b) { b.Add(OpType::kMatmul, {"x", "x"}, "z"); }},
+           [](ModelBuilder& b) {
+             b.Add(OpType::kMatmul, {"x", "x"}, "z");
+           }},
+      {.name = "MatmulOfMoreThanAnyoneWaitsFor",
+       .expected = {"matmul node 'z'", "needs more than 2^40 multiplications"},
+       .build =
+           [](ModelBuilder& b) {
+             b.Input("big", {1 << 14, 1 << 14})
+                 .Add(OpType::kMatmul, {"big", "big"}, "z");
+           }},
       {.name = "TransposeWithADimensionTwice",
        .expected = {"transpose node 'z'", "'order' does not name each"},
        .build =

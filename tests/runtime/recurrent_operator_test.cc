@@ -1,6 +1,7 @@
 // Operators that remember tokens, but for attention, against plain mathematics
 // and in calls of any length.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -16,6 +17,7 @@
 #include "runtime/ops/gated_delta_rule.h"
 #include "runtime/ops/token_pool.h"
 #include "tests/runtime/model_builder.h"
+#include "tests/runtime/throws.h"
 #include "tests/temp_dir.h"
 
 namespace lutra {
@@ -138,6 +140,47 @@ TEST(RecurrentOperatorTest, LstmCellGivesWhatItHolds) {
     expected.insert(expected.end(), c.begin(), c.end());
   }
   Check(build("both"), {x}, reference, expected, 1e-5);
+}
+
+// A cell that goes backward gives what one that goes forward gives of the text
+// in the other order.
+TEST(RecurrentOperatorTest, CellsThatGoBackward) {
+  constexpr size_t kUnits = 5;
+  for (const OpType op : {OpType::kLstmCell, OpType::kGruCell}) {
+    const size_t gates = op == OpType::kLstmCell ? 4 : 3;
+    const auto x = RandomFloats(kTokens * gates * kUnits, 1);
+    const auto w = RandomFloats(gates * kUnits * kUnits, 2);
+    const auto build = [&](const char* direction) {
+      ModelBuilder builder;
+      const auto width = static_cast<int64_t>(gates * kUnits);
+      builder.Input("x", {width})
+          .Add(op, {"x"}, "y", "w")
+          .Set("gates", std::string(op == OpType::kLstmCell ? "ifgo" : "zrn"))
+          .Set("direction", std::string(direction))
+          .Output("y")
+          .Floats("w", {width, kUnits}, w);
+      if (op == OpType::kGruCell) builder.Set("reset", std::string("after"));
+      return builder;
+    };
+    const auto reversed = [](const std::vector<float>& rows) {
+      const size_t width = rows.size() / kTokens;
+      std::vector<float> result;
+      for (size_t t = kTokens; t-- > 0;) {
+        const float* const row = rows.data() + t * width;
+        result.insert(result.end(), row, row + width);
+      }
+      return result;
+    };
+    const auto y = RunTokens(build("backward"), {x}, kTokens, 1);
+    EXPECT_EQ(y,
+              reversed(RunTokens(build("forward"), {reversed(x)}, kTokens, 1)));
+    EXPECT_NE(y, RunTokens(build("forward"), {x}, kTokens, 1));
+    // What comes later would change what is there.
+    EXPECT_THAT(
+        ErrorMessage([&] { RunTokens(build("backward"), {x}, 5, 1); }),
+        ::testing::HasSubstr("it goes backward, so a text comes in one call, "
+                             "and 5 of its tokens came before"));
+  }
 }
 
 TEST(RecurrentOperatorTest, GatedDeltaRule) {

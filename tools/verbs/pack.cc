@@ -29,8 +29,9 @@ namespace lutra::tools {
 namespace {
 
 constexpr const char* kPackExample =
-    "Packs the weights of linear, embedding, conv2d and lstm_cell nodes; one\n"
-    "that several nodes share, once. Norms, biases and the like stay float. A\n"
+    "Packs the weights of linear, embedding, conv2d, lstm_cell and gru_cell\n"
+    "nodes; one that several nodes share, once. Norms, biases and the like "
+    "stay float. A\n"
     "weight that was trained on a grid is packed without loss, one that was "
     "not\n"
     "is quantized now (post-training). Any of --bits, --group-size, "
@@ -311,7 +312,7 @@ void PackVerb::Run() {
 void AddPackVerb(CommandLine& line) {
   auto verb = std::make_shared<PackVerb>();
   Verb pack = line.AddVerb("pack", "Replace float weights by packed ones");
-  pack.Footer(kPackExample);
+  pack.Footer(kPackPackExample);
   pack.Add("MODEL", verb->model, "Model with float weights").Required();
   pack.Add("-o,--output", verb->output, "File to write").TypeName("FILE");
   AddSchemeOptions(pack, verb->schemes);

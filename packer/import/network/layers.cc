@@ -269,9 +269,8 @@ std::optional<Value> NetworkBuilder::ReducedInPlace(
   for (const AxisRef& ref : reduced) {
     axes.push_back(x.view.dims[ref.dim][ref.index]);
   }
-  std::sort(axes.begin(), axes.end(), [](const Axis& a, const Axis& b) {
-    return a.stride > b.stride;
-  });
+  std::sort(axes.begin(), axes.end(),
+            [](const Axis& a, const Axis& b) { return a.stride > b.stride; });
   axes = Merged(axes);
   if (axes.size() != 1) return std::nullopt;
   const int64_t count = axes[0].size;
@@ -468,9 +467,7 @@ Value NetworkBuilder::Concat(const Value& a, const Value& other, size_t dim) {
   return AddNode(OpType::kConcat, {&x, &y}, {rows, left + right}, view);
 }
 
-Value NetworkBuilder::Lstm(const Value& x, const Constant& input,
-                           const Constant& recurrent, std::vector<float> bias,
-                           const std::string& gates, bool both) {
+Value NetworkBuilder::Recurrent(const Value& x, const RecurrentLayer& cell) {
   const auto& time = x.view.dims[0];
   if (time.size() != 1 || !time[0].is_row() ||
       !RowElementAxes(x.view.dims[1]).empty()) {
@@ -480,25 +477,28 @@ Value NetworkBuilder::Lstm(const Value& x, const Constant& input,
     throw Unsupported{"recurrent layers along different dimensions"};
   }
   time_ = time[0].row;
-  Constant transposed = input;
-  transposed.view = Transposed(input.view, std::vector<size_t>{1, 0});
+  if (cell.attributes.contains("direction")) {
+    Note("a layer goes backward, so a sequence comes in one call");
+  }
+  Constant transposed = cell.input;
+  transposed.view = Transposed(cell.input.view, std::vector<size_t>{1, 0});
   Value in = Linear(x, transposed);
-  layers_.back().bias = std::move(bias);
+  layers_.back().bias = cell.input_bias;
   Layer layer;
-  layer.node.op = OpType::kLstmCell;
+  layer.node.op = cell.op;
   layer.node.inputs = {in.name};
-  layer.node.attributes["gates"] = gates;
-  if (both) layer.node.attributes["output"] = "both";
+  layer.node.attributes = cell.attributes;
   Matrix matrix;
-  matrix.constant = recurrent;
-  matrix.rows = Moved(PlacesOf(recurrent.view.dims[0]), recurrent.view.offset);
-  matrix.columns = PlacesOf(recurrent.view.dims[1]);
-  const auto n = static_cast<int64_t>(matrix.columns.size()) * (both ? 2 : 1);
+  matrix.constant = cell.recurrent;
+  matrix.rows =
+      Moved(PlacesOf(cell.recurrent.view.dims[0]), cell.recurrent.view.offset);
+  matrix.columns = PlacesOf(cell.recurrent.view.dims[1]);
   layer.weight = std::move(matrix);
-  layer.weight_name = NewTensorName(recurrent.name);
+  layer.weight_name = NewTensorName(cell.recurrent.name);
+  layer.bias = cell.recurrent_bias;
   View view = in.view;
-  view.dims.back() = DimOf(n, 1);
-  return AddLayer(std::move(layer), {n}, std::move(view));
+  view.dims.back() = DimOf(cell.outputs, 1);
+  return AddLayer(std::move(layer), {cell.outputs}, std::move(view));
 }
 
 }  // namespace lutra::packer

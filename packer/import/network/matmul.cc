@@ -8,7 +8,16 @@
 
 namespace lutra::packer {
 
+void NetworkBuilder::Spend(double numbers) {
+  constexpr double kMost = 1 << 24;
+  spent_ += numbers;
+  if (spent_ > kMost) {
+    throw Unsupported{"more than 2^24 numbers that are computed from constants"};
+  }
+}
+
 Value NetworkBuilder::Held(const Constant& constant) {
+  Spend(static_cast<double>(constant.Count()));
   Layer layer;
   layer.node.op = OpType::kConstant;
   layer.vector = constant.Floats();

@@ -75,6 +75,19 @@ struct ImageDims {
   size_t channels = 0;
 };
 
+// A cell that reads its own output: of G gates and H units, what it takes is a
+// product with x.
+struct RecurrentLayer {
+  OpType op = OpType::kLstmCell;
+  Attributes attributes = {};  // of the cell
+  Constant input;              // [G * H, K]
+  Constant recurrent;          // [G * H, H]
+  // [G * H], of either product; empty: none.
+  std::vector<float> input_bias = {};
+  std::vector<float> recurrent_bias = {};
+  int64_t outputs = 0;  // of a step
+};
+
 // All functions throw Unsupported, or Error with the bare cause where sizes do
 // not fit.
 class NetworkBuilder {
@@ -111,6 +124,9 @@ class NetworkBuilder {
   Value Matmul(const Value& a, const Value& b);
   // A constant as a value, where one is needed.
   Value Held(const Constant& constant);
+  // Counts numbers that are computed from constants: a small file can ask for
+  // any number of them.
+  void Spend(double numbers);
 
   // ---- Layers ----
   // x [.., K] times a weight [K, N].
@@ -134,11 +150,8 @@ class NetworkBuilder {
   // Row `id` of a table [rows, columns] for each id.
   Value Embedding(const Constant& table, const Value& ids);
   Value Concat(const Value& a, const Value& b, size_t dim);
-  // x [time, batch, K] with weights [4H, K] and [4H, H] and a bias [4H] in the
-  // order `gates`; the result is [time, batch, H], or if `both` [time, batch,
-  // 2H], what the cell holds behind its outputs.
-  Value Lstm(const Value& x, const Constant& input, const Constant& recurrent,
-             std::vector<float> bias, const std::string& gates, bool both);
+  // x [time, batch, K]; the result is [time, batch, outputs].
+  Value Recurrent(const Value& x, const RecurrentLayer& layer);
 
   // ---- Views ----
   Value WithView(const Value& x, View view) const;
@@ -205,7 +218,8 @@ class NetworkBuilder {
   std::vector<std::string> outputs_;
   std::vector<std::string> notes_;
   std::vector<ImportedArray> arrays_;
-  int time_ = -1;  // the row axis that recurrent layers run along
+  int time_ = -1;     // the row axis that recurrent layers run along
+  double spent_ = 0;  // see Spend
 };
 
 }  // namespace lutra::packer

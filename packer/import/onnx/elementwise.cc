@@ -245,6 +245,7 @@ void Binary(OnnxContext& node) {
   if (node.AllConstant()) {
     Constant result =
         Known(kArithmetic, node.ConstantAt(0), node.ConstantAt(1));
+    node.net().Spend(static_cast<double>(result.Count()));
     result.name = node.node().outputs[0];
     node.SetOutput(std::move(result));
     return;

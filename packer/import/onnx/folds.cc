@@ -14,22 +14,24 @@ namespace lutra::packer {
 namespace {
 
 // Of what is computed here: files say how much that is.
-constexpr int64_t kMostNumbers = int64_t{1} << 22;
+constexpr int64_t kMostNumbers = int64_t{1} << 20;
 constexpr int64_t kMostWork = int64_t{1} << 28;
 
 void CheckCount(const View& view) {
   if (static_cast<int64_t>(RowElements(view)) > kMostNumbers) {
-    throw Unsupported{"more than 2^22 computed constants"};
+    throw Unsupported{"more than 2^20 numbers that are computed from constants"};
   }
 }
 
 Constant At(const OnnxContext& node, size_t input) {
   Constant constant = node.ConstantAt(input);
   CheckCount(constant.view);
+  node.net().Spend(static_cast<double>(constant.Count()));
   return constant;
 }
 
 void Set(OnnxContext& node, Constant constant) {
+  node.net().Spend(static_cast<double>(constant.Count()));
   constant.name = node.node().outputs[0];
   node.SetOutput(std::move(constant));
 }
@@ -285,6 +287,7 @@ void MatMul(OnnxContext& node) {
   if (matrices * m * n > kMostWork / std::max<int64_t>(k, 1)) {
     throw Unsupported{"a product of large constants"};
   }
+  node.net().Spend(static_cast<double>(matrices * m * n * k) / 16);
   std::vector<float> values;
   for (int64_t p = 0; p < matrices; ++p) {
     for (int64_t i = 0; i < m; ++i) {

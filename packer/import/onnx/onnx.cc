@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "lutra/runtime/error.h"
@@ -33,7 +34,8 @@ bool IsRecurrent(const OnnxGraph& graph) {
 bool IsOfImages(const OnnxGraph& graph) {
   return std::any_of(
       graph.nodes.begin(), graph.nodes.end(), [](const OnnxNode& node) {
-        return node.op.ends_with("Conv") || node.op.ends_with("Pool");
+        return node.op.ends_with("Conv") || node.op == "ConvInteger" ||
+               node.op.ends_with("Pool");
       });
 }
 
@@ -44,6 +46,53 @@ bool HasOpenSizes(const OnnxGraph& graph) {
     }
   }
   return false;
+}
+
+using Readers = std::multimap<std::string_view, const OnnxNode*>;
+
+bool IsCastToFloats(const OnnxNode& node) {
+  const auto to = node.attributes.find("to");
+  if (node.FullName() != "Cast" || to == node.attributes.end()) return false;
+  const auto type = OnnxType(to->second.integer);
+  return type && IsFloat(*type);
+}
+
+// Whether a node gives the elements of its first input another place.
+bool Moves(const OnnxNode& node) {
+  static constexpr std::string_view kMovers[] = {
+      "Expand",  "Identity",  "Reshape",  "Slice",
+      "Squeeze", "Transpose", "Unsqueeze"};
+  return std::find(std::begin(kMovers), std::end(kMovers), node.FullName()) !=
+         std::end(kMovers);
+}
+
+// Whether whole numbers of an input become floats at once, as those of masks
+// do: they may be floats from the beginning.
+bool BecomesFloats(const OnnxGraph& graph, const Readers& readers,
+                   const std::string& input) {
+  std::vector<std::string_view> whole = {input};
+  bool cast = false;
+  for (size_t next = 0; next < whole.size(); ++next) {
+    const std::string_view name = whole[next];
+    if (std::find(graph.outputs.begin(), graph.outputs.end(), name) !=
+        graph.outputs.end()) {
+      return false;
+    }
+    const auto [begin, end] = readers.equal_range(name);
+    for (auto reader = begin; reader != end; ++reader) {
+      const OnnxNode& node = *reader->second;
+      if (IsCastToFloats(node)) {
+        cast = true;
+      } else if (Moves(node) && node.inputs[0] == name &&
+                 std::count(node.inputs.begin(), node.inputs.end(), name) ==
+                     1) {
+        whole.push_back(node.outputs[0]);
+      } else {
+        return false;
+      }
+    }
+  }
+  return cast;
 }
 
 // The order in which lutra holds the dimensions of a value: images as
@@ -98,6 +147,9 @@ class Importer {
     std::map<std::string_view, const OnnxNode*> makers;
     for (const OnnxNode& node : graph_.nodes) {
       for (const std::string& output : node.outputs) makers[output] = &node;
+      for (const std::string& input : node.inputs) {
+        readers_.emplace(input, &node);
+      }
     }
     std::vector<std::string> wanted = graph_.outputs;
     for (size_t next = 0; next < wanted.size(); ++next) {
@@ -132,7 +184,13 @@ class Importer {
 
   void AddInput(const OnnxInput& input, Missing& missing) {
     const auto type = OnnxType(input.type);
-    const bool ids = type && !IsFloat(*type);
+    const bool casts =
+        type && !IsFloat(*type) && BecomesFloats(graph_, readers_, input.name);
+    const bool ids = type && !IsFloat(*type) && !casts;
+    if (casts) {
+      network_.Note("'" + input.name +
+                    "' takes floats here, whole numbers in the source");
+    }
     if (!type || (ids && BitsOf(*type) < 32)) {
       missing.Add("input '" + input.name + "'",
                   "neither floats nor ids of 32 or 64 bits");
@@ -226,6 +284,7 @@ class Importer {
   Operands operands_;
   std::map<std::string, size_t, std::less<>> uses_;
   std::set<const OnnxNode*> live_;
+  Readers readers_;
   std::map<std::string, size_t, std::less<>> row_axes_;
 };
 

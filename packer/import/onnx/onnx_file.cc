@@ -47,7 +47,7 @@ constexpr uint32_t kInput = 1, kOutput = 2, kName = 3, kOpType = 4,
 }
 namespace attribute_proto {
 constexpr uint32_t kName = 1, kFloat = 2, kInt = 3, kString = 4, kTensor = 5,
-                   kFloats = 7, kInts = 8, kType = 20;
+                   kFloats = 7, kInts = 8, kStrings = 9, kType = 20;
 }
 
 class Reader {
@@ -209,6 +209,9 @@ class Reader {
           Elements{ElementType::kFloat32, numbers, nullptr}.Float(i));
     }
     attribute.integers = entry.Integers(attribute_proto::kInts);
+    entry.ForEach(attribute_proto::kStrings, [&](std::string_view text) {
+      attribute.texts.emplace_back(text);
+    });
     attribute.type =
         static_cast<int64_t>(entry.Integer(attribute_proto::kType, 0));
     const std::string name(entry.Bytes(attribute_proto::kName));

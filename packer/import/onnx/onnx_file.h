@@ -20,13 +20,22 @@ namespace lutra::packer {
 
 struct OnnxAttribute {
   // As the file has them.
-  enum class Type { kFloat = 1, kInt, kString, kTensor, kFloats = 6, kInts };
+  enum class Type {
+    kFloat = 1,
+    kInt,
+    kString,
+    kTensor,
+    kFloats = 6,
+    kInts,
+    kStrings
+  };
   int64_t type = 0;
   float number = 0;
   int64_t integer = 0;
   std::string text;
   std::vector<int64_t> integers;
   std::vector<float> numbers;
+  std::vector<std::string> texts;
   std::optional<Constant> tensor;
 };
 

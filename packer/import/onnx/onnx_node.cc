@@ -77,6 +77,27 @@ const OnnxNode* OnnxContext::Maker(size_t input) const {
   return found == graph_.nodes.end() ? nullptr : &*found;
 }
 
+const OnnxNode* OnnxContext::Reader() const {
+  const std::string& output = node_.outputs[0];
+  const auto uses = uses_.find(output);
+  if (uses == uses_.end() || uses->second != 1) return nullptr;
+  const auto found = std::find_if(
+      graph_.nodes.begin(), graph_.nodes.end(), [&](const OnnxNode& node) {
+        return std::find(node.inputs.begin(), node.inputs.end(), output) !=
+               node.inputs.end();
+      });
+  return found == graph_.nodes.end() ? nullptr : &*found;
+}
+
+const Constant* OnnxContext::KnownConstant(std::string_view name) const {
+  const auto found = operands_.find(name);
+  if (found == operands_.end() || !found->second.constant ||
+      found->second.dynamic) {
+    return nullptr;
+  }
+  return &*found->second.constant;
+}
+
 const OnnxAttribute* OnnxContext::Find(std::string_view name,
                                        OnnxAttribute::Type type) const {
   const auto found = node_.attributes.find(name);
@@ -113,6 +134,11 @@ std::string OnnxContext::Text(std::string_view name,
 std::vector<int64_t> OnnxContext::Integers(std::string_view name) const {
   const auto* found = Find(name, OnnxAttribute::Type::kInts);
   return found == nullptr ? std::vector<int64_t>() : found->integers;
+}
+
+std::vector<std::string> OnnxContext::Texts(std::string_view name) const {
+  const auto* found = Find(name, OnnxAttribute::Type::kStrings);
+  return found == nullptr ? std::vector<std::string>() : found->texts;
 }
 
 const Constant& OnnxContext::Tensor(std::string_view name) const {

@@ -23,6 +23,7 @@ struct DynamicPart {
     kZero,     // the one that stands for 0
     kScale,    // the scale, times the operand's constant
     kProduct,  // a product of the numbers, less their zero, and constants
+    kRows,     // rows of a table of whole numbers, whose scale is known
   };
   Kind kind = Kind::kNumbers;
   std::string scale;
@@ -75,12 +76,17 @@ class OnnxContext {
   // The node that makes an input, which nothing else reads; nullptr if there is
   // none.
   const OnnxNode* Maker(size_t input) const;
+  // The node that alone reads the output; nullptr if there is none.
+  const OnnxNode* Reader() const;
+  // A constant that any node may read; nullptr if there is none.
+  const Constant* KnownConstant(std::string_view name) const;
 
   bool HasAttribute(std::string_view name) const;
   int64_t Integer(std::string_view name, int64_t otherwise) const;
   float Number(std::string_view name, float otherwise) const;
   std::string Text(std::string_view name, std::string otherwise) const;
   std::vector<int64_t> Integers(std::string_view name) const;
+  std::vector<std::string> Texts(std::string_view name) const;
   const Constant& Tensor(std::string_view name) const;
   // A dimension of a value of `rank`, counted from the end if negative.
   size_t Dim(int64_t axis, size_t rank) const;

@@ -94,8 +94,8 @@ void DynamicQuantizeLinear(OnnxContext& node) {
   const Value y = node.net().OnOwnGrid(node.ValueAt(0));
   const std::string& name = node.node().outputs[0];
   node.SetOutput(Operand{std::nullopt, y, DynamicPart{Kind::kNumbers, name}});
-  const Constant one = MakeConstant(
-      name + ".scale", Elements::Of(std::vector<float>{1}), {});
+  const Constant one =
+      MakeConstant(name + ".scale", Elements::Of(std::vector<float>{1}), {});
   node.SetOutput(Operand{one, std::nullopt, DynamicPart{Kind::kScale, name}},
                  1);
   node.SetOutput(Operand{one, std::nullopt, DynamicPart{Kind::kZero, name}}, 2);
@@ -166,9 +166,9 @@ void MatMulInteger(OnnxContext& node) {
 
 void ConvInteger(OnnxContext& node) {
   const Operand x = DynamicNumbers(node, 0, 2);
-  SetProduct(node, x,
-             OnnxConvolution(node, *x.value, UnscaledWeight(node, 1, 3, 0),
-                             nullptr));
+  SetProduct(
+      node, x,
+      OnnxConvolution(node, *x.value, UnscaledWeight(node, 1, 3, 0), nullptr));
 }
 
 // What a value of whole numbers stands for; its scale is the input `scale`.
@@ -217,6 +217,7 @@ void QuantizeLinear(OnnxContext& node) {
 
 void DequantizeLinear(OnnxContext& node) {
   if (const Operand x = node.Input(0); x.dynamic) {
+    if (x.dynamic->kind == Kind::kRows) return node.SetOutput(*x.value);
     const Operand numbers = DynamicNumbers(node, 0, 2);
     const Operand scale = node.Input(1);
     if (!scale.dynamic || scale.dynamic->scale != numbers.dynamic->scale ||

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <utility>
 
 #include "lutra/runtime/error.h"
@@ -465,6 +466,33 @@ void Range(OnnxContext& node) {
       MakeConstant(node.node().outputs[0], Elements::Of(values), shape));
 }
 
+// Rows of a table of whole numbers, which the node behind makes floats of: with
+// its scale and zero point.
+void GatherQuantized(OnnxContext& node, Constant table, const Value& ids) {
+  const OnnxNode* const reader = node.Reader();
+  if (reader == nullptr || reader->FullName() != "DequantizeLinear" ||
+      reader->inputs.size() < 2) {
+    throw Unsupported{"a table of integers"};
+  }
+  auto quantization = std::make_shared<Quantization>();
+  for (size_t i = 1; i < reader->inputs.size(); ++i) {
+    if (reader->inputs[i].empty()) continue;
+    const Constant* const number = node.KnownConstant(reader->inputs[i]);
+    if (number == nullptr || number->Count() != 1 ||
+        number->is_float() != (i == 1)) {
+      throw Unsupported{"a table of integers with several scales"};
+    }
+    if (i == 1) {
+      quantization->scales = Elements::Of(number->Floats());
+    } else {
+      quantization->zeros = Elements::Of(number->Integers());
+    }
+  }
+  table.quantization = std::move(quantization);
+  node.SetOutput(Operand{std::nullopt, node.net().Embedding(table, ids),
+                         DynamicPart{DynamicPart::Kind::kRows, ""}});
+}
+
 // Rows of a table by the ids of the input, or places that are known.
 void Gather(OnnxContext& node) {
   Operand data = node.Input(0);
@@ -474,8 +502,11 @@ void Gather(OnnxContext& node) {
     if (!data.constant || rank != 2 || dim != 0) {
       throw Unsupported{"places that are computed, in anything but a table"};
     }
-    if (!data.constant->is_float()) throw Unsupported{"a table of integers"};
     const Operand ids = node.Input(1);
+    if (!ids.value) throw Unsupported{"places that are quantized"};
+    if (!data.constant->is_float()) {
+      return GatherQuantized(node, *data.constant, *ids.value);
+    }
     return node.SetOutput(node.net().Embedding(*data.constant, *ids.value));
   }
   const auto size = DimSize(data.view().dims[dim]);

@@ -13,7 +13,8 @@
 #include "lutra/runtime/model.h"
 
 // Runs a model over data and writes the second moments of the inputs of its
-// linear, conv2d and lstm_cell nodes (statistics.h), for packing with data.
+// linear, conv2d, lstm_cell and gru_cell nodes (statistics.h), for packing with
+// data.
 
 namespace lutra::packer {
 

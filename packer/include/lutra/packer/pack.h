@@ -18,10 +18,10 @@
 #include "lutra/qat/spec.h"
 #include "lutra/runtime/model.h"
 
-// Packing replaces the float weights of a model's linear, embedding, conv2d and
-// lstm_cell nodes by LUT matrices; a matrix that several nodes share is packed
-// once. A weight that was trained on a grid is packed without loss; any other
-// is quantized now, with the same quantizers or a learned table
+// Packing replaces the float weights of a model's linear, embedding, conv2d,
+// lstm_cell and gru_cell nodes by LUT matrices; a matrix that several nodes
+// share is packed once. A weight that was trained on a grid is packed without
+// loss; any other is quantized now, with the same quantizers or a learned table
 // (docs/packing.md).
 
 namespace lutra::packer {

@@ -13,9 +13,9 @@
 #include "lutra/runtime/safetensors.h"
 
 // What data says about the inputs of layers: for each x [k] that a linear node
-// takes, the window of a conv2d ("OUTPUT:windows") or the state of an lstm_cell
-// (its output) shows, the number of rows seen and the second moments, the sum
-// over rows of u u^T with u = x / size. An error e of a row of the weight
+// takes, the window of a conv2d ("OUTPUT:windows") or the state of a recurrent
+// cell (its output) shows, the number of rows seen and the second moments, the
+// sum over rows of u u^T with u = x / size. An error e of a row of the weight
 // changes the outputs by e x, so the sum of the squares of these changes, each
 // as a share, is
 //   e (sum of u u^T) e^T

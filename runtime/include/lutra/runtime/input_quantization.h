@@ -12,7 +12,8 @@
 #include "lutra/runtime/graph.h"
 #include "lutra/runtime/operator.h"
 
-// What the nodes that multiply (linear, expert_linear, conv2d, lstm_cell) say
+// What the nodes that multiply (linear, expert_linear, conv2d, lstm_cell,
+// gru_cell) say
 // about their input: the attributes input_type, input_bits, input_group,
 // input_min and input_max of docs/model_file.md.
 
@@ -42,9 +43,9 @@ struct InputQuantization {
 
 // Whether nodes of the operator have these attributes.
 bool QuantizesInput(OpType op);
-// The value that they are about: the input, or the output that lstm_cell reads
-// again. nullptr for other operators, and for an lstm_cell whose output is more
-// than that.
+// The value that they are about: the input, or the output that recurrent cells
+// read again. nullptr for other operators, and for an lstm_cell whose output is
+// more than that.
 const std::string* QuantizedValue(const Node& node);
 InputQuantization InputQuantizationOf(const Node& node);
 // Only for nodes of such operators.

@@ -50,7 +50,8 @@ namespace lutra {
   NAME(Power)                 \
   NAME(Exp)                   \
   NAME(Constant)              \
-  NAME(DynamicQuantize)
+  NAME(DynamicQuantize)       \
+  NAME(GruCell)
 
 // What a node computes: one of lutra's operators, or a number that
 // RegisterOperator (operator.h) has given to one of the app's.

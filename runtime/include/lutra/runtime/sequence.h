@@ -32,7 +32,7 @@ class Sequence {
 
   // Forgets the tokens from `position` on, so that others may follow the first
   // `position` ones. Pages are kept for them. Throws Error if there are fewer,
-  // or if the model has recurrent nodes (lstm_cell, causal_conv1d,
+  // or if the model has recurrent nodes (lstm_cell, gru_cell, causal_conv1d,
   // gated_delta_rule, token_pool), which can only go back to position 0: for
   // other places, fork or save a sequence there.
   void Truncate(size_t position);

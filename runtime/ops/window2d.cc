@@ -92,18 +92,32 @@ void GatherWindow(const Window2d& w, const float* image, size_t pixel,
                   float* row) {
   const size_t out_y = pixel / w.out_width;
   const size_t out_x = pixel % w.out_width;
-  for (size_t ky = 0; ky < w.kernel[0]; ++ky) {
-    for (size_t kx = 0; kx < w.kernel[1]; ++kx, row += w.channels) {
-      const size_t y = w.Row(out_y, ky);
-      const size_t x = w.Column(out_x, kx);
-      if (y < w.height && x < w.width) {
-        std::memcpy(row, image + (y * w.width + x) * w.channels,
+  const Window2d::Range rows = w.RowTaps(out_y);
+  const Window2d::Range columns = w.ColumnTaps(out_x);
+  const size_t line = w.kernel[1] * w.channels;
+  const size_t begin = columns.begin * w.channels;
+  const size_t end = columns.end * w.channels;
+  std::fill(row, row + rows.begin * line, 0.0f);
+  for (size_t ky = rows.begin; ky < rows.end; ++ky) {
+    float* const to = row + ky * line;
+    const float* const from = image + w.Row(out_y, ky) * w.width * w.channels;
+    std::fill(to, to + begin, 0.0f);
+    if (w.dilation[1] == 1) {  // taps lie side by side in the image, too
+      if (begin < end) {
+        std::memcpy(to + begin,
+                    from + w.Column(out_x, columns.begin) * w.channels,
+                    (end - begin) * sizeof(float));
+      }
+    } else {
+      for (size_t kx = columns.begin; kx < columns.end; ++kx) {
+        std::memcpy(to + kx * w.channels,
+                    from + w.Column(out_x, kx) * w.channels,
                     w.channels * sizeof(float));
-      } else {
-        std::fill(row, row + w.channels, 0.0f);
       }
     }
+    std::fill(to + end, to + line, 0.0f);
   }
+  std::fill(row + rows.end * line, row + w.kernel[0] * line, 0.0f);
 }
 
 }  // namespace lutra

@@ -12,9 +12,9 @@ namespace lutra::kernels {
 inline float FusedMultiplyAdd(float a, float b, float c) {
 #if defined(__MINGW32__)
   // The product is exact in a double. Of the sum a double holds more than twice
-  // the bits of a float, so it may be rounded twice if the first time is to odd:
-  // S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded sums:
-  // proved algorithms using rounding to odd" (2008).
+  // the bits of a float, so it may be rounded twice if the first time is to
+  // odd: S. Boldo and G. Melquiond, "Emulation of FMA and correctly rounded
+  // sums: proved algorithms using rounding to odd" (2008).
   const double product = double{a} * double{b};
   const double sum = product + double{c};
   const double part = sum - product;

@@ -12,9 +12,9 @@ namespace {
 
 using kernels::Function;
 
-constexpr size_t kGates = 3;
+constexpr size_t kGruGates = 3;
 
-size_t Units(const Model& model, const Node& node) {
+size_t GruUnits(const Model& model, const Node& node) {
   return static_cast<size_t>(model.file().Get(node.weight).shape[1]);
 }
 
@@ -29,12 +29,12 @@ struct GruScratch {
     const size_t values = capacity.rows * units;
     before = take(values);
     reset_before = take(values);
-    gates = take(kGates * values);
+    gates = take(kGruGates * values);
     products = take(values);
-    dproducts = take(kGates * values);
+    dproducts = take(kGruGates * values);
     dcandidates = take(values);
     const size_t others = capacity.sequences * units;
-    now = take(kGates * others);
+    now = take(kGruGates * others);
     back = take(others);
     dh = take(others);
   }
@@ -62,7 +62,7 @@ class GruStep : public BackwardStep {
         executor_(execution.executor),
         weight_(Tensor32(model, node.weight)),
         bias_(node.bias.empty() ? nullptr : Tensor32(model, node.bias)),
-        units_(Units(model, node)),
+        units_(GruUnits(model, node)),
         resets_before_(WordAttribute(node, "reset") == "before"),
         backward_(WordAttribute(node, "direction") == "backward"),
         scratch_(binding.capacity, units_,
@@ -105,7 +105,7 @@ class GruStep : public BackwardStep {
     return RoundUp(GruScratch(capacity, units, nullptr).floats * sizeof(float));
   }
 
-  size_t width() const { return kGates * units_; }
+  size_t width() const { return kGruGates * units_; }
 
   // c [m, count of rows] += x [m, units] times rows of the weight.
   void AddProduct(const float* x, size_t m, size_t first, size_t rows,
@@ -312,7 +312,8 @@ class GruCell : public OperatorGradient {
   size_t ScratchBytes(const Model& model, const Node& node,
                       const Execution& execution,
                       const BackwardCapacity& capacity) const override {
-    return GruStep::ScratchBytes(node, execution, capacity, Units(model, node));
+    return GruStep::ScratchBytes(node, execution, capacity,
+                                 GruUnits(model, node));
   }
 
   std::unique_ptr<BackwardStep> Bind(

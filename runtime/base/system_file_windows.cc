@@ -57,9 +57,9 @@ HANDLE HandleOf(int descriptor) {
 FileDescriptor Open(const std::filesystem::path& path, DWORD access,
                     DWORD share, DWORD disposition, int mode) {
   // Without the flag folders would be refused as files without permission.
-  const HANDLE handle =
-      ::CreateFileW(path.c_str(), access, share, nullptr, disposition,
-                    FILE_ATTRIBUTE_NORMAL | FILE_FLAG_BACKUP_SEMANTICS, nullptr);
+  const HANDLE handle = ::CreateFileW(
+      path.c_str(), access, share, nullptr, disposition,
+      FILE_ATTRIBUTE_NORMAL | FILE_FLAG_BACKUP_SEMANTICS, nullptr);
   if (handle == INVALID_HANDLE_VALUE) {
     SetErrno(::GetLastError());
     return FileDescriptor(-1);

@@ -4,14 +4,11 @@
 
 #include "kernels/base/parallel.h"
 #include "kernels/base/round.h"
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
 namespace {
-
-// Elements per piece of work: some microseconds, so that small calls stay on
-// one thread.
-constexpr size_t kTile = 16384;
 
 constexpr float kLevels = 255;
 
@@ -66,11 +63,13 @@ class DynamicQuantizeStep : public Step {
 
  private:
   void Round(const Levels& levels, size_t first, size_t count) {
-    ParallelFor(executor_, count, kTile, [&](size_t begin, size_t end) {
-      const float* __restrict x = x_ + first;
-      float* __restrict y = y_ + first;
-      for (size_t i = begin; i < end; ++i) y[i] = levels.Round(x[i]);
-    });
+    ParallelFor(executor_, count, kElementsPerTask,
+                [&](size_t begin, size_t end) {
+                  const float* __restrict x = x_ + first;
+                  float* __restrict y = y_ + first;
+                  for (size_t i = begin; i < end; ++i)
+                    y[i] = levels.Round(x[i]);
+                });
   }
 
   Executor* executor_;

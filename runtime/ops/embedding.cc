@@ -36,22 +36,23 @@ class EmbeddingStep : public Step {
                         ErrorCode::kInvalidArgument);
       }
     }
-    ParallelFor(executor_, count, kRowsPerTask, [this](size_t begin, size_t end) {
-      const size_t k = weight_.k;
-      for (size_t i = begin; i < end; ++i) {
-        const auto row = static_cast<uint32_t>(RowOf(ids_[i]));
-        float* y = output_ + i * k;
-        if (weight_.packed != nullptr) {
-          kernels::DequantizeRow(*weight_.packed, row, y);
-        } else {
-          const size_t row_bytes = k * kernels::ByteSize(weight_.type);
-          kernels::ToFloat32(
-              weight_.type,
-              static_cast<const std::byte*>(weight_.values) + row * row_bytes,
-              k, y);
-        }
-      }
-    });
+    ParallelFor(
+        executor_, count, kRowsPerTask, [this](size_t begin, size_t end) {
+          const size_t k = weight_.k;
+          for (size_t i = begin; i < end; ++i) {
+            const auto row = static_cast<uint32_t>(RowOf(ids_[i]));
+            float* y = output_ + i * k;
+            if (weight_.packed != nullptr) {
+              kernels::DequantizeRow(*weight_.packed, row, y);
+            } else {
+              const size_t row_bytes = k * kernels::ByteSize(weight_.type);
+              kernels::ToFloat32(weight_.type,
+                                 static_cast<const std::byte*>(weight_.values) +
+                                     row * row_bytes,
+                                 k, y);
+            }
+          }
+        });
   }
 
   StepCost Cost(size_t m, const Call&) const override {

@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kRows = 4;
 constexpr size_t kColumns = 16;
 // Multiplications per piece of work: some microseconds.
-constexpr size_t kTile = 1 << 16;
+constexpr size_t kProductsPerTask = 1 << 16;
 
 // Multiplications per row of a call: some minutes of one core. The size of the
 // file does not bound them.
@@ -90,7 +90,8 @@ class MatmulStep : public Step {
     const size_t blocks = (rows_ + kRows - 1) / kRows;
     const size_t work = kRows * sizes_.depth * sizes_.columns;
     ParallelFor(execution_.executor, m * matrices_ * blocks,
-                (kTile + work - 1) / work, [&](size_t begin, size_t end) {
+                (kProductsPerTask + work - 1) / work,
+                [&](size_t begin, size_t end) {
                   execution_.CheckCancelled();
                   for (size_t i = begin; i < end; ++i) {
                     Block(i / blocks, i % blocks * kRows);

@@ -9,7 +9,7 @@ namespace {
 
 // Elements per piece of work: some microseconds, so that small calls stay on
 // one thread.
-constexpr size_t kTile = 8192;
+constexpr size_t kPowersPerTask = 8192;
 
 constexpr double kLargest = 8;
 
@@ -24,11 +24,13 @@ class PowerStep : public Step {
         twice_(static_cast<int>(2 * NumberAttribute(node, "exponent"))) {}
 
   void Run(size_t m, const Call&) override {
-    ParallelFor(executor_, m * width_, kTile, [this](size_t begin, size_t end) {
-      const float* __restrict x = x_;
-      float* __restrict y = y_;
-      for (size_t i = begin; i < end; ++i) y[i] = HalfPower(x[i], twice_);
-    });
+    ParallelFor(executor_, m * width_, kPowersPerTask,
+                [this](size_t begin, size_t end) {
+                  const float* __restrict x = x_;
+                  float* __restrict y = y_;
+                  for (size_t i = begin; i < end; ++i)
+                    y[i] = HalfPower(x[i], twice_);
+                });
   }
 
  private:

@@ -4,14 +4,11 @@
 #include <vector>
 
 #include "kernels/base/parallel.h"
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
 namespace {
-
-// Elements per piece of work: some microseconds, so that small calls stay on
-// one thread.
-constexpr size_t kTile = 16384;
 
 // A dimension of the output: where its elements lie in the input.
 struct Stride {
@@ -59,7 +56,8 @@ class TransposeStep : public Step {
 
   void Run(size_t m, const Call&) override {
     const size_t runs = width_ / inner_.size;
-    ParallelFor(executor_, m * runs, (kTile + inner_.size - 1) / inner_.size,
+    ParallelFor(executor_, m * runs,
+                (kElementsPerTask + inner_.size - 1) / inner_.size,
                 [&](size_t begin, size_t end) {
                   for (size_t i = begin; i < end; ++i) {
                     CopyRun(x_ + i / runs * width_ + PlaceOf(i % runs),

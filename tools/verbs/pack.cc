@@ -312,7 +312,7 @@ void PackVerb::Run() {
 void AddPackVerb(CommandLine& line) {
   auto verb = std::make_shared<PackVerb>();
   Verb pack = line.AddVerb("pack", "Replace float weights by packed ones");
-  pack.Footer(kPackPackExample);
+  pack.Footer(kPackExample);
   pack.Add("MODEL", verb->model, "Model with float weights").Required();
   pack.Add("-o,--output", verb->output, "File to write").TypeName("FILE");
   AddSchemeOptions(pack, verb->schemes);

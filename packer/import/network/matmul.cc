@@ -12,7 +12,8 @@ void NetworkBuilder::Spend(double numbers) {
   constexpr double kMost = 1 << 24;
   spent_ += numbers;
   if (spent_ > kMost) {
-    throw Unsupported{"more than 2^24 numbers that are computed from constants"};
+    throw Unsupported{
+        "more than 2^24 numbers that are computed from constants"};
   }
 }
 

@@ -19,7 +19,8 @@ constexpr int64_t kMostWork = int64_t{1} << 28;
 
 void CheckCount(const View& view) {
   if (static_cast<int64_t>(RowElements(view)) > kMostNumbers) {
-    throw Unsupported{"more than 2^20 numbers that are computed from constants"};
+    throw Unsupported{
+        "more than 2^20 numbers that are computed from constants"};
   }
 }
 
@@ -30,16 +31,16 @@ Constant At(const OnnxContext& node, size_t input) {
   return constant;
 }
 
-void Set(OnnxContext& node, Constant constant) {
+void SetFolded(OnnxContext& node, Constant constant) {
   node.net().Spend(static_cast<double>(constant.Count()));
   constant.name = node.node().outputs[0];
   node.SetOutput(std::move(constant));
 }
 
 template <typename T>
-void Set(OnnxContext& node, std::vector<T> values,
-         const std::vector<int64_t>& shape) {
-  Set(node, MakeConstant("", Elements::Of(std::move(values)), shape));
+void SetFolded(OnnxContext& node, std::vector<T> values,
+               const std::vector<int64_t>& shape) {
+  SetFolded(node, MakeConstant("", Elements::Of(std::move(values)), shape));
 }
 
 // Nothing is known of the size of a batch, which shapes carry along.
@@ -59,7 +60,7 @@ void Map(OnnxContext& node) {
   if (!x.is_float()) throw Error("takes floats alone");
   std::vector<float> values = x.Floats();
   for (float& value : values) value = kFunction(value);
-  Set(node, std::move(values), ShapeOf(x.view));
+  SetFolded(node, std::move(values), ShapeOf(x.view));
 }
 
 float Cosine(float x) { return std::cos(x); }
@@ -77,16 +78,16 @@ void Not(OnnxContext& node) {
   const Constant x = At(node, 0);
   std::vector<int64_t> values = x.Integers();
   for (int64_t& value : values) value = value == 0 ? 1 : 0;
-  Set(node, std::move(values), ShapeOf(x.view));
+  SetFolded(node, std::move(values), ShapeOf(x.view));
 }
 
-void Abs(OnnxContext& node) {
+void FoldAbs(OnnxContext& node) {
   const Constant x = At(node, 0);
   if (x.is_float()) return Map<std::fabs>(node);
   std::vector<int64_t> values = x.Integers();
   for (int64_t& value : values)
     value = value < 0 && value > INT64_MIN ? -value : value;
-  Set(node, std::move(values), ShapeOf(x.view));
+  SetFolded(node, std::move(values), ShapeOf(x.view));
 }
 
 // Of two constants that both are floats or whole numbers.
@@ -96,8 +97,8 @@ void Combine(OnnxContext& node, const Function& function) {
   const Constant b = At(node, 1);
   if (a.is_float() != b.is_float()) throw Error("mixes numbers of two types");
   CheckCount(BroadcastTogether(a, b).a.view);
-  if (a.is_float()) return Set(node, Combined<float>("", a, b, function));
-  Set(node, Combined<int64_t>("", a, b, function));
+  if (a.is_float()) return SetFolded(node, Combined<float>("", a, b, function));
+  SetFolded(node, Combined<int64_t>("", a, b, function));
 }
 
 enum class Relation { kEqual, kLess, kLessOrEqual, kGreater, kGreaterOrEqual };
@@ -137,18 +138,19 @@ void Decide(OnnxContext& node) {
 }
 
 template <bool kMax>
-void Bound(OnnxContext& node) {
+void FoldBound(OnnxContext& node) {
   Combine(node,
           [](auto a, auto b) { return (Known(a) < Known(b)) == kMax ? b : a; });
 }
 
-void Pow(OnnxContext& node) {
+void FoldPow(OnnxContext& node) {
   const Constant a = At(node, 0);
   Constant b = At(node, 1);
   if (!a.is_float()) throw Unsupported{"powers of whole numbers"};
   CheckCount(BroadcastTogether(a, b).a.view);
-  Set(node, Combined<float>("", a, b,
-                            [](float x, float y) { return std::pow(x, y); }));
+  SetFolded(node, Combined<float>("", a, b, [](float x, float y) {
+              return std::pow(x, y);
+            }));
 }
 
 // The remainder has the divisor's sign, or of `fmod` the dividend's.
@@ -170,7 +172,7 @@ void Mod(OnnxContext& node) {
   });
 }
 
-void Where(OnnxContext& node) {
+void FoldWhere(OnnxContext& node) {
   const Constant mask = At(node, 0);
   const Constant a = At(node, 1);
   const Constant b = At(node, 2);
@@ -185,7 +187,7 @@ void Where(OnnxContext& node) {
     for (size_t i = 0; i < bits.size(); ++i) {
       if (bits[i] == 0) chosen[i] = other[i];
     }
-    Set(node, std::move(chosen), left.shape);
+    SetFolded(node, std::move(chosen), left.shape);
   };
   if (a.is_float()) return choose(left.b.Floats(), right.b.Floats());
   choose(left.b.Integers(), right.b.Integers());
@@ -213,7 +215,7 @@ void Trilu(OnnxContext& node) {
       const int64_t off = place % columns - place / columns % rows - diagonal;
       if (upper ? off < 0 : off > 0) values[i] = 0;
     }
-    Set(node, std::move(values), shape);
+    SetFolded(node, std::move(values), shape);
   };
   if (x.is_float()) return keep(x.Floats());
   keep(x.Integers());
@@ -236,7 +238,7 @@ void CumSum(OnnxContext& node) {
       if (place / inner % shape[dim] == 0) continue;
       values[i] += values[i - static_cast<size_t>(inner)];
     }
-    Set(node, std::move(values), shape);
+    SetFolded(node, std::move(values), shape);
   };
   if (x.is_float()) return add(x.Floats());
   std::vector<int64_t> values = x.Integers();
@@ -248,7 +250,7 @@ void CumSum(OnnxContext& node) {
   add(std::move(values));
 }
 
-void MatMul(OnnxContext& node) {
+void FoldMatMul(OnnxContext& node) {
   Constant a = At(node, 0);
   Constant b = At(node, 1);
   if (!a.is_float() || !b.is_float()) throw Error("takes floats alone");
@@ -301,11 +303,11 @@ void MatMul(OnnxContext& node) {
       }
     }
   }
-  Set(node, std::move(values), shape);
+  SetFolded(node, std::move(values), shape);
 }
 
 // Elements of a dimension at places of any shape.
-void Gather(OnnxContext& node) {
+void FoldGather(OnnxContext& node) {
   const Constant data = node.ConstantAt(0);
   const Constant indices = At(node, 1);
   const std::vector<int64_t> shape = ShapeOf(data.view);
@@ -335,7 +337,7 @@ void Gather(OnnxContext& node) {
       }
       Constant part = data;
       part.view = *std::move(view);
-      return Set(node, std::move(part));
+      return SetFolded(node, std::move(part));
     }
   }
   CheckCount(data.view);
@@ -360,7 +362,7 @@ void Gather(OnnxContext& node) {
         values.insert(values.end(), at, at + inner);
       }
     }
-    Set(node, std::move(values), result);
+    SetFolded(node, std::move(values), result);
   };
   if (data.is_float()) return take(data.Floats());
   take(data.Integers());
@@ -377,7 +379,7 @@ constexpr OnnxOperator kFolds[] = {
     {"Ceil", 1, 1, Map<Upper>},
     {"Sigmoid", 1, 1, Map<Logistic>},
     {"Tanh", 1, 1, Map<HyperbolicTangent>},
-    {"Abs", 1, 1, Abs},
+    {"Abs", 1, 1, FoldAbs},
     {"Not", 1, 1, Not},
     {"Equal", 2, 2, Compare<Relation::kEqual>},
     {"Less", 2, 2, Compare<Relation::kLess>},
@@ -387,15 +389,15 @@ constexpr OnnxOperator kFolds[] = {
     {"And", 2, 2, Decide<Logic::kAnd>},
     {"Or", 2, 2, Decide<Logic::kOr>},
     {"Xor", 2, 2, Decide<Logic::kXor>},
-    {"Max", 2, 2, Bound<true>},
-    {"Min", 2, 2, Bound<false>},
-    {"Pow", 2, 2, Pow},
+    {"Max", 2, 2, FoldBound<true>},
+    {"Min", 2, 2, FoldBound<false>},
+    {"Pow", 2, 2, FoldPow},
     {"Mod", 2, 2, Mod},
-    {"Where", 3, 3, Where},
+    {"Where", 3, 3, FoldWhere},
     {"Trilu", 1, 2, Trilu},
     {"CumSum", 2, 2, CumSum},
-    {"MatMul", 2, 2, MatMul},
-    {"Gather", 2, 2, Gather},
+    {"MatMul", 2, 2, FoldMatMul},
+    {"Gather", 2, 2, FoldGather},
 };
 
 }  // namespace

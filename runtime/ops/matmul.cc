@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -9,9 +10,14 @@
 namespace lutra {
 namespace {
 
-// Rows of a that share a pass over b, and columns whose sums stay in registers.
+// Rows of a that share a pass over b.
 constexpr size_t kRows = 4;
-constexpr size_t kColumns = 16;
+
+// Columns whose sums are a vector: of loops over arrays g++ 12 keeps the sums
+// in memory.
+constexpr size_t kLanes = 8;
+typedef float ColumnLanes __attribute__((vector_size(kLanes * sizeof(float))));
+
 // Multiplications per piece of work: some microseconds.
 constexpr size_t kProductsPerTask = 1 << 16;
 
@@ -25,24 +31,35 @@ struct Sizes {
   size_t columns = 0;
 };
 
+// kVectors vectors of columns of SumRows.
+template <size_t kCount, size_t kVectors>
+inline void SumTile(const float* __restrict a, const float* __restrict b,
+                    Sizes sizes, float* __restrict y) {
+  ColumnLanes sums[kCount][kVectors] = {};
+  for (size_t k = 0; k < sizes.depth; ++k) {
+    ColumnLanes from[kVectors];
+    std::memcpy(from, b + k * sizes.columns, sizeof(from));
+    for (size_t r = 0; r < kCount; ++r) {
+      const float factor = a[r * sizes.depth + k];
+      for (size_t v = 0; v < kVectors; ++v) sums[r][v] += factor * from[v];
+    }
+  }
+  for (size_t r = 0; r < kCount; ++r) {
+    std::memcpy(y + r * sizes.columns, sums[r], sizeof(sums[r]));
+  }
+}
+
 // y[i][j] = the sum of a[i][k] * b[k][j] in the order of k, from 0 on.
 template <size_t kCount>
 inline void SumRows(const float* __restrict a, const float* __restrict b,
                     Sizes sizes, float* __restrict y) {
   const size_t n = sizes.columns;
   size_t j = 0;
-  for (; j + kColumns <= n; j += kColumns) {
-    float sums[kCount][kColumns] = {};
-    for (size_t k = 0; k < sizes.depth; ++k) {
-      const float* from = b + k * n + j;
-      for (size_t r = 0; r < kCount; ++r) {
-        const float factor = a[r * sizes.depth + k];
-        for (size_t c = 0; c < kColumns; ++c) sums[r][c] += factor * from[c];
-      }
-    }
-    for (size_t r = 0; r < kCount; ++r) {
-      std::copy_n(sums[r], kColumns, y + r * n + j);
-    }
+  for (; j + 2 * kLanes <= n; j += 2 * kLanes) {
+    SumTile<kCount, 2>(a, b + j, sizes, y + j);
+  }
+  for (; j + kLanes <= n; j += kLanes) {
+    SumTile<kCount, 1>(a, b + j, sizes, y + j);
   }
   for (; j < n; ++j) {
     float sums[kCount] = {};

@@ -263,6 +263,34 @@ TEST_F(OnnxImportTest, ChoicesByAMaskThatIsKnown) {
   EXPECT_THAT(Run(writer, {3, 4, 5}), ElementsAre(9, -INFINITY, 5));
 }
 
+// Attention that sees nothing gives zeros, as exporters write it out.
+TEST_F(OnnxImportTest, SoftmaxOfNothing) {
+  const auto graph_of = [](const char* of, const char* other) {
+    OnnxWriter writer({-1, 2});
+    writer.Add({"Softmax", {"x"}, "s"})
+        .Add({"IsNaN", {of}, "m"})
+        .Add({"Where", {"m", other, "s"}})
+        .Floats("zero", {}, {0})
+        .Floats("one", {}, {1});
+    return writer;
+  };
+  EXPECT_THAT(
+      Run(graph_of("s", "zero"), {1, 1, -INFINITY, -INFINITY, -INFINITY, 3}),
+      ElementsAre(0.5f, 0.5f, 0, 0, 0, 1));
+  EXPECT_EQ(Computing(), 1u);
+  std::filesystem::remove(dir_ / "m.safetensors");
+  EXPECT_THAT(Refusal(graph_of("x", "zero")),
+              HasSubstr("Where: other values where there is no number"));
+  EXPECT_THAT(Refusal(graph_of("s", "one")),
+              HasSubstr("Where: other values where there is no number"));
+  OnnxWriter bare({-1, 2});
+  bare.Add({"IsNaN", {"x"}, "m"})
+      .Add({"Where", {"m", "zero", "x"}})
+      .Floats("zero", {}, {0});
+  EXPECT_THAT(Refusal(bare), HasSubstr("Where: what is no number, in anything "
+                                       "but what softmax gives"));
+}
+
 TEST_F(OnnxImportTest, ConstantsBesideComputedValues) {
   for (const bool first : {true, false}) {
     OnnxWriter writer({-1, 2, 2});

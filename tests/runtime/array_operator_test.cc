@@ -160,6 +160,29 @@ TEST_P(ArrayOperatorTest, Exp) {
   }
 }
 
+TEST_P(ArrayOperatorTest, SoftmaxOfNothing) {
+  constexpr float kNothing = -std::numeric_limits<float>::infinity();
+  std::vector<float> x(m() * 6, kNothing);
+  for (size_t i = 0; i < x.size(); i += 6) x[i + 1] = 2;
+  for (const std::string empty : {"nan", "zero"}) {
+    ModelBuilder builder;
+    builder.Input("x", {2, 3})
+        .Add(OpType::kSoftmax, {"x"}, "y")
+        .Set("empty", empty)
+        .Output("y");
+    const auto y = Run(builder, {x.data()});
+    for (size_t i = 0; i < y.size(); ++i) {
+      if (i % 6 < 3) {
+        ASSERT_EQ(y[i], i % 6 == 1 ? 1.0f : 0.0f) << i;
+      } else if (empty == "nan") {
+        ASSERT_TRUE(std::isnan(y[i])) << i;
+      } else {
+        ASSERT_EQ(y[i], 0.0f) << i;
+      }
+    }
+  }
+}
+
 TEST_P(ArrayOperatorTest, Constant) {
   const auto x = RandomFloats(m() * 6, 1);
   const auto c = RandomFloats(6, 2);

@@ -354,6 +354,16 @@ Value NetworkBuilder::Softmax(const Value& x, size_t dims) {
   return AddNode(OpType::kSoftmax, {&in}, in.shape, in.view);
 }
 
+void NetworkBuilder::SetZeroIfEmpty(const Value& softmax) {
+  for (Layer& layer : layers_) {
+    if (layer.node.output != softmax.name) continue;
+    if (layer.node.op != OpType::kSoftmax) break;
+    layer.node.attributes["empty"] = std::string("zero");
+    return;
+  }
+  throw Unsupported{"what is no number, in anything but what softmax gives"};
+}
+
 Value NetworkBuilder::Norm(OpType op, const Value& x, const Constant& weight,
                            const Constant* bias, double eps) {
   const size_t last = x.view.dims.size() - 1;

@@ -144,6 +144,9 @@ class NetworkBuilder {
   Value Reduce(OpType pool, const Value& x, const std::vector<size_t>& dims);
   // Over the last `dims` dimensions.
   Value Softmax(const Value& x, size_t dims);
+  // What a softmax gives is 0, and not NaN, where all is minus infinity. Throws
+  // Unsupported for other values.
+  void SetZeroIfEmpty(const Value& softmax);
   // Over the last dimension; layer_norm or rms_norm.
   Value Norm(OpType op, const Value& x, const Constant& weight,
              const Constant* bias, double eps);

@@ -307,8 +307,30 @@ void Pow(OnnxContext& node) {
   node.SetOutput(Power(node, node.ValueAt(0), double{node.NumberAt(1)}));
 }
 
+void IsNaN(OnnxContext& node) {
+  node.SetOutput(Operand{std::nullopt, node.ValueAt(0),
+                         DynamicPart{DynamicPart::Kind::kIsNaN, ""}});
+}
+
+// 0 where a softmax gives no number, which is where it sees nothing.
+bool ReplacesNaN(OnnxContext& node) {
+  const Operand mask = node.Input(0);
+  if (!mask.dynamic || mask.dynamic->kind != DynamicPart::Kind::kIsNaN) {
+    return false;
+  }
+  const Value x = node.ValueAt(2);
+  if (mask.value->name != x.name || mask.value->view != x.view ||
+      node.NumberAt(1) != 0) {
+    throw Unsupported{"other values where there is no number"};
+  }
+  node.net().SetZeroIfEmpty(x);
+  node.SetOutput(x);
+  return true;
+}
+
 // Where a mask that is known says so the second input, else the third.
 void Where(OnnxContext& node) {
+  if (ReplacesNaN(node)) return;
   const Constant mask = node.ConstantAt(0);
   std::vector<float> chosen;
   std::vector<float> others;
@@ -397,6 +419,7 @@ constexpr OnnxOperator kElementwise[] = {
     {"Reciprocal", 1, 1, ReciprocalOf},
     {"Exp", 1, 1, Function<OpType::kExp>},
     {"Where", 3, 3, Where},
+    {"IsNaN", 1, 1, IsNaN},
     {"LeakyRelu", 1, 1, LeakyRelu},
     {"PRelu", 2, 2, PRelu},
     {"Abs", 1, 1, Abs},

@@ -14,7 +14,8 @@
 
 namespace lutra::packer {
 
-// Of a value that is quantized by what its own elements are. Whole numbers are
+// What is no value of its own, but a part of something that several nodes make.
+// Of a value that is quantized by what its own elements are, whole numbers are
 // held as what they stand for, so they are a value without its scale, which is
 // known by name until a product brings both together.
 struct DynamicPart {
@@ -24,6 +25,7 @@ struct DynamicPart {
     kScale,    // the scale, times the operand's constant
     kProduct,  // a product of the numbers, less their zero, and constants
     kRows,     // rows of a table of whole numbers, whose scale is known
+    kIsNaN,    // whether elements of the value are no numbers
   };
   Kind kind = Kind::kNumbers;
   std::string scale;

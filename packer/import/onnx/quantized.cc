@@ -143,7 +143,7 @@ Constant UnscaledWeight(const OnnxContext& node, size_t input, size_t zero,
       all[i] = zeros[zeros.size() == 1 ? 0 : i];
     }
     const bool all_zero = std::all_of(all.begin(), all.end(),
-                                      [](int64_t zero) { return zero == 0; });
+                                      [](int64_t point) { return point == 0; });
     if (!all_zero) quantization->zeros = Elements::Of(std::move(all));
   }
   weight.quantization = std::move(quantization);

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 # Compile commands, of g++ but without its compiled headers.
 build=build/tidy
-cmake --preset release -B "$build" -DLUTRA_PRECOMPILE=OFF \
+cmake --preset release -B "$build" -DLUTRA_PRECOMPILE=OFF -DLUTRA_UNITY=OFF \
   -DLUTRA_BUILD_TESTS=OFF -DLUTRA_BUILD_BENCH=OFF >/dev/null
 if (($# > 0)); then
   files=("$@")

@@ -43,7 +43,8 @@ bytes=$(wc -c < "$1")
     name = object
     sub(/.*\(/, "", name)
     sub(/\.o\)$/, "", name)
-    if (what == "") what = of[room, name]
+    if (what == "" && (room, name) in of) what = of[room, name]
+    if (what == "" && sub(/_[0-9]+[.]cc$/, "", name)) what = room "/" name  # LUTRA_UNITY
     if (section ~ /nlohmann/) what = "nlohmann-json"
     else if (section ~ /\._ZN?K?St|\._ZNK?9__gnu_cxx/) what = "templates of the C++ library"
     total[what] += Number(size)

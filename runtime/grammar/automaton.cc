@@ -37,7 +37,13 @@ size_t Automaton::HashStacks::operator()(
 Automaton::Automaton(std::shared_ptr<const Rules> rules)
     : rules_(std::move(rules)) {
   ClassifyBytes();
-  Clear();
+  Make({});  // kDead
+  StateData state;
+  step_ = 1;
+  for (const uint32_t alternative : rules_->rules[rules_->root]) {
+    Begin(Push(alternative, kNone), state);
+  }
+  start_ = Make(std::move(state));
 }
 
 void Automaton::ClassifyBytes() {
@@ -55,31 +61,20 @@ void Automaton::ClassifyBytes() {
   ++classes_;
 }
 
-void Automaton::Clear() {
-  frames_.clear();
-  frame_of_.clear();
-  states_.clear();
-  state_of_.clear();
-  seen_.clear();
-  step_ = 1;
-  Make({});  // kDead
-  StateData state;
-  for (const uint32_t alternative : rules_->rules[rules_->root]) {
-    Begin(Push(alternative, kNone), state);
-  }
-  start_ = Make(std::move(state));
-}
-
 Automaton::Stack Automaton::Push(uint32_t position, Stack below) {
-  Check(frames_.size(), kMaxFrames);
+  Check(frame_of_.size(), kMaxFrames);
   const uint64_t key = uint64_t{position} << 32 | below;
-  const auto [found, is_new] =
-      frame_of_.try_emplace(key, static_cast<Stack>(frames_.size()));
-  if (is_new) {
-    frames_.push_back({position, below});
-    seen_.push_back(0);
-  }
-  return found->second;
+  const auto found = frame_of_.find(key);
+  if (found != frame_of_.end()) return found->second;
+  // It is there once the table has it: without memory for that, what came
+  // before is taken back by the next.
+  const auto stack = static_cast<Stack>(frame_of_.size());
+  frames_.resize(stack);
+  seen_.resize(stack);
+  frames_.push_back({position, below});
+  seen_.push_back(0);
+  frame_of_.emplace(key, stack);
+  return stack;
 }
 
 void Automaton::Begin(Stack stack, StateData& state) {
@@ -121,14 +116,17 @@ void Automaton::Begin(Stack stack, StateData& state) {
 }
 
 Automaton::State Automaton::Make(StateData state) {
-  Check(states_.size(), kMaxStates);
+  Check(state_of_.size(), kMaxStates);
   std::sort(state.stacks.begin(), state.stacks.end());
   std::vector<Stack> key = state.stacks;
   key.push_back(state.accepts ? 1 : 0);
-  const auto [found, is_new] =
-      state_of_.try_emplace(std::move(key), static_cast<State>(states_.size()));
-  if (is_new) states_.push_back(std::move(state));
-  return found->second;
+  const auto found = state_of_.find(key);
+  if (found != state_of_.end()) return found->second;
+  const auto made = static_cast<State>(state_of_.size());  // as in Push
+  states_.resize(made);
+  states_.push_back(std::move(state));
+  state_of_.emplace(std::move(key), made);
+  return made;
 }
 
 Automaton::State Automaton::Next(State state, uint8_t byte) {
@@ -162,15 +160,17 @@ Automaton::State Automaton::Forget(State kept) {
   }
   StateData state;
   state.accepts = states_[kept].accepts;
-  Clear();
+  Automaton fresh(rules_);  // without memory for it, nothing is forgotten
   for (const std::vector<uint32_t>& positions : stacks) {
     Stack stack = kNone;
     for (size_t i = positions.size(); i-- > 0;) {
-      stack = Push(positions[i], stack);
+      stack = fresh.Push(positions[i], stack);
     }
     state.stacks.push_back(stack);
   }
-  return Make(std::move(state));
+  const State made = fresh.Make(std::move(state));
+  *this = std::move(fresh);
+  return made;
 }
 
 }  // namespace lutra::grammar

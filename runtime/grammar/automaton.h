@@ -55,7 +55,6 @@ class Automaton {
   };
 
   void ClassifyBytes();
-  void Clear();
   Stack Push(uint32_t position, Stack below);
   // Adds the stacks that `stack` is once its rules are begun.
   void Begin(Stack stack, StateData& state);

@@ -23,9 +23,9 @@ constexpr std::string_view kText = "a,(b,xc,(d,xxe)),ff,x(a,b)";
 
 using Marks = std::vector<std::pair<bool, bool>>;
 
-// Reads the text, and forgets states in the middle; each step again if it fails,
-// as one does for whose `failing`-th allocation there is no memory. Whether there
-// was such a step.
+// Reads the text, and forgets states in the middle; each step again if it
+// fails, as one does for whose `failing`-th allocation there is no memory.
+// Whether there was such a step.
 bool Read(const std::shared_ptr<const Rules>& rules, size_t failing,
           Marks* marks) {
   Automaton automaton(rules);
@@ -45,8 +45,7 @@ bool Read(const std::shared_ptr<const Rules>& rules, size_t failing,
   marks->reserve(kText.size());  // the test itself allocates nothing below
   FailAllocation(failing);
   for (size_t i = 0; i < kText.size(); ++i) {
-    take(
-        [&] { return automaton.Next(state, static_cast<uint8_t>(kText[i])); });
+    take([&] { return automaton.Next(state, static_cast<uint8_t>(kText[i])); });
     if (i == kText.size() / 2) take([&] { return automaton.Forget(state); });
     marks->emplace_back(automaton.Accepts(state), automaton.GoesOn(state));
   }

@@ -30,6 +30,11 @@ inline const float* Floats(const void* values) {
 }
 
 // The float32 tensor of that name.
+// H of a recurrent cell, whose weight is [gates * H, H].
+inline size_t CellUnits(const Model& model, const Node& node) {
+  return static_cast<size_t>(model.file().Get(node.weight).shape[1]);
+}
+
 inline const float* Tensor32(const Model& model, const std::string& name) {
   return model.file().Get(name).Floats(model.path()).data();
 }

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "lutra/kernels/vector_ops.h"
+#include "lutra/runtime/cell_rows.h"
 #include "lutra/runtime/input_quantization.h"
 #include "qat/grad/gradients.h"
 #include "qat/grad/matmul.h"
@@ -13,10 +14,6 @@ namespace {
 using kernels::Function;
 
 constexpr size_t kGruGates = 3;
-
-size_t GruUnits(const Model& model, const Node& node) {
-  return static_cast<size_t>(model.file().Get(node.weight).shape[1]);
-}
 
 // What the step works in, each [rows, ...] unless it says something else.
 struct GruScratch {
@@ -62,9 +59,9 @@ class GruStep : public BackwardStep {
         executor_(execution.executor),
         weight_(Tensor32(model, node.weight)),
         bias_(node.bias.empty() ? nullptr : Tensor32(model, node.bias)),
-        units_(GruUnits(model, node)),
+        units_(CellUnits(model, node)),
         resets_before_(WordAttribute(node, "reset") == "before"),
-        backward_(WordAttribute(node, "direction") == "backward"),
+        rows_(node),
         scratch_(binding.capacity, units_,
                  static_cast<float*>(binding.scratch)) {
     const auto rounding = FloatInput(node, execution);
@@ -91,11 +88,7 @@ class GruStep : public BackwardStep {
   void Run(size_t m, const Call& call) override {
     Recompute(m, call);
     std::fill_n(scratch_.dh, call.sequences.size() * units_, 0.0f);
-    size_t longest = 0;
-    for (const SequenceRows& rows : call.sequences) {
-      longest = std::max(longest, rows.count);
-    }
-    for (size_t t = longest; t-- > 0;) StepBack(t, call);
+    for (size_t t = CellRows::Longest(call); t-- > 0;) StepBack(t, call);
     GiveGradients(m);
   }
 
@@ -119,9 +112,10 @@ class GruStep : public BackwardStep {
       float* before = scratch_.before + rows.first * units_;
       const float* y = binding_.output + rows.first * units_;
       const size_t rest = (rows.count - 1) * units_;
-      std::fill_n(backward_ ? before + rest : before, units_, 0.0f);
-      std::copy_n(backward_ ? y + units_ : y, rest,
-                  backward_ ? before : before + units_);
+      const bool backward = rows_.backward();
+      std::fill_n(backward ? before + rest : before, units_, 0.0f);
+      std::copy_n(backward ? y + units_ : y, rest,
+                  backward ? before : before + units_);
     }
     before_ = rounded_.Round(scratch_.before, m);
     // The biases, then the products; what comes from outside is added below.
@@ -180,7 +174,7 @@ class GruStep : public BackwardStep {
     for (size_t s = 0; s < call.sequences.size(); ++s) {
       const SequenceRows& rows = call.sequences[s];
       if (t >= rows.count) continue;
-      use(rows.first + (backward_ ? rows.count - 1 - t : t), s, i++);
+      use(rows_.Row(rows, t), s, i++);
     }
   }
 
@@ -292,7 +286,7 @@ class GruStep : public BackwardStep {
   const float* bias_;    // [3 * units], or nullptr
   size_t units_;
   bool resets_before_;
-  bool backward_;  // through the text, too
+  CellRows rows_;
   GruScratch scratch_;
   RoundedRows rounded_;
   RoundedRows rounded_reset_;
@@ -313,7 +307,7 @@ class GruCell : public OperatorGradient {
                       const Execution& execution,
                       const BackwardCapacity& capacity) const override {
     return GruStep::ScratchBytes(node, execution, capacity,
-                                 GruUnits(model, node));
+                                 CellUnits(model, node));
   }
 
   std::unique_ptr<BackwardStep> Bind(

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "lutra/kernels/vector_ops.h"
+#include "lutra/runtime/cell_rows.h"
 #include "lutra/runtime/input_quantization.h"
 #include "qat/grad/gradients.h"
 #include "qat/grad/matmul.h"
@@ -13,11 +14,7 @@ namespace {
 
 using kernels::Function;
 
-constexpr size_t kGates = 4;
-
-size_t Units(const Model& model, const Node& node) {
-  return static_cast<size_t>(model.file().Get(node.weight).shape[1]);
-}
+constexpr size_t kLstmGates = 4;
 
 // What the step works in, each [rows, ...] unless it says something else.
 struct Scratch {
@@ -28,10 +25,10 @@ struct Scratch {
       return block;
     };
     before = take(capacity.rows * units);
-    gates = take(capacity.rows * kGates * units);
+    gates = take(capacity.rows * kLstmGates * units);
     cells = take(capacity.rows * units);
-    dgates = take(capacity.rows * kGates * units);
-    later = take(capacity.sequences * kGates * units);
+    dgates = take(capacity.rows * kLstmGates * units);
+    later = take(capacity.sequences * kLstmGates * units);
     dh = take(capacity.sequences * units);
     dc = take(capacity.sequences * units);
   }
@@ -56,8 +53,8 @@ class LstmStep : public BackwardStep {
       : binding_(binding),
         executor_(execution.executor),
         weight_(Tensor32(model, node.weight)),
-        units_(Units(model, node)),
-        backward_(WordAttribute(node, "direction") == "backward"),
+        units_(CellUnits(model, node)),
+        rows_(node),
         width_(model.value(node.output).ElementCount()),
         scratch_(binding.capacity, units_,
                  static_cast<float*>(binding.scratch)),
@@ -79,12 +76,8 @@ class LstmStep : public BackwardStep {
 
   void Run(size_t m, const Call& call) override {
     Recompute(m, call);
-    size_t longest = 0;
-    for (const SequenceRows& rows : call.sequences) {
-      longest = std::max(longest, rows.count);
-    }
-    for (size_t t = longest; t-- > 0;) StepBack(t, call);
-    const size_t width = kGates * units_;
+    for (size_t t = CellRows::Longest(call); t-- > 0;) StepBack(t, call);
+    const size_t width = kLstmGates * units_;
     const GradientTarget& dx = binding_.input_gradients[0];
     if (dx.values != nullptr) {
       ForEachElement(executor_, m * width, dx,
@@ -97,20 +90,15 @@ class LstmStep : public BackwardStep {
   }
 
  private:
-  // Of step t.
-  size_t Row(const SequenceRows& rows, size_t t) const {
-    return rows.first + (backward_ ? rows.count - 1 - t : t);
-  }
-
   void Recompute(size_t m, const Call& call) const {
-    const size_t width = kGates * units_;
+    const size_t width = kLstmGates * units_;
     for (const SequenceRows& rows : call.sequences) {
       for (size_t t = 0; t < rows.count; ++t) {
-        float* before = scratch_.before + Row(rows, t) * units_;
+        float* before = scratch_.before + rows_.Row(rows, t) * units_;
         if (t == 0) {
           std::fill_n(before, units_, 0.0f);
         } else {
-          std::copy_n(binding_.output + Row(rows, t - 1) * width_, units_,
+          std::copy_n(binding_.output + rows_.Row(rows, t - 1) * width_, units_,
                       before);
         }
       }
@@ -131,11 +119,11 @@ class LstmStep : public BackwardStep {
     });
     for (const SequenceRows& rows : call.sequences) {
       for (size_t t = 0; t < rows.count; ++t) {
-        const size_t row = Row(rows, t);
+        const size_t row = rows_.Row(rows, t);
         const float* gates = scratch_.gates + row * width;
         float* c = scratch_.cells + row * units_;
         const float* const before =
-            t == 0 ? c : scratch_.cells + Row(rows, t - 1) * units_;
+            t == 0 ? c : scratch_.cells + rows_.Row(rows, t - 1) * units_;
         for (size_t i = 0; i < units_; ++i) {
           const float kept = t == 0 ? 0.0f : gates[forget_ + i] * before[i];
           c[i] = kept + gates[input_ + i] * gates[cell_ + i];
@@ -146,12 +134,12 @@ class LstmStep : public BackwardStep {
 
   // Step t of all sequences that have one.
   void StepBack(size_t t, const Call& call) const {
-    const size_t width = kGates * units_;
+    const size_t width = kLstmGates * units_;
     // What comes from step t + 1, of the sequences that have one.
     size_t later = 0;
     for (const SequenceRows& rows : call.sequences) {
       if (t + 1 >= rows.count) continue;
-      std::copy_n(scratch_.dgates + Row(rows, t + 1) * width, width,
+      std::copy_n(scratch_.dgates + rows_.Row(rows, t + 1) * width, width,
                   scratch_.later + later++ * width);
     }
     if (later > 0) {
@@ -163,9 +151,9 @@ class LstmStep : public BackwardStep {
       const SequenceRows& rows = call.sequences[s];
       if (t >= rows.count) continue;
       const bool last = t + 1 == rows.count;
-      const size_t row = Row(rows, t);
-      const size_t next = last ? row : Row(rows, t + 1);
-      const size_t before = t == 0 ? row : Row(rows, t - 1);
+      const size_t row = rows_.Row(rows, t);
+      const size_t next = last ? row : rows_.Row(rows, t + 1);
+      const size_t before = t == 0 ? row : rows_.Row(rows, t - 1);
       RowBack(row, before, next, last ? nullptr : dh, scratch_.dc + s * units_);
       if (!last) dh += units_;
     }
@@ -175,7 +163,7 @@ class LstmStep : public BackwardStep {
   // The first one is its own row before.
   void RowBack(size_t row, size_t row_before, size_t next, const float* dh,
                float* dc) const {
-    const size_t width = kGates * units_;
+    const size_t width = kLstmGates * units_;
     const bool first = row == row_before;
     const float* gates = scratch_.gates + row * width;
     const float* c = scratch_.cells + row * units_;
@@ -212,8 +200,8 @@ class LstmStep : public BackwardStep {
   Executor* executor_;
   const float* weight_;  // [4 * units, units]
   size_t units_;
-  bool backward_;  // through the text, too
-  size_t width_;   // of the output of a row
+  CellRows rows_;
+  size_t width_;  // of the output of a row
   Scratch scratch_;
   RoundedRows rounded_;
   const float* before_;  // as it is multiplied
@@ -232,7 +220,7 @@ class LstmCell : public OperatorGradient {
   size_t ScratchBytes(const Model& model, const Node& node,
                       const Execution& execution,
                       const BackwardCapacity& capacity) const override {
-    const size_t units = Units(model, node);
+    const size_t units = CellUnits(model, node);
     return LstmStep::ScratchBytes(capacity, units) +
            RoundedRows::Bytes(FloatInput(node, execution), capacity.rows,
                               units);

@@ -4,18 +4,14 @@
 #include "lutra/kernels/lut_matrix.h"
 #include "lutra/kernels/vector_ops.h"
 #include "runtime/base/aligned_memory.h"
-#include "runtime/ops/cell_rows.h"
+#include "runtime/ops/cells.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
 namespace {
 
-constexpr size_t kGates = 3;
-
-size_t Units(const Model& model, const Node& node) {
-  return GetWeight(model, node.weight).k;
-}
+constexpr size_t kGruGates = 3;
 
 bool ResetsBefore(const Node& node) {
   return WordAttribute(node, "reset") == "before";
@@ -31,8 +27,8 @@ struct Parts {
       return begin;
     };
     before = take(m * units);
-    gates = take(m * kGates * units);
-    candidates = take(m * kGates * units);
+    gates = take(m * kGruGates * units);
+    candidates = take(m * kGruGates * units);
   }
 
   size_t before;
@@ -48,7 +44,7 @@ class GruCellStep : public Step {
       : model_(model),
         node_(node),
         rows_(node),
-        units_(Units(model, node)),
+        units_(CellUnits(model, node)),
         resets_before_(ResetsBefore(node)),
         execution_(execution),
         product_(model, node, execution, binding.m,
@@ -73,7 +69,7 @@ class GruCellStep : public Step {
   // Token by token, all sequences side by side: weights are so read once for
   // all of them.
   void Run(size_t, const Call& call) override {
-    rows_.Check(model_, node_, call);
+    CheckWhole(model_, node_, rows_, call);
     for (const SequenceRows& rows : call.sequences) Begin(rows);
     const size_t longest = CellRows::Longest(call);
     for (size_t t = 0; t < longest; ++t) {
@@ -129,7 +125,7 @@ class GruCellStep : public Step {
       std::copy(h, h + units_, before_ + i * units_);
       ++count;
     });
-    const size_t width = in_parts_ ? 2 * units_ : kGates * units_;
+    const size_t width = in_parts_ ? 2 * units_ : kGruGates * units_;
     if (in_parts_) {
       product_.RunRows(0, static_cast<uint32_t>(width), before_, count, gates_);
     } else {
@@ -137,7 +133,7 @@ class GruCellStep : public Step {
     }
     ForEachSequence(call, t, [&](size_t row, size_t i, const float*) {
       float* gates = gates_ + i * width;
-      const float* x = x_ + row * kGates * units_;
+      const float* x = x_ + row * kGruGates * units_;
       for (size_t j = 0; j < 2 * units_; ++j) gates[j] += x[j];
       kernels::Apply(kernels::Function::kSigmoid, gates, 2 * units_, gates);
       float* h = before_ + i * units_;
@@ -152,8 +148,8 @@ class GruCellStep : public Step {
       product_.Run(before_, count, candidates_);
     }
     ForEachSequence(call, t, [&](size_t row, size_t i, const float* h) {
-      RunCell(gates_ + i * width, Candidate(i), x_ + row * kGates * units_, h,
-              y_ + row * units_);
+      RunCell(gates_ + i * width, Candidate(i), x_ + row * kGruGates * units_,
+              h, y_ + row * units_);
     });
   }
 
@@ -161,7 +157,7 @@ class GruCellStep : public Step {
   const float* Candidate(size_t i) const {
     if (in_parts_) return candidates_ + i * units_;
     const float* all = resets_before_ ? candidates_ : gates_;
-    return all + (i * kGates + 2) * units_;
+    return all + (i * kGruGates + 2) * units_;
   }
 
   // y overlaps neither h nor the gates.
@@ -226,28 +222,18 @@ class GruCell : public Operator {
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
       Span<const ValueInfo* const> inputs) const override {
-    CheckInputQuantization(model, node);
-    CheckFloatInput(model, node, *inputs[0], 1);
-    const Weight w = GetWeight(model, node.weight);
-    if (w.n != uint64_t{w.k} * kGates || inputs[0]->shape[0] != int64_t{w.n}) {
-      throw NodeError(model, node,
-                      "input '" + inputs[0]->name + "' of shape " +
-                          ShapeToString(inputs[0]->shape) + " and weight '" +
-                          node.weight + "' of shape [" + std::to_string(w.n) +
-                          ", " + std::to_string(w.k) +
-                          "] are not [3H] and [3H, H]");
-    }
-    GetBias(model, node, w.n);
-    return {int64_t{w.k}};
+    CheckCell(model, node, *inputs[0], kGruGates);
+    GetBias(model, node, static_cast<uint32_t>(inputs[0]->shape[0]));
+    return {static_cast<int64_t>(CellUnits(model, node))};
   }
 
   size_t StateBytes(const Model& model, const Node& node) const override {
-    return Units(model, node) * sizeof(float);
+    return CellUnits(model, node) * sizeof(float);
   }
 
   size_t ScratchBytes(const Model& model, const Node& node,
                       const Execution& execution, size_t m) const override {
-    return Parts(Units(model, node), m).bytes +
+    return Parts(CellUnits(model, node), m).bytes +
            MatrixProduct::ScratchBytes(model, node, execution, m);
   }
 

@@ -5,18 +5,14 @@
 
 #include "lutra/kernels/vector_ops.h"
 #include "runtime/base/aligned_memory.h"
-#include "runtime/ops/cell_rows.h"
+#include "runtime/ops/cells.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
 namespace {
 
-constexpr size_t kGates = 4;
-
-size_t Units(const Model& model, const Node& node) {
-  return GetWeight(model, node.weight).k;
-}
+constexpr size_t kLstmGates = 4;
 
 // Whether the output of a row is h, then c.
 bool HasBoth(const Node& node) {
@@ -26,7 +22,7 @@ bool HasBoth(const Node& node) {
 // What is in front of the scratch of the product, for up to `m` sequences:
 // gates, and outputs of the tokens before.
 size_t GateBytes(size_t units, size_t m) {
-  return RoundUpToAlignment(m * kGates * units * sizeof(float));
+  return RoundUpToAlignment(m * kLstmGates * units * sizeof(float));
 }
 size_t OutputBytes(size_t units, size_t m) {
   return RoundUpToAlignment(m * units * sizeof(float));
@@ -47,7 +43,7 @@ class LstmCellStep : public Step {
       : model_(model),
         node_(node),
         rows_(node),
-        units_(Units(model, node)),
+        units_(CellUnits(model, node)),
         width_(HasBoth(node) ? 2 * units_ : units_),
         execution_(execution),
         product_(model, node, execution, binding.m,
@@ -69,7 +65,7 @@ class LstmCellStep : public Step {
   // Token by token, all sequences side by side: weights are so read once for
   // all of them.
   void Run(size_t, const Call& call) override {
-    rows_.Check(model_, node_, call);
+    CheckWhole(model_, node_, rows_, call);
     for (const SequenceRows& rows : call.sequences) Begin(rows);
     const size_t longest = CellRows::Longest(call);
     for (size_t t = 0; t < longest; ++t) {
@@ -119,14 +115,14 @@ class LstmCellStep : public Step {
     for (const SequenceRows& rows : call.sequences) {
       if (t >= rows.count) continue;
       const size_t row = rows_.Row(rows, t);
-      RunCell(x_ + row * kGates * units_, gates, State(rows) + units_,
+      RunCell(x_ + row * kLstmGates * units_, gates, State(rows) + units_,
               y_ + row * width_);
-      gates += kGates * units_;
+      gates += kLstmGates * units_;
     }
   }
 
   void RunCell(const float* x, float* gates, float* c, float* y) const {
-    for (size_t i = 0; i < kGates * units_; ++i) gates[i] += x[i];
+    for (size_t i = 0; i < kLstmGates * units_; ++i) gates[i] += x[i];
     for (const size_t gate : {input_, forget_, output_}) {
       kernels::Apply(kernels::Function::kSigmoid, gates + gate, units_,
                      gates + gate);
@@ -188,27 +184,18 @@ class LstmCell : public Operator {
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
       Span<const ValueInfo* const> inputs) const override {
-    CheckInputQuantization(model, node);
-    CheckFloatInput(model, node, *inputs[0], 1);
-    const Weight w = GetWeight(model, node.weight);
-    if (w.n != uint64_t{w.k} * kGates || inputs[0]->shape[0] != int64_t{w.n}) {
-      throw NodeError(model, node,
-                      "input '" + inputs[0]->name + "' of shape " +
-                          ShapeToString(inputs[0]->shape) + " and weight '" +
-                          node.weight + "' of shape [" + std::to_string(w.n) +
-                          ", " + std::to_string(w.k) +
-                          "] are not [4H] and [4H, H]");
-    }
-    return {int64_t{w.k} * (HasBoth(node) ? 2 : 1)};
+    CheckCell(model, node, *inputs[0], kLstmGates);
+    const auto units = static_cast<int64_t>(CellUnits(model, node));
+    return {units * (HasBoth(node) ? 2 : 1)};
   }
 
   size_t StateBytes(const Model& model, const Node& node) const override {
-    return 2 * Units(model, node) * sizeof(float);
+    return 2 * CellUnits(model, node) * sizeof(float);
   }
 
   size_t ScratchBytes(const Model& model, const Node& node,
                       const Execution& execution, size_t m) const override {
-    const size_t units = Units(model, node);
+    const size_t units = CellUnits(model, node);
     return GateBytes(units, m) + OutputBytes(units, m) +
            MatrixProduct::ScratchBytes(model, node, execution, m);
   }

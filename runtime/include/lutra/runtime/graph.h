@@ -61,7 +61,7 @@ std::string_view Name(OpType op);
 size_t InputCount(OpType op);
 bool HasWeight(OpType op);
 // Whether the weight is a matrix [N, K] that may be packed, as that of linear,
-// embedding, conv2d and gru_cell. The weights of other operators stay float.
+// embedding, conv2d and lstm_cell. The weights of other operators stay float.
 bool IsPackable(OpType op);
 // Whether the operator remembers earlier tokens, as attention and lstm_cell. In
 // a graph that has one the rows of a call are consecutive tokens of a sequence;

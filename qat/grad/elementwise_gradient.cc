@@ -176,11 +176,13 @@ class Binary : public OperatorGradient {
   }
 };
 
-// The same elements in another shape.
-class ReshapeStep : public BackwardStep {
+// dx = dy: of the same elements in another shape, and of dynamic_quantize, as
+// the straight-through estimator has it (https://arxiv.org/abs/1308.3432): no
+// element is outside of its range.
+class PassStep : public BackwardStep {
  public:
-  ReshapeStep(size_t width, const Execution& execution,
-              const BackwardBinding& binding)
+  PassStep(size_t width, const Execution& execution,
+           const BackwardBinding& binding)
       : width_(width),
         executor_(execution.executor),
         dy_(binding.output_gradient),
@@ -199,13 +201,13 @@ class ReshapeStep : public BackwardStep {
   GradientTarget dx_;
 };
 
-class Reshape : public OperatorGradient {
+class Pass : public OperatorGradient {
  public:
   std::unique_ptr<BackwardStep> Bind(
       const Model& model, const Node& node, const Execution& execution,
       const BackwardBinding& binding) const override {
-    return std::make_unique<ReshapeStep>(
-        model.value(node.output).ElementCount(), execution, binding);
+    return std::make_unique<PassStep>(model.value(node.output).ElementCount(),
+                                      execution, binding);
   }
 };
 
@@ -262,7 +264,12 @@ const OperatorGradient& MulGradient() {
 }
 
 const OperatorGradient& ReshapeGradient() {
-  static const Reshape gradient;
+  static const Pass gradient;
+  return gradient;
+}
+
+const OperatorGradient& DynamicQuantizeGradient() {
+  static const Pass gradient;
   return gradient;
 }
 

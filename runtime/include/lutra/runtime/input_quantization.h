@@ -13,9 +13,8 @@
 #include "lutra/runtime/operator.h"
 
 // What the nodes that multiply (linear, expert_linear, conv2d, lstm_cell,
-// gru_cell) say
-// about their input: the attributes input_type, input_bits, input_group,
-// input_min and input_max of docs/model_file.md.
+// gru_cell) say about their input: the attributes input_type, input_bits,
+// input_group, input_min and input_max of docs/model_file.md.
 
 namespace lutra {
 

@@ -31,7 +31,7 @@ class EmbeddingStep : public Step {
       if (RowOf(ids_[i]) < 0 || RowOf(ids_[i]) >= int64_t{weight_.n}) {
         throw NodeError(model_, node_,
                         "id " + std::to_string(ids_[i]) + " of token " +
-                            std::to_string(i) + " is outside 0.." +
+                            std::to_string(i / row_ids_) + " is outside 0.." +
                             std::to_string(weight_.n - 1),
                         ErrorCode::kInvalidArgument);
       }

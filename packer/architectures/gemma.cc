@@ -20,7 +20,8 @@ DecoderDefaults Defaults() {
   return defaults;
 }
 
-DecoderConfig Read(const JsonObject& config, const DecoderDefaults& defaults) {
+DecoderConfig ReadGemma(const JsonObject& config,
+                        const DecoderDefaults& defaults) {
   DecoderConfig decoder = ReadDecoder(config, defaults);
   decoder.query_key_value_bias = config.Bool("attention_bias", false);
   decoder.attention_output_bias = decoder.query_key_value_bias;
@@ -32,7 +33,7 @@ DecoderConfig Read(const JsonObject& config, const DecoderDefaults& defaults) {
 // Of Gemma 2 and 3: `full` is which of so many layers has no window.
 DecoderConfig ReadWindowed(const JsonObject& config,
                            const DecoderDefaults& defaults, int64_t full) {
-  DecoderConfig decoder = Read(config, defaults);
+  DecoderConfig decoder = ReadGemma(config, defaults);
   decoder.names.attended_norm = "post_attention_layernorm";
   decoder.names.feed_norm = "pre_feedforward_layernorm";
   decoder.names.fed_norm = "post_feedforward_layernorm";
@@ -58,7 +59,7 @@ Network BuildGemma(const JsonObject& config) {
   DecoderDefaults defaults = Defaults();
   // The first files say "gelu" there and mean what the other key says.
   if (!config.Has("hidden_activation")) defaults.activation_key = "hidden_act";
-  DecoderConfig decoder = Read(config, defaults);
+  DecoderConfig decoder = ReadGemma(config, defaults);
   ReadRope(config, defaults, decoder);
   return Decoder::Build(decoder);
 }

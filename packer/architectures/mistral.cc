@@ -9,7 +9,7 @@
 namespace lutra::packer {
 namespace {
 
-constexpr int64_t kDefaultWindow = 4096;
+constexpr int64_t kMistralWindow = 4096;
 
 DecoderConfig Read(const JsonObject& config, const DecoderDefaults& defaults,
                    int64_t window) {
@@ -30,7 +30,7 @@ Network BuildMistral(const JsonObject& config) {
   defaults.context = 131072;
   defaults.kv_heads = 8;
   return Decoder::Build(
-      Read(config, defaults, ReadWindow(config, kDefaultWindow)));
+      Read(config, defaults, ReadWindow(config, kMistralWindow)));
 }
 
 Network BuildMinistral3(const JsonObject& config) {

@@ -8,7 +8,8 @@
 namespace lutra::packer {
 namespace {
 
-DecoderConfig Read(const JsonObject& config, const DecoderDefaults& defaults) {
+DecoderConfig ReadOlmo(const JsonObject& config,
+                       const DecoderDefaults& defaults) {
   DecoderConfig decoder = ReadDecoder(config, defaults);
   decoder.query_key_value_bias = config.Bool("attention_bias", false);
   decoder.attention_output_bias = decoder.query_key_value_bias;
@@ -23,7 +24,7 @@ DecoderConfig Read(const JsonObject& config, const DecoderDefaults& defaults) {
 Network BuildOlmo2(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.eps = 1e-5;
-  DecoderConfig decoder = Read(config, defaults);
+  DecoderConfig decoder = ReadOlmo(config, defaults);
   ReadRope(config, defaults, decoder);
   return Decoder::Build(decoder);
 }
@@ -32,7 +33,7 @@ Network BuildOlmo3(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.eps = 1e-5;
   defaults.theta = 5e5;
-  DecoderConfig decoder = Read(config, defaults);
+  DecoderConfig decoder = ReadOlmo(config, defaults);
   ReadKinds(
       config,
       [](int64_t i) {

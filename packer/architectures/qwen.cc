@@ -9,13 +9,14 @@
 namespace lutra::packer {
 namespace {
 
-constexpr int64_t kDefaultWindow = 4096;
+constexpr int64_t kQwenWindow = 4096;
 constexpr int64_t kLayersWithoutWindow = 28;
 
-DecoderConfig Read(const JsonObject& config, const DecoderDefaults& defaults) {
+DecoderConfig ReadQwen(const JsonObject& config,
+                       const DecoderDefaults& defaults) {
   DecoderConfig decoder = ReadDecoder(config, defaults);
   const int64_t window = config.Bool("use_sliding_window", false)
-                             ? ReadWindow(config, kDefaultWindow)
+                             ? ReadWindow(config, kQwenWindow)
                              : 0;
   const int64_t first =
       config.Integer("max_window_layers", 0,
@@ -34,7 +35,7 @@ DecoderConfig Read(const JsonObject& config, const DecoderDefaults& defaults) {
 Network BuildQwen2(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.context = 32768;
-  DecoderConfig decoder = Read(config, defaults);
+  DecoderConfig decoder = ReadQwen(config, defaults);
   decoder.query_key_value_bias = true;
   return Decoder::Build(decoder);
 }
@@ -43,7 +44,7 @@ Network BuildQwen3(const JsonObject& config) {
   DecoderDefaults defaults;
   defaults.context = 32768;
   defaults.head_dim = 128;
-  DecoderConfig decoder = Read(config, defaults);
+  DecoderConfig decoder = ReadQwen(config, defaults);
   decoder.query_key_value_bias = config.Bool("attention_bias", false);
   decoder.attention_output_bias = decoder.query_key_value_bias;
   decoder.qk_norm = DecoderConfig::QkNorm::kHeads;

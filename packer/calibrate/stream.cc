@@ -12,7 +12,7 @@ namespace lutra::packer {
 namespace {
 
 // Rows of a call where they are independent.
-constexpr size_t kRows = 256;
+constexpr size_t kIndependentRows = 256;
 
 }  // namespace
 
@@ -134,7 +134,7 @@ void ValueStream::Advance(const std::vector<std::string>& targets,
     values_[output].resize(rows_ * widths.back());
   }
   const size_t at_once =
-      stateful_ ? 1 : std::max<size_t>(1, kRows / per_sample);
+      stateful_ ? 1 : std::max<size_t>(1, kIndependentRows / per_sample);
   qat::SampleBatch batch;
   size_t row = 0;
   for (size_t first = 0; first < which_.size(); first += at_once) {

@@ -26,7 +26,7 @@ constexpr double kLeastSweepProgress = 1e-3;
 constexpr double kMaxDamping = 100;
 // On the diagonal of the systems for scales and tables, as a share of it.
 constexpr double kRidge = 1e-6;
-constexpr int kMostOfEntry = 127;
+constexpr int kLargestEntry = 127;
 // The levels of a table, each once, and the borders between them.
 struct Levels {
   Levels(std::span<const int8_t> table) {
@@ -585,7 +585,7 @@ class RowsRounder {
       largest = std::max(largest, std::abs(entry));
     }
     if (!(largest > 0)) return;
-    const double unit = kMostOfEntry / largest;
+    const double unit = kLargestEntry / largest;
     // Where each entry goes when they are sorted.
     std::vector<size_t> order(entries.size());
     std::iota(order.begin(), order.end(), size_t{0});

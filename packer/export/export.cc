@@ -22,8 +22,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kWeight = ".weight";
-
 // A tensor of the folder.
 struct Target {
   const ExportTensor* tensor;
@@ -178,8 +176,8 @@ class Exporter {
   }
 
   static std::string Stem(const std::string& name) {
-    return name.ends_with(kWeight)
-               ? name.substr(0, name.size() - kWeight.size())
+    return name.ends_with(kWeightEnding)
+               ? name.substr(0, name.size() - kWeightEnding.size())
                : name;
   }
 
@@ -198,7 +196,7 @@ class Exporter {
                        "own: --layout float");
       }
       packed = FindMxfp4Layout(model_, tensor);
-    } else if (whole && !tensor.transposed && name.ends_with(kWeight) &&
+    } else if (whole && !tensor.transposed && name.ends_with(kWeightEnding) &&
                tensor.info.shape.size() == 2 &&
                (options_.layout == ExportLayout::kMlx || IsOfLinear(first))) {
       packed = PackedLayout::Find(options_.layout, model_, tensor);
@@ -331,7 +329,7 @@ class Exporter {
       weights.names.push_back(name);
       if (target.packed) {
         weights.packed[name] = target.packed.get();
-      } else if (target.tensor->columns > 1 && name.ends_with(kWeight)) {
+      } else if (target.tensor->columns > 1 && name.ends_with(kWeightEnding)) {
         weights.floats.push_back(name);
       }
     }

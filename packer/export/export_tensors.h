@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lutra/runtime/model.h"
@@ -19,6 +20,8 @@
 // rows of the model's tensors make each of its tensors.
 
 namespace lutra::packer {
+
+inline constexpr std::string_view kWeightEnding = ".weight";
 
 // Rows of a tensor of the model, and where they are in one of the checkpoint.
 struct ExportPiece {

@@ -8,8 +8,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kWeightEnding = ".weight";
-
 std::string Stem(const std::string& name) {
   return name.ends_with(kWeightEnding)
              ? name.substr(0, name.size() - kWeightEnding.size())

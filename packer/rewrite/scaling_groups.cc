@@ -15,9 +15,9 @@
 namespace lutra::packer {
 namespace {
 
-class Finder {
+class GroupFinder {
  public:
-  explicit Finder(const Model& model)
+  explicit GroupFinder(const Model& model)
       : model_(model), nodes_(model.graph().nodes), index_(model.graph()) {
     for (const Node& node : nodes_) {
       ++tensor_uses_[node.weight];
@@ -163,7 +163,7 @@ std::string NamesOf(const Model& model, const ScalingGroup& group) {
 }  // namespace
 
 std::vector<ScalingGroup> FindScalingGroups(const Model& model) {
-  return Finder(model).All();
+  return GroupFinder(model).All();
 }
 
 std::vector<ScalingGroup> ChooseScalingGroups(

@@ -10,36 +10,37 @@
 namespace lutra::qat {
 namespace {
 
-// Levels +-v1 +-v2 with v1 >= v2; ternary: -v1, 0, v1.
-struct Levels {
+// LsbqLevels +-v1 +-v2 with v1 >= v2; ternary: -v1, 0, v1.
+struct LsbqLevels {
   float v1 = 0.0f;
   float v2 = 0.0f;
 };
 
 // All grids of which no single level can be moved to advantage: for some
 // threshold each magnitude's level is the mean of the magnitudes on its side.
-std::vector<Levels> Candidates(const SortedMagnitudes& magnitudes, int bits) {
+std::vector<LsbqLevels> Candidates(const SortedMagnitudes& magnitudes,
+                                   int bits) {
   const size_t n = magnitudes.size();
   const std::vector<float>& a = magnitudes.values;
   const float mean = magnitudes.total() / static_cast<float>(n);
   // All on the upper side; there may be nothing better.
-  std::vector<Levels> result;
-  result.push_back(bits == 0 ? Levels{mean, 0.0f}
-                             : Levels{mean / 2.0f, mean / 2.0f});
+  std::vector<LsbqLevels> result;
+  result.push_back(bits == 0 ? LsbqLevels{mean, 0.0f}
+                             : LsbqLevels{mean / 2.0f, mean / 2.0f});
   for (size_t i = 0; i + 1 < n; ++i) {
     const float hi = magnitudes.MeanAbove(i);
     const float lo = bits == 0 ? 0.0f : magnitudes.MeanUpTo(i);
     if (hi < lo) continue;  // by rounding
     const float threshold = (hi + lo) / 2.0f;
     if (!(a[i] <= threshold && threshold < a[i + 1])) continue;
-    result.push_back(bits == 0 ? Levels{hi, 0.0f}
-                               : Levels{threshold, (hi - lo) / 2.0f});
+    result.push_back(bits == 0 ? LsbqLevels{hi, 0.0f}
+                               : LsbqLevels{threshold, (hi - lo) / 2.0f});
   }
   return result;
 }
 
 // A value exactly between two levels goes to the lower one.
-float Nearest(float p, const Levels& levels, int bits) {
+float Nearest(float p, const LsbqLevels& levels, int bits) {
   if (bits == 0) {
     if (p > levels.v1 / 2.0f) return levels.v1;
     return p > -levels.v1 / 2.0f ? 0.0f : -levels.v1;
@@ -48,7 +49,8 @@ float Nearest(float p, const Levels& levels, int bits) {
   return first + SignOf(p - first) * levels.v2;
 }
 
-double SquaredError(const float* p, size_t n, const Levels& levels, int bits) {
+double SquaredError(const float* p, size_t n, const LsbqLevels& levels,
+                    int bits) {
   double sum = 0.0;
   for (size_t i = 0; i < n; ++i) {
     const double e = static_cast<double>(p[i]) -
@@ -83,9 +85,9 @@ class OptimalLsbqQuantizer : public RunQuantizer {
       return;
     }
     const SortedMagnitudes magnitudes(run.p, run.n);
-    Levels best;
+    LsbqLevels best;
     double least = std::numeric_limits<double>::infinity();
-    for (const Levels& levels : Candidates(magnitudes, bits)) {
+    for (const LsbqLevels& levels : Candidates(magnitudes, bits)) {
       const double error = SquaredError(run.p, run.n, levels, bits);
       if (error < least) {
         least = error;

@@ -14,7 +14,7 @@ namespace lutra::system_file {
 namespace {
 
 // A single read or write takes 32 bits.
-constexpr size_t kMostBytes = size_t{1} << 30;
+constexpr size_t kMostOfCall = size_t{1} << 30;
 
 void SetErrno(DWORD error) {
   switch (error) {
@@ -116,8 +116,8 @@ int64_t ReadSome(int descriptor, uint64_t offset,
   OVERLAPPED place = At(offset);
   DWORD count = 0;
   if (::ReadFile(HandleOf(descriptor), bytes.data(),
-                 static_cast<DWORD>(std::min(bytes.size(), kMostBytes)), &count,
-                 &place)) {
+                 static_cast<DWORD>(std::min(bytes.size(), kMostOfCall)),
+                 &count, &place)) {
     return count;
   }
   const DWORD error = ::GetLastError();
@@ -131,7 +131,7 @@ int64_t WriteSome(int descriptor, uint64_t offset,
   OVERLAPPED place = At(offset);
   DWORD count = 0;
   if (::WriteFile(HandleOf(descriptor), bytes.data(),
-                  static_cast<DWORD>(std::min(bytes.size(), kMostBytes)),
+                  static_cast<DWORD>(std::min(bytes.size(), kMostOfCall)),
                   &count, &place)) {
     return count;
   }

@@ -58,9 +58,9 @@ std::pair<int, int> IsoWeek(const ChatTime& time) {
   return {time.year, week};
 }
 
-class Formatter {
+class TimeFormatter {
  public:
-  explicit Formatter(const ChatTime& time) : time_(time) {}
+  explicit TimeFormatter(const ChatTime& time) : time_(time) {}
 
   std::string Run(std::string_view format) {
     for (size_t i = 0; i < format.size(); ++i) {
@@ -104,7 +104,7 @@ class Formatter {
           "strftime_now(): flags of %c, %D, %F, %R, %T, %r, %x and %X are "
           "not supported");
     }
-    text_ += Formatter(time_).Run(format);
+    text_ += TimeFormatter(time_).Run(format);
   }
   int Hour12() const { return time_.hour % 12 == 0 ? 12 : time_.hour % 12; }
 
@@ -271,7 +271,7 @@ class Formatter {
 }  // namespace
 
 std::string TimeText(const ChatTime& time, std::string_view format) {
-  return Formatter(time).Run(format);
+  return TimeFormatter(time).Run(format);
 }
 
 ChatTime LocalTime() {

@@ -8,7 +8,8 @@
 namespace lutra {
 namespace {
 
-std::shared_ptr<const Model> Checked(std::shared_ptr<const Model> model) {
+std::shared_ptr<const Model> CheckedEncoder(
+    std::shared_ptr<const Model> model) {
   if (model == nullptr) throw Error("text encoder: no model given");
   if (!TextEncoder::Accepts(*model)) {
     throw Error::InFile(model->path(),
@@ -32,7 +33,7 @@ bool TextEncoder::Accepts(const Model& model) {
 
 TextEncoder::TextEncoder(std::shared_ptr<const Model> model,
                          const ProgramOptions& options)
-    : program_(Checked(std::move(model)), options),
+    : program_(CheckedEncoder(std::move(model)), options),
       dimension_(program_.model().outputs()[0].ElementCount()) {}
 
 std::vector<float> TextEncoder::Encode(Span<const int32_t> ids) {

@@ -27,9 +27,9 @@ bool IsNameCharacter(char c) {
          (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-class Parser : private TextCursor {
+class GbnfParser : private TextCursor {
  public:
-  explicit Parser(std::string_view text) : TextCursor(text) {
+  explicit GbnfParser(std::string_view text) : TextCursor(text) {
     if (text.size() > kMaxText) {
       throw Error("grammar: is longer than 16 MiB");
     }
@@ -308,6 +308,6 @@ class Parser : private TextCursor {
 
 }  // namespace
 
-Rules ParseGbnf(std::string_view text) { return Parser(text).Parse(); }
+Rules ParseGbnf(std::string_view text) { return GbnfParser(text).Parse(); }
 
 }  // namespace lutra::grammar

@@ -78,10 +78,10 @@ std::string Spelled(const Set& set) {
   return ways.empty() ? "" : OneOf(ways);
 }
 
-class Parser : private TextCursor {
+class PatternParser : private TextCursor {
  public:
-  Parser(std::string_view pattern, std::string_view any,
-         const std::string& where)
+  PatternParser(std::string_view pattern, std::string_view any,
+                const std::string& where)
       : TextCursor(pattern), any_(any), where_(where) {}
 
   std::string Parse() {
@@ -293,7 +293,7 @@ class Parser : private TextCursor {
 
 std::string PatternToGbnf(std::string_view pattern, std::string_view any,
                           const std::string& where) {
-  return Parser(pattern, any, where).Parse();
+  return PatternParser(pattern, any, where).Parse();
 }
 
 }  // namespace lutra::grammar

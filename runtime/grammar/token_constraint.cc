@@ -20,7 +20,7 @@ using grammar::Automaton;
 using grammar::TokenTable;
 
 // What is kept of states and masks before all but the present is forgotten.
-constexpr size_t kKeptStates = 20'000;
+constexpr size_t kKeptConstraintStates = 20'000;
 constexpr size_t kKeptMaskWords = size_t{4} << 20;
 
 bool StartDiffers(const Tokenizer& tokenizer, size_t vocabulary) {
@@ -64,7 +64,7 @@ class TokenConstraint::Impl {
 
   Span<const uint32_t> Allowed() {
     const size_t words = shared_->ends.size();
-    if (automaton_.states() > kKeptStates ||
+    if (automaton_.states() > kKeptConstraintStates ||
         masks_.size() * words > kKeptMaskWords) {
       masks_.clear();
       state_ = automaton_.Forget(state_);

@@ -4,6 +4,7 @@
 
 #include "kernels/base/clones.h"
 #include "kernels/base/parallel.h"
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
@@ -22,12 +23,8 @@ typedef float StoredLanes __attribute__((vector_size(kLanes * sizeof(float)),
 // Multiplications per piece of work: some microseconds.
 constexpr size_t kProductsPerTask = 1 << 16;
 
-// Multiplications per row of a call: some minutes of one core. The size of the
-// file does not bound them.
-constexpr double kMaxWork = 0x1p40;
-
 // One matrix of each: a [.., depth], b [depth, columns], y [.., columns].
-struct Sizes {
+struct MatmulSizes {
   size_t depth = 0;
   size_t columns = 0;
 };
@@ -35,7 +32,7 @@ struct Sizes {
 // kVectors vectors of columns of SumRows.
 template <size_t kCount, size_t kVectors>
 inline void SumTile(const float* __restrict a, const float* __restrict b,
-                    Sizes sizes, float* __restrict y) {
+                    MatmulSizes sizes, float* __restrict y) {
   ColumnLanes sums[kCount][kVectors];
   for (size_t r = 0; r < kCount; ++r) {
     for (size_t v = 0; v < kVectors; ++v) sums[r][v] = ColumnLanes{};
@@ -62,7 +59,7 @@ inline void SumTile(const float* __restrict a, const float* __restrict b,
 // y[i][j] = the sum of a[i][k] * b[k][j] in the order of k, from 0 on.
 template <size_t kCount>
 inline void SumRows(const float* __restrict a, const float* __restrict b,
-                    Sizes sizes, float* __restrict y) {
+                    MatmulSizes sizes, float* __restrict y) {
   const size_t n = sizes.columns;
   size_t j = 0;
   for (; j + 2 * kLanes <= n; j += 2 * kLanes) {
@@ -83,7 +80,7 @@ inline void SumRows(const float* __restrict a, const float* __restrict b,
 }
 
 LUTRA_CLONES void MultiplyRows(const float* a, const float* b, size_t rows,
-                               Sizes sizes, float* y) {
+                               MatmulSizes sizes, float* y) {
   for (; rows >= kRows; rows -= kRows) {
     SumRows<kRows>(a, b, sizes, y);
     a += kRows * sizes.depth;
@@ -145,7 +142,7 @@ class MatmulStep : public Step {
   float* y_;
   size_t matrices_ = 0;  // in a row of the call
   size_t rows_ = 0;      // of each
-  Sizes sizes_;
+  MatmulSizes sizes_;
 };
 
 // Products of matrices that both are computed.

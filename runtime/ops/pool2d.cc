@@ -3,15 +3,12 @@
 #include <string>
 #include <utility>
 
+#include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/window2d.h"
 
 namespace lutra {
 namespace {
-
-// Additions (or comparisons) per image: some minutes of one core. The size of
-// the file bounds the work of the other operators, but not of this one.
-constexpr double kMaxWork = 0x1p40;
 
 struct Average {
   static constexpr float kStart = 0.0f;

@@ -1,6 +1,8 @@
 // Two types of one name in one namespace, in two files that never meet, are
 // undefined behaviour: the linker takes one's inline functions for the other's.
-// Compilers do not notice.
+// Compilers do not notice. Files of one folder do meet (LUTRA_UNITY), in pieces
+// that change whenever a file is added: types and constants of their unnamed
+// namespaces, too, have names that the folder has once.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -36,8 +38,24 @@ std::string_view NameIn(std::string_view text) {
   return text.substr(0, size);
 }
 
+// The constant that a line defines, by its name ("kMost"); "" if it is none.
+std::string_view ConstantIn(std::string_view text) {
+  if (!text.starts_with("constexpr ")) return "";
+  for (size_t at = text.find(" k"); at != text.npos;
+       at = text.find(" k", at + 1)) {
+    const std::string_view name = NameIn(text.substr(at + 1));
+    const std::string_view rest = text.substr(at + 1 + name.size());
+    const bool is_defined = rest.empty() || rest.starts_with(" =") ||
+                            rest.starts_with('[') || rest.starts_with('{');
+    if (is_defined && name.size() > 1 && std::isupper(name[1]) != 0) {
+      return name;
+    }
+  }
+  return "";
+}
+
 // Definitions at the start of a line, as the formatter puts all that are in
-// namespaces; those without a name are their files' own.
+// namespaces; those of unnamed ones by their folder.
 void AddTypes(const fs::path& file, const std::string& name, Places& places,
               std::vector<std::string>& repeated) {
   std::ifstream stream(file);
@@ -49,23 +67,34 @@ void AddTypes(const fs::path& file, const std::string& name, Places& places,
     } else if (text.starts_with("}  // namespace") && !spaces.empty()) {
       spaces.pop_back();
     }
+    std::string space_name;
+    std::string inner;  // of it, in an unnamed one
+    bool own = false;
+    for (const std::string& space : spaces) {
+      if (own) inner += space + "::";
+      own = own || space.empty();
+      space_name += space + "::";
+    }
+    const auto add = [&](std::string_view defined) {
+      std::string full = space_name;
+      if (own) {
+        full = fs::path(name).parent_path().generic_string() + ": " + inner;
+      }
+      full += defined;
+      const auto [place, is_new] = places.emplace(full, name);
+      if (is_new || place->second == name) return;
+      repeated.push_back(full + " is in " + place->second + " and in " + name);
+    };
+    if (const auto constant = ConstantIn(text); own && !constant.empty()) {
+      add(constant);
+    }
     for (const std::string_view kind : {"struct ", "class ", "enum class "}) {
       if (!text.starts_with(kind)) continue;
-      const std::string_view name_of = NameIn(text.substr(kind.size()));
-      const std::string_view rest = text.substr(kind.size() + name_of.size());
+      const std::string_view defined = NameIn(text.substr(kind.size()));
+      const std::string_view rest = text.substr(kind.size() + defined.size());
       // A declaration; or a part of a class, of which a build takes one.
-      if (rest.starts_with(';') || name_of.find("::") != name_of.npos) continue;
-      std::string type;
-      bool own = false;
-      for (const std::string& space : spaces) {
-        own = own || space.empty();
-        type += space + "::";
-      }
-      if (own) continue;
-      type += name_of;
-      const auto [place, is_new] = places.emplace(type, name);
-      if (is_new || place->second == name) continue;
-      repeated.push_back(type + " is in " + place->second + " and in " + name);
+      if (rest.starts_with(';') || defined.find("::") != defined.npos) continue;
+      add(defined);
     }
   }
 }
@@ -110,6 +139,27 @@ TEST(TypeNamesTest, APlantedOneIsFound) {
   write("c.cc", "namespace lutra {\nclass Grid {\n};\n");
   EXPECT_THAT(RepeatedTypes(root.path()),
               ElementsAre("lutra::qat::Grid is in qat/a.h and in qat/b.cc"));
+}
+
+TEST(TypeNamesTest, APlantedOneOfUnnamedNamespacesIsFound) {
+  const TempDir root;
+  for (const char* folder : {"qat/grids", "qat/optim"}) {
+    fs::create_directories(root / folder);
+  }
+  const auto write = [&](const char* name, const char* text) {
+    std::ofstream(root / name) << text;
+  };
+  const char* text =
+      "namespace lutra {\nnamespace {\nstruct Part {\n};\n"
+      "constexpr std::array<int, 2> kMost = {};\n}  // namespace\n";
+  write("qat/grids/a.cc", text);
+  write("qat/grids/b.cc", text);
+  write("qat/optim/c.cc", text);
+  EXPECT_THAT(
+      RepeatedTypes(root.path()),
+      ElementsAre("qat/grids: Part is in qat/grids/a.cc and in qat/grids/b.cc",
+                  "qat/grids: kMost is in qat/grids/a.cc and in "
+                  "qat/grids/b.cc"));
 }
 
 }  // namespace

@@ -47,10 +47,6 @@ constexpr const char* kChatExample =
     "  lutra chat qwen.safetensors --tools tools.json --temperature 0\n"
     "  lutra chat qwen.safetensors --variables '{\"enable_thinking\": false}'";
 
-double PerSecond(size_t tokens, double seconds) {
-  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
-}
-
 // A message: a line, and the next one where it ends with a backslash. False at
 // the end of input.
 bool ReadMessage(LineEditor& editor, bool prompts, std::string& message) {

@@ -14,6 +14,10 @@
 
 namespace lutra::tools {
 
+inline double PerSecond(size_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
 // What lutra generate was asked for.
 struct GenerateVerb {
   std::string model;

@@ -24,15 +24,17 @@
 namespace lutra::tools {
 namespace {
 
-constexpr std::string_view kSpace = " ,\t\r\n";
+constexpr std::string_view kSeparators = " ,\t\r\n";
 
 // "1 15043, 3186".
 std::vector<int32_t> ParseIds(std::string_view text) {
   std::vector<int32_t> ids;
   while (true) {
-    text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
+    text.remove_prefix(
+        std::min(text.find_first_not_of(kSeparators), text.size()));
     if (text.empty()) return ids;
-    const std::string_view word = text.substr(0, text.find_first_of(kSpace));
+    const std::string_view word =
+        text.substr(0, text.find_first_of(kSeparators));
     int32_t id = 0;
     const auto [end, error] =
         std::from_chars(word.data(), word.data() + word.size(), id);

@@ -10,10 +10,6 @@
 namespace lutra::tools {
 namespace {
 
-double PerSecond(size_t tokens, double seconds) {
-  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
-}
-
 Json Described(const Tokenizer& tokenizer, int32_t id, float log_probability) {
   // A model may have more rows than its tokenizer has tokens.
   const bool known = static_cast<size_t>(id) < tokenizer.size();

@@ -24,7 +24,7 @@ using Type = GgufTokenType;
 constexpr std::string_view kSpace = "\xe2\x96\x81";
 
 constexpr const char* kTokens = "tokenizer.ggml.tokens";
-constexpr const char* kTypes = "tokenizer.ggml.token_type";
+constexpr const char* kTokenTypes = "tokenizer.ggml.token_type";
 constexpr const char* kScores = "tokenizer.ggml.scores";
 
 struct Tokens {
@@ -36,15 +36,15 @@ struct Tokens {
       file.Fail(kTokens, "has no tokens, or too many");
     }
     types.assign(texts.size(), Type::kNormal);
-    const std::vector<double> given = file.Numbers(kTypes);
+    const std::vector<double> given = file.Numbers(kTokenTypes);
     if (given.empty()) return;
     if (given.size() != texts.size()) {
-      file.Fail(kTypes, "is of another length than the tokens");
+      file.Fail(kTokenTypes, "is of another length than the tokens");
     }
     for (size_t i = 0; i < types.size(); ++i) {
       const double type = given[i];
       if (!(type >= 1 && type <= 6)) {
-        file.Fail(kTypes, "has a type that is not known");
+        file.Fail(kTokenTypes, "has a type that is not known");
       }
       types[i] = static_cast<Type>(static_cast<int>(type));
     }

@@ -176,4 +176,8 @@ Constant MakeConstant(std::string name, Elements elements,
   return {std::move(name), std::move(elements), NaturalView(shape), nullptr};
 }
 
+Constant ScalarConstant(float value) {
+  return MakeConstant("", Elements::Of(std::vector<float>{value}), {});
+}
+
 }  // namespace lutra::packer

@@ -97,6 +97,9 @@ struct Constant {
 Constant MakeConstant(std::string name, Elements elements,
                       std::span<const int64_t> shape);
 
+// One number, of no dimensions.
+Constant ScalarConstant(float value);
+
 }  // namespace lutra::packer
 
 #endif  // LUTRA_PACKER_IMPORT_NETWORK_CONSTANT_H_

@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kMostTaps = 1 << 20;  // of the runtime's attributes
 
 // [N, C, H, W].
-constexpr ImageDims kDims = {
+constexpr ImageDims kImageDims = {
     .batch = 0, .height = 2, .width = 3, .channels = 1};
 
 // Puts a dimension of size 1 in front of the last one: sounds are images of
@@ -144,7 +144,7 @@ void Pool(OnnxContext& node) {
       }
     }
   }
-  Value y = node.net().Pool(kOp, x, kDims, window);
+  Value y = node.net().Pool(kOp, x, kImageDims, window);
   if (!kAverage) y.grid = x.grid;
   node.SetOutput(AsBefore(std::move(y), rank));
 }
@@ -189,7 +189,7 @@ void Pad(OnnxContext& node) {
     window.padding[2 * dim] = pads[2 + i];
     window.padding[2 * dim + 1] = pads[rank + 2 + i];
   }
-  Value y = node.net().Padded(x, kDims, window.padding);
+  Value y = node.net().Padded(x, kImageDims, window.padding);
   node.SetOutput(AsBefore(std::move(y), rank));
 }
 
@@ -223,7 +223,7 @@ Value OnnxConvolution(const OnnxContext& node, Value x, Constant weight,
   if (groups < 1 || groups > kMostTaps) {
     throw Error("has " + std::to_string(groups) + " groups");
   }
-  Value y = node.net().Convolution(x, kDims, weight,
+  Value y = node.net().Convolution(x, kImageDims, weight,
                                    static_cast<size_t>(groups), window);
   if (bias != nullptr) {
     Constant numbers = *bias;

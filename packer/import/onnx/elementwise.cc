@@ -15,10 +15,6 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-Constant Scalar(float value) {
-  return MakeConstant("", Elements::Of(std::vector<float>{value}), {});
-}
-
 void CheckFloat(const Constant& constant) {
   if (constant.is_float()) return;
   throw Error("mixes numbers of types " +
@@ -277,7 +273,7 @@ void Binary(OnnxContext& node) {
       return node.SetOutput(net.Affine(x, nullptr, &constant));
     case Arithmetic::kSubtract: {
       if (known == 0) {
-        const Constant minus = Scalar(-1);
+        const Constant minus = ScalarConstant(-1);
         return node.SetOutput(net.Affine(x, &minus, &constant));
       }
       const Constant negative = Mapped(constant, Negative);
@@ -367,19 +363,19 @@ Value Leaky(const OnnxContext& node, const Constant& slope) {
 }
 
 void LeakyRelu(OnnxContext& node) {
-  node.SetOutput(Leaky(node, Scalar(node.Number("alpha", 0.01f))));
+  node.SetOutput(Leaky(node, ScalarConstant(node.Number("alpha", 0.01f))));
 }
 
 void PRelu(OnnxContext& node) {
   node.SetOutput(Leaky(node, node.ConstantAt(1)));
 }
 
-void Abs(OnnxContext& node) { node.SetOutput(Leaky(node, Scalar(-1))); }
+void Abs(OnnxContext& node) { node.SetOutput(Leaky(node, ScalarConstant(-1))); }
 
 // Clip(alpha * x + beta) to [0, 1].
 Value HardSigmoidOf(const OnnxContext& node, Value x, float alpha, float beta) {
-  const Constant factor = Scalar(alpha);
-  const Constant offset = Scalar(beta);
+  const Constant factor = ScalarConstant(alpha);
+  const Constant offset = ScalarConstant(beta);
   return Clamped(node, node.net().Affine(x, &factor, &offset), 0, 1);
 }
 

@@ -13,12 +13,11 @@
 namespace lutra::packer {
 namespace {
 
-// Of what is computed here: files say how much that is.
-constexpr int64_t kMostNumbers = int64_t{1} << 20;
+// Multiplications of a product of constants.
 constexpr int64_t kMostWork = int64_t{1} << 28;
 
 void CheckCount(const View& view) {
-  if (static_cast<int64_t>(RowElements(view)) > kMostNumbers) {
+  if (static_cast<int64_t>(RowElements(view)) > kMostComputed) {
     throw Unsupported{
         "more than 2^20 numbers that are computed from constants"};
   }
@@ -204,7 +203,7 @@ void Trilu(OnnxContext& node) {
   if (node.Has(1)) {
     const std::vector<int64_t> given = node.IntegersAt(1);
     if (given.size() != 1) throw Error("has several diagonals");
-    diagonal = std::clamp(given[0], -kMostNumbers, kMostNumbers);
+    diagonal = std::clamp(given[0], -kMostComputed, kMostComputed);
   }
   const bool upper = node.Integer("upper", 1) != 0;
   const int64_t rows = shape[shape.size() - 2];

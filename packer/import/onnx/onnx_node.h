@@ -40,6 +40,9 @@ struct Operand {
   const View& view() const { return constant ? constant->view : value->view; }
 };
 
+// Numbers of a constant that is computed at import: files say how many.
+inline constexpr int64_t kMostComputed = int64_t{1} << 20;
+
 using Operands = std::map<std::string, Operand, std::less<>>;
 
 // A node that is being translated. Functions throw Error with the bare cause

@@ -24,7 +24,7 @@ constexpr uint32_t kSegment = 3;
 constexpr uint32_t kFloatData = 4;
 constexpr uint32_t kInt32Data = 5;
 constexpr uint32_t kInt64Data = 7;
-constexpr uint32_t kName = 8;
+constexpr uint32_t kTensorName = 8;
 constexpr uint32_t kRawData = 9;
 constexpr uint32_t kDoubleData = 10;
 constexpr uint32_t kUInt64Data = 11;
@@ -157,7 +157,7 @@ OnnxTensors::Place OnnxTensors::External(const Protobuf& tensor,
 }
 
 Constant OnnxTensors::Read(const Protobuf& tensor) {
-  const std::string name(tensor.Bytes(kName));
+  const std::string name(tensor.Bytes(kTensorName));
   const std::vector<int64_t> shape = tensor.Integers(kDims);
   const uint64_t number = tensor.Integer(kDataType, 0);
   const auto type = OnnxType(static_cast<int64_t>(number));

@@ -11,11 +11,7 @@ namespace {
 
 constexpr int64_t kMostColumns = int64_t{1} << 30;
 
-Constant Scalar(float value) {
-  return MakeConstant("", Elements::Of(std::vector<float>{value}), {});
-}
-
-void CheckFloat(const Constant& weight) {
+void CheckFloatWeight(const Constant& weight) {
   if (weight.is_float()) return;
   throw Error("computes floats with numbers of type " +
               std::string(Name(weight.elements.type)));
@@ -64,8 +60,8 @@ void MatMul(OnnxContext& node) {
   const auto view = [](Operand& operand) -> View& {
     return operand.constant ? operand.constant->view : operand.value->view;
   };
-  if (node.IsConstant(0)) CheckFloat(*a.constant);
-  if (node.IsConstant(1)) CheckFloat(*b.constant);
+  if (node.IsConstant(0)) CheckFloatWeight(*a.constant);
+  if (node.IsConstant(1)) CheckFloatWeight(*b.constant);
   const size_t rank_a = a.view().dims.size();
   const Promoted promoted = Promote(view(a), view(b));
   const auto value = [&](const Operand& operand, size_t input) {
@@ -188,7 +184,7 @@ void MatMulNBits(OnnxContext& node) {
   Value y = node.net().Linear(node.ValueAt(0), weight);
   if (node.Has(5)) {
     const Constant bias = node.ConstantAt(5);
-    CheckFloat(bias);
+    CheckFloatWeight(bias);
     y = node.net().Affine(y, nullptr, &bias);
   }
   node.SetOutput(std::move(y));
@@ -204,7 +200,7 @@ constexpr OnnxOperator kProducts[] = {
 
 Value OnnxGemm(const OnnxContext& node, Value x, Constant weight,
                const Constant* bias) {
-  CheckFloat(weight);
+  CheckFloatWeight(weight);
   if (x.view.dims.size() != 2 || weight.view.dims.size() != 2) {
     throw Error("takes matrices alone");
   }
@@ -217,12 +213,12 @@ Value OnnxGemm(const OnnxContext& node, Value x, Constant weight,
   const float alpha = node.Number("alpha", 1);
   const float beta = node.Number("beta", 1);
   if (alpha != 1) {
-    const Constant factor = Scalar(alpha);
+    const Constant factor = ScalarConstant(alpha);
     y = node.net().Affine(y, &factor, nullptr);
   }
   if (bias == nullptr || beta == 0) return y;
   if (beta != 1) throw Unsupported{"a factor of the bias"};
-  CheckFloat(*bias);
+  CheckFloatWeight(*bias);
   const Value sum = node.net().Affine(y, nullptr, bias);
   if (sum.view.dims.size() != 2 ||
       DimSize(sum.view.dims[1]) != DimSize(y.view.dims[1])) {

@@ -11,9 +11,6 @@
 namespace lutra::packer {
 namespace {
 
-// Of constants that are computed here.
-constexpr int64_t kMostNumbers = 1 << 20;
-
 // The same view of either kind.
 template <typename Change>
 void ChangeView(OnnxContext& node, const Change& change) {
@@ -399,7 +396,7 @@ int64_t CheckedCount(const std::vector<int64_t>& shape) {
   int64_t count = 1;
   for (const int64_t size : shape) {
     if (IsUnknownSize(size)) throw Unsupported{"a constant of the batch"};
-    if (size < 0 || size > kMostNumbers || count * size > kMostNumbers) {
+    if (size < 0 || size > kMostComputed || count * size > kMostComputed) {
       throw Error("makes a constant of a size that is not possible");
     }
     count *= size;
@@ -427,7 +424,7 @@ void RangeOfFloats(OnnxContext& node) {
   const double limit = double{node.NumberAt(1)};
   const double step = double{node.NumberAt(2)};
   const double count = std::ceil((limit - start) / step);
-  if (!(count <= kMostNumbers)) {
+  if (!(count <= kMostComputed)) {
     throw Error("makes a constant of a size that is not possible");
   }
   std::vector<float> values;
@@ -456,7 +453,7 @@ void Range(OnnxContext& node) {
   std::vector<int64_t> values;
   for (int64_t at = numbers[0];
        numbers[2] > 0 ? at < numbers[1] : at > numbers[1]; at += numbers[2]) {
-    if (static_cast<int64_t>(values.size()) == kMostNumbers) {
+    if (static_cast<int64_t>(values.size()) == kMostComputed) {
       throw Error("makes a constant of a size that is not possible");
     }
     values.push_back(at);

@@ -211,10 +211,10 @@ TEST_P(ArrayOperatorTest, EmbeddingOfSeveralIds) {
   for (size_t i = 0; i < y.size(); ++i) {
     ASSERT_EQ(y[i], w[static_cast<size_t>(ids[i / 4]) * 4 + i % 4]);
   }
-  // The last id counts, too.
+  // The last id of the last token counts, too.
   ids.back() = 5;
   EXPECT_THAT(ErrorMessage([&] { Run(builder, {ids.data()}); }),
-              HasSubstr("id 5 of token " + std::to_string(ids.size() - 1)));
+              HasSubstr("id 5 of token " + std::to_string(m() - 1) + " "));
 }
 
 // 256 levels from the smallest to the largest, of which 0 is one, as

@@ -310,7 +310,7 @@ struct Memory {
   // Bytes of pages that no file is behind: pages of the program itself come
   // whenever code first runs, which is no growth.
   size_t resident = 0;
-  size_t in_use = 0;    // bytes, with those that malloc keeps for threads
+  size_t in_use = 0;  // bytes, with those that malloc keeps for threads
   size_t allocations = 0;
 };
 

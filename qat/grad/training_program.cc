@@ -14,6 +14,7 @@
 #include "lutra/qat/operator_gradient.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/shared_data.h"
+#include "qat/grad/recompute.h"
 #include "runtime/base/aligned_memory.h"
 #include "runtime/base/memory_plan.h"
 
@@ -46,6 +47,13 @@ struct Value {
   size_t gradient_first = 0, gradient_last = 0;
   std::byte* memory = nullptr;
   float* gradient = nullptr;
+  // Of the backward half, if it is computed again there.
+  bool is_again = false;
+  size_t again_first = 0, again_last = 0;
+  std::byte* again = nullptr;
+
+  // Where the backward half finds it.
+  std::byte* late() const { return is_again ? again : memory; }
 };
 
 // A node, with values by their numbers.
@@ -60,6 +68,7 @@ struct Operation {
   float* bias_gradient = nullptr;
 
   std::unique_ptr<Step> forward;
+  std::unique_ptr<Step> again;  // the same for the backward half, if need be
   std::unique_ptr<BackwardStep> backward;
   // Gradients that the backward step adds to, though they are new: an input
   // that is there twice.
@@ -123,6 +132,7 @@ class TrainingProgram::Impl {
     }
     for (const std::string& name : options.others) UseParameter(name, options);
     FindBackwardOperations();
+    FindBackwardHalf(options.recompute);
   }
 
   const Model& model() const { return *model_; }
@@ -188,9 +198,12 @@ class TrainingProgram::Impl {
       std::fill_n(values_[i].gradient, rows_ * values_[i].width, 0.0f);
     }
     const Call call = TheCall();
-    for (size_t i = operations_.size(); i-- > 0;) {
-      const Operation& operation = operations_[i];
-      if (!operation.has_backward) continue;
+    for (const LateStep& step : backward_half_) {
+      const Operation& operation = operations_[step.operation];
+      if (step.again) {
+        operation.again->Run(rows_, call);
+        continue;
+      }
       for (const size_t value : operation.cleared) {
         std::fill_n(values_[value].gradient, rows_ * values_[value].width,
                     0.0f);
@@ -261,15 +274,42 @@ class TrainingProgram::Impl {
     }
   }
 
+  // Whether its backward step reads this input of the forward one.
+  bool ReadsInput(const Operation& operation, size_t input) const {
+    return operation.gradient->NeedsInputs() || !values_[input].is_float;
+  }
+
+  void FindBackwardHalf(bool recompute) {
+    std::vector<PlannedOperation> planned;
+    for (const Operation& operation : operations_) {
+      PlannedOperation& each = planned.emplace_back();
+      each.inputs = operation.inputs;
+      each.output = operation.output;
+      each.width = values_[operation.output].width;
+      each.has_backward = operation.has_backward;
+      for (const size_t input : operation.inputs) {
+        if (ReadsInput(operation, input)) each.read_backward.push_back(input);
+      }
+      if (operation.gradient->NeedsOutput()) {
+        each.read_backward.push_back(operation.output);
+      }
+    }
+    std::vector<size_t> parts = {0};
+    if (recompute) parts = RecomputedParts(planned, outputs_);
+    backward_half_ = BackwardHalf(planned, outputs_, parts);
+    for (const LateStep& step : backward_half_) {
+      if (step.again)
+        values_[operations_[step.operation].output].is_again = true;
+    }
+  }
+
   // ---- The plan: steps are numbered 0 (the inputs), then forward, the loss,
-  // backward, and the end.
+  // the backward half, and the end.
 
   size_t ForwardStep(size_t operation) const { return operation + 1; }
   size_t LossStep() const { return operations_.size() + 1; }
-  size_t BackwardStepOf(size_t operation) const {
-    return LossStep() + operations_.size() - operation;
-  }
-  size_t End() const { return LossStep() + operations_.size() + 1; }
+  size_t LateStepOf(size_t index) const { return LossStep() + 1 + index; }
+  size_t End() const { return LateStepOf(backward_half_.size()); }
 
   void FindLifetimes() {
     for (Value& value : values_) {
@@ -279,6 +319,10 @@ class TrainingProgram::Impl {
     }
     const auto use = [](Value& value, size_t step) {
       value.last = std::max(value.last, step);
+    };
+    const auto use_late = [](Value& value, size_t step) {
+      size_t& last = value.is_again ? value.again_last : value.last;
+      last = std::max(last, step);
     };
     const auto use_gradient = [](Value& value, size_t step) {
       value.gradient_first = std::min(value.gradient_first, step);
@@ -291,15 +335,23 @@ class TrainingProgram::Impl {
       for (const size_t input : operation.inputs) {
         use(values_[input], ForwardStep(i));
       }
-      if (!operation.has_backward) continue;
-      const size_t step = BackwardStepOf(i);
+    }
+    for (size_t i = 0; i < backward_half_.size(); ++i) {
+      const Operation& operation = operations_[backward_half_[i].operation];
+      const size_t step = LateStepOf(i);
+      Value& output = values_[operation.output];
+      if (backward_half_[i].again) {
+        output.again_first = output.again_last = step;
+        for (const size_t input : operation.inputs) {
+          use_late(values_[input], step);
+        }
+        continue;
+      }
       use_gradient(output, step);
-      if (operation.gradient->NeedsOutput()) use(output, step);
+      if (operation.gradient->NeedsOutput()) use_late(output, step);
       for (const size_t input : operation.inputs) {
         Value& value = values_[input];
-        if (operation.gradient->NeedsInputs() || !value.is_float) {
-          use(value, step);
-        }
+        if (ReadsInput(operation, input)) use_late(value, step);
         if (value.differentiable) use_gradient(value, step);
       }
     }
@@ -330,21 +382,31 @@ class TrainingProgram::Impl {
       blocks.push_back({used ? bytes_of(value) : 0, value.gradient_first,
                         std::max(value.gradient_first, value.gradient_last)});
     }
+    for (const Value& value : values_) {
+      blocks.push_back({value.is_again ? bytes_of(value) : 0, value.again_first,
+                        value.again_last});
+    }
+    const auto forward_scratch = [&](const Operation& o) {
+      return o.definition->ScratchBytes(*model_, *o.node, execution_,
+                                        capacity.rows);
+    };
     for (size_t i = 0; i < operations_.size(); ++i) {
-      const Operation& o = operations_[i];
-      blocks.push_back({o.definition->ScratchBytes(*model_, *o.node, execution_,
-                                                   capacity.rows),
-                        ForwardStep(i), ForwardStep(i)});
-      blocks.push_back({o.has_backward
-                            ? o.gradient->ScratchBytes(*model_, *o.node,
-                                                       execution_, capacity)
-                            : 0,
-                        BackwardStepOf(i), BackwardStepOf(i)});
+      blocks.push_back(
+          {forward_scratch(operations_[i]), ForwardStep(i), ForwardStep(i)});
+    }
+    for (size_t i = 0; i < backward_half_.size(); ++i) {
+      const Operation& o = operations_[backward_half_[i].operation];
+      blocks.push_back({backward_half_[i].again
+                            ? forward_scratch(o)
+                            : o.gradient->ScratchBytes(*model_, *o.node,
+                                                       execution_, capacity),
+                        LateStepOf(i), LateStepOf(i)});
     }
     const MemoryPlan plan = PlanMemory(blocks);
     // Steps of before point into the memory of before.
     for (Operation& operation : operations_) {
       operation.forward.reset();
+      operation.again.reset();
       operation.backward.reset();
     }
     capacity_ = {};
@@ -361,13 +423,19 @@ class TrainingProgram::Impl {
           values_[i].differentiable
               ? reinterpret_cast<float*>(place(values_.size() + i))
               : nullptr;
+      values_[i].again = place(2 * values_.size() + i);
     }
-    const size_t scratch = 2 * values_.size();
+    const size_t scratch = 3 * values_.size();
     for (size_t i = 0; i < operations_.size(); ++i) {
-      BindForward(operations_[i], i, place(scratch + 2 * i), capacity);
+      Operation& o = operations_[i];
+      const auto memory = [this](size_t value) {
+        return values_[value].memory;
+      };
+      o.forward = BindForward(i, memory, place(scratch + i), capacity);
     }
-    BindBackward(capacity,
-                 [&](size_t i) { return place(scratch + 2 * i + 1); });
+    BindBackwardHalf(capacity, [&](size_t i) {
+      return place(scratch + operations_.size() + i);
+    });
     rows_places_.resize(capacity.rows);
     sequences_.resize(capacity.sequences);
     capacity_ = capacity;
@@ -408,35 +476,45 @@ class TrainingProgram::Impl {
     }
   }
 
-  void BindForward(Operation& operation, size_t index, void* scratch,
-                   const BackwardCapacity& capacity) {
+  // With values where `memory` says.
+  template <typename Memory>
+  std::unique_ptr<Step> BindForward(size_t index, const Memory& memory,
+                                    void* scratch,
+                                    const BackwardCapacity& capacity) const {
+    const Operation& operation = operations_[index];
     Binding binding;
     binding.m = capacity.rows;
     for (const size_t input : operation.inputs) {
-      binding.inputs.push_back(values_[input].memory);
+      binding.inputs.push_back(memory(input));
     }
-    binding.output = reinterpret_cast<float*>(values_[operation.output].memory);
+    binding.output = reinterpret_cast<float*>(memory(operation.output));
     binding.scratch = scratch;
     binding.state_offset = state_offsets_[index];
-    operation.forward = operation.definition->Bind(*model_, *operation.node,
-                                                   execution_, binding);
+    return operation.definition->Bind(*model_, *operation.node, execution_,
+                                      binding);
   }
 
   template <typename Scratch>
-  void BindBackward(const BackwardCapacity& capacity, const Scratch& scratch) {
+  void BindBackwardHalf(const BackwardCapacity& capacity,
+                        const Scratch& scratch) {
     std::vector<bool> written(values_.size(), false);
     for (const size_t output : outputs_) written[output] = true;
-    for (size_t i = operations_.size(); i-- > 0;) {
-      Operation& o = operations_[i];
-      if (!o.has_backward) continue;
+    for (size_t i = 0; i < backward_half_.size(); ++i) {
+      const size_t index = backward_half_[i].operation;
+      Operation& o = operations_[index];
+      if (backward_half_[i].again) {
+        const auto late = [this](size_t value) {
+          return values_[value].late();
+        };
+        o.again = BindForward(index, late, scratch(i), capacity);
+        continue;
+      }
       BackwardBinding binding;
       binding.capacity = capacity;
       o.cleared.clear();
       for (const size_t input : o.inputs) {
         const Value& value = values_[input];
-        binding.inputs.push_back(o.gradient->NeedsInputs() || !value.is_float
-                                     ? value.memory
-                                     : nullptr);
+        binding.inputs.push_back(ReadsInput(o, input) ? value.late() : nullptr);
         if (!written[input] && value.differentiable &&
             std::count(o.inputs.begin(), o.inputs.end(), input) > 1) {
           o.cleared.push_back(input);
@@ -447,7 +525,7 @@ class TrainingProgram::Impl {
       for (const size_t input : o.inputs) written[input] = true;
       const Value& output = values_[o.output];
       if (o.gradient->NeedsOutput()) {
-        binding.output = reinterpret_cast<const float*>(output.memory);
+        binding.output = reinterpret_cast<const float*>(output.late());
       }
       binding.output_gradient = output.gradient;
       binding.weight_gradient = o.weight_gradient;
@@ -522,6 +600,7 @@ class TrainingProgram::Impl {
   std::vector<Value> values_;  // the inputs, then what the nodes make
   std::vector<Operation> operations_;
   std::vector<size_t> outputs_;
+  std::vector<LateStep> backward_half_;
   TensorMap gradients_;
   bool is_stateful_ = false;
 

@@ -13,9 +13,10 @@ namespace {
 using Names = std::set<std::string, std::less<>>;
 
 TrainingProgramOptions OptionsFor(const SplitGraph& split, const Names& frozen,
-                                  Executor* executor) {
+                                  Executor* executor, bool recompute) {
   TrainingProgramOptions options;
   options.executor = executor;
+  options.recompute = recompute;
   options.frozen = frozen;
   for (const std::string& name : {split.weight, split.bias}) {
     if (!name.empty() && !frozen.contains(name)) options.others.insert(name);
@@ -105,10 +106,11 @@ SplitGraph::SplitGraph(const Graph& graph, const TensorMap& parameters) {
 }
 
 LossHead::Network::Network(const Graph& graph, const TensorMap& all,
-                           const Names& frozen, Executor* executor)
+                           const Names& frozen, Executor* executor,
+                           bool recompute)
     : split(graph, all),
       parameters(all),
-      program(split.body, all, OptionsFor(split, frozen, executor)),
+      program(split.body, all, OptionsFor(split, frozen, executor, recompute)),
       threads(executor) {}
 
 size_t LossHead::Network::Reserve(size_t sequences, size_t longest) {
@@ -157,10 +159,10 @@ void LossHead::NetworkLogits::Write(size_t row, size_t m, float* logits) const {
 
 LossHead::LossHead(const Graph& graph, const TensorMap& parameters,
                    const ClassificationOptions& options, Executor* executor,
-                   const Names& frozen)
+                   const Names& frozen, bool recompute)
     : options_(options),
       executor_(executor),
-      student_(graph, parameters, frozen, executor) {
+      student_(graph, parameters, frozen, executor, recompute) {
   CheckTargets({}, classes(), options);
   if (!student_.split.has_layer) return;
   loss_.emplace(classes(), options, executor);
@@ -168,7 +170,7 @@ LossHead::LossHead(const Graph& graph, const TensorMap& parameters,
 
 void LossHead::SetTeacher(const Graph& graph, const TensorMap& parameters) {
   auto teacher = std::make_unique<Network>(graph, parameters, AllOf(parameters),
-                                           executor_);
+                                           executor_, /*recompute=*/false);
   if (teacher->split.classes != classes()) {
     throw Error("the teacher tells " + std::to_string(teacher->split.classes) +
                 " classes apart, the model " + std::to_string(classes()));

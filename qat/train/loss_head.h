@@ -35,10 +35,12 @@ struct SplitGraph {
 class LossHead {
  public:
   // The parameters must outlive this and keep their addresses. Those of
-  // `frozen` have no gradient. Throws lutra::Error.
+  // `frozen` have no gradient; `recompute` is that of TrainingProgramOptions.
+  // Throws lutra::Error.
   LossHead(const Graph& graph, const TensorMap& parameters,
            const ClassificationOptions& options, Executor* executor,
-           const std::set<std::string, std::less<>>& frozen = {});
+           const std::set<std::string, std::less<>>& frozen = {},
+           bool recompute = false);
 
   // Another model of the same classes, whose logits options.distillation
   // learns from.
@@ -73,7 +75,7 @@ class LossHead {
   struct Network {
     Network(const Graph& graph, const TensorMap& parameters,
             const std::set<std::string, std::less<>>& frozen,
-            Executor* executor);
+            Executor* executor, bool recompute);
     // Plans memory; returns how much it is.
     size_t Reserve(size_t sequences, size_t longest);
     void ReserveRounded(size_t rows);

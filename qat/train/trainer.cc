@@ -86,7 +86,8 @@ class Trainer::Impl {
         options_(options),
         executor_(executor),
         head_(std::in_place, model_.graph, model_.parameters,
-              LossOptions(options), executor, options.frozen) {
+              LossOptions(options), executor, options.frozen,
+              options.recompute) {
     CheckOptions(options_);
     data_.CheckGraph(model_.graph, head_->classes());
     if (options_.distillation > 0.0 && options_.teacher == nullptr) {
@@ -280,7 +281,7 @@ class Trainer::Impl {
     moving_->SetRanges(model_.graph);
     sum_.reset();
     head_.emplace(model_.graph, model_.parameters, LossOptions(options_),
-                  executor_, options_.frozen);
+                  executor_, options_.frozen, options_.recompute);
     TeachHead();
     if (reserved_.first > 0) head_->Reserve(reserved_.first, reserved_.second);
     sum_.emplace(options_.shards, head_->gradients(), options_.processes);

@@ -127,6 +127,23 @@ TEST_F(TrainerTest, SoftmaxAtTheEnd) {
   }
 }
 
+// A deeper network, whose inner layers are not kept: the same file.
+TEST_F(TrainerTest, ComputesAgainWhatIsNotKept) {
+  const std::vector<size_t> hidden(24, 40);
+  const auto train = [&](const TrainOptions& options, const char* name) {
+    Trainer trainer(MakeMlp(kFeatures, hidden, kClasses, /*seed=*/1), train_,
+                    options, nullptr);
+    EXPECT_TRUE(trainer.Run(GoOn));
+    trainer.WriteModel(dir_ / name);
+    return trainer.Reserve().step;
+  };
+  TrainOptions options = SmallOptions();
+  const size_t kept = train(options, "kept");
+  options.recompute = true;
+  EXPECT_LT(train(options, "again"), kept * 2 / 3);
+  EXPECT_EQ(Bytes(dir_ / "again"), Bytes(dir_ / "kept"));
+}
+
 TEST_F(TrainerTest, ReportsProgress) {
   Trainer trainer(SmallMlp(), train_, QuantizedOptions(), nullptr);
   std::vector<TrainProgress> all;

@@ -128,6 +128,10 @@ void AddTrainVerb(CommandLine& line) {
       .TypeName("N")
       .Range(size_t{0}, kMaxBatch)
       .ShowDefault();
+  train.AddFlag("--recompute", options.recompute,
+                "Compute what layers leave for their gradients a second time "
+                "instead of keeping it: a fraction of the memory, a third more "
+                "time, the same result");
   train
       .Add("--shards", verb->shards,
            "Parts of a step whose gradients are added in a fixed order, and "

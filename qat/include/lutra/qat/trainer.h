@@ -64,6 +64,10 @@ struct TrainOptions {
   // Samples of a step that are computed at a time, which bounds the memory; 0:
   // all. Gradients are sums, and but for rounding the same.
   size_t micro_batch = 0;
+  // Whether what a step's forward half leaves is mostly computed again for the
+  // backward half, in place of being kept (TrainingProgramOptions): less
+  // memory, more time, the same bits.
+  bool recompute = false;
   // Parts of a step whose gradients are added in a fixed tree, and that
   // processes share: the result depends on their number, not on that of the
   // processes. At most the batch size.

@@ -38,6 +38,10 @@ struct TrainingProgramOptions {
   std::set<std::string, std::less<>> others = {};
   // Whether gradients with respect to the float inputs are computed as well.
   bool input_gradients = false;
+  // Whether most of what the forward half leaves is computed again where the
+  // backward half needs it, instead of kept: one more forward half in time, for
+  // a fraction of the memory. The results have the same bits.
+  bool recompute = false;
 };
 
 // A graph with float weights, run forward by the steps of the runtime, which

@@ -123,7 +123,7 @@ Inputs TfliteSeeds() {
 
 std::string TorchPickle() {
   using namespace torch_save;
-  return torch_save::Pickle(
+  return torch_save::PickleOf(
       Text("a") + Tensor(2, 2, 2, 1) + Text("w") +
       Global("torch._tensor", "_rebuild_from_type_v2") + "(" +
       Global("torch._utils", "_rebuild_wrapper_subclass") +

@@ -16,7 +16,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr const char* kRecord = "golden.safetensors";
+constexpr const char* kArchRecord = "golden.safetensors";
 
 TEST(ArchitectureTest, AllFoldersPass) {
   const auto folder = TestData("golden/arch");
@@ -52,28 +52,28 @@ TEST_F(ArchitectureCopyTest, BothSpellingsAreCases) {
 }
 
 TEST_F(ArchitectureCopyTest, LogitsHaveATolerance) {
-  AlterElement<float>(copy_ / kRecord, "prompt1.logits", 1000,
+  AlterElement<float>(copy_ / kArchRecord, "prompt1.logits", 1000,
                       [](float v) { return v + 5e-5f; });
   EXPECT_EQ(ReplayFolder(copy_).exit_code, 0);
-  AlterElement<float>(copy_ / kRecord, "prompt1.logits", 1000,
+  AlterElement<float>(copy_ / kArchRecord, "prompt1.logits", 1000,
                       [](float v) { return v + 2e-4f; });
   ExpectFailure("  FAIL  prompt1 logits: 1 of");
   // With the default cache it is another one.
   EXPECT_THAT(ReplayFolder(copy_).out,
               HasSubstr("  pass  prompt1 logits with a float16 cache"));
-  AlterElement<float>(copy_ / kRecord, "prompt1.logits", 1000,
+  AlterElement<float>(copy_ / kArchRecord, "prompt1.logits", 1000,
                       [](float v) { return v + 2e-2f; });
   ExpectFailure("  FAIL  prompt1 logits with a float16 cache: 1 of");
 }
 
 TEST_F(ArchitectureCopyTest, GreedyIdsAreExact) {
-  AlterElement<int32_t>(copy_ / kRecord, "prompt2.greedy", 23,
+  AlterElement<int32_t>(copy_ / kArchRecord, "prompt2.greedy", 23,
                         [](int32_t id) { return id ^ 1; });
   ExpectFailure("  FAIL  old prompt2 greedy: 1 of 24");
 }
 
 TEST_F(ArchitectureCopyTest, TextsAreCompared) {
-  AlterElement<int32_t>(copy_ / kRecord, "prompt0.ids", 3,
+  AlterElement<int32_t>(copy_ / kArchRecord, "prompt0.ids", 3,
                         [](int32_t id) { return id + 1; });
   ExpectFailure("  FAIL  texts: 1 of");
 }

@@ -26,7 +26,7 @@ constexpr auto kSymmetric = ActivationType::kInt8Symmetric;
 constexpr auto kAsymmetric = ActivationType::kInt8Asymmetric;
 constexpr auto kPerGroup = ActivationType::kInt8PerGroup;
 
-struct Case {
+struct DigestCase {
   // n, k, bits, group_size, granularity, scales, offsets, super scales
   LutFormat format;
   ActivationType type;
@@ -35,7 +35,7 @@ struct Case {
 };
 
 // To add a format, add a line; the test says what its digest is.
-const Case kCases[] = {
+const DigestCase kCases[] = {
     {{33, 203, 1, 16, kTensor, kFloat32},
      kAsymmetric,
      Fusion::kNone,
@@ -144,7 +144,7 @@ RandomMatrix MakeMatrix(const LutFormat& format, PortableNumbers& numbers) {
   return r;
 }
 
-uint64_t DigestOf(const Case& c) {
+uint64_t DigestOf(const DigestCase& c) {
   PortableNumbers numbers;
   const RandomMatrix w = MakeMatrix(c.format, numbers);
   Digest digest;
@@ -172,7 +172,7 @@ uint64_t DigestOf(const Case& c) {
 
 uint64_t RecordedOfAll() {
   Digest all;
-  for (const Case& c : kCases) all.Add(c.digest);
+  for (const DigestCase& c : kCases) all.Add(c.digest);
   return all.value();
 }
 

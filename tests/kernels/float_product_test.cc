@@ -22,8 +22,8 @@
 namespace lutra::kernels {
 namespace {
 
-constexpr FloatType kTypes[] = {FloatType::kFloat32, FloatType::kFloat16,
-                                FloatType::kBFloat16};
+constexpr FloatType kFloatTypes[] = {FloatType::kFloat32, FloatType::kFloat16,
+                                     FloatType::kBFloat16};
 
 // A random matrix as it is stored, in rows with some elements between them.
 struct Stored {
@@ -165,10 +165,10 @@ TEST(FloatProductTest, HasTheBitsOfTheReference) {
     arguments.k = size();
     // References are slow.
     if (arguments.m * arguments.n * arguments.k > 4000000) continue;
-    const Stored a(arguments.m, arguments.k, kTypes[rng() % 3], rng() % 2 == 0,
-                   rng() % 3, rng);
-    const Stored b(arguments.k, arguments.n, kTypes[rng() % 3], rng() % 2 == 0,
-                   rng() % 3, rng);
+    const Stored a(arguments.m, arguments.k, kFloatTypes[rng() % 3],
+                   rng() % 2 == 0, rng() % 3, rng);
+    const Stored b(arguments.k, arguments.n, kFloatTypes[rng() % 3],
+                   rng() % 2 == 0, rng() % 3, rng);
     arguments.a = a.matrix;
     arguments.b = b.matrix;
     arguments.c_stride = arguments.n + rng() % 3;
@@ -201,7 +201,7 @@ TEST(FloatProductTest, HasTheBitsOfTheReference) {
 // Layers with few rows, which have kernels of their own.
 TEST(FloatProductTest, FewRowsHaveTheBitsOfTheReference) {
   std::mt19937 rng(4);
-  for (const FloatType type : kTypes) {
+  for (const FloatType type : kFloatTypes) {
     for (const size_t k : {5u, 512u, 515u, 1031u}) {
       const Stored a(7, k, FloatType::kFloat32, false, 0, rng);
       const Stored b(k, 35, type, true, 0, rng);

@@ -24,7 +24,8 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-std::vector<float> Normal(size_t n, uint32_t seed, float deviation = 1.0f) {
+std::vector<float> NormalFloats(size_t n, uint32_t seed,
+                                float deviation = 1.0f) {
   std::mt19937 rng(seed);
   std::normal_distribution<float> normal(0.0f, deviation);
   std::vector<float> values(n);
@@ -38,7 +39,7 @@ std::vector<float> Arguments() {
                           0.6f,  -0.6f,  86.9f,  -86.9f,  87.1f,  -87.1f,
                           88.1f, -88.1f, 1000,   -1000,   3e38f,  -3e38f};
   for (float v = -100.0f; v < 100.0f; v += 0.0137f) x.push_back(v);
-  const auto small = Normal(1000, 1, 0.3f);
+  const auto small = NormalFloats(1000, 1, 0.3f);
   x.insert(x.end(), small.begin(), small.end());
   return x;
 }
@@ -160,7 +161,7 @@ TEST(VectorOpsTest, FunctionsHaveTheBitsOfTheReference) {
 
 TEST(VectorOpsTest, WritesOnlyTheRow) {
   for (size_t n = 1; n < 40; ++n) {
-    const auto x = Normal(n, 3);
+    const auto x = NormalFloats(n, 3);
     std::vector<float> y(n + 1, 7.0f);
     Apply(Function::kSilu, x.data(), n, y.data());
     EXPECT_EQ(y[n], 7.0f);
@@ -205,7 +206,7 @@ TEST(VectorOpsTest, SoftmaxHasTheBitsOfTheReference) {
   for (const size_t n : kSizes) {
     for (const float odd : {0.0f, -kInfinity, kInfinity, kNaN}) {
       SCOPED_TRACE(n);
-      auto x = Normal(n, 5, 4.0f);
+      auto x = NormalFloats(n, 5, 4.0f);
       if (odd != 0.0f) x[n / 2] = odd;
       std::vector<float> expected(n);
       reference::SoftmaxRow(x.data(), n, expected.data());
@@ -221,7 +222,7 @@ TEST(VectorOpsTest, SoftmaxHasTheBitsOfTheReference) {
 // The references are what the header says.
 TEST(VectorOpsTest, SoftmaxReferenceIsTheFormula) {
   for (const size_t n : kSizes) {
-    const auto x = Normal(n, 5, 4.0f);
+    const auto x = NormalFloats(n, 5, 4.0f);
     const float largest = *std::max_element(x.begin(), x.end());
     std::vector<float> e(n);
     for (size_t i = 0; i < n; ++i) e[i] = x[i] - largest;
@@ -236,9 +237,9 @@ TEST(VectorOpsTest, SoftmaxReferenceIsTheFormula) {
 TEST(VectorOpsTest, NormReferencesAreTheFormulas) {
   for (const size_t n : kSizes) {
     SCOPED_TRACE(n);
-    const auto x = Normal(n, 6, 3.0f);
-    const auto w = Normal(n, 7);
-    const auto b = Normal(n, 8);
+    const auto x = NormalFloats(n, 6, 3.0f);
+    const auto w = NormalFloats(n, 7);
+    const auto b = NormalFloats(n, 8);
     const float count = static_cast<float>(n);
     std::vector<float> squares(n);
     for (size_t i = 0; i < n; ++i) squares[i] = x[i] * x[i];
@@ -265,9 +266,9 @@ TEST(VectorOpsTest, NormReferencesAreTheFormulas) {
 TEST(VectorOpsTest, NormsHaveTheBitsOfTheReference) {
   for (const size_t n : kSizes) {
     SCOPED_TRACE(n);
-    const auto x = Normal(n, 6, 3.0f);
-    const auto w = Normal(n, 7);
-    const auto b = Normal(n, 8);
+    const auto x = NormalFloats(n, 6, 3.0f);
+    const auto w = NormalFloats(n, 7);
+    const auto b = NormalFloats(n, 8);
     std::vector<float> expected(n);
     reference::RmsNormRow(x.data(), w.data(), n, 1e-5f, expected.data());
     ExpectBits(expected, [&] {
@@ -311,7 +312,7 @@ TEST(VectorOpsTest, HalvesAreExact) {
 }
 
 TEST(VectorOpsTest, ConversionsHaveTheBitsOfTheReference) {
-  const auto x = Normal(1003, 12, 1e-4f);
+  const auto x = NormalFloats(1003, 12, 1e-4f);
   std::vector<uint16_t> halves(x.size());
   reference::ToFloat16(x.data(), x.size(), halves.data());
   for (size_t i = 0; i < x.size(); ++i) {

@@ -27,12 +27,12 @@ using ::testing::HasSubstr;
 constexpr size_t kFeatures = 24;
 constexpr size_t kClasses = 9;
 
-qat::TrainableModel Network() {
+qat::TrainableModel AdaptedNetwork() {
   const size_t hidden[] = {20, 16};
   return qat::MakeMlp(kFeatures, hidden, kClasses, 3);
 }
 
-qat::LabelledImages Images() {
+qat::LabelledImages AdaptedImages() {
   qat::LabelledImages images;
   images.count = 64;
   images.image_shape = {kFeatures};
@@ -77,8 +77,8 @@ bool GoOn(const qat::TrainProgress&) { return true; }
 
 TEST(AdaptersTest, BeginWithNothingAndMerge) {
   const TempDir dir;
-  const qat::LabelledImages images = Images();
-  qat::TrainableModel model = Network();
+  const qat::LabelledImages images = AdaptedImages();
+  qat::TrainableModel model = AdaptedNetwork();
   qat::WriteModel(dir / "before", model, {});
   const std::vector<Adapter> added =
       qat::AddAdapters({.rank = 4, .factor = 3}, model);
@@ -111,8 +111,8 @@ TEST(AdaptersTest, BeginWithNothingAndMerge) {
 // The packed weights stay what they are, byte for byte, also over a checkpoint.
 TEST(AdaptersTest, BesidePackedWeights) {
   const TempDir dir;
-  const qat::LabelledImages images = Images();
-  qat::WriteModel(dir / "float", Network(), {});
+  const qat::LabelledImages images = AdaptedImages();
+  qat::WriteModel(dir / "float", AdaptedNetwork(), {});
   PackOptions pack;
   pack.rules = qat::SchemeRules(qat::QuantScheme{"stretched", 2, 16});
   PackModel(*Model::Load(dir / "float"), dir / "packed", pack);
@@ -166,7 +166,7 @@ TEST(AdaptersTest, BesidePackedWeights) {
 }
 
 TEST(AdaptersTest, Refusals) {
-  qat::TrainableModel model = Network();
+  qat::TrainableModel model = AdaptedNetwork();
   const auto failure = [&](const qat::AdapterOptions& options) {
     return ErrorMessage([&] { qat::AddAdapters(options, model); });
   };
@@ -199,7 +199,7 @@ qat::TrainableModel Adapted(const std::filesystem::path& base) {
 class AdapterFolderTest : public ::testing::Test {
  protected:
   AdapterFolderTest() {
-    qat::WriteModel(dir / "float", Network(), {});
+    qat::WriteModel(dir / "float", AdaptedNetwork(), {});
     Write("float");
   }
 
@@ -213,7 +213,7 @@ class AdapterFolderTest : public ::testing::Test {
   }
 
   const TempDir dir;
-  const qat::LabelledImages images = Images();
+  const qat::LabelledImages images = AdaptedImages();
 };
 
 // A folder beside the model gives the bits of one file with both.

@@ -16,18 +16,19 @@
 namespace lutra::packer {
 namespace {
 
-constexpr size_t kRows = 96;
-constexpr size_t kColumns = 200;
-constexpr size_t kGroup = 64;
-constexpr size_t kGroups = 4;
+constexpr size_t kTableRows = 96;
+constexpr size_t kTableColumns = 200;
+constexpr size_t kTableGroup = 64;
+constexpr size_t kTableGroups = 4;
 
 using qat::LearnedTable;
 
 // With heavy tails, and rows of different size.
 std::vector<float> Weights(uint32_t seed) {
-  std::vector<float> w = RandomFloats(kRows * kColumns, seed);
+  std::vector<float> w = RandomFloats(kTableRows * kTableColumns, seed);
   for (size_t i = 0; i < w.size(); ++i) {
-    w[i] *= (1 + std::abs(w[i])) * static_cast<float>(1 + i / kColumns % 7);
+    w[i] *=
+        (1 + std::abs(w[i])) * static_cast<float>(1 + i / kTableColumns % 7);
   }
   return w;
 }
@@ -35,7 +36,7 @@ std::vector<float> Weights(uint32_t seed) {
 TensorView View(const std::vector<float>& w) {
   TensorView view;
   view.name = std::string("w");
-  view.shape = {kRows, kColumns};
+  view.shape = {kTableRows, kTableColumns};
   view.data = std::as_bytes(std::span(w));
   return view;
 }
@@ -43,7 +44,7 @@ TensorView View(const std::vector<float>& w) {
 LearnedTableOptions Options(int bits, LearnedTable granularity) {
   LearnedTableOptions options;
   options.bits = bits;
-  options.group_size = kGroup;
+  options.group_size = kTableGroup;
   options.granularity = granularity;
   return options;
 }
@@ -60,11 +61,12 @@ size_t Entries(int bits) { return bits == 0 ? 4 : size_t{1} << bits; }
 double RelativeError(const std::vector<float>& w,
                      const std::vector<double>& q) {
   double error = 0;
-  for (size_t row = 0; row < w.size(); row += kColumns) {
-    for (size_t begin = 0; begin < kColumns; begin += kGroup) {
+  for (size_t row = 0; row < w.size(); row += kTableColumns) {
+    for (size_t begin = 0; begin < kTableColumns; begin += kTableGroup) {
       double noise = 0;
       double signal = 0;
-      for (size_t i = begin; i < std::min(begin + kGroup, kColumns); ++i) {
+      for (size_t i = begin; i < std::min(begin + kTableGroup, kTableColumns);
+           ++i) {
         const double e = double{w[row + i]} - q[row + i];
         noise += e * e;
         signal += double{w[row + i]} * w[row + i];
@@ -80,8 +82,8 @@ double RelativeError(const std::vector<float>& w, const LearnedTables& learned,
   const size_t entries = Entries(options.bits);
   std::vector<double> q(w.size());
   for (size_t i = 0; i < w.size(); ++i) {
-    const size_t row = i / kColumns;
-    const size_t group = row * kGroups + i % kColumns / kGroup;
+    const size_t row = i / kTableColumns;
+    const size_t group = row * kTableGroups + i % kTableColumns / kTableGroup;
     const size_t table =
         options.granularity == LearnedTable::kRow ? row * entries : 0;
     const double level = learned.tables[table + learned.indices[i]];
@@ -92,9 +94,10 @@ double RelativeError(const std::vector<float>& w, const LearnedTables& learned,
 
 double StretchedError(const std::vector<float>& w, int bits) {
   const auto quantizer = qat::MakeMseQuantizer(/*stretched=*/bits > 0);
-  const qat::LutForm form =
-      qat::QuantizeToLut(w.data(), kRows, kColumns, *quantizer, bits, kGroup);
-  const std::vector<float> q = qat::Dequantize(form, kRows, kColumns, kGroup);
+  const qat::LutForm form = qat::QuantizeToLut(
+      w.data(), kTableRows, kTableColumns, *quantizer, bits, kTableGroup);
+  const std::vector<float> q =
+      qat::Dequantize(form, kTableRows, kTableColumns, kTableGroup);
   return RelativeError(w, {q.begin(), q.end()});
 }
 
@@ -143,9 +146,9 @@ TEST(LearnedTablesTest, EndsWhereNoStepHelps) {
     const LearnedTableOptions options = Options(3, granularity);
     const LearnedTables learned = Learn(w, options);
     for (size_t i = 0; i < w.size(); ++i) {
-      const size_t row = i / kColumns;
+      const size_t row = i / kTableColumns;
       const double scale =
-          learned.scales[row * kGroups + i % kColumns / kGroup];
+          learned.scales[row * kTableGroups + i % kTableColumns / kTableGroup];
       const int8_t* table =
           &learned.tables[granularity == LearnedTable::kRow ? row * 8 : 0];
       const auto distance = [&](size_t e) {
@@ -165,8 +168,8 @@ TEST(LearnedTablesTest, TablesAscendAndAreWhole) {
   for (const int bits : {0, 2, 4}) {
     const size_t entries = Entries(bits);
     const LearnedTables learned = Learn(w, Options(bits, LearnedTable::kRow));
-    ASSERT_EQ(learned.tables.size(), kRows * entries);
-    for (size_t row = 0; row < kRows; ++row) {
+    ASSERT_EQ(learned.tables.size(), kTableRows * entries);
+    for (size_t row = 0; row < kTableRows; ++row) {
       const std::span<const int8_t> table(&learned.tables[row * entries],
                                           entries);
       EXPECT_TRUE(std::is_sorted(table.begin(), table.end()));
@@ -181,11 +184,11 @@ TEST(LearnedTablesTest, TablesAscendAndAreWhole) {
 
 // Where a fixed table is exact there is nothing to learn.
 TEST(LearnedTablesTest, KeepsAnExactTable) {
-  std::vector<float> w(kRows * kColumns);
+  std::vector<float> w(kTableRows * kTableColumns);
   for (size_t i = 0; i < w.size(); ++i) {
     const int level = static_cast<int>(i * 7 % 4) * 2 - 3;
     w[i] = static_cast<float>(level) * 0.25f *
-           static_cast<float>(1 + i / kColumns);
+           static_cast<float>(1 + i / kTableColumns);
   }
   for (const LearnedTable granularity :
        {LearnedTable::kTensor, LearnedTable::kRow}) {
@@ -197,9 +200,10 @@ TEST(LearnedTablesTest, KeepsAnExactTable) {
 // A scale's sign chooses between the table and its mirror image.
 TEST(LearnedTablesTest, GroupsTakeTheTableOrItsMirrorImage) {
   constexpr float kLevels[] = {-24, -9, 7, 40};
-  std::vector<float> w(kRows * kColumns);
+  std::vector<float> w(kTableRows * kTableColumns);
   for (size_t i = 0; i < w.size(); ++i) {
-    const size_t group = i / kColumns * kGroups + i % kColumns / kGroup;
+    const size_t group =
+        i / kTableColumns * kTableGroups + i % kTableColumns / kTableGroup;
     const float sign = group * 7 % 3 == 0 ? -0.01f : 0.01f;
     w[i] = sign * static_cast<float>(1 + group % 5) * kLevels[i * 5 / 3 % 4];
   }
@@ -232,12 +236,12 @@ TEST(LearnedTablesTest, IsTheSameForAnyPool) {
   const std::unique_ptr<Executor> executor = StartThreadTeam(3);
   // More than one task.
   std::vector<float> w;
-  for (uint32_t seed = 1; w.size() < 16 * kRows * kColumns; ++seed) {
+  for (uint32_t seed = 1; w.size() < 16 * kTableRows * kTableColumns; ++seed) {
     const std::vector<float> part = Weights(seed);
     w.insert(w.end(), part.begin(), part.end());
   }
   TensorView view = View(w);
-  view.shape[0] = 16 * kRows;
+  view.shape[0] = 16 * kTableRows;
   const RowSource source(view, "w");
   for (const LearnedTable granularity :
        {LearnedTable::kTensor, LearnedTable::kRow}) {
@@ -251,7 +255,7 @@ TEST(LearnedTablesTest, IsTheSameForAnyPool) {
 }
 
 TEST(LearnedTablesTest, ZerosStayZeros) {
-  std::vector<float> w(kRows * kColumns, 0.0f);
+  std::vector<float> w(kTableRows * kTableColumns, 0.0f);
   for (const LearnedTable granularity :
        {LearnedTable::kTensor, LearnedTable::kRow}) {
     const LearnedTableOptions options = Options(2, granularity);

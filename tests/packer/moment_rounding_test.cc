@@ -12,32 +12,32 @@
 namespace lutra::packer {
 namespace {
 
-constexpr size_t kRows = 24;
-constexpr size_t kColumns = 72;
-constexpr size_t kGroup = 32;
-constexpr size_t kGroups = 3;
+constexpr size_t kMomentRows = 24;
+constexpr size_t kMomentColumns = 72;
+constexpr size_t kMomentGroup = 32;
+constexpr size_t kMomentGroups = 3;
 constexpr double kDamping = 0.01;
 
 // Of rows that have few directions, and columns of different size.
 std::vector<float> CorrelatedMoments() {
   constexpr size_t kSamples = 400;
   constexpr size_t kDirections = 20;
-  const std::vector<float> mix = RandomFloats(kDirections * kColumns, 5);
+  const std::vector<float> mix = RandomFloats(kDirections * kMomentColumns, 5);
   const std::vector<float> source = RandomFloats(kSamples * kDirections, 6);
-  const std::vector<float> noise = RandomFloats(kSamples * kColumns, 7);
-  std::vector<float> moments(kColumns * kColumns);
+  const std::vector<float> noise = RandomFloats(kSamples * kMomentColumns, 7);
+  std::vector<float> moments(kMomentColumns * kMomentColumns);
   for (size_t s = 0; s < kSamples; ++s) {
-    std::vector<float> x(kColumns);
-    for (size_t j = 0; j < kColumns; ++j) {
-      x[j] = 0.3f * noise[s * kColumns + j];
+    std::vector<float> x(kMomentColumns);
+    for (size_t j = 0; j < kMomentColumns; ++j) {
+      x[j] = 0.3f * noise[s * kMomentColumns + j];
       for (size_t d = 0; d < kDirections; ++d) {
-        x[j] += source[s * kDirections + d] * mix[d * kColumns + j];
+        x[j] += source[s * kDirections + d] * mix[d * kMomentColumns + j];
       }
       x[j] *= static_cast<float>(1 + j % 5);
     }
-    for (size_t i = 0; i < kColumns; ++i) {
-      for (size_t j = 0; j < kColumns; ++j) {
-        moments[i * kColumns + j] += x[i] * x[j];
+    for (size_t i = 0; i < kMomentColumns; ++i) {
+      for (size_t j = 0; j < kMomentColumns; ++j) {
+        moments[i * kMomentColumns + j] += x[i] * x[j];
       }
     }
   }
@@ -48,9 +48,10 @@ std::vector<float> CorrelatedMoments() {
 std::vector<double> Damped(const std::vector<float>& moments) {
   std::vector<double> h(moments.begin(), moments.end());
   double mean = 0;
-  for (size_t i = 0; i < kColumns; ++i) mean += h[i * kColumns + i] / kColumns;
-  for (size_t i = 0; i < kColumns; ++i) {
-    h[i * kColumns + i] += kDamping * mean;
+  for (size_t i = 0; i < kMomentColumns; ++i)
+    mean += h[i * kMomentColumns + i] / kMomentColumns;
+  for (size_t i = 0; i < kMomentColumns; ++i) {
+    h[i * kMomentColumns + i] += kDamping * mean;
   }
   return h;
 }
@@ -59,30 +60,30 @@ std::vector<double> Damped(const std::vector<float>& moments) {
 struct Form {
   Form(std::vector<int8_t> levels, bool per_row, qat::ScaleType type,
        bool with_offsets = false)
-      : w(RandomFloats(kRows * kColumns, 9)),
-        indices(kRows * kColumns),
-        scales(kRows * kGroups),
-        offsets(kRows * kGroups) {
+      : w(RandomFloats(kMomentRows * kMomentColumns, 9)),
+        indices(kMomentRows * kMomentColumns),
+        scales(kMomentRows * kMomentGroups),
+        offsets(kMomentRows * kMomentGroups) {
     entries = levels.size();
-    rows.group_size = kGroup;
+    rows.group_size = kMomentGroup;
     rows.scale_type = type;
     rows.entries = entries;
     rows.table_per_row = per_row;
-    for (size_t row = 0; row < (per_row ? kRows : 1); ++row) {
+    for (size_t row = 0; row < (per_row ? kMomentRows : 1); ++row) {
       tables.insert(tables.end(), levels.begin(), levels.end());
     }
-    for (size_t row = 0; row < kRows; ++row) {
-      for (size_t g = 0; g < kGroups; ++g) {
+    for (size_t row = 0; row < kMomentRows; ++row) {
+      for (size_t g = 0; g < kMomentGroups; ++g) {
         float largest = 0;
-        if (with_offsets) offsets[row * kGroups + g] = 0.75f;
-        for (size_t i = g * kGroup; i < End(g); ++i) {
-          if (with_offsets) w[row * kColumns + i] += 1;
-          largest = std::max(largest, std::abs(w[row * kColumns + i]));
+        if (with_offsets) offsets[row * kMomentGroups + g] = 0.75f;
+        for (size_t i = g * kMomentGroup; i < End(g); ++i) {
+          if (with_offsets) w[row * kMomentColumns + i] += 1;
+          largest = std::max(largest, std::abs(w[row * kMomentColumns + i]));
         }
-        scales[row * kGroups + g] =
+        scales[row * kMomentGroups + g] =
             qat::RoundScale(type, largest / static_cast<float>(levels.back()));
       }
-      for (size_t i = 0; i < kColumns; ++i) Nearest(row, i);
+      for (size_t i = 0; i < kMomentColumns; ++i) Nearest(row, i);
     }
     rows.indices = indices;
     rows.scales = scales;
@@ -91,20 +92,22 @@ struct Form {
     rows.tables = tables;
   }
 
-  static size_t End(size_t g) { return std::min(kColumns, (g + 1) * kGroup); }
+  static size_t End(size_t g) {
+    return std::min(kMomentColumns, (g + 1) * kMomentGroup);
+  }
   float Level(size_t row, size_t index) const {
     return tables[(rows.table_per_row ? row * entries : 0) + index];
   }
   double Value(size_t row, size_t i) const {
-    return offsets[row * kGroups + i / kGroup] +
-           static_cast<double>(scales[row * kGroups + i / kGroup]) *
-               Level(row, indices[row * kColumns + i]);
+    return offsets[row * kMomentGroups + i / kMomentGroup] +
+           static_cast<double>(scales[row * kMomentGroups + i / kMomentGroup]) *
+               Level(row, indices[row * kMomentColumns + i]);
   }
   uint8_t NearestTo(size_t row, size_t i, double wanted) const {
     size_t best = 0;
-    wanted -= offsets[row * kGroups + i / kGroup];
+    wanted -= offsets[row * kMomentGroups + i / kMomentGroup];
     for (size_t e = 0; e < entries; ++e) {
-      const double scale = scales[row * kGroups + i / kGroup];
+      const double scale = scales[row * kMomentGroups + i / kMomentGroup];
       if (std::abs(scale * Level(row, e) - wanted) <
           std::abs(scale * Level(row, best) - wanted)) {
         best = e;
@@ -113,25 +116,26 @@ struct Form {
     return static_cast<uint8_t>(best);
   }
   void Nearest(size_t row, size_t i) {
-    indices[row * kColumns + i] = NearestTo(row, i, w[row * kColumns + i]);
+    indices[row * kMomentColumns + i] =
+        NearestTo(row, i, w[row * kMomentColumns + i]);
   }
 
   double RowLoss(const std::vector<double>& h, size_t row) const {
-    std::vector<double> errors(kColumns);
-    for (size_t i = 0; i < kColumns; ++i) {
-      errors[i] = w[row * kColumns + i] - Value(row, i);
+    std::vector<double> errors(kMomentColumns);
+    for (size_t i = 0; i < kMomentColumns; ++i) {
+      errors[i] = w[row * kMomentColumns + i] - Value(row, i);
     }
     double loss = 0;
-    for (size_t i = 0; i < kColumns; ++i) {
-      for (size_t j = 0; j < kColumns; ++j) {
-        loss += errors[i] * h[i * kColumns + j] * errors[j];
+    for (size_t i = 0; i < kMomentColumns; ++i) {
+      for (size_t j = 0; j < kMomentColumns; ++j) {
+        loss += errors[i] * h[i * kMomentColumns + j] * errors[j];
       }
     }
     return loss;
   }
   double Loss(const std::vector<double>& h) const {
     double loss = 0;
-    for (size_t row = 0; row < kRows; ++row) loss += RowLoss(h, row);
+    for (size_t row = 0; row < kMomentRows; ++row) loss += RowLoss(h, row);
     return loss;
   }
 
@@ -169,37 +173,38 @@ std::vector<double> Inverse(std::vector<double> a, size_t n) {
 // GPTQ as its paper writes it: every weight in turn is rounded, the others are
 // moved to make up for it, and its row and column leave the inverse.
 std::vector<uint8_t> PlainGptq(const Form& form, const std::vector<double>& h) {
-  std::vector<size_t> order(kColumns);
+  std::vector<size_t> order(kMomentColumns);
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return h[a * kColumns + a] > h[b * kColumns + b];
+    return h[a * kMomentColumns + a] > h[b * kMomentColumns + b];
   });
   std::vector<double> w(form.w.begin(), form.w.end());
-  std::vector<double> inverse = Inverse(h, kColumns);
+  std::vector<double> inverse = Inverse(h, kMomentColumns);
   std::vector<uint8_t> indices(w.size());
   for (const size_t p : order) {
-    const double pivot = inverse[p * kColumns + p];
-    for (size_t row = 0; row < kRows; ++row) {
-      const double wanted = w[row * kColumns + p];
+    const double pivot = inverse[p * kMomentColumns + p];
+    for (size_t row = 0; row < kMomentRows; ++row) {
+      const double wanted = w[row * kMomentColumns + p];
       const uint8_t index = form.NearestTo(row, p, wanted);
-      indices[row * kColumns + p] = index;
-      const double scale = form.scales[row * kGroups + p / kGroup];
-      const double error = (wanted - form.offsets[row * kGroups + p / kGroup] -
-                            scale * form.Level(row, index)) /
-                           pivot;
-      for (size_t j = 0; j < kColumns; ++j) {
-        w[row * kColumns + j] -= error * inverse[p * kColumns + j];
+      indices[row * kMomentColumns + p] = index;
+      const double scale = form.scales[row * kMomentGroups + p / kMomentGroup];
+      const double error =
+          (wanted - form.offsets[row * kMomentGroups + p / kMomentGroup] -
+           scale * form.Level(row, index)) /
+          pivot;
+      for (size_t j = 0; j < kMomentColumns; ++j) {
+        w[row * kMomentColumns + j] -= error * inverse[p * kMomentColumns + j];
       }
     }
     const std::vector<double> row(
-        inverse.begin() + static_cast<ptrdiff_t>(p * kColumns),
-        inverse.begin() + static_cast<ptrdiff_t>((p + 1) * kColumns));
-    for (size_t i = 0; i < kColumns; ++i) {
-      for (size_t j = 0; j < kColumns; ++j) {
-        inverse[i * kColumns + j] -= row[i] * row[j] / pivot;
+        inverse.begin() + static_cast<ptrdiff_t>(p * kMomentColumns),
+        inverse.begin() + static_cast<ptrdiff_t>((p + 1) * kMomentColumns));
+    for (size_t i = 0; i < kMomentColumns; ++i) {
+      for (size_t j = 0; j < kMomentColumns; ++j) {
+        inverse[i * kMomentColumns + j] -= row[i] * row[j] / pivot;
       }
     }
-    inverse[p * kColumns + p] = 1;  // never used again
+    inverse[p * kMomentColumns + p] = 1;  // never used again
   }
   return indices;
 }
@@ -214,7 +219,7 @@ TEST_P(WithOffsetsTest, WithoutTurnsIsGptq) {
   Form form({-7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 7}, false,
             qat::ScaleType::kFloat, GetParam());
   const double start = form.Loss(h);
-  const MomentRounding rounding(moments, kColumns, {kDamping, 0});
+  const MomentRounding rounding(moments, kMomentColumns, {kDamping, 0});
   const RowLosses losses = rounding.Improve(form.w, form.rows);
   EXPECT_NEAR(losses.start, start, 1e-3 * start);
   EXPECT_NEAR(losses.result, form.Loss(h), 1e-3 * losses.result);
@@ -237,7 +242,7 @@ TEST_P(WithOffsetsTest, ScalesAndOffsetsSettle) {
   for (const int turns : {0, 1, 60}) {
     Form form(kTwoBits, false, qat::ScaleType::kFloat, GetParam());
     const double start = form.Loss(h);
-    const MomentRounding rounding(moments, kColumns, {kDamping, turns});
+    const MomentRounding rounding(moments, kMomentColumns, {kDamping, turns});
     const RowLosses losses = rounding.Improve(form.w, form.rows);
     EXPECT_NEAR(losses.result, form.Loss(h), 1e-3 * losses.result);
     EXPECT_LT(losses.result, start);
@@ -249,10 +254,10 @@ TEST_P(WithOffsetsTest, ScalesAndOffsetsSettle) {
       if (numbers == &form.offsets && !GetParam()) continue;
       for (size_t i = 0; i < numbers->size(); ++i) {
         const float kept = (*numbers)[i];
-        const double loss = form.RowLoss(h, i / kGroups);
+        const double loss = form.RowLoss(h, i / kMomentGroups);
         for (const float step : {-0.02f, 0.02f}) {
           (*numbers)[i] = kept + step * form.scales[i];
-          if (form.RowLoss(h, i / kGroups) < loss * (1 - 1e-3)) ++better;
+          if (form.RowLoss(h, i / kMomentGroups) < loss * (1 - 1e-3)) ++better;
         }
         (*numbers)[i] = kept;
       }
@@ -270,35 +275,35 @@ TEST_P(WithOffsetsTest, Clip) {
   Form form(kTwoBits, false, qat::ScaleType::kFloat, GetParam());
   DataRounding options{kDamping, 6};
   options.method = DataRounding::Method::kClip;
-  const RowLosses losses =
-      MomentRounding(moments, kColumns, options).Improve(form.w, form.rows);
+  const RowLosses losses = MomentRounding(moments, kMomentColumns, options)
+                               .Improve(form.w, form.rows);
   EXPECT_LT(losses.result, 0.95 * losses.start);
   const auto group_loss = [&](const Form& of, size_t row, size_t g) {
     double loss = 0;
-    for (size_t i = g * kGroup; i < Form::End(g); ++i) {
-      for (size_t j = g * kGroup; j < Form::End(g); ++j) {
-        loss += (of.w[row * kColumns + i] - of.Value(row, i)) *
-                h[i * kColumns + j] *
-                (of.w[row * kColumns + j] - of.Value(row, j));
+    for (size_t i = g * kMomentGroup; i < Form::End(g); ++i) {
+      for (size_t j = g * kMomentGroup; j < Form::End(g); ++j) {
+        loss += (of.w[row * kMomentColumns + i] - of.Value(row, i)) *
+                h[i * kMomentColumns + j] *
+                (of.w[row * kMomentColumns + j] - of.Value(row, j));
       }
     }
     return loss;
   };
   size_t changed = 0;
-  for (size_t row = 0; row < kRows; ++row) {
+  for (size_t row = 0; row < kMomentRows; ++row) {
     // A row that is worse in all stays as it was.
     if (form.RowLoss(h, row) == start.RowLoss(h, row)) continue;
     ++changed;
-    for (size_t g = 0; g < kGroups; ++g) {
+    for (size_t g = 0; g < kMomentGroups; ++g) {
       Form other = start;
       for (double factor = 0.55; factor < 1.42; factor += 0.05) {
         if (factor > 1.22 && std::abs(factor - 1.3) > 0.01 &&
             std::abs(factor - 1.4) > 0.01) {
           continue;
         }
-        other.scales[row * kGroups + g] =
-            static_cast<float>(start.scales[row * kGroups + g] * factor);
-        for (size_t i = g * kGroup; i < Form::End(g); ++i) {
+        other.scales[row * kMomentGroups + g] =
+            static_cast<float>(start.scales[row * kMomentGroups + g] * factor);
+        for (size_t i = g * kMomentGroup; i < Form::End(g); ++i) {
           other.Nearest(row, i);
         }
         EXPECT_LE(group_loss(form, row, g),
@@ -306,7 +311,7 @@ TEST_P(WithOffsetsTest, Clip) {
       }
     }
   }
-  EXPECT_GT(changed, kRows / 2);
+  EXPECT_GT(changed, kMomentRows / 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Groups, WithOffsetsTest, ::testing::Bool());
@@ -321,7 +326,8 @@ TEST(MomentRoundingTest, TurnsImprove) {
       for (const int turns : {0, 1, 6}) {
         Form form(kTwoBits, per_row, type);
         const double start = form.Loss(h);
-        const MomentRounding rounding(moments, kColumns, {kDamping, turns});
+        const MomentRounding rounding(moments, kMomentColumns,
+                                      {kDamping, turns});
         const RowLosses losses = rounding.Improve(form.w, form.rows);
         const double loss = form.Loss(h);
         EXPECT_NEAR(losses.result, loss, 1e-3 * loss);
@@ -348,10 +354,11 @@ TEST(MomentRoundingTest, IndicesSettle) {
   const std::vector<float> moments = CorrelatedMoments();
   const std::vector<double> h = Damped(moments);
   Form form(kTwoBits, false, qat::ScaleType::kFloat);
-  MomentRounding(moments, kColumns, {kDamping, 30}).Improve(form.w, form.rows);
+  MomentRounding(moments, kMomentColumns, {kDamping, 30})
+      .Improve(form.w, form.rows);
   size_t better = 0;
-  for (size_t i = 0; i < kRows * kColumns; ++i) {
-    const size_t row = i / kColumns;
+  for (size_t i = 0; i < kMomentRows * kMomentColumns; ++i) {
+    const size_t row = i / kMomentColumns;
     const double loss = form.RowLoss(h, row);
     const uint8_t kept = form.indices[i];
     for (uint8_t e = 0; e < 4; ++e) {
@@ -367,8 +374,8 @@ TEST(MomentRoundingTest, IndicesSettle) {
 TEST(MomentRoundingTest, NothingIsKnownOfInputsThatAreZero) {
   Form form(kTwoBits, false, qat::ScaleType::kFloat);
   const Form before = form;
-  const MomentRounding rounding(std::vector<float>(kColumns * kColumns),
-                                kColumns, {});
+  const MomentRounding rounding(
+      std::vector<float>(kMomentColumns * kMomentColumns), kMomentColumns, {});
   rounding.Improve(form.w, form.rows);
   EXPECT_EQ(form.indices, before.indices);
   EXPECT_EQ(form.scales, before.scales);
@@ -377,15 +384,15 @@ TEST(MomentRoundingTest, NothingIsKnownOfInputsThatAreZero) {
 // Some inputs are always 0, and two are the same.
 TEST(MomentRoundingTest, SingularMoments) {
   std::vector<float> moments = CorrelatedMoments();
-  for (size_t i = 0; i < kColumns; ++i) {
-    moments[3 * kColumns + i] = moments[i * kColumns + 3] = 0;
-    moments[8 * kColumns + i] = moments[9 * kColumns + i];
+  for (size_t i = 0; i < kMomentColumns; ++i) {
+    moments[3 * kMomentColumns + i] = moments[i * kMomentColumns + 3] = 0;
+    moments[8 * kMomentColumns + i] = moments[9 * kMomentColumns + i];
   }
-  for (size_t i = 0; i < kColumns; ++i) {
-    moments[i * kColumns + 8] = moments[i * kColumns + 9];
+  for (size_t i = 0; i < kMomentColumns; ++i) {
+    moments[i * kMomentColumns + 8] = moments[i * kMomentColumns + 9];
   }
   Form form(kTwoBits, true, qat::ScaleType::kFloat);
-  const MomentRounding rounding(moments, kColumns, {0.0, 3});
+  const MomentRounding rounding(moments, kMomentColumns, {0.0, 3});
   const RowLosses losses = rounding.Improve(form.w, form.rows);
   EXPECT_LT(losses.result, losses.start);
   for (const float scale : form.scales) EXPECT_TRUE(std::isfinite(scale));

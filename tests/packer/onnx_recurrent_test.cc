@@ -17,9 +17,9 @@ using ::testing::HasSubstr;
 constexpr size_t kSteps = 6;
 constexpr size_t kInputs = 2;
 constexpr size_t kUnits = 3;
-constexpr size_t kRows = 3 * kUnits;
+constexpr size_t kGateRows = 3 * kUnits;
 
-std::vector<float> Numbers(size_t count, float step) {
+std::vector<float> Falling(size_t count, float step) {
   std::vector<float> values;
   for (size_t i = 0; i < count; ++i) {
     values.push_back(std::sin(step * static_cast<float>(i + 1)));
@@ -53,14 +53,14 @@ std::vector<float> Expected(const std::vector<float>& x,
     std::vector<float> reset_h(kUnits);
     for (size_t i = 0; i < kUnits; ++i) {
       const size_t row = kUnits + i;
-      reset[i] = Sigmoid(input(row) + state(row, h) + b[kRows + row]);
+      reset[i] = Sigmoid(input(row) + state(row, h) + b[kGateRows + row]);
       reset_h[i] = reset[i] * h[i];
     }
     std::vector<float> next(kUnits);
     for (size_t i = 0; i < kUnits; ++i) {
       const size_t row = 2 * kUnits + i;
-      const float z = Sigmoid(input(i) + state(i, h) + b[kRows + i]);
-      const float own = b[kRows + row];
+      const float z = Sigmoid(input(i) + state(i, h) + b[kGateRows + i]);
+      const float own = b[kGateRows + row];
       const float kept =
           after ? reset[i] * (state(row, h) + own) : state(row, reset_h) + own;
       next[i] = (1 - z) * std::tanh(input(row) + kept) + z * h[i];
@@ -71,8 +71,9 @@ std::vector<float> Expected(const std::vector<float>& x,
   return all;
 }
 
-OnnxWriter Graph(const std::vector<float>& w, const std::vector<float>& r,
-                 const std::vector<float>& b, int64_t after) {
+OnnxWriter RecurrentGraph(const std::vector<float>& w,
+                          const std::vector<float>& r,
+                          const std::vector<float>& b, int64_t after) {
   OnnxWriter writer({kSteps, 1, kInputs});
   writer
       .Add({"GRU",
@@ -81,20 +82,20 @@ OnnxWriter Graph(const std::vector<float>& w, const std::vector<float>& r,
             {},
             {{"hidden_size", kUnits}, {"linear_before_reset", after}}})
       .Add({"Squeeze", {"steps", "1"}})
-      .Floats("w", {1, kRows, kInputs}, w)
-      .Floats("r", {1, kRows, kUnits}, r)
-      .Floats("b", {1, 2 * kRows}, b)
+      .Floats("w", {1, kGateRows, kInputs}, w)
+      .Floats("r", {1, kGateRows, kUnits}, r)
+      .Floats("b", {1, 2 * kGateRows}, b)
       .Integers("1", {1}, {1});
   return writer;
 }
 
 TEST_F(OnnxImportTest, GruWithEitherReset) {
-  const auto x = Numbers(kSteps * kInputs, 0.7f);
-  const auto w = Numbers(kRows * kInputs, 1.3f);
-  const auto r = Numbers(kRows * kUnits, 2.1f);
-  const auto b = Numbers(2 * kRows, 0.9f);
+  const auto x = Falling(kSteps * kInputs, 0.7f);
+  const auto w = Falling(kGateRows * kInputs, 1.3f);
+  const auto r = Falling(kGateRows * kUnits, 2.1f);
+  const auto b = Falling(2 * kGateRows, 0.9f);
   for (const int64_t after : {0, 1}) {
-    const std::vector<float> y = Run(Graph(w, r, b, after), x);
+    const std::vector<float> y = Run(RecurrentGraph(w, r, b, after), x);
     const auto expected = Expected(x, w, r, b, after != 0);
     ASSERT_EQ(y.size(), expected.size());
     for (size_t i = 0; i < y.size(); ++i) {
@@ -123,13 +124,13 @@ std::vector<float> Reversed(const std::vector<float>& x) {
 }
 
 TEST_F(OnnxImportTest, GruInBothDirections) {
-  const auto x = Numbers(kSteps * kInputs, 0.7f);
-  const std::vector<float> w[] = {Numbers(kRows * kInputs, 1.3f),
-                                  Numbers(kRows * kInputs, 1.7f)};
-  const std::vector<float> r[] = {Numbers(kRows * kUnits, 2.1f),
-                                  Numbers(kRows * kUnits, 0.3f)};
-  const std::vector<float> b[] = {Numbers(2 * kRows, 0.9f),
-                                  Numbers(2 * kRows, 1.1f)};
+  const auto x = Falling(kSteps * kInputs, 0.7f);
+  const std::vector<float> w[] = {Falling(kGateRows * kInputs, 1.3f),
+                                  Falling(kGateRows * kInputs, 1.7f)};
+  const std::vector<float> r[] = {Falling(kGateRows * kUnits, 2.1f),
+                                  Falling(kGateRows * kUnits, 0.3f)};
+  const std::vector<float> b[] = {Falling(2 * kGateRows, 0.9f),
+                                  Falling(2 * kGateRows, 1.1f)};
   OnnxWriter writer({kSteps, 1, kInputs});
   writer
       .Add({.op = "GRU",
@@ -139,9 +140,9 @@ TEST_F(OnnxImportTest, GruInBothDirections) {
             .texts = {{"direction", "bidirectional"}}})
       .Add({"Transpose", {"steps"}, "t", {{"perm", {0, 2, 1, 3}}}})
       .Add({"Reshape", {"t", "shape"}})
-      .Floats("w", {2, kRows, kInputs}, Twice(w[0], w[1]))
-      .Floats("r", {2, kRows, kUnits}, Twice(r[0], r[1]))
-      .Floats("b", {2, 2 * kRows}, Twice(b[0], b[1]))
+      .Floats("w", {2, kGateRows, kInputs}, Twice(w[0], w[1]))
+      .Floats("r", {2, kGateRows, kUnits}, Twice(r[0], r[1]))
+      .Floats("b", {2, 2 * kGateRows}, Twice(b[0], b[1]))
       .Integers("shape", {3}, {0, 0, -1});
   const std::vector<float> y = Run(writer, x);
   const auto forward = Expected(x, w[0], r[0], b[0], false);
@@ -168,12 +169,12 @@ TEST_F(OnnxImportTest, LstmThatGoesBackward) {
               .numbers = {{"hidden_size", kUnits}},
               .texts = {{"direction", direction}}})
         .Add({"Squeeze", {"steps", "1"}})
-        .Floats("w", {1, kAll, kInputs}, Numbers(kAll * kInputs, 1.3f))
-        .Floats("r", {1, kAll, kUnits}, Numbers(kAll * kUnits, 2.1f))
+        .Floats("w", {1, kAll, kInputs}, Falling(kAll * kInputs, 1.3f))
+        .Floats("r", {1, kAll, kUnits}, Falling(kAll * kUnits, 2.1f))
         .Integers("1", {1}, {1});
     return writer;
   };
-  const auto x = Numbers(kSteps * kInputs, 0.7f);
+  const auto x = Falling(kSteps * kInputs, 0.7f);
   EXPECT_EQ(Run(graph("reverse"), x),
             Reversed(Run(graph("forward"), Reversed(x))));
   EXPECT_NE(Run(graph("reverse"), x), Run(graph("forward"), x));
@@ -189,8 +190,8 @@ TEST_F(OnnxImportTest, TheLastStateOfALayerThatGoesBackwardIsRefused) {
             .numbers = {{"hidden_size", kUnits}},
             .more_outputs = {"y"},
             .texts = {{"direction", "reverse"}}})
-      .Floats("w", {1, kRows, kInputs}, Numbers(kRows * kInputs, 1))
-      .Floats("r", {1, kRows, kUnits}, Numbers(kRows * kUnits, 1));
+      .Floats("w", {1, kGateRows, kInputs}, Falling(kGateRows * kInputs, 1))
+      .Floats("r", {1, kGateRows, kUnits}, Falling(kGateRows * kUnits, 1));
   EXPECT_THAT(Refusal(writer),
               HasSubstr("GRU: the last state of a layer that goes backward"));
 }
@@ -200,15 +201,15 @@ TEST_F(OnnxImportTest, GruOfAnotherKindIsRefused) {
                            const std::vector<int64_t>& shape) {
     OnnxWriter writer({kSteps, 1, kInputs});
     writer.Add({"GRU", {"x", "w", "r"}, "y", {}, {{attribute, value}}})
-        .Floats("w", shape, Numbers(kRows * kInputs, 1))
-        .Floats("r", {1, kRows, kUnits}, Numbers(kRows * kUnits, 1));
+        .Floats("w", shape, Falling(kGateRows * kInputs, 1))
+        .Floats("r", {1, kGateRows, kUnits}, Falling(kGateRows * kUnits, 1));
     return Refusal(writer);
   };
-  EXPECT_THAT(refusal("hidden_size", 0, {1, kRows, kInputs}),
+  EXPECT_THAT(refusal("hidden_size", 0, {1, kGateRows, kInputs}),
               HasSubstr("has a hidden size of 0"));
-  EXPECT_THAT(refusal("hidden_size", 4, {1, kRows, kInputs}),
+  EXPECT_THAT(refusal("hidden_size", 4, {1, kGateRows, kInputs}),
               HasSubstr("weights of another size than its hidden size"));
-  EXPECT_THAT(refusal("hidden_size", kUnits, {kRows, kInputs}),
+  EXPECT_THAT(refusal("hidden_size", kUnits, {kGateRows, kInputs}),
               HasSubstr("weights of another shape"));
 }
 

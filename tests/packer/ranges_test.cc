@@ -27,26 +27,27 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr size_t kImages = 100;
+constexpr size_t kRangeImages = 100;
 
-qat::LabelledImages Images(std::vector<int64_t> shape) {
+qat::LabelledImages RangeImages(std::vector<int64_t> shape) {
   size_t size = 1;
   for (const int64_t d : shape) size *= static_cast<size_t>(d);
   qat::LabelledImages images;
-  images.images = RandomFloats(kImages * size, 11);
-  images.labels.assign(kImages, 1);
-  images.count = kImages;
+  images.images = RandomFloats(kRangeImages * size, 11);
+  images.labels.assign(kRangeImages, 1);
+  images.count = kRangeImages;
   images.image_shape.assign(shape.begin(), shape.end());
   return images;
 }
 
 class RangesTest : public ::testing::Test {
  protected:
-  RangesTest() : model_(TwoLayers().Load(dir_ / "m")), images_(Images({kK1})) {}
+  RangesTest()
+      : model_(TwoLayers().Load(dir_ / "m")), images_(RangeImages({kK1})) {}
 
   ValueRange RangeOfX(const RangeOptions& options) const {
     const RangeReport report = FixRanges(
-        model_, images_, SpreadSamples(kImages, 0), options, dir_ / "r");
+        model_, images_, SpreadSamples(kRangeImages, 0), options, dir_ / "r");
     EXPECT_EQ(report.values.size(), 2u);
     EXPECT_EQ(report.values[0].value, "x");
     // As in the file.
@@ -134,10 +135,10 @@ TEST_F(RangesTest, PackedModelsUseThem) {
 }
 
 TEST_F(RangesTest, Refusals) {
-  qat::LabelledImages images = Images({kK1});
+  qat::LabelledImages images = RangeImages({kK1});
   images.images[7] = std::nanf("");
   EXPECT_THAT(ErrorMessage([&] {
-                FixRanges(model_, images, SpreadSamples(kImages, 0), {},
+                FixRanges(model_, images, SpreadSamples(kRangeImages, 0), {},
                           dir_ / "r");
               }),
               HasSubstr("the value 'x' is not finite"));
@@ -268,14 +269,14 @@ TEST(CalibrateTest, MomentsOfConvolutions) {
       .Floats("w", {16, 12}, RandomFloats(16 * 12, 1))
       .Write(dir / "m");
   const auto model = Model::Load(dir / "m");
-  const qat::LabelledImages images = Images({5, 4, 2});
+  const qat::LabelledImages images = RangeImages({5, 4, 2});
   Calibrate(model, images, {}, dir / "s");
   const Statistics statistics = Statistics::Open(dir / "s");
   EXPECT_THAT(statistics.ValuesOf(*model, "w"),
               ::testing::ElementsAre("c:windows"));
   std::vector<double> moments(144);
   size_t rows = 0;
-  for (size_t s = 0; s < kImages; ++s) {
+  for (size_t s = 0; s < kRangeImages; ++s) {
     const float* image = images.images.data() + s * 40;
     double size = 0;
     for (size_t i = 0; i < 40; ++i) size += double{image[i]} * image[i] / 40;

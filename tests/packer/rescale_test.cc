@@ -35,7 +35,7 @@ constexpr int64_t kHidden = 40;
 
 // A network with every kind of source: norms with and without bias, values of
 // attention, a product, relu; and an output matrix that is the embedding.
-ModelBuilder Network() {
+ModelBuilder RescaledNetwork() {
   ModelBuilder builder;
   uint32_t seed = 1;
   const auto weight = [&](const std::string& name, std::vector<int64_t> shape) {
@@ -99,7 +99,7 @@ ModelBuilder Network() {
   return builder;
 }
 
-qat::LabelledImages Images() {
+qat::LabelledImages RescaledImages() {
   qat::LabelledImages images;
   images.images = RandomFloats(8 * kK1, 11);
   images.labels.assign(8, 1);
@@ -111,7 +111,7 @@ qat::LabelledImages Images() {
 class RescaleTest : public ::testing::Test {
  protected:
   RescaleTest() {
-    Network().Write(dir_ / "m");
+    RescaledNetwork().Write(dir_ / "m");
     model_ = Model::Load(dir_ / "m");
     Calibrate(model_, Texts(3, 20), {}, dir_ / "s");
     options_.rules = qat::SchemeRules(qat::QuantScheme{"mse-stretched", 2, 16});
@@ -216,7 +216,7 @@ TEST_F(RescaleTest, Refusals) {
                 RescaleModel(*other, statistics, options_, dir_ / "r");
               }),
               HasSubstr("has 40 columns, but the model's value has 20"));
-  Calibrate(other, Images(), {}, dir_ / "u");
+  Calibrate(other, RescaledImages(), {}, dir_ / "u");
   Statistics others = Statistics::Open(dir_ / "u");
   EXPECT_THAT(ErrorMessage(
                   [&] { RescaleModel(*model_, others, options_, dir_ / "r"); }),

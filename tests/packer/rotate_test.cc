@@ -24,8 +24,8 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr int64_t kVocabulary = 11;
-constexpr int64_t kWidth = 24;
-constexpr int64_t kHidden = 40;
+constexpr int64_t kTurnedWidth = 24;
+constexpr int64_t kTurnedHidden = 40;
 
 // A block with biases and gains of its own, whose output matrix is not the
 // embedding.
@@ -49,27 +49,27 @@ ModelBuilder Untied(OpType norm = OpType::kRmsNorm) {
   };
   const auto add_norm = [&](const std::string& in, const std::string& out) {
     builder.Add(norm, {in}, out, out + ".gain").Set("eps", 1e-5);
-    weight(out + ".gain", {kWidth});
+    weight(out + ".gain", {kTurnedWidth});
   };
   builder.Input("ids", {}, ValueType::kInt32)
       .Add(OpType::kEmbedding, {"ids"}, "x", "embedding");
-  weight("embedding", {kVocabulary, kWidth});
+  weight("embedding", {kVocabulary, kTurnedWidth});
   add_norm("x", "n0");
-  linear("n0", "q", "wq", kWidth, kWidth);
-  linear("n0", "k", "wk", kWidth / 3, kWidth);
-  linear("n0", "v", "wv", kWidth / 3, kWidth);
+  linear("n0", "q", "wq", kTurnedWidth, kTurnedWidth);
+  linear("n0", "k", "wk", kTurnedWidth / 3, kTurnedWidth);
+  linear("n0", "v", "wv", kTurnedWidth / 3, kTurnedWidth);
   builder.Add(OpType::kAttention, {"q", "k", "v"}, "a")
       .Set("heads", 3.0)
       .Set("kv_heads", 1.0);
-  linear("a", "o", "wo", kWidth, kWidth);
+  linear("a", "o", "wo", kTurnedWidth, kTurnedWidth);
   builder.Add(OpType::kAdd, {"x", "o"}, "h");
   add_norm("h", "n1");
-  linear("n1", "u", "wu", kHidden, kWidth);
+  linear("n1", "u", "wu", kTurnedHidden, kTurnedWidth);
   builder.Add(OpType::kSilu, {"u"}, "s");
-  linear("s", "d", "wd", kWidth, kHidden);
+  linear("s", "d", "wd", kTurnedWidth, kTurnedHidden);
   builder.Add(OpType::kAdd, {"h", "d"}, "y");
   add_norm("y", "n2");
-  linear("n2", "logits", "head", kVocabulary, kWidth);
+  linear("n2", "logits", "head", kVocabulary, kTurnedWidth);
   builder.Output("logits").Metadata(kContextLengthKey, "32");
   return builder;
 }
@@ -114,7 +114,7 @@ TEST(RotateTest, SameFunctionOtherWeights) {
   Untied().Write(dir / "m");
   const auto model = Model::Load(dir / "m");
   const RotateReport report = RotateModel(*model, dir / "r", {});
-  EXPECT_EQ(report.width, static_cast<size_t>(kWidth));
+  EXPECT_EQ(report.width, static_cast<size_t>(kTurnedWidth));
   EXPECT_EQ(report.layers, 8u);
   EXPECT_EQ(report.heads, 1u);
   EXPECT_FALSE(report.tied);

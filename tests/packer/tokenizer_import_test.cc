@@ -28,7 +28,7 @@ std::shared_ptr<const Tokenizer> Make(const TokenizerData& data) {
   return Tokenizer::Parse(SerializeTokenizer(data), "test");
 }
 
-std::vector<int32_t> Ids(const nlohmann::json& list) {
+std::vector<int32_t> TokenIds(const nlohmann::json& list) {
   return list.get<std::vector<int32_t>>();
 }
 
@@ -38,7 +38,7 @@ void ExpectReferenceIds(const Tokenizer& tokenizer, const std::string& model,
   const auto reference = ReadJsonFile(data / "reference_values.json").at(model);
   for (const auto& prompt : reference.at("prompts")) {
     const auto text = prompt.at("text").get<std::string>();
-    EXPECT_EQ(tokenizer.Encode(text, true), Ids(prompt.at("ids"))) << text;
+    EXPECT_EQ(tokenizer.Encode(text, true), TokenIds(prompt.at("ids"))) << text;
   }
   for (const auto& entry : reference.at("perplexity")) {
     std::string text = ReadText(data / entry.at("file"));
@@ -46,7 +46,7 @@ void ExpectReferenceIds(const Tokenizer& tokenizer, const std::string& model,
     if (first.is_number()) text.resize(first.get<size_t>());
     const auto ids = tokenizer.Encode(text, false);
     EXPECT_EQ(ids.size(), entry.at("n_tokens")) << entry.at("file");
-    const auto head = Ids(entry.at("first_16_ids"));
+    const auto head = TokenIds(entry.at("first_16_ids"));
     ASSERT_GE(ids.size(), head.size());
     EXPECT_TRUE(std::equal(head.begin(), head.end(), ids.begin()));
     EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(text, true)), text)

@@ -47,7 +47,7 @@ TEST_F(TorchFileTest, TensorsWhereTheyLie) {
   storage_ = Raw(1.0f) + Raw(2.0f) + Raw(3.0f) + Raw(4.0f) + Raw(5.0f) +
              Raw(6.0f) + Raw(7.0f) + Raw(8.0f);
   const RawTensors raw = ReadPickle(
-      Pickle(Text("a") + Tensor(2, 2, 2, 1) + Text("b") + Tensor(1, 8, 8)));
+      PickleOf(Text("a") + Tensor(2, 2, 2, 1) + Text("b") + Tensor(1, 8, 8)));
   const RawTensor* a = raw.Find("a");
   ASSERT_NE(a, nullptr);
   EXPECT_THAT(a->view.shape, ::testing::ElementsAre(2, 2));
@@ -62,22 +62,22 @@ TEST_F(TorchFileTest, TensorsWhereTheyLie) {
 TEST_F(TorchFileTest, TensorsWithoutElements) {
   const std::string huge = "\x8a\x08" + Raw(int64_t{1} << 62);
   const RawTensors raw = ReadPickle(
-      Pickle(Text("a") + Global("torch._utils", "_rebuild_tensor_v2") + "((" +
-             Text("storage") + Global("torch", "FloatStorage") + Text("0") +
-             Text("cpu") + "K\x08tQK" + std::string(1, '\0') + "(K" +
-             std::string(1, '\0') + huge + huge + "t(" + huge + huge + huge +
-             "t\x89}tR"));
+      PickleOf(Text("a") + Global("torch._utils", "_rebuild_tensor_v2") + "((" +
+               Text("storage") + Global("torch", "FloatStorage") + Text("0") +
+               Text("cpu") + "K\x08tQK" + std::string(1, '\0') + "(K" +
+               std::string(1, '\0') + huge + huge + "t(" + huge + huge + huge +
+               "t\x89}tR"));
   EXPECT_EQ(raw.Find("a")->view.data.size(), 0u);
 }
 
 TEST_F(TorchFileTest, ClassesOfTorchaoComeAsParts) {
   const RawTensors raw = ReadPickle(
-      Pickle(Text("w") + Global("torch._tensor", "_rebuild_from_type_v2") +
-             "(" + Global("torch._utils", "_rebuild_wrapper_subclass") +
-             Global("torchao.quantization", "IntxUnpackedToInt8Tensor") +
-             ")}(" + Text("qdata") + Tensor(2, 4, 4) + Text("target_dtype") +
-             Global("torch", "int4") + Text("block_size") + "]J" +
-             Raw<int32_t>(1) + "aJ" + Raw<int32_t>(4) + "autR"));
+      PickleOf(Text("w") + Global("torch._tensor", "_rebuild_from_type_v2") +
+               "(" + Global("torch._utils", "_rebuild_wrapper_subclass") +
+               Global("torchao.quantization", "IntxUnpackedToInt8Tensor") +
+               ")}(" + Text("qdata") + Tensor(2, 4, 4) + Text("target_dtype") +
+               Global("torch", "int4") + Text("block_size") + "]J" +
+               Raw<int32_t>(1) + "aJ" + Raw<int32_t>(4) + "autR"));
   EXPECT_NE(raw.Find("w:qdata"), nullptr);
   EXPECT_EQ(raw.metadata.find("tensor_names")->second, R"(["w"])");
   EXPECT_EQ(raw.metadata.find("w")->second,
@@ -112,19 +112,20 @@ TEST_F(TorchFileTest, WhatIsSharedIsCountedEachTime) {
 }
 
 TEST_F(TorchFileTest, NothingIsCalledThatIsNotListed) {
-  EXPECT_THAT(Refusal(Pickle(Text("a") + Global("os", "system") + "(" +
-                             Text("true") + "tR")),
+  EXPECT_THAT(Refusal(PickleOf(Text("a") + Global("os", "system") + "(" +
+                               Text("true") + "tR")),
               HasSubstr("names 'os.system', which is not on the list"));
-  EXPECT_THAT(Refusal(Pickle(Text("a") + Global("builtins", "eval") + ")R")),
+  EXPECT_THAT(Refusal(PickleOf(Text("a") + Global("builtins", "eval") + ")R")),
               HasSubstr("names 'builtins.eval'"));
   // What may be named may not be called for that.
-  EXPECT_THAT(Refusal(Pickle(Text("a") + Global("torch", "load") + ")R")),
+  EXPECT_THAT(Refusal(PickleOf(Text("a") + Global("torch", "load") + ")R")),
               HasSubstr("calls 'torch load'"));
   EXPECT_THAT(
-      Refusal(Pickle(Text("a") + Global("torchao.quantization", "X") + ")R")),
+      Refusal(PickleOf(Text("a") + Global("torchao.quantization", "X") + ")R")),
       HasSubstr("calls 'torchao.quantization X'"));
-  EXPECT_THAT(Refusal(Pickle(Text("a") + Text("os") + Text("system") + "\x93")),
-              HasSubstr("names 'os.system'"));
+  EXPECT_THAT(
+      Refusal(PickleOf(Text("a") + Text("os") + Text("system") + "\x93")),
+      HasSubstr("names 'os.system'"));
 }
 
 TEST_F(TorchFileTest, DamagedPicklesAreRefused) {
@@ -140,12 +141,13 @@ TEST_F(TorchFileTest, DamagedPicklesAreRefused) {
       {"\x80\x02i", "has the opcode 105"},
       {"\x80\x02\x8a\x09"s + std::string(9, '\1'), "has too large a number"},
       {"\x80\x02" + Global("torch", std::string(300, 'x')), "too long a name"},
-      {Pickle(Text("a") + "N"), "'a': is not a tensor of a known kind"},
-      {Pickle(Text("a") + Tensor(2, 4, 3)), "stored in another order"},
-      {Pickle(Text("a") + Tensor(2, 4, 4, 1)), "runs past the end of its"},
-      {Pickle(Text("a") + Tensor(2, 4, 4, -1)), "a shape that is not possible"},
-      {Pickle(Text("a") + Tensor(-2, 4, 4)), "a shape that is not possible"},
-      {Pickle(Text("a") + Tensor(2, 4, 4, 0, "ComplexFloatStorage")),
+      {PickleOf(Text("a") + "N"), "'a': is not a tensor of a known kind"},
+      {PickleOf(Text("a") + Tensor(2, 4, 3)), "stored in another order"},
+      {PickleOf(Text("a") + Tensor(2, 4, 4, 1)), "runs past the end of its"},
+      {PickleOf(Text("a") + Tensor(2, 4, 4, -1)),
+       "a shape that is not possible"},
+      {PickleOf(Text("a") + Tensor(-2, 4, 4)), "a shape that is not possible"},
+      {PickleOf(Text("a") + Tensor(2, 4, 4, 0, "ComplexFloatStorage")),
        "of the storage 'torch ComplexFloatStorage', which is not supported"},
   };
   for (const auto& [pickle, expected] : cases) {
@@ -157,7 +159,7 @@ TEST_F(TorchFileTest, DamagedArchivesAreRefused) {
   const auto refusal = [&](const std::string& bytes) {
     return ErrorMessage([&] { (void)Read(bytes); });
   };
-  const Entries entries = {{"m/data.pkl", Pickle("")}, {"m/data/0", "abcd"}};
+  const Entries entries = {{"m/data.pkl", PickleOf("")}, {"m/data/0", "abcd"}};
   const std::string good = Zip(entries);
   EXPECT_EQ(Read(good).tensors.size(), 0u);
   EXPECT_THAT(refusal("PK"), HasSubstr("is too short"));

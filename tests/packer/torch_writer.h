@@ -56,7 +56,7 @@ inline std::string Tensor(int rows, int columns, int stride, int offset = 0,
          number(stride) + number(1) + "t\x89}tR";
 }
 
-inline std::string Pickle(const std::string& members) {
+inline std::string PickleOf(const std::string& members) {
   return "\x80\x02}(" + members + "u.";
 }
 

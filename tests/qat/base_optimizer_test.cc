@@ -50,38 +50,40 @@ struct Plain {
   }
 };
 
-struct Case {
+struct OptimizerCase {
   const char* name;
   std::function<std::unique_ptr<Optimizer>(std::vector<ParamGroup>)> make;
   std::function<void(Plain&, double g, int t)> step;
 
-  friend std::ostream& operator<<(std::ostream& stream, const Case& c) {
+  friend std::ostream& operator<<(std::ostream& stream,
+                                  const OptimizerCase& c) {
     return stream << c.name;
   }
 };
 
-Case SgdCase(const char* name, const SgdOptions& options) {
+OptimizerCase SgdCase(const char* name, const SgdOptions& options) {
   return {
       name,
       [options](auto groups) { return MakeSgd(std::move(groups), options); },
       [options](Plain& p, double g, int t) { p.Sgd(g, t, options); }};
 }
 
-Case AdamCase(const char* name, const AdamOptions& options) {
+OptimizerCase AdamCase(const char* name, const AdamOptions& options) {
   return {
       name,
       [options](auto groups) { return MakeAdam(std::move(groups), options); },
       [options](Plain& p, double g, int t) { p.Adam(g, t, options, false); }};
 }
 
-Case AdamWCase(const char* name, const AdamOptions& options) {
+OptimizerCase AdamWCase(const char* name, const AdamOptions& options) {
   return {
       name,
       [options](auto groups) { return MakeAdamW(std::move(groups), options); },
       [options](Plain& p, double g, int t) { p.Adam(g, t, options, true); }};
 }
 
-class BaseOptimizerFormulaTest : public ::testing::TestWithParam<Case> {};
+class BaseOptimizerFormulaTest
+    : public ::testing::TestWithParam<OptimizerCase> {};
 
 TEST_P(BaseOptimizerFormulaTest, GivesTheSameNumbers) {
   std::vector<float> w(kSize);

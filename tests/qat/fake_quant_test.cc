@@ -15,18 +15,18 @@ namespace {
 using Asymmetric = FakeQuantOptions::Asymmetric;
 using Ranges = FakeQuantOptions::Ranges;
 
-constexpr size_t kRows = 6;
-constexpr size_t kColumns = 80;
+constexpr size_t kTokens = 6;
+constexpr size_t kChannels = 80;
 
 std::vector<float> Forward(FakeQuantizer& quantizer,
-                           const std::vector<float>& x, size_t rows = kRows) {
+                           const std::vector<float>& x, size_t rows = kTokens) {
   std::vector<float> y(x.size());
   quantizer.Forward(x.data(), rows, x.size() / rows, y.data());
   return y;
 }
 
 TEST(FakeQuantTest, EqualsConversionAndBack) {
-  const auto w = RandomValues(kRows * kColumns, 1);
+  const auto w = RandomValues(kTokens * kChannels, 1);
   for (const int bits : {2, 3, 4, 8}) {
     for (const int64_t group_size : {0, 32}) {
       FakeQuantOptions options;
@@ -35,30 +35,31 @@ TEST(FakeQuantTest, EqualsConversionAndBack) {
       FakeQuantizer symmetric(options);
       EXPECT_EQ(
           Forward(symmetric, w),
-          Dequantize(ConvertAffine(w.data(), kRows, kColumns, bits, group_size,
-                                   AffineMapping::kSymmetric)));
+          Dequantize(ConvertAffine(w.data(), kTokens, kChannels, bits,
+                                   group_size, AffineMapping::kSymmetric)));
       options.symmetric = false;
       FakeQuantizer asymmetric(options);
       EXPECT_EQ(
           Forward(asymmetric, w),
-          Dequantize(ConvertAffine(w.data(), kRows, kColumns, bits, group_size,
-                                   AffineMapping::kAsymmetric)));
+          Dequantize(ConvertAffine(w.data(), kTokens, kChannels, bits,
+                                   group_size, AffineMapping::kAsymmetric)));
     }
   }
 }
 
 TEST(FakeQuantTest, ErrorIsAtMostHalfAStepInside) {
-  const auto x = RandomValues(kRows * kColumns, 2);
+  const auto x = RandomValues(kTokens * kChannels, 2);
   FakeQuantizer quantizer(Int8TokenActivations());
   const auto y = Forward(quantizer, x);
   for (size_t i = 0; i < x.size(); ++i) {
     // The zero point is rounded, too, so an end may be half a step off.
-    EXPECT_LE(std::fabs(x[i] - y[i]), 1.01f * quantizer.scales()[i / kColumns]);
+    EXPECT_LE(std::fabs(x[i] - y[i]),
+              1.01f * quantizer.scales()[i / kChannels]);
   }
 }
 
 TEST(FakeQuantTest, OneScaleForTheTensor) {
-  const auto x = RandomValues(kRows * kColumns, 3);
+  const auto x = RandomValues(kTokens * kChannels, 3);
   FakeQuantOptions options;
   options.group_size = kWholeTensor;
   FakeQuantizer quantizer(options);
@@ -67,37 +68,37 @@ TEST(FakeQuantTest, OneScaleForTheTensor) {
 }
 
 TEST(FakeQuantTest, StaticRangesAreKept) {
-  const auto x = RandomValues(kRows * kColumns, 4);
+  const auto x = RandomValues(kTokens * kChannels, 4);
   FakeQuantOptions options;
   options.ranges = Ranges::kStatic;
   FakeQuantizer quantizer(options);
   Forward(quantizer, x);
   const auto scales = quantizer.scales();
-  Forward(quantizer, RandomValues(kRows * kColumns, 5, 9.0f));
+  Forward(quantizer, RandomValues(kTokens * kChannels, 5, 9.0f));
   EXPECT_EQ(quantizer.scales(), scales);
-  const auto wider = RandomValues(2 * kRows * kColumns, 5);
-  EXPECT_THROW(Forward(quantizer, wider, 2 * kRows), Error);
+  const auto wider = RandomValues(2 * kTokens * kChannels, 5);
+  EXPECT_THROW(Forward(quantizer, wider, 2 * kTokens), Error);
 }
 
 TEST(FakeQuantTest, DisabledItPassesThrough) {
-  const auto x = RandomValues(kRows * kColumns, 6);
+  const auto x = RandomValues(kTokens * kChannels, 6);
   FakeQuantizer quantizer(FakeQuantOptions{});
   quantizer.set_enabled(false);
   EXPECT_EQ(Forward(quantizer, x), x);
   std::vector<float> grad(x.size());
-  quantizer.Backward(x.data(), x.data(), kRows, kColumns, grad.data());
+  quantizer.Backward(x.data(), x.data(), kTokens, kChannels, grad.data());
   EXPECT_EQ(grad, x);
 }
 
 TEST(FakeQuantTest, PowerOfTwoScalesRoundUp) {
-  const auto x = RandomValues(kRows * kColumns, 7);
+  const auto x = RandomValues(kTokens * kChannels, 7);
   FakeQuantOptions options;
   FakeQuantizer plain(options);
   options.scale_type = ScaleType::kPowerOfTwo;
   FakeQuantizer quantizer(options);
   Forward(plain, x);
   Forward(quantizer, x);
-  for (size_t i = 0; i < kRows; ++i) {
+  for (size_t i = 0; i < kTokens; ++i) {
     const float s = quantizer.scales()[i];
     int exponent = 0;
     EXPECT_EQ(std::frexp(s, &exponent), 0.5f);
@@ -123,7 +124,7 @@ TEST(AffineCodeTest, RoundsAsAsked) {
 // Straight through: the gradient of the identity inside, none where values are
 // clipped.
 TEST(FakeQuantGradientTest, PassesInsideAndStopsOutside) {
-  const auto x = RandomValues(kRows * kColumns, 8);
+  const auto x = RandomValues(kTokens * kChannels, 8);
   FakeQuantOptions options;
   options.bits = 2;
   options.ranges = Ranges::kStatic;
@@ -132,10 +133,10 @@ TEST(FakeQuantGradientTest, PassesInsideAndStopsOutside) {
   for (float& scale : quantizer.scales()) scale *= 0.25f;
   const auto g = RandomValues(x.size(), 9);
   std::vector<float> grad(x.size());
-  quantizer.Backward(x.data(), g.data(), kRows, kColumns, grad.data());
+  quantizer.Backward(x.data(), g.data(), kTokens, kChannels, grad.data());
   size_t outside = 0;
   for (size_t i = 0; i < x.size(); ++i) {
-    const float code = std::nearbyint(x[i] / quantizer.scales()[i / kColumns]);
+    const float code = std::nearbyint(x[i] / quantizer.scales()[i / kChannels]);
     if (code >= -2.0f && code <= 1.0f) {
       EXPECT_NEAR(grad[i], g[i], 1e-6f * std::fabs(g[i]));
     } else {
@@ -147,7 +148,7 @@ TEST(FakeQuantGradientTest, PassesInsideAndStopsOutside) {
 }
 
 TEST(FakeQuantGradientTest, OpenIntervalSilencesTheEndCodes) {
-  const auto x = RandomValues(kRows * kColumns, 10);
+  const auto x = RandomValues(kTokens * kChannels, 10);
   const std::vector<float> ones(x.size(), 1.0f);
   const auto silent = [&](bool closed) {
     FakeQuantOptions options;
@@ -156,7 +157,7 @@ TEST(FakeQuantGradientTest, OpenIntervalSilencesTheEndCodes) {
     FakeQuantizer quantizer(options);
     Forward(quantizer, x);
     std::vector<float> grad(x.size());
-    quantizer.Backward(x.data(), ones.data(), kRows, kColumns, grad.data());
+    quantizer.Backward(x.data(), ones.data(), kTokens, kChannels, grad.data());
     return std::count(grad.begin(), grad.end(), 0.0f);
   };
   EXPECT_LT(silent(true), silent(false));
@@ -175,7 +176,7 @@ double Loss(FakeQuantizer& quantizer, const std::vector<float>& x,
 // Where every value is clipped, output = (bound - z) * s: the gradients of
 // learned ranges are then exact derivatives.
 TEST(FakeQuantGradientTest, LearnedRangesAgreeWithFiniteDifferences) {
-  std::vector<float> x = RandomValues(kRows * kColumns, 11);
+  std::vector<float> x = RandomValues(kTokens * kChannels, 11);
   for (float& value : x) value += value < 0.0f ? -0.1f : 0.1f;
   FakeQuantOptions options;
   options.bits = 4;
@@ -185,11 +186,11 @@ TEST(FakeQuantGradientTest, LearnedRangesAgreeWithFiniteDifferences) {
   Forward(quantizer, x);
   for (float& scale : quantizer.scales()) scale = 1e-3f;
   const auto g = RandomValues(x.size(), 12);
-  std::vector<float> grad_scale(kRows);
-  std::vector<float> grad_zero(kRows);
-  quantizer.BackwardRanges(x.data(), g.data(), kRows, kColumns,
+  std::vector<float> grad_scale(kTokens);
+  std::vector<float> grad_zero(kTokens);
+  quantizer.BackwardRanges(x.data(), g.data(), kTokens, kChannels,
                            grad_scale.data(), grad_zero.data());
-  for (size_t row = 0; row < kRows; ++row) {
+  for (size_t row = 0; row < kTokens; ++row) {
     const auto slope = [&](float& parameter, float step) {
       const float at = parameter;
       parameter = at + step;
@@ -224,7 +225,7 @@ TEST(FakeQuantTest, RefusesImpossibleOptions) {
 // What upstream does by default to asymmetric weights with an integer zero
 // point is not usable; what lutra does is.
 TEST(FakeQuantTest, IntegerZeroPointIsNotTruncated) {
-  const auto w = RandomValues(kRows * kColumns, 13);
+  const auto w = RandomValues(kTokens * kChannels, 13);
   FakeQuantOptions options;
   options.bits = 4;
   options.is_signed = false;

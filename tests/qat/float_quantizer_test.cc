@@ -50,15 +50,15 @@ std::vector<double> Numbers(const Type& type) {
   return {numbers.begin(), numbers.end()};
 }
 
-struct Quantized {
+struct FloatQuantized {
   std::vector<float> q;
   std::vector<float> grid;
 };
 
-Quantized Quantize(const Type& type, const std::vector<float>& p) {
+FloatQuantized Quantize(const Type& type, const std::vector<float>& p) {
   const auto quantizer = MakeQuantizer(type.name);
-  Quantized result{std::vector<float>(p.size()),
-                   std::vector<float>(quantizer->GridSize(type.bits))};
+  FloatQuantized result{std::vector<float>(p.size()),
+                        std::vector<float>(quantizer->GridSize(type.bits))};
   quantizer->Quantize({p.data(), 1, p.size(), true}, type.bits, result.q.data(),
                       result.grid.data());
   return result;
@@ -70,7 +70,7 @@ TEST(FloatQuantizerTest, LevelsAreTheNumbersOfTheType) {
     // The largest value gets the scale 1.
     const auto largest = static_cast<float>(
         IsMx(type) ? std::ldexp(1.0, type.emax) : numbers.back());
-    const Quantized result = Quantize(type, {largest});
+    const FloatQuantized result = Quantize(type, {largest});
     EXPECT_EQ(std::vector<double>(result.grid.begin(), result.grid.end()),
               numbers)
         << type.name;
@@ -82,7 +82,7 @@ TEST(FloatQuantizerTest, ValuesTakeTheNearestLevelAndTiesTheEvenOne) {
     for (uint32_t seed = 1; seed <= 20; ++seed) {
       std::vector<float> p = RandomValues(32, seed);
       for (float& x : p) x = x * x * x;  // of many sizes
-      const Quantized result = Quantize(type, p);
+      const FloatQuantized result = Quantize(type, p);
       for (size_t i = 0; i < p.size(); ++i) {
         EXPECT_TRUE(std::binary_search(result.grid.begin(), result.grid.end(),
                                        result.q[i]));
@@ -96,7 +96,7 @@ TEST(FloatQuantizerTest, ValuesTakeTheNearestLevelAndTiesTheEvenOne) {
     }
   }
   // Beside 448, whose scale is 1.
-  const Quantized ties =
+  const FloatQuantized ties =
       Quantize(kTypes[2], {448.0f, 1.0625f, 1.1875f, -1.0625f, 0x1p-10f});
   EXPECT_EQ(ties.q, (std::vector<float>{448.0f, 1.0f, 1.25f, -1.0f, 0.0f}));
 }
@@ -107,7 +107,7 @@ TEST(FloatQuantizerTest, ScalesOfBlocksArePowersOfTwo) {
     EXPECT_EQ(FloatBits(type.name), type.bits);
     const std::vector<double> numbers = Numbers(type);
     for (const float largest : {0.3f, 1.0f, 1.99f, 7.9f, 1e-3f, 5e8f}) {
-      const Quantized result = Quantize(type, {largest, largest / 3});
+      const FloatQuantized result = Quantize(type, {largest, largest / 3});
       const double scale = result.grid.back() / numbers.back();
       const double expected =
           IsMx(type)
@@ -126,7 +126,7 @@ TEST(FloatQuantizerTest, ScalesOfBlocksArePowersOfTwo) {
 
 TEST(FloatQuantizerTest, MxInt8IsWholeMultiples) {
   const Type type{"mxint8", 8, 0, 0, 0, 0};
-  const Quantized result = Quantize(type, {1.5f, 0.01f, -1.999f});
+  const FloatQuantized result = Quantize(type, {1.5f, 0.01f, -1.999f});
   EXPECT_EQ(result.q, (std::vector<float>{1.5f, 0.015625f, -127.0f / 64.0f}));
   const auto table = *MakeQuantizer("mxint8")->LutTable(8);
   EXPECT_EQ(table.size(), 256u);
@@ -136,9 +136,9 @@ TEST(FloatQuantizerTest, MxInt8IsWholeMultiples) {
 
 TEST(FloatQuantizerTest, ZerosAndTinyValues) {
   for (const Type& type : kTypes) {
-    const Quantized zeros = Quantize(type, {0.0f, 0.0f});
+    const FloatQuantized zeros = Quantize(type, {0.0f, 0.0f});
     EXPECT_EQ(zeros.q, (std::vector<float>{0.0f, 0.0f}));
-    const Quantized tiny = Quantize(type, {1e-44f, -1e-40f});
+    const FloatQuantized tiny = Quantize(type, {1e-44f, -1e-40f});
     for (const float x : tiny.q) EXPECT_TRUE(std::isfinite(x)) << type.name;
   }
 }

@@ -23,26 +23,26 @@ namespace lutra::qat {
 namespace {
 
 // Rows of two blocks and a shorter one.
-constexpr size_t kRows = 5;
-constexpr size_t kColumns = 22;
+constexpr size_t kScaledRows = 5;
+constexpr size_t kScaledColumns = 22;
 constexpr size_t kBlock = 8;
 constexpr size_t kBlocks = 3;  // of a row
-constexpr double kRate = 0.05;
+constexpr double kWeightRate = 0.05;
 constexpr double kScaleRate = 0.5;
 
-struct Weight {
-  explicit Weight(size_t row_count = kRows)
+struct ScaledWeight {
+  explicit ScaledWeight(size_t row_count = kScaledRows)
       : rows(row_count),
-        w(RandomValues(rows * kColumns, 1)),
+        w(RandomValues(rows * kScaledColumns, 1)),
         gradient(RandomValues(w.size(), 2)) {}
   ParamGroup Group(int bits) {
     ParamGroup group;
-    group.lr = kRate;
+    group.lr = kWeightRate;
     group.weight_decay = 0.1;
     group.quant_bits = bits;
     group.quant_block_size = kBlock;
     group.parameters.push_back({"w",
-                                {static_cast<int64_t>(rows), kColumns},
+                                {static_cast<int64_t>(rows), kScaledColumns},
                                 w.data(),
                                 gradient.data(),
                                 true});
@@ -63,7 +63,7 @@ QuantOptimizerOptions Learned() {
 }
 
 std::unique_ptr<QuantOptimizer> MakeOptimizer(
-    Weight& weight, const QuantOptimizerOptions& options = Learned()) {
+    ScaledWeight& weight, const QuantOptimizerOptions& options = Learned()) {
   return std::make_unique<QuantOptimizer>(
       MakeAdamW({weight.Group(2)}, {}), MakeStretchedQuantizer(),
       MakeProxParq({2, 6, 10.0, 0.5}), options);
@@ -72,7 +72,7 @@ std::unique_ptr<QuantOptimizer> MakeOptimizer(
 // The definition in double, with plain gradient descent, block by block: levels
 // -1.5 s, -s/2, s/2, 1.5 s.
 TEST(LearnedScalesTest, FollowTheirFormula) {
-  Weight weight;
+  ScaledWeight weight;
   std::vector<double> latent(weight.w.begin(), weight.w.end());
   ParamGroup group = weight.Group(2);
   group.weight_decay = 0.0;
@@ -88,8 +88,8 @@ TEST(LearnedScalesTest, FollowTheirFormula) {
     std::vector<double> slopes(log_scales.size());
     size_t clipped = 0;
     for (size_t i = 0; i < latent.size() && step > 0; ++i) {
-      const size_t row = i / kColumns;
-      const size_t block = row * kBlocks + i % kColumns / kBlock;
+      const size_t row = i / kScaledColumns;
+      const size_t block = row * kBlocks + i % kScaledColumns / kBlock;
       const double s = std::exp(log_scales[block]);
       const double q = level(latent[i], s);
       const bool outside = std::fabs(latent[i]) > 1.5 * s;
@@ -100,14 +100,15 @@ TEST(LearnedScalesTest, FollowTheirFormula) {
       EXPECT_GT(clipped, 3u);
     }
     for (size_t i = 0; i < latent.size(); ++i) {
-      latent[i] -= kRate * weight.gradient[i];
+      latent[i] -= kWeightRate * weight.gradient[i];
     }
     if (step == 0) {
       // To begin with, the quantizer's: the mean magnitude twice over 1.5.
-      for (size_t block = 0; block < kRows * kBlocks; ++block) {
+      for (size_t block = 0; block < kScaledRows * kBlocks; ++block) {
         const size_t begin =
-            block / kBlocks * kColumns + block % kBlocks * kBlock;
-        const size_t n = block % kBlocks == 2 ? kColumns % kBlock : kBlock;
+            block / kBlocks * kScaledColumns + block % kBlocks * kBlock;
+        const size_t n =
+            block % kBlocks == 2 ? kScaledColumns % kBlock : kBlock;
         double sum = 0.0;
         double max = 0.0;
         for (size_t i = begin; i < begin + n; ++i) {
@@ -119,10 +120,11 @@ TEST(LearnedScalesTest, FollowTheirFormula) {
       }
     }
     for (size_t block = 0; block < slopes.size(); ++block) {
-      log_scales[block] -= kRate * kScaleRate * slopes[block];
+      log_scales[block] -= kWeightRate * kScaleRate * slopes[block];
     }
     for (size_t i = 0; i < latent.size(); ++i) {
-      const size_t block = i / kColumns * kBlocks + i % kColumns / kBlock;
+      const size_t block =
+          i / kScaledColumns * kBlocks + i % kScaledColumns / kBlock;
       EXPECT_NEAR(weight.w[i], level(latent[i], std::exp(log_scales[block])),
                   1e-5)
           << step << " " << i;
@@ -133,16 +135,16 @@ TEST(LearnedScalesTest, FollowTheirFormula) {
 // Any map may pull the weights; at the end they are odd multiples of half a
 // scale, rounded once, which is what packing undoes without loss.
 TEST(LearnedScalesTest, WeightsEndOnTheGrid) {
-  Weight weight;
+  ScaledWeight weight;
   const auto optimizer = MakeOptimizer(weight);
   for (int step = 0; step < 8; ++step) optimizer->Step(nullptr);
   const Span<const float> grids = optimizer->Grids("w");
-  ASSERT_EQ(grids.size(), kRows * kBlocks * 4);
+  ASSERT_EQ(grids.size(), kScaledRows * kBlocks * 4);
   for (size_t i = 0; i < weight.w.size(); ++i) {
     // Grids of the short blocks come last.
-    const size_t row = i / kColumns;
-    const size_t block = i % kColumns / kBlock;
-    const size_t grid = block == 2 ? kRows * 2 + row : row * 2 + block;
+    const size_t row = i / kScaledColumns;
+    const size_t block = i % kScaledColumns / kBlock;
+    const size_t grid = block == 2 ? kScaledRows * 2 + row : row * 2 + block;
     const float half = grids[grid * 4 + 2];
     EXPECT_EQ(half, -grids[grid * 4 + 1]);
     EXPECT_EQ(3.0f * half, grids[grid * 4 + 3]);
@@ -151,7 +153,7 @@ TEST(LearnedScalesTest, WeightsEndOnTheGrid) {
 }
 
 TEST(LearnedScalesTest, AreNotDecayed) {
-  Weight weight;
+  ScaledWeight weight;
   weight.gradient.assign(weight.gradient.size(), 0.0f);
   const auto optimizer = MakeOptimizer(weight);
   optimizer->Step(nullptr);
@@ -162,13 +164,13 @@ TEST(LearnedScalesTest, AreNotDecayed) {
 
 TEST(LearnedScalesTest, ThreadsAndInterruptionsDoNotChangeTheBits) {
   constexpr size_t kMany = 1500;  // more than one piece of work
-  Weight alone(kMany);
+  ScaledWeight alone(kMany);
   const auto reference = MakeOptimizer(alone);
   for (int step = 0; step < 8; ++step) reference->Step(nullptr);
   TempDir temp;
   for (const int interrupted_at : {0, 1, 4}) {
     const std::unique_ptr<Executor> team = StartThreadTeam(3);
-    Weight weight(kMany);
+    ScaledWeight weight(kMany);
     auto optimizer = MakeOptimizer(weight);
     for (int step = 0; step < 8; ++step) {
       if (step == interrupted_at) {
@@ -189,7 +191,7 @@ TEST(LearnedScalesTest, ThreadsAndInterruptionsDoNotChangeTheBits) {
 }
 
 TEST(LearnedScalesTest, NeedATableAndARate) {
-  Weight weight;
+  ScaledWeight weight;
   QuantOptimizerOptions still = Learned();
   still.scale_rate = 0.0;
   EXPECT_THROW(MakeOptimizer(weight, still), Error);

@@ -18,16 +18,16 @@
 namespace lutra::qat {
 namespace {
 
-constexpr size_t kFeatures = 9;
+constexpr size_t kMovingFeatures = 9;
 
-LabelledImages Images() {
+LabelledImages MovingImages() {
   Random random(3);
   LabelledImages images;
   images.count = 64;
   images.image_shape = {3, 3};
   for (size_t i = 0; i < images.count; ++i) {
     images.labels.push_back(static_cast<uint8_t>(i % 3));
-    for (size_t j = 0; j < kFeatures; ++j) {
+    for (size_t j = 0; j < kMovingFeatures; ++j) {
       images.images.push_back(random.Symmetric() + (i % 3 == j % 3 ? 2.0f : 0));
     }
   }
@@ -38,7 +38,7 @@ class MovingRangesTest : public ::testing::Test {
  protected:
   MovingRangesTest() {
     const std::vector<size_t> hidden = {8};
-    model_ = MakeMlp(kFeatures, hidden, 3, /*seed=*/2);
+    model_ = MakeMlp(kMovingFeatures, hidden, 3, /*seed=*/2);
     const auto spec = QuantizationSpec::Parse(
         R"({"activations": {"dynamic": false, "observer": "mean-max"}})",
         "spec");
@@ -71,7 +71,7 @@ class MovingRangesTest : public ::testing::Test {
 
   TempDir dir_;
   TrainableModel model_;
-  const LabelledImages images_ = Images();
+  const LabelledImages images_ = MovingImages();
   std::vector<StaticInput> values_;
   TrainOptions options_;
 };
@@ -82,10 +82,10 @@ TEST_F(MovingRangesTest, AreTheMeansOfTheBatches) {
   float sum_of_least = 0;
   float sum_of_most = 0;
   for (size_t first : {size_t{0}, size_t{16}}) {
-    const float* const x = images_.images.data() + first * kFeatures;
+    const float* const x = images_.images.data() + first * kMovingFeatures;
     const std::vector<TrainingSequence> sequences = {{16, 0}};
     moving.Look(sequences, x);
-    const auto [least, most] = std::minmax_element(x, x + 16 * kFeatures);
+    const auto [least, most] = std::minmax_element(x, x + 16 * kMovingFeatures);
     sum_of_least += std::min(*least, 0.0f);
     sum_of_most += *most;
   }

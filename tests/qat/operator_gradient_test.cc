@@ -389,7 +389,7 @@ std::vector<Case> Cases() {
   };
 }
 
-std::vector<float> RandomFloats(size_t n, uint64_t seed) {
+std::vector<float> RandomRow(size_t n, uint64_t seed) {
   Random random(seed);
   std::vector<float> values(n);
   for (float& value : values) value = 2.0f * random.Symmetric();
@@ -418,7 +418,7 @@ class Harness {
           ids_.push_back(static_cast<int32_t>(row * 3 % 4));
         }
       } else {
-        inputs_.push_back(RandomFloats(rows_ * width, i + 1));
+        inputs_.push_back(RandomRow(rows_ * width, i + 1));
         if (c.positive) {
           for (float& x : inputs_.back()) x = std::abs(x) + 0.5f;
         }
@@ -430,7 +430,7 @@ class Harness {
       if (shape.empty()) return;
       of_node = name;
       Tensor& t = parameters_.try_emplace(name, shape).first->second;
-      t.values = RandomFloats(t.values.size(), 77 + of_node.size());
+      t.values = RandomRow(t.values.size(), 77 + of_node.size());
       for (size_t i = 0; c.op == OpType::kGather && i < t.values.size(); ++i) {
         t.values[i] = static_cast<float>(i * 5 % 7);  // places, some twice
       }
@@ -442,7 +442,7 @@ class Harness {
     program_ = std::make_unique<TrainingProgram>(
         graph_, parameters_,
         TrainingProgramOptions{.executor = executor, .input_gradients = true});
-    dy_ = RandomFloats(rows_ * program_->OutputWidth(0), 5);
+    dy_ = RandomRow(rows_ * program_->OutputWidth(0), 5);
   }
 
   // In the middle between the numbers of experts, so that small steps choose
@@ -530,7 +530,7 @@ TEST_P(OperatorGradientTest, MatchesDifferences) {
     const std::vector<float> before = operand;
     double largest = 0.0;
     for (uint64_t seed = 0; seed < 4; ++seed) {
-      const std::vector<float> direction = RandomFloats(operand.size(), seed);
+      const std::vector<float> direction = RandomRow(operand.size(), seed);
       const auto slope = [&](float step) {
         double at[2];
         for (const int side : {0, 1}) {
@@ -615,11 +615,11 @@ TEST(ConstantGradientTest, IsTheSumOverRows) {
   graph.outputs.push_back("y");
   TensorMap parameters;
   Tensor& weight = parameters.try_emplace("weight", Shape{2, 3}).first->second;
-  weight.values = RandomFloats(kWidth, 3);
+  weight.values = RandomRow(kWidth, 3);
   TrainingProgram program(graph, parameters,
                           TrainingProgramOptions{.input_gradients = true});
-  const std::vector<float> x = RandomFloats(kRows * kWidth, 1);
-  const std::vector<float> dy = RandomFloats(kRows * kWidth, 2);
+  const std::vector<float> x = RandomRow(kRows * kWidth, 1);
+  const std::vector<float> dy = RandomRow(kRows * kWidth, 2);
   const std::vector<TrainingSequence> sequences = {{.rows = kRows}};
   const std::array<const void*, 1> inputs{x.data()};
   const std::array<const float*, 1> gradients{dy.data()};

@@ -23,16 +23,16 @@
 namespace lutra::qat {
 namespace {
 
-constexpr int64_t kRows = 96;
-constexpr int64_t kColumns = 160;
-constexpr size_t kSize = kRows * kColumns;
+constexpr int64_t kProblemRows = 96;
+constexpr int64_t kProblemColumns = 160;
+constexpr size_t kProblemSize = kProblemRows * kProblemColumns;
 
 // A weight and a bias whose gradients are a function of the step.
 struct Problem {
-  std::vector<float> w = RandomValues(kSize, 1, 0.1f);
-  std::vector<float> b = RandomValues(kRows, 2);
-  std::vector<float> grad_w = std::vector<float>(kSize);
-  std::vector<float> grad_b = std::vector<float>(kRows);
+  std::vector<float> w = RandomValues(kProblemSize, 1, 0.1f);
+  std::vector<float> b = RandomValues(kProblemRows, 2);
+  std::vector<float> grad_w = std::vector<float>(kProblemSize);
+  std::vector<float> grad_b = std::vector<float>(kProblemRows);
 
   std::vector<ParamGroup> Groups(int bits = 2, int64_t block = 32) {
     ParamGroup quantized;
@@ -41,16 +41,17 @@ struct Problem {
     quantized.quant_bits = bits;
     if (block > 0) quantized.quant_block_size = block;
     quantized.parameters.push_back(
-        {"w", {kRows, kColumns}, w.data(), grad_w.data(), true});
+        {"w", {kProblemRows, kProblemColumns}, w.data(), grad_w.data(), true});
     ParamGroup others;
     others.lr = 0.01;
-    others.parameters.push_back({"b", {kRows}, b.data(), grad_b.data(), true});
+    others.parameters.push_back(
+        {"b", {kProblemRows}, b.data(), grad_b.data(), true});
     return {quantized, others};
   }
 
   void Step(Optimizer& optimizer, int step, Executor* executor = nullptr) {
-    grad_w = RandomValues(kSize, 100 + static_cast<uint32_t>(step));
-    grad_b = RandomValues(kRows, 200 + static_cast<uint32_t>(step));
+    grad_w = RandomValues(kProblemSize, 100 + static_cast<uint32_t>(step));
+    grad_b = RandomValues(kProblemRows, 200 + static_cast<uint32_t>(step));
     // The vectors keep their storage: assignment of equal sizes.
     for (ParamGroup& group : optimizer.groups()) {
       for (Parameter& p : group.parameters) {
@@ -130,8 +131,8 @@ TEST(QuantOptimizerTest, WeightsEndOnTheGrids) {
   auto optimizer = MakeParq(problem);
   for (int step = 0; step < 10; ++step) problem.Step(*optimizer, step);
   const auto grids = optimizer->Grids("w");
-  ASSERT_EQ(grids.size(), kSize / 32 * 4);
-  for (size_t i = 0; i < kSize; ++i) {
+  ASSERT_EQ(grids.size(), kProblemSize / 32 * 4);
+  for (size_t i = 0; i < kProblemSize; ++i) {
     const float* grid = grids.data() + i / 32 * 4;
     EXPECT_NE(std::find(grid, grid + 4, problem.w[i]), grid + 4) << i;
   }
@@ -440,7 +441,7 @@ TEST_F(OptimizerStateTest, LatentsMakeTheModelsWeightsIrrelevant) {
   for (int step = 0; step < 4; ++step) a.Step(*optimizer, step);
   SaveState(path_, *optimizer);
   Problem b;
-  b.w.assign(kSize, 77.0f);
+  b.w.assign(kProblemSize, 77.0f);
   b.b = a.b;
   auto resumed = MakeParq(b);
   LoadState(path_, *resumed);
@@ -490,7 +491,7 @@ TEST_F(OptimizerStateTest, MismatchesAreRefused) {
   QuantOptimizer renamed = make(groups);
   ExpectRefused(renamed, "parameter 'w' where 'v' is");
   groups = other.Groups();
-  groups[0].parameters[0].shape = {kColumns, kRows};
+  groups[0].parameters[0].shape = {kProblemColumns, kProblemRows};
   QuantOptimizer reshaped = make(groups);
   ExpectRefused(reshaped, "shape");
   groups = other.Groups();

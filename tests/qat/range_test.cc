@@ -15,8 +15,8 @@
 namespace lutra::qat {
 namespace {
 
-constexpr size_t kRows = 8;
-constexpr size_t kColumns = 512;
+constexpr size_t kRangeRows = 8;
+constexpr size_t kRangeColumns = 512;
 
 ObserverOptions Options(RangeMethod method, int bits = 8) {
   ObserverOptions options;
@@ -39,17 +39,17 @@ double SquaredError(const std::vector<float>& x,
 }
 
 TEST(RangeObserverTest, MinMaxIsWhatFakeQuantizationTakes) {
-  const auto x = RandomValues(kRows * kColumns, 1);
+  const auto x = RandomValues(kRangeRows * kRangeColumns, 1);
   for (const int64_t group_size : {kWholeTensor, int64_t{0}, int64_t{64}}) {
     ObserverOptions options = Options(RangeMethod::kMinMax);
     options.group_size = group_size;
     RangeObserver observer(options);
-    observer.Observe(x.data(), kRows, kColumns);
+    observer.Observe(x.data(), kRangeRows, kRangeColumns);
     FakeQuantOptions fake;
     fake.group_size = group_size;
     FakeQuantizer quantizer(fake);
     std::vector<float> y(x.size());
-    quantizer.Forward(x.data(), kRows, kColumns, y.data());
+    quantizer.Forward(x.data(), kRangeRows, kRangeColumns, y.data());
     ASSERT_EQ(observer.groups(), quantizer.scales().size());
     for (size_t i = 0; i < observer.groups(); ++i) {
       EXPECT_EQ(observer.Parameters(i).scale, quantizer.scales()[i]);
@@ -67,39 +67,39 @@ TEST(RangeObserverTest, BatchesGrowTheRange) {
 }
 
 TEST(RangeObserverTest, PercentileIgnoresOutliers) {
-  auto x = RandomValues(kRows * kColumns, 2);
+  auto x = RandomValues(kRangeRows * kRangeColumns, 2);
   x[77] = 1000.0f;
   ObserverOptions options = Options(RangeMethod::kPercentile);
   options.percentile = 99.9;
   RangeObserver percentile(options);
   // The outlier comes in a later batch, so that the histogram must widen.
-  percentile.Observe(x.data() + 512, kRows - 1, kColumns);
-  percentile.Observe(x.data(), 1, kColumns);
+  percentile.Observe(x.data() + 512, kRangeRows - 1, kRangeColumns);
+  percentile.Observe(x.data(), 1, kRangeColumns);
   const float range = percentile.Parameters(0).scale * 127.5f;
   EXPECT_GT(range, 2.5f);
   EXPECT_LT(range, 7.0f);
 }
 
 TEST(RangeObserverTest, AllPercentIsTheRange) {
-  const auto x = RandomValues(kRows * kColumns, 3);
+  const auto x = RandomValues(kRangeRows * kRangeColumns, 3);
   ObserverOptions options = Options(RangeMethod::kPercentile);
   options.percentile = 100.0;
   RangeObserver all(options);
   RangeObserver range(Options(RangeMethod::kMinMax));
-  all.Observe(x.data(), kRows, kColumns);
-  range.Observe(x.data(), kRows, kColumns);
+  all.Observe(x.data(), kRangeRows, kRangeColumns);
+  range.Observe(x.data(), kRangeRows, kRangeColumns);
   EXPECT_NEAR(all.Parameters(0).scale, range.Parameters(0).scale,
               0.01f * range.Parameters(0).scale);
 }
 
 TEST(RangeObserverTest, MseHasTheSmallerError) {
-  const auto x = RandomValues(kRows * kColumns, 4);
+  const auto x = RandomValues(kRangeRows * kRangeColumns, 4);
   for (const int bits : {2, 3, 4}) {
     const ObserverOptions options = Options(RangeMethod::kMse, bits);
     RangeObserver mse(options);
     RangeObserver range(Options(RangeMethod::kMinMax, bits));
-    mse.Observe(x.data(), kRows, kColumns);
-    range.Observe(x.data(), kRows, kColumns);
+    mse.Observe(x.data(), kRangeRows, kRangeColumns);
+    range.Observe(x.data(), kRangeRows, kRangeColumns);
     EXPECT_LT(SquaredError(x, mse.Parameters(0), options.scheme),
               0.9 * SquaredError(x, range.Parameters(0), options.scheme));
   }

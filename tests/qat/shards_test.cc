@@ -78,7 +78,7 @@ class ThreadProcess : public Processes {
   Post& post_;
 };
 
-LabelledImages Images() {
+LabelledImages ShardedImages() {
   Random random(23);
   LabelledImages images;
   images.count = 37;
@@ -162,7 +162,7 @@ class ShardsTest : public ::testing::Test {
   }
 
   TempDir dir_;
-  const LabelledImages images_ = Images();
+  const LabelledImages images_ = ShardedImages();
 };
 
 // The last step's five samples leave some of seven shards empty.

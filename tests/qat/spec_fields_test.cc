@@ -23,8 +23,8 @@
 namespace lutra::qat {
 namespace {
 
-constexpr size_t kRows = 4;
-constexpr size_t kColumns = 96;
+constexpr size_t kWeightRows = 4;
+constexpr size_t kWeightColumns = 96;
 
 template <typename Values>
 void Print(const Values& values, std::ostream& text) {
@@ -34,13 +34,13 @@ void Print(const Values& values, std::ostream& text) {
 
 // The weights that training and packing make of some, and how scales are kept.
 std::string Effect(const QuantScheme& given) {
-  const QuantScheme scheme = ForRow(given, kColumns);
+  const QuantScheme scheme = ForRow(given, kWeightColumns);
   std::ostringstream text;
   text << Name(scheme.scale_type) << ' ';
-  const std::vector<float> w = RandomValues(kRows * kColumns, 11);
+  const std::vector<float> w = RandomValues(kWeightRows * kWeightColumns, 11);
   const auto quantizer = MakeQuantizer(scheme.quantizer);
   const size_t group = scheme.group_size == 0
-                           ? kColumns
+                           ? kWeightColumns
                            : static_cast<size_t>(scheme.group_size);
   std::vector<float> q(group);
   std::vector<float> grid(quantizer->GridSize(scheme.bits));

@@ -21,7 +21,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-constexpr std::string_view kFile = "some.json";
+constexpr std::string_view kSpecFile = "some.json";
 
 // Uses every key and every kind of rule.
 constexpr std::string_view kExample = R"({
@@ -39,11 +39,11 @@ constexpr std::string_view kExample = R"({
 })";
 
 std::string Failure(std::string_view json) {
-  return ErrorMessage([&] { QuantizationSpec::Parse(json, kFile); });
+  return ErrorMessage([&] { QuantizationSpec::Parse(json, kSpecFile); });
 }
 
 TEST(SpecTest, FirstMatchWins) {
-  const auto spec = QuantizationSpec::Parse(kExample, kFile);
+  const auto spec = QuantizationSpec::Parse(kExample, kSpecFile);
   const auto weights = [&](const RuleTarget& target) {
     const LayerSpec layer = spec.Match(target);
     return layer.weights ? std::optional(SchemeOf(*layer.weights))
@@ -69,7 +69,7 @@ TEST(SpecTest, FirstMatchWins) {
 }
 
 TEST(SpecTest, SchemeRulesAgree) {
-  const auto spec = QuantizationSpec::Parse(kExample, kFile);
+  const auto spec = QuantizationSpec::Parse(kExample, kSpecFile);
   SchemeRules rules(spec.DefaultScheme());
   spec.AppendTo(rules);
   for (const char* name : {"fc1", "fc3", "head", "x.norm"}) {
@@ -89,9 +89,9 @@ TEST(SpecTest, SchemeRulesAgree) {
 }
 
 TEST(SpecTest, WhatIsWrittenIsReadBack) {
-  const auto spec = QuantizationSpec::Parse(kExample, kFile);
+  const auto spec = QuantizationSpec::Parse(kExample, kSpecFile);
   const std::string json = spec.ToJson();
-  const auto again = QuantizationSpec::Parse(json, kFile);
+  const auto again = QuantizationSpec::Parse(json, kSpecFile);
   EXPECT_EQ(again.ToJson(), json);
   for (const char* name : {"fc1", "fc3", "head", "norm"}) {
     EXPECT_EQ(again.Match({name, OpType::kLinear}),
@@ -114,7 +114,7 @@ TEST(SpecTest, ActivationsOfPresets) {
 }
 
 TEST(SpecTest, EmptyMeansFloat) {
-  const auto spec = QuantizationSpec::Parse("{}", kFile);
+  const auto spec = QuantizationSpec::Parse("{}", kSpecFile);
   EXPECT_EQ(spec.Match("w"), LayerSpec());
   EXPECT_EQ(spec.DefaultScheme(), std::nullopt);
 }
@@ -122,7 +122,7 @@ TEST(SpecTest, EmptyMeansFloat) {
 TEST(SpecTest, QuantizerFollowsFromTheType) {
   const auto scheme = [](const std::string& weights) {
     const auto spec =
-        QuantizationSpec::Parse(R"({"weights": )" + weights + "}", kFile);
+        QuantizationSpec::Parse(R"({"weights": )" + weights + "}", kSpecFile);
     return spec.DefaultScheme()->quantizer;
   };
   EXPECT_EQ(scheme(R"({"dtype": "ternary"})"), "ternary");
@@ -285,7 +285,7 @@ TEST(SpecTest, WeightsThatNoQuantizerMakes) {
 TEST(SpecTest, UnsignedPowersOfTwoAndBestScales) {
   const auto scheme = [](const std::string& options) {
     return QuantizationSpec::Parse(
-               R"({"weights": {"group_size": 32, )" + options + "}}", kFile)
+               R"({"weights": {"group_size": 32, )" + options + "}}", kSpecFile)
         .DefaultScheme();
   };
   EXPECT_EQ(scheme(R"("dtype": "uint4", "symmetric": false)"),
@@ -307,10 +307,10 @@ TEST(SpecTest, LearnedTablesAndScaleTypes) {
   const QuantizationSpec spec = QuantizationSpec::Parse(
       R"({"weights": {"dtype": "int2", "group_size": 64, "quantizer": "kmeans",
                       "scale_type": "bfloat16"}})",
-      kFile);
+      kSpecFile);
   EXPECT_EQ(spec.DefaultScheme(),
             (QuantScheme{"kmeans", 2, 64, ScaleType::kBFloat16}));
-  EXPECT_EQ(QuantizationSpec::Parse(spec.ToJson(), kFile).DefaultScheme(),
+  EXPECT_EQ(QuantizationSpec::Parse(spec.ToJson(), kSpecFile).DefaultScheme(),
             spec.DefaultScheme());
 }
 
@@ -318,7 +318,7 @@ TEST(SpecTest, Files) {
   const TempDir dir;
   WriteBytes(dir / "spec.json", kExample);
   EXPECT_EQ(QuantizationSpec::Load(dir / "spec.json").ToJson(),
-            QuantizationSpec::Parse(kExample, kFile).ToJson());
+            QuantizationSpec::Parse(kExample, kSpecFile).ToJson());
   const auto failure = [](const std::filesystem::path& path) {
     return ErrorMessage([&] { QuantizationSpec::Load(path); });
   };

@@ -13,16 +13,17 @@
 namespace lutra::qat {
 namespace {
 
-constexpr size_t kClasses = 9;
+constexpr size_t kTeacherClasses = 9;
 constexpr size_t kTop = 3;
-constexpr size_t kRows = 150;  // of a step; more than are held at a time
+constexpr size_t kStepRows = 150;  // of a step; more than are held at a time
 
 // Logits of rows that are known.
 class Given : public TeacherLogits {
  public:
   explicit Given(std::vector<float> logits) : logits_(std::move(logits)) {}
   void Write(size_t row, size_t m, float* logits) const override {
-    std::copy_n(logits_.data() + row * kClasses, m * kClasses, logits);
+    std::copy_n(logits_.data() + row * kTeacherClasses, m * kTeacherClasses,
+                logits);
   }
 
  private:
@@ -30,9 +31,9 @@ class Given : public TeacherLogits {
 };
 
 std::vector<double> Softmax(const float* x) {
-  std::vector<double> p(kClasses);
+  std::vector<double> p(kTeacherClasses);
   double sum = 0.0;
-  for (size_t c = 0; c < kClasses; ++c) sum += p[c] = std::exp(x[c]);
+  for (size_t c = 0; c < kTeacherClasses; ++c) sum += p[c] = std::exp(x[c]);
   for (double& value : p) value /= sum;
   return p;
 }
@@ -42,19 +43,20 @@ std::vector<double> Softmax(const float* x) {
 TEST(TeacherCacheTest, KeepsTheMostProbableClasses) {
   const TempDir dir;
   const auto path = dir / "t.safetensors";
-  const std::vector<float> first = RandomValues(kRows * kClasses, 1, 3.0f);
+  const std::vector<float> first =
+      RandomValues(kStepRows * kTeacherClasses, 1, 3.0f);
   // A last step of fewer rows, in two batches.
   constexpr size_t kSplit = 70;
-  std::vector<float> second = RandomValues(100 * kClasses, 2, 3.0f);
-  std::fill_n(second.begin(), kClasses, 0.5f);  // all are as probable
-  const TeacherCacheShape shape{2, kRows, kTop, kClasses};
+  std::vector<float> second = RandomValues(100 * kTeacherClasses, 2, 3.0f);
+  std::fill_n(second.begin(), kTeacherClasses, 0.5f);  // all are as probable
+  const TeacherCacheShape shape{2, kStepRows, kTop, kTeacherClasses};
   const std::unique_ptr<Executor> team = StartThreadTeam(3);
   TeacherCacheWriter writer(path, {{"seed", 1}}, shape, team.get());
-  writer.Add(0, 0, kRows, Given(first));
-  writer.FinishStep(0, kRows);
+  writer.Add(0, 0, kStepRows, Given(first));
+  writer.FinishStep(0, kStepRows);
   writer.Add(1, 0, kSplit, Given(second));
   writer.Add(1, kSplit, 100 - kSplit,
-             Given({second.begin() + kSplit * kClasses, second.end()}));
+             Given({second.begin() + kSplit * kTeacherClasses, second.end()}));
   writer.FinishStep(1, 100);
   writer.Commit();
 
@@ -62,27 +64,27 @@ TEST(TeacherCacheTest, KeepsTheMostProbableClasses) {
   const auto expect = [&](int64_t step, size_t row, size_t count,
                           const std::vector<float>& logits) {
     cache.Seek(step, row, count);
-    std::vector<float> got(count * kClasses);
+    std::vector<float> got(count * kTeacherClasses);
     cache.Write(0, count, got.data());
     for (size_t i = 0; i < count; ++i) {
       const std::vector<double> p =
-          Softmax(logits.data() + (row + i) * kClasses);
+          Softmax(logits.data() + (row + i) * kTeacherClasses);
       std::vector<double> sorted = p;
       std::sort(sorted.rbegin(), sorted.rend());
       const double least = sorted[kTop - 1];
       double rest = 1.0;
       for (size_t k = 0; k < kTop; ++k) rest -= sorted[k];
       size_t kept = 0;
-      for (size_t c = 0; c < kClasses; ++c) {
+      for (size_t c = 0; c < kTeacherClasses; ++c) {
         const bool keeps = p[c] >= least && kept < kTop;
         kept += keeps;
-        EXPECT_NEAR(std::exp(got[i * kClasses + c]),
-                    keeps ? p[c] : rest / (kClasses - kTop), 1e-6)
+        EXPECT_NEAR(std::exp(got[i * kTeacherClasses + c]),
+                    keeps ? p[c] : rest / (kTeacherClasses - kTop), 1e-6)
             << step << " " << row + i << " " << c;
       }
     }
   };
-  expect(0, 0, kRows, first);
+  expect(0, 0, kStepRows, first);
   expect(0, 40, 20, first);
   expect(1, 0, kSplit, second);
   expect(1, kSplit, 100 - kSplit, second);

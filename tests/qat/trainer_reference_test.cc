@@ -21,8 +21,8 @@
 namespace lutra::qat {
 namespace {
 
-constexpr size_t kFeatures = 12;
-constexpr size_t kClasses = 3;
+constexpr size_t kPlainFeatures = 12;
+constexpr size_t kPlainClasses = 3;
 constexpr size_t kImages = 50;
 
 // What float32 may lose over a run.
@@ -32,13 +32,13 @@ LabelledImages Data() {
   Random random(5);
   LabelledImages images;
   images.count = kImages;
-  images.image_shape = {kFeatures};
+  images.image_shape = {kPlainFeatures};
   for (size_t i = 0; i < kImages; ++i) {
-    images.labels.push_back(static_cast<uint8_t>(random.Below(kClasses)));
-    for (size_t j = 0; j < kFeatures; ++j) {
+    images.labels.push_back(static_cast<uint8_t>(random.Below(kPlainClasses)));
+    for (size_t j = 0; j < kPlainFeatures; ++j) {
       images.images.push_back(
           random.Symmetric() +
-          (j % kClasses == images.labels.back() ? 0.5f : 0));
+          (j % kPlainClasses == images.labels.back() ? 0.5f : 0));
     }
   }
   return images;
@@ -113,7 +113,7 @@ class PlainTraining {
         static_cast<size_t>(step % steps_per_epoch_) * options_.batch_size;
     const size_t end = std::min(begin + options_.batch_size, kImages);
     Vector weight_gradient(weights_.size());
-    Vector bias_gradient(kClasses);
+    Vector bias_gradient(kPlainClasses);
     for (size_t i = begin; i < end; ++i) {
       AddGradient(order_[i], static_cast<double>(end - begin), weight_gradient,
                   bias_gradient);
@@ -129,12 +129,12 @@ class PlainTraining {
 
   void AddGradient(size_t image, double count, Vector& weight_gradient,
                    Vector& bias_gradient) {
-    const float* x = &data_.images[image * kFeatures];
-    Vector odds(kClasses);
-    for (size_t c = 0; c < kClasses; ++c) {
+    const float* x = &data_.images[image * kPlainFeatures];
+    Vector odds(kPlainClasses);
+    for (size_t c = 0; c < kPlainClasses; ++c) {
       double logit = bias_.value[c];
-      for (size_t j = 0; j < kFeatures; ++j) {
-        logit += weights_[c * kFeatures + j] * double{x[j]};
+      for (size_t j = 0; j < kPlainFeatures; ++j) {
+        logit += weights_[c * kPlainFeatures + j] * double{x[j]};
       }
       odds[c] = std::exp(logit);
     }
@@ -143,11 +143,11 @@ class PlainTraining {
     const auto best = std::max_element(odds.begin(), odds.end());
     if (best == odds.begin() + data_.labels[image]) ++correct_;
     loss_ -= std::log(odds[label] / sum);
-    for (size_t c = 0; c < kClasses; ++c) {
+    for (size_t c = 0; c < kPlainClasses; ++c) {
       const double g = (odds[c] / sum - (c == label ? 1 : 0)) / count;
       bias_gradient[c] += g;
-      for (size_t j = 0; j < kFeatures; ++j) {
-        weight_gradient[c * kFeatures + j] += g * double{x[j]};
+      for (size_t j = 0; j < kPlainFeatures; ++j) {
+        weight_gradient[c * kPlainFeatures + j] += g * double{x[j]};
       }
     }
   }
@@ -174,7 +174,7 @@ class PlainTraining {
     const QuantScheme& scheme = q.schemes.at("fc1.weight");
     const size_t group = scheme.group_size > 0
                              ? static_cast<size_t>(scheme.group_size)
-                             : kFeatures;
+                             : kPlainFeatures;
     const int64_t start = Steps(q.anneal_start);
     const int64_t end = Steps(q.anneal_end);
     const double done =
@@ -258,7 +258,7 @@ TEST_P(TrainerReferenceTest, GivesTheSameNumbers) {
   TrainOptions options = GetParam().quantized ? ParqOptions() : FloatOptions();
   GetParam().apply(options);
   const LabelledImages data = Data();
-  const TrainableModel model = MakeMlp(kFeatures, {}, kClasses, 3);
+  const TrainableModel model = MakeMlp(kPlainFeatures, {}, kPlainClasses, 3);
   const std::vector<Record> records = PlainTraining(model, data, options).Run();
 
   Trainer trainer(model, data, options, nullptr);
@@ -286,7 +286,7 @@ TEST_P(TrainerReferenceTest, GivesTheSameNumbers) {
 // Each of them changes the numbers by far more than the tolerance.
 TEST(PlainTrainingTest, EveryOptionMatters) {
   const LabelledImages data = Data();
-  const TrainableModel model = MakeMlp(kFeatures, {}, kClasses, 3);
+  const TrainableModel model = MakeMlp(kPlainFeatures, {}, kPlainClasses, 3);
   const auto run = [&](const TrainOptions& options) {
     return PlainTraining(model, data, options).Run();
   };

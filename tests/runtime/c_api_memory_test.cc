@@ -30,7 +30,7 @@
 namespace lutra {
 namespace {
 
-constexpr size_t kRows = 4;
+constexpr size_t kRowsOfACall = 4;
 
 // Image [6, 6, 3] -> conv2d -> depthwise_conv2d -> max_pool2d -> y [10].
 ModelBuilder TinyConvNet() {
@@ -225,11 +225,11 @@ class Life {
 
   void Run() {
     const void* const inputs[] = {inputs_.data()};
-    float* const outputs[] = {Take(kRows * OutputElements())};
+    float* const outputs[] = {Take(kRowsOfACall * OutputElements())};
     Do("prepare", [&] { return lutra_session_prepare(session_, 2); });
     Do("run", [&] {
       EXPECT_EQ(lutra_session_position(session_), 0u);
-      return lutra_session_run(session_, kRows, inputs, 1, outputs, 1);
+      return lutra_session_run(session_, kRowsOfACall, inputs, 1, outputs, 1);
     });
   }
 
@@ -242,7 +242,7 @@ class Life {
       return lutra_session_run_rows(session_, &rows, 1, 1, inputs, 1, outputs,
                                     1);
     });
-    EXPECT_EQ(lutra_sequence_position(sequence_), kRows + 3);
+    EXPECT_EQ(lutra_sequence_position(sequence_), kRowsOfACall + 3);
     size_t size = 0;
     Do("save", [&] {
       return lutra_sequence_save(sequence_, bytes_.data(), bytes_.size(),
@@ -259,7 +259,7 @@ class Life {
     const float* logits = nullptr;
     const std::array<int32_t, 5> ids = {3, 4, 5, 3, 4};
     Do("feed", [&] {
-      EXPECT_EQ(lutra_session_position(session_), kRows);
+      EXPECT_EQ(lutra_session_position(session_), kRowsOfACall);
       return lutra_session_feed(session_, ids.data(), ids.size(), &logits);
     });
     float* const kept = Take(vocabulary);

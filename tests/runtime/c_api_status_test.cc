@@ -25,12 +25,12 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr size_t kContext = 8;
+constexpr size_t kStatusContext = 8;
 
 // A model with a session, and files to load.
 struct World {
   World() {
-    TinyLanguage{.context = kContext, .packed = true}.Build().Write(good);
+    TinyLanguage{.context = kStatusContext, .packed = true}.Build().Write(good);
     Open(good);
   }
   explicit World(const std::filesystem::path& path) { Open(path); }
@@ -230,17 +230,19 @@ const Cause kCauses[] = {
      }},
     {"float16_cache", LUTRA_UNSUPPORTED, "values beyond 65504",
      [](World& w) {
-       ModelBuilder builder = TinyLanguage{.context = kContext}.Build();
+       ModelBuilder builder = TinyLanguage{.context = kStatusContext}.Build();
        builder.Floats("v", {16, 32}, std::vector<float>(16 * 32, 1e6f));
        builder.Write(w.dir / "large");
        World large(w.dir / "large");
        return large.Feed({3});
      }},
     {"context", LUTRA_CONTEXT_FULL, "the context of 8 tokens is too short",
-     [](World& w) { return w.Feed(std::vector<int32_t>(kContext + 1, 3)); }},
+     [](World& w) {
+       return w.Feed(std::vector<int32_t>(kStatusContext + 1, 3));
+     }},
     {"rows", LUTRA_CONTEXT_FULL, "run past the context of 8",
      [](World& w) {
-       const std::vector<int32_t> ids(kContext + 1, 3);
+       const std::vector<int32_t> ids(kStatusContext + 1, 3);
        std::vector<float> logits(ids.size() * TinyLanguage::kVocabulary);
        const void* const inputs[] = {ids.data()};
        float* const outputs[] = {logits.data()};

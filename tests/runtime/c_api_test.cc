@@ -31,8 +31,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr size_t kK = 40;
-constexpr size_t kN = 24;
+constexpr size_t kInputs = 40;
+constexpr size_t kOutputs = 24;
 // Enough tokens for several threads.
 constexpr size_t kMost = 500;
 
@@ -41,14 +41,14 @@ class CApiTest : public ::testing::Test {
   CApiTest() {
     std::mt19937 rng(1);
     const auto packed = kernels::MakeRandomMatrix(
-        {.n = kN, .k = kK, .bits = 4, .group_size = 16},
+        {.n = kOutputs, .k = kInputs, .bits = 4, .group_size = 16},
         kernels::TableKind::kSmall, rng);
     ModelBuilder builder;
-    builder.Input("x", {kK})
+    builder.Input("x", {kInputs})
         .Add(OpType::kLinear, {"x"}, "y", "w", "b")
         .Output("y")
         .Packed("w", {packed.blob.get(), packed.blob_bytes})
-        .Floats("b", {kN}, RandomFloats(kN, 1));
+        .Floats("b", {kOutputs}, RandomFloats(kOutputs, 1));
     builder.Write(path_);
     EXPECT_EQ(lutra_model_load(path_.c_str(), &model_), LUTRA_OK)
         << lutra_last_error();
@@ -60,7 +60,7 @@ class CApiTest : public ::testing::Test {
                               kernels::ActivationType activations) {
     Session session(Model::Load(path_),
                     {.activations = activations, .threads = 1});
-    std::vector<float> y(tokens * kN);
+    std::vector<float> y(tokens * kOutputs);
     const void* const inputs[] = {x_.data()};
     float* const outputs[] = {y.data()};
     session.Run(tokens, inputs, outputs);
@@ -76,13 +76,13 @@ class CApiTest : public ::testing::Test {
   TempDir dir_;
   const std::filesystem::path path_ = dir_ / "m.safetensors";
   lutra_model* model_ = nullptr;
-  const std::vector<float> x_ = RandomFloats(kMost * kK, 2);
-  std::vector<float> y_ = std::vector<float>(10 * kN);
+  const std::vector<float> x_ = RandomFloats(kMost * kInputs, 2);
+  std::vector<float> y_ = std::vector<float>(10 * kOutputs);
 };
 
 TEST_F(CApiTest, WorksFromC) {
   for (const size_t tokens : std::vector<size_t>{1, 7}) {
-    std::vector<float> y(tokens * kN);
+    std::vector<float> y(tokens * kOutputs);
     char description[100] = "";
     ASSERT_EQ(UseLutraFromC(path_.c_str(), 2, tokens, x_.data(), y.data(),
                             description, sizeof(description)),
@@ -175,7 +175,7 @@ TEST_F(CApiTest, TheAppsExecutor) {
   lutra_session* session = nullptr;
   ASSERT_EQ(lutra_session_create(model_, &options, &session), LUTRA_OK);
   executor = {};  // was copied
-  y_.resize(kMost * kN);
+  y_.resize(kMost * kOutputs);
   EXPECT_EQ(Run(session, kMost), LUTRA_OK);
   EXPECT_EQ(y_, Expected(kMost, kernels::ActivationType::kInt8PerGroup));
   EXPECT_GT(app.runs, 0u);
@@ -220,9 +220,9 @@ TEST_F(CApiTest, Queries) {
   EXPECT_STREQ(info.name, "y");
   EXPECT_EQ(info.type, LUTRA_FLOAT32);
   EXPECT_EQ(info.rank, 1u);
-  EXPECT_EQ(info.shape[0], kN);
+  EXPECT_EQ(info.shape[0], kOutputs);
   EXPECT_EQ(info.shape[1], 0u);
-  EXPECT_EQ(info.elements, kN);
+  EXPECT_EQ(info.elements, kOutputs);
   EXPECT_EQ(lutra_model_output(model_, 1, &info), LUTRA_INVALID_ARGUMENT);
   EXPECT_THAT(lutra_last_error(), HasSubstr("out of range"));
 }

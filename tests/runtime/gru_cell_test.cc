@@ -21,7 +21,7 @@
 namespace lutra {
 namespace {
 
-constexpr size_t kTokens = 13;
+constexpr size_t kGruTokens = 13;
 
 struct Gru {
   size_t units = 0;
@@ -92,12 +92,12 @@ std::vector<std::vector<float>> RunBoth(
   Program program(Model::Load(path), {.activations = activations,
                                       .executor = executor.get(),
                                       .threads = 1,
-                                      .context = kTokens});
+                                      .context = kGruTokens});
   std::vector<Sequence> sequences;
   sequences.push_back(program.NewSequence());
   sequences.push_back(program.NewSequence());
   std::vector<std::vector<float>> y(2);
-  for (size_t t = 0; t < kTokens; t += chunk) {
+  for (size_t t = 0; t < kGruTokens; t += chunk) {
     std::vector<Program::Rows> calls;
     std::vector<float> in;
     std::vector<size_t> counts;
@@ -131,11 +131,11 @@ std::vector<std::vector<float>> RunBoth(
 // steps.
 void Check(const Gru& gru, const ModelBuilder& builder,
            kernels::ActivationType activations, double tolerance,
-           size_t steps = kTokens) {
+           size_t steps = kGruTokens) {
   const size_t n = gru.units;
-  const std::vector<std::vector<float>> x = {RandomFloats(kTokens * 3 * n, 1),
-                                             RandomFloats(4 * 3 * n, 2)};
-  const auto y = RunBoth(builder, x, n, kTokens, 1, activations);
+  const std::vector<std::vector<float>> x = {
+      RandomFloats(kGruTokens * 3 * n, 1), RandomFloats(4 * 3 * n, 2)};
+  const auto y = RunBoth(builder, x, n, kGruTokens, 1, activations);
   for (size_t s = 0; s < 2; ++s) {
     const auto expected = Expected(gru, x[s]);
     ASSERT_EQ(y[s].size(), expected.size());

@@ -20,10 +20,10 @@
 namespace lutra {
 namespace {
 
-constexpr size_t kHeads = 3;
-constexpr size_t kHeadDim = 22;
-constexpr size_t kRow = kHeads * kHeadDim;
-constexpr size_t kTokens = 70;
+constexpr size_t kRopeHeads = 3;
+constexpr size_t kRopeHeadDim = 22;
+constexpr size_t kRow = kRopeHeads * kRopeHeadDim;
+constexpr size_t kRopeTokens = 70;
 constexpr float kScale = 1.25f;
 
 class RopeTest : public ::testing::TestWithParam<const char*> {
@@ -33,10 +33,10 @@ class RopeTest : public ::testing::TestWithParam<const char*> {
   // All tokens, `chunk` at a time.
   std::vector<float> Run(const std::shared_ptr<const Model>& model,
                          const std::vector<float>& x, size_t chunk) const {
-    Session session(model, {.context = kTokens});
+    Session session(model, {.context = kRopeTokens});
     std::vector<float> y(x.size());
-    for (size_t t = 0; t < kTokens; t += chunk) {
-      const size_t m = std::min(chunk, kTokens - t);
+    for (size_t t = 0; t < kRopeTokens; t += chunk) {
+      const size_t m = std::min(chunk, kRopeTokens - t);
       const void* const in = &x[t * kRow];
       float* const out = &y[t * kRow];
       session.Run(m, {&in, 1}, {&out, 1});
@@ -58,25 +58,25 @@ TEST_P(RopeTest, HasTheBitsOfTheReference) {
   ModelBuilder()
       .Input("x", {kRow})
       .Add(OpType::kRope, {"x"}, "y", "frequencies")
-      .Set("head_dim", double{kHeadDim})
+      .Set("head_dim", double{kRopeHeadDim})
       .Set("pairing", std::string(GetParam()))
       .Set("scale", double{kScale})
       .Output("y")
       .Floats("frequencies", {9}, frequencies)
       .Write(path);
   const auto model = Model::Load(path);
-  const std::vector<float> x = RandomFloats(kTokens * kRow, 1);
+  const std::vector<float> x = RandomFloats(kRopeTokens * kRow, 1);
 
   std::vector<float> expected(x.size());
-  for (size_t t = 0; t < kTokens; ++t) {
-    for (size_t h = 0; h < kHeads; ++h) {
-      const size_t at = t * kRow + h * kHeadDim;
-      ReferenceRope({&x[at], kHeadDim}, t, frequencies, adjacent(), kScale,
+  for (size_t t = 0; t < kRopeTokens; ++t) {
+    for (size_t h = 0; h < kRopeHeads; ++h) {
+      const size_t at = t * kRow + h * kRopeHeadDim;
+      ReferenceRope({&x[at], kRopeHeadDim}, t, frequencies, adjacent(), kScale,
                     &expected[at]);
     }
   }
   kernels::ForEachVariant([&](const char* variant) {
-    for (const size_t chunk : {size_t{1}, size_t{7}, kTokens}) {
+    for (const size_t chunk : {size_t{1}, size_t{7}, kRopeTokens}) {
       const std::vector<float> y = Run(model, x, chunk);
       for (size_t i = 0; i < y.size(); ++i) {
         ASSERT_EQ(std::bit_cast<uint32_t>(y[i]),

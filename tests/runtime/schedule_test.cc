@@ -17,11 +17,11 @@
 namespace lutra {
 namespace {
 
-constexpr uint32_t kWidth = 48;
+constexpr uint32_t kNodeWidth = 48;
 
 class ScheduleTest : public ::testing::Test {
  public:
-  ScheduleTest() { builder_.Input("x", {kWidth}); }
+  ScheduleTest() { builder_.Input("x", {kNodeWidth}); }
 
   ScheduleTest& Linear(const std::string& input, const std::string& output,
                        bool packed = true) {
@@ -29,11 +29,12 @@ class ScheduleTest : public ::testing::Test {
     builder_.Add(OpType::kLinear, {input}, output, name);
     if (packed) {
       const auto w = kernels::MakeRandomMatrix(
-          {.n = kWidth, .k = kWidth, .bits = 4, .group_size = 16},
+          {.n = kNodeWidth, .k = kNodeWidth, .bits = 4, .group_size = 16},
           kernels::TableKind::kSmall, rng_);
       builder_.Packed(name, {w.blob.get(), w.blob_bytes});
     } else {
-      builder_.Floats(name, {kWidth, kWidth}, RandomFloats(kWidth * kWidth, 1));
+      builder_.Floats(name, {kNodeWidth, kNodeWidth},
+                      RandomFloats(kNodeWidth * kNodeWidth, 1));
     }
     return *this;
   }
@@ -74,9 +75,9 @@ class ScheduleTest : public ::testing::Test {
   // Output "y" of three tokens.
   static std::vector<float> Run(std::shared_ptr<const Model> model) {
     Session session(model, {.threads = 1});
-    const std::vector<float> x = RandomFloats(3 * kWidth, 5);
+    const std::vector<float> x = RandomFloats(3 * kNodeWidth, 5);
     std::vector<std::vector<float>> y(model->outputs().size(),
-                                      std::vector<float>(3 * kWidth));
+                                      std::vector<float>(3 * kNodeWidth));
     const void* const inputs[] = {x.data()};
     std::vector<float*> outputs;
     for (std::vector<float>& values : y) outputs.push_back(values.data());

@@ -27,7 +27,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr size_t kTokens = 45;
+constexpr size_t kSequenceTokens = 45;
 
 // Feeds ids in calls of the given sizes; the logits of every token.
 std::vector<float> Feed(Session& session, std::span<const int32_t> ids,
@@ -62,7 +62,7 @@ class SequenceTest : public ::testing::Test {
 
   TempDir dir_;
   int files_ = 0;
-  const std::vector<int32_t> ids_ = RandomIds(kTokens, 50, 1);
+  const std::vector<int32_t> ids_ = RandomIds(kSequenceTokens, 50, 1);
 };
 
 TEST_F(SequenceTest, LlamaIsTheFormula) {
@@ -156,7 +156,8 @@ TEST_F(SequenceTest, BitsDoNotDependOnCallsNorThreads) {
     std::vector<float> first;
     for (const size_t threads : std::vector<size_t>{1, 3}) {
       for (const std::vector<size_t>& calls :
-           {std::vector<size_t>{kTokens}, std::vector<size_t>(kTokens, 1),
+           {std::vector<size_t>{kSequenceTokens},
+            std::vector<size_t>(kSequenceTokens, 1),
             std::vector<size_t>{1, 16, 7, 21}}) {
         Session session(model, {.threads = threads, .cache = cache});
         const auto y = Feed(session, ids_, calls);
@@ -200,42 +201,43 @@ TEST_F(SequenceTest, RunLastIsTheLastRow) {
         }
       }
     }
-    EXPECT_EQ(session.position(), kTokens);
+    EXPECT_EQ(session.position(), kSequenceTokens);
   }
 }
 
 TEST_F(SequenceTest, ResetAndRewind) {
   Session session(Packed(), {.threads = 1});
   EXPECT_EQ(session.context(), 64u);
-  const auto all = Feed(session, ids_, {kTokens});
-  EXPECT_EQ(session.position(), kTokens);
+  const auto all = Feed(session, ids_, {kSequenceTokens});
+  EXPECT_EQ(session.position(), kSequenceTokens);
   session.Rewind(10);
   EXPECT_EQ(session.position(), 10u);
-  EXPECT_EQ(Feed(session, std::span(ids_).subspan(10), {5, kTokens - 15}),
-            std::vector<float>(all.begin() + 10 * 50, all.end()));
-  EXPECT_THAT(ErrorMessage([&] { session.Rewind(kTokens + 1); }),
+  EXPECT_EQ(
+      Feed(session, std::span(ids_).subspan(10), {5, kSequenceTokens - 15}),
+      std::vector<float>(all.begin() + 10 * 50, all.end()));
+  EXPECT_THAT(ErrorMessage([&] { session.Rewind(kSequenceTokens + 1); }),
               HasSubstr("cannot go back to position 46 of a sequence of 45"));
   session.Reset();
   EXPECT_EQ(session.position(), 0u);
-  EXPECT_EQ(Feed(session, ids_, {kTokens}), all);
+  EXPECT_EQ(Feed(session, ids_, {kSequenceTokens}), all);
 }
 
 TEST_F(SequenceTest, TheContextIsALimit) {
   Session session(Packed(), {.threads = 1, .context = 50});
   EXPECT_EQ(session.context(), 50u);
-  Feed(session, ids_, {kTokens});
+  Feed(session, ids_, {kSequenceTokens});
   const std::string message =
       ErrorMessage([&] { Feed(session, std::span(ids_).first(6), {6}); });
   EXPECT_THAT(message,
               HasSubstr("6 tokens after 45 run past the context of 50"));
-  EXPECT_EQ(session.position(), kTokens);
+  EXPECT_EQ(session.position(), kSequenceTokens);
   Feed(session, std::span(ids_).first(5), {5});
   EXPECT_EQ(session.position(), 50u);
 }
 
 TEST_F(SequenceTest, AFailedCallChangesNothing) {
   Session session(Packed(), {.threads = 1});
-  const auto all = Feed(session, ids_, {kTokens});
+  const auto all = Feed(session, ids_, {kSequenceTokens});
   session.Rewind(20);
   const std::vector<int32_t> bad = {1, 2, 50};
   EXPECT_THAT(ErrorMessage([&] { Feed(session, bad, {3}); }),
@@ -247,12 +249,12 @@ TEST_F(SequenceTest, AFailedCallChangesNothing) {
 
 TEST_F(SequenceTest, Cancel) {
   Session session(Packed(), {.threads = 1});
-  const auto all = Feed(session, ids_, {kTokens});
+  const auto all = Feed(session, ids_, {kSequenceTokens});
   session.Reset();
   session.Cancel();
-  EXPECT_THROW(Feed(session, ids_, {kTokens}), Cancelled);
+  EXPECT_THROW(Feed(session, ids_, {kSequenceTokens}), Cancelled);
   EXPECT_EQ(session.position(), 0u);
-  EXPECT_EQ(Feed(session, ids_, {kTokens}), all);
+  EXPECT_EQ(Feed(session, ids_, {kSequenceTokens}), all);
 }
 
 TEST_F(SequenceTest, CancelFromAnotherThread) {
@@ -272,14 +274,14 @@ TEST_F(SequenceTest, CancelFromAnotherThread) {
 TEST_F(SequenceTest, ManySessionsShareAModel) {
   const auto model = Packed();
   Session reference(model, {.threads = 1});
-  const auto expected = Feed(reference, ids_, {kTokens});
+  const auto expected = Feed(reference, ids_, {kSequenceTokens});
   constexpr size_t kSessions = 4;
   std::vector<std::vector<float>> results(kSessions);
   std::vector<std::thread> threads;
   for (size_t i = 0; i < kSessions; ++i) {
     threads.emplace_back([&, i] {
       Session session(model, {.threads = i % 2 + 1});
-      results[i] = Feed(session, ids_, {i + 1, kTokens - i - 1});
+      results[i] = Feed(session, ids_, {i + 1, kSequenceTokens - i - 1});
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -315,7 +317,7 @@ TEST_F(SequenceTest, Profile) {
   Session session(model, {.threads = 1});
   EXPECT_TRUE(session.Profile().empty());
   session.EnableProfiling(true);
-  Feed(session, ids_, {kTokens - 1, 1});
+  Feed(session, ids_, {kSequenceTokens - 1, 1});
   session.EnableProfiling(false);
   Feed(session, std::span(ids_).first(1), {1});
   const auto profile = session.Profile();
@@ -337,10 +339,11 @@ TEST_F(SequenceTest, Profile) {
   ASSERT_NE(attention, profile.end());
   // Token i looks back at i + 1; scores and weighted sums cost the same.
   const size_t width = model->value(attention->name).ElementCount();
-  EXPECT_EQ(attention->multiply_adds, kTokens * (kTokens + 1) * width);
+  EXPECT_EQ(attention->multiply_adds,
+            kSequenceTokens * (kSequenceTokens + 1) * width);
   const NodeProfile& logits = profile.back();
   EXPECT_EQ(logits.op, OpType::kLinear);
-  EXPECT_EQ(logits.multiply_adds, kTokens * 50 * 32);
+  EXPECT_EQ(logits.multiply_adds, kSequenceTokens * 50 * 32);
   EXPECT_EQ(logits.bytes, 2 * model->file().Get("embedding").data.size());
   EXPECT_GT(logits.nanoseconds, 0u);
 }
@@ -373,10 +376,10 @@ TEST_F(SequenceTest, NodesWithTheSameKeysShareACache) {
     return Write(builder);
   };
   const auto run = [](Program& program) {
-    const auto values = RandomFloats(kTokens * 8, 1);
-    std::vector<float> y(kTokens * 8);
+    const auto values = RandomFloats(kSequenceTokens * 8, 1);
+    std::vector<float> y(kSequenceTokens * 8);
     Sequence sequence = program.NewSequence();
-    const Program::Rows rows = {&sequence, kTokens};
+    const Program::Rows rows = {&sequence, kSequenceTokens};
     const std::vector<const void*> in(3, values.data());
     float* const out = y.data();
     program.Run({&rows, 1}, in, {&out, 1});

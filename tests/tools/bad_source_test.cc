@@ -36,10 +36,10 @@ void PrintTo(const BadSource& bad, std::ostream* stream) {
   *stream << bad.name;
 }
 
-using Change = std::function<void(std::string&)>;
+using SourceChange = std::function<void(std::string&)>;
 
 // JSON merged into the file's (RFC 7386: null removes a member).
-Change Patch(const std::string& patch) {
+SourceChange Patch(const std::string& patch) {
   return [patch](std::string& text) {
     json root = json::parse(text);
     root.merge_patch(json::parse(patch));
@@ -48,33 +48,33 @@ Change Patch(const std::string& patch) {
 }
 
 // A first member of the JSON file's object, which need not be JSON.
-Change Member(const std::string& member) {
+SourceChange Member(const std::string& member) {
   return [member](std::string& text) {
     text.insert(text.find('{') + 1, member + ",");
   };
 }
 
 // A 32-bit number at a position.
-Change Word(size_t at, int64_t value) {
+SourceChange Word(size_t at, int64_t value) {
   return [at, value](std::string& bytes) {
     const auto word = static_cast<int32_t>(value);
     std::memcpy(bytes.data() + at, &word, sizeof(word));
   };
 }
 
-Change Cut(size_t left) {
+SourceChange Cut(size_t left) {
   return [left](std::string& bytes) { bytes.resize(left); };
 }
 
 // In the header of safetensors.
-Change Header(const std::string& from, const std::string& to) {
+SourceChange Header(const std::string& from, const std::string& to) {
   return [from, to](std::string& bytes) {
     bytes = RawFile::Parse(bytes).Replace(from, to).Bytes();
   };
 }
 
 // Other nodes of the graph.
-Change Nodes(const std::string& nodes) {
+SourceChange Nodes(const std::string& nodes) {
   return Patch(R"({"outputs": ["y"], "nodes": )" + nodes + "}");
 }
 
@@ -104,7 +104,7 @@ TEST_P(BadSourceTest, IsNamed) {
   EXPECT_LT(outcome.peak_bytes, size_t{256} << 20);
 }
 
-std::string CaseName(const ::testing::TestParamInfo<BadSource>& info) {
+std::string SourceCaseName(const ::testing::TestParamInfo<BadSource>& info) {
   return info.param.name;
 }
 
@@ -167,7 +167,7 @@ INSTANTIATE_TEST_SUITE_P(
                                 Cut(1000),
                                 {"tokenizer.bin", "truncated"},
                                 "model.bin"}),
-    CaseName);
+    SourceCaseName);
 
 INSTANTIATE_TEST_SUITE_P(
     HuggingFace, BadSourceTest,
@@ -287,7 +287,7 @@ INSTANTIATE_TEST_SUITE_P(
                   "tokenizer.json",
                   Patch(R"({"normalizer": {"type": "Shuffle"}})"),
                   {"tokenizer.json", "Shuffle"}}),
-    CaseName);
+    SourceCaseName);
 
 INSTANTIATE_TEST_SUITE_P(
     Others, BadSourceTest,
@@ -366,7 +366,7 @@ INSTANTIATE_TEST_SUITE_P(
                   "vocab.json",
                   Patch(R"({"b": 0})"),
                   {"vocab.json", "id 0"}}),
-    CaseName);
+    SourceCaseName);
 
 }  // namespace
 }  // namespace lutra::tools

@@ -312,6 +312,8 @@ if("packer" IN_LIST LUTRA_ROOMS)
 endif()
 if(LUTRA_BUILD_TOOLS)
   find_package(libedit)  # lines of a conversation are edited
+  find_package(AGG)  # plots as PNG files
+  find_package(PNG)
   if(LUTRA_MPI)
     find_package(MPI COMPONENTS C)  # processes that train together
   endif()

@@ -20,6 +20,7 @@ packages=(
   libhwy-dev libxnnpack-dev libcpuinfo-dev libpthreadpool-dev
   libeigen3-dev zlib1g-dev nlohmann-json3-dev libcli11-dev
   libpcre2-dev libutf8proc-dev libsentencepiece-dev libedit-dev
+  libagg-dev libpng-dev
   libflatbuffers-dev flatbuffers-compiler
   dataset-fashion-mnist
 )

@@ -97,7 +97,8 @@ TEST(RecomputedPartsTest, OfAChain) {
   const auto operations = Chain(16);
   const std::vector<size_t> outputs = {16};
   const auto parts = RecomputedParts(operations, outputs);
-  // Three values kept and parts of four, or four values kept and parts of three.
+  // Three values kept and parts of four, or four values kept and parts of
+  // three.
   EXPECT_EQ(MemoryOf(operations, outputs, parts), 7u);
   EXPECT_THAT(RecomputedParts(Chain(1), std::vector<size_t>{1}),
               ElementsAre(0));
@@ -117,9 +118,9 @@ TEST(RecomputedPartsTest, AreTheBestOfAll) {
       }
       least = std::min(least, MemoryOf(operations, outputs, parts));
     }
-    EXPECT_EQ(MemoryOf(operations, outputs,
-                       RecomputedParts(operations, outputs)),
-              least)
+    EXPECT_EQ(
+        MemoryOf(operations, outputs, RecomputedParts(operations, outputs)),
+        least)
         << "round " << round;
   }
 }

@@ -24,6 +24,11 @@ size_t Count(const std::string& text, const std::string& word) {
   return count;
 }
 
+std::string ChartSvg(const std::string& x_name,
+                     const std::vector<ChartPanel>& panels) {
+  return DrawingSvg(LineChart(x_name, panels));
+}
+
 TEST(LineChartTest, TicksAreRound) {
   EXPECT_THAT(ChartTicks(0, 10, 5), ElementsAre(0, 2, 4, 6, 8, 10));
   EXPECT_THAT(ChartTicks(3, 97, 4), ElementsAre(50));
@@ -34,7 +39,7 @@ TEST(LineChartTest, TicksAreRound) {
 }
 
 TEST(LineChartTest, DrawsEachSeriesOfEachPanel) {
-  const std::string svg = LineChartSvg(
+  const std::string svg = ChartSvg(
       "step",
       {{"loss <x>",
         {{"one & two", {1, 2, 3}, {3, 2, 1}}, {"b", {1, 2, 3}, {1, 1, 1}}}},
@@ -50,7 +55,7 @@ TEST(LineChartTest, DrawsEachSeriesOfEachPanel) {
 TEST(LineChartTest, LeavesOutWhatIsNoNumberAndThinsWhatIsMuch) {
   constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   const std::string gap =
-      LineChartSvg("x", {{"y", {{"a", {0, 1, 2}, {0, kNaN, 1}}}}});
+      ChartSvg("x", {{"y", {{"a", {0, 1, 2}, {0, kNaN, 1}}}}});
   EXPECT_THAT(gap, HasSubstr("points=\"90.0,190.0 820.0,20.0 \""));
   EXPECT_THAT(gap, Not(HasSubstr("nan")));
   ChartSeries many{"m", {}, {}};
@@ -58,8 +63,8 @@ TEST(LineChartTest, LeavesOutWhatIsNoNumberAndThinsWhatIsMuch) {
     many.x.push_back(i);
     many.y.push_back(i % 2);
   }
-  EXPECT_LT(LineChartSvg("x", {{"y", {many}}}).size(), 20000u);
-  EXPECT_THAT(LineChartSvg("x", {{"y", {{"a", {}, {}}}}}),
+  EXPECT_LT(ChartSvg("x", {{"y", {many}}}).size(), 20000u);
+  EXPECT_THAT(ChartSvg("x", {{"y", {{"a", {}, {}}}}}),
               Not(HasSubstr("polyline")));
 }
 
@@ -70,7 +75,7 @@ TEST(LineChartTest, LogarithmicAxes) {
   EXPECT_THAT(LogarithmicTicks(1, 10000), ElementsAre(1, 10, 100, 1000, 10000));
   // Factors of ten are as far apart; what is not above 0 has no place.
   const std::string svg =
-      LineChartSvg("x", {{"y", {{"a", {0, 1, 2, 3}, {0, 0.1, 1, 10}}}, true}});
+      ChartSvg("x", {{"y", {{"a", {0, 1, 2, 3}, {0, 0.1, 1, 10}}}, true}});
   EXPECT_THAT(svg, HasSubstr("points=\"333.3,190.0 576.7,105.0 820.0,20.0 \""));
   EXPECT_EQ(Count(svg, "<circle"), 3u);
 }

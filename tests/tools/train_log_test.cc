@@ -57,6 +57,14 @@ TEST_F(TrainLogTest, LogsAreDrawn) {
       Train({"--log", Path("bits.csv"), "--bits", "2", "--group-size", "16"}));
   EXPECT_THAT(ReadBytes(Path("bits.csv")), HasSubstr(",grid_distance/down,"));
   OutputOf({"plot", Path("bits.csv"), "--layers", "-o", svg});
+  // The name says what kind of file it is.
+  const Outcome png =
+      RunLutra({"plot", Path("bits.csv"), "-o", Path("picture.png")});
+  if (png.exit_code == 0) {
+    EXPECT_TRUE(ReadBytes(Path("picture.png")).starts_with("\x89PNG"));
+  } else {
+    EXPECT_THAT(png.err, HasSubstr("built without AGG and libpng"));
+  }
   EXPECT_EQ(RunLutra({"plot", Path("float.csv"), Path("bits.csv"), "--layers",
                       "-o", svg})
                 .exit_code,

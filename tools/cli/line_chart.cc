@@ -77,6 +77,11 @@ std::string ColorOf(size_t i, size_t count) {
   return text.data();
 }
 
+Drawing::Line Straight(Drawing::Point from, Drawing::Point to,
+                       const char* color) {
+  return {{from, to}, color};
+}
+
 // As many digits as tell the ticks apart.
 std::string TickText(double tick, double step) {
   if (std::fabs(tick) < step / 2) return "0";
@@ -112,8 +117,8 @@ ChartSeries Thinned(const ChartSeries& all, bool logarithmic) {
   return means;
 }
 
-std::string Panel(const ChartPanel& panel, const Range& x, double top,
-                  size_t colors) {
+void DrawPanel(const ChartPanel& panel, const Range& x, double top,
+               size_t colors, Drawing& drawing) {
   std::vector<ChartSeries> lines;
   Range y;
   for (const ChartSeries& series : panel.series) {
@@ -131,42 +136,38 @@ std::string Panel(const ChartPanel& panel, const Range& x, double top,
   const auto place_y = [&](double v) {
     return bottom - kPlotHeight * y.Share(v);
   };
-  std::string svg;
   const std::vector<double> ticks =
       panel.logarithmic
           ? LogarithmicTicks(std::pow(10, y.low), std::pow(10, y.high))
           : ChartTicks(y.low, y.high, 5);
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
+  auto& shapes = drawing.shapes;
   for (const double tick : ticks) {
     const double at = place_y(panel.logarithmic ? std::log10(tick) : tick);
-    svg += SvgLine(kLeft, at, kLeft + kPlotWidth, at, kFaint);
-    svg += SvgText(kLeft - 8, at + 4,
-                   panel.logarithmic ? Short(tick) : TickText(tick, step),
-                   "text-anchor=\"end\"");
+    shapes.push_back(Straight({kLeft, at}, {kLeft + kPlotWidth, at}, kFaint));
+    shapes.push_back(
+        Drawing::Words{{kLeft - 8, at + 4},
+                       panel.logarithmic ? Short(tick) : TickText(tick, step),
+                       Drawing::Words::Anchor::kEnd});
   }
-  svg += SvgLine(kLeft, top, kLeft, bottom, kSvgInk);
-  svg += SvgLine(kLeft, bottom, kLeft + kPlotWidth, bottom, kSvgInk);
-  const double middle = top + kPlotHeight / 2;
-  svg += SvgText(18, middle, panel.y_name,
-                 "text-anchor=\"middle\" transform=\"rotate(-90 18 " +
-                     SvgNumber(middle) + ")\"");
+  shapes.push_back(Straight({kLeft, top}, {kLeft, bottom}, kSvgInk));
+  shapes.push_back(
+      Straight({kLeft, bottom}, {kLeft + kPlotWidth, bottom}, kSvgInk));
+  shapes.push_back(Drawing::Words{{18, top + kPlotHeight / 2},
+                                  panel.y_name,
+                                  Drawing::Words::Anchor::kMiddle,
+                                  /*upwards=*/true});
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].x.empty()) continue;
-    const std::string color = ColorOf(i, colors);
-    std::string points;
-    std::string dots;
+    Drawing::Line line = {{}, ColorOf(i, colors), 1.5};
     for (size_t j = 0; j < lines[i].x.size(); ++j) {
-      const std::string at_x = SvgNumber(place_x(lines[i].x[j]));
-      const std::string at_y = SvgNumber(place_y(lines[i].y[j]));
-      points += at_x + "," + at_y + " ";
-      dots += "<circle r=\"3\" cx=\"" + at_x + "\" cy=\"" + at_y +
-              "\" fill=\"" + color + "\"/>\n";
+      line.points.push_back({place_x(lines[i].x[j]), place_y(lines[i].y[j])});
     }
-    svg += "<polyline fill=\"none\" stroke-width=\"1.5\" stroke=\"" + color +
-           "\" points=\"" + points + "\"/>\n";
-    if (has_dots) svg += dots;
+    shapes.push_back(line);
+    for (size_t j = 0; j < line.points.size() && has_dots; ++j) {
+      shapes.push_back(Drawing::Dot{line.points[j], 3, line.color});
+    }
   }
-  return svg;
 }
 
 }  // namespace
@@ -200,8 +201,8 @@ std::vector<double> LogarithmicTicks(double low, double high) {
   return ticks;
 }
 
-std::string LineChartSvg(const std::string& x_name,
-                         const std::vector<ChartPanel>& panels) {
+Drawing LineChart(const std::string& x_name,
+                  const std::vector<ChartPanel>& panels) {
   Range x;
   std::vector<std::string> names;
   for (const ChartPanel& panel : panels) {
@@ -222,33 +223,37 @@ std::string LineChartSvg(const std::string& x_name,
       std::max<size_t>(1, static_cast<size_t>(kPlotWidth / column));
   const size_t legend_lines = (names.size() + columns - 1) / columns;
   const double plots = kTop + kPanelHeight * static_cast<double>(panels.size());
-  const double height =
-      plots + 45 + kLegendLine * static_cast<double>(legend_lines);
-  std::string svg;
+  Drawing drawing;
+  drawing.width = kWidth;
+  drawing.height = plots + 45 + kLegendLine * static_cast<double>(legend_lines);
+  auto& shapes = drawing.shapes;
   const std::vector<double> ticks = ChartTicks(x.low, x.high, 8);
   const double step = ticks.size() > 1 ? ticks[1] - ticks[0] : 1;
   for (const double tick : ticks) {
     const double at = kLeft + kPlotWidth * x.Share(tick);
-    svg += SvgLine(at, kTop, at, plots - kPanelHeight + kPlotHeight, kFaint);
-    svg +=
-        SvgText(at, plots - 12, TickText(tick, step), "text-anchor=\"middle\"");
+    shapes.push_back(
+        Straight({at, kTop}, {at, plots - kPanelHeight + kPlotHeight}, kFaint));
+    shapes.push_back(Drawing::Words{{at, plots - 12},
+                                    TickText(tick, step),
+                                    Drawing::Words::Anchor::kMiddle});
   }
   double top = kTop;
   for (const ChartPanel& panel : panels) {
-    svg += Panel(panel, x, top, names.size());
+    DrawPanel(panel, x, top, names.size(), drawing);
     top += kPanelHeight;
   }
-  svg += SvgText(kLeft + kPlotWidth / 2, plots + 8, x_name,
-                 "text-anchor=\"middle\"");
+  shapes.push_back(Drawing::Words{{kLeft + kPlotWidth / 2, plots + 8},
+                                  x_name,
+                                  Drawing::Words::Anchor::kMiddle});
   for (size_t i = 0; i < names.size(); ++i) {
     const double left = kLeft + column * static_cast<double>(i % columns);
     const double y =
         plots + 32 + kLegendLine * static_cast<double>(i / columns);
-    svg += SvgRectangle(left, y - 7, 22, 3,
-                        "fill=\"" + ColorOf(i, names.size()) + "\"");
-    svg += SvgText(left + kLegendMark, y, names[i], "");
+    shapes.push_back(
+        Drawing::Box{{left, y - 7}, 22, 3, ColorOf(i, names.size())});
+    shapes.push_back(Drawing::Words{{left + kLegendMark, y}, names[i]});
   }
-  return SvgPicture(kWidth, height, svg);
+  return drawing;
 }
 
 }  // namespace lutra::tools

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/cli/drawing.h"
+
 namespace lutra::tools {
 
 // What is drawn as one line: y against x, which rises. Points whose y is not
@@ -21,13 +23,13 @@ struct ChartPanel {
   bool logarithmic = false;
 };
 
-// An SVG picture of panels one below the other over one x axis, each with a y
+// A picture of panels one below the other over one x axis, each with a y
 // axis of its own. Series of the same place in all panels have one colour,
 // which a legend names; many have colours that go from dark blue to red. A line
 // of many points is that of the means of a few hundred; where lines have few,
 // each point has a dot.
-std::string LineChartSvg(const std::string& x_name,
-                         const std::vector<ChartPanel>& panels);
+Drawing LineChart(const std::string& x_name,
+                  const std::vector<ChartPanel>& panels);
 
 // Round numbers from `low` to `high`, about `count` of them.
 std::vector<double> ChartTicks(double low, double high, size_t count);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <iostream>
 #include <iterator>
 #include <map>
@@ -30,7 +31,7 @@ constexpr const char* kPlotExample =
     "  lutra train ... --log run.csv\n"
     "  lutra plot run.csv -o run.svg\n"
     "  lutra plot float.jsonl hard.jsonl parq.jsonl -o runs.svg\n"
-    "  lutra plot parq.jsonl --layers -o layers.svg\n"
+    "  lutra plot parq.jsonl --layers -o layers.png\n"
     "  lutra eval --text wiki.txt --reference float.safetensors --json \\\n"
     "    llm-2.safetensors llm-3.safetensors llm-4.safetensors > gptq.json\n"
     "  lutra plot plain.json gptq.json -o bits.svg";
@@ -146,6 +147,10 @@ struct PlotVerb {
   OutputFormat format = OutputFormat::kTable;
   bool layers = false;
 
+  bool IsPng() const {
+    return std::filesystem::path(output).extension() == ".png";
+  }
+
   void Run() const {
     OutputFile file(output);
     std::vector<ChartPanel> panels;
@@ -176,9 +181,10 @@ struct PlotVerb {
     }
     EraseEmpty(panels);
     const char* const x_name = results.empty() ? "step" : "bits per weight";
-    file.Append(LineChartSvg(
+    const Drawing chart = LineChart(
         layers ? "step (distance of weights from their grids)" : x_name,
-        panels));
+        panels);
+    file.Append(IsPng() ? DrawingPng(chart) : DrawingSvg(chart));
     file.Commit();
     if (!results.empty()) return results.Print(format);
     std::cout << OneLine(output) << ": " << panels.size()
@@ -198,7 +204,8 @@ void AddPlotVerb(CommandLine& line) {
            "What 'lutra train --log' has written, or 'lutra eval --text ... "
            "--json' prints; each is a line of the picture")
       .Required();
-  plot.Add("-o,--output", verb->output, "SVG file to write")
+  plot.Add("-o,--output", verb->output,
+           "Picture to write: PNG for .png, else SVG")
       .TypeName("FILE")
       .Required();
   plot.AddFlag("--layers", verb->layers,

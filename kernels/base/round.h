@@ -11,12 +11,11 @@ inline float RoundToEven(float x) {
 }
 
 // The same, clamped to integers low <= high of magnitudes below 2^20, of any x.
+// Clamped first, by bounds that the compiler does not know: otherwise it makes
+// a branch of each.
 inline float RoundToEven(float x, float low, float high) {
-  constexpr float kFar = 0x1p20f;  // far beyond both
-  const float above = x < -kFar ? -kFar : x;
-  const float level = RoundToEven(above > kFar ? kFar : above);
-  const float bounded = level < low ? low : level;
-  return bounded > high ? high : bounded;
+  const float above = x < low ? low : x;
+  return RoundToEven(above > high ? high : above);
 }
 
 }  // namespace lutra

@@ -96,7 +96,8 @@ inline int32_t QuantizeBetween(const TokenScale& t, const float* x,
   return sum;
 }
 
-inline void QuantizeToken(const GemmJob& job, size_t token) {
+// With the scale of the whole token.
+inline void QuantizeToken(const GemmJob& job, size_t token, TokenScale t) {
   const LutGeometry& geometry = job.w->geometry;
   // Copied, as a store of int8 might change everything else in memory.
   const size_t width = job.width;
@@ -111,8 +112,6 @@ inline void QuantizeToken(const GemmJob& job, size_t token) {
   const size_t tile = width == 1 ? token : token / width;
   const size_t lane = token - tile * width;
   const float* x = job.arguments.x + token * job.arguments.x_stride;
-  TokenScale t = WithRange(job.arguments, type,
-                           FindTokenScale(type, x, job.w->format.k, bits));
   const bool finite = !std::isnan(t.scale);
   const bool per_group = group_scales != nullptr && finite;
   const int32_t factor = kSignedTables ? 0 : job.w->table_min;
@@ -145,8 +144,24 @@ inline void QuantizeToken(const GemmJob& job, size_t token) {
   }
 }
 
+// Scales of several tokens first: each takes three divisions, one after the
+// other, which a CPU then does for some tokens at a time.
 void Quantize(const GemmJob& job, size_t first, size_t count) {
-  for (size_t i = first; i < first + count; ++i) QuantizeToken(job, i);
+  constexpr size_t kTokens = 16;
+  const GemmArguments& a = job.arguments;
+  TokenScale scales[kTokens];
+  for (size_t begin = 0; begin < count; begin += kTokens) {
+    const size_t tokens = std::min(kTokens, count - begin);
+    const float* x = a.x + (first + begin) * a.x_stride;
+    for (size_t i = 0; i < tokens; ++i) {
+      scales[i] = WithRange(a, job.type,
+                            FindTokenScale(job.type, x + i * a.x_stride,
+                                           job.w->format.k, a.activation_bits));
+    }
+    for (size_t i = 0; i < tokens; ++i) {
+      QuantizeToken(job, first + begin + i, scales[i]);
+    }
+  }
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION

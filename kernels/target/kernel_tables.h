@@ -59,6 +59,8 @@ struct VectorKernels {
                        float* y);
   void (*layer_norm_row)(const float* x, const float* weight, const float* bias,
                          size_t n, float eps, float* y);
+  void (*sum_window)(const WindowTaps& taps, const float* bias, size_t n,
+                     float* y);
 };
 using AttendTokensFunction = void (*)(const AttentionShape& shape,
                                       const AttentionTokens& tokens,

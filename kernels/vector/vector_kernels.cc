@@ -26,6 +26,7 @@ struct VectorKernelsOf {
 
 #if LUTRA_HAS_BLOCKS
 #include "kernels/vector/norm-inl.h"
+#include "kernels/vector/window-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
@@ -161,9 +162,9 @@ void ConvertToFloat16(const float* x, size_t n, uint16_t* y) {
 }
 
 const VectorKernels* Kernels() {
-  static constexpr VectorKernels kKernels = {ApplyFunction,    ConvertToFloat32,
-                                             ConvertToFloat16, SoftmaxRow,
-                                             RmsNormRow,       LayerNormRow};
+  static constexpr VectorKernels kKernels = {
+      ApplyFunction, ConvertToFloat32, ConvertToFloat16, SoftmaxRow,
+      RmsNormRow,    LayerNormRow,     SumWindow};
   return &kKernels;
 }
 
@@ -184,7 +185,8 @@ namespace lutra::kernels {
 const VectorKernels* FindVectorKernels(int64_t target) noexcept {
   static constexpr VectorKernels kReference = {
       reference::Apply,      reference::ToFloat32,  reference::ToFloat16,
-      reference::SoftmaxRow, reference::RmsNormRow, reference::LayerNormRow};
+      reference::SoftmaxRow, reference::RmsNormRow, reference::LayerNormRow,
+      reference::SumWindow};
   const auto kernels = FindTargetOrWorse<VectorKernelsOf>(target);
   return kernels == nullptr ? &kReference : kernels();
 }

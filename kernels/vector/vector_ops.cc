@@ -35,4 +35,9 @@ void LayerNormRow(const float* x, const float* weight, const float* bias,
   Active().layer_norm_row(x, weight, bias, n, eps, y);
 }
 
+void SumWindow(const WindowTaps& taps, const float* bias, size_t n,
+               float* y) noexcept {
+  Active().sum_window(taps, bias, n, y);
+}
+
 }  // namespace lutra::kernels

@@ -80,4 +80,18 @@ void LayerNormRow(const float* x, const float* weight, const float* bias,
   }
 }
 
+void SumWindow(const WindowTaps& taps, const float* bias, size_t n,
+               float* y) noexcept {
+  for (size_t c = 0; c < n; ++c) {
+    float sum = 0.0f;
+    for (size_t i = 0; i < taps.rows; ++i) {
+      for (size_t j = 0; j < taps.columns; ++j) {
+        sum += taps.x[i * taps.x_row + j * taps.x_column + c] *
+               taps.weight[i * taps.weight_row + j * taps.weight_column + c];
+      }
+    }
+    y[c] = bias == nullptr ? sum : sum + bias[c];
+  }
+}
+
 }  // namespace lutra::kernels::reference

@@ -50,7 +50,7 @@ size_t GatheredBytes(const Window2d& w, size_t m) {
 class Conv2dStep : public Step {
  public:
   Conv2dStep(const Model& model, const Node& node, const Execution& execution,
-             const Binding& binding)
+             const Binding& binding, float* output, const Epilogue& epilogue)
       : window_(MakeWindow2d(model, node, Input(model, node))),
         block_(BlockPixels(window_, binding.m)),
         gathered_(static_cast<float*>(binding.scratch)),
@@ -58,7 +58,8 @@ class Conv2dStep : public Step {
                  static_cast<std::byte*>(binding.scratch) +
                      GatheredBytes(window_, binding.m)),
         x_(static_cast<const float*>(binding.inputs[0])),
-        y_(binding.output),
+        y_(output),
+        epilogue_(epilogue),
         execution_(execution) {}
 
   void Run(size_t m, const Call&) override {
@@ -80,8 +81,9 @@ class Conv2dStep : public Step {
                       }
                     });
       }
-      product_.Run(pointwise ? x_ + first * k : gathered_, count,
-                   y_ + first * product_.weight().n);
+      const size_t done = first * product_.weight().n;
+      product_.Run(pointwise ? x_ + first * k : gathered_, count, y_ + done,
+                   epilogue_.From(done));
     }
   }
 
@@ -96,6 +98,7 @@ class Conv2dStep : public Step {
   MatrixProduct product_;
   const float* x_;
   float* y_;
+  Epilogue epilogue_;
   Execution execution_;
 };
 
@@ -152,7 +155,27 @@ class Conv2d : public Operator {
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
-    return std::make_unique<Conv2dStep>(model, node, execution, binding);
+    return std::make_unique<Conv2dStep>(model, node, execution, binding,
+                                        binding.output, Epilogue());
+  }
+
+  // With the function and the sum that follow, not with others.
+  bool Fuses(const Model&, const Node&) const override { return true; }
+  bool FusesWith(const Model&, const Node&, const Node&) const override {
+    return false;
+  }
+  size_t FusedScratchBytes(const Model& model, Span<const FusedNode> nodes,
+                           const Execution& execution,
+                           size_t m) const override {
+    return ScratchBytes(model, *nodes[0].node, execution, m);
+  }
+  std::unique_ptr<Step> BindFused(const Model& model,
+                                  Span<const FusedNode> nodes,
+                                  const Execution& execution,
+                                  const Binding& binding) const override {
+    return std::make_unique<Conv2dStep>(model, *nodes[0].node, execution,
+                                        binding, nodes[0].output,
+                                        Epilogue(nodes[0]));
   }
 };
 

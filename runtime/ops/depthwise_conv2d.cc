@@ -1,7 +1,8 @@
 #include <algorithm>
 #include <string>
 
-#include "kernels/base/clones.h"
+#include "lutra/kernels/vector_ops.h"
+#include "runtime/ops/epilogue.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 #include "runtime/ops/window2d.h"
@@ -9,39 +10,23 @@
 namespace lutra {
 namespace {
 
-// An output pixel of an image, without the bias.
-LUTRA_CLONES void SumTaps(const Window2d& w, const float* __restrict image,
-                          const float* __restrict weight, size_t row,
-                          size_t column, float* __restrict out) {
-  std::fill(out, out + w.channels, 0.0f);
-  for (size_t ky = 0; ky < w.kernel[0]; ++ky) {
-    for (size_t kx = 0; kx < w.kernel[1]; ++kx, weight += w.channels) {
-      const size_t y = w.Row(row, ky);
-      const size_t x = w.Column(column, kx);
-      if (y >= w.height || x >= w.width) continue;
-      const float* in = image + (y * w.width + x) * w.channels;
-      for (size_t c = 0; c < w.channels; ++c) out[c] += in[c] * weight[c];
-    }
-  }
-}
-
 class DepthwiseStep : public Step {
  public:
   DepthwiseStep(const Model& model, const Node& node,
-                const Execution& execution, const Binding& binding)
+                const Execution& execution, const Binding& binding,
+                float* output, const Epilogue& epilogue)
       : window_(MakeWindow2d(model, node, model.value(node.inputs[0]))),
         weight_(model.file().Get(node.weight).Floats(model.path()).data()),
         bias_(node.bias.empty()
                   ? nullptr
                   : model.file().Get(node.bias).Floats(model.path()).data()),
         x_(static_cast<const float*>(binding.inputs[0])),
-        y_(binding.output),
+        y_(output),
+        epilogue_(epilogue),
         execution_(execution) {}
 
   void Run(size_t m, const Call&) override {
-    ForEachOutputPixel(
-        window_, m, execution_,
-        [this](size_t row, size_t column) { Pixel(row, column); });
+    ForEachOutputRow(window_, m, execution_, [this](size_t row) { Row(row); });
   }
 
   StepCost Cost(size_t m, const Call&) const override {
@@ -52,13 +37,33 @@ class DepthwiseStep : public Step {
 
  private:
   // `row` counts through all images.
-  void Pixel(size_t row, size_t column) const {
+  void Row(size_t row) const {
     const Window2d& w = window_;
+    const size_t place = row % w.out_height;  // in its image
     const float* image = x_ + row / w.out_height * w.InputSize();
-    float* out = y_ + (row * w.out_width + column) * w.channels;
-    SumTaps(w, image, weight_, row % w.out_height, column, out);
-    if (bias_ == nullptr) return;
-    for (size_t c = 0; c < w.channels; ++c) out[c] += bias_[c];
+    const Window2d::Range rows = w.RowTaps(place);
+    kernels::WindowTaps taps;
+    taps.rows = rows.end - rows.begin;
+    taps.x_row = w.dilation[0] * w.width * w.channels;
+    taps.x_column = w.dilation[1] * w.channels;
+    taps.weight_row = w.kernel[1] * w.channels;
+    taps.weight_column = w.channels;
+    const size_t size = w.out_width * w.channels;
+    float* out = y_ + row * size;
+    for (size_t column = 0; column < w.out_width; ++column) {
+      execution_.CheckCancelled();
+      const Window2d::Range columns = w.ColumnTaps(column);
+      taps.columns = columns.end - columns.begin;
+      if (taps.rows > 0 && taps.columns > 0) {
+        const size_t y = w.Row(place, rows.begin);
+        const size_t x = w.Column(column, columns.begin);
+        taps.x = image + (y * w.width + x) * w.channels;
+        taps.weight = weight_ + rows.begin * taps.weight_row +
+                      columns.begin * taps.weight_column;
+      }
+      kernels::SumWindow(taps, bias_, w.channels, out + column * w.channels);
+    }
+    epilogue_.From(row * size).Apply(out, size);
   }
 
   Window2d window_;
@@ -66,6 +71,7 @@ class DepthwiseStep : public Step {
   const float* bias_;    // [channels], or nullptr
   const float* x_;
   float* y_;
+  Epilogue epilogue_;
   Execution execution_;
 };
 
@@ -105,7 +111,22 @@ class DepthwiseConv2d : public Operator {
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,
                              const Execution& execution,
                              const Binding& binding) const override {
-    return std::make_unique<DepthwiseStep>(model, node, execution, binding);
+    return std::make_unique<DepthwiseStep>(model, node, execution, binding,
+                                           binding.output, Epilogue());
+  }
+
+  // With the function and the sum that follow, not with others.
+  bool Fuses(const Model&, const Node&) const override { return true; }
+  bool FusesWith(const Model&, const Node&, const Node&) const override {
+    return false;
+  }
+  std::unique_ptr<Step> BindFused(const Model& model,
+                                  Span<const FusedNode> nodes,
+                                  const Execution& execution,
+                                  const Binding& binding) const override {
+    return std::make_unique<DepthwiseStep>(model, *nodes[0].node, execution,
+                                           binding, nodes[0].output,
+                                           Epilogue(nodes[0]));
   }
 };
 

@@ -1,8 +1,10 @@
 #include "runtime/ops/matrix_product.h"
 
 #include "kernels/base/checked_math.h"
+#include "kernels/base/parallel.h"
 #include "runtime/base/aligned_memory.h"
 #include "runtime/base/out_of_memory.h"
+#include "runtime/base/work_size.h"
 
 namespace lutra {
 
@@ -42,8 +44,9 @@ MatrixProduct::MatrixProduct(const Model& model, const Node& node,
       RoundUpToAlignment(DenseScratchBytes(weight_, m)));
 }
 
-void MatrixProduct::Run(const float* x, size_t m, float* y) const {
-  Run(weight_, bias_, x, m, y);
+void MatrixProduct::Run(const float* x, size_t m, float* y,
+                        const Epilogue& epilogue) const {
+  Run(weight_, bias_, x, m, y, epilogue);
 }
 
 void MatrixProduct::RunRows(uint32_t first, uint32_t n, const float* x,
@@ -54,22 +57,27 @@ void MatrixProduct::RunRows(uint32_t first, uint32_t n, const float* x,
   if (weight_.packed != nullptr) {
     const kernels::LutMatrix rows = kernels::RowsOf(*weight_.packed, first, n);
     part.packed = &rows;
-    return Run(part, bias, x, m, y);
+    return Run(part, bias, x, m, y, {});
   }
   part.values = static_cast<const std::byte*>(weight_.values) +
                 size_t{first} * weight_.k * kernels::ByteSize(weight_.type);
-  Run(part, bias, x, m, y);
+  Run(part, bias, x, m, y, {});
 }
 
 void MatrixProduct::Run(const Weight& weight, const float* bias, const float* x,
-                        size_t m, float* y) const {
+                        size_t m, float* y, const Epilogue& epilogue) const {
   if (weight.packed == nullptr) {
     if (rounding_) {
       kernels::RoundActivations(*rounding_, x, m, weight.k, rounded_,
                                 /*inside=*/nullptr, executor_);
       x = rounded_;
     }
-    return MultiplyDense(weight, bias, x, m, y, scratch_, executor_);
+    MultiplyDense(weight, bias, x, m, y, scratch_, executor_);
+    ParallelFor(executor_, m * weight.n, kElementsPerTask,
+                [&](size_t begin, size_t end) {
+                  epilogue.From(begin).Apply(y + begin, end - begin);
+                });
+    return;
   }
   kernels::Gemm(*weight.packed, *input_.type,
                 {.x = x,
@@ -78,6 +86,9 @@ void MatrixProduct::Run(const Weight& weight, const float* bias, const float* x,
                  .bias = bias,
                  .y = y,
                  .y_stride = weight.n,
+                 .fusion = epilogue.fusion,
+                 .residual = epilogue.residual,
+                 .residual_stride = weight.n,
                  .range_min = input_.range_min,
                  .range_max = input_.range_max,
                  .activation_bits = input_.bits},

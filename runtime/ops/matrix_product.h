@@ -7,6 +7,7 @@
 #include "lutra/runtime/input_quantization.h"
 #include "lutra/runtime/operator.h"
 #include "runtime/ops/dense.h"
+#include "runtime/ops/epilogue.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
@@ -25,8 +26,9 @@ class MatrixProduct {
                 const Execution& execution, size_t m, void* scratch);
 
   const Weight& weight() const { return weight_; }
-  // Allocates nothing.
-  void Run(const float* x, size_t m, float* y) const;
+  // Allocates nothing. `epilogue` is that of the rows' outputs.
+  void Run(const float* x, size_t m, float* y,
+           const Epilogue& epilogue = {}) const;
   // The same with rows [first, first + n) of the weight alone, y [m, n]. Of
   // packed weights, both are multiples of kernels::kBlockRows.
   void RunRows(uint32_t first, uint32_t n, const float* x, size_t m,
@@ -35,7 +37,7 @@ class MatrixProduct {
 
  private:
   void Run(const Weight& weight, const float* bias, const float* x, size_t m,
-           float* y) const;
+           float* y, const Epilogue& epilogue) const;
 
   Weight weight_;
   const float* bias_;

@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 
+#include "kernels/base/clones.h"
 #include "kernels/base/parallel.h"
 #include "kernels/base/round.h"
 #include "runtime/base/work_size.h"
@@ -14,14 +15,18 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+template <typename Function>
+LUTRA_CLONES void Map(const float* __restrict x, size_t count,
+                      Function function, float* __restrict y) {
+  for (size_t i = 0; i < count; ++i) y[i] = function(x[i]);
+}
+
 // Calls function(x) for every element.
 template <typename Function>
 void ForEach(Executor* executor, size_t count, const float* from, float* to,
              const Function& function) {
   ParallelFor(executor, count, kElementsPerTask, [&](size_t begin, size_t end) {
-    const float* __restrict x = from;
-    float* __restrict y = to;
-    for (size_t i = begin; i < end; ++i) y[i] = function(x[i]);
+    Map(from + begin, end - begin, function, to + begin);
   });
 }
 

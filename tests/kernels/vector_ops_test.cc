@@ -288,6 +288,57 @@ TEST(VectorOpsTest, NormsHaveTheBitsOfTheReference) {
   }
 }
 
+// Windows of all shapes, also without a tap on the image.
+TEST(VectorOpsTest, WindowsHaveTheBitsOfTheReference) {
+  for (const size_t n : kSizes) {
+    for (const auto& [rows, columns] :
+         {std::pair<size_t, size_t>{3, 3}, {1, 4}, {2, 1}, {0, 3}, {2, 0}}) {
+      SCOPED_TRACE(std::to_string(n) + " channels, " + std::to_string(rows) +
+                   " by " + std::to_string(columns));
+      const size_t width = columns + 2;  // of the image, and of the window
+      const auto x = NormalFloats((rows + 1) * width * n, 6, 3.0f);
+      const auto w = NormalFloats((rows + 1) * width * n, 7);
+      const auto b = NormalFloats(n, 8);
+      const WindowTaps taps = {.rows = rows,
+                               .columns = columns,
+                               .x = x.data() + n,
+                               .x_row = width * n,
+                               .x_column = n,
+                               .weight = w.data(),
+                               .weight_row = (columns + 1) * n,
+                               .weight_column = n};
+      std::vector<float> expected(n);
+      for (const float* bias : {static_cast<const float*>(nullptr), b.data()}) {
+        reference::SumWindow(taps, bias, n, expected.data());
+        ExpectBits(expected, [&] {
+          std::vector<float> y(n, -1.0f);
+          SumWindow(taps, bias, n, y.data());
+          return y;
+        });
+      }
+    }
+  }
+}
+
+TEST(VectorOpsTest, WindowReferenceIsTheFormula) {
+  const std::vector<float> x = {1, 2, 3, 4, 5, 6};  // two channels
+  const std::vector<float> w = {10, 20, 30, 40};
+  const std::vector<float> b = {0.5f, -0.5f};
+  float y[2];
+  // Two taps, one above the other, with a pixel between them.
+  reference::SumWindow({.rows = 2,
+                        .columns = 1,
+                        .x = x.data(),
+                        .x_row = 4,
+                        .x_column = 2,
+                        .weight = w.data(),
+                        .weight_row = 2,
+                        .weight_column = 2},
+                       b.data(), 2, y);
+  EXPECT_EQ(y[0], 1 * 10 + 5 * 30 + 0.5f);
+  EXPECT_EQ(y[1], 2 * 20 + 6 * 40 - 0.5f);
+}
+
 TEST(VectorOpsTest, HalvesAreExact) {
   std::vector<uint16_t> all(65536);
   for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<uint16_t>(i);

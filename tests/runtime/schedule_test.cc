@@ -154,5 +154,72 @@ TEST_F(ScheduleTest, FusedNodesGiveTheSameBits) {
   EXPECT_EQ(Run(fused), Run(apart));
 }
 
+// Convolutions, too, of packed and float weights; each alone, also where
+// another has the same input.
+TEST_F(ScheduleTest, FusedConvolutionsGiveTheSameBits) {
+  constexpr uint32_t kChannels = 16;
+  const std::vector<int64_t> image = {7, 6, kChannels};
+  const std::vector<int64_t> kernel = {3, 3};
+  const std::vector<int64_t> padding = {1, 1, 1, 1};
+  ModelBuilder builder;
+  builder.Input("x", image);
+  const auto conv = [&](const std::string& from, const std::string& to,
+                        bool packed) {
+    const std::string weight = "w_" + to;
+    builder.Add(OpType::kConv2d, {from}, to, weight)
+        .Set("kernel", kernel)
+        .Set("padding", padding);
+    if (packed) {
+      const auto w = kernels::MakeRandomMatrix(
+          {.n = kChannels, .k = 9 * kChannels, .bits = 4, .group_size = 16},
+          kernels::TableKind::kSmall, rng_);
+      builder.Packed(weight, {w.blob.get(), w.blob_bytes});
+    } else {
+      builder.Floats(weight, {kChannels, 9 * kChannels},
+                     RandomFloats(kChannels * 9 * kChannels, 2));
+    }
+  };
+  conv("x", "a", true);
+  builder.Add(OpType::kRelu, {"a"}, "a1").Add(OpType::kAdd, {"a1", "x"}, "a2");
+  conv("a2", "b", false);
+  builder.Add(OpType::kGelu, {"b"}, "b1").Add(OpType::kAdd, {"a2", "b1"}, "b2");
+  builder.Add(OpType::kDepthwiseConv2d, {"b2"}, "c", "w_c", "b_c")
+      .Set("kernel", kernel)
+      .Set("padding", padding)
+      .Floats("w_c", {9, kChannels}, RandomFloats(9 * kChannels, 3))
+      .Floats("b_c", {kChannels}, RandomFloats(kChannels, 4))
+      .Add(OpType::kSilu, {"c"}, "c1")
+      .Add(OpType::kAdd, {"c1", "b2"}, "c2");
+  conv("c2", "d", true);
+  conv("c2", "e", true);
+  builder.Add(OpType::kMul, {"d", "e"}, "y").Output("y");
+  const auto run = [&](bool apart, size_t threads) {
+    ModelBuilder all = builder;
+    if (apart) {
+      for (const char* name : {"a", "a1", "b", "b1", "c", "c1"})
+        all.Output(name);
+    }
+    all.Write(dir_ / "m.safetensors");
+    const auto model = Model::Load(dir_ / "m.safetensors");
+    EXPECT_EQ(Steps(*model),
+              apart ? (Names{"a", "a1", "a2", "b", "b1", "b2", "c", "c1", "c2",
+                             "d", "e", "y"})
+                    : (Names{"a>a2+x", "b>b2+a2", "c>c2+b2", "d", "e", "y"}));
+    Session session(model, {.threads = threads});
+    const size_t size = 2 * model->outputs()[0].ElementCount();
+    const auto x = RandomFloats(size, 5);
+    std::vector<std::vector<float>> y(model->outputs().size(),
+                                      std::vector<float>(size));
+    const void* const inputs[] = {x.data()};
+    std::vector<float*> outputs;
+    for (std::vector<float>& values : y) outputs.push_back(values.data());
+    session.Run(2, inputs, outputs);
+    return y[0];
+  };
+  const auto expected = run(true, 1);
+  EXPECT_EQ(run(false, 1), expected);
+  EXPECT_EQ(run(false, 3), expected);
+}
+
 }  // namespace
 }  // namespace lutra

@@ -57,12 +57,12 @@ class PngPixels {
  public:
   explicit PngPixels(const std::string& png) {
     image_.version = PNG_IMAGE_VERSION;
-    EXPECT_NE(
-        png_image_begin_read_from_memory(&image_, png.data(), png.size()), 0);
+    EXPECT_NE(png_image_begin_read_from_memory(&image_, png.data(), png.size()),
+              0);
     image_.format = PNG_FORMAT_RGB;
     bytes_.resize(PNG_IMAGE_SIZE(image_));
-    EXPECT_NE(png_image_finish_read(&image_, nullptr, bytes_.data(), 0, nullptr),
-              0);
+    EXPECT_NE(
+        png_image_finish_read(&image_, nullptr, bytes_.data(), 0, nullptr), 0);
   }
 
   size_t width() const { return image_.width; }

@@ -34,7 +34,7 @@ struct Drawing {
     enum class Anchor { kStart, kMiddle, kEnd };
 
     Point at;
-    std::string text;  // UTF-8
+    std::string text;                // UTF-8
     Anchor anchor = Anchor::kStart;  // what of them is there
     bool upwards = false;            // instead of to the right
   };

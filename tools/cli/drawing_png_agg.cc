@@ -130,8 +130,7 @@ class Canvas {
     for (const bool is_measure : {true, false}) {
       png.resize(size);
       if (png_image_write_to_memory(&image, is_measure ? nullptr : png.data(),
-                                    &size, 0, bytes_.data(), 0,
-                                    nullptr) == 0) {
+                                    &size, 0, bytes_.data(), 0, nullptr) == 0) {
         throw Error(std::string("libpng: ") + image.message);
       }
     }

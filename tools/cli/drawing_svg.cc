@@ -54,7 +54,8 @@ std::string ShapeSvg(const Drawing::Words& words) {
 std::string DrawingSvg(const Drawing& drawing) {
   std::string content;
   for (const auto& shape : drawing.shapes) {
-    content += std::visit([](const auto& each) { return ShapeSvg(each); }, shape);
+    content +=
+        std::visit([](const auto& each) { return ShapeSvg(each); }, shape);
   }
   return SvgPicture(drawing.width, drawing.height, content);
 }

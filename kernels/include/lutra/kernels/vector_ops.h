@@ -77,6 +77,24 @@ void RmsNormRow(const float* x, const float* weight, size_t n, float eps,
 void LayerNormRow(const float* x, const float* weight, const float* bias,
                   size_t n, float eps, float* y) noexcept;
 
+// The taps of a window on an image, each of which has `n` channels with a
+// weight each: those of tap (i, j) are at x[i * x_row + j * x_column] and
+// weight[i * weight_row + j * weight_column].
+struct WindowTaps {
+  size_t rows = 0, columns = 0;
+  const float* x = nullptr;
+  size_t x_row = 0, x_column = 0;  // floats
+  const float* weight = nullptr;
+  size_t weight_row = 0, weight_column = 0;
+};
+
+//   y[c] = ((0 + x[0][c] * weight[0][c]) + x[1][c] * weight[1][c]) + ...
+//          (+ bias[c])
+// over the taps, row by row, for each of `n` channels: an output pixel of a
+// depthwise convolution. `bias` may be nullptr. y must not overlap the others.
+void SumWindow(const WindowTaps& taps, const float* bias, size_t n,
+               float* y) noexcept;
+
 namespace reference {
 
 void Apply(Function function, const float* x, size_t n, float* y) noexcept;
@@ -87,6 +105,8 @@ void RmsNormRow(const float* x, const float* weight, size_t n, float eps,
                 float* y) noexcept;
 void LayerNormRow(const float* x, const float* weight, const float* bias,
                   size_t n, float eps, float* y) noexcept;
+void SumWindow(const WindowTaps& taps, const float* bias, size_t n,
+               float* y) noexcept;
 
 }  // namespace reference
 

@@ -35,16 +35,17 @@ HWY_INLINE void DotChains(const float* a, size_t stride,
   for (size_t r = 0; r < kRows; ++r) {
     for (size_t i = 0; i < 4; ++i) sums[r][i] = hn::Zero(d);
   }
-  size_t j = 0;
-  for (; j + 4 <= depth; j += 4) {
-    VBlock rows[kRows];
-    for (size_t r = 0; r < kRows; ++r) {
-      rows[r] = hn::LoadDup128(d, a + r * stride + j);
-    }
-    for (size_t i = 0; i < 4; ++i) {
-      const VBlock column = LoadFours(d, columns + i, j);
+  // Two vectors of columns at a time, as a CPU has no registers for the
+  // addresses of four.
+  const size_t j = depth / 4 * 4;
+  for (size_t i = 0; i < 4; i += 2) {
+    for (size_t k = 0; k < j; k += 4) {
+      const VBlock first = LoadFours(d, columns + i, k);
+      const VBlock second = LoadFours(d, columns + i + 1, k);
       for (size_t r = 0; r < kRows; ++r) {
-        sums[r][i] = hn::MulAdd(rows[r], column, sums[r][i]);
+        const VBlock row = hn::LoadDup128(d, a + r * stride + k);
+        sums[r][i] = hn::MulAdd(row, first, sums[r][i]);
+        sums[r][i + 1] = hn::MulAdd(row, second, sums[r][i + 1]);
       }
     }
   }

@@ -16,8 +16,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 
-// kBlocks blocks of channels, from channel c on: sums of one block wait for each
-// other, those of several do not.
+// kBlocks blocks of channels, from channel c on: sums of one block wait for
+// each other, those of several do not.
 template <size_t kBlocks>
 HWY_INLINE void SumBlocks(const WindowTaps& taps, const float* bias, size_t c,
                           float* y) {

@@ -276,7 +276,27 @@ function(lutra_make_pcre2 folder)
   add_library(PCRE2::8BIT ALIAS lutra_pcre2)
 endfunction()
 function(lutra_make_utf8proc folder)
+  if(EMSCRIPTEN)  # whose programs travel: with its tables packed
+    set(unicode "${PROJECT_SOURCE_DIR}/bindings/web/unicode")
+    add_executable(write_tables "${unicode}/write_tables.c")
+    target_include_directories(write_tables SYSTEM PRIVATE "${folder}")
+    set(build "${PROJECT_BINARY_DIR}/lutra_utf8proc")
+    set(tables "${build}/utf8proc_data.c")
+    add_custom_command(
+      OUTPUT "${tables}"
+      COMMAND write_tables "${tables}"
+      DEPENDS write_tables)
+    foreach(file utf8proc.c utf8proc.h)
+      configure_file("${folder}/${file}" "${build}/${file}" COPYONLY)
+    endforeach()
+    set_source_files_properties("${build}/utf8proc.c"
+                                PROPERTIES OBJECT_DEPENDS "${tables}")
+    set(folder "${build}")
+  endif()
   add_library(lutra_utf8proc STATIC "${folder}/utf8proc.c")
+  if(EMSCRIPTEN)
+    target_include_directories(lutra_utf8proc PRIVATE "${unicode}")
+  endif()
   target_include_directories(lutra_utf8proc SYSTEM
                              PUBLIC $<BUILD_INTERFACE:${folder}>)
   target_compile_definitions(lutra_utf8proc PUBLIC UTF8PROC_STATIC)

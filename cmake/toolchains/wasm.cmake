@@ -7,8 +7,13 @@ get_filename_component(LUTRA_SYSROOT
                        ABSOLUTE)
 list(APPEND CMAKE_FIND_ROOT_PATH "${LUTRA_SYSROOT}")
 
-set(CMAKE_C_FLAGS_INIT "-msimd128 -fwasm-exceptions")
-set(CMAKE_CXX_FLAGS_INIT "-msimd128 -fwasm-exceptions -include \
+# Engines with SIMD and exceptions have the rest, too. Nothing asks for the types
+# of objects, whose names would be a tenth of the data.
+set(CMAKE_C_FLAGS_INIT
+    "-msimd128 -fwasm-exceptions -mbulk-memory -msign-ext -mnontrapping-fptoint \
+-mmutable-globals")
+set(CMAKE_CXX_FLAGS_INIT
+    "${CMAKE_C_FLAGS_INIT} -fno-rtti -include \
 \"${CMAKE_CURRENT_LIST_DIR}/wasm_std.h\"")
 # Linking with optimisation takes minutes in emscripten 3.1.6.
 set(CMAKE_EXE_LINKER_FLAGS_RELEASE_INIT -O1)

@@ -27,6 +27,10 @@ Span<const float> Speculation::Row(size_t i) const {
 }
 
 void Speculation::Settle() {
+  // Guesses that came true encourage longer ones.
+  if (!guess_.empty()) {
+    length_ = used_ == guess_.size() ? std::min(most_, 2 * length_) : used_ + 1;
+  }
   model_.Rewind(position());
   guess_.clear();
   used_ = 0;
@@ -38,15 +42,11 @@ void Speculation::SetTokens(Span<const int32_t> tokens) {
 }
 
 Span<const float> Speculation::Feed(Span<const int32_t> ids) {
-  if (ids.size() == 1 && used_ < guess_.size() && guess_[used_] == ids[0]) {
+  if (ids.size() == 1 && Knows(ids[0])) {
     ++used_;
     ++accepted_;
     tokens_.push_back(ids[0]);
     return Row(used_);
-  }
-  // Guesses that came true encourage longer ones.
-  if (!guess_.empty()) {
-    length_ = used_ == guess_.size() ? std::min(most_, 2 * length_) : used_ + 1;
   }
   Settle();
   // Others may have used the model since.

@@ -159,6 +159,15 @@ std::optional<GenerationEnd> TextGenerator::Next() {
   }
 }
 
+std::optional<GenerationEnd> TextGenerator::NextGuessed() {
+  std::optional<GenerationEnd> end = Next();
+  while (!end && speculation_ && speculation_->Knows(pending_.back())) {
+    end = Next();
+  }
+  if (!end && speculation_) speculation_->Settle();
+  return end;
+}
+
 // So that a token that was chosen cannot get lost.
 void TextGenerator::MakeRoom() {
   constexpr size_t kTokens = 64;

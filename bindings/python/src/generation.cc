@@ -3,6 +3,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -41,8 +43,11 @@ class Generation {
         tokenizer_(std::move(tokenizer)),
         prompt_(std::move(arguments.prompt)),
         keep_prefix_(arguments.keep_prefix),
+        drafter_(std::move(arguments.drafter)),
         generator_(std::in_place, sequence_.language->model, *tokenizer_,
-                   OptionsOf(arguments)) {}
+                   OptionsOf(arguments)) {
+    generator_->SetDrafter(drafter_.get(), arguments.draft_tokens);
+  }
 
   // The next piece of text. Throws StopIteration at the end.
   nb::object Next() {
@@ -67,6 +72,14 @@ class Generation {
   const std::vector<int32_t>& tokens() const { return tokens_; }
   size_t prompt_tokens() const { return prompt_tokens_; }
   size_t reused_tokens() const { return reused_tokens_; }
+  size_t guessed_tokens() const {
+    const Speculation* speculation = generator_->speculation();
+    return speculation == nullptr ? 0 : speculation->guessed();
+  }
+  size_t accepted_tokens() const {
+    const Speculation* speculation = generator_->speculation();
+    return speculation == nullptr ? 0 : speculation->accepted();
+  }
   std::optional<std::string> end() const {
     if (!end_) return std::nullopt;
     return std::string(Name(*end_));
@@ -104,7 +117,12 @@ class Generation {
     }
     FeedWaiting(sequence_, /*but=*/1, nullptr);
     before_ = sequence_.tokens;
-    generator_->Accept(Span<const int32_t>(before_).first(before_.size() - 1));
+    {
+      const nb::gil_scoped_release release;
+      const Turn turn(sequence_);
+      generator_->Accept(
+          Span<const int32_t>(before_).first(before_.size() - 1));
+    }
     generator_->Begin({before_.back()}, continues,
                       [this](std::string_view piece) { shown_ += piece; });
     begun_ = true;
@@ -115,7 +133,7 @@ class Generation {
     try {
       const nb::gil_scoped_release release;
       const Turn turn(sequence_);
-      end_ = generator_->Next();
+      end_ = generator_->NextGuessed();
     } catch (...) {
       ended_ = true;
       Remember();
@@ -139,6 +157,7 @@ class Generation {
   std::shared_ptr<const Tokenizer> tokenizer_;
   nb::object prompt_;
   bool keep_prefix_;
+  std::unique_ptr<Drafter> drafter_;
   std::optional<TextGenerator> generator_;
   bool begun_ = false;
   bool ended_ = false;
@@ -151,7 +170,44 @@ class Generation {
   size_t reused_tokens_ = 0;
 };
 
+class SharedDraft : public Drafter {
+ public:
+  explicit SharedDraft(std::shared_ptr<Language> language)
+      : language_(std::move(language)),
+        state_(language_->model.program().NewSequence()),
+        draft_(language_->model) {}
+
+  void Guess(Span<const int32_t> tokens, size_t most,
+             std::vector<int32_t>& guess) override {
+    // Not waiting, two models can be each other's drafts.
+    const std::unique_lock lock(language_->mutex, std::try_to_lock);
+    if (!lock) return;
+    Swap();
+    try {
+      draft_.Guess(tokens, most, guess);
+    } catch (...) {
+      Swap();
+      throw;
+    }
+    Swap();
+  }
+
+ private:
+  void Swap() { std::swap(state_, language_->model.session().sequence()); }
+
+  std::shared_ptr<Language> language_;
+  Sequence state_;
+  DraftModel draft_;
+};
+
 }  // namespace
+
+std::unique_ptr<Drafter> MakeDrafter(const Language& model,
+                                     std::shared_ptr<Language> draft) {
+  if (draft.get() == &model) throw Error("a model cannot be its own draft");
+  CheckDraftTokenizer(*model.RequireTokenizer(), *draft->RequireTokenizer());
+  return std::make_unique<SharedDraft>(std::move(draft));
+}
 
 nb::object Generate(nb::object sequence, GenerationArguments arguments) {
   auto tokenizer = nb::cast<PySequence&>(sequence).language->tokenizer;
@@ -180,7 +236,11 @@ void BindGeneration(nb::module_& module) {
                    "Tokens of the prompt.")
       .def_prop_ro("reused_tokens", &Generation::reused_tokens,
                    "How many of these were in the sequence already "
-                   "(keep_prefix).");
+                   "(keep_prefix).")
+      .def_prop_ro("guessed_tokens", &Generation::guessed_tokens,
+                   "How many were guessed and tried (draft, prompt_lookup).")
+      .def_prop_ro("accepted_tokens", &Generation::accepted_tokens,
+                   "How many of these were right.");
 }
 
 }  // namespace lutra::python

@@ -59,6 +59,20 @@ nb::object SequenceOf(const PyLanguage& self, nb::object given) {
   return given;
 }
 
+// What guesses for a text, if anything is to.
+std::unique_ptr<Drafter> DrafterOf(const PyLanguage& self, nb::handle draft,
+                                   bool prompt_lookup) {
+  if (draft.is_none()) {
+    return prompt_lookup ? std::make_unique<PromptLookup>() : nullptr;
+  }
+  if (prompt_lookup) throw Error("give a draft or prompt_lookup, not both");
+  const PyLanguage* other = nullptr;
+  if (!nb::try_cast(draft, other) || other == nullptr) {
+    throw nb::type_error("draft must be a lutra.LanguageModel");
+  }
+  return MakeDrafter(*self.language, other->language);
+}
+
 nb::object Feed(const PyLanguage& self, nb::handle ids, nb::object given) {
   const nb::object object = SequenceOf(self, std::move(given));
   auto& sequence = nb::cast<PySequence&>(object);
@@ -392,7 +406,8 @@ void BindLanguage(nb::module_& module) {
              size_t max_tokens, float temperature, size_t top_k, float top_p,
              float min_p, float repetition_penalty, size_t repetition_window,
              uint64_t seed, nb::handle stop, bool ignore_end, nb::handle ends,
-             nb::handle grammar, nb::handle json_schema, bool keep_prefix) {
+             nb::handle grammar, nb::handle json_schema, bool keep_prefix,
+             nb::handle draft, bool prompt_lookup, size_t draft_tokens) {
             self.language->RequireTokenizer();
             GenerationArguments arguments;
             arguments.prompt = std::move(prompt);
@@ -409,6 +424,8 @@ void BindLanguage(nb::module_& module) {
             arguments.ends = ReadIds(ends, "ends");
             arguments.grammar = GrammarOf(grammar, json_schema);
             arguments.keep_prefix = keep_prefix;
+            arguments.drafter = DrafterOf(self, draft, prompt_lookup);
+            arguments.draft_tokens = draft_tokens;
             return Generate(SequenceOf(self, std::move(sequence)),
                             std::move(arguments));
           },
@@ -421,6 +438,8 @@ void BindLanguage(nb::module_& module) {
           "seed"_a = 0, "stop"_a = nb::none(), "ignore_end"_a = false,
           "ends"_a = nb::tuple(), "grammar"_a = nb::none(),
           "json_schema"_a = nb::none(), "keep_prefix"_a = false,
+          "draft"_a = nb::none(), "prompt_lookup"_a = false,
+          "draft_tokens"_a = 8,
           nb::sig(
               "def generate(self, prompt: typing.Any = '', *, sequence: "
               "Sequence | None = None, max_tokens: int = 0, temperature: float "
@@ -429,7 +448,9 @@ void BindLanguage(nb::module_& module) {
               "64, seed: int = 0, stop: str | typing.Sequence[str] | None = "
               "None, ignore_end: bool = False, ends: typing.Any = (), grammar: "
               "str | None = None, json_schema: str | dict | None = None, "
-              "keep_prefix: bool = False) -> Generation"),
+              "keep_prefix: bool = False, draft: LanguageModel | None = None, "
+              "prompt_lookup: bool = False, draft_tokens: int = 8) -> "
+              "Generation"),
           "Appends a prompt, a text or ids, and continues it: an iterator over "
           "pieces of text.\n\n"
           "max_tokens: 0: until the text ends or the context is full.\n"
@@ -442,7 +463,11 @@ void BindLanguage(nb::module_& module) {
           "(docs/constraints.md).\n"
           "keep_prefix: the prompt is the whole text; what the sequence has of "
           "it already is\n  not fed again, what it has otherwise is "
-          "forgotten.")
+          "forgotten.\n"
+          "draft: a smaller model, which guesses up to draft_tokens at a time; "
+          "prompt_lookup:\n  what followed the same tokens before does. The "
+          "text is the same, sooner; pieces\n  are of all tokens that were "
+          "guessed right.")
       .def("chat", &Chat, "messages"_a, nb::kw_only(), "tools"_a = nb::none(),
            "documents"_a = nb::none(), "variables"_a = nb::none(),
            "continue_final_message"_a = false, "template"_a = "", "options"_a,

@@ -16,6 +16,7 @@
 #include "lutra/runtime/language_model.h"
 #include "lutra/runtime/sampler.h"
 #include "lutra/runtime/sequence.h"
+#include "lutra/runtime/speculation.h"
 #include "lutra/runtime/tokenizer.h"
 
 namespace lutra::python {
@@ -117,6 +118,12 @@ void Truncate(PySequence& sequence, size_t position);
 // for the last of these, and returns how many that are.
 size_t KeepPrefix(PySequence& sequence, Span<const int32_t> ids);
 
+// Guesses by the weights and the memory of `draft`, on a sequence of its own;
+// or nothing, while another thread uses it. Throws Error where it says nothing
+// about the texts of `model`.
+std::unique_ptr<Drafter> MakeDrafter(const Language& model,
+                                     std::shared_ptr<Language> draft);
+
 // The class of what generate() returns.
 void BindGeneration(nanobind::module_& module);
 // A new one of these, with the arguments of generate() in Python.
@@ -129,6 +136,8 @@ struct GenerationArguments {
   std::vector<int32_t> ends;
   std::shared_ptr<const Grammar> grammar;
   bool keep_prefix = false;
+  std::unique_ptr<Drafter> drafter;  // nullptr: nothing is guessed
+  size_t draft_tokens = 0;           // at a time
 };
 nanobind::object Generate(nanobind::object sequence,
                           GenerationArguments arguments);

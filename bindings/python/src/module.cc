@@ -13,6 +13,8 @@ NB_MODULE(_lutra, module) {
   lutra::python::BindLanguage(module);
   lutra::python::BindModelWriter(module);
   lutra::python::BindPacking(module);
+  lutra::python::BindExporting(module);
   lutra::python::BindEvaluation(module);
+  lutra::python::BindEvaluationTasks(module);
   lutra::python::BindTraining(module);
 }

@@ -14,7 +14,9 @@ void BindTokenizer(nanobind::module_& module);
 void BindLanguage(nanobind::module_& module);
 void BindModelWriter(nanobind::module_& module);
 void BindPacking(nanobind::module_& module);
+void BindExporting(nanobind::module_& module);
 void BindEvaluation(nanobind::module_& module);
+void BindEvaluationTasks(nanobind::module_& module);
 void BindTraining(nanobind::module_& module);
 
 }  // namespace lutra::python

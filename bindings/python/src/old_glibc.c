@@ -57,6 +57,7 @@ int lutra_old_create(pthread_t* thread, const pthread_attr_t* attributes,
 int lutra_old_join(pthread_t thread, void** result);
 int lutra_old_once(pthread_once_t* once, void (*function)(void));
 int lutra_old_key_create(pthread_key_t* key, void (*destructor)(void*));
+int lutra_old_trylock(pthread_mutex_t* mutex);
 int lutra_old_rdlock(pthread_rwlock_t* lock);
 int lutra_old_wrlock(pthread_rwlock_t* lock);
 int lutra_old_unlock(pthread_rwlock_t* lock);
@@ -64,6 +65,7 @@ LUTRA_OLD(lutra_old_create, pthread_create);
 LUTRA_OLD(lutra_old_join, pthread_join);
 LUTRA_OLD(lutra_old_once, pthread_once);
 LUTRA_OLD(lutra_old_key_create, __pthread_key_create);
+LUTRA_OLD(lutra_old_trylock, pthread_mutex_trylock);
 LUTRA_OLD(lutra_old_rdlock, pthread_rwlock_rdlock);
 LUTRA_OLD(lutra_old_wrlock, pthread_rwlock_wrlock);
 LUTRA_OLD(lutra_old_unlock, pthread_rwlock_unlock);
@@ -72,6 +74,7 @@ int __wrap_pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
 int __wrap_pthread_join(pthread_t thread, void** result);
 int __wrap_pthread_once(pthread_once_t* once, void (*function)(void));
 int __wrap___pthread_key_create(pthread_key_t* key, void (*destructor)(void*));
+int __wrap_pthread_mutex_trylock(pthread_mutex_t* mutex);
 int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t* lock);
 int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t* lock);
 int __wrap_pthread_rwlock_unlock(pthread_rwlock_t* lock);
@@ -87,6 +90,9 @@ int __wrap_pthread_once(pthread_once_t* once, void (*function)(void)) {
 }
 int __wrap___pthread_key_create(pthread_key_t* key, void (*destructor)(void*)) {
   return lutra_old_key_create(key, destructor);
+}
+int __wrap_pthread_mutex_trylock(pthread_mutex_t* mutex) {
+  return lutra_old_trylock(mutex);
 }
 int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t* lock) {
   return lutra_old_rdlock(lock);

@@ -52,6 +52,100 @@ def test_one_seed_gives_one_text(language):
     assert json.loads(text(1, json_schema={"enum": ["yes", "no"]})) in ("yes", "no")
 
 
+@pytest.fixture
+def packed(story, tmp_path):
+    """A function from a number of bits to a LanguageModel of them."""
+
+    def make(bits):
+        path = tmp_path / f"packed{bits}.safetensors"
+        lutra.pack(story, path, bits=bits, group_size=32, threads=1)
+        return lutra.LanguageModel(path, threads=1)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"temperature": 0}, {"stop": "."}, {"grammar": "root ::= ([a-m]{1,4} \" \")*"}],
+)
+def test_guesses_change_nothing_but_the_time(packed, options):
+    language, draft = packed(4), packed(3)
+    draft.feed([5, 6])
+    before = draft.sequence.tokens
+    prompt = "Lily had a cat. Lily had a"
+
+    def text(**guesses):
+        sequence = language.new_sequence()
+        generation = language.generate(
+            prompt, seed=7, max_tokens=60, sequence=sequence, **options, **guesses)
+        pieces = []
+        for piece in generation:
+            pieces.append(piece)
+            # Nothing is left of guesses.
+            assert len(sequence) - sequence.position in (0, 1)
+        return generation, ("".join(pieces), generation.tokens, generation.end, sequence.tokens)
+
+    alone, expected = text()
+    assert alone.guessed_tokens == alone.accepted_tokens == 0
+    for guesses in ({"draft": draft}, {"draft": draft, "draft_tokens": 1}, {"prompt_lookup": True}):
+        generation, result = text(**guesses)
+        assert result == expected, guesses
+        if "draft" in guesses and options.get("temperature") == 0:
+            assert 0 < generation.accepted_tokens <= generation.guessed_tokens
+    assert draft.sequence.tokens == before
+
+
+def test_a_guessed_text_can_be_left_and_gone_on_with(packed):
+    language, draft = packed(4), packed(3)
+
+    def ids(steps, **guesses):
+        sequence = language.new_sequence()
+        generation = language.generate("Once", temperature=0, sequence=sequence, **guesses)
+        for _ in range(steps):
+            next(generation)
+        fork = sequence.fork()
+        for s in (sequence, fork):
+            list(language.generate(temperature=0, max_tokens=50 - len(s), sequence=s))
+        assert fork.tokens == sequence.tokens
+        return sequence.tokens
+
+    assert ids(3, draft=draft) == ids(3)
+
+
+def test_two_models_are_each_others_drafts(packed):
+    models = packed(4), packed(3)
+    texts = [[], []]
+
+    def work(own):
+        for _ in range(5):
+            generation = models[own].generate(
+                "A", temperature=0, max_tokens=40, sequence=models[own].new_sequence(),
+                draft=models[1 - own])
+            texts[own].append("".join(generation))
+
+    workers = [threading.Thread(target=work, args=(own,)) for own in (0, 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert not worker.is_alive()
+    assert [len(set(own)) for own in texts] == [1, 1]
+
+
+def test_wrong_drafts_are_refused(language, imported):
+    with pytest.raises(lutra.InvalidArgumentError, match="its own draft"):
+        language.generate("A", draft=language)
+    with pytest.raises(TypeError, match="LanguageModel"):
+        language.generate("A", draft=1)
+    with pytest.raises(lutra.InvalidArgumentError, match="not both"):
+        language.generate("A", draft=language, prompt_lookup=True)
+    with pytest.raises(lutra.InvalidArgumentError, match="1 to 64"):
+        language.generate("A", prompt_lookup=True, draft_tokens=0)
+    other = lutra.LanguageModel(imported("golden/hf/qwen2-bias-tied"), threads=1)
+    with pytest.raises(lutra.Error):
+        language.generate("A", draft=other)
+
+
 def test_texts_go_on_in_parts(language):
     options = {"temperature": 0, "max_tokens": 10}
     parts = "".join(language.generate("Once upon a time", **options))

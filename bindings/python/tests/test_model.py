@@ -75,6 +75,13 @@ def test_an_adapter_lies_beside_the_weights(network, tmp_path):
     hidden = numpy.maximum(x @ tensors["fc1.weight"].T + tensors["fc1.bias"], 0)
     numpy.testing.assert_allclose(
         session.run(x), plain + 2 * (hidden @ a.T) @ b.T, rtol=1e-3, atol=1e-2)
+    again = tmp_path / "again"
+    report = lutra.export_adapters(lutra.Model(path, adapter=tmp_path), again)
+    assert (report.adapters, report.rank, report.alpha) == (1, 4, 8)
+    numpy.testing.assert_array_equal(
+        lutra.Session(lutra.Model(path, adapter=again), threads=1).run(x), session.run(x))
+    with pytest.raises(lutra.Error, match="adapter"):
+        lutra.export_adapters(path, tmp_path / "none")
     with pytest.raises(lutra.NotFoundError, match="adapter_config.json"):
         lutra.Model(path, adapter=tmp_path / "none")
 

@@ -85,6 +85,11 @@ class Speculation {
   // After an exception nothing is left of guesses.
   Span<const float> Feed(Span<const int32_t> ids);
 
+  // Whether Feed of this token would run nothing: it was guessed.
+  bool Knows(int32_t id) const {
+    return used_ < guess_.size() && guess_[used_] == id;
+  }
+
   // Tokens of the sequence without guesses.
   size_t position() const { return model_.position() - guess_.size() + used_; }
   // Takes guesses back that the model was fed. Before the model is used

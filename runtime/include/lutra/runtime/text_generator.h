@@ -82,6 +82,10 @@ class TextGenerator {
   // held back.
   void Begin(std::vector<int32_t> prompt, bool continues, Show show);
   std::optional<GenerationEnd> Next();
+  // The same for all tokens that were guessed (see SetDrafter) and need no more
+  // work, of which nothing is left in the sequence then: others may use it
+  // until the next step.
+  std::optional<GenerationEnd> NextGuessed();
 
   // Lets a drafter guess at most `most` tokens at a time (see Speculation): the
   // same text, sooner. It must outlive the generator; nullptr ends it. Throws

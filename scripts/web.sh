@@ -27,6 +27,9 @@ cmake --preset release
 cmake --build --preset release --target lutra
 cmake --preset web
 cmake --build --preset web --target lutra_web runtime_digest_test
+cmake --preset web-threads
+cmake --build --preset web-threads --target lutra_web
+cp build/web-threads/bindings/web/lutra/lutra-threads.wasm build/web/bindings/web/lutra/
 
 # What the tests run.
 export LUTRA_COMMAND="$PWD/build/release/tools/lutra"

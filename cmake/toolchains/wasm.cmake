@@ -12,6 +12,10 @@ list(APPEND CMAKE_FIND_ROOT_PATH "${LUTRA_SYSROOT}")
 set(CMAKE_C_FLAGS_INIT
     "-msimd128 -fwasm-exceptions -mbulk-memory -msign-ext -mnontrapping-fptoint \
 -mmutable-globals")
+if(LUTRA_WEB_THREADS)  # shares its memory with instances in workers
+  string(APPEND CMAKE_C_FLAGS_INIT
+         " -matomics -fthreadsafe-statics -D_REENTRANT -D__EMSCRIPTEN_PTHREADS__=1")
+endif()
 set(CMAKE_CXX_FLAGS_INIT
     "${CMAKE_C_FLAGS_INIT} -fno-rtti -include \
 \"${CMAKE_CURRENT_LIST_DIR}/wasm_std.h\"")

@@ -5,6 +5,9 @@ import {showClassifier} from './classifier.js';
 import {$, showError} from './page.js';
 import {showLanguage} from './language.js';
 
+// More gain nothing with models that a page holds.
+const THREADS = Math.min(navigator.hardwareConcurrency ?? 1, 4);
+
 let model;
 let close = () => {};  // what the model's panel needs no more
 let loading;           // an AbortController
@@ -30,7 +33,10 @@ function isClassifier({inputs, outputs}) {
 }
 
 function showFacts(name, kind) {
-  const facts = [['Name', name], ['Kind', kind], ['Size', bytes(model.size)]];
+  const facts = [
+    ['Name', name], ['Kind', kind], ['Size', bytes(model.size)],
+    ['Threads', model.threads],
+  ];
   const graph = JSON.parse(model.metadata['lutra.graph'] ?? '{}');
   if (graph.nodes) facts.push(['Graph', `${graph.nodes.length} nodes`]);
   if (model.vocabulary > 0) {
@@ -80,8 +86,8 @@ async function load(source, name) {
         total ? `${bytes(done)} of ${bytes(total)}` : bytes(done);
   };
   try {
-    const loaded =
-        await Model.load(source, {name, onProgress, signal: mine.signal});
+    const loaded = await Model.load(
+        source, {name, onProgress, signal: mine.signal, threads: THREADS});
     if (mine !== loading) return loaded.dispose();
     model = loaded;
     $('loading').classList.add('loaded');

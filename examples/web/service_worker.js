@@ -11,6 +11,7 @@ const FILES = [
   'style.css',
   'lutra/errors.js',
   'lutra/generation.js',
+  'lutra/helper.js',
   'lutra/index.js',
   'lutra/instance.js',
   'lutra/lutra.wasm',
@@ -18,6 +19,7 @@ const FILES = [
   'lutra/session.js',
   'lutra/source.js',
   'lutra/stop_filter.js',
+  'lutra/worker.js',
 ];
 
 addEventListener('install', (event) => {
@@ -41,7 +43,9 @@ async function answer(request) {
   }
 }
 
-const own = new Set(FILES.map((file) => new URL(file, registration.scope).pathname));
+// Kept if it is asked for.
+const THREADS = 'lutra/lutra-threads.wasm';
+const own = new Set([...FILES, THREADS].map((file) => new URL(file, registration.scope).pathname));
 addEventListener('fetch', (event) => {
   const {origin, pathname} = new URL(event.request.url);
   if (origin === location.origin && own.has(pathname)) {

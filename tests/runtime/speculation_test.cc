@@ -122,6 +122,37 @@ TEST_F(SpeculationTest, TheTextIsTheModelsOwn) {
   EXPECT_GT(guessed_, accepted_);
 }
 
+TEST_F(SpeculationTest, StepsLeaveNothingOfGuesses) {
+  LanguageModel same(model_);
+  DraftModel good(same, 0);
+  PromptLookup lookup(3, 1);
+  GenerationOptions options;
+  options.sampler.temperature = 0;
+  options.max_tokens = 70;
+  options.ignore_end = true;
+  const std::string prompt = "the he th the he th ";
+  LanguageModel alone(model_);
+  TextGenerator expected(alone, *tokenizer_, options);
+  expected.Generate(prompt, [](std::string_view) {});
+  for (Drafter* drafter : std::vector<Drafter*>{&good, &lookup}) {
+    LanguageModel language(model_);
+    TextGenerator generator(language, *tokenizer_, options);
+    generator.SetDrafter(drafter, 8);
+    const auto ids = tokenizer_->EncodePrompt(prompt);
+    generator.Begin(ids, /*continues=*/true, [](std::string_view) {});
+    size_t steps = 0;
+    while (!generator.NextGuessed()) {
+      ++steps;
+      EXPECT_EQ(language.position() + generator.pending().size(),
+                ids.size() + generator.tokens().size());
+    }
+    EXPECT_EQ(generator.tokens(), expected.tokens());
+    // Each took what was guessed right, of which there was some.
+    EXPECT_GT(generator.speculation()->accepted(), 0u);
+    EXPECT_LT(steps, generator.tokens().size());
+  }
+}
+
 TEST_F(SpeculationTest, UpToTheEndOfTheContext) {
   LanguageModel same(model_);
   DraftModel draft(same, 0);

@@ -141,8 +141,7 @@ eval::AnomalyScores FindAnomalies(const ModelOrPath& model, nb::handle given,
     data.recordings.push_back({data.windows.count - before, 0});
   }
   if (data.recordings.empty()) throw Error("there are no recordings");
-  const std::vector<uint8_t> kinds =
-      ReadLabels(labels, data.recordings.size());
+  const std::vector<uint8_t> kinds = ReadLabels(labels, data.recordings.size());
   for (size_t i = 0; i < kinds.size(); ++i) {
     if (kinds[i] > 1) throw Error("a label is 0, normal, or 1, an anomaly");
     data.recordings[i].label = kinds[i];

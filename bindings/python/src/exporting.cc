@@ -67,8 +67,8 @@ PyExportReport Export(const ModelOrPath& model, const fs::path& output,
                       bool require_packed, bool tokenizer,
                       nb::handle progress) {
   PyExportReport result;
-  result.format = format.value_or(
-      output.extension() == ".gguf" ? "gguf" : "huggingface");
+  result.format =
+      format.value_or(output.extension() == ".gguf" ? "gguf" : "huggingface");
   if (result.format != "gguf" && result.format != "huggingface") {
     throw Error("format is 'huggingface' or 'gguf', not '" + result.format +
                 "'");
@@ -82,10 +82,10 @@ PyExportReport Export(const ModelOrPath& model, const fs::path& output,
     result.file_bytes = report.file_bytes;
   };
   DoLongWork(progress, [&](Progress& told) {
-    const packer::ExportProgress tell =
-        [&](std::string_view tensor, size_t index, size_t count) {
-          told.Tell(tensor, index, count);
-        };
+    const packer::ExportProgress tell = [&](std::string_view tensor,
+                                            size_t index, size_t count) {
+      told.Tell(tensor, index, count);
+    };
     if (result.format == "gguf") {
       packer::GgufReport report = packer::ExportGguf(
           *source, output, GgufOptionsOf(layout, require_packed, tokenizer),
@@ -93,9 +93,9 @@ PyExportReport Export(const ModelOrPath& model, const fs::path& output,
       result.types = std::move(report.types);
       take(std::move(report));
     } else {
-      take(packer::ExportModel(
-          *source, output, FolderOptions(layout, require_packed, tokenizer),
-          tell));
+      take(packer::ExportModel(*source, output,
+                               FolderOptions(layout, require_packed, tokenizer),
+                               tell));
     }
   });
   return result;
@@ -119,9 +119,9 @@ void BindExporting(nb::module_& module) {
               "Weights that were packed and became floats.")
       .def_ro("types", &PyExportReport::types,
               "Of a GGUF file: how many tensors have each type, 'Q4_0' ...")
-      .def_ro("notes", &PyExportReport::notes,
-              "On what the format cannot say.")
-      .def_ro("file_bytes", &PyExportReport::file_bytes, "Of the weights' file.")
+      .def_ro("notes", &PyExportReport::notes, "On what the format cannot say.")
+      .def_ro("file_bytes", &PyExportReport::file_bytes,
+              "Of the weights' file.")
       .def("__repr__", [](const PyExportReport& report) {
         return nb::str("ExportReport({}, {} tensors, {} bytes)")
             .format(report.format, report.tensors, report.file_bytes);
@@ -141,11 +141,12 @@ void BindExporting(nb::module_& module) {
       "format"_a = nb::none(), "layout"_a = nb::none(),
       "require_packed"_a = false, "tokenizer"_a = true,
       "progress"_a = nb::none(),
-      nb::sig("def export_model(model: Model | str | os.PathLike, output: str | "
-              "os.PathLike, *, format: str | None = None, layout: str | None = "
-              "None, require_packed: bool = False, tokenizer: bool = True, "
-              "progress: typing.Callable[[str, int, int], object] | None = "
-              "None) -> ExportReport"),
+      nb::sig(
+          "def export_model(model: Model | str | os.PathLike, output: str | "
+          "os.PathLike, *, format: str | None = None, layout: str | None = "
+          "None, require_packed: bool = False, tokenizer: bool = True, "
+          "progress: typing.Callable[[str, int, int], object] | None = "
+          "None) -> ExportReport"),
       "Writes an imported model for other programs: a folder as transformers "
       "has them, or a\nGGUF file (docs/import.md). Every value is that of the "
       "model.\n\n"

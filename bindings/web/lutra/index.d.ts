@@ -26,8 +26,12 @@ export interface LoadOptions {
   /** Compares the checksums of packed weights, which takes a look at every
    * byte. */
   verifyChecksums?: boolean;
-  /** The compiled `lutra.wasm`, where the package cannot find it beside
-   * itself. */
+  /** How many threads its sessions run on, this one among them; 1. Where memory
+   * cannot be shared with workers (a page that is not cross-origin isolated) it
+   * is one. */
+  threads?: number;
+  /** The compiled `lutra.wasm`, or `lutra-threads.wasm`, where the package cannot
+   * find it beside itself. */
   wasm?: WebAssembly.Module;
 }
 
@@ -107,6 +111,8 @@ export class Model {
 
   /** Bytes of the file. */
   readonly size: number;
+  /** How many threads it runs on. */
+  readonly threads: number;
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   /** Logits of a token; 0 if it is no language model. */
@@ -131,7 +137,8 @@ export class Model {
   applyChatTemplate(messages: readonly Message[], options?: TemplateOptions):
       string;
 
-  /** Gives all memory back, that of its sessions as well. */
+  /** Gives all memory back, that of its sessions as well, and ends its
+   * threads. */
   dispose(): void;
 }
 

@@ -1,4 +1,4 @@
-import {LutraError, numberOf} from './errors.js';
+import {count, LutraError, numberOf} from './errors.js';
 import {Instance} from './instance.js';
 import {Session} from './session.js';
 import {read} from './source.js';
@@ -14,21 +14,31 @@ export class Model {
   #used;
 
   static async load(source, options = {}) {
-    const instance = await Instance.create(options.wasm);
+    const instance =
+        await Instance.create(options.wasm, count('threads', options.threads));
+    try {
+      const model = new Model();
+      await model.#read(instance, source, options);
+      return model;
+    } catch (error) {
+      instance.end();
+      throw error;
+    }
+  }
+
+  async #read(instance, source, options) {
     const {at, size, name} = await read(instance, source, options);
-    const model = new Model();
-    model.#instance = instance;
-    model.#at = at;
-    model.size = size;
-    model.#handle = instance.with(
+    this.#instance = instance;
+    this.#at = at;
+    this.size = size;
+    this.#handle = instance.with(
         [options.name ?? name],
         (text) => instance.make(
             'lutra_web_load', at, size, text, options.verifyChecksums ? 1 : 0));
-    model.inputs = model.#values(0, 'lutra_model_input_count');
-    model.outputs = model.#values(1, 'lutra_model_output_count');
-    model.vocabulary =
-        instance.functions.lutra_model_vocabulary(model.#handle);
-    return model;
+    this.inputs = this.#values(0, 'lutra_model_input_count');
+    this.outputs = this.#values(1, 'lutra_model_output_count');
+    this.vocabulary = instance.functions.lutra_model_vocabulary(this.#handle);
+    this.threads = instance.threads;
   }
 
   #values(isOutput, counter) {
@@ -149,6 +159,7 @@ export class Model {
   }
 
   dispose() {
+    this.#instance?.end();
     this.#instance = undefined;  // and with it all of the memory
   }
   [Symbol.dispose ?? Symbol.for('dispose')]() {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/web/src/executor.h"
 #include "lutra.h"
 
 #define LUTRA_WEB __attribute__((used))
@@ -58,7 +59,8 @@ LUTRA_WEB lutra_status lutra_web_session(const lutra_model* model,
   if (!isnan(cache)) options.cache = (lutra_cache)cache;
   if (!isnan(context)) options.context = (size_t)context;
   if (!isnan(chunk)) options.chunk = (size_t)chunk;
-  options.threads = 1;
+  options.executor = LutraWebExecutor();
+  options.threads = 1; /* without one */
   return lutra_session_create(model, &options, session);
 }
 

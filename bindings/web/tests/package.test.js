@@ -1,6 +1,7 @@
 // The package in Node, beside the native command.
 
 import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
 import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:http';
 import {tmpdir} from 'node:os';
@@ -62,6 +63,77 @@ describe('the package', () => {
         brotliCompressSync(bytes).length}`);
     assert.ok(size < 500_000, `${size} bytes`);
   });
+});
+
+describe('several threads', () => {
+  const load = (name, threads) => Model.load(modelBytes(name), {threads});
+
+  it('give the bits of one', async () => {
+    const x = images(300);
+    const [one, three] =
+        await Promise.all([1, 3].map((n) => load('classifier.safetensors', n)));
+    assert.deepEqual([one.threads, three.threads], [1, 3]);
+    const session = three.session();
+    for (let i = 0; i < 20; ++i) {
+      assertSame(session.run(x)[0], one.session().run(x)[0]);
+    }
+    const helped = three.instance.functions.lutra_web_helped();
+    assert.ok(helped > 0, 'the helpers did nothing');
+    refuses('invalid-argument', /'x' takes 784 values/,
+            () => session.run(x.subarray(1)));
+    three.dispose();
+    refuses('invalid-argument', /disposed/, () => session.run(x));
+  });
+
+  it('give the text of one', {skip: without('stories.safetensors')}, async () => {
+    const texts = await Promise.all([1, 2, 4].map(async (threads) => {
+      const model = await load('stories.safetensors', threads);
+      const generation = model.session().generate(
+          'Once upon a time', {maxTokens: 100, seed: 4});
+      const text = await generation.text();
+      model.dispose();
+      return [text, generation.tokens];
+    }));
+    assert.ok(texts[0][0].length > 100);
+    assert.deepEqual(texts[1], texts[0]);
+    assert.deepEqual(texts[2], texts[0]);
+  });
+
+  it('are one where memory cannot be shared', async () => {
+    globalThis.crossOriginIsolated = false;
+    try {
+      assert.equal((await load('classifier.safetensors', 3)).threads, 1);
+    } finally {
+      delete globalThis.crossOriginIsolated;
+    }
+  });
+
+  it('take a module that was compiled', async () => {
+    for (const [file, threads] of [['lutra', 1], ['lutra-threads', 2]]) {
+      const wasm = await WebAssembly.compile(
+          readFileSync(path.join(packageFolder, `${file}.wasm`)));
+      const model = await Model.load(
+          modelBytes('classifier.safetensors'), {wasm, threads: 2});
+      assert.equal(model.threads, threads);
+      model.dispose();
+    }
+  });
+
+  it('are not waited for when a process ends', () => {
+    const code = `
+        import {readFileSync} from 'node:fs';
+        import {Model} from ${JSON.stringify(path.join(packageFolder, 'index.js'))};
+        const bytes = readFileSync(${JSON.stringify(modelPath('classifier.safetensors'))});
+        console.log((await Model.load(bytes, {threads: 3})).threads);`;
+    const {status, stdout} = spawnSync(
+        process.execPath, ['--input-type=module', '-e', code],
+        {encoding: 'utf8', timeout: 30_000});
+    assert.deepEqual([status, stdout], [0, '3\n']);
+  });
+
+  it('refuse what is no number', () => refuses(
+      'invalid-argument', /threads: '1.5' is no whole number/,
+      load('classifier.safetensors', 1.5)));
 });
 
 describe('a classifier', () => {

@@ -19,7 +19,7 @@ const TYPES = {
 const shots = path.join(root, 'build/web/shots');
 const PHONE = {width: 360, height: 740, mobile: true};
 
-function serve() {
+function serve({isolates = false} = {}) {
   return createServer((request, response) => {
     const name = new URL(request.url, 'http://localhost').pathname;
     try {
@@ -31,6 +31,11 @@ function serve() {
           'content-type', TYPES[path.extname(name)] ??
               (name === '/' ? 'text/html' : 'application/octet-stream'));
       response.setHeader('content-length', bytes.length);
+      // What lets a page share memory with workers.
+      if (isolates) {
+        response.setHeader('cross-origin-opener-policy', 'same-origin');
+        response.setHeader('cross-origin-embedder-policy', 'require-corp');
+      }
       response.end(bytes);
     } catch {
       response.writeHead(404).end();
@@ -136,6 +141,44 @@ describe('the page', {skip: !hasChromium && `there is no ${chromium}`, timeout: 
       await page.close();
     });
   }
+
+  it('runs on several threads where it may share memory', async (test) => {
+    const isolated = serve({isolates: true});
+    test.after(() => {
+      isolated.closeAllConnections();
+      isolated.close();
+    });
+    await new Promise((done) => isolated.once('listening', done));
+    const code = (threads) => `(async () => {
+      const {Model} = await import('/lutra/index.js');
+      const address = '/models/classifier.safetensors';
+      const model = await Model.load(address, {threads: ${threads}});
+      const x = Float32Array.from({length: 784 * 200}, (_, i) => i * 37 % 256 / 255);
+      const session = model.session();
+      let y;
+      for (let i = 0; i < 20; ++i) y = [...session.run(x)[0]];
+      const helped = model.instance.functions.lutra_web_helped?.();
+      model.dispose();
+      return {threads: model.threads, y, helped};
+    })()`;
+    const results = [];
+    for (const {port} of [server.address(), isolated.address()]) {
+      const page = await browser.page(`http://localhost:${port}/`);
+      await page.until(`document.readyState === 'complete'`);
+      results.push(await page.evaluate(code(3)));
+      if (port === isolated.address().port) {
+        await page.choose('file', modelPath('classifier.safetensors'));
+        await page.until(`!document.getElementById('classifier').hidden`);
+        const threads = await page.evaluate('Math.min(navigator.hardwareConcurrency, 4)');
+        assert.match(await page.text('facts'), new RegExp(`Threads${threads}`));
+      }
+      await wellBehaved(page);
+      await page.close();
+    }
+    assert.deepEqual(results.map(({threads}) => threads), [1, 3]);
+    assert.deepEqual(results[1].y, results[0].y);
+    assert.ok(results[1].helped > 0, 'the helpers did nothing');
+  });
 
   it('takes a file that is dropped', async () => {
     const page = await browser.page(url);

@@ -1,14 +1,14 @@
-/* utf8proc's tables would be two thirds of the module's data, and as they lie they
- * cannot be compressed well. Each column of theirs travels as its differences
- * instead, low bytes before high ones. */
+/* utf8proc's tables would be two thirds of the module's data, and as they lie
+ * they cannot be compressed well. Each column of theirs travels as its
+ * differences instead, low bytes before high ones. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 /* A column is `count` numbers of 16 bits, one in each `stride` bytes. A 0 is
- * UINT16_MAX, with which utf8proc says that there is nothing, and does not count for
- * the next difference. Others are one more than a difference, whose sign is its lowest
- * bit. */
+ * UINT16_MAX, with which utf8proc says that there is nothing, and does not
+ * count for the next difference. Others are one more than a difference, whose
+ * sign is its lowest bit. */
 static inline void UnpackColumn(const uint8_t* packed, size_t count,
                                 size_t stride, void* column) {
   uint16_t last = 0;

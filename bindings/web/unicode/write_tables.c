@@ -1,5 +1,5 @@
-/* Writes the source of utf8proc's tables, packed (tables.h), to the file that its
- * argument names. */
+/* Writes the source of utf8proc's tables, packed (tables.h), to the file that
+ * its argument names. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,8 @@ static uint8_t* PackColumn(const void* column, size_t count, size_t stride) {
     uint16_t code = 0;
     if (value != UINT16_MAX) {
       const int16_t difference = (int16_t)(value - last);
-      code = (uint16_t)(1 + (difference < 0 ? 2 * ~difference + 1 : 2 * difference));
+      code = (uint16_t)(1 + (difference < 0 ? 2 * ~difference + 1
+                                            : 2 * difference));
       last = value;
     }
     packed[i] = (uint8_t)code;
@@ -47,8 +48,7 @@ static uint8_t* PackColumn(const void* column, size_t count, size_t stride) {
 static void WriteTable(FILE* file, const char* name, const void* table,
                        size_t count, size_t stride) {
   for (size_t offset = 0; offset < stride; offset += sizeof(uint16_t)) {
-    uint8_t* packed =
-        PackColumn((const char*)table + offset, count, stride);
+    uint8_t* packed = PackColumn((const char*)table + offset, count, stride);
     fprintf(file, "  {\n    static const uint8_t packed[] = {");
     for (size_t i = 0; i < 2 * count; ++i) {
       fprintf(file, "%s%d,", i % 16 == 0 ? "\n" : "", packed[i]);
@@ -60,18 +60,18 @@ static void WriteTable(FILE* file, const char* name, const void* table,
   }
 }
 
-#define TABLES(USE)          \
-  USE(utf8proc_sequences)    \
-  USE(utf8proc_stage1table)  \
-  USE(utf8proc_stage2table)  \
-  USE(utf8proc_properties)   \
+#define TABLES(USE)         \
+  USE(utf8proc_sequences)   \
+  USE(utf8proc_stage1table) \
+  USE(utf8proc_stage2table) \
+  USE(utf8proc_properties)  \
   USE(utf8proc_combinations)
 #define COUNT(table) (sizeof(table) / sizeof(table[0]))
-#define DECLARE(table)                                             \
-  fprintf(file, "static %s " #table "[%zu];\n",                    \
-          sizeof(table[0]) == sizeof(utf8proc_property_t)          \
-              ? "utf8proc_property_t"                              \
-              : "utf8proc_uint16_t",                               \
+#define DECLARE(table)                                    \
+  fprintf(file, "static %s " #table "[%zu];\n",           \
+          sizeof(table[0]) == sizeof(utf8proc_property_t) \
+              ? "utf8proc_property_t"                     \
+              : "utf8proc_uint16_t",                      \
           COUNT(table));
 #define WRITE(table) \
   WriteTable(file, #table, table, COUNT(table), sizeof(table[0]));

@@ -1,0 +1,3 @@
+#include "bindings/web/src/executor.h"
+
+const lutra_executor* LutraWebExecutor(void) { return 0; }

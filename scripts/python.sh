@@ -57,11 +57,12 @@ else
     # Of these the distribution's need a newer glibc: one is fetched, two are
     # left out.
     for package in cpuinfo SentencePiece pthreadpool; do
-      settings+=(-C "cmake.define.CMAKE_DISABLE_FIND_PACKAGE_$package=ON")
+      settings+=(--config-settings "cmake.define.CMAKE_DISABLE_FIND_PACKAGE_$package=ON")
     done
     settings+=(
-      -C "build-dir=build/python-manylinux-{wheel_tag}"
-      -C cmake.define.LUTRA_COLD=-Os -C cmake.define.LUTRA_PRECOMPILE=OFF
+      --config-settings "build-dir=build/python-manylinux-{wheel_tag}"
+      --config-settings cmake.define.LUTRA_COLD=-Os
+      --config-settings cmake.define.LUTRA_PRECOMPILE=OFF
     )
     # The licences of what it holds.
     rm -rf "$venv/licenses"
@@ -70,7 +71,7 @@ else
       libutf8proc nlohmann-json3; do
       cp "/usr/share/doc/$package-dev/copyright" "$venv/licenses/$package"
     done
-    settings+=(-C "wheel.license-files=LICENSE;NOTICE;$venv/licenses/*")
+    settings+=(--config-settings "wheel.license-files=LICENSE;NOTICE;$venv/licenses/*")
   fi
   # Without isolation the build folder serves again.
   rm -rf "$venv/wheel" "$venv/dist"

@@ -4,7 +4,8 @@
 
 #include "lutra.h"
 
-/* The instance's helpers; NULL without any. It lives as long as the instance. */
+/* The instance's helpers; NULL without any. It lives as long as the instance.
+ */
 const lutra_executor* LutraWebExecutor(void);
 
 #endif /* LUTRA_BINDINGS_WEB_SRC_EXECUTOR_H_ */

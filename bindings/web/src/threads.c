@@ -1,8 +1,8 @@
-/* Instances of the module that share its memory: the one that JavaScript calls, and
- * helpers in workers (worker.js), which take pieces of its loops.
+/* Instances of the module that share its memory: the one that JavaScript calls,
+ * and helpers in workers (worker.js), which take pieces of its loops.
  *
- * emscripten's threads are those of its own JavaScript, so its C library is told
- * here what it is to know of them. */
+ * emscripten's threads are those of its own JavaScript, so its C library is
+ * told here what it is to know of them. */
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -19,44 +19,71 @@ static void Fail(const char* why) {
   exit(1);
 }
 
-/* One that unpacks to other numbers ends the program. */
-static uint8_t* PackColumn(const void* column, size_t count, size_t stride) {
-  uint8_t* packed = malloc(2 * count);
-  uint16_t* again = malloc(sizeof(uint16_t) * count);
-  if (packed == NULL || again == NULL) Fail("out of memory");
+/* The numbers of a column as they are packed. */
+static uint16_t* Codes(const void* column, size_t count, size_t stride) {
+  uint16_t* codes = malloc(sizeof(uint16_t) * count);
+  if (codes == NULL) Fail("out of memory");
   uint16_t last = 0;
   for (size_t i = 0; i < count; ++i) {
     const uint16_t value = Get(column, stride, i);
-    uint16_t code = 0;
-    if (value != UINT16_MAX) {
-      const int16_t difference = (int16_t)(value - last);
-      code = (uint16_t)(1 + (difference < 0 ? 2 * ~difference + 1
-                                            : 2 * difference));
-      last = value;
-    }
-    packed[i] = (uint8_t)code;
-    packed[count + i] = (uint8_t)(code >> 8);
+    codes[i] = 0;
+    if (value == UINT16_MAX) continue;
+    const int16_t difference = (int16_t)(value - last);
+    codes[i] =
+        (uint16_t)(1 + (difference < 0 ? 2 * ~difference + 1 : 2 * difference));
+    last = value;
   }
-  UnpackColumn(packed, count, sizeof(uint16_t), again);
+  return codes;
+}
+
+/* Returns how many bytes there are. packed: room for three times `count`. */
+static size_t Pack(const uint16_t* codes, int wide, size_t count,
+                   uint8_t* packed) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (wide) {
+      packed[i] = (uint8_t)codes[i];
+      packed[count + i] = (uint8_t)(codes[i] >> 8);
+      bytes += 2;
+      continue;
+    }
+    uint16_t rest = codes[i];
+    for (; rest >= 0x80; rest >>= 7) packed[bytes++] = (uint8_t)(rest | 0x80);
+    packed[bytes++] = (uint8_t)rest;
+  }
+  return bytes;
+}
+
+/* One that unpacks to other numbers ends the program. */
+static void WriteColumn(FILE* file, const char* name, size_t offset,
+                        const void* column, size_t count, size_t stride) {
+  uint16_t* codes = Codes(column, count, stride);
+  uint8_t* packed = malloc(3 * count);
+  uint16_t* again = malloc(sizeof(uint16_t) * count);
+  if (packed == NULL || again == NULL) Fail("out of memory");
+  size_t bytes = Pack(codes, 0, count, packed);
+  const int wide = 2 * bytes >= 3 * count;
+  if (wide) bytes = Pack(codes, 1, count, packed);
+  UnpackColumn(packed, wide, count, sizeof(uint16_t), again);
   for (size_t i = 0; i < count; ++i) {
     if (again[i] != Get(column, stride, i)) Fail("a table cannot be packed");
   }
+  fprintf(file, "  {\n    static const uint8_t packed[] = {");
+  for (size_t i = 0; i < bytes; ++i) {
+    fprintf(file, "%s%d,", i % 16 == 0 ? "\n" : "", packed[i]);
+  }
+  fprintf(file,
+          "};\n    UnpackColumn(packed, %d, %zu, %zu, (char*)%s + %zu);\n  }\n",
+          wide, count, stride, name, offset);
   free(again);
-  return packed;
+  free(packed);
+  free(codes);
 }
 
 static void WriteTable(FILE* file, const char* name, const void* table,
                        size_t count, size_t stride) {
   for (size_t offset = 0; offset < stride; offset += sizeof(uint16_t)) {
-    uint8_t* packed = PackColumn((const char*)table + offset, count, stride);
-    fprintf(file, "  {\n    static const uint8_t packed[] = {");
-    for (size_t i = 0; i < 2 * count; ++i) {
-      fprintf(file, "%s%d,", i % 16 == 0 ? "\n" : "", packed[i]);
-    }
-    fprintf(file,
-            "};\n    UnpackColumn(packed, %zu, %zu, (char*)%s + %zu);\n  }\n",
-            count, stride, name, offset);
-    free(packed);
+    WriteColumn(file, name, offset, (const char*)table + offset, count, stride);
   }
 }
 

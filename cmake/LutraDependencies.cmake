@@ -163,7 +163,7 @@ if(EMSCRIPTEN)
     add_library(hwy::hwy INTERFACE IMPORTED)
     target_include_directories(hwy::hwy SYSTEM INTERFACE "${HWY_INCLUDE_DIR}")
   endif()
-elseif(LUTRA_PROCESSOR AND NOT WIN32)  # there Highway knows the CPU
+elseif(LUTRA_PROCESSOR AND LUTRA_CPUINFO)
   lutra_depend(  # others have no instruction sets to choose from
     cpuinfo::cpuinfo
     NAME cpuinfo

@@ -5,17 +5,27 @@
 #
 #   scripts/platform.sh aarch64    or armhf, i386, riscv64
 #   scripts/platform.sh windows    on x86-64
+#   scripts/platform.sh musl       on x86-64; likewise musl-arm64
+#   scripts/platform.sh macos-arm64    or macos-x86_64: to compile for it only
+#   scripts/platform.sh android    the libraries; the NDK is ANDROID_NDK_HOME
 #   scripts/platform.sh wasm       WebAssembly: the kernels
 #   scripts/platform.sh web        and the runtime
+#
+# The exit status is 75 where there is no compiler for the platform.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-platform=${1:?say which: aarch64, armhf, i386, riscv64, windows, wasm or web}
+platform=${1:?say which: aarch64, armhf, i386, riscv64, windows, musl,
+musl-arm64, macos-arm64, macos-x86_64, android, wasm or web}
 folder=$platform
 case "$platform" in
   aarch64) architecture=arm64 ;;
   armhf | i386) architecture=$platform ;;
   riscv64 | windows) architecture=all ;;  # Debian 12 has compilers, no packages
+  musl | musl-arm64 | macos-arm64 | macos-x86_64 | android)
+    architecture=all
+    folder=zig-headers
+    ;;
   wasm | web)
     architecture=all
     folder=wasm
@@ -32,9 +42,22 @@ if [[ "$architecture" == all ]]; then  # headers, and what is compiled here
 fi
 case "$platform" in
   riscv64) sources=(highway pcre2 utf8proc) ;;
-  windows) sources=(highway pcre2 utf8proc) ;;
+  windows | musl* | macos* | android) sources=(highway pcre2 utf8proc) ;;
   web) sources=(pcre2 utf8proc) ;;
 esac
-scripts/setup.sh "$folder"
+case "$platform" in
+  android)
+    if [[ ! -d "${ANDROID_NDK_HOME:-}" ]]; then
+      echo "platform.sh: no NDK: ANDROID_NDK_HOME is not its folder" >&2
+      exit 75
+    fi
+    ;;
+  musl-arm64) scripts/setup.sh qemu ;;
+  musl | macos*) ;;
+  *) scripts/setup.sh "$folder" ;;
+esac
+case "$platform" in
+  musl* | macos*) [[ -n "${LUTRA_CROSS_CXX:-}" ]] || scripts/zig.sh ;;
+esac
 scripts/sysroot.sh "$architecture" "build/sysroot/$folder" "${libraries[@]}"
 scripts/sources.sh build/sysroot/sources "${sources[@]}"

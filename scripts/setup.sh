@@ -6,6 +6,7 @@
 #   scripts/setup.sh test       also what the tests need
 #   scripts/setup.sh aarch64    also the cross compiler and emulator for 64-bit Arm;
 #                               likewise armhf, i386, riscv64
+#   scripts/setup.sh qemu       also the emulator alone
 #   scripts/setup.sh windows    also the compiler and emulator for Windows
 #   scripts/setup.sh wasm       also the compiler and engine for WebAssembly
 #   scripts/setup.sh web        also the browser that tests examples/web
@@ -30,6 +31,7 @@ for purpose in "$@"; do
     ci) packages+=(clang-14 libclang-rt-14-dev lld-14 clang-format-14 clang-tidy-14
       libopenmpi-dev openmpi-bin) ;;
     clang) packages+=(clang-14) ;;
+    qemu) packages+=(qemu-user) ;;
     aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
     armhf) packages+=(g++-arm-linux-gnueabihf qemu-user) ;;
     i386) packages+=(g++-i686-linux-gnu qemu-user) ;;

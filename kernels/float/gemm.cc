@@ -136,7 +136,11 @@ void FloatGemm(const FloatGemmArguments& g, void* scratch,
       FindFloatGemmKernels(GetActiveKernels().target);
   if (g.m == 0 || g.n == 0) return;
   if (g.k == 0) return Start(g);
-  if (kernels == nullptr) return reference::FloatGemm(g, false);
+  const bool is_built = kHasHalfFloats || (g.a.type == FloatType::kFloat32 &&
+                                           g.b.type == FloatType::kFloat32);
+  if (kernels == nullptr || !is_built) {
+    return reference::FloatGemm(g, kernels != nullptr && kernels->fused);
+  }
   if (Work(g) < kMinParallelWork) executor = nullptr;
   if (UsesDot(g)) return RunDot(*kernels, g, executor);
   FloatGemmJob job;

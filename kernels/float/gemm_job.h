@@ -9,6 +9,14 @@
 
 namespace lutra::kernels {
 
+// Whether this build has kernels for half floats (16 among LUTRA_BITS of
+// CMake); others run the reference for them, with the same bits.
+#ifdef LUTRA_BUILT_BITS
+inline constexpr bool kHasHalfFloats = (LUTRA_BUILT_BITS >> 16 & 1) != 0;
+#else
+inline constexpr bool kHasHalfFloats = true;
+#endif
+
 // Of the definition in float_gemm.h.
 inline constexpr size_t kDepth = 512;
 inline constexpr size_t kChains = 4;

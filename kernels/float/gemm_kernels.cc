@@ -33,15 +33,12 @@ namespace lutra::kernels::HWY_NAMESPACE {
 
 // function(value of the element's type).
 template <class Function>
-void WithType(FloatType type, const Function& function) {
-  switch (type) {
-    case FloatType::kFloat32:
-      return function(float());
-    case FloatType::kFloat16:
-      return function(Float16());
-    case FloatType::kBFloat16:
-      return function(BFloat16());
+void WithType([[maybe_unused]] FloatType type, const Function& function) {
+  if constexpr (kHasHalfFloats) {
+    if (type == FloatType::kFloat16) return function(Float16());
+    if (type == FloatType::kBFloat16) return function(BFloat16());
   }
+  function(float());
 }
 
 void PackRowsOfType(const FloatGemmJob& job, size_t first, size_t count) {

@@ -55,8 +55,10 @@ HWY_INLINE VU8 RowMask() {
 // Prepares the tables of a row block, the same for all blocks if there is one
 // table for the tensor; entries become entry - bias. With 8 bits, the only
 // other bias is -128, and 0 - bias is the bit that flips the sign of values.
-HWY_INLINE void PrepareTables(const LutMatrix& w, const uint8_t* row_block,
-                              int8_t bias, DecodeTables* tables) {
+// Not inlined: each GEMV would have its own copies.
+inline HWY_NOINLINE void PrepareTables(const LutMatrix& w,
+                                       const uint8_t* row_block, int8_t bias,
+                                       DecodeTables* tables) {
   if (w.format.table_granularity == TableGranularity::kRow) {
     return OrderRowTables(w, row_block, bias, tables);
   }

@@ -46,18 +46,24 @@ HWY_INLINE void MultiplyUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
   }
 }
 
-// sum + what a group gives whose dot products are `dot`.
-template <bool kTerms>
+// sum + what a group gives whose dot products are `dot`. kPlain: see
+// HasPlainScales. The code for all other types of numbers is large, so it is in
+// each GEMV once for a block, not again for plain ones.
+template <bool kPlain>
 HWY_INLINE VF32 AddGroup(const GemmJob& job, size_t group, const uint8_t* from,
-                         StripNumbers& scales, StripNumbers& offsets, VI32 dot,
-                         VF32 sum) {
+                         size_t row, StripNumbers& scales,
+                         StripNumbers& offsets, VI32 dot, VF32 sum) {
   const DF32 d;
   VF32 product = hn::ConvertTo(d, dot);
-  if (kTerms && job.group_scales != nullptr) {
+  if constexpr (kPlain) {
+    const VF32 scale = LoadFloats(job.w->format.scale_type, from, row);
+    return hn::Add(sum, hn::Mul(product, scale));
+  }
+  if (job.group_scales != nullptr) {
     product = hn::Mul(product, hn::Set(d, job.group_scales[group]));
   }
   sum = hn::Add(sum, hn::Mul(product, scales.Load(group, from)));
-  if (kTerms && job.group_sums != nullptr) {
+  if (job.group_sums != nullptr) {
     const VF32 values = hn::Set(d, job.group_sums[group]);
     sum = hn::Add(sum, hn::Mul(values, offsets.Load(group, from)));
   }
@@ -72,6 +78,17 @@ struct Int8Strip {
   template <bool kPair>
   static HWY_INLINE void Multiply(const GemmJob& job, size_t at, GemvBlock& a,
                                   GemvBlock& b) {
+    if (HasPlainScales(job)) {
+      MultiplyGroups<kPair, true>(job, at, a, b);
+    } else {
+      MultiplyGroups<kPair, false>(job, at, a, b);
+    }
+  }
+
+ private:
+  template <bool kPair, bool kPlain>
+  static HWY_INLINE void MultiplyGroups(const GemmJob& job, size_t at,
+                                        GemvBlock& a, GemvBlock& b) {
     const DU8 d8;
     const DI32 d32;
     const DF32 df;
@@ -85,7 +102,6 @@ struct Int8Strip {
     const VU8 tb1 = hn::Load(d8, other.tables.bytes[1] + at);
     const VU8 tb2 = hn::Load(d8, other.tables.bytes[2] + at);
     const VU8 tb3 = hn::Load(d8, other.tables.bytes[3] + at);
-    const bool terms = job.HasGroupTerms();
     const size_t row = at / kTileColumns;
     StripNumbers scales_a(job, job.Scales(), a.bytes, row);
     StripNumbers scales_b(job, job.Scales(), b.bytes, row);
@@ -132,18 +148,11 @@ struct Int8Strip {
       }
       const VI32 dot_a = hn::Add(hn::Add(a0, a1), hn::Add(a2, a3));
       const VI32 dot_b = hn::Add(hn::Add(b0, b1), hn::Add(b2, b3));
-      if (HWY_LIKELY(!terms)) {
-        sum_a =
-            AddGroup<false>(job, g, group_a, scales_a, offsets_a, dot_a, sum_a);
-        if (kPair)
-          sum_b = AddGroup<false>(job, g, group_b, scales_b, offsets_b, dot_b,
-                                  sum_b);
-      } else {
-        sum_a =
-            AddGroup<true>(job, g, group_a, scales_a, offsets_a, dot_a, sum_a);
-        if (kPair)
-          sum_b = AddGroup<true>(job, g, group_b, scales_b, offsets_b, dot_b,
-                                 sum_b);
+      sum_a = AddGroup<kPlain>(job, g, group_a, row, scales_a, offsets_a, dot_a,
+                               sum_a);
+      if constexpr (kPair) {
+        sum_b = AddGroup<kPlain>(job, g, group_b, row, scales_b, offsets_b,
+                                 dot_b, sum_b);
       }
       group_a += job.w->geometry.group_stride;
       group_b += job.w->geometry.group_stride;

@@ -168,6 +168,13 @@ class StripNumbers {
   alignas(64) float super_[kBlockRows];
 };
 
+// Whether groups give no more than their dot products times scales that are
+// floats as they are.
+HWY_INLINE bool HasPlainScales(const GemmJob& job) {
+  return job.w->format.scale_type <= ScaleType::kFloat16 &&
+         job.w->geometry.super_stride == 0 && !job.HasGroupTerms();
+}
+
 }  // namespace lutra::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -9,6 +9,8 @@
 #include <cpuid.h>
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace lutra::kernels {
@@ -77,6 +79,28 @@ bool CpuHasAvxVnni() noexcept { return HasBit(HWY_AVX2, 1, 0, 4); }
 
 bool CpuHasArmDotProduct() noexcept { return false; }
 bool CpuHasArmI8mm() noexcept { return false; }
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+
+namespace {
+
+// What the system says of the CPU; of names that it does not know, nothing.
+bool HasFeature(const char* name) {
+  int value = 0;
+  size_t size = sizeof(value);
+  return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+}  // namespace
+
+bool CpuHasAvx512Vnni() noexcept { return false; }
+bool CpuHasAvxVnni() noexcept { return false; }
+bool CpuHasArmDotProduct() noexcept {
+  return HasFeature("hw.optional.arm.FEAT_DotProd");
+}
+bool CpuHasArmI8mm() noexcept {
+  return HasFeature("hw.optional.arm.FEAT_I8MM");
+}
 
 #elif defined(__aarch64__)
 

@@ -60,16 +60,14 @@
 #if LUTRA_EXTENSION_INDEX == 0
 #define LUTRA_EXTENSION_NAME ""
 #define LUTRA_EXTENSION_SUPPORTED true
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
-// Highway 1.0.3 leaves the instruction out of the attributes of AVX3_DL.
-#define LUTRA_EXTENSION_ATTRIBUTES HWY_TARGET_STR ",avx512vnni"
-#define LUTRA_DOT 1
-#elif LUTRA_IS_SVE || defined(__ARM_FEATURE_DOTPROD)
+#if LUTRA_IS_SVE || defined(__ARM_FEATURE_DOTPROD)
 #define LUTRA_DOT 1
 #endif
 
+#elif defined(LUTRA_NO_EXTENSIONS)  // a small build
+
 #elif HWY_ARCH_X86
-#if LUTRA_EXTENSION_INDEX == 1 && HWY_TARGET == HWY_AVX3  // Cascade Lake
+#if LUTRA_EXTENSION_INDEX == 1 && HWY_TARGET == HWY_AVX3  // since 2019
 #define LUTRA_EXTENSION_NAME "+VNNI"
 #define LUTRA_EXTENSION_SUPPORTED CpuHasAvx512Vnni()
 #define LUTRA_EXTENSION_ATTRIBUTES HWY_TARGET_STR ",avx512vnni"

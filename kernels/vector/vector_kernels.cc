@@ -16,6 +16,22 @@
 #ifndef LUTRA_KERNELS_VECTOR_KERNELS_OF_
 #define LUTRA_KERNELS_VECTOR_KERNELS_OF_
 namespace lutra::kernels {
+// LUTRA_BUILT_FUNCTIONS: a small build chose its operators; functions that none
+// of them needs run by the reference, with the same bits.
+#ifdef LUTRA_BUILT_FUNCTIONS
+inline constexpr unsigned kBuiltFunctions = LUTRA_BUILT_FUNCTIONS;
+#else
+inline constexpr unsigned kBuiltFunctions = ~0u;
+#endif
+constexpr bool IsBuilt(Function function) {
+  return (kBuiltFunctions >> static_cast<unsigned>(function) & 1) != 0;
+}
+// The next three are the norms and depthwise convolutions.
+inline constexpr unsigned kNorms = static_cast<unsigned>(Function::kRelu2) + 1;
+inline constexpr bool kHasRmsNorm = (kBuiltFunctions >> kNorms & 1) != 0;
+inline constexpr bool kHasLayerNorm = (kBuiltFunctions >> kNorms & 2) != 0;
+inline constexpr bool kHasWindow = (kBuiltFunctions >> kNorms & 4) != 0;
+
 // See find_target.h.
 template <int64_t kTarget>
 struct VectorKernelsOf {
@@ -80,24 +96,33 @@ void ApplyTo(const float* x, size_t n, float* y) {
     StorePartOfBlock(Map(F(), LoadPartOfBlock(x + i, n - i)), n - i, y + i);
 }
 
+template <Function kFunction, class F>
+void ApplyBuilt(const float* x, size_t n, float* y) {
+  if constexpr (IsBuilt(kFunction)) {
+    ApplyTo<F>(x, n, y);
+  } else {
+    reference::Apply(kFunction, x, n, y);
+  }
+}
+
 void ApplyFunction(Function function, const float* x, size_t n, float* y) {
   switch (function) {
     case Function::kExp:
-      return ApplyTo<ExpFunction>(x, n, y);
+      return ApplyBuilt<Function::kExp, ExpFunction>(x, n, y);
     case Function::kRelu:
-      return ApplyTo<ReluFunction>(x, n, y);
+      return ApplyBuilt<Function::kRelu, ReluFunction>(x, n, y);
     case Function::kSigmoid:
-      return ApplyTo<SigmoidFunction>(x, n, y);
+      return ApplyBuilt<Function::kSigmoid, SigmoidFunction>(x, n, y);
     case Function::kTanh:
-      return ApplyTo<TanhFunction>(x, n, y);
+      return ApplyBuilt<Function::kTanh, TanhFunction>(x, n, y);
     case Function::kSilu:
-      return ApplyTo<SiluFunction>(x, n, y);
+      return ApplyBuilt<Function::kSilu, SiluFunction>(x, n, y);
     case Function::kGelu:
-      return ApplyTo<GeluFunction>(x, n, y);
+      return ApplyBuilt<Function::kGelu, GeluFunction>(x, n, y);
     case Function::kGeluTanh:
-      return ApplyTo<GeluTanhFunction>(x, n, y);
+      return ApplyBuilt<Function::kGeluTanh, GeluTanhFunction>(x, n, y);
     case Function::kRelu2:
-      return ApplyTo<Relu2Function>(x, n, y);
+      return ApplyBuilt<Function::kRelu2, Relu2Function>(x, n, y);
   }
 }
 
@@ -163,8 +188,13 @@ void ConvertToFloat16(const float* x, size_t n, uint16_t* y) {
 
 const VectorKernels* Kernels() {
   static constexpr VectorKernels kKernels = {
-      ApplyFunction, ConvertToFloat32, ConvertToFloat16, SoftmaxRow,
-      RmsNormRow,    LayerNormRow,     SumWindow};
+      ApplyFunction,
+      ConvertToFloat32,
+      ConvertToFloat16,
+      SoftmaxRow,
+      kHasRmsNorm ? RmsNormRow : reference::RmsNormRow,
+      kHasLayerNorm ? LayerNormRow : reference::LayerNormRow,
+      kHasWindow ? SumWindow : reference::SumWindow};
   return &kKernels;
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lutra/runtime/error.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -21,8 +22,8 @@ std::string NoNumber(std::string_view text, size_t offset) {
   if (offset >= text.size()) return "";
   const std::string_view rest = text.substr(offset);
   const std::string sign = offset > 0 && text[offset - 1] == '-' ? "-" : "";
-  if (rest.starts_with("NaN")) return sign + "NaN";
-  if (rest.starts_with("Infinity")) return sign + "Infinity";
+  if (rest.starts_with("NaN")) return TextOf(sign, "NaN");
+  if (rest.starts_with("Infinity")) return TextOf(sign, "Infinity");
   return "";
 }
 
@@ -51,7 +52,7 @@ class Builder {
     Container& object = open_.back();
     auto& members = object.value->get_ref<json::object_t&>();
     const auto [member, is_new] = members.try_emplace(key);
-    if (!is_new) Fail(" has the key '" + key + "' twice in one object");
+    if (!is_new) Fail(TextOf(" has the key '", key, "' twice in one object"));
     object.key = member->first;
     object.member = &member->second;
     return true;
@@ -61,14 +62,15 @@ class Builder {
                    const json::exception& error) {
     constexpr int kOverflow = 406;
     if (error.id == kOverflow) {
-      Fail(std::string(" is not valid JSON (") + error.what() + ")");
+      Fail(TextOf(" is not valid JSON (", error.what(), ")"));
     }
     const std::string number =
         position == 0 ? "" : NoNumber(text_, position - 1);
     if (!number.empty()) {
-      Fail(": " + Where() + " is " + number + ", which JSON has no number for");
+      Fail(TextOf(": ", Where(), " is ", number,
+                  ", which JSON has no number for"));
     }
-    Fail(" is not valid JSON (at byte " + std::to_string(position) + ")");
+    Fail(TextOf(" is not valid JSON (at byte ", position, ")"));
   }
 
  private:
@@ -80,7 +82,7 @@ class Builder {
   };
 
   [[noreturn]] void Fail(const std::string& cause) const {
-    throw Error::InFile(file_, std::string(what_) + cause);
+    throw Error::InFile(file_, TextOf(what_, cause));
   }
 
   // The keys that lead to what is read.
@@ -91,7 +93,7 @@ class Builder {
       where += where.empty() ? "'" : ".";
       where += container.key;
     }
-    return where.empty() ? "a value" : where + "'";
+    return where.empty() ? "a value" : TextOf(where, "'");
   }
 
   void Count() {
@@ -158,7 +160,7 @@ std::string QuoteJson(std::string_view text, std::string_view file) {
   try {
     return json(text).dump();
   } catch (const json::exception&) {
-    throw Error::InFile(file, "'" + std::string(text) + "' is not valid UTF-8",
+    throw Error::InFile(file, TextOf("'", text, "' is not valid UTF-8"),
                         ErrorCode::kInvalidArgument);
   }
 }

@@ -1,10 +1,12 @@
 #include "runtime/base/json_object.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 
@@ -20,12 +22,38 @@ std::string Quoted(std::string_view key) {
 
 }  // namespace
 
+// As nlohmann's writer has them, which a program that only reads need not link.
 std::string ShortDump(const json& value) {
-  if (value.is_structured()) return value.is_array() ? "a list" : "an object";
   constexpr size_t kLongest = 60;
-  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
-  return text;
+  switch (value.type()) {
+    case json::value_t::null:
+      return "null";
+    case json::value_t::boolean:
+      return value.get<bool>() ? "true" : "false";
+    case json::value_t::number_integer:
+      return std::to_string(value.get<int64_t>());
+    case json::value_t::number_unsigned:
+      return std::to_string(value.get<uint64_t>());
+    case json::value_t::number_float:
+      return ShortDump(value.get<double>());
+    case json::value_t::string: {
+      const std::string_view text = value.get_ref<const std::string&>();
+      const bool fits = text.size() < kLongest - 1;
+      return TextOf("\"", text.substr(0, kLongest - 1), fits ? "\"" : "...");
+    }
+    case json::value_t::array:
+      return "a list";
+    default:
+      return "an object";
+  }
+}
+
+std::string ShortDump(double value) {
+  char digits[32];
+  const auto end = std::to_chars(digits, digits + sizeof(digits), value);
+  const std::string_view text(digits, end.ptr);
+  // What looks like a whole number is none.
+  return TextOf(text, text.find_first_of(".en") == text.npos ? ".0" : "");
 }
 
 JsonObject::JsonObject(const json& value, std::string_view file,
@@ -35,13 +63,13 @@ JsonObject::JsonObject(const json& value, std::string_view file,
 }
 
 void JsonObject::Fail(const std::string& cause) const {
-  throw Error::InFile(file_, where_ + ": " + cause);
+  throw Error::InFile(file_, TextOf(where_, ": ", cause));
 }
 
 void JsonObject::AllowOnly(std::initializer_list<std::string_view> keys) const {
   for (const auto& [key, value] : value_.items()) {
     if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
-      Fail("unknown key " + Quoted(key));
+      Fail(TextOf("unknown key ", Quoted(key)));
     }
   }
 }
@@ -58,19 +86,19 @@ bool JsonObject::Mentions(std::string_view key) const {
 
 const json& JsonObject::Get(std::string_view key) const {
   const json* member = Find(key);
-  if (member == nullptr) Fail("has no " + Quoted(key));
+  if (member == nullptr) Fail(TextOf("has no ", Quoted(key)));
   return *member;
 }
 
 JsonObject JsonObject::Object(std::string_view key) const {
-  return JsonObject(Get(key), file_, where_ + ": " + std::string(key));
+  return JsonObject(Get(key), file_, TextOf(where_, ": ", key));
 }
 
 const json& JsonObject::List(std::string_view key, size_t limit) const {
   const json& list = Get(key);
-  if (!list.is_array()) Fail(Quoted(key) + " is not a list");
+  if (!list.is_array()) Fail(TextOf(Quoted(key), " is not a list"));
   if (list.size() > limit) {
-    Fail(Quoted(key) + " has more than " + std::to_string(limit) + " entries");
+    Fail(TextOf(Quoted(key), " has more than ", limit, " entries"));
   }
   return list;
 }
@@ -78,7 +106,7 @@ const json& JsonObject::List(std::string_view key, size_t limit) const {
 std::string JsonObject::String(std::string_view key) const {
   const json& value = Get(key);
   if (!value.is_string()) {
-    Fail(Quoted(key) + " is " + ShortDump(value) + ", not a string");
+    Fail(TextOf(Quoted(key), " is ", ShortDump(value), ", not a string"));
   }
   return value.get<std::string>();
 }
@@ -92,7 +120,7 @@ bool JsonObject::Bool(std::string_view key, bool fallback) const {
   const json* value = Find(key);
   if (value == nullptr) return fallback;
   if (!value->is_boolean()) {
-    Fail(Quoted(key) + " is " + ShortDump(*value) + ", not true or false");
+    Fail(TextOf(Quoted(key), " is ", ShortDump(*value), ", not true or false"));
   }
   return value->get<bool>();
 }
@@ -104,9 +132,8 @@ int64_t JsonObject::AsInteger(std::string_view key, const json& value,
                      std::in_range<int64_t>(value.get<uint64_t>()));
   const int64_t number = fits ? value.get<int64_t>() : 0;
   if (!fits || number < minimum || number > maximum) {
-    Fail(Quoted(key) + " is " + ShortDump(value) +
-         ", not a whole number from " + std::to_string(minimum) + " to " +
-         std::to_string(maximum));
+    Fail(TextOf(Quoted(key), " is ", ShortDump(value),
+                ", not a whole number from ", minimum, " to ", maximum));
   }
   return number;
 }
@@ -127,8 +154,8 @@ double JsonObject::Number(std::string_view key, double minimum,
   const double number = value.is_number() ? value.get<double>() : 0;
   if (!value.is_number() || !std::isfinite(number) || number < minimum ||
       number > maximum) {
-    Fail(Quoted(key) + " is " + ShortDump(value) + ", not a number from " +
-         json(minimum).dump() + " to " + json(maximum).dump());
+    Fail(TextOf(Quoted(key), " is ", ShortDump(value), ", not a number from ",
+                ShortDump(minimum), " to ", ShortDump(maximum)));
   }
   return number;
 }
@@ -146,7 +173,7 @@ std::string JsonObject::Without(
     if (text.size() > 1) text += ',';
     text += QuoteJson(key, file_) + ':' + value.dump();
   }
-  return text + "}";
+  return TextOf(text, "}");
 }
 
 std::vector<int64_t> JsonObject::Integers(std::string_view key, int64_t minimum,

@@ -67,6 +67,7 @@ class JsonObject {
 
 // A value as text for messages, shortened.
 std::string ShortDump(const nlohmann::json& value);
+std::string ShortDump(double value);
 
 }  // namespace lutra
 

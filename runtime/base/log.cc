@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "runtime/base/printable.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -33,7 +34,7 @@ void Log(LogLevel level, std::string_view subject, std::string_view what) {
   Listener& listener = TheListener();
   const std::lock_guard<std::mutex> lock(listener.mutex);
   if (!listener.function || level > listener.most) return;
-  const std::string message = Printable(subject) + ": " + Printable(what);
+  const std::string message = TextOf(Printable(subject), ": ", Printable(what));
   try {
     listener.function(level, message);
   } catch (...) {

@@ -136,8 +136,11 @@ MemoryPlan PlanMemory(std::span<const BlockLifetime> blocks) {
     order[i] = i;
     steps = std::max(steps, blocks[i].last + 1);
   }
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return blocks[a].bytes > blocks[b].bytes;
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    if (blocks[a].bytes != blocks[b].bytes) {
+      return blocks[a].bytes > blocks[b].bytes;
+    }
+    return a < b;
   });
 
   MemoryPlan plan;

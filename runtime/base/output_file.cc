@@ -12,6 +12,7 @@
 #include "runtime/base/folder_entries.h"
 #include "runtime/base/system_error.h"
 #include "runtime/base/system_file.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -80,9 +81,8 @@ OutputFile::OutputFile(const std::filesystem::path& path) {
   auto state = std::make_unique<State>();
   state->path = path;
   do {
-    state->temporary_name =
-        name + "." + std::to_string(system_file::ProcessNumber()) + "." +
-        std::to_string(counter.fetch_add(1)) + std::string(kSuffix);
+    state->temporary_name = TextOf(name, ".", system_file::ProcessNumber(), ".",
+                                   counter.fetch_add(1), kSuffix);
     state->temporary = state->temporary_name;
     state->file = system_file::CreateHeld(state->temporary);
   } while (!state->file.valid() && errno == EEXIST);

@@ -1,4 +1,5 @@
 #include "runtime/base/system_error.h"
+#include "runtime/base/text_of.h"
 
 #include <cerrno>
 #include <string>
@@ -27,7 +28,7 @@ ErrorCode CodeOf(int number) {
 
 Error SystemError(std::string_view file, std::string_view failure, int number) {
   std::string cause(failure);
-  cause += ": " + std::generic_category().message(number);
+  cause += TextOf(": ", std::generic_category().message(number));
   return Error::InFile(file, cause, CodeOf(number));
 }
 

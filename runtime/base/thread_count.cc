@@ -1,4 +1,5 @@
 #include "runtime/base/thread_count.h"
+#include "runtime/base/text_of.h"
 
 #if defined(LUTRA_HAVE_CPUINFO)
 #include <cpuinfo.h>
@@ -51,16 +52,18 @@ struct Cpu {
 
 Cpu ReadCpu(const std::string& root, size_t number) {
   const std::string folder =
-      root + "/sys/devices/system/cpu/cpu" + std::to_string(number) + "/";
+      TextOf(root, "/sys/devices/system/cpu/cpu", number, "/");
   Cpu cpu;
   // Lists such as "0,4" and "0-1" begin with the lowest. The second name is
   // that of older kernels.
-  cpu.core = ReadNumber(ReadFile(folder + "topology/core_cpus_list"));
+  cpu.core = ReadNumber(ReadFile(TextOf(folder, "topology/core_cpus_list")));
   if (!cpu.core) {
-    cpu.core = ReadNumber(ReadFile(folder + "topology/thread_siblings_list"));
+    cpu.core =
+        ReadNumber(ReadFile(TextOf(folder, "topology/thread_siblings_list")));
   }
-  cpu.capacity = ReadNumber(ReadFile(folder + "cpu_capacity"));
-  cpu.frequency = ReadNumber(ReadFile(folder + "cpufreq/cpuinfo_max_freq"));
+  cpu.capacity = ReadNumber(ReadFile(TextOf(folder, "cpu_capacity")));
+  cpu.frequency =
+      ReadNumber(ReadFile(TextOf(folder, "cpufreq/cpuinfo_max_freq")));
   return cpu;
 }
 
@@ -94,13 +97,13 @@ double Quota(std::string_view time, std::string_view period) {
 }
 
 double QuotaOfFolder(const std::string& folder) {
-  const std::string v2 = ReadFile(folder + "/cpu.max");
+  const std::string v2 = ReadFile(TextOf(folder, "/cpu.max"));
   const size_t space = v2.find(' ');
   if (space != std::string::npos) {
     return Quota(v2, std::string_view(v2).substr(space + 1));
   }
-  return Quota(ReadFile(folder + "/cpu.cfs_quota_us"),
-               ReadFile(folder + "/cpu.cfs_period_us"));
+  return Quota(ReadFile(TextOf(folder, "/cpu.cfs_quota_us")),
+               ReadFile(TextOf(folder, "/cpu.cfs_period_us")));
 }
 
 // The least quota of a control group and those around it. A container may see
@@ -129,7 +132,7 @@ bool HasWord(std::string_view list, std::string_view word) {
 // Of the groups that this process is in, by lines such as "4:cpu,cpuacct:/a"
 // (version 1) and "0::/a" (version 2).
 double ProcessQuota(const std::string& root) {
-  const std::string groups = ReadFile(root + "/proc/self/cgroup");
+  const std::string groups = ReadFile(TextOf(root, "/proc/self/cgroup"));
   double least = 0;
   const auto add = [&](std::string_view mount, std::string_view group) {
     std::string folder = root;
@@ -218,8 +221,8 @@ ThreadChoice ChooseThreads(const ThreadSources& sources) {
     choice.threads = choice.cores;
   }
   choice.reason = choice.threads < choice.cores
-                      ? "fast cores among " + std::to_string(choice.cores) +
-                            " that this process may run on"
+                      ? TextOf("fast cores among ", choice.cores,
+                               " that this process may run on")
                       : "cores that this process may run on";
   choice.most = choice.hardware_threads;
   choice.quota = ProcessQuota(sources.root);
@@ -230,8 +233,8 @@ ThreadChoice ChooseThreads(const ThreadSources& sources) {
     choice.most = std::min(choice.most, whole);
     if (whole < choice.threads) {
       choice.threads = whole;
-      choice.reason = "the control group's quota of " + Short(choice.quota) +
-                      " CPUs, rounded up";
+      choice.reason = TextOf("the control group's quota of ",
+                             Short(choice.quota), " CPUs, rounded up");
     }
   }
   return choice;

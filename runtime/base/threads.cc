@@ -6,16 +6,26 @@
 
 #include "lutra/kernels/thread_team.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/thread_count.h"
 
 namespace lutra {
+namespace {
+
+#if defined(LUTRA_HAVE_THREADS)
+constexpr bool kHasThreads = true;
+#else
+constexpr bool kHasThreads = false;  // then nothing here counts CPUs
+#endif
+
+}  // namespace
 
 std::unique_ptr<Executor> StartThreads(size_t wanted) {
   if (wanted > kMaxThreads) {
-    throw Error("threads: " + std::to_string(wanted) +
-                " are more than the limit of " + std::to_string(kMaxThreads));
+    throw Error(TextOf("threads: ", wanted, " are more than the limit of ",
+                       kMaxThreads));
   }
-  if (wanted == 1) return nullptr;
+  if (!kHasThreads || wanted == 1) return nullptr;
   const ThreadChoice choice = ChooseThreads();
   try {
     return StartThreadTeam(wanted == 0 ? choice.threads

@@ -1,4 +1,5 @@
 #include "runtime/base/unknown_word.h"
+#include "runtime/base/text_of.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -66,7 +67,7 @@ std::string UnknownWord(std::string_view what, std::string_view word,
     if (i > 0) text += ", ";
     text += known[i];
   }
-  return text + ")";
+  return TextOf(text, ")");
 }
 
 }  // namespace lutra

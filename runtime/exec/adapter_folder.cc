@@ -11,6 +11,7 @@
 #include "lutra/runtime/error.h"
 #include "runtime/base/json_object.h"
 #include "runtime/base/mapped_file.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -59,8 +60,8 @@ bool Contains(Span<const std::string_view> words, std::string_view word) {
 // alpha / rank, or with use_rslora alpha / sqrt(rank).
 double ReadFactor(const JsonObject& config, const json& members) {
   if (config.String("peft_type") != "LORA") {
-    Refuse(config, "peft_type is '" + config.String("peft_type") +
-                       "'; low-rank adapters ('LORA') are supported");
+    Refuse(config, TextOf("peft_type is '", config.String("peft_type"),
+                          "'; low-rank adapters ('LORA') are supported"));
   }
   constexpr std::array<std::string_view, 5> known = {
       "peft_type", "r", "lora_alpha", "use_rslora", "init_lora_weights"};
@@ -68,17 +69,19 @@ double ReadFactor(const JsonObject& config, const json& members) {
     if (IsEmpty(value) || Contains(known, key) || Contains(kOfNoMatter, key)) {
       continue;
     }
-    Refuse(config,
-           "'" + key + "' is " + ShortDump(value) +
+    Refuse(
+        config,
+        TextOf("'", key, "' is ", ShortDump(value),
                ", which is not supported; merge the adapter into the model's "
-               "float weights instead");
+               "float weights instead"));
   }
   if (const json* init = config.Find("init_lora_weights");
       init != nullptr && !LeavesWeightsAlone(*init)) {
-    Refuse(config,
-           "init_lora_weights is " + ShortDump(*init) +
+    Refuse(
+        config,
+        TextOf("init_lora_weights is ", ShortDump(*init),
                ", which changes the model's own weights; have PEFT convert it "
-               "to a plain adapter when it saves");
+               "to a plain adapter when it saves"));
   }
   const auto rank = static_cast<double>(config.Integer("r", 1, 1 << 20));
   const double alpha = config.Number("lora_alpha", -1e9, 1e9);
@@ -149,8 +152,9 @@ AdapterFolder ReadAdapterFolder(const std::filesystem::path& folder,
   for (const auto& [module, pair] : PairTensors(result.file)) {
     const auto found = known.find(module);
     if (found == known.end()) {
-      throw Error::InFile(result.file.path(),
-                          "the model has no linear layer '" + module + "'");
+      throw Error::InFile(
+          result.file.path(),
+          TextOf("the model has no linear layer '", module, "'"));
     }
     const Adapter& adapter = found->second;
     result.adapters.push_back(adapter);

@@ -12,6 +12,7 @@
 #include "kernels/base/float8.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/operator.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -42,7 +43,8 @@ std::vector<float> Expand(const TensorView& weight, const TensorView& scales,
     throw Error::InTensor(file, weight.name, cause, ErrorCode::kDamaged);
   };
   if (weight.shape.size() != 2 || weight.data.empty()) {
-    fail("shape " + ShapeToString(weight.shape) + " is not a matrix [N, K]");
+    fail(TextOf("shape ", ShapeToString(weight.shape),
+                " is not a matrix [N, K]"));
   }
   const auto n = static_cast<size_t>(weight.shape[0]);
   const auto k = static_cast<size_t>(weight.shape[1]);
@@ -50,14 +52,14 @@ std::vector<float> Expand(const TensorView& weight, const TensorView& scales,
       scales.dtype == DType::kFloat32 || scales.dtype == DType::kFloat8E8M0;
   if (!typed || scales.shape.size() != 2 || scales.data.empty() ||
       scales.shape[0] != weight.shape[0] || scales.shape[1] > weight.shape[1]) {
-    fail("its scales are " + std::string(Name(scales.dtype)) + " " +
-         ShapeToString(scales.shape) + ", not F32 or F8_E8M0 [N, groups]");
+    fail(TextOf("its scales are ", Name(scales.dtype), " ",
+                ShapeToString(scales.shape),
+                ", not F32 or F8_E8M0 [N, groups]"));
   }
   const auto groups = static_cast<size_t>(scales.shape[1]);
   const size_t columns = (k - 1) / groups + 1;
   if ((groups - 1) * columns >= k) {
-    fail(std::to_string(k) + " columns do not make " + std::to_string(groups) +
-         " groups");
+    fail(TextOf(k, " columns do not make ", groups, " groups"));
   }
   const std::array<float, 256> values = Values(weight.dtype);
   std::vector<float> result(n * k);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/base/checked_math.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -18,8 +19,8 @@ size_t ValueBytes(const ValueInfo& value, size_t m) {
   const auto bytes =
       elements ? CheckedMultiply(*elements, kElementBytes) : std::nullopt;
   if (!bytes) {
-    throw OutOfMemory(std::to_string(m) + " tokens of value '" + value.name +
-                      "' overflow memory");
+    throw OutOfMemory(
+        TextOf(m, " tokens of value '", value.name, "' overflow memory"));
   }
   return *bytes;
 }
@@ -95,7 +96,7 @@ Plan::Plan(const Model& model, const Execution& execution,
 void Plan::FindTail(const Model& model) {
   const Graph& graph = model.graph();
   std::set<std::string_view> whole;
-  in_tail_.assign(graph.nodes.size(), false);
+  in_tail_ = std::vector<bool>(graph.nodes.size());
   for (size_t i = graph.nodes.size(); i-- > 0;) {
     const Node& node = graph.nodes[i];
     in_tail_[i] = !whole.contains(node.output) &&

@@ -11,6 +11,7 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/shared_data.h"
 #include "runtime/base/log.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/threads.h"
 #include "runtime/exec/plan.h"
 #include "runtime/exec/saved_sequence.h"
@@ -121,10 +122,9 @@ class Program::Impl {
     const size_t own = model_->context_length();
     if (own == 0 || layout_->context <= own) return;
     Log(LogLevel::kWarning, model_->path(),
-        "is made for sequences of " + std::to_string(own) +
-            " tokens, but the context is " + std::to_string(layout_->context) +
-            ": what comes after the first " + std::to_string(own) +
-            " may be worth nothing");
+        TextOf("is made for sequences of ", own, " tokens, but the context is ",
+               layout_->context, ": what comes after the first ", own,
+               " may be worth nothing"));
   }
 
   // Memory that is missing is most often the context's.
@@ -136,21 +136,20 @@ class Program::Impl {
       if (error.code() != ErrorCode::kOutOfMemory || execution_.context == 0) {
         throw;
       }
-      throw Error::InFile(model_->path(),
-                          std::string(error.what()) + ", with a context of " +
-                              std::to_string(execution_.context) +
-                              " tokens (the option 'context')",
-                          error.code());
+      throw Error::InFile(
+          model_->path(),
+          TextOf(error.what(), ", with a context of ", execution_.context,
+                 " tokens (the option 'context')"),
+          error.code());
     }
   }
 
   void CheckCount(size_t given, size_t expected, const char* what) const {
     if (given != expected) {
-      throw Error::InFile(model_->path(),
-                          std::to_string(given) + " " + what +
-                              " given, but the model has " +
-                              std::to_string(expected),
-                          ErrorCode::kInvalidArgument);
+      throw Error::InFile(
+          model_->path(),
+          TextOf(given, " ", what, " given, but the model has ", expected),
+          ErrorCode::kInvalidArgument);
     }
   }
 
@@ -166,19 +165,18 @@ class Program::Impl {
       const Rows& call = calls[i];
       if (call.sequence == nullptr || call.sequence->state_ == nullptr ||
           !layout_->Accepts(StateOf(call).layout())) {
-        throw Error::InFile(model_->path(),
-                            "sequence " + std::to_string(i) +
-                                " of the call is not one of this program",
-                            ErrorCode::kInvalidArgument);
+        throw Error::InFile(
+            model_->path(),
+            TextOf("sequence ", i, " of the call is not one of this program"),
+            ErrorCode::kInvalidArgument);
       }
       const auto same = [&call](const Rows& other) {
         return other.sequence == call.sequence;
       };
       if (std::any_of(calls.begin(), calls.begin() + i, same)) {
-        throw Error::InFile(
-            model_->path(),
-            "sequence " + std::to_string(i) + " is in the call twice",
-            ErrorCode::kInvalidArgument);
+        throw Error::InFile(model_->path(),
+                            TextOf("sequence ", i, " is in the call twice"),
+                            ErrorCode::kInvalidArgument);
       }
       CheckRoom(call);
       const auto sum = CheckedAdd(rows, call.count);
@@ -199,10 +197,8 @@ class Program::Impl {
       return;
     }
     throw Error::InFile(model_->path(),
-                        std::to_string(call.count) + " tokens after " +
-                            std::to_string(position) +
-                            " run past the context of " +
-                            std::to_string(context),
+                        TextOf(call.count, " tokens after ", position,
+                               " run past the context of ", context),
                         ErrorCode::kContextFull);
   }
 

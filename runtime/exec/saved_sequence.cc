@@ -10,6 +10,7 @@
 #include "kernels/base/checked_math.h"
 #include "kernels/base/word_hash.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -63,23 +64,23 @@ Header HeaderOf(const StateLayout& layout, size_t position) {
 
 [[noreturn]] void Fail(const StateLayout& layout, const std::string& cause,
                        ErrorCode code = ErrorCode::kDamaged) {
-  throw Error::InFile(layout.model->path(), "saved sequence: " + cause, code);
+  throw Error::InFile(layout.model->path(), TextOf("saved sequence: ", cause),
+                      code);
 }
 
 // The header, which fits the layout.
 Header ReadHeader(const StateLayout& layout, Span<const std::byte> saved) {
   Header header;
   if (saved.size() < sizeof(Header)) {
-    Fail(layout, "its " + std::to_string(saved.size()) +
-                     " bytes are less than a header");
+    Fail(layout, TextOf("its ", saved.size(), " bytes are less than a header"));
   }
   std::memcpy(&header, saved.data(), sizeof(Header));
   if (header.magic != kMagic) Fail(layout, "is not one (other magic number)");
   if (header.version != kVersion) {
-    Fail(layout,
-         "has version " + std::to_string(header.version) +
-             ", this build reads " + std::to_string(kVersion),
-         ErrorCode::kUnsupported);
+    Fail(
+        layout,
+        TextOf("has version ", header.version, ", this build reads ", kVersion),
+        ErrorCode::kUnsupported);
   }
   const Header expected =
       HeaderOf(layout, static_cast<size_t>(header.position));
@@ -96,9 +97,8 @@ Header ReadHeader(const StateLayout& layout, Span<const std::byte> saved) {
   }
   if (layout.context != 0 && header.position > layout.context) {
     Fail(layout,
-         "has " + std::to_string(header.position) +
-             " tokens, more than the context of " +
-             std::to_string(layout.context),
+         TextOf("has ", header.position, " tokens, more than the context of ",
+                layout.context),
          ErrorCode::kContextFull);
   }
   return header;
@@ -139,9 +139,8 @@ std::unique_ptr<SequenceState> RestoreSequence(
   const auto expected =
       page_bytes ? CheckedAdd(*page_bytes, state_bytes) : std::nullopt;
   if (!expected || rest.size() != *expected) {
-    Fail(layout, "has " + std::to_string(saved.size()) +
-                     " bytes, which do not fit its " +
-                     std::to_string(position) + " tokens");
+    Fail(layout, TextOf("has ", saved.size(), " bytes, which do not fit its ",
+                        position, " tokens"));
   }
   WordHash hash;
   hash.AddBytes(rest.data(), rest.size());

@@ -11,6 +11,7 @@
 #include "kernels/base/checked_math.h"
 #include "lutra/kernels/attention.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -58,8 +59,8 @@ StateLayout::StateLayout(std::shared_ptr<const Model> shared_model,
   }
   if (sequential) context = execution.context;
   if (!CheckedMultiply(PageCount(context), page_bytes)) {
-    throw OutOfMemory("the state of " + std::to_string(context) +
-                      " tokens overflows memory");
+    throw OutOfMemory(
+        TextOf("the state of ", context, " tokens overflows memory"));
   }
 }
 
@@ -101,9 +102,8 @@ void SequenceState::Truncate(size_t position) {
   const std::string& path = layout_->model->path();
   if (position > position_) {
     throw Error::InFile(path,
-                        "cannot go back to position " +
-                            std::to_string(position) + " of a sequence of " +
-                            std::to_string(position_) + " tokens",
+                        TextOf("cannot go back to position ", position,
+                               " of a sequence of ", position_, " tokens"),
                         ErrorCode::kInvalidArgument);
   }
   if (position != 0 && position != position_ && layout_->state_bytes != 0) {
@@ -119,9 +119,8 @@ void SequenceState::Truncate(size_t position) {
 void SequenceState::Reserve(size_t tokens) {
   if (layout_->context != 0 && tokens > layout_->context) {
     throw Error::InFile(layout_->model->path(),
-                        std::to_string(tokens) +
-                            " tokens are more than the context of " +
-                            std::to_string(layout_->context),
+                        TextOf(tokens, " tokens are more than the context of ",
+                               layout_->context),
                         ErrorCode::kContextFull);
   }
   const size_t count = layout_->PageCount(tokens);

@@ -7,6 +7,7 @@
 
 #include "lutra/runtime/adapter.h"
 #include "lutra/runtime/error.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -82,7 +83,7 @@ std::map<std::string_view, std::vector<size_t>> LayersByWeight(
 }
 
 [[noreturn]] void Fail(const Adapter& adapter, const char* why) {
-  throw Error("tensor '" + adapter.weight + "': " + why);
+  throw Error(TextOf("tensor '", adapter.weight, "': ", why));
 }
 
 }  // namespace
@@ -94,8 +95,8 @@ Adapter AdapterOf(std::string_view weight, double factor) {
     layer.remove_suffix(kWeight.size());
   }
   const std::string stem(layer);
-  return {std::string(weight), stem + ".lora_A.weight", stem + ".lora_B.weight",
-          factor};
+  return {std::string(weight), TextOf(stem, ".lora_A.weight"),
+          TextOf(stem, ".lora_B.weight"), factor};
 }
 
 std::vector<Adapter> FindAdapters(const Graph& graph) {
@@ -135,16 +136,16 @@ void AddAdapters(const std::vector<Adapter>& adapters, Graph& graph) {
     const Adapter& adapter = *found->second;
     const std::string x = base.inputs[0];
     const std::string y = base.output;
-    const std::string low = y + ".lora_A";
-    const std::string high = y + ".lora_B";
-    const std::string scaled = y + ".lora";
-    base.output = y + ".base";
+    const std::string low = TextOf(y, ".lora_A");
+    const std::string high = TextOf(y, ".lora_B");
+    const std::string scaled = TextOf(y, ".lora");
+    base.output = TextOf(y, ".base");
     nodes.push_back(std::move(base));
     nodes.push_back({OpType::kLinear, {x}, low, adapter.a, ""});
     nodes.push_back({OpType::kLinear, {low}, high, adapter.b, ""});
     nodes.push_back(
         {OpType::kScale, {high}, scaled, "", "", {{"factor", adapter.factor}}});
-    nodes.push_back({OpType::kAdd, {y + ".base", scaled}, y, "", ""});
+    nodes.push_back({OpType::kAdd, {TextOf(y, ".base"), scaled}, y, "", ""});
   }
   graph.nodes = std::move(nodes);
 }

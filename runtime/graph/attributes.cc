@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lutra/runtime/error.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -23,23 +24,22 @@ std::string Number(double value) {
 
 std::string Expected(const AttributeSchema& row) {
   const std::string range =
-      std::string(" from ") + Number(row.low) + " to " + Number(row.high);
+      TextOf(" from ", Number(row.low), " to ", Number(row.high));
   switch (row.kind) {
     case kNumber:
-      return "must be a number" + range;
+      return TextOf("must be a number", range);
     case kCount:
-      return "must be a whole number" + range;
+      return TextOf("must be a whole number", range);
     case kWord:
-      return "must be one of: " + row.words;
+      return TextOf("must be one of: ", row.words);
     case kText:
-      return "must be " + row.words;
+      return TextOf("must be ", row.words);
     case kList:
       break;
   }
-  const std::string count =
-      row.length == 0 ? std::string("1 to ") + std::to_string(kMaxListLength)
-                      : std::to_string(row.length);
-  return "must be a list of " + count + " whole numbers" + range;
+  const std::string count = row.length == 0 ? TextOf("1 to ", kMaxListLength)
+                                            : std::to_string(row.length);
+  return TextOf("must be a list of ", count, " whole numbers", range);
 }
 
 bool InRange(const AttributeSchema& row, double value) {
@@ -86,8 +86,8 @@ const AttributeSchema& SchemaOf(const Node& node, std::string_view name) {
   const AttributeSchema* row =
       FindAttribute(GetOperator(node.op).schema(), name);
   if (row == nullptr) {
-    throw Error("graph: " + std::string(Name(node.op)) + " has no attribute '" +
-                std::string(name) + "'");
+    throw Error(
+        TextOf("graph: ", Name(node.op), " has no attribute '", name, "'"));
   }
   return *row;
 }
@@ -103,8 +103,8 @@ const T* Given(const Node& node, std::string_view name) {
   } else if (const T* value = std::get_if<T>(&found->second)) {
     return value;
   }
-  throw Error("graph: " + std::string(Name(node.op)) + " node '" + node.output +
-              "': attribute '" + std::string(name) + "' " + Expected(row));
+  throw Error(TextOf("graph: ", Name(node.op), " node '", node.output,
+                     "': attribute '", name, "' ", Expected(row)));
 }
 
 }  // namespace

@@ -13,6 +13,8 @@
 
 #include "lutra/runtime/error.h"
 #include "runtime/base/json.h"
+#include "runtime/base/json_object.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/unknown_word.h"
 #include "runtime/graph/attributes.h"
 
@@ -53,7 +55,7 @@ std::string ToJson(const std::vector<T>& values) {
     if (text.size() > 1) text += ',';
     text += ToJson(value);
   }
-  return text + "]";
+  return TextOf(text, "]");
 }
 
 class ObjectWriter {
@@ -65,7 +67,7 @@ class ObjectWriter {
     text_ += ':';
     text_ += value;
   }
-  std::string Text() const { return text_ + "}"; }
+  std::string Text() const { return TextOf(text_, "}"); }
 
  private:
   std::string text_ = "{";
@@ -135,12 +137,12 @@ class GraphParser {
     std::map<std::string_view, std::optional<size_t>> makers;
     for (const GraphInput& input : graph.inputs) {
       if (!makers.emplace(input.name, std::nullopt).second) {
-        Fail("value '" + input.name + "' is defined twice");
+        Fail(TextOf("value '", input.name, "' is defined twice"));
       }
     }
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
       if (!makers.emplace(graph.nodes[i].output, i).second) {
-        Fail("value '" + graph.nodes[i].output + "' is defined twice");
+        Fail(TextOf("value '", graph.nodes[i].output, "' is defined twice"));
       }
     }
     CheckOutputs(graph, makers);
@@ -151,8 +153,8 @@ class GraphParser {
       for (const std::string& input : graph.nodes[i].inputs) {
         const auto maker = makers.find(input);
         if (maker == makers.end()) {
-          Fail(Where(graph.nodes[i]) + " uses the value '" + input +
-               "', which is not defined");
+          Fail(TextOf(Where(graph.nodes[i]), " uses the value '", input,
+                      "', which is not defined"));
         }
         if (maker->second) {
           users[*maker->second].push_back(i);
@@ -176,10 +178,10 @@ class GraphParser {
     if (sorted.size() != graph.nodes.size()) {
       const auto stuck = std::find_if(waiting_for.begin(), waiting_for.end(),
                                       [](size_t count) { return count != 0; });
-      Fail(
-          "value '" +
-          graph.nodes[static_cast<size_t>(stuck - waiting_for.begin())].output +
-          "' depends on itself (the graph has a cycle)");
+      Fail(TextOf(
+          "value '",
+          graph.nodes[static_cast<size_t>(stuck - waiting_for.begin())].output,
+          "' depends on itself (the graph has a cycle)"));
     }
     return sorted;
   }
@@ -187,7 +189,7 @@ class GraphParser {
  private:
   [[noreturn]] void Fail(const std::string& cause,
                          ErrorCode code = ErrorCode::kDamaged) const {
-    throw Error::InFile(file_, "graph: " + cause, code);
+    throw Error::InFile(file_, TextOf("graph: ", cause), code);
   }
 
   // What later versions may know.
@@ -196,7 +198,7 @@ class GraphParser {
   }
 
   static std::string Where(const Node& node) {
-    return std::string(Name(node.op)) + " node '" + node.output + "'";
+    return TextOf(Name(node.op), " node '", node.output, "'");
   }
 
   void CheckOutputs(
@@ -207,19 +209,20 @@ class GraphParser {
     std::map<std::string_view, int> seen;
     for (const std::string& output : graph.outputs) {
       if (!makers.contains(output)) {
-        Fail("output '" + output + "' is not defined");
+        Fail(TextOf("output '", output, "' is not defined"));
       }
-      if (++seen[output] > 1) Fail("output '" + output + "' is listed twice");
+      if (++seen[output] > 1)
+        Fail(TextOf("output '", output, "' is listed twice"));
     }
   }
 
   // Unknown keys could change the meaning, so they are refused.
   void CheckKeys(const json& object, const std::string& where,
                  std::initializer_list<std::string_view> allowed) const {
-    if (!object.is_object()) Fail(where + " is not a JSON object");
+    if (!object.is_object()) Fail(TextOf(where, " is not a JSON object"));
     for (const auto& [key, value] : object.items()) {
       if (std::find(allowed.begin(), allowed.end(), key) == allowed.end()) {
-        FailUnknown(where + " has an unknown key '" + key + "'");
+        FailUnknown(TextOf(where, " has an unknown key '", key, "'"));
       }
     }
   }
@@ -227,28 +230,27 @@ class GraphParser {
   const json& Member(const json& object, const std::string& where,
                      const char* key) const {
     const auto member = object.find(key);
-    if (member == object.end()) Fail(where + " has no '" + key + "'");
+    if (member == object.end()) Fail(TextOf(where, " has no '", key, "'"));
     return *member;
   }
 
   const json& List(const json& object, const std::string& where,
                    const char* key, size_t limit) const {
     const json& list = Member(object, where, key);
-    if (!list.is_array()) Fail(where + ": '" + key + "' is not a list");
+    if (!list.is_array()) Fail(TextOf(where, ": '", key, "' is not a list"));
     if (list.size() > limit) {
-      Fail(where + ": '" + key + "' has more than " + std::to_string(limit) +
-           " entries");
+      Fail(TextOf(where, ": '", key, "' has more than ", limit, " entries"));
     }
     return list;
   }
 
   std::string ReadName(const json& value, const std::string& where) const {
-    if (!value.is_string()) Fail(where + ": a name is not a string");
+    if (!value.is_string()) Fail(TextOf(where, ": a name is not a string"));
     auto name = value.get<std::string>();
-    if (name.empty()) Fail(where + ": a name is empty");
+    if (name.empty()) Fail(TextOf(where, ": a name is empty"));
     // C strings hand names out.
     if (name.find('\0') != std::string::npos) {
-      Fail(where + ": a name holds a zero byte");
+      Fail(TextOf(where, ": a name holds a zero byte"));
     }
     return name;
   }
@@ -258,20 +260,20 @@ class GraphParser {
     CheckKeys(entry, where, {"name", "type", "shape"});
     GraphInput input;
     input.name = ReadName(Member(entry, where, "name"), where);
-    const std::string named = where + " '" + input.name + "'";
+    const std::string named = TextOf(where, " '", input.name, "'");
     const std::string type =
-        ReadName(Member(entry, named, "type"), named + " type");
+        ReadName(Member(entry, named, "type"), TextOf(named, " type"));
     if (type == kInt32Name) {
       input.type = ValueType::kInt32;
     } else if (type != kFloat32Name) {
-      FailUnknown(named + " has the unknown type '" + type + "'");
+      FailUnknown(TextOf(named, " has the unknown type '", type, "'"));
     }
     for (const json& dimension : List(entry, named, "shape", kMaxPorts)) {
       // The range is checked where shapes get their meaning, by the model.
       if (!dimension.is_number_unsigned() ||
           !std::in_range<int64_t>(dimension.get<uint64_t>())) {
-        Fail(named + " has the dimension " + dimension.dump() +
-             ", which is not a count");
+        Fail(TextOf(named, " has the dimension ", ShortDump(dimension),
+                    ", which is not a count"));
       }
       input.shape.push_back(dimension.get<int64_t>());
     }
@@ -282,7 +284,7 @@ class GraphParser {
     try {
       return GetOperator(op).schema();
     } catch (const Error& error) {  // LUTRA_OPERATORS leaves it out
-      FailUnknown(node + ": " + error.what());
+      FailUnknown(TextOf(node, ": ", error.what()));
     }
   }
 
@@ -292,18 +294,20 @@ class GraphParser {
               {"op", "inputs", "output", "weight", "bias", "attributes"});
     Node node;
     node.output = ReadName(Member(entry, where, "output"), where);
-    const std::string named = where + " '" + node.output + "'";
-    const std::string op = ReadName(Member(entry, named, "op"), named + " op");
+    const std::string named = TextOf(where, " '", node.output, "'");
+    const std::string op =
+        ReadName(Member(entry, named, "op"), TextOf(named, " op"));
     const std::optional<OpType> type = FindOperator(op);
-    if (!type) FailUnknown(named + " has the unknown operator '" + op + "'");
+    if (!type)
+      FailUnknown(TextOf(named, " has the unknown operator '", op, "'"));
     node.op = *type;
     const OperatorSchema& schema = Schema(named, node.op);
     for (const json& input : List(entry, named, "inputs", kMaxPorts)) {
       node.inputs.push_back(ReadName(input, named));
     }
     if (node.inputs.size() != schema.inputs) {
-      Fail(Where(node) + " has " + std::to_string(node.inputs.size()) +
-           " inputs, expected " + std::to_string(schema.inputs));
+      Fail(TextOf(Where(node), " has ", node.inputs.size(),
+                  " inputs, expected ", schema.inputs));
     }
     node.weight = ReadTensorName(entry, node, "weight", schema.weight);
     node.bias = ReadTensorName(entry, node, "bias", schema.bias);
@@ -314,18 +318,20 @@ class GraphParser {
   void ReadAttributes(const json& entry, const OperatorSchema& op,
                       Node& node) const {
     if (const auto given = entry.find("attributes"); given != entry.end()) {
-      if (!given->is_object()) Fail(Where(node) + ": attributes are no object");
+      if (!given->is_object())
+        Fail(TextOf(Where(node), ": attributes are no object"));
       for (const auto& [name, value] : given->items()) {
         const AttributeSchema* row = FindAttribute(op, name);
         if (row == nullptr) {
-          FailUnknown(Where(node) + " has an unknown attribute '" + name + "'");
+          FailUnknown(
+              TextOf(Where(node), " has an unknown attribute '", name, "'"));
         }
         node.attributes[name] = ReadAttribute(value, *row, node);
       }
     }
     for (const AttributeSchema& row : op.attributes) {
       if (row.required && !node.attributes.contains(row.name)) {
-        Fail(Where(node) + " has no attribute '" + row.name + "'");
+        Fail(TextOf(Where(node), " has no attribute '", row.name, "'"));
       }
     }
   }
@@ -346,7 +352,7 @@ class GraphParser {
     }
     const std::string wrong = CheckAttribute(row, attribute);
     if (!wrong.empty()) {
-      Fail(Where(node) + ": attribute '" + row.name + "' " + wrong);
+      Fail(TextOf(Where(node), ": attribute '", row.name, "' ", wrong));
     }
     return attribute;
   }
@@ -361,9 +367,9 @@ class GraphParser {
                              const char* key, TensorUse use) const {
     const bool given = entry.contains(key);
     if (given && use == TensorUse::kNone)
-      Fail(Where(node) + " takes no " + key);
+      Fail(TextOf(Where(node), " takes no ", key));
     if (!given && use == TensorUse::kRequired) {
-      Fail(Where(node) + " has no " + key);
+      Fail(TextOf(Where(node), " has no ", key));
     }
     return given ? ReadName(entry.at(key), Where(node)) : std::string();
   }

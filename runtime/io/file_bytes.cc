@@ -7,6 +7,7 @@
 #include "runtime/base/log.h"
 #include "runtime/base/regular_file.h"
 #include "runtime/base/system_file.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -18,8 +19,8 @@ bool IsAligned(uint64_t place) { return place % kMemoryAlignment == 0; }
 
 void WarnOfCopy(std::string_view name, const char* what, uint64_t place) {
   Log(LogLevel::kWarning, name,
-      std::string("is copied, because its ") + what + " " +
-          std::to_string(place) + " is no multiple of 64 bytes");
+      TextOf("is copied, because its ", what, " ", place,
+             " is no multiple of 64 bytes"));
 }
 
 }  // namespace
@@ -34,11 +35,10 @@ FileBytes::FileBytes(int descriptor, uint64_t offset, uint64_t size,
                      std::string_view name, Storage storage) {
   const uint64_t all = RegularFileSize(descriptor, name);
   if (offset > all || size > all - offset) {
-    throw Error::InFile(
-        name,
-        std::to_string(size) + " bytes from offset " + std::to_string(offset) +
-            " on run past the end of a file of " + std::to_string(all),
-        ErrorCode::kInvalidArgument);
+    throw Error::InFile(name,
+                        TextOf(size, " bytes from offset ", offset,
+                               " on run past the end of a file of ", all),
+                        ErrorCode::kInvalidArgument);
   }
   Read(descriptor, offset, size, name, storage);
 }

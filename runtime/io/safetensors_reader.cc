@@ -6,6 +6,8 @@
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/safetensors.h"
 #include "runtime/base/json.h"
+#include "runtime/base/json_object.h"
+#include "runtime/base/text_of.h"
 #include "runtime/io/dtype.h"
 #include "runtime/io/file_bytes.h"
 #include "runtime/io/safetensors_format.h"
@@ -30,21 +32,19 @@ uint64_t ReadLength(Span<const std::byte> bytes) {
 // The JSON text; the data follows it.
 std::string_view Header(Span<const std::byte> bytes, const std::string& path) {
   if (bytes.size() < kLengthBytes) {
-    throw Error::InFile(path, "is too short for a safetensors file (" +
-                                  std::to_string(bytes.size()) + " bytes)");
+    throw Error::InFile(path, TextOf("is too short for a safetensors file (",
+                                     bytes.size(), " bytes)"));
   }
   const uint64_t length = ReadLength(bytes);
   if (length > kMaxHeaderBytes) {
-    throw Error::InFile(path, "header length " + std::to_string(length) +
-                                  " is above the limit of " +
-                                  std::to_string(kMaxHeaderBytes) +
-                                  "; not a safetensors file?");
+    throw Error::InFile(
+        path, TextOf("header length ", length, " is above the limit of ",
+                     kMaxHeaderBytes, "; not a safetensors file?"));
   }
   if (length > bytes.size() - kLengthBytes) {
-    throw Error::InFile(path, "is truncated: header length " +
-                                  std::to_string(length) +
-                                  " runs past the end of the file (" +
-                                  std::to_string(bytes.size()) + " bytes)");
+    throw Error::InFile(path, TextOf("is truncated: header length ", length,
+                                     " runs past the end of the file (",
+                                     bytes.size(), " bytes)"));
   }
   const auto* text = reinterpret_cast<const char*>(bytes.data());
   return {text + kLengthBytes, static_cast<size_t>(length)};
@@ -58,7 +58,7 @@ std::map<std::string, std::string> ReadMetadata(const json& value,
   std::map<std::string, std::string> metadata;
   for (const auto& [key, entry] : value.items()) {
     if (!entry.is_string()) {
-      throw Error::InFile(path, "metadata '" + key + "' is not a string");
+      throw Error::InFile(path, TextOf("metadata '", key, "' is not a string"));
     }
     metadata.emplace(key, entry.get<std::string>());
   }
@@ -75,7 +75,7 @@ class TensorReader {
     if (!entry.is_object()) Fail(name, "is not described by a JSON object");
     for (const auto& [key, value] : entry.items()) {
       if (key != "dtype" && key != "shape" && key != "data_offsets") {
-        Fail(name, "has an unknown key '" + key + "'");
+        Fail(name, TextOf("has an unknown key '", key, "'"));
       }
     }
     TensorView tensor;
@@ -88,13 +88,12 @@ class TensorReader {
                            ? CheckedMultiply(*elements, ByteSize(tensor.dtype))
                            : std::nullopt;
     if (!bytes) {
-      Fail(name, "shape " + ShapeToString(tensor.shape) + " overflows");
+      Fail(name, TextOf("shape ", ShapeToString(tensor.shape), " overflows"));
     }
     if (*bytes != tensor.data.size()) {
-      Fail(name, "shape " + ShapeToString(tensor.shape) + " of " +
-                     std::string(Name(tensor.dtype)) + " needs " +
-                     std::to_string(*bytes) + " bytes but data_offsets span " +
-                     std::to_string(tensor.data.size()));
+      Fail(name, TextOf("shape ", ShapeToString(tensor.shape), " of ",
+                        Name(tensor.dtype), " needs ", *bytes,
+                        " bytes but data_offsets span ", tensor.data.size()));
     }
     return tensor;
   }
@@ -108,7 +107,7 @@ class TensorReader {
   const json& Member(const std::string& name, const json& entry,
                      const char* key) const {
     const auto member = entry.find(key);
-    if (member == entry.end()) Fail(name, std::string(key) + " is missing");
+    if (member == entry.end()) Fail(name, TextOf(key, " is missing"));
     return *member;
   }
 
@@ -118,7 +117,8 @@ class TensorReader {
     const auto& spelling = value.get_ref<const std::string&>();
     const auto dtype = DTypeFromName(spelling);
     if (!dtype) {
-      Fail(name, "unknown dtype '" + spelling + "'", ErrorCode::kUnsupported);
+      Fail(name, TextOf("unknown dtype '", spelling, "'"),
+           ErrorCode::kUnsupported);
     }
     return *dtype;
   }
@@ -128,15 +128,14 @@ class TensorReader {
     const json& value = Member(name, entry, "shape");
     if (!value.is_array()) Fail(name, "shape is not a list");
     if (value.size() > kMaxRank) {
-      Fail(name,
-           "shape has more than " + std::to_string(kMaxRank) + " dimensions");
+      Fail(name, TextOf("shape has more than ", kMaxRank, " dimensions"));
     }
     std::vector<int64_t> shape;
     for (const json& dimension : value) {
       const auto count = ReadCount(dimension);
       if (!count || !std::in_range<int64_t>(*count)) {
-        Fail(name, "shape has the entry " + dimension.dump() +
-                       ", which is not a count");
+        Fail(name, TextOf("shape has the entry ", ShortDump(dimension),
+                          ", which is not a count"));
       }
       shape.push_back(static_cast<int64_t>(*count));
     }
@@ -154,10 +153,9 @@ class TensorReader {
     if (!begin || !end) Fail(name, "data_offsets are not counts of bytes");
     if (*begin > *end) Fail(name, "data_offsets end before they begin");
     if (*end > data_.size()) {
-      Fail(name, "data_offsets run past the end of the file (offset " +
-                     std::to_string(*end) + " of " +
-                     std::to_string(data_.size()) +
-                     " bytes of data); is it truncated?");
+      Fail(name,
+           TextOf("data_offsets run past the end of the file (offset ", *end,
+                  " of ", data_.size(), " bytes of data); is it truncated?"));
     }
     return data_.subspan(static_cast<size_t>(*begin),
                          static_cast<size_t>(*end - *begin));
@@ -190,8 +188,8 @@ void CheckTiling(const std::vector<TensorView>& sorted,
   }
   const auto rest = data.data() + data.size() - expected;
   if (rest != 0) {
-    throw Error::InFile(
-        path, std::to_string(rest) + " bytes at the end belong to no tensor");
+    throw Error::InFile(path,
+                        TextOf(rest, " bytes at the end belong to no tensor"));
   }
 }
 
@@ -203,7 +201,7 @@ std::string ShapeToString(Span<const int64_t> shape) {
     if (text.size() > 1) text += ", ";
     text += std::to_string(dimension);
   }
-  return text + "]";
+  return TextOf(text, "]");
 }
 
 size_t TensorInfo::ElementCount() const {
@@ -214,8 +212,8 @@ size_t TensorInfo::ElementCount() const {
 
 Span<const float> TensorView::Floats(std::string_view file) const {
   if (dtype != DType::kFloat32) {
-    throw Error::InTensor(
-        file, name, "dtype is " + std::string(Name(dtype)) + ", expected F32");
+    throw Error::InTensor(file, name,
+                          TextOf("dtype is ", Name(dtype), ", expected F32"));
   }
   if (reinterpret_cast<uintptr_t>(data.data()) % alignof(float) != 0) {
     throw Error::InTensor(file, name,
@@ -289,11 +287,11 @@ SafetensorsFile SafetensorsFile::FromTensors(
     const auto elements = CheckedElementCount(tensor.shape);
     if (!elements || CheckedMultiply(*elements, ByteSize(tensor.dtype)) !=
                          tensor.data.size()) {
-      throw Error::InTensor(result.path_, tensor.name,
-                            "has " + std::to_string(tensor.data.size()) +
-                                " bytes, which shape " +
-                                ShapeToString(tensor.shape) + " has not",
-                            ErrorCode::kInvalidArgument);
+      throw Error::InTensor(
+          result.path_, tensor.name,
+          TextOf("has ", tensor.data.size(), " bytes, which shape ",
+                 ShapeToString(tensor.shape), " has not"),
+          ErrorCode::kInvalidArgument);
     }
     result.byte_size_ += tensor.data.size();
   }

@@ -7,6 +7,7 @@
 #include "lutra/runtime/output_file.h"
 #include "lutra/runtime/safetensors.h"
 #include "runtime/base/json.h"
+#include "runtime/base/text_of.h"
 #include "runtime/io/safetensors_format.h"
 
 namespace lutra {
@@ -59,7 +60,7 @@ void CheckDeclarations(const std::vector<TensorInfo>& tensors,
     if (!sum) {
       throw Error::InTensor(
           file, tensor.name,
-          "shape " + ShapeToString(tensor.shape) + " is not possible",
+          TextOf("shape ", ShapeToString(tensor.shape), " is not possible"),
           ErrorCode::kInvalidArgument);
     }
     total = *sum;
@@ -73,18 +74,17 @@ std::string MetadataJson(const std::map<std::string, std::string>& metadata,
     if (text.size() > 1) text += ',';
     text += QuoteJson(key, file) + ':' + QuoteJson(value, file);
   }
-  return text + "}";
+  return TextOf(text, "}");
 }
 
 std::string TensorJson(const TensorInfo& tensor, uint64_t begin, uint64_t end) {
   std::string text =
-      R"({"dtype":")" + std::string(Name(tensor.dtype)) + R"(","shape":[)";
+      TextOf(R"({"dtype":")", Name(tensor.dtype), R"(","shape":[)");
   for (size_t i = 0; i < tensor.shape.size(); ++i) {
     if (i != 0) text += ',';
     text += std::to_string(tensor.shape[i]);
   }
-  return text + R"(],"data_offsets":[)" + std::to_string(begin) + ',' +
-         std::to_string(end) + "]}";
+  return TextOf(text, R"(],"data_offsets":[)", begin, ",", end, "]}");
 }
 
 // The header, padded with spaces to `size` bytes if it is shorter.
@@ -156,11 +156,11 @@ void SafetensorsWriter::Write(std::string_view name,
                               Span<const std::byte> data) {
   const auto found = state_->placements.find(name);
   if (found != state_->placements.end() && data.size() != found->second.bytes) {
-    throw Error::InTensor(state_->name, name,
-                          "has " + std::to_string(data.size()) +
-                              " bytes but was declared with " +
-                              std::to_string(found->second.bytes),
-                          ErrorCode::kInvalidArgument);
+    throw Error::InTensor(
+        state_->name, name,
+        TextOf("has ", data.size(), " bytes but was declared with ",
+               found->second.bytes),
+        ErrorCode::kInvalidArgument);
   }
   WritePart(name, 0, data);
 }

@@ -7,6 +7,7 @@
 
 #include "kernels/base/parallel.h"
 #include "runtime/base/out_of_memory.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
@@ -147,12 +148,12 @@ class AttentionStep : public Step {
   void CheckWhole(const Call& call) const {
     for (const SequenceRows& rows : call.sequences) {
       if (rows.position == 0) continue;
-      throw NodeError(model_, node_,
-                      "it sees in both directions, so a text comes in one "
-                      "call, and " +
-                          std::to_string(rows.position) +
-                          " of its tokens came before",
-                      ErrorCode::kInvalidArgument);
+      throw NodeError(
+          model_, node_,
+          TextOf("it sees in both directions, so a text comes in one "
+                 "call, and ",
+                 rows.position, " of its tokens came before"),
+          ErrorCode::kInvalidArgument);
     }
   }
 
@@ -160,10 +161,10 @@ class AttentionStep : public Step {
   void CheckFitsFloat16(const float* x, size_t n, const char* what) const {
     if (FitsFloat16(x, n)) return;
     throw NodeError(model_, node_,
-                    std::string(what) +
-                        " beyond 65504 do not fit a float16 cache; use a "
-                        "float32 one (--cache float32, CacheType::kFloat32, "
-                        "LUTRA_CACHE_FLOAT32)",
+                    TextOf(what,
+                           " beyond 65504 do not fit a float16 cache; use a "
+                           "float32 one (--cache float32, CacheType::kFloat32, "
+                           "LUTRA_CACHE_FLOAT32)"),
                     ErrorCode::kUnsupported);
   }
 
@@ -256,20 +257,20 @@ class Attention : public Operator {
     const size_t heads = CountAttribute(node, "heads");
     const size_t kv_heads = CountAttribute(node, "kv_heads");
     if (heads % kv_heads != 0) {
-      throw NodeError(model, node,
-                      std::to_string(heads) + " heads cannot share " +
-                          std::to_string(kv_heads) + " heads of keys");
+      throw NodeError(
+          model, node,
+          TextOf(heads, " heads cannot share ", kv_heads, " heads of keys"));
     }
     const auto q = static_cast<size_t>(inputs[0]->shape[0]);
     const auto kv = static_cast<int64_t>(q / heads * kv_heads);
     if (q % heads != 0 || inputs[1]->shape[0] != kv ||
         inputs[2]->shape[0] != kv) {
-      throw NodeError(model, node,
-                      "inputs of shapes " + ShapeToString(inputs[0]->shape) +
-                          ", " + ShapeToString(inputs[1]->shape) + " and " +
-                          ShapeToString(inputs[2]->shape) + " do not fit " +
-                          std::to_string(heads) + " heads and " +
-                          std::to_string(kv_heads) + " heads of keys");
+      throw NodeError(
+          model, node,
+          TextOf("inputs of shapes ", ShapeToString(inputs[0]->shape), ", ",
+                 ShapeToString(inputs[1]->shape), " and ",
+                 ShapeToString(inputs[2]->shape), " do not fit ", heads,
+                 " heads and ", kv_heads, " heads of keys"));
     }
     if (!node.weight.empty()) CheckSinks(model, node, heads);
     return inputs[0]->shape;
@@ -285,9 +286,8 @@ class Attention : public Operator {
     }
     const AttentionShape shape = ShapeOf(model, node, execution);
     if (!kernels::AttentionFits(shape)) {
-      throw OutOfMemory(std::string("a cache of ") +
-                        std::to_string(execution.context) +
-                        " tokens overflows memory");
+      throw OutOfMemory(
+          TextOf("a cache of ", execution.context, " tokens overflows memory"));
     }
     return kernels::AttentionPageBytes(shape);
   }
@@ -295,8 +295,8 @@ class Attention : public Operator {
   // Layers that read the keys and values of another one have no cache of their
   // own.
   std::string PageContent(const Node& node) const override {
-    return std::to_string(CountAttribute(node, "kv_heads")) + " heads of " +
-           node.inputs[1] + '\0' + node.inputs[2];
+    return TextOf(CountAttribute(node, "kv_heads"), " heads of ",
+                  node.inputs[1], "\0", node.inputs[2]);
   }
 
   size_t ScratchBytes(const Model& model, const Node& node,
@@ -317,11 +317,10 @@ class Attention : public Operator {
     const TensorView& weight = model.file().Get(node.weight);
     if (weight.dtype != DType::kFloat32 ||
         weight.shape != std::vector<int64_t>{static_cast<int64_t>(heads)}) {
-      throw Error::InTensor(model.path(), node.weight,
-                            "is " + std::string(Name(weight.dtype)) + " " +
-                                ShapeToString(weight.shape) +
-                                ", but sinks are F32 [" +
-                                std::to_string(heads) + "], one of each head");
+      throw Error::InTensor(
+          model.path(), node.weight,
+          TextOf("is ", Name(weight.dtype), " ", ShapeToString(weight.shape),
+                 ", but sinks are F32 [", heads, "], one of each head"));
     }
     Sinks(model, node);  // throws where they are not aligned
   }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernels/base/parallel.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
@@ -110,12 +111,11 @@ class CausalConv1d : public Operator {
     if (taps.dtype != DType::kFloat32 || taps.shape.size() != 2 ||
         taps.shape[0] < 1 || taps.shape[0] > kMaxTaps ||
         taps.shape[1] != inputs[0]->shape[0]) {
-      throw Error::InTensor(model.path(), node.weight,
-                            "is " + std::string(Name(taps.dtype)) + " " +
-                                ShapeToString(taps.shape) +
-                                ", but taps are F32, 1 to " +
-                                std::to_string(kMaxTaps) + " rows of " +
-                                std::to_string(inputs[0]->shape[0]));
+      throw Error::InTensor(
+          model.path(), node.weight,
+          TextOf("is ", Name(taps.dtype), " ", ShapeToString(taps.shape),
+                 ", but taps are F32, 1 to ", kMaxTaps, " rows of ",
+                 inputs[0]->shape[0]));
     }
     taps.Floats(model.path());
     GetBias(model, node, static_cast<uint32_t>(inputs[0]->shape[0]));

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "lutra/runtime/input_quantization.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/weight.h"
 
 namespace lutra {
@@ -24,13 +25,12 @@ void CheckCell(const Model& model, const Node& node, const ValueInfo& input,
   CheckFloatInput(model, node, input, 1);
   const Weight w = GetWeight(model, node.weight);
   if (w.n == uint64_t{w.k} * gates && input.shape[0] == int64_t{w.n}) return;
-  const std::string width = std::to_string(gates) + "H";
-  throw NodeError(model, node,
-                  "input '" + input.name + "' of shape " +
-                      ShapeToString(input.shape) + " and weight '" +
-                      node.weight + "' of shape [" + std::to_string(w.n) +
-                      ", " + std::to_string(w.k) + "] are not [" + width +
-                      "] and [" + width + ", H]");
+  const std::string width = TextOf(gates, "H");
+  throw NodeError(
+      model, node,
+      TextOf("input '", input.name, "' of shape ", ShapeToString(input.shape),
+             " and weight '", node.weight, "' of shape [", w.n, ", ", w.k,
+             "] are not [", width, "] and [", width, ", H]"));
 }
 
 void CheckWhole(const Model& model, const Node& node, const CellRows& rows,
@@ -38,11 +38,11 @@ void CheckWhole(const Model& model, const Node& node, const CellRows& rows,
   if (!rows.backward()) return;
   for (const SequenceRows& sequence : call.sequences) {
     if (sequence.position == 0) continue;
-    throw NodeError(model, node,
-                    "it goes backward, so a text comes in one call, and " +
-                        std::to_string(sequence.position) +
-                        " of its tokens came before",
-                    ErrorCode::kInvalidArgument);
+    throw NodeError(
+        model, node,
+        TextOf("it goes backward, so a text comes in one call, and ",
+               sequence.position, " of its tokens came before"),
+        ErrorCode::kInvalidArgument);
   }
 }
 

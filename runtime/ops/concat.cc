@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/base/parallel.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
@@ -62,10 +63,11 @@ class Concat : public Operator {
       shape.back() += other.back();
       return shape;
     }
-    throw NodeError(model, node,
-                    "inputs of the shapes " + ShapeToString(inputs[0]->shape) +
-                        " and " + ShapeToString(inputs[1]->shape) +
-                        " differ in more than the last dimension");
+    throw NodeError(
+        model, node,
+        TextOf("inputs of the shapes ", ShapeToString(inputs[0]->shape),
+               " and ", ShapeToString(inputs[1]->shape),
+               " differ in more than the last dimension"));
   }
 
   std::unique_ptr<Step> Bind(const Model& model, const Node& node,

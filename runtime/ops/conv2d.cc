@@ -4,6 +4,7 @@
 #include "kernels/base/checked_math.h"
 #include "kernels/base/parallel.h"
 #include "runtime/base/out_of_memory.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/window2d.h"
@@ -127,13 +128,10 @@ class Conv2d : public Operator {
     const auto k = CheckedMultiply(window.Taps(), window.channels);
     if (!k || *k != w.k) {
       throw NodeError(model, node,
-                      std::string("a window of ") +
-                          std::to_string(window.kernel[0]) + " by " +
-                          std::to_string(window.kernel[1]) + " over " +
-                          std::to_string(window.channels) +
-                          " channels does not fit the weight '" + node.weight +
-                          "' of shape [" + std::to_string(w.n) + ", " +
-                          std::to_string(w.k) + "]");
+                      TextOf("a window of ", window.kernel[0], " by ",
+                             window.kernel[1], " over ", window.channels,
+                             " channels does not fit the weight '", node.weight,
+                             "' of shape [", w.n, ", ", w.k, "]"));
     }
     CheckInputQuantization(model, node);
     GetBias(model, node, w.n);

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "lutra/kernels/vector_ops.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/epilogue.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
@@ -94,15 +95,14 @@ class DepthwiseConv2d : public Operator {
     if (weight.dtype != DType::kFloat32 || weight.shape != expected) {
       throw Error::InTensor(
           model.path(), node.weight,
-          "is " + std::string(Name(weight.dtype)) + " " +
-              ShapeToString(weight.shape) +
-              ", but the weight of a depthwise convolution must be F32 " +
-              ShapeToString(expected));
+          TextOf("is ", Name(weight.dtype), " ", ShapeToString(weight.shape),
+                 ", but the weight of a depthwise convolution must be F32 ",
+                 ShapeToString(expected)));
     }
     weight.Floats(model.path());
     if (!node.bias.empty()) {
       GetVector(model, node.bias, window.channels,
-                "the bias of weight '" + node.weight + "'");
+                TextOf("the bias of weight '", node.weight, "'"));
     }
     return {static_cast<int64_t>(window.out_height),
             static_cast<int64_t>(window.out_width), inputs[0]->shape[2]};

@@ -3,6 +3,7 @@
 
 #include "kernels/base/parallel.h"
 #include "lutra/kernels/vector_ops.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
@@ -29,9 +30,9 @@ class SameShapeOperator : public Operator {
       CheckFloatInput(model, node, *input);
       if (input->shape != inputs[0]->shape) {
         throw NodeError(model, node,
-                        "inputs have different shapes, " +
-                            ShapeToString(inputs[0]->shape) + " and " +
-                            ShapeToString(input->shape));
+                        TextOf("inputs have different shapes, ",
+                               ShapeToString(inputs[0]->shape), " and ",
+                               ShapeToString(input->shape)));
       }
     }
     return inputs[0]->shape;

@@ -3,6 +3,7 @@
 
 #include "kernels/base/parallel.h"
 #include "lutra/runtime/embedding_aliases.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 
@@ -30,9 +31,8 @@ class EmbeddingStep : public Step {
     for (size_t i = 0; i < count; ++i) {
       if (RowOf(ids_[i]) < 0 || RowOf(ids_[i]) >= int64_t{weight_.n}) {
         throw NodeError(model_, node_,
-                        "id " + std::to_string(ids_[i]) + " of token " +
-                            std::to_string(i / row_ids_) + " is outside 0.." +
-                            std::to_string(weight_.n - 1),
+                        TextOf("id ", ids_[i], " of token ", i / row_ids_,
+                               " is outside 0..", weight_.n - 1),
                         ErrorCode::kInvalidArgument);
       }
     }
@@ -87,8 +87,9 @@ class Embedding : public Operator {
       const Model& model, const Node& node,
       Span<const ValueInfo* const> inputs) const override {
     if (inputs[0]->type != ValueType::kInt32) {
-      throw NodeError(model, node,
-                      "input '" + inputs[0]->name + "' must be int32 ids");
+      throw NodeError(
+          model, node,
+          TextOf("input '", inputs[0]->name, "' must be int32 ids"));
     }
     const Weight weight = GetWeight(model, node.weight);
     const std::vector<int64_t> aliases = EmbeddingAliases(node);
@@ -97,10 +98,9 @@ class Embedding : public Operator {
     }
     for (size_t i = 1; i < aliases.size(); i += 2) {
       if (aliases[i] < int64_t{weight.n}) continue;
-      throw NodeError(model, node,
-                      "its 'aliases' have the row " +
-                          std::to_string(aliases[i]) + ", of " +
-                          std::to_string(weight.n));
+      throw NodeError(
+          model, node,
+          TextOf("its 'aliases' have the row ", aliases[i], ", of ", weight.n));
     }
     std::vector<int64_t> shape = inputs[0]->shape;
     shape.push_back(int64_t{weight.k});

@@ -14,6 +14,7 @@
 #include "lutra/kernels/vector_ops.h"
 #include "runtime/base/aligned_memory.h"
 #include "runtime/base/out_of_memory.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
@@ -33,10 +34,10 @@ void CheckRoutes(const Model& model, const Node& node,
   CheckFloatInput(model, node, routes, 1);
   if (routes.ElementCount() % 2 != 0 || Count(routes) > kMaxChosen) {
     throw NodeError(model, node,
-                    "input '" + routes.name + "' of shape " +
-                        ShapeToString(routes.shape) +
-                        " is not numbers and weights of up to " +
-                        std::to_string(kMaxChosen) + " experts");
+                    TextOf("input '", routes.name, "' of shape ",
+                           ShapeToString(routes.shape),
+                           " is not numbers and weights of up to ", kMaxChosen,
+                           " experts"));
   }
 }
 
@@ -119,9 +120,9 @@ class Route : public Operator {
     const size_t experts = inputs[0]->ElementCount();
     const size_t count = CountAttribute(node, "count");
     if (count > experts || experts > kMaxExperts) {
-      throw NodeError(model, node,
-                      std::to_string(count) + " cannot be chosen of " +
-                          std::to_string(experts) + " experts");
+      throw NodeError(
+          model, node,
+          TextOf(count, " cannot be chosen of ", experts, " experts"));
     }
     if (!node.weight.empty()) {
       GetVector(model, node.weight, experts, "scales of experts");
@@ -163,7 +164,7 @@ struct ExpertScratch {
     size_t sum = 0;
     for (const size_t part : {inputs, outputs, order, starts, product}) {
       const auto next = CheckedAdd(sum, part);
-      if (!next) throw OutOfMemory(std::string(kWhat) + " overflows memory");
+      if (!next) throw OutOfMemory(TextOf(kWhat, " overflows memory"));
       sum = *next;
     }
     return sum;
@@ -251,7 +252,7 @@ class ExpertLinearStep : public Step {
       return static_cast<size_t>(number);
     }
     throw NodeError(model_, node_,
-                    "there is no expert " + std::to_string(number));
+                    TextOf("there is no expert ", std::to_string(number)));
   }
 
   const Model& model_;
@@ -301,19 +302,18 @@ class ExpertLinear : public Operator {
     if (!fits || w.n % experts != 0) {
       throw NodeError(
           model, node,
-          "input '" + inputs[0]->name + "' of shape " + ShapeToString(shape) +
-              " and " + std::to_string(count) +
-              " routes do not fit the weight '" + node.weight + "' of shape [" +
-              std::to_string(w.n) + ", " + std::to_string(w.k) + "], " +
-              std::to_string(experts) + " experts");
+          TextOf("input '", inputs[0]->name, "' of shape ",
+                 ShapeToString(shape), " and ", count,
+                 " routes do not fit the weight '", node.weight, "' of shape [",
+                 w.n, ", ", w.k, "], ", experts, " experts"));
     }
     const auto rows = static_cast<int64_t>(w.n / experts);
     if (w.packed != nullptr &&
         static_cast<size_t>(rows) % kernels::kBlockRows != 0) {
-      throw NodeError(model, node,
-                      "a packed weight needs experts of a multiple of " +
-                          std::to_string(kernels::kBlockRows) +
-                          " rows, and these have " + std::to_string(rows));
+      throw NodeError(
+          model, node,
+          TextOf("a packed weight needs experts of a multiple of ",
+                 kernels::kBlockRows, " rows, and these have ", rows));
     }
     GetBias(model, node, w.n);
     return {count, rows};
@@ -372,11 +372,11 @@ class ExpertSum : public Operator {
     CheckFloatInput(model, node, *inputs[0], 2);
     CheckRoutes(model, node, *inputs[1]);
     if (inputs[0]->shape[0] != static_cast<int64_t>(Count(*inputs[1]))) {
-      throw NodeError(model, node,
-                      "input '" + inputs[0]->name + "' of shape " +
-                          ShapeToString(inputs[0]->shape) +
-                          " is not one row for each of " +
-                          std::to_string(Count(*inputs[1])) + " routes");
+      throw NodeError(
+          model, node,
+          TextOf("input '", inputs[0]->name, "' of shape ",
+                 ShapeToString(inputs[0]->shape),
+                 " is not one row for each of ", Count(*inputs[1]), " routes"));
     }
     return {inputs[0]->shape[1]};
   }

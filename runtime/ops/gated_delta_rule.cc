@@ -6,6 +6,7 @@
 #include "kernels/base/parallel.h"
 #include "lutra/kernels/vector_ops.h"
 #include "lutra/runtime/softplus.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 
@@ -151,9 +152,8 @@ class GatedDelta : public Operator {
         shapes += (shapes.empty() ? "" : ", ") + ShapeToString(input->shape);
       }
       throw NodeError(model, node,
-                      "inputs of shapes " + shapes + " do not fit " +
-                          std::to_string(heads) + " heads and " +
-                          std::to_string(key_heads) + " heads of keys");
+                      TextOf("inputs of shapes ", shapes, " do not fit ", heads,
+                             " heads and ", key_heads, " heads of keys"));
     }
     GetVector(model, node.weight, heads, "rates of decay");
     return inputs[2]->shape;

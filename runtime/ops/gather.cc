@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernels/base/parallel.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
@@ -52,9 +53,10 @@ class Gather : public Operator {
     const TensorView& places = model.file().Get(node.weight);
     const size_t count = places.ElementCount();
     if (places.shape.size() != 1 || count == 0 || count > size_t{1} << 31) {
-      throw NodeError(model, node,
-                      "the places have the shape " +
-                          ShapeToString(places.shape) + ", expected a vector");
+      throw NodeError(
+          model, node,
+          TextOf("the places have the shape ", ShapeToString(places.shape),
+                 ", expected a vector"));
     }
     const float* values = GetVector(model, node.weight, count, "the places");
     const auto width = static_cast<float>(inputs[0]->ElementCount());
@@ -64,9 +66,9 @@ class Gather : public Operator {
           values[i] == static_cast<float>(static_cast<uint32_t>(values[i]))) {
         continue;
       }
-      throw NodeError(model, node,
-                      "place " + std::to_string(i) + " is not an element of '" +
-                          inputs[0]->name + "'");
+      throw NodeError(
+          model, node,
+          TextOf("place ", i, " is not an element of '", inputs[0]->name, "'"));
     }
     return {static_cast<int64_t>(count)};
   }

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "lutra/kernels/lut_matrix.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -156,9 +157,8 @@ InputQuantization PackedInput(const Model& model, const Node& node,
     return input;
   }
   throw NodeError(model, node,
-                  "its input has a scale for each " +
-                      std::to_string(input.group_size) +
-                      " columns, its weight for each " + std::to_string(own));
+                  TextOf("its input has a scale for each ", input.group_size,
+                         " columns, its weight for each ", own));
 }
 
 bool TakeSameInput(const Model& model, const Node& node, const Node& other) {

@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/base/text_of.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
 
@@ -76,10 +77,10 @@ class Linear : public Operator {
         x.shape[0] != int64_t{w.k}) {
       throw NodeError(
           model, node,
-          "input '" + x.name + "' of shape " + ShapeToString(x.shape) +
-              (x.type == ValueType::kFloat32 ? "" : " (int32)") +
-              " does not fit the weight '" + node.weight + "' of shape [" +
-              std::to_string(w.n) + ", " + std::to_string(w.k) + "]");
+          TextOf("input '", x.name, "' of shape ", ShapeToString(x.shape),
+                 (x.type == ValueType::kFloat32 ? "" : " (int32)"),
+                 " does not fit the weight '", node.weight, "' of shape [", w.n,
+                 ", ", w.k, "]"));
     }
     CheckInputQuantization(model, node);
     GetBias(model, node, w.n);

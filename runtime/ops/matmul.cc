@@ -4,6 +4,7 @@
 
 #include "kernels/base/clones.h"
 #include "kernels/base/parallel.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
@@ -160,10 +161,10 @@ class Matmul : public Operator {
     if (rank < 2 || b.size() != rank || a[rank - 1] != b[rank - 2] ||
         !std::equal(a.begin(), a.end() - 2, b.begin())) {
       throw NodeError(model, node,
-                      "inputs of the shapes " + ShapeToString(a) + " and " +
-                          ShapeToString(b) +
-                          " are not [.., M, K] and "
-                          "[.., K, N]");
+                      TextOf("inputs of the shapes ", ShapeToString(a), " and ",
+                             ShapeToString(b),
+                             " are not [.., M, K] and "
+                             "[.., K, N]"));
     }
     std::vector<int64_t> shape = a;
     shape.back() = b.back();

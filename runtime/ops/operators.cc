@@ -6,6 +6,7 @@
 #include "kernels/base/checked_math.h"
 #include "lutra/runtime/error.h"
 #include "runtime/base/out_of_memory.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 
@@ -47,7 +48,7 @@ size_t MemorySize(std::initializer_list<size_t> factors, const char* what) {
   for (const size_t factor : factors) {
     const auto product = CheckedMultiply(size, factor);
     if (!product || *product > kLimit) {
-      throw OutOfMemory(std::string(what) + " overflows memory");
+      throw OutOfMemory(TextOf(what, " overflows memory"));
     }
     size = *product;
   }
@@ -57,22 +58,23 @@ size_t MemorySize(std::initializer_list<size_t> factors, const char* what) {
 void CheckFloatInput(const Model& model, const Node& node,
                      const ValueInfo& input, size_t rank) {
   if (input.type != ValueType::kFloat32) {
-    throw NodeError(model, node, "input '" + input.name + "' is not float32");
+    throw NodeError(model, node,
+                    TextOf("input '", input.name, "' is not float32"));
   }
   if (rank != kAnyRank && input.shape.size() != rank) {
-    throw NodeError(model, node,
-                    "input '" + input.name + "' of shape " +
-                        ShapeToString(input.shape) + " must have " +
-                        std::to_string(rank) + " dimensions");
+    throw NodeError(
+        model, node,
+        TextOf("input '", input.name, "' of shape ", ShapeToString(input.shape),
+               " must have ", rank, " dimensions"));
   }
 }
 
 Error NodeError(const Model& model, const Node& node, std::string_view cause,
                 ErrorCode code) {
-  return Error::InFile(model.path(),
-                       "graph: " + std::string(Name(node.op)) + " node '" +
-                           node.output + "': " + std::string(cause),
-                       code);
+  return Error::InFile(
+      model.path(),
+      TextOf("graph: ", Name(node.op), " node '", node.output, "': ", cause),
+      code);
 }
 
 }  // namespace lutra

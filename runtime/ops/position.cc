@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "runtime/base/text_of.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/weight.h"
 
@@ -30,11 +31,11 @@ class PositionEmbeddingStep : public Step {
     for (size_t row = 0; row < m; ++row) {
       const size_t position = call.rows[row].position;
       if (position >= rows_) {
-        throw NodeError(model_, node_,
-                        "there are " + std::to_string(rows_) +
-                            " learned positions, and a token is at " +
-                            std::to_string(position),
-                        ErrorCode::kContextFull);
+        throw NodeError(
+            model_, node_,
+            TextOf("there are ", rows_,
+                   " learned positions, and a token is at ", position),
+            ErrorCode::kContextFull);
       }
       const float* __restrict x = x_ + row * width_;
       const float* __restrict added = table_ + position * width_;
@@ -69,11 +70,10 @@ class PositionEmbedding : public Operator {
     const TensorView& table = Table(model, node);
     if (table.dtype != DType::kFloat32 || table.shape.size() != 2 ||
         table.shape[0] < 1 || table.shape[1] != inputs[0]->shape[0]) {
-      throw Error::InTensor(model.path(), node.weight,
-                            "is " + std::string(Name(table.dtype)) + " " +
-                                ShapeToString(table.shape) +
-                                ", but positions are F32, rows of " +
-                                std::to_string(inputs[0]->shape[0]));
+      throw Error::InTensor(
+          model.path(), node.weight,
+          TextOf("is ", Name(table.dtype), " ", ShapeToString(table.shape),
+                 ", but positions are F32, rows of ", inputs[0]->shape[0]));
     }
     table.Floats(model.path());
     return inputs[0]->shape;
@@ -134,10 +134,10 @@ class PositionScale : public Operator {
     const TensorView& table = model.file().Get(node.weight);
     if (table.dtype != DType::kFloat32 || table.shape.size() != 1 ||
         table.shape[0] < 1) {
-      throw Error::InTensor(model.path(), node.weight,
-                            "is " + std::string(Name(table.dtype)) + " " +
-                                ShapeToString(table.shape) +
-                                ", but factors are an F32 vector");
+      throw Error::InTensor(
+          model.path(), node.weight,
+          TextOf("is ", Name(table.dtype), " ", ShapeToString(table.shape),
+                 ", but factors are an F32 vector"));
     }
     table.Floats(model.path());
     return inputs[0]->shape;

@@ -11,6 +11,7 @@
 
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/operator.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
@@ -75,7 +76,7 @@ class AppOperators {
     const std::unique_lock<std::shared_mutex> lock(mutex_);
     const std::string& name = definition->schema().name;
     if (Find(name) != definitions_.size()) {
-      throw Error("operator '" + name + "' is registered already");
+      throw Error(TextOf("operator '", name, "' is registered already"));
     }
     definitions_.push_back(std::move(definition));
     return TypeOf(kOwn + definitions_.size() - 1);
@@ -124,12 +125,12 @@ const Operator& GetOperator(OpType op) {
   if (index < kOwn) {
     if (kDefinitions[index] != nullptr) return kDefinitions[index]();
     throw Error(ErrorCode::kUnsupported,
-                "operator " + GraphName(index) +
-                    " is not in this build (LUTRA_OPERATORS)");
+                TextOf("operator ", GraphName(index),
+                       " is not in this build (LUTRA_OPERATORS)"));
   }
   const Operator* definition = Apps().Get(index - kOwn);
   if (definition == nullptr) {
-    throw Error("there is no operator number " + std::to_string(index));
+    throw Error(TextOf("there is no operator number ", index));
   }
   return *definition;
 }
@@ -159,9 +160,10 @@ OpType RegisterOperator(std::unique_ptr<const Operator> definition) {
   if (definition == nullptr) throw Error("no operator given");
   const std::string& name = definition->schema().name;
   if (!IsAppName(name)) {
-    throw Error("operator '" + name +
-                "': the name of an app's operator is two words with a point "
-                "between, like 'acme.swish'");
+    throw Error(
+        TextOf("operator '", name,
+               "': the name of an app's operator is two words with a point "
+               "between, like 'acme.swish'"));
   }
   return Apps().Add(std::move(definition));
 }

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "kernels/base/checked_math.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
@@ -38,11 +39,11 @@ class Reshape : public Operator {
     std::vector<int64_t> shape = ListAttribute(node, "shape");
     const auto count = CheckedElementCount(shape);
     if (!count || *count != inputs[0]->ElementCount()) {
-      throw NodeError(model, node,
-                      "shape " + ShapeToString(shape) +
-                          " has other elements than the input '" +
-                          inputs[0]->name + "' of shape " +
-                          ShapeToString(inputs[0]->shape));
+      throw NodeError(
+          model, node,
+          TextOf("shape ", ShapeToString(shape),
+                 " has other elements than the input '", inputs[0]->name,
+                 "' of shape ", ShapeToString(inputs[0]->shape)));
     }
     return shape;
   }

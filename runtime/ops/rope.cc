@@ -6,6 +6,7 @@
 #include "kernels/base/parallel.h"
 #include "lutra/runtime/rope_angles.h"
 #include "lutra/runtime/shared_data.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
@@ -115,20 +116,18 @@ class Rope : public Operator {
         static_cast<int64_t>(CountAttribute(node, "head_dim"));
     if (inputs[0]->shape[0] % head_dim != 0) {
       throw NodeError(model, node,
-                      "input '" + inputs[0]->name + "' of shape " +
-                          ShapeToString(inputs[0]->shape) +
-                          " does not divide into heads of " +
-                          std::to_string(head_dim));
+                      TextOf("input '", inputs[0]->name, "' of shape ",
+                             ShapeToString(inputs[0]->shape),
+                             " does not divide into heads of ", head_dim));
     }
     const TensorView& weight = model.file().Get(node.weight);
     if (weight.dtype != DType::kFloat32 || weight.shape.size() != 1 ||
         weight.shape[0] < 1 || weight.shape[0] > head_dim / 2) {
       throw Error::InTensor(
           model.path(), node.weight,
-          "is " + std::string(Name(weight.dtype)) + " " +
-              ShapeToString(weight.shape) +
-              ", but inverse frequencies are F32, at most half of head_dim " +
-              std::to_string(head_dim));
+          TextOf("is ", Name(weight.dtype), " ", ShapeToString(weight.shape),
+                 ", but inverse frequencies are F32, at most half of head_dim ",
+                 head_dim));
     }
     Frequencies(model, node);
     return inputs[0]->shape;

@@ -1,6 +1,7 @@
 #include <cstring>
 #include <string>
 
+#include "runtime/base/text_of.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
@@ -51,10 +52,9 @@ class Slice : public Operator {
     const size_t width = inputs[0]->ElementCount();
     if (begin > width || length > width - begin) {
       throw NodeError(model, node,
-                      std::to_string(length) + " elements from " +
-                          std::to_string(begin) +
-                          " on are not all in the input '" + inputs[0]->name +
-                          "' of shape " + ShapeToString(inputs[0]->shape));
+                      TextOf(length, " elements from ", begin,
+                             " on are not all in the input '", inputs[0]->name,
+                             "' of shape ", ShapeToString(inputs[0]->shape)));
     }
     return {static_cast<int64_t>(length)};
   }

@@ -3,6 +3,7 @@
 
 #include "kernels/base/parallel.h"
 #include "lutra/kernels/vector_ops.h"
+#include "runtime/base/text_of.h"
 #include "runtime/ops/operators.h"
 
 namespace lutra {
@@ -66,8 +67,8 @@ class Softmax : public Operator {
       Span<const ValueInfo* const> inputs) const override {
     if (inputs[0]->type != ValueType::kFloat32 || inputs[0]->shape.empty()) {
       throw NodeError(model, node,
-                      "input '" + inputs[0]->name +
-                          "' must be float32 with at least one dimension");
+                      TextOf("input '", inputs[0]->name,
+                             "' must be float32 with at least one dimension"));
     }
     return inputs[0]->shape;
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/base/parallel.h"
+#include "runtime/base/text_of.h"
 #include "runtime/base/work_size.h"
 #include "runtime/ops/operators.h"
 
@@ -116,9 +117,9 @@ class Transpose : public Operator {
     }
     if (!each_once) {
       throw NodeError(model, node,
-                      "its 'order' does not name each dimension of '" +
-                          inputs[0]->name + "' of shape " +
-                          ShapeToString(shape) + " once");
+                      TextOf("its 'order' does not name each dimension of '",
+                             inputs[0]->name, "' of shape ",
+                             ShapeToString(shape), " once"));
     }
     std::vector<int64_t> result;
     for (const int64_t dim : order) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "lutra/runtime/error.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -47,22 +48,22 @@ Weight GetWeight(const Model& model, std::string_view tensor) {
   const auto type = FloatTypeOf(view.dtype);
   if (!type) {
     throw Error::InTensor(model.path(), tensor,
-                          "dtype is " + std::string(Name(view.dtype)) +
-                              "; weights are F32, F16, BF16 or packed (U8)",
+                          TextOf("dtype is ", Name(view.dtype),
+                                 "; weights are F32, F16, BF16 or packed (U8)"),
                           ErrorCode::kUnsupported);
   }
   if (view.shape.size() != 2) {
     throw Error::InTensor(
         model.path(), tensor,
-        "shape " + ShapeToString(view.shape) + " is not a matrix [N, K]");
+        TextOf("shape ", ShapeToString(view.shape), " is not a matrix [N, K]"));
   }
   for (const int64_t dimension : view.shape) {
     if (dimension < 1 || dimension > int64_t{kernels::kMaxDimension}) {
-      throw Error::InTensor(model.path(), tensor,
-                            "shape " + ShapeToString(view.shape) +
-                                " is outside the limits of 1 and " +
-                                std::to_string(kernels::kMaxDimension),
-                            ErrorCode::kUnsupported);
+      throw Error::InTensor(
+          model.path(), tensor,
+          TextOf("shape ", ShapeToString(view.shape),
+                 " is outside the limits of 1 and ", kernels::kMaxDimension),
+          ErrorCode::kUnsupported);
     }
   }
   CheckAligned(view, model.path());
@@ -78,10 +79,10 @@ const float* GetVector(const Model& model, const std::string& name, size_t n,
   const std::array<int64_t, 1> expected = {static_cast<int64_t>(n)};
   if (view.dtype != DType::kFloat32 ||
       ShapeToString(view.shape) != ShapeToString(expected)) {
-    throw Error::InTensor(model.path(), name,
-                          "is " + std::string(Name(view.dtype)) + " " +
-                              ShapeToString(view.shape) + ", but " + what +
-                              " must be F32 " + ShapeToString(expected));
+    throw Error::InTensor(
+        model.path(), name,
+        TextOf("is ", Name(view.dtype), " ", ShapeToString(view.shape),
+               ", but ", what, " must be F32 ", ShapeToString(expected)));
   }
   return view.Floats(model.path()).data();
 }
@@ -89,24 +90,23 @@ const float* GetVector(const Model& model, const std::string& name, size_t n,
 const float* GetBias(const Model& model, const Node& node, uint32_t n) {
   if (node.bias.empty()) return nullptr;
   return GetVector(model, node.bias, n,
-                   "the bias of weight '" + node.weight + "'");
+                   TextOf("the bias of weight '", node.weight, "'"));
 }
 
 kernels::LutMatrix ParsePacked(const TensorView& tensor,
                                std::string_view file) {
   if (tensor.shape.size() != 1) {
     throw Error::InTensor(file, tensor.name,
-                          "shape " + ShapeToString(tensor.shape) +
-                              " is not that of a packed tensor, [bytes]");
+                          TextOf("shape ", ShapeToString(tensor.shape),
+                                 " is not that of a packed tensor, [bytes]"));
   }
   if (reinterpret_cast<uintptr_t>(tensor.data.data()) %
           kernels::kBlobAlignment !=
       0) {
     throw Error::InTensor(
         file, tensor.name,
-        "packed data is not aligned to " +
-            std::to_string(kernels::kBlobAlignment) +
-            " bytes in the file; write the file again with lutra");
+        TextOf("packed data is not aligned to ", kernels::kBlobAlignment,
+               " bytes in the file; write the file again with lutra"));
   }
   kernels::LutMatrix matrix;
   const char* reason = kernels::ParseLutMatrix(
@@ -114,7 +114,7 @@ kernels::LutMatrix ParsePacked(const TensorView& tensor,
       &matrix);
   if (reason != nullptr) {
     throw Error::InTensor(file, tensor.name,
-                          std::string("not a packed matrix: ") + reason,
+                          TextOf("not a packed matrix: ", reason),
                           std::string_view(reason).starts_with("unknown")
                               ? ErrorCode::kUnsupported
                               : ErrorCode::kDamaged);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/base/checked_math.h"
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {
@@ -24,9 +25,8 @@ size_t Steps(const Model& model, const Node& node, size_t size, size_t before,
   const uint64_t covered = uint64_t{kernel - 1} * dilation + 1;
   if (covered > padded) {
     throw NodeError(model, node,
-                    std::string("a window of ") + std::to_string(covered) +
-                        " is larger than the padded input of " +
-                        std::to_string(padded));
+                    TextOf("a window of ", covered,
+                           " is larger than the padded input of ", padded));
   }
   return static_cast<size_t>((padded - covered) / stride + 1);
 }

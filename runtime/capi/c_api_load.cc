@@ -65,7 +65,10 @@ void lutra_load_options_init_sized(lutra_load_options* options,
 }
 
 lutra_status lutra_model_load(const char* path, lutra_model** model) {
-  return lutra_model_load_with(path, nullptr, model);
+  return LoadModel(nullptr, path, "path", model,
+                   [&](std::string_view, const lutra::LoadOptions&) {
+                     return lutra::Model::Load(path);
+                   });
 }
 
 lutra_status lutra_model_load_with(const char* path,

@@ -9,6 +9,7 @@
 #include "lutra.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/operator.h"
+#include "runtime/base/text_of.h"
 #include "runtime/exec/adapter_folder.h"
 #include "runtime/exec/float8_weights.h"
 #include "runtime/ops/weight.h"
@@ -26,8 +27,8 @@ const std::string& RequiredMetadata(const SafetensorsFile& file,
                                     std::string_view key) {
   const auto entry = file.metadata().find(std::string(key));
   if (entry == file.metadata().end()) {
-    throw Error::InFile(file.path(), "not a lutra model: metadata '" +
-                                         std::string(key) + "' is missing");
+    throw Error::InFile(file.path(), TextOf("not a lutra model: metadata '",
+                                            key, "' is missing"));
   }
   return entry->second;
 }
@@ -35,11 +36,11 @@ const std::string& RequiredMetadata(const SafetensorsFile& file,
 void CheckVersion(const SafetensorsFile& file) {
   const std::string& version = RequiredMetadata(file, kVersionKey);
   if (version != std::to_string(kModelVersion)) {
-    throw Error::InFile(file.path(),
-                        "model version '" + version +
-                            "' is not supported; this build reads version " +
-                            std::to_string(kModelVersion),
-                        ErrorCode::kUnsupported);
+    throw Error::InFile(
+        file.path(),
+        TextOf("model version '", version,
+               "' is not supported; this build reads version ", kModelVersion),
+        ErrorCode::kUnsupported);
   }
 }
 
@@ -52,10 +53,9 @@ size_t ReadContextLength(const SafetensorsFile& file) {
       std::from_chars(text.data(), text.data() + text.size(), length);
   if (error != std::errc() || end != text.data() + text.size() || length == 0 ||
       length > kMaxContext) {
-    throw Error::InFile(
-        file.path(), "metadata '" + std::string(kContextLengthKey) + "' is '" +
-                         text + "', not a number from 1 to " +
-                         std::to_string(kMaxContext));
+    throw Error::InFile(file.path(),
+                        TextOf("metadata '", kContextLengthKey, "' is '", text,
+                               "', not a number from 1 to ", kMaxContext));
   }
   return length;
 }
@@ -63,15 +63,15 @@ size_t ReadContextLength(const SafetensorsFile& file) {
 void CheckValue(const ValueInfo& value, const std::string& file) {
   if (value.shape.size() > kMaxValueRank) {
     throw Error::InFile(file,
-                        "graph: value '" + value.name + "' has more than " +
-                            std::to_string(kMaxValueRank) + " dimensions",
+                        TextOf("graph: value '", value.name, "' has more than ",
+                               kMaxValueRank, " dimensions"),
                         ErrorCode::kUnsupported);
   }
   const auto count = CheckedElementCount(value.shape);
   if (!count || *count == 0 || *count > kMaxValueElements) {
-    throw Error::InFile(file, "graph: value '" + value.name + "' of shape " +
-                                  ShapeToString(value.shape) +
-                                  " is not possible");
+    throw Error::InFile(file,
+                        TextOf("graph: value '", value.name, "' of shape ",
+                               ShapeToString(value.shape), " is not possible"));
   }
 }
 
@@ -108,7 +108,7 @@ void AttachAdapter(const LoadOptions& options, SafetensorsFile& file,
     AddAdapters(folder.adapters, graph);
   } catch (const Error& error) {
     throw Error::InFile(folder.file.path(),
-                        std::string(error.what()) + " in " + file.path());
+                        TextOf(error.what(), " in ", file.path()));
   }
   file.Add(folder.file, std::move(folder.tensors));
   // New values may have the names of others.
@@ -145,9 +145,14 @@ size_t ValueInfo::ElementCount() const {
   return count;
 }
 
+std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path) {
+  return Read(SafetensorsFile::Open(path, Storage::kInPlace), {}, nullptr);
+}
+
 std::shared_ptr<const Model> Model::Load(const std::filesystem::path& path,
                                          const LoadOptions& options) {
-  return Read(SafetensorsFile::Open(path, options.storage), options);
+  return Read(SafetensorsFile::Open(path, options.storage), options,
+              &AttachAdapter);
 }
 
 std::shared_ptr<const Model> Model::LoadDescriptor(int descriptor,
@@ -157,14 +162,14 @@ std::shared_ptr<const Model> Model::LoadDescriptor(int descriptor,
                                                    const LoadOptions& options) {
   return Read(SafetensorsFile::OpenDescriptor(descriptor, offset, size, name,
                                               options.storage),
-              options);
+              options, &AttachAdapter);
 }
 
 std::shared_ptr<const Model> Model::LoadMemory(Span<const std::byte> bytes,
                                                std::string_view name,
                                                const LoadOptions& options) {
   return Read(SafetensorsFile::OpenMemory(bytes, name, options.storage),
-              options);
+              options, &AttachAdapter);
 }
 
 std::shared_ptr<const Model> Model::FromTensors(const Graph& graph,
@@ -175,18 +180,17 @@ std::shared_ptr<const Model> Model::FromTensors(const Graph& graph,
       {std::string(kGraphKey), GraphToJson(graph)}};
   return Read(SafetensorsFile::FromTensors(name, std::move(metadata),
                                            std::move(tensors)),
-              {});
+              {}, nullptr);
 }
 
 std::shared_ptr<const Model> Model::Read(SafetensorsFile file,
-                                         const LoadOptions& options) {
+                                         const LoadOptions& options,
+                                         AttachFunction attach) {
   const std::shared_ptr<Model> model(new Model(std::move(file)));
   CheckVersion(model->file_);
   model->graph_ =
       ParseGraph(RequiredMetadata(model->file_, kGraphKey), model->path());
-  if (!options.adapter.empty()) {
-    AttachAdapter(options, model->file_, model->graph_);
-  }
+  if (!options.adapter.empty()) attach(options, model->file_, model->graph_);
   model->context_length_ = ReadContextLength(model->file_);
   model->stored_ = ExpandFloat8(model->graph_, model->file_);
   model->packed_ = ParsePackedWeights(model->file_, model->graph_);
@@ -199,7 +203,7 @@ std::shared_ptr<const Model> Model::Read(SafetensorsFile file,
     const ValueInfo& value = model->value(name);
     if (value.type != ValueType::kFloat32) {
       throw Error::InFile(model->path(),
-                          "graph: output '" + name + "' is not float32",
+                          TextOf("graph: output '", name, "' is not float32"),
                           ErrorCode::kUnsupported);
     }
     model->outputs_.push_back(value);
@@ -210,14 +214,14 @@ std::shared_ptr<const Model> Model::Read(SafetensorsFile file,
 const ValueInfo& Model::value(std::string_view name) const {
   const auto found = values_.find(name);
   if (found == values_.end()) {
-    throw Error::InFile(path(), "graph: no value '" + std::string(name) + "'",
+    throw Error::InFile(path(), TextOf("graph: no value '", name, "'"),
                         ErrorCode::kInvalidArgument);
   }
   return found->second;
 }
 
 std::string Float8ScalesName(std::string_view weight) {
-  return std::string(weight) + ".scales";
+  return TextOf(weight, ".scales");
 }
 
 const StoredTensor* Model::stored(std::string_view tensor) const {

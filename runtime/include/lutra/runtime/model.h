@@ -60,8 +60,9 @@ class Model {
   // the graph, the shape of every value, presence, shape and type of every
   // weight, the header of every packed tensor, ids of embeddings excepted
   // (checked when run). Throws Error.
+  static std::shared_ptr<const Model> Load(const std::filesystem::path& path);
   static std::shared_ptr<const Model> Load(const std::filesystem::path& path,
-                                           const LoadOptions& options = {});
+                                           const LoadOptions& options);
   // `size` bytes from `offset` on of an open regular file, e.g. an asset of a
   // phone app. The descriptor stays the caller's, who may close it afterwards.
   // `name` takes the place of the path, in messages and in path().
@@ -97,8 +98,13 @@ class Model {
   const StoredTensor* stored(std::string_view tensor) const;
 
  private:
+  // Puts the adapter of the options beside the graph. Programs that load
+  // without options link none of it.
+  using AttachFunction = void (*)(const LoadOptions& options,
+                                  SafetensorsFile& file, Graph& graph);
   static std::shared_ptr<const Model> Read(SafetensorsFile file,
-                                           const LoadOptions& options);
+                                           const LoadOptions& options,
+                                           AttachFunction attach);
 
   explicit Model(SafetensorsFile file) : file_(std::move(file)) {}
 

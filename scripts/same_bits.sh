@@ -17,7 +17,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 platforms=("$@")
-((${#platforms[@]})) || platforms=(native clang aarch64 armhf i386 riscv64 windows musl musl-arm64 web)
+((${#platforms[@]})) || platforms=(native clang aarch64 armhf i386 riscv64 windows musl web)
 logs=build/same_bits
 rm -rf "$logs"
 mkdir -p "$logs"

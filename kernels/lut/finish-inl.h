@@ -12,6 +12,7 @@
 #include "hwy/highway.h"
 #include "kernels/lut/gemm_job.h"
 #include "kernels/lut/scales-inl.h"
+#include "kernels/vector/built_functions.h"
 #include "kernels/vector/exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -57,6 +58,20 @@ HWY_INLINE VF32 FinishRows(const GemmJob& job, size_t token, VF32 sums,
   return bias == nullptr ? sums : hn::Add(sums, hn::LoadU(d, bias));
 }
 
+// By the reference where the build has none of its own.
+template <Function kFunction, class Own>
+HWY_INLINE VF32 ApplyBuilt(VF32 v, const Own& own) {
+  if constexpr (IsBuilt(kFunction)) {
+    return own(v);
+  } else {
+    const DF32 d;
+    alignas(64) float lanes[kBlockRows];
+    hn::Store(v, d, lanes);
+    reference::Apply(kFunction, lanes, hn::Lanes(d), lanes);
+    return hn::Load(d, lanes);
+  }
+}
+
 HWY_INLINE VF32 Fuse(const GemmArguments& arguments, VF32 v) {
   const DF32 d;
   switch (arguments.fusion) {
@@ -67,9 +82,11 @@ HWY_INLINE VF32 Fuse(const GemmArguments& arguments, VF32 v) {
       return hn::IfThenElse(hn::Lt(max, v), max, no_less);
     }
     case Fusion::kGelu:
-      return Gelu(d, v);
+      return ApplyBuilt<Function::kGelu>(
+          v, [](VF32 x) HWY_ATTR { return Gelu(DF32(), x); });
     case Fusion::kSilu:
-      return Silu(d, v);
+      return ApplyBuilt<Function::kSilu>(
+          v, [](VF32 x) HWY_ATTR { return Silu(DF32(), x); });
     default:
       return v;
   }

@@ -12,26 +12,11 @@
 #include "kernels/target/find_target.h"
 #include "kernels/target/hwy_compat-inl.h"
 #include "kernels/target/kernel_tables.h"
+#include "kernels/vector/built_functions.h"
 
 #ifndef LUTRA_KERNELS_VECTOR_KERNELS_OF_
 #define LUTRA_KERNELS_VECTOR_KERNELS_OF_
 namespace lutra::kernels {
-// LUTRA_BUILT_FUNCTIONS: a small build chose its operators; functions that none
-// of them needs run by the reference, with the same bits.
-#ifdef LUTRA_BUILT_FUNCTIONS
-inline constexpr unsigned kBuiltFunctions = LUTRA_BUILT_FUNCTIONS;
-#else
-inline constexpr unsigned kBuiltFunctions = ~0u;
-#endif
-constexpr bool IsBuilt(Function function) {
-  return (kBuiltFunctions >> static_cast<unsigned>(function) & 1) != 0;
-}
-// The next three are the norms and depthwise convolutions.
-inline constexpr unsigned kNorms = static_cast<unsigned>(Function::kRelu2) + 1;
-inline constexpr bool kHasRmsNorm = (kBuiltFunctions >> kNorms & 1) != 0;
-inline constexpr bool kHasLayerNorm = (kBuiltFunctions >> kNorms & 2) != 0;
-inline constexpr bool kHasWindow = (kBuiltFunctions >> kNorms & 4) != 0;
-
 // See find_target.h.
 template <int64_t kTarget>
 struct VectorKernelsOf {
@@ -190,7 +175,7 @@ const VectorKernels* Kernels() {
   static constexpr VectorKernels kKernels = {
       ApplyFunction,
       ConvertToFloat32,
-      ConvertToFloat16,
+      kHasToFloat16 ? ConvertToFloat16 : reference::ToFloat16,
       SoftmaxRow,
       kHasRmsNorm ? RmsNormRow : reference::RmsNormRow,
       kHasLayerNorm ? LayerNormRow : reference::LayerNormRow,

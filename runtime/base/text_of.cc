@@ -8,7 +8,8 @@ std::string JoinText(uint64_t parts, ...) {
   std::string text;
   std::va_list arguments;
   va_start(arguments, parts);
-  // What is thrown here is for missing memory alone; no system's va_end frees any.
+  // What is thrown here is for missing memory alone; no system's va_end frees
+  // any.
   for (; parts != 0; parts >>= kTextPartBits) {
     switch (static_cast<TextPart>(parts & ((1 << kTextPartBits) - 1))) {
       case TextPart::kEnd:

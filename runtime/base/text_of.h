@@ -10,7 +10,14 @@
 namespace lutra {
 
 // What TextOf joins, as the parts of a text are passed on.
-enum class TextPart : uint64_t { kEnd, kWords, kString, kView, kCount, kNumber };
+enum class TextPart : uint64_t {
+  kEnd,
+  kWords,
+  kString,
+  kView,
+  kCount,
+  kNumber
+};
 inline constexpr int kTextPartBits = 3;
 
 template <typename T>
@@ -49,8 +56,8 @@ int64_t PassText(T number) {
 std::string JoinText(uint64_t parts, ...);
 
 // Words, strings and whole numbers, one after the other. A sum of strings makes
-// and destroys one for each of them, in code that took a tenth of a small program;
-// this is one call.
+// and destroys one for each of them, in code that took a tenth of a small
+// program; this is one call.
 template <typename... T>
 [[gnu::always_inline]] inline std::string TextOf(const T&... parts) {
   static_assert(sizeof...(parts) * kTextPartBits < 64);

@@ -5,9 +5,9 @@
 
 namespace lutra::kernels {
 
-// A small build chose its operators (kernels/CMakeLists.txt): functions that none
-// of them needs run by the reference, with the same bits. A bit for each Function,
-// then those of the rest.
+// A small build chose its operators (kernels/CMakeLists.txt): functions that
+// none of them needs run by the reference, with the same bits. A bit for each
+// Function, then those of the rest.
 #ifdef LUTRA_BUILT_FUNCTIONS
 inline constexpr unsigned kBuiltFunctions = LUTRA_BUILT_FUNCTIONS;
 #else

@@ -66,10 +66,6 @@ struct GemmJob {
     return group + 1 < w->geometry.groups ? w->geometry.padded_group
                                           : w->geometry.padded_last;
   }
-  // Whether a group gives more than its dot products times its scales.
-  bool HasGroupTerms() const {
-    return group_scales != nullptr || group_sums != nullptr;
-  }
   // Of token `token` and group `group` in the arrays [tile][group][width].
   size_t GroupPlace(size_t token, size_t group) const {
     return (token / width * w->geometry.groups + group) * width + token % width;

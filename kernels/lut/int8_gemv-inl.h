@@ -55,12 +55,12 @@ HWY_INLINE VF32 AddGroup(const GemmJob& job, size_t group, const uint8_t* from,
                          StripNumbers& offsets, VI32 dot, VF32 sum) {
   const DF32 d;
   VF32 product = hn::ConvertTo(d, dot);
+  if (job.group_scales != nullptr) {
+    product = hn::Mul(product, hn::Set(d, job.group_scales[group]));
+  }
   if constexpr (kPlain) {
     const VF32 scale = LoadFloats(job.w->format.scale_type, from, row);
     return hn::Add(sum, hn::Mul(product, scale));
-  }
-  if (job.group_scales != nullptr) {
-    product = hn::Mul(product, hn::Set(d, job.group_scales[group]));
   }
   sum = hn::Add(sum, hn::Mul(product, scales.Load(group, from)));
   if (job.group_sums != nullptr) {

@@ -168,11 +168,11 @@ class StripNumbers {
   alignas(64) float super_[kBlockRows];
 };
 
-// Whether groups give no more than their dot products times scales that are
-// floats as they are.
+// Whether groups give no more than their dot products times scales, of which
+// those of the weights are floats as they are.
 HWY_INLINE bool HasPlainScales(const GemmJob& job) {
   return job.w->format.scale_type <= ScaleType::kFloat16 &&
-         job.w->geometry.super_stride == 0 && !job.HasGroupTerms();
+         job.w->geometry.super_stride == 0 && job.group_sums == nullptr;
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE

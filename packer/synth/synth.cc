@@ -14,6 +14,7 @@
 #include "lutra/runtime/random.h"
 #include "packer/architectures/llama_graph.h"
 #include "packer/assign/plan.h"
+#include "packer/encode/two_level_scales.h"
 #include "packer/encode/weight_packer.h"
 #include "packer/weights/row_tasks.h"
 #include "packer/write/meter.h"
@@ -186,6 +187,11 @@ class Synthesizer {
     }
     std::vector<uint8_t> indices(n * k);
     std::vector<float> scales(n * groups);
+    std::vector<float> offsets(
+        format.offset_type == kernels::OffsetType::kNone ? 0 : n * groups);
+    const size_t supers = format.SupersPerRow();
+    std::vector<float> super_scales(n * supers);
+    const std::vector<double> weights(groups, 1.0);
     const double deviation = Deviation(tensor);
     const RowTasks tasks(n, k);
     tasks.ForEach(options_.executor, [&](size_t task) {
@@ -199,6 +205,14 @@ class Synthesizer {
         for (size_t g = 0; g < groups; ++g) {
           scales[row * groups + g] =
               static_cast<float>(scale * (0.75 + 0.5 * random.Uniform()));
+          if (offsets.empty()) continue;
+          offsets[row * groups + g] =
+              static_cast<float>(deviation * (0.2 * random.Uniform() - 0.1));
+        }
+        if (supers > 0) {
+          RoundToTwoLevels(
+              format, weights, std::span(scales).subspan(row * groups, groups),
+              std::span(super_scales).subspan(row * supers, supers));
         }
         FillIndices(std::span(indices).subspan(row * k, k), format.bits, levels,
                     random);
@@ -209,6 +223,8 @@ class Synthesizer {
     kernels::PackLutMatrix(format,
                            {.indices = indices.data(),
                             .scales = scales.data(),
+                            .offsets = offsets.data(),
+                            .super_scales = super_scales.data(),
                             .tables = tables.data()},
                            blob.data()->bytes);
     return blob;

@@ -73,7 +73,10 @@ TEST(SynthTest, RunsWithSaneLogits) {
         {"intx", 8, 0},
         {"kmeans-row", 4, 32},
         {"lsbq", 3, 0},
-        {"stretched", 1, 16, qat::ScaleType::kFloat16}}) {
+        {"stretched", 1, 16, qat::ScaleType::kFloat16},
+        {"stretched", 2, 64, qat::ScaleType::kTwoLevels},
+        {"stretched", 4, 32, qat::ScaleType::kPowerOfTwo},
+        {"mse-asymmetric", 4, 32}}) {
     const TempDir dir;
     SynthOptions options = Small();
     options.rules = qat::SchemeRules(scheme);

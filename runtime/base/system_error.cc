@@ -1,9 +1,10 @@
 #include "runtime/base/system_error.h"
-#include "runtime/base/text_of.h"
 
 #include <cerrno>
 #include <string>
 #include <system_error>
+
+#include "runtime/base/text_of.h"
 
 namespace lutra {
 namespace {

@@ -5,6 +5,7 @@
 #include "kernels/base/parallel.h"
 #include "runtime/base/out_of_memory.h"
 #include "runtime/base/text_of.h"
+#include "runtime/ops/epilogue.h"
 #include "runtime/ops/matrix_product.h"
 #include "runtime/ops/operators.h"
 #include "runtime/ops/window2d.h"
@@ -103,14 +104,14 @@ class Conv2dStep : public Step {
   Execution execution_;
 };
 
-class Conv2d : public Operator {
+class Conv2d : public EpilogueOperator {
  public:
   Conv2d()
-      : Operator({.name = "conv2d",
-                  .weight = TensorUse::kRequired,
-                  .bias = TensorUse::kOptional,
-                  .packable = true,
-                  .attributes = Attributes()}) {}
+      : EpilogueOperator({.name = "conv2d",
+                          .weight = TensorUse::kRequired,
+                          .bias = TensorUse::kOptional,
+                          .packable = true,
+                          .attributes = Attributes()}) {}
 
   static std::vector<AttributeSchema> Attributes() {
     std::vector<AttributeSchema> attributes = ConvolutionAttributes();
@@ -150,30 +151,13 @@ class Conv2d : public Operator {
     return *bytes;
   }
 
-  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
-                             const Execution& execution,
-                             const Binding& binding) const override {
-    return std::make_unique<Conv2dStep>(model, node, execution, binding,
-                                        binding.output, Epilogue());
-  }
-
-  // With the function and the sum that follow, not with others.
-  bool Fuses(const Model&, const Node&) const override { return true; }
-  bool FusesWith(const Model&, const Node&, const Node&) const override {
-    return false;
-  }
-  size_t FusedScratchBytes(const Model& model, Span<const FusedNode> nodes,
-                           const Execution& execution,
-                           size_t m) const override {
-    return ScratchBytes(model, *nodes[0].node, execution, m);
-  }
-  std::unique_ptr<Step> BindFused(const Model& model,
-                                  Span<const FusedNode> nodes,
-                                  const Execution& execution,
-                                  const Binding& binding) const override {
-    return std::make_unique<Conv2dStep>(model, *nodes[0].node, execution,
-                                        binding, nodes[0].output,
-                                        Epilogue(nodes[0]));
+ private:
+  std::unique_ptr<Step> BindWith(const Model& model, const Node& node,
+                                 const Execution& execution,
+                                 const Binding& binding, float* output,
+                                 const Epilogue& epilogue) const override {
+    return std::make_unique<Conv2dStep>(model, node, execution, binding, output,
+                                        epilogue);
   }
 };
 

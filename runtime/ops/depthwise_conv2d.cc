@@ -76,13 +76,13 @@ class DepthwiseStep : public Step {
   Execution execution_;
 };
 
-class DepthwiseConv2d : public Operator {
+class DepthwiseConv2d : public EpilogueOperator {
  public:
   DepthwiseConv2d()
-      : Operator({.name = "depthwise_conv2d",
-                  .weight = TensorUse::kRequired,
-                  .bias = TensorUse::kOptional,
-                  .attributes = ConvolutionAttributes()}) {}
+      : EpilogueOperator({.name = "depthwise_conv2d",
+                          .weight = TensorUse::kRequired,
+                          .bias = TensorUse::kOptional,
+                          .attributes = ConvolutionAttributes()}) {}
 
   std::vector<int64_t> InferShape(
       const Model& model, const Node& node,
@@ -108,25 +108,13 @@ class DepthwiseConv2d : public Operator {
             static_cast<int64_t>(window.out_width), inputs[0]->shape[2]};
   }
 
-  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
-                             const Execution& execution,
-                             const Binding& binding) const override {
+ private:
+  std::unique_ptr<Step> BindWith(const Model& model, const Node& node,
+                                 const Execution& execution,
+                                 const Binding& binding, float* output,
+                                 const Epilogue& epilogue) const override {
     return std::make_unique<DepthwiseStep>(model, node, execution, binding,
-                                           binding.output, Epilogue());
-  }
-
-  // With the function and the sum that follow, not with others.
-  bool Fuses(const Model&, const Node&) const override { return true; }
-  bool FusesWith(const Model&, const Node&, const Node&) const override {
-    return false;
-  }
-  std::unique_ptr<Step> BindFused(const Model& model,
-                                  Span<const FusedNode> nodes,
-                                  const Execution& execution,
-                                  const Binding& binding) const override {
-    return std::make_unique<DepthwiseStep>(model, *nodes[0].node, execution,
-                                           binding, nodes[0].output,
-                                           Epilogue(nodes[0]));
+                                           output, epilogue);
   }
 };
 

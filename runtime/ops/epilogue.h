@@ -2,6 +2,7 @@
 #define LUTRA_RUNTIME_OPS_EPILOGUE_H_
 
 #include <cstddef>
+#include <memory>
 
 #include "lutra/kernels/gemm.h"
 #include "lutra/runtime/operator.h"
@@ -27,6 +28,41 @@ struct Epilogue {
 
   kernels::Fusion fusion = kernels::Fusion::kNone;
   const float* residual = nullptr;  // as many as there are outputs, or nullptr
+};
+
+// An operator whose nodes take along the function and the sum that follow, and
+// share no step with others.
+class EpilogueOperator : public Operator {
+ public:
+  using Operator::Operator;
+
+  std::unique_ptr<Step> Bind(const Model& model, const Node& node,
+                             const Execution& execution,
+                             const Binding& binding) const final {
+    return BindWith(model, node, execution, binding, binding.output, {});
+  }
+  bool Fuses(const Model&, const Node&) const final { return true; }
+  bool FusesWith(const Model&, const Node&, const Node&) const final {
+    return false;
+  }
+  size_t FusedScratchBytes(const Model& model, Span<const FusedNode> nodes,
+                           const Execution& execution, size_t m) const final {
+    return ScratchBytes(model, *nodes[0].node, execution, m);
+  }
+  std::unique_ptr<Step> BindFused(const Model& model,
+                                  Span<const FusedNode> nodes,
+                                  const Execution& execution,
+                                  const Binding& binding) const final {
+    return BindWith(model, *nodes[0].node, execution, binding, nodes[0].output,
+                    Epilogue(nodes[0]));
+  }
+
+ private:
+  // To `output`, whatever the binding says.
+  virtual std::unique_ptr<Step> BindWith(const Model& model, const Node& node,
+                                         const Execution& execution,
+                                         const Binding& binding, float* output,
+                                         const Epilogue& epilogue) const = 0;
 };
 
 }  // namespace lutra

@@ -148,7 +148,8 @@ struct PlotVerb {
   bool layers = false;
 
   bool IsPng() const {
-    return std::filesystem::path(output).extension() == ".png";
+    const std::string ending = std::filesystem::path(output).extension();
+    return ending == ".png" || ending == ".PNG";
   }
 
   void Run() const {

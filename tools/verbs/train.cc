@@ -130,8 +130,8 @@ void AddTrainVerb(CommandLine& line) {
       .ShowDefault();
   train.AddFlag("--recompute", options.recompute,
                 "Compute what layers leave for their gradients a second time "
-                "instead of keeping it: a fraction of the memory, a third more "
-                "time, the same result");
+                "instead of keeping it: a fraction of the memory, about a "
+                "quarter more time, the same result");
   train
       .Add("--shards", verb->shards,
            "Parts of a step whose gradients are added in a fixed order, and "

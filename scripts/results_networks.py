@@ -115,40 +115,35 @@ def engines(rows, name, make):
         print(f"{name}: left out ({error})", file=sys.stderr)
 
 
+def rows_of(work, name, floats, int8, lite_floats):
+    """A network in float and with few bits, from the files of either."""
+    float_model = work / f"{name}.safetensors"
+    int8_model = work / f"{name}8.safetensors"
+    lutra("import", floats, "-o", float_model)
+    lutra("import", int8, "-o", int8_model)
+    rows = [("lutra, float32", OfLutra(float_model)),
+            ("lutra, the int8 file", OfLutra(int8_model))]
+    for bits in (4, 2):
+        packed = work / f"{name}-{bits}.safetensors"
+        lutra("pack", float_model, "--bits", bits, "-o", packed)
+        rows.append((f"lutra, {bits} bits", OfLutra(packed)))
+    engines(rows, "LiteRT, float32 (XNNPACK)", lambda: OfLiteRt(lite_floats))
+    engines(rows, "LiteRT, int8 (XNNPACK)", lambda: OfLiteRt(int8))
+    return rows
+
+
 def keyword_spotter(data, work):
     folder = data / "kws-mlperf-tiny"
-    lutra("import", folder, "-o", work / "kws.safetensors")
-    lutra("import", folder / "kws_ref_model.tflite", "-o", work / "kws8.safetensors")
-    rows = [("lutra, float32", OfLutra(work / "kws.safetensors")),
-            ("lutra, the int8 file", OfLutra(work / "kws8.safetensors"))]
-    for bits in (4, 2):
-        packed = work / f"kws-{bits}.safetensors"
-        lutra("pack", work / "kws.safetensors", "--bits", bits, "-o", packed)
-        rows.append((f"lutra, {bits} bits", OfLutra(packed)))
-    engines(rows, "LiteRT, float32 (XNNPACK)",
-            lambda: OfLiteRt(folder / "kws_ref_model_float32.tflite"))
-    engines(rows, "LiteRT, int8 (XNNPACK)",
-            lambda: OfLiteRt(folder / "kws_ref_model.tflite"))
-    return rows, work / "kws-4.safetensors"
+    return rows_of(work, "kws", folder, folder / "kws_ref_model.tflite",
+                   folder / "kws_ref_model_float32.tflite")
 
 
 def autoencoder(data, work):
-    folder = data / "ad-mlperf-tiny"
-    lutra("import", folder / "ad01_fp32.tflite", "-o", work / "ad.safetensors")
-    lutra("import", folder / "ad01_int8.tflite", "-o", work / "ad8.safetensors")
-    rows = [("lutra, float32", OfLutra(work / "ad.safetensors")),
-            ("lutra, the int8 file", OfLutra(work / "ad8.safetensors"))]
-    for bits in (4, 2):
-        packed = work / f"ad-{bits}.safetensors"
-        lutra("pack", work / "ad.safetensors", "--bits", bits, "-o", packed)
-        rows.append((f"lutra, {bits} bits", OfLutra(packed)))
-    engines(rows, "LiteRT, float32 (XNNPACK)",
-            lambda: OfLiteRt(folder / "ad01_fp32.tflite"))
-    engines(rows, "LiteRT, int8 (XNNPACK)",
-            lambda: OfLiteRt(folder / "ad01_int8.tflite"))
+    floats = data / "ad-mlperf-tiny" / "ad01_fp32.tflite"
+    rows = rows_of(work, "ad", floats, floats.with_name("ad01_int8.tflite"), floats)
     widths = [640, *[128] * 4, 8, *[128] * 4, 640]
     engines(rows, "onnxruntime, float32, random weights", lambda: OfOnnxRuntime(widths))
-    return rows, None
+    return rows
 
 
 def table(rows):
@@ -181,8 +176,8 @@ def main():
     data = Path(sys.argv[1]) if len(sys.argv) == 2 else shared / "data"
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        kws, profiled = keyword_spotter(data, work)
-        ad, _ = autoencoder(data, work)
+        kws = keyword_spotter(data, work)
+        ad = autoencoder(data, work)
         page = f"""# Small networks
 
 Latency of networks of MLPerf Tiny, one input at a time on one thread, on {cpu()}: the median of {ROUNDS} rounds in which
@@ -195,7 +190,7 @@ Python's packages.
 
 Where its time goes at 4 bits, by `lutra profile`:
 
-{lutra("profile", profiled, "-t", 1, "-r", 200, "--format", "markdown").split(chr(10) * 2)[0]}
+{lutra("profile", work / "kws-4.safetensors", "-t", 1, "-r", 200, "--format", "markdown").split(chr(10) * 2)[0]}
 
 ## Anomaly detection (autoencoder of 10 layers, 265,864 parameters)
 

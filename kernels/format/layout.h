@@ -153,12 +153,12 @@ inline void SetIndex(size_t bits, uint8_t* unit, size_t row, size_t column,
   put(unit[byte], static_cast<size_t>(index) << (bits * tile));
 }
 
-// Columns of a token that lie together are at most this many, see dot-inl.h, so
-// units are multiples of it.
-inline constexpr size_t kMaxValueColumns = 8;
+// Products of matrices take this many columns at a time, see dot-inl.h, so units
+// are multiples of it.
+inline constexpr size_t kMatrixColumns = 8;
 static_assert(std::all_of(std::begin(kBitFormats), std::end(kBitFormats),
                           [](const BitFormat& format) {
-                            return format.unit_columns % kMaxValueColumns == 0;
+                            return format.unit_columns % kMatrixColumns == 0;
                           }));
 
 }  // namespace lutra::kernels

@@ -42,16 +42,17 @@ inline void PreparePanelEnd(const GemmJob& job, const uint8_t* block0,
 }
 
 // Outputs of `token`, before the fused function, from their sums over all
-// groups. `bias` may be nullptr.
+// groups and what their rows give for activations of 1 (normal or zero). `bias`
+// may be nullptr.
 template <bool kQuantized>
 HWY_INLINE VF32 FinishRows(const GemmJob& job, size_t token, VF32 sums,
-                           const float* row_sums, const float* bias) {
+                           VF32 row_sums, const float* bias) {
   const DF32 d;
+  (void)row_sums;
   if constexpr (kQuantized) {
     if (Traits(job.type).has_zero_point) {
       const VF32 zero = hn::Set(d, job.token_zeros[token]);
-      const VF32 ones = NormalOrZero(hn::Load(d, row_sums));
-      sums = hn::Sub(sums, hn::Mul(zero, ones));
+      sums = hn::Sub(sums, hn::Mul(zero, row_sums));
     }
     sums = hn::Mul(sums, hn::Set(d, job.token_scales[token]));
   }
@@ -108,40 +109,55 @@ inline void FuseRow(const GemmArguments& arguments, float* HWY_RESTRICT y,
   std::memcpy(y + i, last, (count - i) * sizeof(float));
 }
 
-// What comes after the bias, for `count` outputs of `token` from row `first`
-// on; many of them at once, as fused functions are long chains. Not inlined:
-// every kernel would have its own copy.
-inline HWY_NOINLINE void EndRow(const GemmArguments& arguments, size_t token,
-                                size_t first, size_t count) {
-  float* HWY_RESTRICT y = arguments.y + token * arguments.y_stride + first;
-  if (arguments.fusion != Fusion::kNone) FuseRow(arguments, y, count);
-  if (arguments.residual == nullptr) return;
-  const float* HWY_RESTRICT residual =
-      arguments.residual + token * arguments.residual_stride + first;
-  for (size_t i = 0; i < count; ++i) y[i] = y[i] + residual[i];
+// What comes after the bias, for `count` outputs from row `first` on of each of
+// `tokens` tokens from `token` on; many of a token at once, as fused functions
+// are long chains. Not inlined: every kernel would have its own copy.
+inline HWY_NOINLINE void EndRows(const GemmArguments& arguments, size_t token,
+                                 size_t tokens, size_t first, size_t count) {
+  if (arguments.fusion == Fusion::kNone && arguments.residual == nullptr) {
+    return;
+  }
+  for (const size_t end = token + tokens; token < end; ++token) {
+    float* HWY_RESTRICT y = arguments.y + token * arguments.y_stride + first;
+    if (arguments.fusion != Fusion::kNone) FuseRow(arguments, y, count);
+    if (arguments.residual == nullptr) continue;
+    const float* HWY_RESTRICT residual =
+        arguments.residual + token * arguments.residual_stride + first;
+    for (size_t i = 0; i < count; ++i) y[i] = y[i] + residual[i];
+  }
 }
 
-// Writes the outputs of `token` from its sums over all groups.
+// Writes the outputs of tokens [first, first + count) from their sums over all
+// groups, [count, kPanelRows]. Vectors of rows are the outer loop: what they add
+// stays in registers.
 template <bool kQuantized>
-HWY_INLINE void FinishToken(const GemmJob& job, const PanelEnd& end,
-                            const float* HWY_RESTRICT sums, size_t token) {
+HWY_INLINE void FinishTokens(const GemmJob& job, const PanelEnd& end,
+                             const float* HWY_RESTRICT sums, size_t first,
+                             size_t count) {
   const DF32 d;
   const size_t lanes = hn::Lanes(d);
-  const bool has_bias = job.arguments.bias != nullptr;
-  float* y = job.arguments.y + token * job.arguments.y_stride + end.first_row;
+  const size_t stride = job.arguments.y_stride;
   for (size_t r = 0; r < end.rows; r += lanes) {
-    const VF32 v = FinishRows<kQuantized>(job, token, hn::Load(d, sums + r),
-                                          end.row_sums + r,
-                                          has_bias ? end.bias + r : nullptr);
-    if (r + lanes <= end.rows) {
-      hn::StoreU(v, d, y + r);
-    } else {
-      alignas(64) float last[kBlockRows];
-      hn::Store(v, d, last);
-      std::memcpy(y + r, last, (end.rows - r) * sizeof(float));
+    const VF32 row_sums = NormalOrZero(hn::Load(d, end.row_sums + r));
+    const float* bias =
+        job.arguments.bias == nullptr ? nullptr : end.bias + r;
+    float* y = job.arguments.y + first * stride + end.first_row + r;
+    const size_t left = end.rows - r;
+    for (size_t t = 0; t < count; ++t) {
+      const VF32 v = FinishRows<kQuantized>(
+          job, first + t, hn::Load(d, sums + t * kPanelRows + r), row_sums,
+          bias);
+      if (lanes <= left) {
+        hn::StoreU(v, d, y);
+      } else {
+        alignas(64) float last[kBlockRows];
+        hn::Store(v, d, last);
+        std::memcpy(y, last, left * sizeof(float));
+      }
+      y += stride;
     }
   }
-  EndRow(job.arguments, token, end.first_row, end.rows);
+  EndRows(job.arguments, first, count, end.first_row, end.rows);
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE

@@ -20,7 +20,7 @@ HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 
 inline constexpr size_t kTileTokens =
-    LUTRA_REGISTERS == 32 ? kMaxTileTokens : kMaxTileTokens / 2;
+    LUTRA_REGISTERS == 32 ? kVectorTileTokens : kVectorTileTokens / 2;
 
 // Columns of a step: 32 rows x 64 columns of floats take 8 KiB of L1. A step
 // does not cross groups. Each output is a chain of multiply-adds over a step,
@@ -158,9 +158,7 @@ void FloatGemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
       AddOffsets<false>(job, source, g, first, count, sums);
     }
   }
-  for (size_t t = 0; t < count; ++t) {
-    FinishToken<false>(job, panel_end, sums + t * kPanelRows, first + t);
-  }
+  FinishTokens<false>(job, panel_end, sums, first, count);
 }
 
 // Copies activations to their places between other tokens.

@@ -31,34 +31,27 @@ struct FloatKernelsOf {
 #define LUTRA_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
 #define LUTRA_AFTER_NAMESPACE() HWY_AFTER_NAMESPACE()
 #include "kernels/lut/gemv-inl.h"
-#if LUTRA_FUSED
-#include "kernels/lut/float_peak-inl.h"
-#else
 #include "kernels/lut/peak-inl.h"
-#endif
 // Uses the files above.
 #include "kernels/lut/float_gemv-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 
-#if !LUTRA_FUSED
 struct MultiplyAddStep {
   using D = DF32;
-  static constexpr size_t kChains = 10;
+  static constexpr bool kOneInstruction = LUTRA_FUSED;
+  static constexpr size_t kChains =
+      kOneInstruction ? kFloat::kRegisterChains : 10;
   static constexpr size_t kOperations = 2;
   static HWY_INLINE VF32 Accumulate(VF32 acc, VF32 w, VF32 x) {
     return hn::MulAdd(w, x, acc);
   }
 };
-inline double RunFloatChains(size_t rounds) {
-  return kFloat::RunChains<MultiplyAddStep>(rounds);
-}
-#endif
 
 const KernelSet* FloatKernels() {
   static constexpr KernelSet kSet = {kTileTokens, Arrange, FloatGemv, FloatGemm,
-                                     RunFloatChains};
+                                     kFloat::RunChains<MultiplyAddStep>};
   return &kSet;
 }
 

@@ -58,9 +58,13 @@ bool SharesActivations(const LutMatrix& a, const LutMatrix& b) {
 }
 
 void TakeActivations(GemmJob& job, Scratch& scratch) {
-  // Enough for tiles of every variant.
+  // Enough for tiles of every variant; those of kMaxTileTokens are narrower
+  // where there are fewer tokens.
   const size_t m = job.arguments.m;
-  const size_t tokens = m == 1 ? 1 : RoundUp(m, kMaxTileTokens);
+  const size_t tokens =
+      m == 1 ? 1
+             : RoundUp(m, m > kMaxTileTokens ? kMaxTileTokens
+                                             : kVectorTileTokens);
   const size_t groups = job.w->geometry.groups;
   const size_t columns = job.w->geometry.padded_k;
   if (Traits(job.type).is_float) {

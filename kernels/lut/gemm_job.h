@@ -14,9 +14,11 @@
 
 namespace lutra::kernels {
 
-// Largest number of tokens in a tile: eight accumulators for each of two
-// vectors of rows leave 16 of 32 registers for everything else.
-inline constexpr size_t kMaxTileTokens = 8;
+// Largest number of tokens in a tile of vectors: eight accumulators for each of
+// two vectors of rows leave 16 of 32 registers for everything else.
+inline constexpr size_t kVectorTileTokens = 8;
+// And in one of tile registers, see amx_gemm-inl.h.
+inline constexpr size_t kMaxTileTokens = 32;
 
 // Numbers that a group has in every row: where they are in a blob.
 struct GroupNumbers {
@@ -27,7 +29,7 @@ struct GroupNumbers {
 
 // Activations are stored for tiles of `width` consecutive tokens, and columns
 // with zeros inserted so that each group starts with a unit:
-//   values   int8 [tile][padded_k / c][width][c], c = kValueColumns (4 or 8)
+//   values   int8 [tile][padded_k / c][width][c], c = ValueColumns() (4 to 64)
 //   floats   float [tile][padded_k][width]
 //   starts, group_scales, group_sums   [tile][group][width]
 // Tokens interleaved like this are read as one stream; rows of x that are a

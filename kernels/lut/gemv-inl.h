@@ -47,7 +47,8 @@ HWY_NOINLINE void FinishBlock(const GemmJob& job, size_t block,
   float* const to = whole ? y : last_y;
   for (size_t r = 0; r < kBlockRows; r += hn::Lanes(d)) {
     hn::StoreU(
-        FinishRows<kQuantized>(job, 0, hn::Load(d, b.sums + r), row_sums + r,
+        FinishRows<kQuantized>(job, 0, hn::Load(d, b.sums + r),
+                               NormalOrZero(hn::Load(d, row_sums + r)),
                                bias == nullptr ? nullptr : bias + r),
         d, to + r);
   }
@@ -87,8 +88,8 @@ void GemvRowBlocks(const GemmJob& job, size_t first, size_t count,
     if (pair) FinishBlock<Strip::kQuantized>(job, block - half, b);
   }
   const size_t row = first * kBlockRows;
-  EndRow(job.arguments, 0, row,
-         std::min(count * kBlockRows, job.w->format.n - row));
+  EndRows(job.arguments, 0, 1, row,
+          std::min(count * kBlockRows, job.w->format.n - row));
 }
 
 }  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION

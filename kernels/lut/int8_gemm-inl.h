@@ -13,11 +13,7 @@ LUTRA_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
 inline constexpr size_t kTileTokens =
-    LUTRA_REGISTERS == 32 ? kMaxTileTokens : kMaxTileTokens / 2;
-
-// Columns of a panel: 32 rows x 256 columns take 8 KiB of L1, beside 8 KiB of
-// sums. Groups that are larger are multiplied in several steps.
-inline constexpr size_t kStepColumns = 256;
+    LUTRA_REGISTERS == 32 ? kVectorTileTokens : kVectorTileTokens / 2;
 
 using MultiplyTileFunction = void (*)(const TileStep&);
 
@@ -58,7 +54,7 @@ void GemmPanel(const GemmJob& job, size_t panel, size_t first, size_t count) {
   std::memset(sums, 0, count * kPanelRows * sizeof(float));
   TileStep step;
   step.panel = decoded;
-  step.stride = tile_tokens * kValueColumns;
+  step.stride = tile_tokens * ValueColumns(job);
   step.scales = scales;
   for (size_t g = 0; g < job.w->geometry.groups; ++g) {
     LoadPanelNumbers(job, source, job.Scales(), g, scales);
@@ -90,9 +86,7 @@ void GemmPanel(const GemmJob& job, size_t panel, size_t first, size_t count) {
       AddOffsets<true>(job, source, g, first, count, sums);
     }
   }
-  for (size_t t = 0; t < count; ++t) {
-    FinishToken<true>(job, panel_end, sums + t * kPanelRows, first + t);
-  }
+  FinishTokens<true>(job, panel_end, sums, first, count);
 }
 
 void Gemm(const GemmJob& job, size_t panel, size_t first, size_t count) {

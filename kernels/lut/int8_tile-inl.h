@@ -14,7 +14,7 @@ struct TileStep {
   const uint8_t* panel;
   size_t quads;          // columns / 4
   const int8_t* values;  // of the tile, at the step's first column
-  size_t stride;         // bytes between quads of columns of `values`
+  size_t stride;         // bytes between runs of columns of `values`
   const int32_t* starts;
   bool first;  // step of the group
   bool last;

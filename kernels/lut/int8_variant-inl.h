@@ -23,7 +23,11 @@
 #if LUTRA_MATRIX
 #include "kernels/lut/matrix_tile-inl.h"
 #endif
+#if LUTRA_TILES
+#include "kernels/lut/amx_gemm-inl.h"
+#else
 #include "kernels/lut/int8_gemm-inl.h"
+#endif
 #include "kernels/lut/peak-inl.h"
 // clang-format on
 
@@ -33,13 +37,19 @@ namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 // The multiplication that the GEMM uses, for measuring its peak.
 struct PeakStep {
   using D = DI32;
+  static constexpr bool kOneInstruction = LUTRA_DOT;
   static constexpr size_t kOperations = kHasMatrix ? 16 : 8;
-  static constexpr size_t kChains = kHasDot ? 10 : 6;
+  // Steps of several instructions need registers, and add in one cycle.
+  static constexpr size_t kChains = kOneInstruction ? kRegisterChains : 6;
   static HWY_INLINE VI32 Accumulate(VI32 acc, VI32 w, VI32 x) {
 #if LUTRA_MATRIX
     return MatrixAccumulate(acc, hn::BitCast(DU8(), w), hn::BitCast(DU8(), x));
 #else
-    return DotAccumulate<true>(D(), acc, hn::BitCast(DU8(), w), x);
+    auto sum = DotAccumulate<true>(D(), acc, hn::BitCast(DU8(), w), x);
+#if HWY_ARCH_X86 && LUTRA_DOT
+    asm volatile("" : "+v"(sum.raw));  // or g++ 12 copies it, twice
+#endif
+    return sum;
 #endif
   }
 };
@@ -50,8 +60,12 @@ const Int8Variant* GetInt8Variant() {
 #else
   constexpr auto gemv = Gemv;
 #endif
-  static constexpr KernelSet kSet = {kTileTokens, Quantize, gemv, Gemm,
-                                     RunChains<PeakStep>};
+#if LUTRA_TILES
+  constexpr auto peak = RunTiles;
+#else
+  constexpr auto peak = RunChains<PeakStep>;
+#endif
+  static constexpr KernelSet kSet = {kTileTokens, Quantize, gemv, Gemm, peak};
   static constexpr Int8Variant kVariant = {LUTRA_EXTENSION_NAME,
                                            IsExtensionSupported, &kSet};
   return &kVariant;

@@ -119,7 +119,7 @@ void MultiplyMatrixTile(const TileStep& step) {
 #define LUTRA_MULTIPLY(i)                                              \
   if constexpr (kTokens > 2 * i) {                                     \
     constexpr bool kBoth = kTokens > 2 * i + 1;                        \
-    const VU8 x = PairOfValues<kBoth>(values + 2 * i * kValueColumns); \
+    const VU8 x = PairOfValues<kBoth>(values + 2 * i * kMatrixColumns); \
     al##i = MatrixAccumulate(al##i, wal, x);                           \
     ah##i = MatrixAccumulate(ah##i, wah, x);                           \
     bl##i = MatrixAccumulate(bl##i, wbl, x);                           \

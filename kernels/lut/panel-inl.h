@@ -14,6 +14,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE {
 
+// Columns of a panel: 32 rows x 256 columns take 8 KiB of L1, beside 8 KiB of
+// sums. Groups that are larger are multiplied in several steps.
+inline constexpr size_t kStepColumns = 256;
 // Tiles of both row blocks side by side.
 inline constexpr size_t kPanelTileBytes = kPanelBlocks * kTileBytes;
 

@@ -4,59 +4,65 @@
 // Included once for each variant, see int8_variant-inl.h.
 
 #include "hwy/highway.h"
-#include "kernels/lut/decode-inl.h"
+#include "kernels/target/hwy_compat-inl.h"
+#include "kernels/target/lanes-inl.h"
 
 LUTRA_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
-// Independent chains hide the latency of the addition to an accumulator: ten
-// are enough for dot products and multiply-adds of every known CPU. Steps that
-// need more registers than that leaves, and add in one cycle, ask for six.
-#define LUTRA_EACH_PAIR(V) V(0, 1) V(2, 3) V(4, 5) V(6, 7) V(8, 9)
+// A chain waits four or five cycles for itself, in which a CPU of two to four
+// units does up to 20 others.
+inline constexpr size_t kRegisterChains = LUTRA_REGISTERS == 32 ? 20 : 12;
 
-// Step::Accumulate(acc, w, x) for vectors of Step::D; returns the number of
-// operations, Step::kOperations for each of its lanes.
+#define LUTRA_EACH_CHAIN(C)                                             \
+  C(0) C(1) C(2) C(3) C(4) C(5) C(6) C(7) C(8) C(9) C(10) C(11) C(12)   \
+  C(13) C(14) C(15) C(16) C(17) C(18) C(19)
+
+// A round is Step::kChains times Step::Accumulate(acc, w, x) for vectors of
+// Step::D; returns the number of operations, Step::kOperations for each of its
+// lanes. Where Step::kOneInstruction, the loop is nothing else, on registers.
+// Other steps begin with a product, which compilers would take out of the loop;
+// so to them w, in memory, changes.
 template <class Step>
 double RunChains(size_t rounds) {
-  const typename Step::D d;
-  using T = hn::TFromD<typename Step::D>;
-  alignas(64) T w[kBlockRows];
-  alignas(64) T x[2 * kBlockRows];
-  const size_t lanes = hn::Lanes(d);
-  for (size_t i = 0; i < lanes; ++i) w[i] = static_cast<T>(i % 3);
-  for (size_t i = 0; i < 2 * lanes; ++i) x[i] = static_cast<T>(i % 5);
-  const auto x0 = hn::Load(d, x);
-  const auto x1 = hn::Load(d, x + lanes);
-#define LUTRA_DEFINE(i, j) \
-  auto a##i = hn::Zero(d); \
-  auto a##j = a##i;
-  LUTRA_EACH_PAIR(LUTRA_DEFINE)
+  using D = typename Step::D;
+  const D d;
+  constexpr size_t kLanes = hn::MaxLanes(D());
+  constexpr size_t kChains = Step::kChains;
+  alignas(64) hn::TFromD<D> values[(kChains + 2) * kLanes] = {};
+  auto* const factors = values + kChains * kLanes;
+  asm volatile("" : "+m"(values));  // as if they were set
+  auto w = hn::Load(d, factors);
+  const auto x = hn::Load(d, factors + kLanes);
+  // To the compiler every chain begins with another value, so that none can be
+  // left out.
+#define LUTRA_DEFINE(i) \
+  auto a##i = hn::Load(d, values + (i < kChains ? i : 0) * kLanes);
+  LUTRA_EACH_CHAIN(LUTRA_DEFINE)
 #undef LUTRA_DEFINE
   // A loop that may run zero times makes g++ 12 copy every accumulator.
   size_t r = rounds;
   do {
-    // To the compiler, w changes for every pair, so that no product can be
-    // computed once for two chains or before the loop.
-#define LUTRA_STEP(i, j)                  \
-  if constexpr (i < Step::kChains) {      \
-    asm volatile("" : "+m"(w));           \
-    const auto v = hn::Load(d, w);        \
-    a##i = Step::Accumulate(a##i, v, x0); \
-    a##j = Step::Accumulate(a##j, v, x1); \
+#define LUTRA_STEP(i)                        \
+  if constexpr (i < kChains) {               \
+    if constexpr (!Step::kOneInstruction) {  \
+      asm volatile("" : "+m"(values));       \
+      w = hn::Load(d, factors);              \
+    }                                        \
+    a##i = Step::Accumulate(a##i, w, x);     \
   }
-    LUTRA_EACH_PAIR(LUTRA_STEP)
+    LUTRA_EACH_CHAIN(LUTRA_STEP)
 #undef LUTRA_STEP
   } while (--r != 0);
-  auto sum = hn::Zero(d);
-#define LUTRA_SUM(i, j) sum = hn::Add(sum, hn::Add(a##i, a##j));
-  LUTRA_EACH_PAIR(LUTRA_SUM)
-#undef LUTRA_SUM
-  hn::Store(sum, d, x);
-  asm volatile("" : "+m"(x));  // as if the sum were used
-  return static_cast<double>(rounds * Step::kChains * lanes *
+#define LUTRA_STORE(i) \
+  if constexpr (i < kChains) hn::Store(a##i, d, values + i * kLanes);
+  LUTRA_EACH_CHAIN(LUTRA_STORE)
+#undef LUTRA_STORE
+  asm volatile("" : "+m"(values));  // as if they were used
+  return static_cast<double>(rounds * kChains * hn::Lanes(d) *
                              Step::kOperations);
 }
-#undef LUTRA_EACH_PAIR
+#undef LUTRA_EACH_CHAIN
 
 }  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
 LUTRA_AFTER_NAMESPACE();

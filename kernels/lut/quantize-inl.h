@@ -77,11 +77,11 @@ inline int32_t QuantizeRun(const TokenScale& t, const float* HWY_RESTRICT x,
 // Runs of columns go through a buffer to their places between other tokens.
 inline constexpr size_t kRunColumns = 256;
 
-// Quantizes `count` values for places that are `width` tokens apart, with zeros
-// up to `padded`. Returns the sum.
+// Quantizes `count` values for places of `columns` that are `width` tokens
+// apart, with zeros up to `padded`. Returns the sum.
 inline int32_t QuantizeBetween(const TokenScale& t, const float* x,
-                               size_t count, size_t padded, size_t width,
-                               int8_t* to) {
+                               size_t count, size_t padded, size_t columns,
+                               size_t width, int8_t* to) {
   alignas(64) int8_t run[kRunColumns];
   int32_t sum = 0;
   for (size_t c = 0; c < padded; c += kRunColumns) {
@@ -89,8 +89,8 @@ inline int32_t QuantizeBetween(const TokenScale& t, const float* x,
     const size_t values = std::min(stored, count - std::min(c, count));
     sum += QuantizeRun(t, x + c, values, run);
     std::memset(run + values, 0, stored - values);
-    for (size_t i = 0; i < stored; i += kValueColumns) {
-      std::memcpy(to + (c + i) * width, run + i, kValueColumns);
+    for (size_t i = 0; i < stored; i += columns) {
+      std::memcpy(to + (c + i) * width, run + i, columns);
     }
   }
   return sum;
@@ -103,6 +103,7 @@ inline void QuantizeToken(const GemmJob& job, size_t token, TokenScale t) {
   const size_t width = job.width;
   const size_t groups = geometry.groups;
   const size_t padded_group = geometry.padded_group;
+  const size_t value_columns = ValueColumns(job);
   const ActivationType type = job.type;
   const int bits = job.arguments.activation_bits;
   int32_t* const starts = job.starts;
@@ -129,8 +130,8 @@ inline void QuantizeToken(const GemmJob& job, size_t token, TokenScale t) {
       sum = QuantizeRun(t, x, count, to);
       for (size_t c = count; c < padded; ++c) to[c] = 0;
     } else {
-      sum = QuantizeBetween(t, x, count, padded, width,
-                            to + lane * kValueColumns);
+      sum = QuantizeBetween(t, x, count, padded, value_columns, width,
+                            to + lane * value_columns);
     }
     starts[place] = factor * sum;
     if (group_scales != nullptr) group_scales[place] = t.scale;

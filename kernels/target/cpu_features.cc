@@ -7,6 +7,10 @@
 #endif
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #elif defined(__aarch64__) && defined(__APPLE__)
@@ -77,6 +81,19 @@ bool HasBit(int64_t target, unsigned subleaf, unsigned number, unsigned bit) {
 bool CpuHasAvx512Vnni() noexcept { return HasBit(HWY_AVX3, 0, 2, 11); }
 bool CpuHasAvxVnni() noexcept { return HasBit(HWY_AVX2, 1, 0, 4); }
 
+bool CpuHasAmxInt8() noexcept {
+#if defined(__x86_64__) && defined(__linux__)
+  if (!HasBit(HWY_AVX3, 0, 3, 24) || !HasBit(HWY_AVX3, 0, 3, 25)) return false;
+  // Names that old headers do not have. The kernel, and not the CPU, says
+  // whether it saves the registers.
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 bool CpuHasArmDotProduct() noexcept { return false; }
 bool CpuHasArmI8mm() noexcept { return false; }
 
@@ -95,6 +112,7 @@ bool HasFeature(const char* name) {
 
 bool CpuHasAvx512Vnni() noexcept { return false; }
 bool CpuHasAvxVnni() noexcept { return false; }
+bool CpuHasAmxInt8() noexcept { return false; }
 bool CpuHasArmDotProduct() noexcept {
   return HasFeature("hw.optional.arm.FEAT_DotProd");
 }
@@ -132,6 +150,7 @@ bool HasDotProductByCpuinfo() {
 
 bool CpuHasAvx512Vnni() noexcept { return false; }
 bool CpuHasAvxVnni() noexcept { return false; }
+bool CpuHasAmxInt8() noexcept { return false; }
 
 // cpuinfo reads files of /proc and /sys, which a sandbox may hide.
 bool CpuHasArmDotProduct() noexcept {
@@ -148,6 +167,7 @@ bool CpuHasArmI8mm() noexcept {
 
 bool CpuHasAvx512Vnni() noexcept { return false; }
 bool CpuHasAvxVnni() noexcept { return false; }
+bool CpuHasAmxInt8() noexcept { return false; }
 bool CpuHasArmDotProduct() noexcept { return false; }
 bool CpuHasArmI8mm() noexcept { return false; }
 

@@ -17,6 +17,10 @@ int64_t SupportedTargets() noexcept;
 
 bool CpuHasAvx512Vnni() noexcept;
 bool CpuHasAvxVnni() noexcept;
+// Tile registers and their products of int8. Linux lets a process use them only
+// if it asks, which this does; from then on the alternate stacks of its signal
+// handlers must be large enough for them (AT_MINSIGSTKSZ, 11 KiB).
+bool CpuHasAmxInt8() noexcept;
 bool CpuHasArmDotProduct() noexcept;
 bool CpuHasArmI8mm() noexcept;
 

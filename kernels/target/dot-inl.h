@@ -17,6 +17,9 @@
 // is
 //   acc[2r + t] + sum over j < 8 of w[8r + j] * x[8t + j]
 //
+// With LUTRA_TILES the GEMM's products are those of tile registers instead, see
+// amx_gemm-inl.h.
+//
 // Included once for each variant, see int8_variant-inl.h.
 
 #include <cstring>
@@ -34,12 +37,15 @@
 //   LUTRA_EXTENSION_ATTRIBUTES  for the compiler, if not those of the target
 //   LUTRA_DOT                   1 for a dot product of four bytes
 //   LUTRA_MATRIX                1 for MatrixAccumulate
-//   LUTRA_GEMV_OF               whose GEMV it uses, if not its own
+//   LUTRA_TILES                 1 for tile registers
+//   LUTRA_GEMV_OF               whose GEMV it uses, if not its own; with tile
+//                               registers also the GEMM of few tokens
 #undef LUTRA_EXTENSION_NAME
 #undef LUTRA_EXTENSION_SUPPORTED
 #undef LUTRA_EXTENSION_ATTRIBUTES
 #undef LUTRA_DOT
 #undef LUTRA_MATRIX
+#undef LUTRA_TILES
 #undef LUTRA_GEMV_OF
 
 // Arm's intrinsics exist in functions with the attribute, or, before clang 16,
@@ -72,6 +78,15 @@
 #define LUTRA_EXTENSION_SUPPORTED CpuHasAvx512Vnni()
 #define LUTRA_EXTENSION_ATTRIBUTES HWY_TARGET_STR ",avx512vnni"
 #define LUTRA_DOT 1
+#elif LUTRA_EXTENSION_INDEX == 2 && HWY_TARGET == HWY_AVX3 && \
+    HWY_ARCH_X86_64 && defined(__linux__)  // Xeons since 2023
+#define LUTRA_EXTENSION_NAME "+AMX"
+#define LUTRA_EXTENSION_SUPPORTED (CpuHasAvx512Vnni() && CpuHasAmxInt8())
+#define LUTRA_EXTENSION_ATTRIBUTES \
+  HWY_TARGET_STR ",avx512vnni,amx-tile,amx-int8"
+#define LUTRA_DOT 1
+#define LUTRA_TILES 1
+#define LUTRA_GEMV_OF kExtension1
 #elif LUTRA_EXTENSION_INDEX == 1 && HWY_TARGET == HWY_AVX2  // Alder Lake
 #define LUTRA_EXTENSION_NAME "+VNNI"
 #define LUTRA_EXTENSION_SUPPORTED CpuHasAvxVnni()
@@ -113,6 +128,9 @@
 #ifndef LUTRA_MATRIX
 #define LUTRA_MATRIX 0
 #endif
+#ifndef LUTRA_TILES
+#define LUTRA_TILES 0
+#endif
 
 // Functions of a variant have no HWY_ATTR: on clang it would override the
 // attributes pushed here.
@@ -137,8 +155,24 @@ namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
 inline constexpr bool kHasMatrix = LUTRA_MATRIX;
 // Columns of a token that lie together between those of others.
-inline constexpr size_t kValueColumns =
-    kHasMatrix ? kMaxValueColumns : kTileColumns;
+#if LUTRA_TILES
+// Products of few tokens and columns take as long as those that fill a tile, and
+// longer than vectors take (measured).
+inline bool UsesTiles(const GemmJob& job) {
+  return job.arguments.m > kVectorTileTokens ||
+         job.w->geometry.padded_group > 32;
+}
+// A row of a tile register, or as much of it as divides every group.
+inline size_t ValueColumns(const GemmJob& job) {
+  if (!UsesTiles(job)) return kTileColumns;
+  const size_t all = job.w->geometry.padded_group | job.w->geometry.padded_last;
+  return std::min<size_t>(64, all & (~all + 1));
+}
+#else
+constexpr size_t ValueColumns(const GemmJob& /*job*/) {
+  return kHasMatrix ? kMatrixColumns : kTileColumns;
+}
+#endif
 
 #if HWY_ARCH_X86
 

@@ -1,0 +1,245 @@
+// Several tokens with tile registers (AMX): up to 32 tokens by the 32 rows of a
+// panel at a time.
+//
+//   tmm0, tmm1   sums of tokens 0 to 15 with rows 0 to 15 and 16 to 31
+//   tmm2, tmm3   the same of tokens 16 to 31
+//   tmm4, tmm5   columns of tokens 0 to 15, 16 to 31: [token][columns]
+//   tmm6, tmm7   decoded tiles of rows 0 to 15, 16 to 31: [columns / 4][row][4]
+//
+// A decoded tile, 16 rows x 4 columns in 64 bytes, is a row of a tile register as
+// it lies. Products are eight times as fast as those of vectors, so most of the
+// time goes into decoding, and into scaling the sums of groups, which pass through
+// memory: with groups of 64 columns about as long as the products. To scale the
+// sums of the group before between products was slower.
+//
+// Included once for each variant that has tile registers.
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/lut/decode-inl.h"
+#include "kernels/lut/finish-inl.h"
+#include "kernels/lut/panel-inl.h"
+
+LUTRA_BEFORE_NAMESPACE();
+namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
+
+inline constexpr size_t kTileTokens = kMaxTileTokens;
+inline constexpr size_t kTileRegisterRows = 16;
+
+
+// What ldtilecfg reads.
+struct alignas(64) TileConfiguration {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+
+  void Set(size_t tile, size_t its_rows, size_t its_row_bytes) {
+    rows[tile] = static_cast<uint8_t>(its_rows);
+    row_bytes[tile] = static_cast<uint16_t>(its_row_bytes);
+  }
+};
+
+// g++'s intrinsics do not say that they read memory.
+HWY_INLINE void IsRead(const void* memory) {
+  asm volatile("" : : "r"(memory) : "memory");
+}
+
+// A step: columns [first, first + columns) of a group.
+struct PanelStep {
+  size_t group;
+  size_t first;
+  size_t columns;
+};
+
+// The products of tiles of tokens with a step of a panel.
+class TileProducts {
+ public:
+  explicit TileProducts(const GemmJob& job)
+      : job_(job), columns_(ValueColumns(job)) {}
+  TileProducts(const TileProducts&) = delete;
+  TileProducts& operator=(const TileProducts&) = delete;
+  // Else a change of threads would have to save the registers.
+  ~TileProducts() { _tile_release(); }
+
+  // Adds to, or in a group's first step sets, dots [count, kPanelRows] of the
+  // tokens from `token` on.
+  void Multiply(const PanelStep& step, const uint8_t* panel, size_t token,
+                size_t count, int32_t* dots) {
+    if (count != count_) Configure(count);
+    IsRead(panel);
+    const int8_t* values =
+        job_.values + token * job_.w->geometry.padded_k +
+        (step.group * job_.w->geometry.padded_group + step.first) * job_.width;
+    if (count > kTileRegisterRows) {
+      MultiplyTwo(step, panel, values, dots);
+    } else {
+      MultiplyOne(step, panel, values, dots);
+    }
+  }
+
+ private:
+  static constexpr size_t kDotsStride = kPanelRows * sizeof(int32_t);
+  static constexpr size_t kSecondDots = kTileRegisterRows * kPanelRows;
+
+  void Configure(size_t count) {
+    TileConfiguration configuration;
+    const size_t first = std::min(count, kTileRegisterRows);
+    const size_t second = count > first ? count - first : first;
+    for (const size_t rows : {size_t{0}, size_t{1}}) {
+      configuration.Set(rows, first, kTileBytes);
+      configuration.Set(2 + rows, second, kTileBytes);
+      configuration.Set(6 + rows, columns_ / kTileColumns, kTileBytes);
+    }
+    configuration.Set(4, first, columns_);
+    configuration.Set(5, second, columns_);
+    IsRead(&configuration);
+    _tile_loadconfig(&configuration);
+    count_ = count;
+  }
+
+  void MultiplyTwo(const PanelStep& step, const uint8_t* panel,
+                   const int8_t* values, int32_t* dots) const {
+    if (step.first == 0) {
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+    } else {
+      _tile_loadd(0, dots, kDotsStride);
+      _tile_loadd(1, dots + kBlockRows, kDotsStride);
+      _tile_loadd(2, dots + kSecondDots, kDotsStride);
+      _tile_loadd(3, dots + kSecondDots + kBlockRows, kDotsStride);
+    }
+    for (size_t c = 0; c < step.columns; c += columns_) {
+      _tile_loadd(4, values, columns_);
+      _tile_loadd(6, panel, kPanelTileBytes);
+      _tile_loadd(7, panel + kTileBytes, kPanelTileBytes);
+      _tile_loadd(5, values + kTileRegisterRows * columns_, columns_);
+      _tile_dpbssd(0, 4, 6);
+      _tile_dpbssd(1, 4, 7);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+      panel += columns_ / kTileColumns * kPanelTileBytes;
+      values += columns_ * job_.width;
+    }
+    _tile_stored(0, dots, kDotsStride);
+    _tile_stored(1, dots + kBlockRows, kDotsStride);
+    _tile_stored(2, dots + kSecondDots, kDotsStride);
+    _tile_stored(3, dots + kSecondDots + kBlockRows, kDotsStride);
+  }
+
+  void MultiplyOne(const PanelStep& step, const uint8_t* panel,
+                   const int8_t* values, int32_t* dots) const {
+    if (step.first == 0) {
+      _tile_zero(0);
+      _tile_zero(1);
+    } else {
+      _tile_loadd(0, dots, kDotsStride);
+      _tile_loadd(1, dots + kBlockRows, kDotsStride);
+    }
+    for (size_t c = 0; c < step.columns; c += columns_) {
+      _tile_loadd(4, values, columns_);
+      _tile_loadd(6, panel, kPanelTileBytes);
+      _tile_loadd(7, panel + kTileBytes, kPanelTileBytes);
+      _tile_dpbssd(0, 4, 6);
+      _tile_dpbssd(1, 4, 7);
+      panel += columns_ / kTileColumns * kPanelTileBytes;
+      values += columns_ * job_.width;
+    }
+    _tile_stored(0, dots, kDotsStride);
+    _tile_stored(1, dots + kBlockRows, kDotsStride);
+  }
+
+  const GemmJob& job_;
+  const size_t columns_;
+  size_t count_ = 0;  // of tokens that the registers are configured for
+};
+
+// sums += dots, [count, kPanelRows], times the scales of a group.
+inline void AddGroup(const GemmJob& job, size_t group, size_t first,
+                     size_t count, const float* HWY_RESTRICT scales,
+                     const int32_t* HWY_RESTRICT dots,
+                     float* HWY_RESTRICT sums) {
+  const DI32 d;
+  const DF32 df;
+  const VF32 scales_a = hn::Load(df, scales);
+  const VF32 scales_b = hn::Load(df, scales + kBlockRows);
+  if (job.group_scales == nullptr) {
+    for (size_t t = 0; t < count; ++t) {
+      AddScaled(hn::Load(d, dots), scales_a, sums);
+      AddScaled(hn::Load(d, dots + kBlockRows), scales_b, sums + kBlockRows);
+      dots += kPanelRows;
+      sums += kPanelRows;
+    }
+    return;
+  }
+  for (size_t t = 0; t < count; ++t) {
+    const float f = job.group_scales[job.GroupPlace(first + t, group)];
+    AddScaled(hn::Load(d, dots), f, scales_a, sums);
+    AddScaled(hn::Load(d, dots + kBlockRows), f, scales_b, sums + kBlockRows);
+    dots += kPanelRows;
+    sums += kPanelRows;
+  }
+}
+
+void Gemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
+  if (!UsesTiles(job)) return LUTRA_GEMV_OF::Gemm(job, panel, first, count);
+  PanelSource source;
+  PreparePanel(job, panel, 0, &source);
+  PanelEnd panel_end;
+  PreparePanelEnd(job, source.blocks[0], source.blocks[1], panel * kPanelRows,
+                  &panel_end);
+  alignas(64) uint8_t decoded[kStepColumns / kTileColumns * kPanelTileBytes];
+  alignas(64) float sums[kTokenBlock * kPanelRows];
+  alignas(64) int32_t dots[kTokenBlock * kPanelRows];
+  alignas(64) float scales[kPanelRows];
+  std::memset(sums, 0, count * kPanelRows * sizeof(float));
+
+  TileProducts products(job);
+  for (size_t g = 0; g < job.w->geometry.groups; ++g) {
+    const size_t columns = job.PaddedColumns(g);
+    for (size_t c = 0; c < columns; c += kStepColumns) {
+      const PanelStep step = {g, c, std::min(kStepColumns, columns - c)};
+      DecodePanel(job, source, g, c, step.columns, decoded);
+      for (size_t t = 0; t < count; t += job.width) {
+        products.Multiply(step, decoded, first + t,
+                          std::min(job.width, count - t),
+                          dots + t * kPanelRows);
+      }
+    }
+    LoadPanelNumbers(job, source, job.Scales(), g, scales);
+    AddGroup(job, g, first, count, scales, dots, sums);
+    if (job.group_sums != nullptr) {
+      AddOffsets<true>(job, source, g, first, count, sums);
+    }
+  }
+  FinishTokens<true>(job, panel_end, sums, first, count);
+}
+
+// The rate of the products, as RunChains: every sum is one of four in turn.
+inline double RunTiles(size_t rounds) {
+  TileConfiguration configuration;
+  for (size_t tile = 0; tile < 8; ++tile) {
+    configuration.Set(tile, kTileRegisterRows, kTileBytes);
+  }
+  IsRead(&configuration);
+  _tile_loadconfig(&configuration);
+  for (size_t r = 0; r < rounds; ++r) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  _tile_release();
+  constexpr double kOperations =
+      2.0 * kTileRegisterRows * kTileRegisterRows * kTileBytes;
+  return 4 * kOperations * static_cast<double>(rounds);
+}
+
+}  // namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION
+LUTRA_AFTER_NAMESPACE();

@@ -7,6 +7,7 @@
 #define LUTRA_KERNELS_LUT_PANEL_INL_H_
 #endif
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/lut/decode-inl.h"
 #include "kernels/lut/scales-inl.h"
@@ -19,6 +20,16 @@ namespace lutra::kernels::HWY_NAMESPACE {
 inline constexpr size_t kStepColumns = 256;
 // Tiles of both row blocks side by side.
 inline constexpr size_t kPanelTileBytes = kPanelBlocks * kTileBytes;
+
+// Brings into cache what is decoded while or after this panel is multiplied: with
+// few tokens 5 to 25 % of the time, most with 4 bits.
+template <size_t kBits>
+HWY_INLINE void PrefetchUnit(const uint8_t* unit) {
+  constexpr size_t kAhead = 2048;
+  for (size_t line = 0; line < UnitBytes(kBits); line += kTileBytes) {
+    hwy::Prefetch(unit + kAhead + line);
+  }
+}
 
 // Decodes `columns` (whole units) from `unit` on into tiles that are
 // kPanelTileBytes apart.
@@ -34,6 +45,7 @@ void DecodeColumns(const uint8_t* HWY_RESTRICT unit, size_t columns,
     const uint8_t* from = unit + at;
     uint8_t* to = panel + at;
     for (size_t c = 0; c < columns; c += UnitColumns(kBits)) {
+      if (at == 0) PrefetchUnit<kBits>(from);
       VU8 v0 = hn::Zero(d);
       VU8 v1 = v0, v2 = v0, v3 = v0, v4 = v0, v5 = v0, v6 = v0, v7 = v0;
       DecodeUnit<kBits, kRowTables>(from, t0, t1, t2, t3, v0, v1, v2, v3, v4,

@@ -6,6 +6,8 @@
 //                                       all that match, of more shapes
 //   kernels_bench --selection=float     products of float matrices
 //   kernels_bench --selection=levels    scales of scales beside plain ones
+//   kernels_bench --selection=meanings  the same bits as a table's indices, as
+//                                       affine integers and as floats
 //   LUTRA_KERNEL=AVX2 kernels_bench     another instruction set
 //   kernels_bench --benchmark_out=kernels.json
 //                                       for tools/bench_report
@@ -336,16 +338,38 @@ void SelectTwoLevels() {
   add(128, false);
 }
 
+// The same bits as indices of a table, as affine integers (a scale and an offset
+// for each group) and as floats (activations are not quantized, weights become
+// floats in registers); and float weights, which are read as they are.
+void SelectMeanings() {
+  const auto add = [](size_t m, bool cold) {
+    for (const uint32_t bits : {2u, 3u, 4u}) {
+      LutCase c{Format(4096, 4096, bits, 64), m, 1, cold};
+      c.format.scale_type = kernels::ScaleType::kFloat16;
+      Register(c);
+      c.format.offset_type = kernels::OffsetType::kFloat16;
+      Register(c);
+      c.format.offset_type = kernels::OffsetType::kNone;
+      c.type = ActivationType::kFloat32;
+      Register(c);
+    }
+    if (!cold) RegisterPeers({Format(4096, 4096, 2, 64), m, 1});
+  };
+  add(1, true);
+  add(1, false);
+  add(128, false);
+}
+
 void RegisterEverything() {
   static constexpr uint32_t kShapes[][2] = {
       {4096, 4096}, {11008, 4096}, {4096, 11008}, {2048, 2048}, {1024, 1024},
       {768, 768},   {288, 768},    {256, 64},     {64, 64}};
   for (const auto& [n, k] : kShapes) {
-    for (uint32_t bits = 1; bits <= 4; ++bits) {
+    for (const uint32_t bits : {1u, 2u, 3u, 4u, 8u}) {
       for (const uint32_t group : {32u, 64u, 128u, k}) {
         if (group > k || (group == k && k <= 128)) continue;
         for (const size_t threads : kThreads) {
-          for (const size_t m : {1u, 2u, 4u, 8u, 16u, 64u, 128u, 512u}) {
+          for (const size_t m : {1u, 2u, 4u, 8u, 16u, 32u, 64u, 128u, 512u}) {
             LutCase c{Format(n, k, bits, group), m, threads};
             Register(c);
             if (group == 64) {
@@ -355,6 +379,7 @@ void RegisterEverything() {
             }
             c.format.scale_type = kernels::ScaleType::kFloat16;
             Register(c);
+            if (!c.format.HasTable()) continue;
             c.format.scale_type = kernels::ScaleType::kFloat32;
             c.format.table_granularity = kernels::TableGranularity::kRow;
             Register(c);
@@ -363,6 +388,7 @@ void RegisterEverything() {
           Register(c);
           c.format.scale_type = kernels::ScaleType::kFloat16;
           Register(c);
+          if (!c.format.HasTable()) continue;
           c.format.scale_type = kernels::ScaleType::kFloat32;
           c.format.table_granularity = kernels::TableGranularity::kRow;
           Register(c);
@@ -468,6 +494,8 @@ int Main(int argc, char** argv) {
     SelectVectors();
   } else if (selection == "levels") {
     SelectTwoLevels();
+  } else if (selection == "meanings") {
+    SelectMeanings();
   } else if (selection == "all") {
     RegisterEverything();
     SelectAttention();
@@ -475,7 +503,8 @@ int Main(int argc, char** argv) {
   } else {
     std::fprintf(
         stderr,
-        "--selection is report, float, vectors, levels or all, not %s\n",
+        "--selection is report, float, vectors, levels, meanings or all, not "
+        "%s\n",
         selection.c_str());
     return 2;
   }

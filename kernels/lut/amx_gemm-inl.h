@@ -160,35 +160,61 @@ class TileProducts {
   size_t count_ = 0;  // of tokens that the registers are configured for
 };
 
-// sums += dots, [count, kPanelRows], times the scales of a group.
-inline void AddGroup(const GemmJob& job, size_t group, size_t first,
-                     size_t count, const float* HWY_RESTRICT scales,
-                     const int32_t* HWY_RESTRICT dots,
-                     float* HWY_RESTRICT sums) {
-  const DI32 d;
-  const DF32 df;
-  const VF32 scales_a = hn::Load(df, scales);
-  const VF32 scales_b = hn::Load(df, scales + kBlockRows);
-  if (job.group_scales == nullptr) {
-    for (size_t t = 0; t < count; ++t) {
-      AddScaled(hn::Load(d, dots), scales_a, sums);
-      AddScaled(hn::Load(d, dots + kBlockRows), scales_b, sums + kBlockRows);
-      dots += kPanelRows;
-      sums += kPanelRows;
-    }
-    return;
+// A group whose products are complete: dots of the tokens of a call, numbers of
+// the rows of the panel.
+struct CompleteGroup {
+  alignas(64) int32_t dots[kTokenBlock * kPanelRows];
+  alignas(64) float scales[kPanelRows];
+  alignas(64) float offsets[kPanelRows];
+};
+
+// sums + what a vector of rows of a group gives, as int8 results are defined:
+// rounded after each operation. `place` is the token's in arrays of groups.
+template <bool kFactors, bool kOffsets>
+HWY_INLINE VF32 AddRows(const GemmJob& job, const CompleteGroup& group,
+                        size_t place, size_t row, const int32_t* dots,
+                        VF32 sums) {
+  const DF32 d;
+  VF32 product = hn::ConvertTo(d, hn::Load(DI32(), dots + row));
+  if constexpr (kFactors) {
+    product = hn::Mul(product, hn::Set(d, job.group_scales[place]));
   }
-  for (size_t t = 0; t < count; ++t) {
-    const float f = job.group_scales[job.GroupPlace(first + t, group)];
-    AddScaled(hn::Load(d, dots), f, scales_a, sums);
-    AddScaled(hn::Load(d, dots + kBlockRows), f, scales_b, sums + kBlockRows);
-    dots += kPanelRows;
-    sums += kPanelRows;
+  sums = hn::Add(sums, hn::Mul(product, hn::Load(d, group.scales + row)));
+  if constexpr (kOffsets) {
+    const VF32 ones = hn::Set(d, job.group_sums[place]);
+    sums = hn::Add(sums, hn::Mul(ones, hn::Load(d, group.offsets + row)));
+  }
+  return sums;
+}
+
+// Adds groups [g, g + kGroups) to the sums of `count` tokens from `first` on.
+// Two together, as sums go through memory once for both.
+template <size_t kGroups, bool kFactors, bool kOffsets>
+void AddGroups(const GemmJob& job, size_t g, size_t first, size_t count,
+               const CompleteGroup* groups, float* HWY_RESTRICT sums) {
+  const DF32 d;
+  static_assert(kGroups == 1 || kGroups == 2);
+  for (size_t tile = 0; tile < count; tile += job.width) {
+    const size_t end = std::min(count, tile + job.width);
+    size_t place = job.GroupPlace(first + tile, g);
+    for (size_t t = tile; t < end; ++t, ++place) {
+      const size_t at = t * kPanelRows;
+      for (size_t row = 0; row < kPanelRows; row += hn::Lanes(d)) {
+        VF32 sum = hn::Load(d, sums + at + row);
+        sum = AddRows<kFactors, kOffsets>(job, groups[0], place, row,
+                                          groups[0].dots + at, sum);
+        if constexpr (kGroups == 2) {
+          sum = AddRows<kFactors, kOffsets>(job, groups[1], place + job.width,
+                                            row, groups[1].dots + at, sum);
+        }
+        hn::Store(sum, d, sums + at + row);
+      }
+    }
   }
 }
 
-void Gemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
-  if (!UsesTiles(job)) return LUTRA_GEMV_OF::Gemm(job, panel, first, count);
+template <bool kFactors, bool kOffsets>
+void GemmPanel(const GemmJob& job, size_t panel, size_t first, size_t count) {
   PanelSource source;
   PreparePanel(job, panel, 0, &source);
   PanelEnd panel_end;
@@ -196,12 +222,13 @@ void Gemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
                   &panel_end);
   alignas(64) uint8_t decoded[kStepColumns / kTileColumns * kPanelTileBytes];
   alignas(64) float sums[kTokenBlock * kPanelRows];
-  alignas(64) int32_t dots[kTokenBlock * kPanelRows];
-  alignas(64) float scales[kPanelRows];
+  CompleteGroup complete[2];
   std::memset(sums, 0, count * kPanelRows * sizeof(float));
 
   TileProducts products(job);
-  for (size_t g = 0; g < job.w->geometry.groups; ++g) {
+  const size_t groups = job.w->geometry.groups;
+  for (size_t g = 0; g < groups; ++g) {
+    CompleteGroup& group = complete[g % 2];
     const size_t columns = job.PaddedColumns(g);
     for (size_t c = 0; c < columns; c += kStepColumns) {
       const PanelStep step = {g, c, std::min(kStepColumns, columns - c)};
@@ -209,16 +236,32 @@ void Gemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
       for (size_t t = 0; t < count; t += job.width) {
         products.Multiply(step, decoded, first + t,
                           std::min(job.width, count - t),
-                          dots + t * kPanelRows);
+                          group.dots + t * kPanelRows);
       }
     }
-    LoadPanelNumbers(job, source, job.Scales(), g, scales);
-    AddGroup(job, g, first, count, scales, dots, sums);
-    if (job.group_sums != nullptr) {
-      AddOffsets<true>(job, source, g, first, count, sums);
+    LoadPanelNumbers(job, source, job.Scales(), g, group.scales);
+    if constexpr (kOffsets) {
+      LoadPanelNumbers(job, source, job.Offsets(), g, group.offsets);
+    }
+    if (g % 2 == 1) {
+      AddGroups<2, kFactors, kOffsets>(job, g - 1, first, count, complete,
+                                       sums);
+    } else if (g + 1 == groups) {
+      AddGroups<1, kFactors, kOffsets>(job, g, first, count, complete, sums);
     }
   }
   FinishTokens<true>(job, panel_end, sums, first, count);
+}
+
+void Gemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
+  if (!UsesTiles(job)) return LUTRA_GEMV_OF::Gemm(job, panel, first, count);
+  const bool factors = job.group_scales != nullptr;
+  const bool offsets = job.group_sums != nullptr;
+  const auto gemm = factors ? offsets ? GemmPanel<true, true>
+                                      : GemmPanel<true, false>
+                    : offsets ? GemmPanel<false, true>
+                              : GemmPanel<false, false>;
+  gemm(job, panel, first, count);
 }
 
 // The rate of the products, as RunChains: every sum is one of four in turn.

@@ -7,6 +7,7 @@
 #define LUTRA_KERNELS_LUT_DECODE_INL_H_
 #endif
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/format/tables.h"
 #include "kernels/lut/gemm_job.h"
@@ -50,6 +51,19 @@ HWY_INLINE VU8 RowMask() {
   const DI32 d;
   const VI32 row = hn::And(hn::Iota(d, 0), hn::Set(d, 3));
   return hn::BitCast(DU8(), hn::VecFromMask(d, hn::Eq(row, hn::Set(d, kRow))));
+}
+
+// Asks for the weights 2 KiB behind `from`, which may be past the end: so many
+// instructions follow a load that CPUs do not look that far ahead, or (Xeons)
+// foresee streams too late even with few. See docs/kernels.md.
+HWY_INLINE void PrefetchAhead(const uint8_t* from) {
+  hwy::Prefetch(from + 2048);
+}
+template <size_t kBits>
+HWY_INLINE void PrefetchUnit(const uint8_t* unit) {
+  for (size_t line = 0; line < UnitBytes(kBits); line += kTileBytes) {
+    PrefetchAhead(unit + line);
+  }
 }
 
 // Prepares the tables of a row block, the same for all blocks if there is one

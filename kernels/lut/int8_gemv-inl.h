@@ -2,7 +2,6 @@
 //
 // Included once for each variant, see int8_variant-inl.h.
 
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/lut/decode-inl.h"
 #include "kernels/lut/scales-inl.h"
@@ -11,23 +10,13 @@
 LUTRA_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
-// Asks for the weights 2 KiB behind `from`, which may be past the end. With up
-// to 3 bits, so many instructions follow a load that the CPU itself does not
-// look that far ahead; with 4 it does, and prefetches only take its time.
-template <size_t kBits>
-HWY_INLINE void PrefetchAhead(const uint8_t* from) {
-  if constexpr (kBits < 4) hwy::Prefetch(from + 2048);
-}
-
 // acc0 to acc3 += the products of the unit at `unit`, a strip of 16 rows.
 template <size_t kBits, bool kRowTables, bool kPairsFit>
 HWY_INLINE void MultiplyUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
                              VU8 t2, VU8 t3, const int8_t* HWY_RESTRICT x,
                              VI32& acc0, VI32& acc1, VI32& acc2, VI32& acc3) {
   const DI32 d;
-  for (size_t line = 0; line < UnitBytes(kBits); line += kTileBytes) {
-    PrefetchAhead<kBits>(unit + line);
-  }
+  PrefetchUnit<kBits>(unit);
   VU8 v0 = hn::Zero(DU8());
   VU8 v1 = v0, v2 = v0, v3 = v0, v4 = v0, v5 = v0, v6 = v0, v7 = v0;
   DecodeUnit<kBits, kRowTables>(unit, t0, t1, t2, t3, v0, v1, v2, v3, v4, v5,
@@ -115,8 +104,8 @@ struct Int8Strip {
     for (size_t g = 0; g < job.w->geometry.groups; ++g) {
       VI32 a0 = hn::Set(d32, job.starts[g]);
       VI32 a1 = hn::Zero(d32);
-      PrefetchAhead<kBits>(group_a);
-      if constexpr (kPair) PrefetchAhead<kBits>(group_b);
+      PrefetchAhead(group_a);
+      if constexpr (kPair) PrefetchAhead(group_b);
       VI32 a2 = a1, a3 = a1, b0 = a0, b1 = a1, b2 = a1, b3 = a1;
       const uint8_t* HWY_RESTRICT unit_a =
           group_a + job.w->geometry.indices + at;

@@ -7,7 +7,6 @@
 #define LUTRA_KERNELS_LUT_PANEL_INL_H_
 #endif
 
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/lut/decode-inl.h"
 #include "kernels/lut/scales-inl.h"
@@ -20,16 +19,6 @@ namespace lutra::kernels::HWY_NAMESPACE {
 inline constexpr size_t kStepColumns = 256;
 // Tiles of both row blocks side by side.
 inline constexpr size_t kPanelTileBytes = kPanelBlocks * kTileBytes;
-
-// Brings into cache what is decoded while or after this panel is multiplied: with
-// few tokens 5 to 25 % of the time, most with 4 bits.
-template <size_t kBits>
-HWY_INLINE void PrefetchUnit(const uint8_t* unit) {
-  constexpr size_t kAhead = 2048;
-  for (size_t line = 0; line < UnitBytes(kBits); line += kTileBytes) {
-    hwy::Prefetch(unit + kAhead + line);
-  }
-}
 
 // Decodes `columns` (whole units) from `unit` on into tiles that are
 // kPanelTileBytes apart.

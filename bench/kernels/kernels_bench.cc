@@ -338,9 +338,9 @@ void SelectTwoLevels() {
   add(128, false);
 }
 
-// The same bits as indices of a table, as affine integers (a scale and an offset
-// for each group) and as floats (activations are not quantized, weights become
-// floats in registers); and float weights, which are read as they are.
+// The same bits as indices of a table, as affine integers (a scale and an
+// offset for each group) and as floats (activations are not quantized, weights
+// become floats in registers); and float weights, which are read as they are.
 void SelectMeanings() {
   const auto add = [](size_t m, bool cold) {
     for (const uint32_t bits : {2u, 3u, 4u}) {

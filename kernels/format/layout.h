@@ -153,8 +153,8 @@ inline void SetIndex(size_t bits, uint8_t* unit, size_t row, size_t column,
   put(unit[byte], static_cast<size_t>(index) << (bits * tile));
 }
 
-// Products of matrices take this many columns at a time, see dot-inl.h, so units
-// are multiples of it.
+// Products of matrices take this many columns at a time, see dot-inl.h, so
+// units are multiples of it.
 inline constexpr size_t kMatrixColumns = 8;
 static_assert(std::all_of(std::begin(kBitFormats), std::end(kBitFormats),
                           [](const BitFormat& format) {

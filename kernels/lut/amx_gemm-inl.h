@@ -6,11 +6,11 @@
 //   tmm4, tmm5   columns of tokens 0 to 15, 16 to 31: [token][columns]
 //   tmm6, tmm7   decoded tiles of rows 0 to 15, 16 to 31: [columns / 4][row][4]
 //
-// A decoded tile, 16 rows x 4 columns in 64 bytes, is a row of a tile register as
-// it lies. Products are eight times as fast as those of vectors, so most of the
-// time goes into decoding, and into scaling the sums of groups, which pass through
-// memory: with groups of 64 columns about as long as the products. To scale the
-// sums of the group before between products was slower.
+// A decoded tile, 16 rows x 4 columns in 64 bytes, is a row of a tile register
+// as it lies. Products are eight times as fast as those of vectors, so most of
+// the time goes into decoding, and into scaling the sums of groups, which pass
+// through memory: with groups of 64 columns about as long as the products. To
+// scale the sums of the group before between products was slower.
 //
 // Included once for each variant that has tile registers.
 
@@ -28,7 +28,6 @@ namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
 inline constexpr size_t kTileTokens = kMaxTileTokens;
 inline constexpr size_t kTileRegisterRows = 16;
-
 
 // What ldtilecfg reads.
 struct alignas(64) TileConfiguration {
@@ -257,10 +256,10 @@ void Gemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
   if (!UsesTiles(job)) return LUTRA_GEMV_OF::Gemm(job, panel, first, count);
   const bool factors = job.group_scales != nullptr;
   const bool offsets = job.group_sums != nullptr;
-  const auto gemm = factors ? offsets ? GemmPanel<true, true>
-                                      : GemmPanel<true, false>
-                    : offsets ? GemmPanel<false, true>
-                              : GemmPanel<false, false>;
+  const auto gemm =
+      factors   ? offsets ? GemmPanel<true, true> : GemmPanel<true, false>
+        : offsets ? GemmPanel<false, true>
+                : GemmPanel<false, false>;
   gemm(job, panel, first, count);
 }
 

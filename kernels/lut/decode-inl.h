@@ -53,9 +53,7 @@ HWY_INLINE VU8 RowMask() {
   return hn::BitCast(DU8(), hn::VecFromMask(d, hn::Eq(row, hn::Set(d, kRow))));
 }
 
-// Asks for the weights 2 KiB behind `from`, which may be past the end: so many
-// instructions follow a load that CPUs do not look that far ahead, or (Xeons)
-// foresee streams too late even with few. See docs/kernels.md.
+// Asks for the weights 2 KiB behind `from`, which may be past the end.
 HWY_INLINE void PrefetchAhead(const uint8_t* from) {
   hwy::Prefetch(from + 2048);
 }

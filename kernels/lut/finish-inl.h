@@ -128,8 +128,8 @@ inline HWY_NOINLINE void EndRows(const GemmArguments& arguments, size_t token,
 }
 
 // Writes the outputs of tokens [first, first + count) from their sums over all
-// groups, [count, kPanelRows]. Vectors of rows are the outer loop: what they add
-// stays in registers.
+// groups, [count, kPanelRows]. Vectors of rows are the outer loop: what they
+// add stays in registers.
 template <bool kQuantized>
 HWY_INLINE void FinishTokens(const GemmJob& job, const PanelEnd& end,
                              const float* HWY_RESTRICT sums, size_t first,
@@ -139,8 +139,7 @@ HWY_INLINE void FinishTokens(const GemmJob& job, const PanelEnd& end,
   const size_t stride = job.arguments.y_stride;
   for (size_t r = 0; r < end.rows; r += lanes) {
     const VF32 row_sums = NormalOrZero(hn::Load(d, end.row_sums + r));
-    const float* bias =
-        job.arguments.bias == nullptr ? nullptr : end.bias + r;
+    const float* bias = job.arguments.bias == nullptr ? nullptr : end.bias + r;
     float* y = job.arguments.y + first * stride + end.first_row + r;
     const size_t left = end.rows - r;
     for (size_t t = 0; t < count; ++t) {

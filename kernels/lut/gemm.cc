@@ -8,6 +8,7 @@
 
 #include "kernels/base/parallel.h"
 #include "kernels/lut/gemm_job.h"
+#include "kernels/target/cpu_features.h"
 #include "kernels/target/dispatch.h"
 
 namespace lutra::kernels {
@@ -62,9 +63,9 @@ void TakeActivations(GemmJob& job, Scratch& scratch) {
   // where there are fewer tokens.
   const size_t m = job.arguments.m;
   const size_t tokens =
-      m == 1 ? 1
-             : RoundUp(m, m > kMaxTileTokens ? kMaxTileTokens
-                                             : kVectorTileTokens);
+      m == 1
+          ? 1
+          : RoundUp(m, m > kMaxTileTokens ? kMaxTileTokens : kVectorTileTokens);
   const size_t groups = job.w->geometry.groups;
   const size_t columns = job.w->geometry.padded_k;
   if (Traits(job.type).is_float) {
@@ -91,6 +92,7 @@ class Jobs {
        size_t tile_tokens, void* scratch)
       : scratch_(scratch) {
     if (products.size() > kMaxGemmProducts) return;
+    static const bool needs_prefetch = CpuNeedsPrefetch();
     for (const GemmProduct& product : products) {
       GemmJob& job = jobs_[count_];
       const GemmJob* const end = &job;
@@ -102,6 +104,7 @@ class Jobs {
       job.shares_activations = same != end;
       job.w = product.w;
       job.type = type;
+      job.needs_prefetch = needs_prefetch;
       job.arguments = WithSimpleFusion(product.arguments);
       job.arguments.m = m;
       job.width = m <= MaxGemvTokens(type) ? 1 : std::min(m, tile_tokens);

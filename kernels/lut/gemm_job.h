@@ -39,6 +39,7 @@ struct GemmJob {
   ActivationType type = ActivationType::kInt8Asymmetric;
   GemmArguments arguments;  // with relu and relu6 as clamps
   size_t width = 0;
+  bool needs_prefetch = false;  // CpuNeedsPrefetch()
   // Whether the arrays are those of an earlier job, which prepares them.
   bool shares_activations = false;
 

@@ -46,11 +46,10 @@ HWY_NOINLINE void FinishBlock(const GemmJob& job, size_t block,
   }
   float* const to = whole ? y : last_y;
   for (size_t r = 0; r < kBlockRows; r += hn::Lanes(d)) {
-    hn::StoreU(
-        FinishRows<kQuantized>(job, 0, hn::Load(d, b.sums + r),
-                               NormalOrZero(hn::Load(d, row_sums + r)),
-                               bias == nullptr ? nullptr : bias + r),
-        d, to + r);
+    hn::StoreU(FinishRows<kQuantized>(job, 0, hn::Load(d, b.sums + r),
+                                      NormalOrZero(hn::Load(d, row_sums + r)),
+                                      bias == nullptr ? nullptr : bias + r),
+               d, to + r);
   }
   if (!whole) std::memcpy(y, last_y, rows * sizeof(float));
 }

@@ -11,12 +11,14 @@ LUTRA_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
 // acc0 to acc3 += the products of the unit at `unit`, a strip of 16 rows.
+// `ahead` asks for the weights that follow.
 template <size_t kBits, bool kRowTables, bool kPairsFit>
-HWY_INLINE void MultiplyUnit(const uint8_t* HWY_RESTRICT unit, VU8 t0, VU8 t1,
-                             VU8 t2, VU8 t3, const int8_t* HWY_RESTRICT x,
-                             VI32& acc0, VI32& acc1, VI32& acc2, VI32& acc3) {
+HWY_INLINE void MultiplyUnit(bool ahead, const uint8_t* HWY_RESTRICT unit,
+                             VU8 t0, VU8 t1, VU8 t2, VU8 t3,
+                             const int8_t* HWY_RESTRICT x, VI32& acc0,
+                             VI32& acc1, VI32& acc2, VI32& acc3) {
   const DI32 d;
-  PrefetchUnit<kBits>(unit);
+  if (ahead) PrefetchUnit<kBits>(unit);
   VU8 v0 = hn::Zero(DU8());
   VU8 v1 = v0, v2 = v0, v3 = v0, v4 = v0, v5 = v0, v6 = v0, v7 = v0;
   DecodeUnit<kBits, kRowTables>(unit, t0, t1, t2, t3, v0, v1, v2, v3, v4, v5,
@@ -92,6 +94,9 @@ struct Int8Strip {
     const VU8 tb2 = hn::Load(d8, other.tables.bytes[2] + at);
     const VU8 tb3 = hn::Load(d8, other.tables.bytes[3] + at);
     const size_t row = at / kTileColumns;
+    // With few bits, so many instructions follow a load that no CPU looks far
+    // enough ahead by itself.
+    const bool ahead = kBits < 4 || job.needs_prefetch;
     StripNumbers scales_a(job, job.Scales(), a.bytes, row);
     StripNumbers scales_b(job, job.Scales(), b.bytes, row);
     StripNumbers offsets_a(job, job.Offsets(), a.bytes, row);
@@ -104,8 +109,10 @@ struct Int8Strip {
     for (size_t g = 0; g < job.w->geometry.groups; ++g) {
       VI32 a0 = hn::Set(d32, job.starts[g]);
       VI32 a1 = hn::Zero(d32);
-      PrefetchAhead(group_a);
-      if constexpr (kPair) PrefetchAhead(group_b);
+      if (ahead) {
+        PrefetchAhead(group_a);
+        if constexpr (kPair) PrefetchAhead(group_b);
+      }
       VI32 a2 = a1, a3 = a1, b0 = a0, b1 = a1, b2 = a1, b3 = a1;
       const uint8_t* HWY_RESTRICT unit_a =
           group_a + job.w->geometry.indices + at;
@@ -117,21 +124,21 @@ struct Int8Strip {
         // Two units at a time, for four independent chains; a pair has them.
         constexpr size_t kTwo = 2 * UnitColumns(kBits);
         for (; x + kTwo <= end; x += kTwo) {
-          MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_a, ta0, ta1, ta2, ta3,
-                                                     x, a0, a1, a2, a3);
           MultiplyUnit<kBits, kRowTables, kPairsFit>(
-              unit_a + UnitBytes(kBits), ta0, ta1, ta2, ta3,
+              ahead, unit_a, ta0, ta1, ta2, ta3, x, a0, a1, a2, a3);
+          MultiplyUnit<kBits, kRowTables, kPairsFit>(
+              ahead, unit_a + UnitBytes(kBits), ta0, ta1, ta2, ta3,
               x + UnitColumns(kBits), a2, a3, a0, a1);
           unit_a += 2 * UnitBytes(kBits);
         }
       }
       for (; x < end; x += UnitColumns(kBits)) {
-        MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_a, ta0, ta1, ta2, ta3,
-                                                   x, a0, a1, a2, a3);
+        MultiplyUnit<kBits, kRowTables, kPairsFit>(ahead, unit_a, ta0, ta1, ta2,
+                                                   ta3, x, a0, a1, a2, a3);
         unit_a += UnitBytes(kBits);
         if constexpr (kPair) {
-          MultiplyUnit<kBits, kRowTables, kPairsFit>(unit_b, tb0, tb1, tb2, tb3,
-                                                     x, b0, b1, b2, b3);
+          MultiplyUnit<kBits, kRowTables, kPairsFit>(
+              ahead, unit_b, tb0, tb1, tb2, tb3, x, b0, b1, b2, b3);
           unit_b += UnitBytes(kBits);
         }
       }

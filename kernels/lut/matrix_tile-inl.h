@@ -116,14 +116,14 @@ void MultiplyMatrixTile(const TileStep& step) {
       const VU8 wah = hn::Load(d8, panel + kPanelTileBytes);
       const VU8 wbh =
           hn::Load(d8, panel + kPanelTileBytes + lanes * kTileColumns);
-#define LUTRA_MULTIPLY(i)                                              \
-  if constexpr (kTokens > 2 * i) {                                     \
-    constexpr bool kBoth = kTokens > 2 * i + 1;                        \
+#define LUTRA_MULTIPLY(i)                                               \
+  if constexpr (kTokens > 2 * i) {                                      \
+    constexpr bool kBoth = kTokens > 2 * i + 1;                         \
     const VU8 x = PairOfValues<kBoth>(values + 2 * i * kMatrixColumns); \
-    al##i = MatrixAccumulate(al##i, wal, x);                           \
-    ah##i = MatrixAccumulate(ah##i, wah, x);                           \
-    bl##i = MatrixAccumulate(bl##i, wbl, x);                           \
-    bh##i = MatrixAccumulate(bh##i, wbh, x);                           \
+    al##i = MatrixAccumulate(al##i, wal, x);                            \
+    ah##i = MatrixAccumulate(ah##i, wah, x);                            \
+    bl##i = MatrixAccumulate(bl##i, wbl, x);                            \
+    bh##i = MatrixAccumulate(bh##i, wbh, x);                            \
   }
       LUTRA_EACH_PAIR(LUTRA_MULTIPLY)
 #undef LUTRA_MULTIPLY

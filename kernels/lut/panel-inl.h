@@ -34,6 +34,7 @@ void DecodeColumns(const uint8_t* HWY_RESTRICT unit, size_t columns,
     const uint8_t* from = unit + at;
     uint8_t* to = panel + at;
     for (size_t c = 0; c < columns; c += UnitColumns(kBits)) {
+      // To come while this panel is multiplied.
       if (at == 0) PrefetchUnit<kBits>(from);
       VU8 v0 = hn::Zero(d);
       VU8 v1 = v0, v2 = v0, v3 = v0, v4 = v0, v5 = v0, v6 = v0, v7 = v0;

@@ -1,5 +1,7 @@
 #include "kernels/target/cpu_features.h"
 
+#include <cstring>
+
 #include "hwy/targets.h"
 
 #if defined(LUTRA_HAVE_CPUINFO)
@@ -94,6 +96,12 @@ bool CpuHasAmxInt8() noexcept {
 #endif
 }
 
+bool CpuNeedsPrefetch() noexcept {
+  unsigned most, name[3];
+  return __get_cpuid(0, &most, &name[0], &name[2], &name[1]) != 0 &&
+         std::memcmp(name, "GenuineIntel", sizeof(name)) == 0;
+}
+
 bool CpuHasArmDotProduct() noexcept { return false; }
 bool CpuHasArmI8mm() noexcept { return false; }
 
@@ -110,9 +118,6 @@ bool HasFeature(const char* name) {
 
 }  // namespace
 
-bool CpuHasAvx512Vnni() noexcept { return false; }
-bool CpuHasAvxVnni() noexcept { return false; }
-bool CpuHasAmxInt8() noexcept { return false; }
 bool CpuHasArmDotProduct() noexcept {
   return HasFeature("hw.optional.arm.FEAT_DotProd");
 }
@@ -148,10 +153,6 @@ bool HasDotProductByCpuinfo() {
 
 }  // namespace
 
-bool CpuHasAvx512Vnni() noexcept { return false; }
-bool CpuHasAvxVnni() noexcept { return false; }
-bool CpuHasAmxInt8() noexcept { return false; }
-
 // cpuinfo reads files of /proc and /sys, which a sandbox may hide.
 bool CpuHasArmDotProduct() noexcept {
   return (Capabilities(kHwcap) & kDotProductBit) != 0 ||
@@ -165,12 +166,16 @@ bool CpuHasArmI8mm() noexcept {
 
 #else
 
-bool CpuHasAvx512Vnni() noexcept { return false; }
-bool CpuHasAvxVnni() noexcept { return false; }
-bool CpuHasAmxInt8() noexcept { return false; }
 bool CpuHasArmDotProduct() noexcept { return false; }
 bool CpuHasArmI8mm() noexcept { return false; }
 
+#endif
+
+#if !defined(__x86_64__) && !defined(__i386__)
+bool CpuHasAvx512Vnni() noexcept { return false; }
+bool CpuHasAvxVnni() noexcept { return false; }
+bool CpuHasAmxInt8() noexcept { return false; }
+bool CpuNeedsPrefetch() noexcept { return false; }
 #endif
 
 }  // namespace lutra::kernels

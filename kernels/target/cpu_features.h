@@ -24,6 +24,12 @@ bool CpuHasAmxInt8() noexcept;
 bool CpuHasArmDotProduct() noexcept;
 bool CpuHasArmI8mm() noexcept;
 
+// Whether a loop that reads a stream gains by prefetches though few
+// instructions follow each load. Intel's CPUs do (a Xeon of 2024: 1.2 to 1.3
+// times the bytes per second, from memory), AMD's lose (Zen 4: an eighth), see
+// docs/kernels.md.
+bool CpuNeedsPrefetch() noexcept;
+
 }  // namespace lutra::kernels
 
 #endif  // LUTRA_KERNELS_TARGET_CPU_FEATURES_H_

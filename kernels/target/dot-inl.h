@@ -156,8 +156,8 @@ namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 inline constexpr bool kHasMatrix = LUTRA_MATRIX;
 // Columns of a token that lie together between those of others.
 #if LUTRA_TILES
-// Products of few tokens and columns take as long as those that fill a tile, and
-// longer than vectors take (measured).
+// Products of few tokens and columns take as long as those that fill a tile,
+// and longer than vectors take (measured).
 inline bool UsesTiles(const GemmJob& job) {
   return job.arguments.m > kVectorTileTokens ||
          job.w->geometry.padded_group > 32;

@@ -124,10 +124,10 @@ void RunAttentionCase(benchmark::State& state, const AttentionCase& c) {
       64, (kernels::AttentionScratchBytes(shape) + 63) / 64 * 64));
   const bool bandwidth_bound = c.cold && c.queries == 1;
   eval::UncachedMemory memory(caches.memory.get(), caches.bytes);
+  // A vector has twice as many products of pairs of 16 bits as of floats.
   const auto limit = [&] {
     if (bandwidth_bound) return memory.ReadRate(nullptr);
-    return shape.cache == CacheType::kInt8 ? eval::Int8Rate(nullptr)
-                                           : eval::FloatRate(nullptr);
+    return (shape.cache == CacheType::kInt8 ? 2 : 1) * eval::FloatRate(nullptr);
   };
   const Measured measured = Measure(
       state,
@@ -150,8 +150,8 @@ void RunAttentionCase(benchmark::State& state, const AttentionCase& c) {
   state.counters["us"] = measured.seconds * 1e6;
   state.counters["GB/s"] = bytes / measured.seconds * 1e-9;
   state.counters["GOPS"] = ops / measured.seconds * 1e-9;
-  state.counters["limit"] =
-      100 * (bandwidth_bound ? bytes : ops) / measured.seconds / measured.limit;
+  SetShare(state, (bandwidth_bound ? bytes : ops) / measured.seconds, measured,
+           limit);
 }
 
 }  // namespace lutra::bench

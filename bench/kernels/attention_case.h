@@ -25,8 +25,8 @@ std::string Name(const AttentionCase& c);
 // Counters: us (median per call), GB/s of keys and values that are seen, each
 // counted once, GOPS (a multiply and an add are two), and `limit`: the share,
 // in percent, of the read bandwidth for one query with a cold cache, else of
-// the peak of the multiply-add that the type of the cache takes (of floats, or
-// the int8 dot product).
+// the peak of the float multiply-add, with int8 of twice as many products (of
+// pairs of 16 bits).
 void RunAttentionCase(benchmark::State& state, const AttentionCase& c);
 
 }  // namespace lutra::bench

@@ -130,13 +130,8 @@ void RunFloatGemmCase(benchmark::State& state, const FloatGemmCase& c) {
   state.counters["us"] = measured.seconds * 1e6;
   state.counters["GFLOPS"] = operations / measured.seconds * 1e-9;
   if (measured.limit > 0) {
-    const double rate = operations / measured.seconds;
-    const double share = rate / measured.limit;
-    // A peak that is not one. Other programs disturb a single measurement.
-    if (share > 1.05 && rate > 1.05 * eval::FloatPeak(executor)) {
-      state.SkipWithError("faster than the peak");
-    }
-    state.counters["limit"] = 100 * share;
+    SetShare(state, operations / measured.seconds, measured,
+             [executor] { return eval::FloatRate(executor); });
   }
   if (const double seconds = eigen.Median(); seconds > 0) {
     state.counters["eigen"] = seconds / measured.seconds;

@@ -59,14 +59,14 @@ void RunProduct(benchmark::State& state, const PeerShape& shape, size_t threads,
     return;
   }
   Executor* executor = TeamOf(threads);
+  const auto rate = [=] { return limit(executor); };
   const Measured measured = Measure(
-      state, [&call](size_t) { call(); }, [=] { return limit(executor); });
+      state, [&call](size_t) { call(); }, rate);
   const double ops = 2.0 * static_cast<double>(shape.m * shape.n * shape.k);
   state.counters["us"] = measured.seconds * 1e6;
   state.counters["GOPS"] = ops / measured.seconds * 1e-9;
-  if (measured.limit > 0) {
-    state.counters["limit"] = 100 * ops / measured.seconds / measured.limit;
-  }
+  if (measured.limit > 0)
+    SetShare(state, ops / measured.seconds, measured, rate);
 }
 
 // The same products with float weights, and by other libraries.

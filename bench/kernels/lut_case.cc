@@ -223,8 +223,8 @@ void RunLutCase(benchmark::State& state, const LutCase& c) {
   state.counters["GOPS"] = ops / measured.seconds * 1e-9;
   state.counters["bits/w"] = bytes * 8 / weights;
   if (measured.limit > 0) {
-    state.counters["limit"] = 100 * (bandwidth_bound ? bytes : ops) /
-                              measured.seconds / measured.limit;
+    SetShare(state, (bandwidth_bound ? bytes : ops) / measured.seconds,
+             measured, limit);
   }
 }
 

@@ -26,6 +26,12 @@ Measured Measure(benchmark::State& state,
                  const std::function<void(size_t)>& call,
                  const std::function<double()>& limit);
 
+// Sets the counter "limit": the share in percent that `rate` is of
+// measured.limit. A limit that is exceeded is none: if that is no noise of
+// single measurements of it, the benchmark ends with an error instead.
+void SetShare(benchmark::State& state, double rate, const Measured& measured,
+              const std::function<double()>& limit);
+
 }  // namespace lutra::bench
 
 #endif  // LUTRA_BENCH_KERNELS_MEASURE_H_

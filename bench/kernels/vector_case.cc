@@ -167,19 +167,14 @@ void RunVectorCase(benchmark::State& state, const VectorCase& c) {
   const bool uncached = bytes >= static_cast<double>(kUncachedBytes);
   eval::UncachedMemory memory(reinterpret_cast<const uint8_t*>(x.get()),
                               count * sizeof(float));
-  const Measured measured = Measure(state, call,
-                                    uncached ? std::function<double()>([&] {
-                                      return memory.ReadRate(nullptr);
-                                    })
-                                             : std::function<double()>());
+  std::function<double()> limit;
+  if (uncached) limit = [&] { return memory.ReadRate(nullptr); };
+  const Measured measured = Measure(state, call, limit);
   state.counters["us"] = measured.seconds * 1e6;
   state.counters["GB/s"] = bytes / measured.seconds * 1e-9;
   state.counters["ns/element"] =
       measured.seconds * 1e9 / static_cast<double>(count);
-  if (uncached) {
-    state.counters["limit"] =
-        100 * bytes / 2 / measured.seconds / measured.limit;
-  }
+  if (uncached) SetShare(state, bytes / 2 / measured.seconds, measured, limit);
 }
 
 }  // namespace lutra::bench

@@ -108,21 +108,28 @@ struct LanesOf<int8_t> : IntegerLanes<int8_t> {};
 template <>
 struct LanesOf<int16_t> : IntegerLanes<int16_t> {};
 
+// How sums begin, and how often what is read is read.
+enum class Begin { kZero, kOut };
+enum class Use { kOnce, kMany };
+
 // Rows that share a pass over elements. Each of their sums is a chain of
 // additions, and some eight vectors of chains hide the latency of one; with
-// fewer rows a tile takes more blocks instead. g++ 12 finds registers for
-// twelve vectors of floats, of integers only for eight.
+// fewer rows a tile takes more blocks instead, but where elements are used by
+// many rows blocks come one at a time. g++ 12 finds registers for twelve vectors
+// of floats, of integers only for eight.
 template <typename T>
-constexpr size_t TileRows() {
-  return LUTRA_REGISTERS == 32 || kBlockVectors == 1 ? 4
-         : kBlockVectors == 4                        ? 2
-         : LanesOf<T>::kPairs == 2                   ? 4
-                                                     : 6;
+constexpr size_t TileRows(Use use) {
+  return kBlockVectors == 1 && use == Use::kMany      ? 8
+         : LUTRA_REGISTERS == 32 || kBlockVectors == 1 ? 4
+         : kBlockVectors == 4                          ? 2
+         : LanesOf<T>::kPairs == 2                     ? 4
+                                                       : 6;
 }
 
 template <typename T>
 constexpr size_t TileBlocks(size_t rows) {
-  const size_t vectors = LUTRA_REGISTERS == 32 ? 16 : 2 * TileRows<T>();
+  const size_t vectors =
+      LUTRA_REGISTERS == 32 ? 16 : 2 * TileRows<T>(Use::kOnce);
   const size_t blocks = vectors / (rows * kBlockVectors);
   return blocks >= 4 ? 4 : blocks >= 2 ? 2 : 1;
 }
@@ -155,10 +162,6 @@ struct ProductPlace {
 
 // Of what is used once, so much ahead.
 inline constexpr size_t kAheadBytes = 8192;
-
-// How sums begin, and how often what is read is read.
-enum class Begin { kZero, kOut };
-enum class Use { kOnce, kMany };
 
 // n vectors, each of which has a name: an array of integers g++ 12 keeps in
 // memory. The constructor is written out as that of BlockOf.
@@ -321,7 +324,7 @@ HWY_INLINE void MultiplyRest(const ProductShape& shape,
 template <Begin kBegin, Use kUse, typename T>
 HWY_NOINLINE void Multiply(const ProductShape& shape, ProductPlace<T> place,
                            size_t rows, size_t blocks, size_t next_bytes = 0) {
-  constexpr size_t kRows = TileRows<T>();
+  constexpr size_t kRows = TileRows<T>(kUse);
   for (; rows >= kRows; rows -= kRows) {
     if constexpr (kUse == Use::kMany) {
       PrefetchBytes(place.next, next_bytes);
@@ -343,7 +346,8 @@ void MultiplyMany(const ProductShape& shape, const ProductPlace<T>& place,
   using L = LanesOf<T>;
   using Unpacked = typename L::Unpacked;
   const size_t elements = shape.steps * kBlock * L::kPairs;
-  const size_t next_bytes = elements * sizeof(T) / (rows / TileRows<T>());
+  const size_t next_bytes =
+      elements * sizeof(T) / (rows / TileRows<Unpacked>(Use::kMany));
   for (size_t b = 0; b < blocks; ++b) {
     const T* const from = place.elements + b * shape.block_stride;
     const Unpacked* block = nullptr;

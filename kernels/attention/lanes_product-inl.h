@@ -115,11 +115,11 @@ enum class Use { kOnce, kMany };
 // Rows that share a pass over elements. Each of their sums is a chain of
 // additions, and some eight vectors of chains hide the latency of one; with
 // fewer rows a tile takes more blocks instead, but where elements are used by
-// many rows blocks come one at a time. g++ 12 finds registers for twelve vectors
-// of floats, of integers only for eight.
+// many rows blocks come one at a time. g++ 12 finds registers for twelve
+// vectors of floats, of integers only for eight.
 template <typename T>
 constexpr size_t TileRows(Use use) {
-  return kBlockVectors == 1 && use == Use::kMany      ? 8
+  return kBlockVectors == 1 && use == Use::kMany       ? 8
          : LUTRA_REGISTERS == 32 || kBlockVectors == 1 ? 4
          : kBlockVectors == 4                          ? 2
          : LanesOf<T>::kPairs == 2                     ? 4

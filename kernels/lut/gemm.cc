@@ -89,7 +89,7 @@ class Jobs {
  public:
   // Without products if they are too many.
   Jobs(Span<const GemmProduct> products, ActivationType type, size_t m,
-       size_t tile_tokens, void* scratch)
+       const KernelSet* kernels, void* scratch)
       : scratch_(scratch) {
     if (products.size() > kMaxGemmProducts) return;
     static const bool needs_prefetch = CpuNeedsPrefetch();
@@ -107,7 +107,14 @@ class Jobs {
       job.needs_prefetch = needs_prefetch;
       job.arguments = WithSimpleFusion(product.arguments);
       job.arguments.m = m;
-      job.width = m <= MaxGemvTokens(type) ? 1 : std::min(m, tile_tokens);
+      job.kernels = kernels;
+      if (kernels != nullptr && kernels->is_small != nullptr &&
+          kernels->is_small(job)) {
+        job.kernels = kernels->small;
+      }
+      job.width = m <= MaxGemvTokens(type) || kernels == nullptr
+                      ? 1
+                      : std::min(m, job.kernels->tile_tokens);
       if (same == end) TakeActivations(job, scratch_);
       ++count_;
     }
@@ -142,15 +149,14 @@ GemmJob JobOfToken(const GemmJob& job, size_t token) {
   return one;
 }
 
-void GemvRows(const GemmJob& job, const KernelSet& kernels, size_t first,
-              size_t count) {
-  if (job.arguments.m == 1) return kernels.gemv(job, first, count);
+void GemvRows(const GemmJob& job, size_t first, size_t count) {
+  if (job.arguments.m == 1) return job.kernels->gemv(job, first, count);
   const size_t step =
       std::max<size_t>(2, kGemvBytes / job.w->geometry.row_block_bytes);
   for (size_t i = 0; i < count; i += step) {
     for (size_t token = 0; token < job.arguments.m; ++token) {
-      kernels.gemv(JobOfToken(job, token), first + i,
-                   std::min(step, count - i));
+      job.kernels->gemv(JobOfToken(job, token), first + i,
+                        std::min(step, count - i));
     }
   }
 }
@@ -164,13 +170,12 @@ size_t Panels(const GemmJob& job) {
 // after the other.
 struct Task {
   const Jobs& jobs;
-  const KernelSet& kernels;
 };
 
 void PreparePart(void* context, size_t first, size_t count) {
   const Task& task = *static_cast<const Task*>(context);
   for (const GemmJob& job : task.jobs) {
-    if (!job.shares_activations) task.kernels.prepare(job, first, count);
+    if (!job.shares_activations) job.kernels->prepare(job, first, count);
   }
 }
 
@@ -180,7 +185,7 @@ void GemvPart(void* context, size_t first, size_t count) {
   for (const GemmJob& job : task.jobs) {
     const size_t size = RowBlocks(job);
     const size_t last = std::min(end, size);
-    if (first < last) GemvRows(job, task.kernels, first, last - first);
+    if (first < last) GemvRows(job, first, last - first);
     if (end <= size) return;
     first = std::max(first, size) - size;
     end -= size;
@@ -191,7 +196,7 @@ void GemmPart(void* context, size_t panel, size_t first, size_t count) {
   const Task& task = *static_cast<const Task*>(context);
   for (const GemmJob& job : task.jobs) {
     const size_t size = Panels(job);
-    if (panel < size) return task.kernels.gemm(job, panel, first, count);
+    if (panel < size) return job.kernels->gemm(job, panel, first, count);
     panel -= size;
   }
 }
@@ -234,10 +239,7 @@ const KernelSet* FindKernels(ActivationType type) {
 struct Call {
   Call(Span<const GemmProduct> products, ActivationType type, size_t tokens,
        const KernelSet* set, void* scratch)
-      : kernels(set),
-        m(tokens),
-        jobs(products, type, m,
-             set == nullptr ? kMaxTileTokens : set->tile_tokens, scratch) {
+      : kernels(set), m(tokens), jobs(products, type, m, set, scratch) {
     if (m == 0) return;  // nothing else needs to make sense
     assert(products.size() <= kMaxGemmProducts);
     assert(reinterpret_cast<uintptr_t>(scratch) % kBlobAlignment == 0);
@@ -268,7 +270,7 @@ struct Call {
       }
       return;
     }
-    Task task{jobs, *kernels};
+    Task task{jobs};
     if (work < kMinParallelWork) executor = nullptr;
     Prepare(executor, task);
     if (m <= MaxGemvTokens(jobs.begin()->type)) {
@@ -300,9 +302,9 @@ void PrepareActivations(const LutMatrix& w, ActivationType activation_type,
   const KernelSet* kernels = FindKernels(activation_type);
   if (kernels == nullptr || arguments.m == 0) return;
   const GemmProduct product = {&w, arguments};
-  const Jobs jobs({&product, 1}, activation_type, arguments.m,
-                  kernels->tile_tokens, scratch);
-  Task task{jobs, *kernels};
+  const Jobs jobs({&product, 1}, activation_type, arguments.m, kernels,
+                  scratch);
+  Task task{jobs};
   Prepare(executor, task);
 }
 
@@ -332,8 +334,7 @@ size_t PreparedGemm::ScratchBytes(Span<const GemmProduct> products,
                                   ActivationType activation_type,
                                   size_t m) noexcept {
   if (m == 0) return 0;
-  return Jobs(products, activation_type, m, kMaxTileTokens, nullptr)
-      .scratch_bytes();
+  return Jobs(products, activation_type, m, nullptr, nullptr).scratch_bytes();
 }
 
 PreparedGemm::PreparedGemm(Span<const GemmProduct> products,

@@ -36,6 +36,7 @@ struct GroupNumbers {
 // power of two apart would fall into the same cache sets.
 struct GemmJob {
   const LutMatrix* w = nullptr;
+  const KernelSet* kernels = nullptr;  // nullptr: the reference
   ActivationType type = ActivationType::kInt8Asymmetric;
   GemmArguments arguments;  // with relu and relu6 as clamps
   size_t width = 0;

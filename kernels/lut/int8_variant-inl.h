@@ -54,20 +54,27 @@ struct PeakStep {
   }
 };
 
-const Int8Variant* GetInt8Variant() {
+inline constexpr KernelSet kKernels = {
+    .tile_tokens = kTileTokens,
+    .prepare = Quantize,
 #ifdef LUTRA_GEMV_OF
-  constexpr auto gemv = LUTRA_GEMV_OF::Gemv;
+    .gemv = LUTRA_GEMV_OF::Gemv,
 #else
-  constexpr auto gemv = Gemv;
+    .gemv = Gemv,
 #endif
+    .gemm = Gemm,
 #if LUTRA_TILES
-  constexpr auto peak = RunTiles;
+    .peak = RunTiles,
+    .is_small = IsSmall,
+    .small = &LUTRA_GEMV_OF::kKernels,
 #else
-  constexpr auto peak = RunChains<PeakStep>;
+    .peak = RunChains<PeakStep>,
 #endif
-  static constexpr KernelSet kSet = {kTileTokens, Quantize, gemv, Gemm, peak};
+};
+
+const Int8Variant* GetInt8Variant() {
   static constexpr Int8Variant kVariant = {LUTRA_EXTENSION_NAME,
-                                           IsExtensionSupported, &kSet};
+                                           IsExtensionSupported, &kKernels};
   return &kVariant;
 }
 

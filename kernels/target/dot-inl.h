@@ -39,7 +39,7 @@
 //   LUTRA_MATRIX                1 for MatrixAccumulate
 //   LUTRA_TILES                 1 for tile registers
 //   LUTRA_GEMV_OF               whose GEMV it uses, if not its own; with tile
-//                               registers also the GEMM of few tokens
+//                               registers also what small products use
 #undef LUTRA_EXTENSION_NAME
 #undef LUTRA_EXTENSION_SUPPORTED
 #undef LUTRA_EXTENSION_ATTRIBUTES
@@ -156,15 +156,8 @@ namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 inline constexpr bool kHasMatrix = LUTRA_MATRIX;
 // Columns of a token that lie together between those of others.
 #if LUTRA_TILES
-// Products of few tokens and columns take as long as those that fill a tile,
-// and longer than vectors take (measured).
-inline bool UsesTiles(const GemmJob& job) {
-  return job.arguments.m > kVectorTileTokens ||
-         job.w->geometry.padded_group > 32;
-}
 // A row of a tile register, or as much of it as divides every group.
 inline size_t ValueColumns(const GemmJob& job) {
-  if (!UsesTiles(job)) return kTileColumns;
   const size_t all = job.w->geometry.padded_group | job.w->geometry.padded_last;
   return std::min<size_t>(64, all & (~all + 1));
 }

@@ -31,6 +31,10 @@ struct KernelSet {
   // registers, the peak of the variant; returns the number of operations (a
   // multiply and an add are two).
   double (*peak)(size_t rounds) = nullptr;
+  // Products that have too little to do for these, if there are any such, and
+  // the kernels for them.
+  bool (*is_small)(const GemmJob& job) = nullptr;
+  const KernelSet* small = nullptr;
 };
 
 // A Highway target with one of its extensions, see dot-inl.h.

@@ -59,17 +59,19 @@ struct PanelStep {
 class TileProducts {
  public:
   explicit TileProducts(const GemmJob& job)
-      : job_(job), columns_(ValueColumns(job)) {}
+      : job_(job), columns_(ValueColumns(job)) {
+    Configure();
+  }
   TileProducts(const TileProducts&) = delete;
   TileProducts& operator=(const TileProducts&) = delete;
   // Else a change of threads would have to save the registers.
   ~TileProducts() { _tile_release(); }
 
-  // Adds to, or in a group's first step sets, dots [count, kPanelRows] of the
-  // tokens from `token` on.
+  // Adds to, or in a group's first step sets, dots [job.width, kPanelRows] of
+  // the tile whose first token is `token`, and which has `count`: those of the
+  // rest may become anything.
   void Multiply(const PanelStep& step, const uint8_t* panel, size_t token,
                 size_t count, int32_t* dots) {
-    if (count != count_) Configure(count);
     IsRead(panel);
     const int8_t* values =
         job_.values + token * job_.w->geometry.padded_k +
@@ -85,20 +87,20 @@ class TileProducts {
   static constexpr size_t kDotsStride = kPanelRows * sizeof(int32_t);
   static constexpr size_t kSecondDots = kTileRegisterRows * kPanelRows;
 
-  void Configure(size_t count) {
+  // Once, for whole tiles: it takes as long as ten products.
+  void Configure() const {
     TileConfiguration configuration;
-    const size_t first = std::min(count, kTileRegisterRows);
-    const size_t second = count > first ? count - first : first;
+    const size_t first = std::min(job_.width, kTileRegisterRows);
+    const size_t second = job_.width - first;
     for (const size_t rows : {size_t{0}, size_t{1}}) {
       configuration.Set(rows, first, kTileBytes);
-      configuration.Set(2 + rows, second, kTileBytes);
+      if (second > 0) configuration.Set(2 + rows, second, kTileBytes);
       configuration.Set(6 + rows, columns_ / kTileColumns, kTileBytes);
     }
     configuration.Set(4, first, columns_);
-    configuration.Set(5, second, columns_);
+    if (second > 0) configuration.Set(5, second, columns_);
     IsRead(&configuration);
     _tile_loadconfig(&configuration);
-    count_ = count;
   }
 
   void MultiplyTwo(const PanelStep& step, const uint8_t* panel,
@@ -156,7 +158,6 @@ class TileProducts {
 
   const GemmJob& job_;
   const size_t columns_;
-  size_t count_ = 0;  // of tokens that the registers are configured for
 };
 
 // A group whose products are complete: dots of the tokens of a call, numbers of

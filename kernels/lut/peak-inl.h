@@ -14,15 +14,15 @@ namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 // units does up to 20 others.
 inline constexpr size_t kRegisterChains = LUTRA_REGISTERS == 32 ? 20 : 12;
 
-#define LUTRA_EACH_CHAIN(C)                                                 \
-  C(0)                                                                      \
-  C(1)                                                                      \
-  C(2)                                                                      \
-  C(3)                                                                      \
-  C(4)                                                                      \
-  C(5)                                                                      \
-  C(6) C(7) C(8) C(9) C(10) C(11) C(12) C(13) C(14) C(15) C(16) C(17) C(18) \
-      C(19)
+#define LUTRA_EACH_CHAIN(C) \
+  C(0)                      \
+  C(1)                      \
+  C(2)                      \
+  C(3)                      \
+  C(4)                      \
+  C(5)                      \
+  C(6)                      \
+  C(7) C(8) C(9) C(10) C(11) C(12) C(13) C(14) C(15) C(16) C(17) C(18) C(19)
 
 // A round is Step::kChains times Step::Accumulate(acc, w, x) for vectors of
 // Step::D; returns the number of operations, Step::kOperations for each of its

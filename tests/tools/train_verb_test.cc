@@ -404,6 +404,42 @@ TEST(TrainSamplesTest, HoldsSomeOfThemOut) {
   EXPECT_THAT(all.err, HasSubstr("leaves nothing on one side"));
 }
 
+TEST(TrainSamplesTest, AugmentsThemAtRandom) {
+  const TempDir dir;
+  const auto path = [&](const char* name) { return (dir / name).string(); };
+  std::filesystem::create_directory(dir / "data");
+  std::string list;
+  for (int i = 0; i < 20; ++i) {
+    const std::string name = "s" + std::to_string(i) + ".bin";
+    WriteBytes(path("data") + "/" + name, {static_cast<char>(i), 1, 2, 3});
+    list += name + ",2," + std::to_string(i % 2) + "\n";
+  }
+  WriteBytes(path("data") + "/y_labels.csv", list);
+  const auto trained = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = {
+        "train",    "--data", path("data"), "--hidden",           "8",
+        "--epochs", "2",      "-o",         path("m.safetensors")};
+    all.insert(all.end(), more.begin(), more.end());
+    const Outcome outcome = RunLutra(all);
+    return outcome.exit_code == 0 ? ReadBytes(path("m.safetensors"))
+                                  : outcome.err;
+  };
+  const std::string plain = trained({});
+  std::set<std::string> different = {plain};
+  for (const std::vector<std::string>& options :
+       std::vector<std::vector<std::string>>{
+           {"--mixup", "0.5"}, {"--shift", "1"}, {"--noise", "0.1"}}) {
+    const std::string first = trained(options);
+    EXPECT_EQ(first.size(), plain.size()) << first;
+    EXPECT_TRUE(different.insert(first).second) << options[0];
+    EXPECT_TRUE(trained(options) == first) << options[0];
+  }
+  EXPECT_TRUE(trained({"--shift", "0,0"}) == plain);
+  EXPECT_THAT(trained({"--shift", "4"}), HasSubstr("leaves nothing of 4"));
+  EXPECT_THAT(trained({"--shift", "0,1"}), HasSubstr("leaves nothing of 1"));
+  EXPECT_THAT(trained({"--shift", "1,1,1"}), HasSubstr("one number or two"));
+}
+
 // Who judges nothing needs no test images.
 TEST(TrainSamplesTest, ArraysOfNumpyAlone) {
   const TempDir dir;
@@ -450,6 +486,9 @@ TEST_F(TrainTextTest, RefusesBeforeTheFirstStep) {
   for (const auto& [option, value] :
        std::map<std::string, std::string>{{"--holdout", "0.5"},
                                           {"--scale", "2"},
+                                          {"--mixup", "0.5"},
+                                          {"--shift", "1"},
+                                          {"--noise", "0.5"},
                                           {"--zero-point", "3"},
                                           {"--hidden", "4"},
                                           {"--prox", "hard"},

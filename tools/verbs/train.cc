@@ -74,6 +74,29 @@ void AddTrainVerb(CommandLine& line) {
            .Range(0.0, 1.0)
            .Excludes(validate)});
   AddByteOptions(train, verb->labelled);
+  verb->of_labels.push_back(
+      {"--mixup", train
+                      .Add("--mixup", verb->augmentation.mixup,
+                           "Share of the images that another one is mixed "
+                           "into, with a weight of up to a half; the label "
+                           "stays")
+                      .TypeName("X")
+                      .Range(0.0, 1.0)
+                      .ShowDefault()});
+  verb->of_labels.push_back(
+      {"--shift",
+       AddSizesOption(train, "--shift", verb->shift, 0, size_t{1} << 20,
+                      "The furthest that images are moved along their first "
+                      "dimension, and their second")
+           .ShowDefault("")});
+  verb->of_labels.push_back(
+      {"--noise", train
+                      .Add("--noise", verb->augmentation.noise,
+                           "Noise of up to so many times a value's deviation "
+                           "over the data")
+                      .TypeName("X")
+                      .NotNegative()
+                      .ShowDefault()});
   train
       .Add("-o,--output", verb->output,
            "Model file to write; needed but for --dry-run")

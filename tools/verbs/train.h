@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lutra/qat/adapters.h"
+#include "lutra/qat/augmented_samples.h"
 #include "lutra/qat/trainable_model.h"
 #include "lutra/qat/trainer.h"
 #include "lutra/runtime/program.h"
@@ -56,6 +57,8 @@ struct TrainVerb {
   std::string decay = "cosine";
   TextDataOptions text;
   LabelledDataOptions labelled;
+  qat::Augmentation augmentation;
+  std::vector<size_t> shift = {};
   // What depends on the kind of data unless it is given.
   int64_t epochs = 0;
   size_t batch = 0;
@@ -88,6 +91,7 @@ struct TrainVerb {
   }
   void CheckOptions(bool is_text, bool quantized) const;
   void LoadData(bool is_text);
+  void Augment(const Graph& graph);
   void Resolve(bool is_text, size_t samples);
   void Quantize(const qat::TrainableModel& start,
                 const qat::SchemeRules& rules);
@@ -108,6 +112,7 @@ struct TrainVerb {
   std::unique_ptr<MpiProcesses> processes_;
   double steps_per_epoch_ = 1;
   LabelledData images_;
+  std::unique_ptr<qat::Samples> augmented_;
   std::unique_ptr<qat::Samples> text_;
   std::unique_ptr<qat::Samples> text_test_;
   const qat::Samples* train_ = nullptr;  // one of them

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <iostream>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include "lutra/packer/calibrate.h"
@@ -80,6 +81,27 @@ void TrainVerb::LoadData(bool is_text) {
   of_validation.cache.clear();
   text_test_ = LoadTextSamples(init, validation, of_validation);
   test_ = text_test_.get();
+}
+
+// Images of one dimension have those of the graph's input.
+void TrainVerb::Augment(const Graph& graph) {
+  if (shift.size() > augmentation.shift.size()) {
+    throw UsageError("--shift", "takes one number or two");
+  }
+  std::copy(shift.begin(), shift.end(), augmentation.shift.begin());
+  augmentation.seed = options.seed;
+  if (augmentation.IsNone()) return;
+  train_->CheckGraph(graph, std::numeric_limits<size_t>::max());
+  std::vector<size_t> shape = images_.all->image_shape;
+  if (shape.size() == 1) {
+    const auto& of_input = graph.inputs[0].shape;
+    shape.assign(of_input.begin(), of_input.end());
+  }
+  AsUsage("--shift", [&] {
+    augmented_ = std::make_unique<qat::AugmentedSamples>(
+        *train_, std::move(shape), augmentation);
+  });
+  train_ = augmented_.get();
 }
 
 double TrainVerb::Epochs() const {
@@ -419,6 +441,7 @@ void TrainVerb::Run() {
     start = qat::MakeMlp(images_.all->Features(), hidden,
                          images_.all->Classes(), options.seed);
   }
+  Augment(start->graph);
   if (rank > 0) AddAdapters(*start);
   if (cache) SetCache(start->graph);
   SetParameters(*start);

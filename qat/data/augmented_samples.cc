@@ -38,9 +38,7 @@ float Bell(Random& random) {
 AugmentedSamples::AugmentedSamples(const Samples& samples,
                                    std::vector<size_t> shape,
                                    const Augmentation& augmentation)
-    : samples_(samples),
-      shape_(std::move(shape)),
-      augmentation_(augmentation) {
+    : samples_(samples), shape_(std::move(shape)), augmentation_(augmentation) {
   for (size_t dim = 0; dim < augmentation_.shift.size(); ++dim) {
     const size_t most = augmentation_.shift[dim];
     if (most == 0) continue;
@@ -72,7 +70,8 @@ std::vector<float> AugmentedSamples::Deviations() const {
   for (size_t k = 0; k < sums.size(); ++k) {
     const double mean = sums[k] / count;
     const double variance = squares[k] / count - mean * mean;
-    deviations.push_back(static_cast<float>(std::sqrt(std::max(0.0, variance))));
+    deviations.push_back(
+        static_cast<float>(std::sqrt(std::max(0.0, variance))));
   }
   return deviations;
 }
@@ -112,7 +111,8 @@ void AugmentedSamples::Load(Span<const uint32_t> samples, uint64_t epoch,
     Random random(augmentation_.seed, epoch << 32 | samples[i]);
     if (random.Uniform() < augmentation_.mixup) {
       const auto other = static_cast<uint32_t>(random.Below(Count()));
-      const auto weight = static_cast<float>(0.5 * random.Uniform());
+      const double root = random.Uniform();
+      const auto weight = static_cast<float>(0.5 * root * root);
       const std::vector<float> mixed = FloatsOf(samples_, other, epoch);
       for (size_t k = 0; k < size; ++k) {
         values[k] += weight * (mixed[k] - values[k]);

@@ -48,15 +48,20 @@ class OnnxWriter {
 
   explicit OnnxWriter(const std::vector<int64_t>& shape,
                       int64_t type = kFloat) {
+    Input("x", shape, type);
+    graph_.Add(12, Message().Bytes(1, "y"));
+  }
+  // One more input. Open sizes have names instead: -1 is the batch "N", -2 "T".
+  OnnxWriter& Input(const std::string& name, const std::vector<int64_t>& shape,
+                    int64_t type) {
     Message dims;
     for (const int64_t size : shape) {
-      // A batch has a name instead.
-      dims.Add(1,
-               size < 0 ? Message().Bytes(2, "N") : Message().Integer(1, size));
+      dims.Add(1, size < 0 ? Message().Bytes(2, size == -1 ? "N" : "T")
+                           : Message().Integer(1, size));
     }
     const Message tensor = Message().Integer(1, type).Add(2, dims);
-    graph_.Add(11, Message().Bytes(1, "x").Add(2, Message().Add(1, tensor)));
-    graph_.Add(12, Message().Bytes(1, "y"));
+    graph_.Add(11, Message().Bytes(1, name).Add(2, Message().Add(1, tensor)));
+    return *this;
   }
 
   struct Node {

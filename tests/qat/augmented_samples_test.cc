@@ -86,7 +86,7 @@ TEST(AugmentedSamplesTest, MovesByEachStepAndRepeatsTheBorder) {
 }
 
 TEST(AugmentedSamplesTest, MixesAShareOfTheSamplesByLessThanHalf) {
-  constexpr size_t kCount = 400;
+  constexpr size_t kCount = 4000;
   const LabelledImages images = Counted(kCount, 1);
   const AugmentedSamples samples(images, {1}, {0.25, {0, 0}, 0, 1});
   std::vector<uint32_t> all(kCount);
@@ -95,6 +95,7 @@ TEST(AugmentedSamplesTest, MixesAShareOfTheSamplesByLessThanHalf) {
   samples.Load({all.data(), all.size()}, 1, batch);
   size_t mixed = 0;
   double furthest = 0;
+  double way = 0;  // of all together
   for (size_t i = 0; i < kCount; ++i) {
     // Half the way to the furthest other sample is the most.
     const double value{batch.floats[i]};
@@ -103,11 +104,14 @@ TEST(AugmentedSamplesTest, MixesAShareOfTheSamplesByLessThanHalf) {
         std::max(own, 100.0 * static_cast<double>(kCount - 1) - own);
     mixed += value != own;
     furthest = std::max(furthest, std::abs(value - own) / reach);
+    way += std::abs(value - own);
   }
   EXPECT_GT(mixed, kCount / 5);
   EXPECT_LT(mixed, kCount * 3 / 10);
   EXPECT_LT(furthest, 0.5);
   EXPECT_GT(furthest, 0.3);
+  // A third of the range is the mean distance of two, a sixth the mean weight.
+  EXPECT_NEAR(way / kCount / (0.25 * 100.0 * kCount / 3.0), 1.0 / 6, 0.015);
 }
 
 // The second value is the same everywhere, so it stays as it is.
@@ -157,9 +161,13 @@ TEST(AugmentedSamplesTest, RefusesShiftsOfAllThatThereIs) {
                         std::array<size_t, 2> shift) {
     const AugmentedSamples samples(images, std::move(shape), {0, shift, 0, 1});
   };
-  EXPECT_EQ(ErrorMessage([&] { make({4}, {4, 0}); }),
+  EXPECT_EQ(ErrorMessage([&] {
+              make({4}, {4, 0});
+            }),
             "a shift of 4 leaves nothing of 4 places in dimension 0");
-  EXPECT_THAT(ErrorMessage([&] { make({4}, {1, 1}); }),
+  EXPECT_THAT(ErrorMessage([&] {
+                make({4}, {1, 1});
+              }),
               HasSubstr("of 1 places in dimension 1"));
   make({4}, {3, 0});
 }

@@ -78,8 +78,7 @@ void AddTrainVerb(CommandLine& line) {
       {"--mixup", train
                       .Add("--mixup", verb->augmentation.mixup,
                            "Share of the images that another one is mixed "
-                           "into, with a weight of up to a half; the label "
-                           "stays")
+                           "into, mostly a little; the label stays")
                       .TypeName("X")
                       .Range(0.0, 1.0)
                       .ShowDefault()});

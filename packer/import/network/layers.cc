@@ -483,10 +483,7 @@ Value NetworkBuilder::Recurrent(const Value& x, const RecurrentLayer& cell) {
       !RowElementAxes(x.view.dims[1]).empty()) {
     throw Unsupported{"a sequence whose steps are no rows of a call"};
   }
-  if (time_ >= 0 && time_ != time[0].row) {
-    throw Unsupported{"recurrent layers along different dimensions"};
-  }
-  time_ = time[0].row;
+  SetTime(time[0].row);
   if (cell.attributes.contains("direction")) {
     Note("a layer goes backward, so a sequence comes in one call");
   }

@@ -18,6 +18,7 @@ class Missing {
     ++counts_[{op, cause}];
   }
   bool empty() const { return counts_.empty(); }
+  size_t size() const { return counts_.size(); }  // kinds of it
   // Throws Error with the list, in one line.
   [[noreturn]] void Refuse(std::string_view file) const;
 

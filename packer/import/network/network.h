@@ -51,7 +51,8 @@ struct Value {
   std::optional<ValueGrid> grid = {};
   // Between which numbers it lies, if it was quantized.
   std::optional<std::pair<double, double>> range = {};
-  // Whether it is the same in every row, as a constant is.
+  // Whether it goes with values of any row axes: a constant, which is the same
+  // in every row, or what the position in a sequence alone decides.
   bool same_in_rows = false;
 };
 
@@ -153,6 +154,21 @@ class NetworkBuilder {
   // Row `id` of a table [rows, columns] for each id.
   Value Embedding(const Constant& table, const Value& ids);
   Value Concat(const Value& a, const Value& b, size_t dim);
+  // What each of queries [.., tokens, size], whose tokens are rows of a call,
+  // makes of values by its products with keys, times `scale`. The result has
+  // the dimensions of the queries. With a window a token sees the nearest so
+  // many on a side.
+  Value Attention(const Value& queries, const Value& keys, const Value& values,
+                  double scale, bool past_only, size_t window);
+  // Row p of a table [positions, size] in the row of position p of a sequence.
+  // The view has the row axis of the positions.
+  Value ByPosition(const std::string& name, std::vector<float> table,
+                   size_t positions, View view);
+  // "mean" or "first" of the rows of a sequence up to each, which are dimension
+  // `dim`.
+  Value OfSteps(const char* over, const Value& x, size_t dim);
+  // Without the dimension: each row as that of the last step so far.
+  Value OfLastStep(const Value& x, size_t dim);
   // x [time, batch, K]; the result is [time, batch, outputs].
   Value Recurrent(const Value& x, const RecurrentLayer& layer);
 
@@ -197,6 +213,7 @@ class NetworkBuilder {
     size_t dim = 0;
     size_t index = 0;
   };
+  void SetTime(int row);
   static std::vector<AxisRef> InMemoryOrder(const View& view);
   static std::vector<AxisRef> OfDims(const View& view,
                                      const std::vector<size_t>& dims);

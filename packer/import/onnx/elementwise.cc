@@ -8,6 +8,7 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/network/broadcast.h"
+#include "packer/import/onnx/attention.h"
 #include "packer/import/onnx/onnx_node.h"
 
 namespace lutra::packer {
@@ -71,6 +72,13 @@ void Cast(OnnxContext& node) {
   if (constant.is_float() == IsFloat(*type)) {
     node.SetOutput(std::move(operand));
     return;
+  }
+  if (!constant.is_float()) {
+    for (const int64_t value : constant.Integers()) {
+      if (IsUnknownSize(value)) {
+        throw Unsupported{"a size computed from that of the batch"};
+      }
+    }
   }
   const std::vector<int64_t> shape = ShapeOf(constant.view);
   Elements elements;
@@ -207,8 +215,8 @@ bool MultiplyDynamic(OnnxContext& node) {
   using Kind = DynamicPart::Kind;
   Operand a = node.Input(0);
   Operand b = node.Input(1);
-  if (!a.dynamic) std::swap(a, b);
-  if (!a.dynamic) return false;
+  if (!a.is_quantized()) std::swap(a, b);
+  if (!a.is_quantized()) return false;
   const auto is = [](const Operand& operand, Kind kind) {
     return operand.dynamic && operand.dynamic->kind == kind;
   };
@@ -237,6 +245,7 @@ bool MultiplyDynamic(OnnxContext& node) {
 
 template <Arithmetic kArithmetic>
 void Binary(OnnxContext& node) {
+  if (ScaleScores(node) || MaskScores(node)) return;
   if (kArithmetic == Arithmetic::kMultiply && MultiplyDynamic(node)) return;
   if (node.AllConstant()) {
     Constant result =
@@ -304,6 +313,10 @@ void Pow(OnnxContext& node) {
 }
 
 void IsNaN(OnnxContext& node) {
+  const Operand scores = node.Input(0);
+  if (scores.scores() != nullptr && scores.scores()->softmax) {
+    return node.SetOutput(scores);  // for ReplacesNaN
+  }
   node.SetOutput(Operand{std::nullopt, node.ValueAt(0),
                          DynamicPart{DynamicPart::Kind::kIsNaN, ""}});
 }
@@ -311,6 +324,15 @@ void IsNaN(OnnxContext& node) {
 // 0 where a softmax gives no number, which is where it sees nothing.
 bool ReplacesNaN(OnnxContext& node) {
   const Operand mask = node.Input(0);
+  if (mask.scores() != nullptr) {
+    // A token sees itself.
+    const Operand same = node.Input(2);
+    if (same.scores() != mask.scores() || node.NumberAt(1) != 0) {
+      throw Unsupported{"other values where there is no number"};
+    }
+    node.SetOutput(same);
+    return true;
+  }
   if (!mask.dynamic || mask.dynamic->kind != DynamicPart::Kind::kIsNaN) {
     return false;
   }
@@ -326,7 +348,7 @@ bool ReplacesNaN(OnnxContext& node) {
 
 // Where a mask that is known says so the second input, else the third.
 void Where(OnnxContext& node) {
-  if (ReplacesNaN(node)) return;
+  if (ReplacesNaN(node) || ChooseScores(node)) return;
   const Constant mask = node.ConstantAt(0);
   std::vector<float> chosen;
   std::vector<float> others;

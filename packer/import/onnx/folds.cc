@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
 #include <utility>
 
 #include "lutra/runtime/error.h"
@@ -367,7 +368,30 @@ void FoldGather(OnnxContext& node) {
   take(data.Integers());
 }
 
+// Products of each element with each, which exporters write so; others are left
+// to MatMul.
+void Einsum(OnnxContext& node) {
+  std::string equation = node.Text("equation", "");
+  std::erase(equation, ' ');
+  if (equation.size() != 7 || equation[1] != ',' ||
+      equation.substr(3, 2) != "->" || equation[0] == equation[2] ||
+      equation[5] != equation[0] || equation[6] != equation[2]) {
+    throw Unsupported{"sums other than of vectors, as i,j->ij"};
+  }
+  Constant a = At(node, 0);
+  const Constant b = At(node, 1);
+  if (!a.is_float() || !b.is_float() || a.view.dims.size() != 1 ||
+      b.view.dims.size() != 1) {
+    throw Error("takes other inputs than its equation");
+  }
+  a.view.dims.emplace_back();
+  CheckCount(BroadcastTogether(a, b).a.view);
+  SetFolded(node,
+            Combined<float>("", a, b, [](float x, float y) { return x * y; }));
+}
+
 constexpr OnnxOperator kFolds[] = {
+    {"Einsum", 2, 2, Einsum},
     {"Cos", 1, 1, Map<Cosine>},
     {"Sin", 1, 1, Map<Sine>},
     {"Exp", 1, 1, Map<Exponential>},

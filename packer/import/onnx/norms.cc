@@ -5,6 +5,7 @@
 
 #include "lutra/runtime/error.h"
 #include "packer/import/batch_norm.h"
+#include "packer/import/onnx/attention.h"
 #include "packer/import/onnx/onnx_node.h"
 
 namespace lutra::packer {
@@ -67,6 +68,7 @@ void Norm(OnnxContext& node) {
 }
 
 void Softmax(OnnxContext& node) {
+  if (SoftmaxOfScores(node)) return;
   const Value x = node.ValueAt(0);
   const size_t rank = x.view.dims.size();
   const bool old = node.opset() < 13;  // over all dimensions from the axis on
@@ -107,6 +109,12 @@ void Reduce(OnnxContext& node) {
     for (size_t i = 0; i < rank; ++i) dims.push_back(i);
   }
   std::sort(dims.begin(), dims.end());
+  const bool keeps = node.Integer("keepdims", 1) != 0;
+  if (kPool == OpType::kAvgPool2d && !kSum && dims.size() == 1 && !keeps &&
+      node.texts() != nullptr &&
+      DimSize(x.view.dims[dims[0]]) == UnknownSize(node.texts()->steps_row())) {
+    return node.SetOutput(node.net().OfSteps("mean", x, dims[0]));
+  }
   double count = 1;
   for (const size_t dim : dims) {
     const auto size = DimSize(x.view.dims[dim]);
@@ -114,7 +122,7 @@ void Reduce(OnnxContext& node) {
   }
   Value y = node.net().Reduce(kPool, x, dims);
   if (kSum) y = node.net().Scaled(y, count);
-  if (node.Integer("keepdims", 1) == 0) {
+  if (!keeps) {
     for (size_t i = dims.size(); i-- > 0;) {
       y.view.dims.erase(y.view.dims.begin() +
                         static_cast<std::ptrdiff_t>(dims[i]));

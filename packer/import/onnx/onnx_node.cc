@@ -36,6 +36,19 @@ bool OnnxContext::AllConstant() const {
 
 Value OnnxContext::ValueAt(size_t input) const {
   Operand operand = Input(input);
+  if (const BySizes* const values = operand.by_sizes()) {
+    OpenTexts::Table table = texts_->ByPosition(node_.inputs[input], *values);
+    Value value =
+        network_.ByPosition(node_.inputs[input], std::move(table.values),
+                            table.positions, std::move(table.view));
+    operands_.insert_or_assign(node_.inputs[input],
+                               Operand{std::nullopt, value});
+    return value;
+  }
+  if (operand.scores() != nullptr) {
+    throw Unsupported{
+        "scores of tokens for each other, in anything but attention"};
+  }
   if (operand.dynamic || (operand.value && operand.value->grid)) {
     throw Unsupported{"whole numbers of a quantized value as such"};
   }
@@ -58,6 +71,14 @@ Constant OnnxContext::ConstantAt(size_t input) const {
 
 std::vector<int64_t> OnnxContext::IntegersAt(size_t input) const {
   return ConstantAt(input).Integers();
+}
+
+std::vector<int64_t> OnnxContext::ShapeAt(size_t input) const {
+  const Operand operand = Input(input);
+  if (const BySizes* const values = operand.by_sizes()) {
+    return texts_->Sizes(*values);
+  }
+  return IntegersAt(input);
 }
 
 float OnnxContext::NumberAt(size_t input) const {

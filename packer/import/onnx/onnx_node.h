@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,8 +12,18 @@
 
 #include "packer/import/network/network.h"
 #include "packer/import/onnx/onnx_file.h"
+#include "packer/import/onnx/open_texts.h"
 
 namespace lutra::packer {
+
+// Scores of tokens for each other, as far as they have been computed.
+struct Scores {
+  Value queries;  // [.., tokens, size]
+  Value keys;
+  double scale = 1;
+  SeenTokens seen;
+  bool softmax = false;  // whether they are weights already
+};
 
 // What is no value of its own, but a part of something that several nodes make.
 // Of a value that is quantized by what its own elements are, whole numbers are
@@ -26,9 +37,13 @@ struct DynamicPart {
     kProduct,  // a product of the numbers, less their zero, and constants
     kRows,     // rows of a table of whole numbers, whose scale is known
     kIsNaN,    // whether elements of the value are no numbers
+    kBySizes,  // numbers that the sizes of the inputs decide
+    kScores,   // of tokens of a text for each other, on their way to attention
   };
   Kind kind = Kind::kNumbers;
   std::string scale;
+  std::shared_ptr<const BySizes> by_sizes = nullptr;
+  std::shared_ptr<const Scores> scores = nullptr;
 };
 
 // What a name of an ONNX graph stands for: one of the first two.
@@ -38,6 +53,17 @@ struct Operand {
   std::optional<DynamicPart> dynamic = {};
 
   const View& view() const { return constant ? constant->view : value->view; }
+  // nullptr: sizes do not decide it; scores: nullptr if it has none.
+  const BySizes* by_sizes() const {
+    return dynamic ? dynamic->by_sizes.get() : nullptr;
+  }
+  const Scores* scores() const {
+    return dynamic ? dynamic->scores.get() : nullptr;
+  }
+  // Whether it is a part of what is quantized.
+  bool is_quantized() const {
+    return dynamic && by_sizes() == nullptr && scores() == nullptr;
+  }
 };
 
 // Numbers of a constant that is computed at import: files say how many.
@@ -52,16 +78,19 @@ class OnnxContext {
  public:
   OnnxContext(const OnnxNode& node, const OnnxGraph& graph,
               const std::map<std::string, size_t, std::less<>>& uses,
-              Operands& operands, NetworkBuilder& network)
+              Operands& operands, NetworkBuilder& network, OpenTexts* texts)
       : node_(node),
         graph_(graph),
         uses_(uses),
         operands_(operands),
-        network_(network) {}
+        network_(network),
+        texts_(texts) {}
 
   const OnnxNode& node() const { return node_; }
   int64_t opset() const { return graph_.opset; }
   NetworkBuilder& net() const { return network_; }
+  // nullptr: the graph takes no texts of open length.
+  OpenTexts* texts() const { return texts_; }
 
   bool Has(size_t input) const;
   size_t InputCount() const { return node_.inputs.size(); }
@@ -76,6 +105,9 @@ class OnnxContext {
   Constant ConstantAt(size_t input) const;
   // Of numbers of a shape and the like.
   std::vector<int64_t> IntegersAt(size_t input) const;
+  // The same of a shape: sizes of open dimensions are UnknownSize, and one that
+  // joins them with others is -1.
+  std::vector<int64_t> ShapeAt(size_t input) const;
   // One number. Throws Error if it is not one.
   float NumberAt(size_t input) const;
   // The node that makes an input, which nothing else reads; nullptr if there is
@@ -111,6 +143,7 @@ class OnnxContext {
   const std::map<std::string, size_t, std::less<>>& uses_;
   Operands& operands_;
   NetworkBuilder& network_;
+  OpenTexts* texts_;
 };
 
 // Conv and Gemm with the node's attributes, of whatever the inputs are; the

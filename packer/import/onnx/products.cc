@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lutra/runtime/error.h"
+#include "packer/import/onnx/attention.h"
 #include "packer/import/onnx/onnx_node.h"
 
 namespace lutra::packer {
@@ -54,6 +55,7 @@ std::optional<Constant> OneMatrix(Constant constant) {
 }
 
 void MatMul(OnnxContext& node) {
+  if (MatMulOfTokens(node)) return;
   NetworkBuilder& net = node.net();
   Operand a = node.Input(0);
   Operand b = node.Input(1);

@@ -30,6 +30,15 @@ Constant OfDirection(Constant constant, size_t rank, size_t direction,
 
 void CheckZeros(const OnnxContext& node, size_t input, const char* what) {
   if (!node.Has(input)) return;
+  const Operand operand = node.Input(input);
+  if (const BySizes* const values = operand.by_sizes()) {
+    for (const Constant& constant : *values) {
+      for (const float value : constant.Floats()) {
+        if (value != 0) throw Unsupported{std::string(what) + " other than 0"};
+      }
+    }
+    return;
+  }
   if (!node.IsConstant(input)) {
     throw Unsupported{std::string(what) +
                       " as an input: lutra keeps it from call to call"};

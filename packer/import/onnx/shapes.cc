@@ -48,7 +48,7 @@ Operand ReshapedTo(const OnnxContext& node, Operand operand,
 void Reshape(OnnxContext& node) {
   Operand operand = node.Input(0);
   std::vector<int64_t> shape =
-      node.Has(1) ? node.IntegersAt(1) : node.Integers("shape");
+      node.Has(1) ? node.ShapeAt(1) : node.Integers("shape");
   const bool copies = node.Integer("allowzero", 0) == 0;
   const auto& dims = operand.view().dims;
   size_t open = 0;
@@ -170,7 +170,17 @@ Operand Cut(const OnnxContext& node, Operand operand, size_t dim, int64_t begin,
     return operand;
   }
   if (HasRows(view.dims[dim])) throw Unsupported{"a part of the batch"};
-  if (count < 1) throw Unsupported{"a part without elements"};
+  if (count < 1) {
+    // Of a shape there may be nothing.
+    if (operand.constant && !operand.dynamic && view.dims.size() == 1 &&
+        !operand.constant->is_float()) {
+      return {MakeConstant(operand.constant->name,
+                           Elements::Of(std::vector<int64_t>()),
+                           std::vector<int64_t>{0}),
+              std::nullopt};
+    }
+    throw Unsupported{"a part without elements"};
+  }
   auto cut = Sliced(view, dim, begin, step, count);
   if (!cut) {
     operand = ReshapedTo(node, std::move(operand), ShapeOf(view));
@@ -188,7 +198,7 @@ void Slice(OnnxContext& node) {
   const std::vector<int64_t> starts =
       old ? node.Integers("starts") : node.IntegersAt(1);
   const std::vector<int64_t> ends =
-      old ? node.Integers("ends") : node.IntegersAt(2);
+      old ? node.Integers("ends") : node.ShapeAt(2);
   std::vector<int64_t> axes =
       node.Has(3) ? node.IntegersAt(3) : node.Integers("axes");
   std::vector<int64_t> steps;
@@ -222,6 +232,9 @@ void Slice(OnnxContext& node) {
       return std::clamp(at, low, high);
     };
     const bool up = step > 0;
+    if (IsUnknownSize(starts[i]) || IsUnknownSize(ends[i])) {
+      throw Unsupported{"a part as long as the batch"};
+    }
     const int64_t begin = place(starts[i], 0, up ? *size : *size - 1);
     const int64_t end =
         up ? place(ends[i], 0, *size) : place(ends[i], -1, *size - 1);
@@ -490,6 +503,17 @@ void GatherQuantized(OnnxContext& node, Constant table, const Value& ids) {
                          DynamicPart{DynamicPart::Kind::kRows, ""}});
 }
 
+// The first token of a text, or the last one, which is what each row has as far
+// as the text has come.
+Value TokenAt(const OnnxContext& node, const Value& x, size_t dim,
+              int64_t place) {
+  if (place != 0 && place != -1) {
+    throw Unsupported{"tokens other than the first and the last"};
+  }
+  return place == 0 ? node.net().OfSteps("first", x, dim)
+                    : node.net().OfLastStep(x, dim);
+}
+
 // Rows of a table by the ids of the input, or places that are known.
 void Gather(OnnxContext& node) {
   Operand data = node.Input(0);
@@ -507,9 +531,15 @@ void Gather(OnnxContext& node) {
     return node.SetOutput(node.net().Embedding(*data.constant, *ids.value));
   }
   const auto size = DimSize(data.view().dims[dim]);
-  if (!size || IsUnknownSize(*size)) throw Unsupported{"a part of the batch"};
   const Constant indices = node.ConstantAt(1);
   std::vector<int64_t> places = indices.Integers();
+  if (!size || IsUnknownSize(*size)) {
+    if (size && indices.view.dims.empty() && node.texts() != nullptr &&
+        *size == UnknownSize(node.texts()->steps_row())) {
+      return node.SetOutput(TokenAt(node, node.ValueAt(0), dim, places[0]));
+    }
+    throw Unsupported{"a part of the batch"};
+  }
   for (int64_t& place : places) {
     if (place < -*size || place >= *size) {
       throw Error("takes element " + std::to_string(place) + " of " +
@@ -563,7 +593,7 @@ void Tile(OnnxContext& node) {
 
 void Expand(OnnxContext& node) {
   Operand operand = node.Input(0);
-  const std::vector<int64_t> shape = node.IntegersAt(1);
+  const std::vector<int64_t> shape = node.ShapeAt(1);
   const View& view = operand.view();
   if (shape.size() > 8) throw Unsupported{"more than 8 dimensions"};
   std::vector<std::vector<Axis>> dims;

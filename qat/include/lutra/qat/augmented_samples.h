@@ -15,8 +15,9 @@ namespace lutra::qat {
 // What is done at random to a sample of floats each time that it is trained on:
 // few samples then stand for more.
 struct Augmentation {
-  // Share of the samples that another one is mixed into, with a weight below
-  // one half (Zhang et al., "mixup", 2018). The label stays.
+  // Share of the samples that another one is mixed into (Zhang et al., "mixup",
+  // 2018), with a weight below one half: half the square of a uniform number,
+  // so that most are mixed a little. The label stays.
   double mixup = 0;
   // The furthest that a sample is moved along its first two dimensions; values
   // at the border are repeated where nothing comes from.

@@ -128,6 +128,7 @@ class NetworkBuilder {
   // Counts numbers that are computed from constants: a small file can ask for
   // any number of them.
   void Spend(double numbers);
+  double spent() const { return spent_; }
 
   // ---- Layers ----
   // x [.., K] times a weight [K, N].

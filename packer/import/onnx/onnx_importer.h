@@ -46,6 +46,11 @@ class OnnxImporter {
   // of all outputs if that is empty.
   std::map<std::string, Constant, std::less<>> Constants(
       const std::string& name);
+  // A measure of what that took.
+  double spent() const {
+    constexpr double kOfNode = 256;
+    return network_.spent() + kOfNode * static_cast<double>(live_.size());
+  }
 
  private:
   using Readers = std::multimap<std::string_view, const OnnxNode*>;

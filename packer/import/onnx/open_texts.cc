@@ -94,11 +94,27 @@ OpenSizes OpenTexts::SizesOf(int64_t batch, int64_t steps) const {
 }
 
 std::map<std::string, Constant, std::less<>> OpenTexts::Import(
-    int64_t batch, int64_t steps, const std::string& name) const {
+    int64_t batch, int64_t steps, const std::string& name) {
   const OpenSizes sizes = SizesOf(batch, steps);
   OnnxImporter importer(options_, graph_, OnnxRows::kNone);
   importer.FixSizes(sizes);
-  return importer.Constants(name);
+  try {
+    auto constants = importer.Constants(name);
+    Spend(importer.spent());
+    return constants;
+  } catch (const Error&) {
+    Spend(importer.spent());
+    throw;
+  }
+}
+
+// A small file can ask for any number of them.
+void OpenTexts::Spend(double numbers) {
+  constexpr double kMost = 1 << 27;
+  spent_ += numbers;
+  if (spent_ > kMost) {
+    throw Unsupported{"more than 2^27 numbers computed of the length of texts"};
+  }
 }
 
 std::optional<BySizes> OpenTexts::Find(const std::string& name) {
@@ -165,7 +181,7 @@ std::vector<int64_t> OpenTexts::Sizes(const BySizes& values) const {
 }
 
 std::optional<Constant> OpenTexts::For(int64_t steps,
-                                   const std::string& name) const {
+                                   const std::string& name) {
   try {
     auto constants = Import(/*batch=*/1, steps, name);
     const auto found = constants.find(name);
@@ -231,7 +247,7 @@ OpenTexts::Table OpenTexts::ByPosition(const std::string& name, const BySizes& v
   const std::vector<float> first = rows(values[0], kSteps[0]);
   const std::vector<float> second = rows(values[1], kSteps[1]);
   table.values = second;
-  const int64_t known = Longest(kMostPositions, [&](int64_t steps) {
+  const int64_t known = Longest(MostOf(kMostPositions), [&](int64_t steps) {
     const auto constant = For(steps, name);
     std::vector<float> longer =
         constant ? rows(*constant, steps) : std::vector<float>();
@@ -277,7 +293,7 @@ SeenTokens OpenTexts::Seen(const std::string& name,
   if (!look(kSteps[1])) {
     throw Unsupported{"a mask of other tokens than the text's"};
   }
-  const auto count = static_cast<size_t>(Longest(kMostSeen, look));
+  const auto count = static_cast<size_t>(Longest(MostOf(kMostSeen), look));
   Limit(count);
   const size_t size = matrices.rows * matrices.columns;
   std::vector<bool> seen;

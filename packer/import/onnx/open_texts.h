@@ -1,6 +1,7 @@
 #ifndef LUTRA_PACKER_IMPORT_ONNX_OPEN_TEXTS_H_
 #define LUTRA_PACKER_IMPORT_ONNX_OPEN_TEXTS_H_
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -80,11 +81,16 @@ class OpenTexts {
  private:
   OpenSizes SizesOf(int64_t batch, int64_t steps) const;
   std::map<std::string, Constant, std::less<>> Import(
-      int64_t batch, int64_t steps, const std::string& name) const;
-  std::optional<Constant> For(int64_t steps, const std::string& name) const;
+      int64_t batch, int64_t steps, const std::string& name);
+  std::optional<Constant> For(int64_t steps, const std::string& name);
+  void Spend(double numbers);
   // The most tokens, up to `most`, for which something does that does for few.
   int64_t Longest(int64_t most,
                   const std::function<bool(int64_t)>& does) const;
+  // Longer texts than others allow need no look.
+  int64_t MostOf(int64_t most) const {
+    return std::min(most, static_cast<int64_t>(longest_));
+  }
   void Limit(size_t steps);
 
   const ImportOptions& options_;
@@ -95,6 +101,7 @@ class OpenTexts {
   // For both of the sizes; empty before they are needed.
   std::array<std::map<std::string, Constant, std::less<>>, 2> known_;
   bool imported_ = false;
+  double spent_ = 0;
   size_t longest_;
 };
 

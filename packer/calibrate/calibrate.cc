@@ -106,12 +106,17 @@ class Pass {
       const std::vector<float>& sums = runner_.outputs()[size_of_[i]];
       const size_t width = rows.size() / kRows;
       CheckFinite(values_[i], {rows.data(), count * width});
-      weighed_.resize(count * width);
+      const bool by_own = size_of_[i] == tap_of_[i];
+      const size_t used =
+          values_[i].input.window ? width : values_[i].input.columns;
+      weighed_.resize(count * used);
       for (size_t row = 0; row < count; ++row) {
-        const double size = RowSize(
-            {sums.data() + row * (sums.size() / kRows), sums.size() / kRows});
-        for (size_t c = row * width; c < (row + 1) * width; ++c) {
-          weighed_[c] = static_cast<float>(rows[c] / size);
+        const size_t stride = sums.size() / kRows;
+        const double size =
+            RowSize({sums.data() + row * stride, by_own ? used : stride});
+        for (size_t c = 0; c < used; ++c) {
+          weighed_[row * used + c] =
+              static_cast<float>(rows[row * width + c] / size);
         }
       }
       if (values_[i].input.window) {

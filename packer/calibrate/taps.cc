@@ -34,12 +34,13 @@ std::optional<MatrixInput> FindMatrixInput(const Model& model,
       return MatrixInput{node.inputs[0], node.inputs[0],
                          elements(node.inputs[0])};
     case OpType::kLstmCell:
-      // With what it holds behind it, its output is not what it multiplies.
-      if (WordAttribute(node, "output") != "hidden") return std::nullopt;
-      return MatrixInput{node.output, node.output, elements(node.output)};
+      // What it holds may lie behind its hidden state.
+      return MatrixInput{node.output, node.output,
+                         elements(node.output) /
+                             (WordAttribute(node, "output") == "both" ? 2 : 1)};
     case OpType::kGruCell:
-      // Reset before, a part of its output is not what it multiplies.
-      if (WordAttribute(node, "reset") == "before") return std::nullopt;
+      // Reset before, the rows of the candidate multiply r * h, not h: they are
+      // rounded as if nothing was reset.
       return MatrixInput{node.output, node.output, elements(node.output)};
     case OpType::kConv2d: {
       const Window2d window =

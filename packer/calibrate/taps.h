@@ -16,9 +16,9 @@ namespace lutra::packer {
 
 // What the weight [n, k] of a node multiplies.
 struct MatrixInput {
-  std::string name;  // of its statistics
-  std::string tap;   // the value that it is made of
-  size_t columns = 0;
+  std::string name;    // of its statistics
+  std::string tap;     // the value that it is made of
+  size_t columns = 0;  // of the tap's the first ones, if it has more
   // Of conv2d: the rows are what lies under the window at each pixel.
   std::optional<Window2d> window = {};
 };

@@ -249,12 +249,10 @@ TEST_F(OnnxTextsTest, OneRowOfAText) {
               Near({all.end() - kSize, all.end()}));
   std::vector<float> mean(kSize, 0.0f);
   for (size_t i = 0; i < all.size(); ++i) mean[i % kSize] += all[i] / kTokens;
-  EXPECT_THAT(last_row({"ReduceMean",
-                        {"all"},
-                        "y",
-                        {{"axes", {1}}},
-                        {{"keepdims", 0}}}),
-              Near(mean));
+  EXPECT_THAT(
+      last_row(
+          {"ReduceMean", {"all"}, "y", {{"axes", {1}}}, {{"keepdims", 0}}}),
+      Near(mean));
 }
 
 // Two heads of queries for each of keys, repeated by views alone.
@@ -293,10 +291,9 @@ TEST_F(OnnxTextsTest, HeadsThatShareKeys) {
   }
   const auto model = Imported();
   const auto& nodes = model->graph().nodes;
-  const auto attention =
-      std::find_if(nodes.begin(), nodes.end(), [](const auto& node) {
-        return node.op == OpType::kAttention;
-      });
+  const auto attention = std::find_if(
+      nodes.begin(), nodes.end(),
+      [](const auto& node) { return node.op == OpType::kAttention; });
   ASSERT_NE(attention, nodes.end());
   EXPECT_EQ(std::get<double>(attention->attributes.at("kv_heads")), 2.0);
   EXPECT_EQ(std::get<double>(attention->attributes.at("heads")), 4.0);

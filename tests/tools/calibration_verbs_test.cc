@@ -3,13 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "lutra/qat/npy.h"
 #include "lutra/qat/range_statistics.h"
 #include "lutra/runtime/model.h"
+#include "tests/runtime/model_builder.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/runtime/tiny_language.h"
 #include "tests/temp_dir.h"
@@ -80,6 +84,88 @@ TEST_F(CalibrationVerbsTest, DataMakesPackingBetter) {
   EXPECT_LT(calibrated, plain);
   EXPECT_LT(layers, calibrated);
   EXPECT_LT(Divergence(*this / "tuned"), layers);
+}
+
+// Cells multiply their own states, which only whole sequences show: of an LSTM
+// with what it holds behind it, and of a GRU that resets before its product,
+// too.
+TEST_F(CalibrationVerbsTest, StepsOfSequences) {
+  constexpr int64_t kUnits = 32;
+  struct Cell {
+    OpType op;
+    int64_t gates;
+    const char* attribute;
+    const char* value;
+  };
+  for (const Cell& cell : {Cell{OpType::kLstmCell, 4, "output", "hidden"},
+                           Cell{OpType::kLstmCell, 4, "output", "both"},
+                           Cell{OpType::kGruCell, 3, "reset", "after"},
+                           Cell{OpType::kGruCell, 3, "reset", "before"}}) {
+    const int64_t rows = cell.gates * kUnits;
+    const auto seed = static_cast<uint32_t>(rows);
+    const auto count = static_cast<size_t>(rows * kUnits);
+    // States far from alike in size.
+    std::vector<float> gates =
+        RandomFloats(static_cast<size_t>(rows) * 6, seed);
+    for (size_t i = 0; i < gates.size(); ++i) {
+      if (i / 6 % 4 != 0) gates[i] *= 0.05f;
+    }
+    ModelBuilder()
+        .Input("x", {6})
+        .Add(OpType::kLinear, {"x"}, "g", "gates")
+        .Add(cell.op, {"g"}, "h", "cell")
+        .Set("gates", std::string(cell.gates == 4 ? "ifgo" : "zrn"))
+        .Set(cell.attribute, std::string(cell.value))
+        .Output("h")
+        .Floats("gates", {rows, 6}, gates)
+        .Floats("cell", {rows, kUnits}, RandomFloats(count, seed + 1, 0.2f))
+        .Write(*this / "m");
+    const std::string data = *this / "steps.npy";
+    qat::WriteNpy(data, std::vector<size_t>{3, 40, 6},
+                  RandomFloats(3 * 40 * 6, seed + 2));
+    OutputOf({"calibrate", *this / "m", "--data", data, "-o", *this / "s"});
+    const auto pack = [&](const std::vector<std::string>& more) {
+      std::vector<std::string> call = {
+          "pack",   *this / "m",    "-o", *this / "p",   "--bits",       "2",
+          "--json", "--group-size", "16", "--quantizer", "mse-stretched"};
+      call.insert(call.end(), more.begin(), more.end());
+      return json::parse(OutputOf(call));
+    };
+    const auto error = [&] {
+      const auto run = [&](const std::string& model) {
+        const std::string out = *this / "y.npy";
+        OutputOf(
+            {"run", model, "-i", data, "-o", out, "--activations", "float32"});
+        const qat::NpyArray y = qat::ReadNpy(out);
+        std::vector<float> values(y.data.size() / sizeof(float));
+        std::memcpy(values.data(), y.data.data(), y.data.size());
+        return values;
+      };
+      const std::vector<float> exact = run(*this / "m");
+      const std::vector<float> near = run(*this / "p");
+      double sum = 0;
+      for (size_t i = 0; i < exact.size(); ++i) {
+        sum += std::pow(double{exact[i]} - double{near[i]}, 2);
+      }
+      return sum;
+    };
+    qat::WriteNpy(data, std::vector<size_t>{120, 6},
+                  RandomFloats(3 * 40 * 6, seed + 3));
+    pack({"--exclude", "gates"});
+    const double plain = error();
+    const json report =
+        pack({"--exclude", "gates", "--calibration", *this / "s"});
+    EXPECT_LT(error(), 0.9 * plain) << cell.value;
+    EXPECT_GT(report["tensors"][1]["output_sqnr_db"].get<double>(),
+              report["tensors"][1]["start_output_sqnr_db"].get<double>());
+  }
+  // Labelled samples, each by itself, say nothing of states.
+  std::filesystem::create_directory(*this / "labelled");
+  WriteBytes(*this / "labelled/y_labels.csv", "a.bin,2,0\n");
+  EXPECT_THAT(RunLutra({"calibrate", *this / "m", "--data", *this / "labelled",
+                        "-o", *this / "s2"})
+                  .err,
+              HasSubstr("m: remembers earlier steps; data for it are arrays"));
 }
 
 TEST_F(CalibrationVerbsTest, SumsOfFiles) {

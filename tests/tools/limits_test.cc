@@ -57,6 +57,20 @@ TEST(LimitsTest, PiecesBeginAgainAtTheEnd) {
 
 TEST(LimitsTest, LessThanAPiece) { ExpectRates(100 * 1024); }
 
+// Whatever its size: what caches hold is read no slower than what they do not,
+// and less than a line for each thread is a line.
+TEST(LimitsTest, AsManyBytesAsACallReads) {
+  const std::unique_ptr<Executor> team = StartThreadTeam(2);
+  for (Executor* executor : {static_cast<Executor*>(nullptr), team.get()}) {
+    for (const size_t bytes : {0u, 100u, 20000u, 3u << 20}) {
+      const double rate = ReadBandwidth(executor, bytes);
+      EXPECT_GT(rate, 1e7) << bytes;
+      EXPECT_LT(rate, 1e14) << bytes;
+    }
+  }
+  EXPECT_GT(ReadBandwidth(nullptr, 16384), 0.7 * ReadBandwidth(nullptr));
+}
+
 TEST(LimitsTest, PeaksOfEveryVariant) {
   const std::string before = kernels::ActiveVariant();
   size_t count = 0;

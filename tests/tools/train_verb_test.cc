@@ -411,7 +411,8 @@ TEST(TrainSamplesTest, AugmentsThemAtRandom) {
   std::string list;
   for (int i = 0; i < 20; ++i) {
     const std::string name = "s" + std::to_string(i) + ".bin";
-    WriteBytes(path("data") + "/" + name, {static_cast<char>(i), 1, 2, 3});
+    const std::string bytes = {static_cast<char>(i), 1, 2, 3};
+    WriteBytes(path("data") + "/" + name, bytes);
     list += name + ",2," + std::to_string(i % 2) + "\n";
   }
   WriteBytes(path("data") + "/y_labels.csv", list);

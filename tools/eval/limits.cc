@@ -61,7 +61,8 @@ double ReadStreams(const uint8_t* from, size_t bytes) {
       sum ^= *line;
     }
   }
-  asm volatile("" : "+m"(sum));  // as if it were used
+  // As if it were used, and memory another the next time.
+  asm volatile("" : "+m"(sum) : : "memory");
   return static_cast<double>(4 * stream * sizeof(CacheLine));
 }
 
@@ -127,6 +128,25 @@ double FloatRate(Executor* executor) {
 double ReadBandwidth(Executor* executor) {
   const UncachedMemory memory;
   return Best(7, [&] { return memory.ReadAllRate(executor); });
+}
+
+double ReadBandwidth(Executor* executor, size_t bytes) {
+  if (bytes >= UncachedMemory::kBytes) return ReadBandwidth(executor);
+  const size_t threads = executor == nullptr ? 1 : executor->threads();
+  // Four streams of a line for each thread are the least.
+  const size_t part = std::max<size_t>(bytes / threads / 256, 1) * 256;
+  const HugePages memory = AllocateHugePages(part * threads);
+  const size_t rounds =
+      std::max<size_t>(1, UncachedMemory::kPieceBytes / part / threads);
+  return Best(7, [&] {
+    return Rate(executor, [&](size_t thread, size_t) {
+      double read = 0;
+      for (size_t i = 0; i < rounds; ++i) {
+        read += ReadStreams(memory.get() + thread * part, part);
+      }
+      return read;
+    });
+  });
 }
 
 double Int8Peak(Executor* executor) {

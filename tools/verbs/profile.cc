@@ -30,7 +30,9 @@ constexpr const char* kProfileExample =
     "bandwidth\n"
     "by the bytes of weights and state, and the multiply-add peak; both "
     "limits\n"
-    "are measured in the same run. 'between nodes' is what a call spends\n"
+    "are measured in the same run, the bandwidth by reading again and again "
+    "as\n"
+    "many bytes as a call reads. 'between nodes' is what a call spends\n"
     "outside of operators, the profile's own clock readings included. Packed\n"
     "linear nodes with the same input are computed together, along with the\n"
     "activation functions and sums after them; the first has the time of all.\n"
@@ -119,7 +121,7 @@ void ProfileVerb::Run() const {
   const bool int8 = eval::MultipliesInt8(*loaded, options.session.activations);
   const std::unique_ptr<Executor> executor = StartThreads(thread_count);
   const ProfileLimits limits{
-      eval::ReadBandwidth(executor.get()),
+      eval::ReadBandwidth(executor.get(), BytesOfCall(result)),
       int8 ? eval::Int8Peak(executor.get()) : eval::FloatPeak(executor.get())};
   progress.Clear();
 

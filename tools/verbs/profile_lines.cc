@@ -14,6 +14,15 @@ double ProfileLimits::Share(const ProfileLine& line) const {
          line.microseconds;
 }
 
+size_t BytesOfCall(const ProfileResult& result) {
+  double bytes = 0;
+  for (const NodeProfile& node : result.nodes) {
+    if (node.calls == 0) continue;
+    bytes += static_cast<double>(node.bytes) / static_cast<double>(node.calls);
+  }
+  return static_cast<size_t>(bytes);
+}
+
 std::vector<ProfileLine> NodeLines(const ProfileResult& result) {
   const auto tokens = static_cast<double>(result.tokens);
   std::vector<ProfileLine> lines;

@@ -39,6 +39,8 @@ struct ProfileLimits {
   double Share(const ProfileLine& line) const;
 };
 
+// Bytes of weights and state that a call reads.
+size_t BytesOfCall(const ProfileResult& result);
 // Lines of all nodes but those that were computed along with an earlier one.
 std::vector<ProfileLine> NodeLines(const ProfileResult& result);
 // One for each operator, the slowest first.

@@ -1,5 +1,6 @@
 #include "tools/verbs/train_data.h"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "lutra/packer/calibrate.h"
 #include "lutra/qat/int8_folder.h"
 #include "lutra/qat/recording_folder.h"
+#include "lutra/qat/sequence_samples.h"
 #include "lutra/qat/text_samples.h"
 #include "lutra/runtime/error.h"
 #include "lutra/runtime/model.h"
@@ -110,7 +112,7 @@ void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise) {
            "The most samples or windows, spread evenly over the data")
       .TypeName("N")
       .ShowDefault(otherwise);
-  verb.Add("--length", options.text.length, "Tokens of a window")
+  verb.Add("--length", options.text.length, "Tokens or steps of a window")
       .TypeName("N")
       .Positive()
       .ShowDefault();
@@ -120,12 +122,35 @@ void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise) {
   AddByteOptions(verb, options.labelled);
 }
 
+namespace {
+
+bool RemembersSteps(const Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                     [](const Node& node) { return IsStateful(node.op); });
+}
+
+}  // namespace
+
 ModelData LoadModelData(const std::string& model, const std::string& path,
                         const DataOptions& options) {
   ModelData data;
   if (TakesText(model)) {
     Refuse(options.labelled.of_bytes, "the model takes texts");
     data.windows = LoadTextSamples(model, path, options.text);
+    data.is_text = true;
+    return data;
+  }
+  const auto file = Model::Load(model);
+  if (qat::HasSequences(path) && file->inputs().size() == 1) {
+    Refuse(options.labelled.of_bytes,
+           "is for folders with a file of bytes for each sample");
+    data.windows = std::make_unique<qat::SequenceSamples>(
+        qat::LoadSequences(path, file->inputs()[0].shape, options.text.length));
+  } else if (RemembersSteps(file->graph())) {
+    throw Error::InFile(
+        model,
+        "remembers earlier steps; data for it are arrays of NumPy, [steps, "
+        "...] or [sequences, steps, ...]: a file .npy, or a folder of such");
   } else {
     data.labelled = LoadLabelledData(path, options.labelled);
   }

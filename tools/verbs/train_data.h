@@ -73,12 +73,13 @@ struct DataOptions {
 void AddDataOptions(Verb& verb, DataOptions& options, const char* otherwise);
 
 struct ModelData {
-  std::unique_ptr<qat::Samples> windows;  // of a text, or
+  std::unique_ptr<qat::Samples> windows;  // of a text or of sequences, or
   LabelledData labelled;
+  bool is_text = false;
 
-  bool IsText() const { return windows != nullptr; }
+  bool IsText() const { return is_text; }
   const qat::Samples& All() const {
-    return IsText() ? *windows : *labelled.train;
+    return windows != nullptr ? *windows : *labelled.train;
   }
 };
 // What the model takes. Throws lutra::Error.

@@ -63,8 +63,7 @@ Value NetworkBuilder::Attention(const Value& queries, const Value& keys,
         RowsOf(view) != RowsOf(queries.view)) {
       throw Unsupported{"attention of one text to another"};
     }
-    if (DimSize(view.dims[rank - 1]) !=
-        DimSize(queries.view.dims[rank - 1])) {
+    if (DimSize(view.dims[rank - 1]) != DimSize(queries.view.dims[rank - 1])) {
       throw Unsupported{"values of another size than keys"};
     }
   }
@@ -88,13 +87,13 @@ Value NetworkBuilder::Attention(const Value& queries, const Value& keys,
   const int64_t count = CountOf(heads);
   size_t repeated = heads.size();  // from here on keys and values are
   for (size_t i = heads.size(); i-- > 0;) {
-    const bool in_both = HeadAxes(outer[1])[i].stride == 0 &&
-                         HeadAxes(outer[2])[i].stride == 0;
+    const bool in_both =
+        HeadAxes(outer[1])[i].stride == 0 && HeadAxes(outer[2])[i].stride == 0;
     if (!in_both) break;
     repeated = i;
   }
-  const int64_t kv_heads =
-      CountOf({heads.begin(), heads.begin() + static_cast<ptrdiff_t>(repeated)});
+  const int64_t kv_heads = CountOf(
+      {heads.begin(), heads.begin() + static_cast<ptrdiff_t>(repeated)});
   const int64_t size = *DimSize(queries.view.dims[rank - 1]);
   std::vector<Value> in;
   for (size_t i = 0; i < 3; ++i) {

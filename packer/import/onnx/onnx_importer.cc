@@ -183,8 +183,7 @@ bool OnnxImporter::IsRow(const OnnxInput& input, size_t dim, bool ids) const {
 
 void OnnxImporter::AddInput(const OnnxInput& input, Missing& missing) {
   const auto type = OnnxType(input.type);
-  const bool casts =
-      type && !IsFloat(*type) && BecomesFloats(input.name);
+  const bool casts = type && !IsFloat(*type) && BecomesFloats(input.name);
   const bool ids = type && !IsFloat(*type) && !casts;
   if (casts) {
     network_.Note("'" + input.name +
@@ -219,8 +218,7 @@ void OnnxImporter::AddInput(const OnnxInput& input, Missing& missing) {
     network_.Note("images of '" + input.name +
                   "' are [H, W, C] here, [C, H, W] in the source");
   }
-  operands_[input.name].value =
-      network_.AddInput(input.name, view, ids, order);
+  operands_[input.name].value = network_.AddInput(input.name, view, ids, order);
 }
 
 // Of texts without padding.

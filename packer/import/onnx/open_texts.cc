@@ -66,7 +66,7 @@ bool IsMaskInput(const OnnxInput& input) {
 }
 
 OpenTexts::OpenTexts(const ImportOptions& options, const OnnxGraph& graph,
-             std::string steps)
+                     std::string steps)
     : options_(options),
       graph_(graph),
       steps_(std::move(steps)),
@@ -180,8 +180,7 @@ std::vector<int64_t> OpenTexts::Sizes(const BySizes& values) const {
   return sizes;
 }
 
-std::optional<Constant> OpenTexts::For(int64_t steps,
-                                   const std::string& name) {
+std::optional<Constant> OpenTexts::For(int64_t steps, const std::string& name) {
   try {
     auto constants = Import(/*batch=*/1, steps, name);
     const auto found = constants.find(name);
@@ -209,7 +208,8 @@ int64_t OpenTexts::Longest(int64_t most,
 
 void OpenTexts::Limit(size_t steps) { longest_ = std::min(longest_, steps); }
 
-OpenTexts::Table OpenTexts::ByPosition(const std::string& name, const BySizes& values) {
+OpenTexts::Table OpenTexts::ByPosition(const std::string& name,
+                                       const BySizes& values) {
   Table table;
   table.view = ViewOf(values);
   size_t dim = table.view.dims.size();
@@ -278,7 +278,7 @@ OpenTexts::Table OpenTexts::ByPosition(const std::string& name, const BySizes& v
 }
 
 SeenTokens OpenTexts::Seen(const std::string& name,
-                       const std::function<bool(double)>& lets_through) {
+                           const std::function<bool(double)>& lets_through) {
   Matrices matrices;
   const auto look = [&](int64_t steps) {
     const auto mask = For(steps, name);
@@ -312,8 +312,8 @@ SeenTokens OpenTexts::Seen(const std::string& name,
   for (size_t i = 0; i < count; ++i) {
     for (size_t j = 0; j < count; ++j) {
       if (!sees(i, j)) continue;
-      (j < i ? before : behind) = std::max(j < i ? before : behind,
-                                           j < i ? i - j : j - i);
+      (j < i ? before : behind) =
+          std::max(j < i ? before : behind, j < i ? i - j : j - i);
     }
   }
   SeenTokens rule;
@@ -325,8 +325,9 @@ SeenTokens OpenTexts::Seen(const std::string& name,
       const bool expected = (!rule.past_only || j <= i) &&
                             (rule.window == 0 || away < rule.window);
       if (sees(i, j) != expected) {
-        throw Unsupported{"a mask that is neither of all tokens, nor of those "
-                          "before, nor of a window"};
+        throw Unsupported{
+            "a mask that is neither of all tokens, nor of those "
+            "before, nor of a window"};
       }
     }
   }

@@ -45,7 +45,7 @@ class OpenTexts {
   // `steps` is the open dimension of the tokens of a text; each other one is
   // the batch. All must outlive this.
   OpenTexts(const ImportOptions& options, const OnnxGraph& graph,
-        std::string steps);
+            std::string steps);
 
   // As the importer numbers the open dimensions.
   void SetRow(const std::string& dim, int row);
@@ -80,13 +80,13 @@ class OpenTexts {
 
  private:
   OpenSizes SizesOf(int64_t batch, int64_t steps) const;
-  std::map<std::string, Constant, std::less<>> Import(
-      int64_t batch, int64_t steps, const std::string& name);
+  std::map<std::string, Constant, std::less<>> Import(int64_t batch,
+                                                      int64_t steps,
+                                                      const std::string& name);
   std::optional<Constant> For(int64_t steps, const std::string& name);
   void Spend(double numbers);
   // The most tokens, up to `most`, for which something does that does for few.
-  int64_t Longest(int64_t most,
-                  const std::function<bool(int64_t)>& does) const;
+  int64_t Longest(int64_t most, const std::function<bool(int64_t)>& does) const;
   // Longer texts than others allow need no look.
   int64_t MostOf(int64_t most) const {
     return std::min(most, static_cast<int64_t>(longest_));

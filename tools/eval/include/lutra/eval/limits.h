@@ -66,6 +66,9 @@ double FloatRate(Executor* executor);
 // All of an UncachedMemory is read, which is made for that: ReadBandwidth
 // throws std::bad_alloc.
 double ReadBandwidth(Executor* executor);
+// Likewise of reading so many bytes again and again, as a model's calls do:
+// those that fit are read from caches.
+double ReadBandwidth(Executor* executor, size_t bytes);
 double Int8Peak(Executor* executor);
 double FloatPeak(Executor* executor);
 

@@ -107,6 +107,11 @@ class Tuner {
     if (scaled_.empty()) {
       throw Error::InFile(packed.path(), "has no packed weights to tune");
     }
+    if (reference.outputs().at(0).ElementCount() == 1) {
+      throw Error::InFile(reference.path(),
+                          "has one output, of which there are no probabilities "
+                          "of classes to tune by");
+    }
     for (const Weight& weight : Weights(reference)) {
       if (weight.packed != nullptr) {
         throw Error::InTensor(reference.path(), weight.name,

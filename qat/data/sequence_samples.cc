@@ -56,8 +56,7 @@ SequenceSamples::SequenceSamples(std::vector<float> rows,
 }
 
 void SequenceSamples::CheckGraph(const Graph& graph, size_t /*classes*/) const {
-  if (graph.inputs.size() != 1 ||
-      graph.inputs[0].type != ValueType::kFloat32) {
+  if (graph.inputs.size() != 1 || graph.inputs[0].type != ValueType::kFloat32) {
     throw Error("sequences of numbers need a graph with one float input");
   }
   size_t size = 1;
@@ -102,13 +101,13 @@ SequenceSamples LoadSequences(const fs::path& path, Span<const int64_t> shape,
   for (const int64_t size : shape) row_size *= static_cast<size_t>(size);
   for (const fs::path& file : ArraysOf(path)) {
     const NpyArray array = ReadNpy(file);
-    const size_t before = array.shape.size() - std::min(array.shape.size(),
-                                                        shape.size());
+    const size_t before =
+        array.shape.size() - std::min(array.shape.size(), shape.size());
     const bool ends_so = std::equal(
-        shape.begin(), shape.end(), array.shape.end() - static_cast<ptrdiff_t>(array.shape.size() - before),
-        array.shape.end(), [](int64_t a, size_t b) {
-          return a == static_cast<int64_t>(b);
-        });
+        shape.begin(), shape.end(),
+        array.shape.end() - static_cast<ptrdiff_t>(array.shape.size() - before),
+        array.shape.end(),
+        [](int64_t a, size_t b) { return a == static_cast<int64_t>(b); });
     if (array.type != NpyType::kFloat32 || !ends_so ||
         (before != 1 && before != 2)) {
       throw Error::InFile(file.string(),

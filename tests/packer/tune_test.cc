@@ -15,6 +15,7 @@
 #include "tests/kernels/random_matrix.h"
 #include "tests/packer/texts.h"
 #include "tests/packer/two_layers.h"
+#include "tests/runtime/model_builder.h"
 #include "tests/runtime/raw_file.h"
 #include "tests/runtime/throws.h"
 #include "tests/runtime/tiny_language.h"
@@ -181,6 +182,18 @@ TEST_F(TuneTest, Refusals) {
   };
   EXPECT_THAT(refusal(*float_, *float_), HasSubstr("no packed weights"));
   EXPECT_THAT(refusal(*packed_, *packed_), HasSubstr("must be float"));
+  ModelBuilder()
+      .Input("x", {16})
+      .Add(OpType::kLinear, {"x"}, "y", "w")
+      .Output("y")
+      .Floats("w", {1, 16}, RandomFloats(16, 1))
+      .Write(dir_ / "one");
+  const auto one = Model::Load(dir_ / "one");
+  PackOptions pack;
+  pack.rules = qat::SchemeRules(qat::QuantScheme{"mse", 2, 16});
+  PackModel(*one, dir_ / "one.packed", pack);
+  EXPECT_THAT(refusal(*Model::Load(dir_ / "one.packed"), *one),
+              HasSubstr("one: has one output, of which there are no"));
   const TwoLayers layers;
   EXPECT_THAT(refusal(*packed_, *layers.Load(dir_ / "two")),
               HasSubstr("has outputs of 5 values"));

@@ -1,8 +1,10 @@
 #include "packer/import/onnx/attention.h"
 
-#include <algorithm>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "lutra/runtime/error.h"
 

@@ -7,6 +7,7 @@
 #include "lutra/runtime/error.h"
 #include "packer/import/network/network.h"
 #include "packer/import/onnx/onnx_importer.h"
+#include "packer/import/onnx/onnx_node.h"
 
 namespace lutra::packer {
 namespace {
@@ -142,7 +143,7 @@ View OpenTexts::ViewOf(const BySizes& values) const {
   const std::vector<int64_t> second = ShapeOf(values[1].view);
   View view = NaturalView(first);
   for (size_t i = 0; i < first.size(); ++i) {
-    if (IsSize(first[i], second[i], kSteps)) {
+    if (steps_row_ >= 0 && IsSize(first[i], second[i], kSteps)) {
       view.dims[i] = {{0, 0, steps_row_}};
     } else if (batch_rows_.size() == 1 &&
                IsSize(first[i], second[i], kBatches)) {
@@ -164,7 +165,7 @@ std::vector<int64_t> OpenTexts::Sizes(const BySizes& values) const {
     if (first[i] == second[i]) {
       sizes.push_back(first[i]);
       open = open || first[i] == -1;
-    } else if (IsSize(first[i], second[i], kSteps)) {
+    } else if (steps_row_ >= 0 && IsSize(first[i], second[i], kSteps)) {
       sizes.push_back(UnknownSize(steps_row_));
     } else if (batch_rows_.size() == 1 &&
                IsSize(first[i], second[i], kBatches)) {
@@ -228,7 +229,8 @@ OpenTexts::Table OpenTexts::ByPosition(const std::string& name,
   const auto rows = [&](const Constant& constant,
                         int64_t steps) -> std::vector<float> {
     const std::vector<int64_t> shape = ShapeOf(constant.view);
-    if (shape.size() != table.view.dims.size() || shape[dim] != steps) {
+    if (shape.size() != table.view.dims.size() || shape[dim] != steps ||
+        static_cast<int64_t>(constant.Count()) > kMostComputed) {
       return {};
     }
     std::vector<Axis> order = constant.view.dims[dim];

@@ -49,11 +49,15 @@ std::string ShortDump(const json& value) {
 }
 
 std::string ShortDump(double value) {
+#ifdef __cpp_lib_to_chars
   char digits[32];
   const auto end = std::to_chars(digits, digits + sizeof(digits), value);
   const std::string_view text(digits, end.ptr);
   // What looks like a whole number is none.
   return TextOf(text, text.find_first_of(".en") == text.npos ? ".0" : "");
+#else
+  return json(value).dump();
+#endif
 }
 
 JsonObject::JsonObject(const json& value, std::string_view file,

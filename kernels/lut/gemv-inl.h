@@ -12,8 +12,10 @@ LUTRA_BEFORE_NAMESPACE();
 namespace lutra::kernels::HWY_NAMESPACE::LUTRA_EXTENSION {
 
 // Whether two row blocks are multiplied at the same time: they are independent
-// work and share the broadcasts of activations. Needs the registers.
-inline constexpr bool kGemvPairs = LUTRA_REGISTERS == 32;
+// work and share the broadcasts of activations. Needs the registers; on
+// WebAssembly it pays with fewer, as there it takes four operations to prepare
+// a broadcast for the multiplication.
+inline constexpr bool kGemvPairs = LUTRA_REGISTERS == 32 || HWY_ARCH_WASM;
 
 // A row block and its sums over all groups.
 struct GemvBlock {

@@ -254,22 +254,33 @@ void GemmPanel(const GemmJob& job, size_t panel, size_t first, size_t count) {
 }
 
 void Gemm(const GemmJob& job, size_t panel, size_t first, size_t count) {
-  const bool factors = job.group_scales != nullptr;
   const bool offsets = job.group_sums != nullptr;
-  const auto gemm =
-      factors   ? offsets ? GemmPanel<true, true> : GemmPanel<true, false>
-        : offsets ? GemmPanel<false, true>
-                : GemmPanel<false, false>;
-  gemm(job, panel, first, count);
+  if (job.group_scales != nullptr) {
+    (offsets ? GemmPanel<true, true> : GemmPanel<true, false>)(job, panel,
+                                                               first, count);
+  } else {
+    (offsets ? GemmPanel<false, true> : GemmPanel<false, false>)(job, panel,
+                                                                 first, count);
+  }
 }
+
+// Tokens of a block times columns.
+inline constexpr size_t kSmallProduct = 8192;
 
 // A product of few tokens takes as long as one that fills the registers, and a
 // panel costs 0.1 us to configure and release them; vectors are faster
 // (measured).
 inline bool IsSmall(const GemmJob& job) {
   const size_t tokens = std::min(job.arguments.m, kTokenBlock);
-  return tokens * job.w->geometry.padded_k < 8192 ||
+  return tokens * job.w->geometry.padded_k < kSmallProduct ||
          (tokens <= kVectorTileTokens && job.w->geometry.padded_group <= 32);
+}
+
+// With small groups sums take longer than to decode again, and so few bits are
+// decoded quickly (measured). No product of two tokens is small here.
+inline bool PrefersGemm(const LutMatrix& w) {
+  return w.format.bits >= 3 && w.geometry.padded_group >= 128 &&
+         2 * w.geometry.padded_k >= kSmallProduct;
 }
 
 // The rate of the products, as RunChains: every sum is one of four in turn.

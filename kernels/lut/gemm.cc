@@ -26,6 +26,16 @@ constexpr double kMinPartWork = 1 << 20;
 size_t MaxGemvTokens(ActivationType type) {
   return Traits(type).is_float ? 1 : 3;
 }
+
+bool UsesGemv(Span<const GemmProduct> products, ActivationType type, size_t m,
+              const KernelSet* kernels) {
+  if (m <= 1 || m > MaxGemvTokens(type)) return m <= 1;
+  return kernels == nullptr || kernels->prefers_gemm == nullptr ||
+         !std::all_of(products.begin(), products.end(),
+                      [kernels](const GemmProduct& product) {
+                        return kernels->prefers_gemm(*product.w);
+                      });
+}
 // Weights that stay in L2 from one of them to the next.
 constexpr size_t kGemvBytes = 256 << 10;
 
@@ -92,6 +102,7 @@ class Jobs {
        const KernelSet* kernels, void* scratch)
       : scratch_(scratch) {
     if (products.size() > kMaxGemmProducts) return;
+    uses_gemv_ = UsesGemv(products, type, m, kernels);
     static const bool needs_prefetch = CpuNeedsPrefetch();
     for (const GemmProduct& product : products) {
       GemmJob& job = jobs_[count_];
@@ -112,7 +123,7 @@ class Jobs {
           kernels->is_small(job)) {
         job.kernels = kernels->small;
       }
-      job.width = m <= MaxGemvTokens(type) || kernels == nullptr
+      job.width = uses_gemv_ || kernels == nullptr
                       ? 1
                       : std::min(m, job.kernels->tile_tokens);
       if (same == end) TakeActivations(job, scratch_);
@@ -122,11 +133,13 @@ class Jobs {
 
   const GemmJob* begin() const { return jobs_.data(); }
   const GemmJob* end() const { return jobs_.data() + count_; }
+  bool uses_gemv() const { return uses_gemv_; }
   size_t scratch_bytes() const { return scratch_.used(); }
 
  private:
   std::array<GemmJob, kMaxGemmProducts> jobs_;
   size_t count_ = 0;
+  bool uses_gemv_ = false;
   Scratch scratch_;
 };
 
@@ -273,7 +286,7 @@ struct Call {
     Task task{jobs};
     if (work < kMinParallelWork) executor = nullptr;
     Prepare(executor, task);
-    if (m <= MaxGemvTokens(jobs.begin()->type)) {
+    if (jobs.uses_gemv()) {
       ParallelParts(executor, task, GemvPart, row_blocks, 1, work);
     } else {
       const size_t blocks = DivideUp(m, kTokenBlock);

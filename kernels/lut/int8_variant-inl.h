@@ -65,6 +65,7 @@ inline constexpr KernelSet kKernels = {
     .gemm = Gemm,
 #if LUTRA_TILES
     .peak = RunTiles,
+    .prefers_gemm = PrefersGemm,
     .is_small = IsSmall,
     .small = &LUTRA_GEMV_OF::kKernels,
 #else

@@ -13,6 +13,7 @@
 namespace lutra::kernels {
 
 struct GemmJob;           // kernels/lut/gemm_job.h
+struct LutMatrix;         // lutra/kernels/lut_matrix.h
 struct FloatGemmKernels;  // kernels/float/gemm_job.h
 
 // The kernels of one variant for int8 or for float activations.
@@ -31,6 +32,9 @@ struct KernelSet {
   // registers, the peak of the variant; returns the number of operations (a
   // multiply and an add are two).
   double (*peak)(size_t rounds) = nullptr;
+  // Whether gemm multiplies a matrix by two or three tokens faster than gemv
+  // does by one after the other; nullptr: of no matrix.
+  bool (*prefers_gemm)(const LutMatrix& w) = nullptr;
   // Products that have too little to do for these, if there are any such, and
   // the kernels for them.
   bool (*is_small)(const GemmJob& job) = nullptr;

@@ -7,7 +7,7 @@
 #include "tests/golden_replay/sink.h"
 
 // The kinds of golden folders. A new one is a file that defines a Kind, and its
-// line in kinds.cc.
+// line in kinds.cc. tests/data has small folders of some.
 
 namespace lutra::golden {
 
@@ -31,7 +31,8 @@ extern const Kind kParq;
 // (shared/golden/hf/README.md).
 extern const Kind kHuggingFace;
 // Quantized checkpoints of other libraries with hashes of the values of their
-// weights (shared/golden/checkpoints/README.md).
+// weights (shared/golden/checkpoints/README.md), and with what the models say
+// but where the hashes' metadata has weights_only.
 extern const Kind kCheckpoints;
 // Folders of many architectures with the logits and greedy ids that
 // transformers gives, or the vectors of encoders

@@ -80,7 +80,7 @@ QUANTIZERS = [
     ("LSBQuantizer", {"ternary_multiplier": 0.8}, (0,)),
     ("LSBQuantizer", {"center": True}, (2,)),
     ("LSBQuantizer", {"optimal": True}, (0, 2)),
-    ("UnifQuantizer", {}, (1, 2, 4)),
+    ("UnifQuantizer", {}, (2, 4)),
     ("UnifQuantizer", {"scale_method": "max"}, (2,)),
     ("UnifQuantizer", {"int_shift": 1.0, "zero_point": 0.0}, (2,)),
     ("UnifQuantizer", {"center": True}, (2,)),

@@ -30,13 +30,15 @@ TEST(OwnVectorsTest, AllPass) {
     for (const auto& c : folder["cases"]) {
       EXPECT_EQ(c["passed"], true) << folder["folder"] << c;
       EXPECT_GT(c["values"], 0) << folder["folder"] << c;
+      // Nothing is left out, and no other result is as good.
+      EXPECT_EQ(c["note"], "") << folder["folder"] << c;
       ++cases[folder["kind"]];
     }
   }
   EXPECT_EQ(json["passed"], true);
-  EXPECT_GE(cases["parq"], 128u);
+  EXPECT_GE(cases["parq"], 126u);
   EXPECT_GE(cases["train"], 39u);
-  EXPECT_GE(cases["checkpoints"], 16u);
+  EXPECT_GE(cases["checkpoints"], 24u);
   EXPECT_GE(cases["onnx"], 20u);
 }
 
@@ -94,7 +96,10 @@ INSTANTIATE_TEST_SUITE_P(
         Change{"train", "optim.safetensors", "adamw/param/w1", 2},
         Change{"train", "optim.safetensors",
                "schedule/torch_cosine_T20_min0.05", 5},
-        Change{"gguf", "dequantized.safetensors", "rows/Q5_1", 0}));
+        Change{"gguf", "dequantized.safetensors", "rows/Q5_1", 0},
+        Change{"torchao", "dequantized.safetensors", "rows/stretched2.weight",
+               0},
+        Change{"torchao", "model.safetensors", "_weight_scale", 1}));
 
 // The last number of an array, and of the last block.
 TEST(ChangedVectorTest, OfOtherFilesIsNoticed) {

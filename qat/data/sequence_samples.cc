@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "lutra/qat/npy.h"
 #include "lutra/runtime/error.h"
 #include "qat/data/npy_folder.h"
+#include "runtime/base/folder_entries.h"
 
 namespace lutra::qat {
 namespace {
@@ -21,13 +23,14 @@ namespace fs = std::filesystem;
 
 constexpr const char* kExtension = ".npy";
 
+// Of a folder that cannot be read, none.
 std::vector<fs::path> ArraysOf(const fs::path& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return {path};
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path, ignored)) {
-    if (entry.path().extension() == kExtension) files.push_back(entry.path());
-  }
+  ForEachEntry(path, [&](std::string_view name) {
+    if (fs::path(name).extension() == kExtension) files.push_back(path / name);
+  });
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -115,13 +118,13 @@ SequenceSamples LoadSequences(const fs::path& path, Span<const int64_t> shape,
                               "] or [sequences, steps" + ShapeText(shape) +
                               "] of float32, which the model takes");
     }
+    // Of any number of sequences, none of which has steps.
+    if (array.data.empty()) throw Error::InFile(file.string(), "has no steps");
     const size_t count = before == 2 ? array.shape[0] : 1;
     lengths.insert(lengths.end(), count, array.shape[before - 1]);
     const size_t first = rows.size();
     rows.resize(first + array.data.size() / sizeof(float));
-    if (!array.data.empty()) {
-      std::memcpy(rows.data() + first, array.data.data(), array.data.size());
-    }
+    std::memcpy(rows.data() + first, array.data.data(), array.data.size());
     if (!std::all_of(rows.begin() + static_cast<ptrdiff_t>(first), rows.end(),
                      [](float x) { return std::isfinite(x); })) {
       throw Error::InFile(file.string(), "holds a value that is not finite");

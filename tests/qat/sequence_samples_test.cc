@@ -74,6 +74,11 @@ TEST(SequenceSamplesTest, ReadsArraysOfOneOrSeveralSequences) {
            std::vector<float>{0, std::numeric_limits<float>::infinity()});
   EXPECT_THAT(ErrorMessage([&] { LoadSequences(dir.path(), shape, 8); }),
               HasSubstr("c.npy: holds a value that is not finite"));
+  // However many of them.
+  WriteNpy(dir / "c.npy", std::vector<size_t>{size_t{1} << 50, 0, 2},
+           std::vector<float>());
+  EXPECT_THAT(ErrorMessage([&] { LoadSequences(dir.path(), shape, 8); }),
+              HasSubstr("c.npy: has no steps"));
   // Labelled samples are something else.
   WriteNpy(dir / "train-images.npy", std::vector<size_t>{1, 2}, Rising(2));
   EXPECT_FALSE(HasSequences(dir.path()));

@@ -129,11 +129,11 @@ inline HWY_NOINLINE void EndRows(const GemmArguments& arguments, size_t token,
 
 // Writes the outputs of tokens [first, first + count) from their sums over all
 // groups, [count, kPanelRows]. Vectors of rows are the outer loop: what they
-// add stays in registers.
+// add stays in registers. Not inlined: every kernel would have its own copy.
 template <bool kQuantized>
-HWY_INLINE void FinishTokens(const GemmJob& job, const PanelEnd& end,
-                             const float* HWY_RESTRICT sums, size_t first,
-                             size_t count) {
+HWY_NOINLINE void FinishTokens(const GemmJob& job, const PanelEnd& end,
+                               const float* HWY_RESTRICT sums, size_t first,
+                               size_t count) {
   const DF32 d;
   const size_t lanes = hn::Lanes(d);
   const size_t stride = job.arguments.y_stride;

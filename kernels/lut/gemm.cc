@@ -27,14 +27,15 @@ size_t MaxGemvTokens(ActivationType type) {
   return Traits(type).is_float ? 1 : 3;
 }
 
+// Unless these kernels have something better for all matrices of a call.
 bool UsesGemv(Span<const GemmProduct> products, ActivationType type, size_t m,
               const KernelSet* kernels) {
   if (m <= 1 || m > MaxGemvTokens(type)) return m <= 1;
-  return kernels == nullptr || kernels->prefers_gemm == nullptr ||
-         !std::all_of(products.begin(), products.end(),
-                      [kernels](const GemmProduct& product) {
-                        return kernels->prefers_gemm(*product.w);
-                      });
+  if (kernels == nullptr || kernels->prefers_gemm == nullptr) return true;
+  for (const GemmProduct& product : products) {
+    if (!kernels->prefers_gemm(*product.w)) return true;
+  }
+  return false;
 }
 // Weights that stay in L2 from one of them to the next.
 constexpr size_t kGemvBytes = 256 << 10;

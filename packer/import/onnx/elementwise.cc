@@ -395,7 +395,8 @@ void PRelu(OnnxContext& node) {
 void Abs(OnnxContext& node) { node.SetOutput(Leaky(node, ScalarConstant(-1))); }
 
 // Clip(alpha * x + beta) to [0, 1].
-Value HardSigmoidOf(const OnnxContext& node, Value x, float alpha, float beta) {
+Value HardSigmoidOf(const OnnxContext& node, const Value& x, float alpha,
+                    float beta) {
   const Constant factor = ScalarConstant(alpha);
   const Constant offset = ScalarConstant(beta);
   return Clamped(node, node.net().Affine(x, &factor, &offset), 0, 1);

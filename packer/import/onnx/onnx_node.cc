@@ -147,9 +147,9 @@ float OnnxContext::Number(std::string_view name, float otherwise) const {
 }
 
 std::string OnnxContext::Text(std::string_view name,
-                              std::string otherwise) const {
+                              const std::string& otherwise) const {
   const auto* found = Find(name, OnnxAttribute::Type::kString);
-  return found == nullptr ? std::move(otherwise) : found->text;
+  return found == nullptr ? otherwise : found->text;
 }
 
 std::vector<int64_t> OnnxContext::Integers(std::string_view name) const {

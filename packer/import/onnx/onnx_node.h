@@ -121,7 +121,7 @@ class OnnxContext {
   bool HasAttribute(std::string_view name) const;
   int64_t Integer(std::string_view name, int64_t otherwise) const;
   float Number(std::string_view name, float otherwise) const;
-  std::string Text(std::string_view name, std::string otherwise) const;
+  std::string Text(std::string_view name, const std::string& otherwise) const;
   std::vector<int64_t> Integers(std::string_view name) const;
   std::vector<std::string> Texts(std::string_view name) const;
   const Constant& Tensor(std::string_view name) const;

@@ -25,7 +25,7 @@ bool CpuHasArmDotProduct() noexcept;
 bool CpuHasArmI8mm() noexcept;
 
 // Whether a loop that reads a stream gains by prefetches though few
-// instructions follow each load. Intel's CPUs do (a Xeon of 2024: 1.2 to 1.3
+// instructions follow each load. Intel's CPUs do (a Xeon with AMX: 1.2 to 1.3
 // times the bytes per second, from memory), AMD's lose (Zen 4: an eighth), see
 // docs/kernels.md.
 bool CpuNeedsPrefetch() noexcept;

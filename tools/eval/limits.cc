@@ -64,8 +64,8 @@ void ReadLines(const CacheLine* lines, size_t stream) {
 }
 
 // Reads so many bytes, about; returns the number. Asked for 1 KiB ahead, lines
-// of memory come up to a fifth faster than by what a CPU foresees (a Xeon of
-// 2024); for those that are near it would be a second load.
+// of memory come up to a fifth faster than by what a CPU foresees (a Xeon with
+// AMX); for those that are near it would be a second load.
 double ReadStreams(const uint8_t* from, size_t bytes) {
   constexpr size_t kNear = 256 << 10;
   const auto* lines = reinterpret_cast<const CacheLine*>(from);

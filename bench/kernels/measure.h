@@ -28,7 +28,7 @@ Measured Measure(benchmark::State& state,
 
 // Sets the counter "limit": the share in percent that `rate` is of
 // measured.limit. A limit that is exceeded is none: if that is no noise of
-// single measurements of it, the benchmark ends with an error instead.
+// single measurements of it, there is no share, and a label says so.
 void SetShare(benchmark::State& state, double rate, const Measured& measured,
               const std::function<double()>& limit);
 

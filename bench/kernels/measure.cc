@@ -78,7 +78,7 @@ void SetShare(benchmark::State& state, double rate, const Measured& measured,
     best = std::max(best, limit());
   }
   if (rate <= kNoise * best) {
-    state.counters["limit"] = 100 * rate / measured.limit;
+    state.counters["limit"] = 100 * rate / best;
   } else {
     // No SkipWithError: if it is the first repetition's, Google Benchmark 1.7
     // reads statistics by a pointer that is none.

@@ -27,8 +27,9 @@ Measured Measure(benchmark::State& state,
                  const std::function<double()>& limit);
 
 // Sets the counter "limit": the share in percent that `rate` is of
-// measured.limit. A limit that is exceeded is none: if that is no noise of
-// single measurements of it, there is no share, and a label says so.
+// measured.limit, or if that is exceeded, of the best of more measurements. If
+// that is exceeded by more than noise, it is no limit: there is no share then,
+// and a label says so.
 void SetShare(benchmark::State& state, double rate, const Measured& measured,
               const std::function<double()>& limit);
 

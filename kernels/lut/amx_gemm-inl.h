@@ -77,15 +77,14 @@ class TileProducts {
         job_.values + token * job_.w->geometry.padded_k +
         (step.group * job_.w->geometry.padded_group + step.first) * job_.width;
     if (count > kTileRegisterRows) {
-      MultiplyTwo(step, panel, values, dots);
+      MultiplyRows<true>(step, panel, values, dots);
     } else {
-      MultiplyOne(step, panel, values, dots);
+      MultiplyRows<false>(step, panel, values, dots);
     }
   }
 
  private:
   static constexpr size_t kDotsStride = kPanelRows * sizeof(int32_t);
-  static constexpr size_t kSecondDots = kTileRegisterRows * kPanelRows;
 
   // Once, for whole tiles: it takes as long as ten products.
   void Configure() const {
@@ -103,45 +102,25 @@ class TileProducts {
     _tile_loadconfig(&configuration);
   }
 
-  void MultiplyTwo(const PanelStep& step, const uint8_t* panel,
-                   const int8_t* values, int32_t* dots) const {
+  // kBoth: of more than 16 tokens.
+  template <bool kBoth>
+  void MultiplyRows(const PanelStep& step, const uint8_t* panel,
+                    const int8_t* values, int32_t* dots) const {
+    int32_t* const second = dots + kTileRegisterRows * kPanelRows;
     if (step.first == 0) {
       _tile_zero(0);
       _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
+      if constexpr (kBoth) {
+        _tile_zero(2);
+        _tile_zero(3);
+      }
     } else {
       _tile_loadd(0, dots, kDotsStride);
       _tile_loadd(1, dots + kBlockRows, kDotsStride);
-      _tile_loadd(2, dots + kSecondDots, kDotsStride);
-      _tile_loadd(3, dots + kSecondDots + kBlockRows, kDotsStride);
-    }
-    for (size_t c = 0; c < step.columns; c += columns_) {
-      _tile_loadd(4, values, columns_);
-      _tile_loadd(6, panel, kPanelTileBytes);
-      _tile_loadd(7, panel + kTileBytes, kPanelTileBytes);
-      _tile_loadd(5, values + kTileRegisterRows * columns_, columns_);
-      _tile_dpbssd(0, 4, 6);
-      _tile_dpbssd(1, 4, 7);
-      _tile_dpbssd(2, 5, 6);
-      _tile_dpbssd(3, 5, 7);
-      panel += columns_ / kTileColumns * kPanelTileBytes;
-      values += columns_ * job_.width;
-    }
-    _tile_stored(0, dots, kDotsStride);
-    _tile_stored(1, dots + kBlockRows, kDotsStride);
-    _tile_stored(2, dots + kSecondDots, kDotsStride);
-    _tile_stored(3, dots + kSecondDots + kBlockRows, kDotsStride);
-  }
-
-  void MultiplyOne(const PanelStep& step, const uint8_t* panel,
-                   const int8_t* values, int32_t* dots) const {
-    if (step.first == 0) {
-      _tile_zero(0);
-      _tile_zero(1);
-    } else {
-      _tile_loadd(0, dots, kDotsStride);
-      _tile_loadd(1, dots + kBlockRows, kDotsStride);
+      if constexpr (kBoth) {
+        _tile_loadd(2, second, kDotsStride);
+        _tile_loadd(3, second + kBlockRows, kDotsStride);
+      }
     }
     for (size_t c = 0; c < step.columns; c += columns_) {
       _tile_loadd(4, values, columns_);
@@ -149,11 +128,20 @@ class TileProducts {
       _tile_loadd(7, panel + kTileBytes, kPanelTileBytes);
       _tile_dpbssd(0, 4, 6);
       _tile_dpbssd(1, 4, 7);
+      if constexpr (kBoth) {
+        _tile_loadd(5, values + kTileRegisterRows * columns_, columns_);
+        _tile_dpbssd(2, 5, 6);
+        _tile_dpbssd(3, 5, 7);
+      }
       panel += columns_ / kTileColumns * kPanelTileBytes;
       values += columns_ * job_.width;
     }
     _tile_stored(0, dots, kDotsStride);
     _tile_stored(1, dots + kBlockRows, kDotsStride);
+    if constexpr (kBoth) {
+      _tile_stored(2, second, kDotsStride);
+      _tile_stored(3, second + kBlockRows, kDotsStride);
+    }
   }
 
   const GemmJob& job_;

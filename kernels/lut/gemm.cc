@@ -37,6 +37,7 @@ bool UsesGemv(Span<const GemmProduct> products, ActivationType type, size_t m,
   }
   return false;
 }
+
 // Weights that stay in L2 from one of them to the next.
 constexpr size_t kGemvBytes = 256 << 10;
 

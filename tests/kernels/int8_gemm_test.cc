@@ -95,6 +95,51 @@ TEST(Int8GemmTest, EveryNumberOfTokens) {
   }
 }
 
+// In every encoding, as many tokens and columns as make tile registers worth
+// it, where smaller products are left to vectors.
+TEST(Int8GemmTest, LargeProducts) {
+  std::mt19937 rng(18);
+  constexpr uint32_t kColumns = 267;
+  const std::vector<uint32_t> group_sizes = {32,  48,  64,      96,
+                                             128, 256, kColumns};
+  size_t tried = 0;
+  for (const LutFormat& choice : EveryEncoding()) {
+    if (rng() % (4 * static_cast<unsigned>(TestDivisor())) != 0) continue;
+    LutFormat format = choice;
+    format.n = 37;
+    format.k = kColumns;
+    format.group_size = group_sizes[rng() % group_sizes.size()];
+    if (CheckFormat(format) != nullptr) continue;
+    const RandomMatrix w = MakeRandomMatrix(format, RandomKind(rng), rng);
+    ExpectReference(w.matrix, kTypes[rng() % kTypes.size()],
+                    MakeInput(33 + rng() % 67, format, rng), 0);
+    if (testing::Test::HasFailure()) return;
+    ++tried;
+  }
+  EXPECT_GT(tried, 10u);
+}
+
+// What is multiplied by each of few tokens, or by all of them at once.
+TEST(Int8GemmTest, FewTokensOfLongRows) {
+  std::mt19937 rng(19);
+  for (const uint32_t bits : {1u, 2u, 3u, 4u, 8u}) {
+    for (const uint32_t group_size : {32u, 64u, 128u, 4200u}) {
+      for (const size_t m : {size_t{2}, size_t{3}, size_t{5}, size_t{17}}) {
+        if (rng() % static_cast<unsigned>(TestDivisor()) != 0) continue;
+        LutFormat format;
+        format.n = 35;
+        format.k = 4200;
+        format.bits = bits;
+        format.group_size = group_size;
+        const RandomMatrix w = MakeRandomMatrix(format, RandomKind(rng), rng);
+        ExpectReference(w.matrix, kTypes[rng() % kTypes.size()],
+                        MakeInput(m, format, rng), 0);
+        if (testing::Test::HasFailure()) return;
+      }
+    }
+  }
+}
+
 // Sums at the ends of their ranges, over one large group.
 TEST(Int8GemmTest, ExactAtTheLimits) {
   struct Limits {
